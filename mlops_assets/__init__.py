@@ -1,0 +1,1 @@
+"""Features, training sets, models, evaluations, deployments and drift reports as Dagster assets."""
