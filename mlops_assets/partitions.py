@@ -1,0 +1,36 @@
+"""The time windows that data is cut into; models are not partitioned, their versions live in the registry."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from mlops_assets.spec import Weeks
+
+
+@cache
+def weekly(weeks: Weeks) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a week from the spec's start, cut at local midnight, named by its first day."""
+    return dg.TimeWindowPartitionsDefinition(
+        start=weeks.start.isoformat(),
+        end=weeks.end.isoformat(),
+        timezone=weeks.timezone,
+        fmt="%Y-%m-%d",
+        cron_schedule=f"0 0 * * {weeks.start.isoweekday() % 7}",
+    )
+
+
+def week_bounds(weeks: Weeks, partition: str) -> tuple[datetime, datetime]:
+    """First moment of a week and of the next one, in UTC; local midnights, so a week may have 167 or 169 hours."""
+    first = datetime.fromisoformat(partition)
+    zone = ZoneInfo(weeks.timezone)
+    return tuple(  # type: ignore[return-value]
+        day.replace(tzinfo=zone).astimezone(UTC) for day in (first, first + timedelta(days=7))
+    )
+
+
+def week_names(weeks: Weeks) -> list[str]:
+    """Names of all the weeks, in order."""
+    count = (weeks.end - weeks.start).days // 7
+    return [(weeks.start + timedelta(days=7 * i)).isoformat() for i in range(count)]

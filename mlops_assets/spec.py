@@ -1,0 +1,212 @@
+"""What a data scientist writes down about a model, checked before anything runs.
+
+Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be read, tested and replayed anywhere.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import pydantic
+from pydantic import Field
+
+HIGHER_IS_BETTER = {"auc"}
+METRICS = {
+    "classification": ("auc", "log_loss", "brier", "calibration_error"),
+    "regression": ("mae", "rmse", "bias"),
+}
+ImportPath = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", examples=["package.module:function"])
+]
+
+
+class Part(pydantic.BaseModel):
+    """A piece of a spec: unknown fields are errors, so that a typo never passes silently."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Weeks(Part):
+    """The weekly partitions of the model's data, from `start` up to but not including `end`."""
+
+    start: date
+    end: date
+    timezone: str = "UTC"
+
+    @pydantic.model_validator(mode="after")
+    def _order(self) -> Self:
+        ZoneInfo(self.timezone)
+        days = (self.end - self.start).days
+        if days < 7 or days % 7:
+            raise ValueError(
+                f"weeks from {self.start} to {self.end} are {days} days: give a whole number of weeks, at least one"
+            )
+        return self
+
+
+class Prediction(Part):
+    """What is predicted and when: one row of `table` is one prediction."""
+
+    table: str = Field(
+        description="Lake table with a row for each thing predicted, partitioned by the spec's weeks."
+    )
+    key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
+    time: str = Field(description="UTC column with the moment the prediction is made.")
+    rows: ImportPath | None = Field(
+        default=None,
+        description="Function frame -> frame that adds join keys and request columns; used for training and serving alike.",
+    )
+    request: ImportPath | None = Field(
+        default=None,
+        description="Pydantic model of the endpoint's request; by default made from the feature service.",
+    )
+
+
+class Label(Part):
+    """What really happened: a column of the prediction table, null where it never will be known."""
+
+    column: str
+    known_at: str = Field(description="UTC column with the moment the label became known.")
+    above: float | None = Field(
+        default=None, description="Classification: positive means the column exceeds this."
+    )
+
+
+class Trainer(Part):
+    """How a model is fitted; the same seed, data and threads give the same bytes."""
+
+    kind: Literal["xgboost"] = "xgboost"
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Passed to XGBoost as they are.")
+    categories: list[str] = Field(
+        default_factory=list, description="Feature or join-key columns treated as categories."
+    )
+    rounds: int = Field(default=400, ge=1, description="Boosting rounds at most.")
+    early_stopping_rounds: int = Field(default=25, ge=1)
+    validation_share: float = Field(
+        default=0.15, gt=0, lt=0.5, description="Newest share of the training rows that decides when to stop."
+    )
+    seed: int = 0
+    threads: int = Field(default=2, ge=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+    workers: int = Field(default=0, ge=0, description="Ray Train workers; 0 trains in this process.")
+
+
+class Window(Part):
+    """Which labelled rows train the model: all so far, or the newest `days`."""
+
+    days: int | None = Field(
+        default=None, ge=1, description="None is a growing window: everything up to now."
+    )
+    hold_out_days: int = Field(
+        default=14, ge=1, description="Newest days kept from the challenger and judged on."
+    )
+    minimum_days: int = Field(default=28, ge=1, description="No training before this much history exists.")
+
+
+class Gate(Part):
+    """When a challenger may become champion: floors for any model, and not worse than the champion on `metric`."""
+
+    metric: str
+    floors: dict[str, float] = Field(min_length=1, description="Metric -> worst value that may pass.")
+    tolerance: float = Field(default=0.0, ge=0, description="How much worse than the champion still passes.")
+
+
+class Drift(Part):
+    """How a week is compared with the rows its champion was trained on."""
+
+    sample_rows: int = Field(default=1500, ge=100, description="Seeded sample for Evidently's report.")
+    psi: float = Field(default=0.25, gt=0, description="A column whose PSI exceeds this has drifted.")
+    columns: list[str] | None = Field(default=None, description="Features compared; all by default.")
+
+
+class Retrain(Part):
+    """When a new challenger is trained: at the first evidence that holds, never inside the cool-down."""
+
+    cool_down_days: int = Field(default=14, ge=1)
+    max_age_days: int | None = Field(
+        default=None, ge=1, description="Retrain when the last training is this old."
+    )
+    metric_worse_by: float | None = Field(
+        default=None,
+        gt=0,
+        description="Retrain when the week's gate metric is worse than at promotion by this share.",
+    )
+    prediction_psi_above: float | None = Field(default=None, gt=0)
+    drift_share_above: float | None = Field(
+        default=None, gt=0, le=1, description="Share of columns that drifted."
+    )
+
+
+class Deployment(Part):
+    """Whether the champion answers at the endpoint `/predict/<name>`."""
+
+    enabled: bool = True
+
+
+class ModelSpec(Part):
+    """One model: a feature service and a label, and every rule by which it lives."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    description: str = ""
+    owner: str = Field(description="Team or e-mail address that answers for the model.")
+    task: Literal["classification", "regression"]
+    feature_service: str
+    prediction: Prediction
+    label: Label
+    weeks: Weeks
+    trainer: Trainer = Trainer()
+    window: Window = Window()
+    gate: Gate
+    slices: list[str] = Field(
+        default_factory=list, description="Columns by whose values the metrics are split."
+    )
+    drift: Drift = Drift()
+    retrain: Retrain = Retrain()
+    deployment: Deployment = Deployment()
+    automation: Literal["on", "paused"] = Field(
+        default="on", description="paused stops retraining and promotion; scoring and reports go on."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _rules_agree(self) -> Self:
+        for problem in rule_conflicts(self):
+            raise ValueError(problem)
+        return self
+
+
+def rule_conflicts(spec: ModelSpec) -> list[str]:
+    """Every rule of a spec that contradicts another, as sentences with the value, the rule and the fix."""
+    window, gate, known = spec.window, spec.gate, METRICS[spec.task]
+    available = (spec.weeks.end - spec.weeks.start).days
+    problems = []
+    if spec.retrain.cool_down_days < window.hold_out_days:
+        problems.append(
+            f"retrain.cool_down_days={spec.retrain.cool_down_days} is shorter than "
+            f"window.hold_out_days={window.hold_out_days}: a champion would be judged on rows it was trained on; "
+            f"set cool_down_days to at least {window.hold_out_days}"
+        )
+    if window.days is not None and window.days <= window.hold_out_days:
+        problems.append(
+            f"window.days={window.days} leaves nothing to train on beside window.hold_out_days={window.hold_out_days}: "
+            f"set days above {window.hold_out_days} or leave it out for a growing window"
+        )
+    if window.minimum_days <= window.hold_out_days:
+        problems.append(
+            f"window.minimum_days={window.minimum_days} must exceed window.hold_out_days={window.hold_out_days}"
+        )
+    if window.minimum_days > available:
+        problems.append(
+            f"window.minimum_days={window.minimum_days} is longer than the {available} days of weeks "
+            f"{spec.weeks.start} to {spec.weeks.end}: the model would never be trained"
+        )
+    for metric in [gate.metric, *gate.floors]:
+        if metric not in known:
+            problems.append(
+                f"gate metric {metric!r} does not exist for task {spec.task}: choose from {', '.join(known)}"
+            )
+    if (spec.label.above is None) == (spec.task == "classification"):
+        problems.append(
+            f"label.above={spec.label.above} does not fit task {spec.task}: "
+            "a classification needs the value above which the label is positive, a regression has none"
+        )
+    return problems

@@ -1,0 +1,156 @@
+"""The lake: parquet tables cut into partitions, each with a manifest that carries its content hash.
+
+A partition is written to a temporary name, flushed to disk and renamed, so that a reader, or a run that was
+killed, finds either the old content or the new one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+WHOLE = "all"
+
+
+class LakeError(Exception):
+    """A table, partition or column that was asked for is not there."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one partition holds: rows, columns with types, and the SHA-256 of its parquet bytes."""
+
+    table: str
+    partition: str
+    rows: int
+    sha256: str
+    columns: dict[str, str]
+    rows_changed: int | None = None
+    notes: dict[str, Any] | None = None
+
+
+class Lake(dg.ConfigurableResource):
+    """Tables under one folder: `<root>/<table>/<partition>.parquet`."""
+
+    root: str
+
+    def path(self, table: str, partition: str | None = None) -> Path:
+        """Where a partition's parquet lies, whether or not it exists."""
+        return Path(self.root) / table / f"{partition or WHOLE}.parquet"
+
+    def write(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        partition: str | None = None,
+        keys: Sequence[str] = (),
+        notes: dict[str, Any] | None = None,
+    ) -> Manifest:
+        """Replace one partition; with `keys` the manifest says how many rows differ from the content it replaces.
+
+        `notes` is kept in the manifest as it is (JSON values). The same frame gives the same bytes.
+        """
+        target = self.path(table, partition)
+        changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(temporary, compression="zstd", compression_level=1, statistics=True)
+        digest = _sha256(temporary)
+        _durable_rename(temporary, target)
+        manifest = Manifest(
+            table=table,
+            partition=partition or WHOLE,
+            rows=frame.height,
+            sha256=digest,
+            columns={name: str(kind) for name, kind in frame.schema.items()},
+            rows_changed=changed,
+            notes=notes,
+        )
+        write_text(self._manifest_path(table, partition), json.dumps(asdict(manifest), sort_keys=True))
+        return manifest
+
+    def read(
+        self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of the named partitions in their order (None: all there are); missing ones are an error."""
+        wanted = self.partitions(table) if partitions is None else list(partitions)
+        missing = [p for p in wanted if not self.path(table, p).exists()]
+        if missing or not wanted:
+            there = ", ".join(self.partitions(table)) or "none"
+            raise LakeError(
+                f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
+                f"Materialize the asset {table!r} for it first."
+            )
+        frames = [self._read(self.path(table, p), columns) for p in wanted]
+        return pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
+
+    def partitions(self, table: str) -> list[str]:
+        """Names of the partitions there are, sorted."""
+        return sorted(p.stem for p in (Path(self.root) / table).glob("*.parquet"))
+
+    def manifest(self, table: str, partition: str | None = None) -> Manifest:
+        """The manifest of one partition."""
+        path = self._manifest_path(table, partition)
+        if not path.exists():
+            raise LakeError(
+                f"table {table!r} has no manifest for {partition or WHOLE!r}: materialize it first"
+            )
+        return Manifest(**json.loads(path.read_text()))
+
+    def write_json(self, name: str, payload: dict[str, Any]) -> str:
+        """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
+        text = json.dumps(payload, sort_keys=True, indent=1, default=str)
+        write_text(Path(self.root) / f"{name}.json", text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """One JSON record, or None where it was never written."""
+        path = Path(self.root) / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def records(self, folder: str) -> list[str]:
+        """Names of the JSON records in a folder, without their ending, sorted."""
+        return sorted(p.stem for p in (Path(self.root) / folder).glob("*.json"))
+
+    def _manifest_path(self, table: str, partition: str | None) -> Path:
+        return Path(self.root) / table / "_manifests" / f"{partition or WHOLE}.json"
+
+    @staticmethod
+    def _read(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+
+
+def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> int:
+    """Rows added, removed or holding another value than before, matched by `keys`."""
+    if old.schema != new.schema:
+        return max(old.height, new.height)
+    ours, theirs = old.hash_rows(seed=0), new.hash_rows(seed=0)
+    before = old.select(keys).with_columns(ours.alias("_before"))
+    after = new.select(keys).with_columns(theirs.alias("_after"))
+    both = before.join(after, on=list(keys), how="full", coalesce=True, nulls_equal=True)
+    return both.filter(~pl.col("_before").eq_missing(pl.col("_after"))).height
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small file whole: temporary name, flush, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    _durable_rename(temporary, path)
+
+
+def _durable_rename(temporary: Path, target: Path) -> None:
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,82 @@
+"""The environment turned into paths and addresses: the one place that knows a laptop from a cluster."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+USAGE_REPORTS_OFF = {
+    "DAGSTER_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "FEAST_USAGE": "False",
+    "DO_NOT_TRACK": "1",
+    "ANONYMIZED_TELEMETRY": "False",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def silence_usage_reports() -> None:
+    """Turn off every library's usage report before that library is imported."""
+    os.environ.update(USAGE_REPORTS_OFF)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where state lies and on which local addresses the servers listen."""
+
+    home: Path
+    mlflow_uri: str
+    dagster_port: int = 3000
+    mlflow_port: int = 5000
+    serve_port: int = 8000
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.home / "mlflow" / "artifacts"
+
+    @property
+    def feast(self) -> Path:
+        return self.home / "feast"
+
+    @property
+    def serving(self) -> Path:
+        return self.home / "serving"
+
+    @property
+    def replay(self) -> Path:
+        return self.home / "replay"
+
+
+def settings(environ: dict[str, str] | None = None) -> Settings:
+    """Read `MLOPS_HOME`, `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    env = dict(os.environ) if environ is None else environ
+    home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
+    return Settings(
+        home=home,
+        mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
+        mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
+        serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
+    )
+
+
+def _port(env: dict[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdigit() or not 0 < int(value) < 65536:
+        raise ValueError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
+    return int(value)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder (0 where it does not exist)."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
