@@ -120,6 +120,15 @@ def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in metrics.items()}
 
 
+def evaluation_plots(
+    y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]
+) -> dict[str, bytes]:
+    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance."""
+    from mlops_assets.ml.plots import draw
+
+    return draw(y, score, task, importance)
+
+
 def _groups(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
     key = _slice_key(frame[column])
     parts = frame.with_columns(key.alias("_slice")).partition_by("_slice", as_dict=True, include_key=False)
