@@ -1,0 +1,169 @@
+"""Rows into labelled matrices: what is known by a moment, splits in time order, categories as codes.
+
+Frames are polars; moments are time-zone aware datetimes, compared in UTC.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.spec import ModelSpec
+
+LABEL = "label"
+
+
+class DatasetError(Exception):
+    """A column or a row is missing that training or scoring needs."""
+
+
+def moment(value: datetime) -> datetime:
+    """The same moment in UTC; a datetime without time zone is refused, because it may mean two moments."""
+    if value.tzinfo is None:
+        raise DatasetError(f"{value} has no time zone: give an aware datetime, for instance with tzinfo=UTC")
+    return value.astimezone(UTC)
+
+
+def require(frame: pl.DataFrame, columns: Sequence[str], use: str) -> None:
+    """Refuse a frame that lacks columns, naming them and what they are for."""
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise DatasetError(
+            f"{use} needs the columns {', '.join(missing)}, which the frame lacks; it has: {', '.join(frame.columns)}"
+        )
+
+
+def labelled(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> pl.DataFrame:
+    """The rows whose label is known by `now`, with a Float32 column `label`.
+
+    Classification: 1.0 where the label column exceeds `spec.label.above`, else 0.0; regression: the value itself.
+    Rows whose label is null, or became known after `now`, are dropped: live training could not have seen them.
+    """
+    has, known = _label_states(frame, spec, now)
+    return frame.filter(has & known).with_columns(_label_value(spec).cast(pl.Float32).alias(LABEL))
+
+
+def label_counts(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> dict[str, int]:
+    """How many rows are labelled, never will be (`unlabelled`), or are `not_yet_known`; the three add up to `rows`."""
+    has, known = _label_states(frame, spec, now)
+    counted = frame.select(
+        rows=pl.len(),
+        labelled=(has & known).sum(),
+        unlabelled=(~has).sum(),
+        not_yet_known=(has & ~known).sum(),
+    )
+    return {name: int(count) for name, count in counted.row(0, named=True).items()}
+
+
+def split_newest(frame: pl.DataFrame, time_column: str, share: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Cut a frame, sorted by time, into (older, newest `share`); rows of one moment stay on one side.
+
+    A moment that lies across the cut goes to the newest part, unless nothing older would be left.
+    """
+    require(frame, [time_column], "a split in time")
+    ordered = frame if frame[time_column].is_sorted() else frame.sort(time_column, maintain_order=True)
+    cut = _whole_moment(ordered[time_column], round(ordered.height * (1 - share)))
+    return ordered[:cut], ordered[cut:]
+
+
+def between(
+    frame: pl.DataFrame, time_column: str, start: datetime | None, end: datetime | None
+) -> pl.DataFrame:
+    """Rows with `start <= time < end`; None leaves that side open."""
+    require(frame, [time_column], "a window in time")
+    time = pl.col(time_column)
+    if start is not None:
+        frame = frame.filter(time >= moment(start))
+    if end is not None:
+        frame = frame.filter(time < moment(end))
+    return frame
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Which columns make the matrix, in order, and the known values of those that are categories."""
+
+    features: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, features: Sequence[str], categories: Sequence[str]) -> Self:
+        """Learn the sorted values of each category; a category that is no feature yet is added as the last ones."""
+        names = tuple(dict.fromkeys([*features, *categories]))
+        require(frame, names, "the encoding")
+        texts = [c for c in names if c not in categories and not _is_number(frame.schema[c])]
+        if texts:
+            raise DatasetError(
+                f"feature {texts[0]!r} is {frame.schema[texts[0]]}, which is no number: "
+                f"list it in trainer.categories or leave it out of the features"
+            )
+        return cls(names, {c: _values(frame[c]) for c in categories})
+
+    def matrix(self, frame: pl.DataFrame) -> np.ndarray:
+        """Float32 array [rows, features]; a category becomes its code, an unseen or null value becomes NaN."""
+        require(frame, self.features, "the model")
+        if frame.height <= 8:
+            return self._small(frame)
+        columns = [self._code(c) if c in self._codes else pl.col(c).cast(pl.Float32) for c in self.features]
+        return frame.select(columns).to_numpy(order="fortran").astype(np.float32, order="C", copy=False)
+
+    def to_json(self) -> str:
+        """Text with the same bytes for the same encoding."""
+        return json.dumps({"features": self.features, "categories": self.categories}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        return cls(tuple(data["features"]), {c: tuple(v) for c, v in data["categories"].items()})
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str, float]]:
+        return {c: {v: float(i) for i, v in enumerate(values)} for c, values in self.categories.items()}
+
+    def _code(self, column: str) -> pl.Expr:
+        text = pl.col(column).cast(pl.String)
+        codes: Mapping[str, float] = self._codes[column] or {"": float("nan")}
+        return text.replace_strict(codes, default=None, return_dtype=pl.Float32).alias(column)
+
+    def _small(self, frame: pl.DataFrame) -> np.ndarray:
+        """The same for a few rows, without the set-up that a query costs."""
+        out = np.empty((frame.height, len(self.features)), np.float32)
+        for i, name in enumerate(self.features):
+            codes = self._codes.get(name)
+            column = frame[name] if codes is None else frame[name].cast(pl.String)
+            values = column.to_list()
+            out[:, i] = values if codes is None else [codes.get(v) for v in values]
+        return out
+
+
+def _label_states(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> tuple[pl.Expr, pl.Expr]:
+    require(frame, [spec.label.column, spec.label.known_at], f"the label of model {spec.name!r}")
+    value = pl.col(spec.label.column)
+    has = value.is_not_null() & (value.is_not_nan() if frame.schema[spec.label.column].is_float() else True)
+    return has, (pl.col(spec.label.known_at) <= moment(now)).fill_null(value=False)
+
+
+def _label_value(spec: ModelSpec) -> pl.Expr:
+    value = pl.col(spec.label.column)
+    return value if spec.label.above is None else value > spec.label.above
+
+
+def _whole_moment(times: pl.Series, cut: int) -> int:
+    if not 0 < cut < len(times):
+        return min(max(cut, 0), len(times))
+    first = int(times.search_sorted(times[cut], side="left"))
+    return first or int(times.search_sorted(times[cut], side="right"))
+
+
+def _is_number(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind == pl.Boolean
+
+
+def _values(column: pl.Series) -> tuple[str, ...]:
+    return tuple(column.cast(pl.String).drop_nulls().unique().sort().to_list())

@@ -1,0 +1,164 @@
+"""How good scores are: metrics, metrics by slice, calibration.
+
+Plain numpy, because sklearn costs more to import than a week's evaluation takes. Undefined metrics (the AUC of
+rows that are all positive) are NaN in `evaluate` and None in records, which never pass a gate.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import LABEL, DatasetError, require
+from mlops_assets.spec import METRICS
+
+SCORE = "score"
+SMALLEST_SLICE = 50
+MOST_VALUES = 30
+
+
+def evaluate(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, float]:
+    """The task's metrics on rows [n], plus `rows` and the label's `base_rate` (classification) or `mean`."""
+    y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
+    if not len(y) or len(y) != len(score):
+        raise DatasetError(
+            f"{len(y)} labels and {len(score)} scores cannot be evaluated: give equally many, at least one"
+        )
+    if task == "classification":
+        values = (
+            auc(y, score),
+            log_loss(y, score),
+            float(np.mean((score - y) ** 2)),
+            calibration_error(y, score),
+        )
+        rest = {"rows": float(len(y)), "base_rate": float(y.mean())}
+    else:
+        error = score - y
+        values = (float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), float(error.mean()))
+        rest = {"rows": float(len(y)), "mean": float(y.mean())}
+    return {**dict(zip(METRICS[task], values, strict=True)), **rest}
+
+
+def auc(y: np.ndarray, score: np.ndarray) -> float:
+    """Chance that a positive row scores above a negative one, ties counting half; NaN where one kind is missing.
+
+    Mann and Whitney's rank sum (1947) over mid-ranks.
+    """
+    positive = y > 0.5
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return float("nan")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    mid_ranks = np.cumsum(counts) - (counts - 1) / 2
+    return float((mid_ranks[inverse][positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def log_loss(y: np.ndarray, score: np.ndarray) -> float:
+    """Mean negative log likelihood, in nats; scores are kept 1e-15 away from 0 and 1."""
+    p = np.clip(score, 1e-15, 1 - 1e-15)
+    return float(-np.mean(np.where(y > 0.5, np.log(p), np.log1p(-p))))
+
+
+def calibration_error(y: np.ndarray, score: np.ndarray, bins: int = 10) -> float:
+    """Mean distance of predicted from observed rate over bins of equally many rows, weighted by rows."""
+    table = reliability(y, score, bins)
+    gap = np.abs(table["predicted"].to_numpy() - table["observed"].to_numpy())
+    return float(np.average(gap, weights=table["rows"].to_numpy()))
+
+
+def reliability(y: np.ndarray, score: np.ndarray, bins: int = 10) -> pl.DataFrame:
+    """Bins of equally many rows by score: bin, rows, predicted and observed rate, and its 95% interval (Wilson 1927).
+
+    Equal scores share a bin, so there may be fewer bins than asked.
+    """
+    y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
+    index = np.searchsorted(edges, score, side="right")
+    rows = np.bincount(index, minlength=len(edges) + 1)
+    used = rows > 0
+    n = rows[used]
+    predicted, observed = (np.bincount(index, v, len(rows))[used] / n for v in (score, y))
+    low, high = _wilson(observed, n)
+    return pl.DataFrame(
+        {
+            "bin": np.arange(len(n)),
+            "rows": n,
+            "predicted": predicted,
+            "observed": observed,
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict[str, Any]]:
+    """Metrics by each slice column's values, for a frame with `label`, `score` and those columns.
+
+    A number with over 30 values is cut at its quintiles. Slices under 50 rows are left out: see `skipped_slices`.
+    """
+    require(frame, [LABEL, SCORE, *slices], "evaluation by slice")
+    out = []
+    for column in slices:
+        for value, rows in _groups(frame, column):
+            if rows.height >= SMALLEST_SLICE:
+                metrics = evaluate(rows[LABEL].to_numpy(), rows[SCORE].to_numpy(), task)
+                out.append({"slice": column, "value": value, **plain(metrics), "rows": rows.height})
+    return out
+
+
+def skipped_slices(frame: pl.DataFrame, slices: Sequence[str]) -> dict[str, dict[str, int]]:
+    """By slice column, how many values had under 50 rows and how many rows they hold together."""
+    small = {c: [r.height for _, r in _groups(frame, c) if r.height < SMALLEST_SLICE] for c in slices}
+    return {column: {"values": len(sizes), "rows": sum(sizes)} for column, sizes in small.items() if sizes}
+
+
+def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The same numbers as JSON can hold them: None for NaN."""
+    return {name: None if math.isnan(value) else value for name, value in metrics.items()}
+
+
+def evaluation_plots(
+    y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]
+) -> dict[str, bytes]:
+    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance."""
+    from mlops_assets.ml.plots import draw
+
+    return draw(y, score, task, importance)
+
+
+def _groups(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
+    key = _slice_key(frame[column])
+    parts = frame.with_columns(key.alias("_slice")).partition_by("_slice", as_dict=True, include_key=False)
+    ordered = sorted(parts.items(), key=lambda item: (item[0][0] is None, item[0][0]))
+    return [(_text(value, frame[column]), part) for (value,), part in ordered]
+
+
+def _slice_key(column: pl.Series) -> pl.Series:
+    if not column.dtype.is_numeric() or column.n_unique() <= MOST_VALUES:
+        return column
+    values = column.drop_nulls().to_numpy()
+    edges = np.unique(np.quantile(values, (0.2, 0.4, 0.6, 0.8)))
+    names = _bin_names(edges)
+    codes = np.searchsorted(edges, column.fill_null(0).to_numpy(), side="right")
+    binned = pl.Series([names[i] for i in codes], dtype=pl.Enum(names))
+    return pl.select(pl.when(column.is_null()).then(None).otherwise(binned)).to_series()
+
+
+def _bin_names(edges: np.ndarray) -> list[str]:
+    inner = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)]
+    return [f"below {edges[0]:.6g}", *inner, f"from {edges[-1]:.6g}"]
+
+
+def _text(value: Any, column: pl.Series) -> str:
+    if value is None:
+        return "(none)"
+    return f"{value:g}" if column.dtype.is_float() and isinstance(value, float) else str(value)
+
+
+def _wilson(rate: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -1,0 +1,180 @@
+"""When to train again: one function from the recorded evidence to a decision with its numbers.
+
+Sensor, replay and back-test call this same function, so what was tried on history is what runs live.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from mlops_assets.ml.dataset import moment
+from mlops_assets.ml.promotion import goodness
+from mlops_assets.spec import ModelSpec
+
+Trigger = Literal[
+    "first_model",
+    "age",
+    "performance",
+    "prediction_drift",
+    "data_drift",
+    "none",
+    "cool_down",
+    "paused",
+    "too_little_history",
+]
+
+
+@dataclass(frozen=True)
+class WeekEvidence:
+    """What one week showed: the gate metric, the champion's own at promotion, and how far its rows have moved.
+
+    Numbers are None where nothing was measured: no champion, or no label yet.
+    """
+
+    week: str
+    end: datetime
+    rows: int
+    metric: float | None = None
+    reference: float | None = None
+    prediction_psi: float | None = None
+    drift_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to train now, what decided it, and a sentence with every number and the threshold it met or missed."""
+
+    retrain: bool
+    trigger: Trigger
+    reason: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number against its threshold; `met` means that it asks for a retraining."""
+
+    trigger: Trigger
+    met: bool
+    text: str
+
+
+def decide(
+    evidence: Sequence[WeekEvidence], last_attempt: datetime | None, spec: ModelSpec, now: datetime
+) -> Decision:
+    """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift.
+
+    Only the newest week that has ended by `now` counts, so a decision never needs more than the newest report.
+    `last_attempt` is the moment of the last training, promoted or not; None asks for the first model.
+    """
+    now, last = moment(now), None if last_attempt is None else moment(last_attempt)
+    if spec.automation == "paused":
+        return Decision(
+            False, "paused", "automation is paused in the model's spec: no retraining until it is on again."
+        )
+    if last is None:
+        return _first(spec, now)
+    signals = _signals(_newest(evidence, now), last, spec, now)
+    rest = timedelta(days=spec.retrain.cool_down_days) - (now - last)
+    if rest > timedelta(0):
+        return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
+    met = [s for s in signals if s.met]
+    texts = "; ".join(s.text for s in [*met, *(s for s in signals if not s.met)]) or "no threshold is set"
+    return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
+
+
+def backtest(evidence: Sequence[WeekEvidence], spec: ModelSpec) -> list[tuple[str, Decision]]:
+    """Run the same rule over a recorded history, week by week; each retraining it asks for counts as the last attempt.
+
+    The evidence is taken as recorded: it does not change with the retrainings that this policy would have added.
+    """
+    decisions, last = [], None
+    for number, week in enumerate(sorted(evidence, key=lambda w: w.end), start=1):
+        decision = decide(sorted(evidence, key=lambda w: w.end)[:number], last, spec, week.end)
+        last = week.end if decision.retrain else last
+        decisions.append((week.week, decision))
+    return decisions
+
+
+def _first(spec: ModelSpec, now: datetime) -> Decision:
+    start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
+    days, needed = _days(now - start.astimezone(UTC)), spec.window.minimum_days
+    text = f"{days:g} days of history since {spec.weeks.start}, {needed} needed"
+    if days < needed:
+        return Decision(False, "too_little_history", f"no model yet and too little history: {text}.")
+    return Decision(True, "first_model", f"no model was trained yet: {text}.")
+
+
+def _newest(evidence: Sequence[WeekEvidence], now: datetime) -> WeekEvidence | None:
+    return max((w for w in evidence if moment(w.end) <= now), key=lambda w: w.end, default=None)
+
+
+def _signals(week: WeekEvidence | None, last: datetime, spec: ModelSpec, now: datetime) -> list[Signal]:
+    signals = [_age(last, spec, now)]
+    if week is not None:
+        rule = spec.retrain
+        signals += [
+            _no_champion(week, last),
+            _performance(week, spec),
+            _drift(
+                "prediction_drift", week, "prediction PSI", week.prediction_psi, rule.prediction_psi_above
+            ),
+            _drift("data_drift", week, "share of drifted columns", week.drift_share, rule.drift_share_above),
+        ]
+    return [s for s in signals if s is not None]
+
+
+def _age(last: datetime, spec: ModelSpec, now: datetime) -> Signal | None:
+    limit, days = spec.retrain.max_age_days, _days(now - last)
+    if limit is None:
+        return None
+    met = days >= limit
+    return Signal(
+        "age", met, f"last training {days:g} days ago, {'reached' if met else 'under'} the limit of {limit}"
+    )
+
+
+def _no_champion(week: WeekEvidence, last: datetime) -> Signal | None:
+    """An attempt that promoted nothing leaves no score to watch, so only a new attempt can help."""
+    if week.metric is not None or week.reference is not None or moment(week.end) <= last:
+        return None
+    return Signal("first_model", True, f"no model serves in week {week.week}, the last attempt promoted none")
+
+
+def _performance(week: WeekEvidence, spec: ModelSpec) -> Signal | None:
+    limit, metric = spec.retrain.metric_worse_by, spec.gate.metric
+    if limit is None or week.metric is None or week.reference is None:
+        return None
+    loss = goodness(metric, week.reference) - goodness(metric, week.metric)
+    share = loss / max(abs(week.reference), 1e-9)
+    change = f"{abs(share):.1%} {'worse' if share > 0 else 'better'}"
+    text = (
+        f"{metric} {week.metric:.4f} in week {week.week} is {change} than {week.reference:.4f} at promotion"
+    )
+    return Signal("performance", share > limit, f"{text}, {_side(share > limit)} the limit of {limit:.1%}")
+
+
+def _drift(
+    trigger: Trigger, week: WeekEvidence, name: str, value: float | None, limit: float | None
+) -> Signal | None:
+    if limit is None or value is None:
+        return None
+    met = value > limit
+    return Signal(
+        trigger, met, f"{name} {value:.3f} in week {week.week}, {_side(met)} the limit of {limit:g}"
+    )
+
+
+def _cool_down_text(signals: Sequence[Signal], last: datetime, spec: ModelSpec, now: datetime) -> str:
+    text = f"last training {_days(now - last):g} days ago, inside the cool-down of {spec.retrain.cool_down_days} days"
+    held = "; ".join(s.text for s in signals if s.met)
+    return f"{text}; held back: {held}." if held else f"{text}."
+
+
+def _side(met: bool) -> str:
+    return "over" if met else "within"
+
+
+def _days(span: timedelta) -> float:
+    return round(span / timedelta(days=1), 2)
