@@ -1,0 +1,174 @@
+"""Column names, types, keys and known ranges of every table of the flights use case.
+
+One page, so that a reader, a check and a test look at the same list.
+"""
+
+from datetime import timedelta
+
+import polars as pl
+
+UTC = pl.Datetime("us", "UTC")
+ORIGIN_ZONE = "America/New_York"
+PREDICTION_LEAD = timedelta(hours=2)
+WEATHER_LAG = timedelta(hours=1)
+
+FILES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
+    "flights": {
+        "year": pl.Int32,
+        "month": pl.Int32,
+        "day": pl.Int32,
+        "dep_time": pl.Int32,
+        "sched_dep_time": pl.Int32,
+        "dep_delay": pl.Float64,
+        "arr_time": pl.Int32,
+        "sched_arr_time": pl.Int32,
+        "arr_delay": pl.Float64,
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "tailnum": pl.String,
+        "origin": pl.String,
+        "dest": pl.String,
+        "air_time": pl.Float64,
+        "distance": pl.Float64,
+        "hour": pl.Int32,
+        "minute": pl.Int32,
+        "time_hour": UTC,
+    },
+    "weather": {
+        "origin": pl.String,
+        "year": pl.Int32,
+        "month": pl.Int32,
+        "day": pl.Int32,
+        "hour": pl.Int32,
+        "temp": pl.Float64,
+        "dewp": pl.Float64,
+        "humid": pl.Float64,
+        "wind_dir": pl.Float64,
+        "wind_speed": pl.Float64,
+        "wind_gust": pl.Float64,
+        "precip": pl.Float64,
+        "pressure": pl.Float64,
+        "visib": pl.Float64,
+        "time_hour": UTC,
+    },
+    "planes": {
+        "tailnum": pl.String,
+        "year": pl.Int32,
+        "type": pl.String,
+        "manufacturer": pl.String,
+        "model": pl.String,
+        "engines": pl.Int32,
+        "seats": pl.Int32,
+        "speed": pl.Float64,
+        "engine": pl.String,
+    },
+    "airports": {
+        "faa": pl.String,
+        "name": pl.String,
+        "lat": pl.Float64,
+        "lon": pl.Float64,
+        "alt": pl.Float64,
+        "tz": pl.Float64,
+        "dst": pl.String,
+        "tzone": pl.String,
+    },
+}
+"""What the files hold, column by column."""
+
+REQUIRED = {
+    "flights": (
+        "year",
+        "month",
+        "day",
+        "sched_dep_time",
+        "sched_arr_time",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "distance",
+        "hour",
+        "minute",
+        "time_hour",
+    ),
+    "weather": ("origin", "year", "month", "day", "hour", "time_hour"),
+    "planes": ("tailnum",),
+    "airports": ("faa",),
+}
+"""Columns of the files in which a missing value is an error."""
+
+TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
+    "flights/raw": {
+        "flight_id": pl.String,
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "tailnum": pl.String,
+        "origin": pl.String,
+        "dest": pl.String,
+        "distance": pl.Float64,
+        "scheduled_departure": UTC,
+        "scheduled_arrival": UTC,
+        "departed_at": UTC,
+        "arrived_at": UTC,
+        "dep_delay": pl.Float64,
+        "arr_delay": pl.Float64,
+        "cancelled": pl.Boolean,
+        "diverted": pl.Boolean,
+        "prediction_time": UTC,
+        "departure_known_at": UTC,
+        "outcome_known_at": UTC,
+    },
+    "flights/weather": {
+        "origin": pl.String,
+        "time_hour": UTC,
+        "temp": pl.Float64,
+        "dewp": pl.Float64,
+        "humid": pl.Float64,
+        "wind_dir": pl.Float64,
+        "wind_speed": pl.Float64,
+        "wind_gust": pl.Float64,
+        "precip": pl.Float64,
+        "pressure": pl.Float64,
+        "visib": pl.Float64,
+        "known_at": UTC,
+    },
+    "flights/planes": FILES["planes"],
+    "flights/airports": FILES["airports"],
+}
+"""What the lake holds: times in UTC, delays in minutes."""
+
+KEYS = {
+    "flights/raw": ("flight_id",),
+    "flights/weather": ("origin", "time_hour"),
+    "flights/planes": ("tailnum",),
+    "flights/airports": ("faa",),
+}
+
+TIME_COLUMNS = {"flights/raw": "scheduled_departure", "flights/weather": "time_hour"}
+"""The column by which a table is cut into weeks."""
+
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "flights/raw": {"distance": (10, 6000), "dep_delay": (-120, 2880), "arr_delay": (-180, 2880)},
+    "flights/weather": {
+        "temp": (-30, 120),
+        "dewp": (-40, 90),
+        "humid": (0, 100),
+        "wind_dir": (0, 360),
+        "wind_speed": (0, 120),
+        "wind_gust": (0, 150),
+        "precip": (0, 5),
+        "pressure": (930, 1060),
+        "visib": (0, 10),
+    },
+    "flights/planes": {"year": (1930, 2013), "engines": (1, 4), "seats": (1, 600)},
+    "flights/airports": {"lat": (-90, 90), "lon": (-180, 180), "tz": (-12, 14)},
+}
+"""Smallest and largest value that is believable: outside of it a check warns."""
+
+AIRPORT_GAPS: dict[str, tuple[str, str]] = {
+    "BQN": ("Rafael Hernandez", "America/Puerto_Rico"),
+    "PSE": ("Mercedita", "America/Puerto_Rico"),
+    "SJU": ("Luis Munoz Marin Intl", "America/Puerto_Rico"),
+    "STT": ("Cyril E King", "America/Puerto_Rico"),
+}
+"""Destinations that the airports file lacks: name and time zone."""
