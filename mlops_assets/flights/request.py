@@ -14,7 +14,7 @@ from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
 
 Airport = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="IATA code, for example JFK")]
 
-JOIN_KEYS = ("carrier", "origin", "dest", "tailnum", "departure_hour")
+JOIN_KEYS = ("carrier", "flight", "origin", "dest", "tailnum", "departure_hour")
 """Columns by which feature views are joined; `departure_hour` is the hour's start in unix seconds."""
 
 REQUEST_COLUMNS = ("departs_at", "arrives_at", "requested_at")
@@ -83,6 +83,7 @@ def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     departure = pl.col("scheduled_departure")
     return flights.with_columns(
         pl.col("tailnum").fill_null(""),
+        pl.col("flight").cast(pl.Int64),
         departure_hour=seconds(departure.dt.truncate("1h")),
         departs_at=seconds(departure),
         arrives_at=seconds(pl.col("scheduled_arrival")),

@@ -3,7 +3,8 @@
 One page, so that a reader, a check and a test look at the same list.
 """
 
-from datetime import timedelta
+from datetime import UTC as PYTHON_UTC
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -12,7 +13,9 @@ ORIGIN_ZONE = "America/New_York"
 PREDICTION_LEAD = timedelta(hours=2)
 WEATHER_LAG = timedelta(hours=1)
 
-FILES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
+FILES: dict[str, Schema] = {
     "flights": {
         "year": pl.Int32,
         "month": pl.Int32,
@@ -97,7 +100,7 @@ REQUIRED = {
 }
 """Columns of the files in which a missing value is an error."""
 
-TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
+TABLES: dict[str, Schema] = {
     "flights/raw": {
         "flight_id": pl.String,
         "carrier": pl.String,
@@ -172,3 +175,99 @@ AIRPORT_GAPS: dict[str, tuple[str, str]] = {
     "STT": ("Cyril E King", "America/Puerto_Rico"),
 }
 """Destinations that the airports file lacks: name and time zone."""
+
+WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+SCHEDULE_LEAD = timedelta(days=1)
+PLANES_KNOWN_AT = datetime(2000, 1, 1, tzinfo=PYTHON_UTC)
+
+FEATURE_KEYS = {
+    "weather": ("origin",),
+    "origin_traffic": ("origin",),
+    "carrier_traffic": ("carrier", "origin"),
+    "dest_traffic": ("dest",),
+    "carrier_record": ("carrier",),
+    "route_record": ("origin", "dest"),
+    "flight_record": ("carrier", "flight"),
+    "aircraft": ("tailnum",),
+    "schedule": ("origin", "departure_hour"),
+    "plane": ("tailnum",),
+}
+"""Feature tables and what each row is about; keys and `event_timestamp` name one row."""
+
+_VALUES = {
+    "weather": WEATHER,
+    "origin_traffic": (
+        "origin_departures",
+        "origin_delay",
+        "origin_late_share",
+        "origin_arrival_delay",
+        "origin_cancelled",
+        "origin_overdue",
+        "origin_overdue_minutes",
+    ),
+    "carrier_traffic": (
+        "carrier_departures",
+        "carrier_delay",
+        "carrier_late_share",
+        "carrier_arrival_delay",
+        "carrier_cancelled",
+        "carrier_overdue",
+        "carrier_overdue_minutes",
+    ),
+    "dest_traffic": (
+        "dest_arrivals",
+        "dest_arrival_delay",
+        "dest_late_share",
+        "dest_departure_delay",
+        "dest_lost",
+    ),
+    "carrier_record": ("carrier_late_share_28d", "carrier_delay_28d"),
+    "route_record": ("route_late_share_28d", "route_delay_28d", "route_flights", "route_distance"),
+    "flight_record": ("flight_late_share_28d", "flight_delay_28d"),
+    "aircraft": (
+        "aircraft_status",
+        "aircraft_delay",
+        "aircraft_leg_minutes",
+        "aircraft_free_at",
+        "aircraft_seen_at",
+    ),
+    "schedule": (
+        "schedule_departures",
+        "schedule_departures_before",
+        "schedule_departures_after",
+        "schedule_destinations",
+    ),
+    "plane": ("plane_year", "plane_seats"),
+}
+_INTEGERS: Schema = dict.fromkeys(
+    ("flight", "departure_hour", "aircraft_free_at", "aircraft_seen_at"), pl.Int64
+)
+
+
+def _feature_schema(table: str) -> Schema:
+    keys: Schema = {key: _INTEGERS.get(key, pl.String) for key in FEATURE_KEYS[table]}
+    values: Schema = {value: _INTEGERS.get(value, pl.Float32) for value in _VALUES[table]}
+    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC}
+
+
+FEATURES: dict[str, Schema] = {name: _feature_schema(name) for name in FEATURE_KEYS}
+"""Columns of every feature table: times in UTC, delays in minutes, `_at` in unix seconds, shares from 0 to 1.
+
+`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`.
+"""
+
+
+def _bounds(table: str, column: str) -> tuple[float, float] | None:
+    if table == "weather":
+        return RANGES["flights/weather"][column]
+    if "late_share" in column:
+        return 0, 1
+    if "delay" in column:
+        return -180, 2880
+    return None if column in _INTEGERS or column == "plane_year" else (0, 50_000)
+
+
+FEATURE_RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    name: {value: bounds for value in _VALUES[name] if (bounds := _bounds(name, value))} for name in _VALUES
+}
+"""Smallest and largest believable value of features: outside of it a check warns."""

@@ -102,3 +102,13 @@ def write(
         frame = pl.DataFrame(lines, schema=dict.fromkeys(FILES[name], pl.String))
         frame.write_csv(folder / f"{name}.csv")
     return folder
+
+
+def typed(lines: pl.DataFrame) -> pl.DataFrame:
+    """Text lines of flights.csv with the types of the raw table."""
+    return lines.select(
+        pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us")
+        if name == "time_hour"
+        else pl.when(pl.col(name) != "NA").then(pl.col(name)).cast(kind)
+        for name, kind in FILES["flights"].items()
+    )

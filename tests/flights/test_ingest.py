@@ -256,12 +256,7 @@ def test_a_schedule_survives_being_written_as_local_clocks(
     departs: datetime, minutes: int, dest: str
 ) -> None:
     line = flight(f"{departs:%Y-%m-%d %H:%M}", minutes, dest=dest)
-    raw = pl.DataFrame([line]).select(
-        pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us")
-        if name == "time_hour"
-        else pl.col(name).cast(kind)
-        for name, kind in schema.FILES["flights"].items()
-    )
+    raw = samples.typed(pl.DataFrame([line]))
     airports = pl.DataFrame(list((ZONES | samples.CARIBBEAN).items()), ["faa", "tzone"], orient="row")
     row = ingest.flights(raw, airports).row(0, named=True)
     elapsed = row["scheduled_arrival"] - row["scheduled_departure"]
