@@ -1,6 +1,7 @@
 """The deployment: a challenger that passed is refitted on everything up to now and put behind the endpoint."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -48,7 +49,8 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         _keep_reference(spec, lake, data, fitted, version, attempt)
         tracking.promote(spec.name, version.number, data.now)
         if spec.deployment.enabled:
-            endpoint.publish(endpoint_record(spec, tracking, version, data))
+            kept = endpoint.keep(spec.name, version.number, tracking.load(version))
+            endpoint.publish(endpoint_record(spec, version, data, kept))
         lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
         yield _result(version, fit_metadata(fitted, version, data, rows))
 
@@ -92,7 +94,7 @@ def endpoint_record(
         "name": spec.name,
         "version": version.number,
         "task": spec.task,
-        "model_path": str(tracking.model_path(version)),
+        "model_path": str(kept),
         "model_sha256": version.sha256,
         "scorer": "mlops_assets.ml.training:Scorer",
         "feature_service": spec.feature_service,
