@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,12 @@ class Endpoint(dg.ConfigurableResource):
         path = Path(self.folder) / "models" / f"{name}-{version}.ubj"
         write_bytes(path, model)
         return path
+
+    def advance(self, moment: datetime) -> None:
+        """Tell every deployed model that the online store has reached `moment`."""
+        for record in self.records().values():
+            if record.moment < moment:
+                self.publish(record.model_copy(update={"moment": moment}))
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""

@@ -58,6 +58,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:
+    """The data version is the endpoint's, not the model's: a promotion does not make past predictions stale."""
     number = version.number if version else "none"
     return dg.MaterializeResult(
         data_version=dg.DataVersion("endpoint"), metadata={"champion": number} | metadata
@@ -86,9 +87,7 @@ def _keep_reference(
     lake.write_json(reference_name(spec, version.number), profile)
 
 
-def endpoint_record(
-    spec: ModelSpec, tracking: Tracking, version: Version, data: TrainingData
-) -> dict[str, Any]:
+def endpoint_record(spec: ModelSpec, version: Version, data: TrainingData, kept: Path) -> dict[str, Any]:
     """What the endpoint needs to answer for this version."""
     return {
         "name": spec.name,
