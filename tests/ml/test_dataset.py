@@ -69,7 +69,7 @@ def test_a_regression_keeps_the_value(make_regression_spec):
 
 
 def test_a_missing_label_column_is_named(spec):
-    with pytest.raises(DatasetError, match="late_parcel.* needs the columns seen"):
+    with pytest.raises(DatasetError, match=r"late_parcel.* needs the columns seen"):
         labelled(pl.DataFrame({"delay": [1.0]}), spec, START)
 
 
@@ -129,5 +129,5 @@ def test_whole_numbers_flags_and_nulls_become_float32():
 
 
 def test_a_text_feature_that_is_no_category_is_named():
-    with pytest.raises(DatasetError, match="feature 'c' is String.*trainer.categories"):
+    with pytest.raises(DatasetError, match=r"feature 'c' is String.*trainer.categories"):
         Encoding.fit(pl.DataFrame({"c": ["a"]}), ["c"], [])

@@ -33,10 +33,15 @@ def test_a_fit_stops_early_is_cut_at_its_best_round_and_has_learned(fitted, know
     assert auc(known["label"].to_numpy(), Scorer(fitted.model).predict(known)) > 0.8
     assert max(fitted.importance, key=fitted.importance.__getitem__) == "queue"
     assert sum(fitted.importance.values()) == pytest.approx(1)
-    assert (set(fitted.importance), fitted.rows) == ({"queue", "weight", "hour", "noise", "depot"}, known.height)
+    assert (set(fitted.importance), fitted.rows) == (
+        {"queue", "weight", "hour", "noise", "depot"},
+        known.height,
+    )
 
 
-def test_the_early_stopped_model_equals_a_fit_of_so_many_rounds_on_the_older_rows(known, spec, features, fitted):
+def test_the_early_stopped_model_equals_a_fit_of_so_many_rounds_on_the_older_rows(
+    known, spec, features, fitted
+):
     older, _ = split_newest(known, "sent", spec.trainer.validation_share)
     refitted = fit(older, spec, features, rounds=fitted.rounds)
     np.testing.assert_array_equal(Scorer(refitted.model).predict(known), Scorer(fitted.model).predict(known))
@@ -45,9 +50,12 @@ def test_the_early_stopped_model_equals_a_fit_of_so_many_rounds_on_the_older_row
 def test_a_refit_takes_exactly_the_rounds_given_on_all_rows(known, spec, features):
     refitted = fit(known, spec, features, rounds=7)
     assert (refitted.rounds, refitted.history, refitted.rows) == (7, {}, known.height)
-    assert json.loads(_as_json(refitted.model))["learner"]["gradient_booster"]["model"]["gbtree_model_param"][
-        "num_trees"
-    ] == "7"
+    assert (
+        json.loads(_as_json(refitted.model))["learner"]["gradient_booster"]["model"]["gbtree_model_param"][
+            "num_trees"
+        ]
+        == "7"
+    )
 
 
 def test_the_bytes_do_not_depend_on_the_order_of_the_rows_or_the_time(known, spec, features, fitted):
@@ -61,7 +69,12 @@ def test_another_process_elsewhere_gives_the_same_bytes_and_no_ray_is_started(fi
     root = Path(__file__).resolve().parents[2]
     environ = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+        [sys.executable, "-c", ELSEWHERE],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.split() == [hashlib.sha256(fitted.model).hexdigest(), "False"]
 
