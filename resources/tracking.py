@@ -7,49 +7,23 @@ that was killed and started again ends with the same runs, version numbers and a
 import hashlib
 import json
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import zip_longest
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, use_uri
-from resources.model_files import MODEL_FILE, write_model
+from resources.model_files import MODEL_FILE
+from resources.runs import MODEL_ID, FitRecord, Kind, find_run, is_complete, log, quotable, sha256, sweep
+from resources.versions import IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
 
-IDENTITY, KIND, SHA256, MODEL_ID, COMPLETE = "identity", "kind", "sha256", "model_id", "complete"
-PROMOTED_AT, TRAINED_UNTIL = "promoted_at", "trained_until"
+__all__ = ["Tracking", "TrackingError", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
-Kind = Literal["challenger", "refit", "trial"]
-
-
-class TrackingError(Exception):
-    """A run, version or model file is missing, unfinished or not what was logged."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """One registered model version; its moments are data time, never the wall clock."""
-
-    name: str
-    number: int
-    identity: str
-    run_id: str
-    sha256: str
-    tags: dict[str, str]
-    trained_until: datetime | None = None
-    promoted_at: datetime | None = None
-
-    @property
-    def promotions(self) -> list[datetime]:
-        """Every moment at which this version became champion, oldest first."""
-        return _moments(self.tags.get(PROMOTED_AT, ""))
 
 
 class Tracking(dg.ConfigurableResource):
@@ -77,25 +51,20 @@ class Tracking(dg.ConfigurableResource):
         A finished run of the same identity and kind is returned instead; one that a killed process left half
         logged is deleted and logged anew. `history` is a value a round, `artifacts` are files by name.
         """
+        record = FitRecord(
+            kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}
+        )
         with self._lock(name):
             experiment = self._experiment(name)
-            found = self._finished(experiment, kind, identity)
-            if found:
-                return found
-            self._sweep(experiment, kind, identity)
-            labels = {**tags, IDENTITY: identity, KIND: kind, SHA256: _sha256(fit_model)}
-            run = self._client.create_run(experiment, tags=dict(labels), run_name=f"{kind} {identity}"[:100])
-            model = self._log_model(experiment, run.info.run_id, fit_model, example, labels, params)
-            self._log_numbers(run.info.run_id, model.model_id, params, history, metrics)
-            self._log_files(run.info.run_id, artifacts or {})
-            self._client.set_terminated(run.info.run_id)
-            self._client.set_tag(run.info.run_id, COMPLETE, "true")
-            return run.info.run_id
+            found = find_run(self._client, experiment, kind, identity)
+            if found is None:
+                sweep(self._client, experiment, kind, identity)
+            return found or log(self._client, experiment, record)
 
     def find_run(self, name: str, kind: Kind, identity: str) -> str | None:
         """Id of the finished run with this identity, or None."""
         experiment = self._client.get_experiment_by_name(name)
-        return self._finished(experiment.experiment_id, kind, identity) if experiment else None
+        return find_run(self._client, experiment.experiment_id, kind, identity) if experiment else None
 
     def register(
         self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None
@@ -109,14 +78,14 @@ class Tracking(dg.ConfigurableResource):
 
     def version(self, name: str, number: int) -> Version:
         """One version by its number."""
-        return _version(self._client.get_model_version(name, str(number)))
+        return version_of(self._client.get_model_version(name, str(number)))
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a model, oldest first; none where the model was never registered."""
         found, token = [], None
         while True:
-            page = self._client.search_model_versions(f"name = '{_quotable(name)}'", 200, page_token=token)
-            found += [_version(v) for v in page]
+            page = self._client.search_model_versions(f"name = '{quotable(name)}'", 200, page_token=token)
+            found += [version_of(v) for v in page]
             token = page.token
             if not token:
                 return sorted(found, key=lambda v: v.number)
@@ -155,15 +124,15 @@ class Tracking(dg.ConfigurableResource):
 
     def champion_at(self, name: str, moment: datetime) -> Version | None:
         """The version that was champion at a moment of data time: the last one promoted at or before it."""
-        made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= _utc(moment)]
+        made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= utc(moment)]
         return max(made, key=lambda entry: entry[:2])[2] if made else None
 
     def load(self, version: Version) -> bytes:
         """The model's bytes, refused unless their SHA-256 is the one that was registered; local files need no network."""
         content = self._read(version)
-        if _sha256(content) != version.sha256:
+        if sha256(content) != version.sha256:
             raise TrackingError(
-                f"{version.name} version {version.number}: the model file's SHA-256 is {_sha256(content)}, "
+                f"{version.name} version {version.number}: the model file's SHA-256 is {sha256(content)}, "
                 f"registered was {version.sha256}: the file was changed or cut; restore it or train again"
             )
         return content
@@ -184,71 +153,9 @@ class Tracking(dg.ConfigurableResource):
         home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.uri) else None
         return self._client.create_experiment(name, artifact_location=home)
 
-    def _finished(self, experiment: str, kind: str, identity: str) -> str | None:
-        runs = self._runs(experiment, kind, identity)
-        return next((r.info.run_id for r in runs if r.data.tags.get(COMPLETE) == "true"), None)
-
-    def _sweep(self, experiment: str, kind: str, identity: str) -> None:
-        """Delete what a killed process left half logged; under the lock nobody else can be writing it."""
-        for run in self._runs(experiment, kind, identity):
-            self._client.delete_run(run.info.run_id)
-
-    def _runs(self, experiment: str, kind: str, identity: str) -> list[Any]:
-        query = f"tags.{IDENTITY} = '{_quotable(identity)}' and tags.{KIND} = '{kind}'"
-        return list(self._client.search_runs([experiment], query))
-
-    def _log_model(
-        self,
-        experiment: str,
-        run_id: str,
-        content: bytes,
-        example: pl.DataFrame,
-        tags: Mapping[str, str],
-        params: Mapping[str, Any],
-    ) -> Any:
-        from mlflow.entities import LoggedModelOutput
-
-        texts = {key: str(value)[:500] for key, value in params.items()}
-        logged = self._client.create_logged_model(
-            experiment, name="model", source_run_id=run_id, tags=dict(tags), params=texts
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            write_model(Path(folder) / "model", content, example, logged, run_id)
-            self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
-        self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        self._client.set_tag(run_id, MODEL_ID, logged.model_id)
-        return self._client.finalize_logged_model(logged.model_id, "READY")
-
-    def _log_numbers(
-        self,
-        run_id: str,
-        model_id: str,
-        params: Mapping[str, Any],
-        history: Mapping[str, list[float]],
-        metrics: Mapping[str, float],
-    ) -> None:
-        from mlflow.entities import Metric, Param
-
-        now = int(time.time() * 1000)
-        rows = [Metric(k, float(v), now, step) for k, vs in history.items() for step, v in enumerate(vs)]
-        rows += [Metric(k, float(v), now, 0, model_id=model_id, run_id=run_id) for k, v in metrics.items()]
-        values = [Param(key, str(value)[:6000]) for key, value in params.items()]
-        for some, few in zip_longest(_chunks(rows, 900), _chunks(values, 100), fillvalue=()):
-            self._client.log_batch(run_id, metrics=some, params=few)
-
-    def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        if not files:
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
-
     def _create_version(self, name: str, run_id: str, identity: str, tags: Mapping[str, str]) -> int:
         run = self._client.get_run(run_id)
-        if run.data.tags.get(COMPLETE) != "true":
+        if not is_complete(run):
             raise TrackingError(f"run {run_id} of {name!r} is not completely logged: log the fit again first")
         self._register_name(name)
         labels = {**tags, IDENTITY: identity, SHA256: run.data.tags[SHA256]}
@@ -277,7 +184,7 @@ class Tracking(dg.ConfigurableResource):
         self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
     def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
-        moments = sorted({*self.version(name, number).promotions, _utc(moment)})
+        moments = sorted({*self.version(name, number).promotions, utc(moment)})
         text = ", ".join(m.isoformat() for m in moments)
         self._client.set_model_version_tag(name, str(number), PROMOTED_AT, text)
 
@@ -285,7 +192,7 @@ class Tracking(dg.ConfigurableResource):
         from mlflow.exceptions import MlflowException
 
         try:
-            return _version(self._client.get_model_version_by_alias(name, alias))
+            return version_of(self._client.get_model_version_by_alias(name, alias))
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -305,47 +212,3 @@ class Tracking(dg.ConfigurableResource):
             f"{version.name} version {version.number}: no model file at {recorded} nor at {moved}: "
             f"restore the artifacts folder, or train again"
         )
-
-
-def _version(found: Any) -> Version:
-    tags = dict(found.tags)
-    promotions = _moments(tags.get(PROMOTED_AT, ""))
-    until = _moments(tags.get(TRAINED_UNTIL, ""))
-    return Version(
-        name=found.name,
-        number=int(found.version),
-        identity=tags.get(IDENTITY, ""),
-        run_id=found.run_id or "",
-        sha256=tags.get(SHA256, ""),
-        tags=tags,
-        trained_until=until[-1] if until else None,
-        promoted_at=promotions[-1] if promotions else None,
-    )
-
-
-def _chunks(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
-
-
-def _moments(text: str) -> list[datetime]:
-    return [_utc(datetime.fromisoformat(part.strip())) for part in text.split(",") if part.strip()]
-
-
-def _utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise TrackingError(
-            f"{moment} has no time zone: give an aware datetime, for instance with tzinfo=UTC"
-        )
-    return moment.astimezone(UTC)
-
-
-def _quotable(text: str) -> str:
-    if "'" in text or '"' in text:
-        raise TrackingError(
-            f"{text!r} holds a quotation mark, which MLflow's search cannot take: leave it out"
-        )
-    return text
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
