@@ -1,8 +1,8 @@
 """The three local servers behind `mlops dev`: Dagster, MLflow and the endpoint, started, watched and ended as one."""
 
 import contextlib
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -105,12 +105,24 @@ def prepare(settings: Settings) -> None:
     prepare_mlflow(settings)
 
 
+STORAGE = """
+run_storage:
+  module: resources.instance_storage
+  class: Runs
+  config: {{base_dir: {folder}}}
+event_log_storage:
+  module: resources.instance_storage
+  class: EventLog
+  config: {{base_dir: {folder}}}
+"""
+
+
 def prepare_dagster_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME with the local instance's dagster.yaml, and name it in this process's environment."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".dagster.yaml.{os.getpid()}"
-    shutil.copyfile(DAGSTER_YAML, temporary)
+    temporary.write_text(DAGSTER_YAML.read_text() + STORAGE.format(folder=json.dumps(str(home / "storage"))))
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     return home

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources import ports
-from resources.lake import write_text
+from resources.lake import write_bytes, write_text
 from resources.live_models import Record, read_record
 from resources.settings import Settings, settings, silence_usage_reports
 
@@ -46,6 +46,18 @@ class Endpoint(dg.ConfigurableResource):
         path = Path(self.folder) / f"{checked.name}.json"
         write_text(path, json.dumps(checked.model_dump(mode="json"), indent=1, sort_keys=True))
         return path
+
+    def keep(self, name: str, version: int, model: bytes) -> Path:
+        """Put a version's model file beside the records, where the endpoint reads it whatever the artifact store."""
+        path = Path(self.folder) / "models" / f"{name}-{version}.ubj"
+        write_bytes(path, model)
+        return path
+
+    def advance(self, moment: datetime) -> None:
+        """Tell every deployed model that the online store has reached `moment`."""
+        for record in self.records().values():
+            if record.moment < moment:
+                self.publish(record.model_copy(update={"moment": moment}))
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
