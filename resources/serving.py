@@ -53,18 +53,22 @@ class Endpoint(dg.ConfigurableResource):
         write_bytes(path, model)
         return path
 
-    def advance(self, moment: datetime) -> None:
-        """Tell every deployed model that the online store has reached `moment`."""
-        for record in self.records().values():
-            if record.moment < moment:
-                self.publish(record.model_copy(update={"moment": moment}))
-
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
         path = Path(self.folder) / f"{name}.json"
         there = path.exists()
         path.unlink(missing_ok=True)
         return there
+
+    def advance(self, moment: datetime) -> list[str]:
+        """Tell every deployed model that the online store has reached `moment`; nothing is loaded again.
+
+        Returns the names of the models that were behind.
+        """
+        behind = {name: record for name, record in self.records().items() if record.moment < moment}
+        for record in behind.values():
+            self.publish(record.model_copy(update={"moment": moment}))
+        return list(behind)
 
     def records(self) -> dict[str, Record]:
         """Every published record by model name."""
@@ -82,6 +86,15 @@ def keep_ray_local() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
+
+
+def without_api_server() -> None:
+    """Leave out Ray's API server, which without the dashboard only looks for a cloud to put into usage reports.
+
+    It asks 169.254.169.254 and metadata.google.internal even when reports are off, and holds 110 MB.
+    """
+    node: Any = importlib.import_module("ray._private.node")
+    node.Node.start_api_server = lambda *_, **__: None
 
 
 def replica_listens_locally() -> None:
@@ -121,6 +134,7 @@ def start(home: Settings, build: Any = http_application) -> None:
     import ray
     from ray import serve
 
+    without_api_server()
     ray.init(
         address="local",
         num_cpus=2,

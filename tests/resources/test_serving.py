@@ -4,6 +4,7 @@ The models and the feature store behind it are those of `serving_fakes`; everyth
 """
 
 import hashlib
+import html
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -187,8 +189,6 @@ def test_a_model_may_bring_its_own_request_and_rows(trips):
 def test_the_page_shows_a_curl_line_that_works(trips):
     page = trips.http.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    import html
-
     body = html.unescape(page.text).split("-d '")[1].split("'")[0]
     assert trips.http.post("/predict/trips", json=json.loads(body)).status_code == 200
 
@@ -240,7 +240,7 @@ def test_a_first_record_that_is_bad_gets_503_with_the_reason(trips):
 
 def test_a_new_moment_is_taken_up_without_loading_the_model_again(trips):
     since = trips.models()["trips"]["since"]
-    trips.publish(moment="2014-01-07T05:00:00+00:00")
+    assert trips.endpoint.advance(datetime(2014, 1, 7, 5, tzinfo=UTC)) == ["trips"]
     trips.until(lambda models: models["trips"]["as_of"].startswith("2014-01-07"))
     assert trips.models()["trips"]["since"] == since
 
