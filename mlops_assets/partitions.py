@@ -1,6 +1,7 @@
 """The time windows that data is cut into; models are not partitioned, their versions live in the registry."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -34,3 +35,24 @@ def week_names(weeks: Weeks) -> list[str]:
     """Names of all the weeks, in order."""
     count = (weeks.end - weeks.start).days // 7
     return [(weeks.start + timedelta(days=7 * i)).isoformat() for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Week:
+    """One partition: its name and the UTC moments it lies between."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+def week(weeks: Weeks, name: str) -> Week:
+    """The week with this name."""
+    return Week(name, *week_bounds(weeks, name))
+
+
+def weeks_back(weeks: Weeks, name: str, count: int) -> list[str]:
+    """Names of the week and of up to `count` weeks before it, oldest first, none before the first partition."""
+    last = date.fromisoformat(name)
+    names = [last - timedelta(days=7 * i) for i in range(count, -1, -1)]
+    return [day.isoformat() for day in names if day >= weeks.start]

@@ -3,7 +3,7 @@
 Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be read, tested and replayed anywhere.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -42,6 +42,17 @@ class Weeks(Part):
                 f"weeks from {self.start} to {self.end} are {days} days: give a whole number of weeks, at least one"
             )
         return self
+
+    def days_before(self, moment: datetime, days: int) -> datetime:
+        """The same local time so many days earlier, in UTC: a day may have 23 or 25 hours."""
+        local = moment.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None) - timedelta(days=days)
+        return local.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
+
+    def days_between(self, earlier: datetime, later: datetime) -> float:
+        """Local days from one moment to another: from midnight to midnight is a whole number."""
+        zone = ZoneInfo(self.timezone)
+        first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (earlier, later))
+        return (last - first).total_seconds() / 86_400
 
 
 class Prediction(Part):
@@ -101,6 +112,16 @@ class Window(Part):
         default=14, ge=1, description="Newest days kept from the challenger and judged on."
     )
     minimum_days: int = Field(default=28, ge=1, description="No training before this much history exists.")
+
+    @pydantic.model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Self:
+        for name, value in (("days", self.days), ("minimum_days", self.minimum_days)):
+            if value is not None and value <= self.hold_out_days:
+                raise ValueError(
+                    f"window.{name}={value} leaves nothing to train on beside window.hold_out_days="
+                    f"{self.hold_out_days}: set {name} above {self.hold_out_days}"
+                )
+        return self
 
 
 class Gate(Part):
@@ -167,6 +188,11 @@ class ModelSpec(Part):
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )
 
+    @pydantic.field_validator("automation", mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, value: object) -> object:
+        return "on" if value is True else value
+
     @pydantic.model_validator(mode="after")
     def _rules_agree(self) -> Self:
         for problem in rule_conflicts(self):
@@ -184,15 +210,6 @@ def rule_conflicts(spec: ModelSpec) -> list[str]:
             f"retrain.cool_down_days={spec.retrain.cool_down_days} is shorter than "
             f"window.hold_out_days={window.hold_out_days}: a champion would be judged on rows it was trained on; "
             f"set cool_down_days to at least {window.hold_out_days}"
-        )
-    if window.days is not None and window.days <= window.hold_out_days:
-        problems.append(
-            f"window.days={window.days} leaves nothing to train on beside window.hold_out_days={window.hold_out_days}: "
-            f"set days above {window.hold_out_days} or leave it out for a growing window"
-        )
-    if window.minimum_days <= window.hold_out_days:
-        problems.append(
-            f"window.minimum_days={window.minimum_days} must exceed window.hold_out_days={window.hold_out_days}"
         )
     if window.minimum_days > available:
         problems.append(

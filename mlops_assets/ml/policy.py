@@ -5,7 +5,7 @@ Sensor, replay and back-test call this same function, so what was tried on histo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -76,8 +76,7 @@ def decide(
     if last is None:
         return _first(spec, now)
     signals = _signals(_newest(evidence, now), last, spec, now)
-    rest = timedelta(days=spec.retrain.cool_down_days) - (now - last)
-    if rest > timedelta(0):
+    if spec.weeks.days_between(last, now) < spec.retrain.cool_down_days:
         return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
     met = [s for s in signals if s.met]
     texts = "; ".join(s.text for s in [*met, *(s for s in signals if not s.met)]) or "no threshold is set"
@@ -99,7 +98,7 @@ def backtest(evidence: Sequence[WeekEvidence], spec: ModelSpec) -> list[tuple[st
 
 def _first(spec: ModelSpec, now: datetime) -> Decision:
     start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
-    days, needed = _days(now - start.astimezone(UTC)), spec.window.minimum_days
+    days, needed = _days(start, now, spec), spec.window.minimum_days
     text = f"{days:g} days of history since {spec.weeks.start}, {needed} needed"
     if days < needed:
         return Decision(False, "too_little_history", f"no model yet and too little history: {text}.")
@@ -126,7 +125,7 @@ def _signals(week: WeekEvidence | None, last: datetime, spec: ModelSpec, now: da
 
 
 def _age(last: datetime, spec: ModelSpec, now: datetime) -> Signal | None:
-    limit, days = spec.retrain.max_age_days, _days(now - last)
+    limit, days = spec.retrain.max_age_days, _days(last, now, spec)
     if limit is None:
         return None
     met = days >= limit
@@ -167,7 +166,7 @@ def _drift(
 
 
 def _cool_down_text(signals: Sequence[Signal], last: datetime, spec: ModelSpec, now: datetime) -> str:
-    text = f"last training {_days(now - last):g} days ago, inside the cool-down of {spec.retrain.cool_down_days} days"
+    text = f"last training {_days(last, now, spec):g} days ago, inside the cool-down of {spec.retrain.cool_down_days} days"
     held = "; ".join(s.text for s in signals if s.met)
     return f"{text}; held back: {held}." if held else f"{text}."
 
@@ -176,5 +175,5 @@ def _side(met: bool) -> str:
     return "over" if met else "within"
 
 
-def _days(span: timedelta) -> float:
-    return round(span / timedelta(days=1), 2)
+def _days(earlier: datetime, later: datetime, spec: ModelSpec) -> float:
+    return round(spec.weeks.days_between(earlier, later), 2)

@@ -1,0 +1,50 @@
+# Every target sets up what it needs: Python 3.11 or newer, make and git are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MLOPS_HOME ?= $(CURDIR)/.mlops
+export MLOPS_HOME
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run dev test acceptance lint types bench serve clean lock screenshots help
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	touch $@
+
+run: $(VENV)/.installed  ## replay the year: features, training, scoring, reports, retraining
+	$(BIN)/mlops run
+
+dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1; Ctrl-C stops all
+	@exec $(BIN)/mlops dev
+
+test: $(VENV)/.installed lint types  ## lint, types and tests
+	$(BIN)/python -m pytest tests --ignore=tests/acceptance
+
+acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
+	$(BIN)/python -m pytest tests/acceptance
+
+lint: $(VENV)/.installed  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## pyright
+	$(BIN)/basedpyright --level error
+
+bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
+	$(BIN)/python -m benchmarks.replay
+
+screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left
+	$(BIN)/python -m docs.screenshots
+
+lock:  ## pin every version with hashes
+	uv pip compile pyproject.toml --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -q -o requirements.lock
+
+clean:  ## remove all state
+	rm -rf $(MLOPS_HOME)

@@ -1,0 +1,1 @@
+"""Thin assets: read through a resource, call `ml`, write, return metadata."""

@@ -1,0 +1,154 @@
+"""The evaluation: challenger and champion on the same newest days, which neither has seen."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
+from mlops_assets.assets.training_set import TrainingData, training_data
+from mlops_assets.checks import check_result, check_spec
+from mlops_assets.metadata import markdown_table, picture
+from mlops_assets.ml.dataset import labelled
+from mlops_assets.ml.drift import reference_profile
+from mlops_assets.ml.evaluation import evaluation_plots
+from mlops_assets.ml.promotion import Verdict, judge
+from mlops_assets.ml.training import Scorer
+from mlops_assets.spec import ModelSpec
+from resources.lake import Lake
+from resources.tracking import Tracking, Version
+
+GATE = "challenger_passes_the_gate"
+
+
+def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/evaluation`, whose blocking check is the gate."""
+    path = [spec.name, "evaluation"]
+
+    @dg.asset(
+        key=path,
+        deps=[dg.AssetKey([spec.name, "model"])],
+        check_specs=[
+            check_spec(
+                path, GATE, True, "Floors for any model; not worse than the champion on the same rows."
+            )
+        ],
+        group_name=spec.name,
+        kinds={"scikitlearn", "mlflow"},
+        owners=[spec.owner],
+        description=f"Challenger against champion on the newest {spec.window.hold_out_days} days, "
+        f"gated on {spec.gate.metric}.",
+    )
+    def evaluation_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
+        candidate = lake.read_json(f"{spec.name}/challenger")
+        if candidate is None:
+            raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+        data = training_data(spec, lake, candidate["week"])
+        versions = {v.number: v for v in tracking.versions(spec.name)}
+        challenger = versions[candidate["version"]]
+        champion = rival(spec, tracking, data)
+        rows = hold_out(spec, data)
+        scorer = Scorer(tracking.load(challenger))
+        verdict = judge(rows, scorer, Scorer(tracking.load(champion)) if champion else None, spec)
+        scores = scorer.predict(rows)
+        reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
+        attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
+        attempt["hold_out_scores"] = reference_profile(pl.DataFrame({"score": scores}), ["score"], [])
+        digest = lake.write_json(attempt_name(spec, data.week), attempt)
+        plots = evaluation_plots(rows["label"].to_numpy(), scores, spec.task, candidate["importance"])
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(digest), metadata=evaluation_metadata(attempt, verdict, plots)
+        )
+        yield check_result(GATE, verdict.promote, True, {"verdict": verdict.reason})
+
+    return evaluation_
+
+
+def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
+    """Labelled rows of the held-out days."""
+    rows = labelled(data.frame, spec, data.now)
+    return rows.filter(pl.col(spec.prediction.time) >= hold_out_start(spec, data))
+
+
+def rival(spec: ModelSpec, tracking: Tracking, data: TrainingData) -> Version | None:
+    """The champion to beat, as a fit that has not seen the held-out days.
+
+    An attempt that is repeated meets the champion it met the first time. A champion that was refitted on the
+    held-out days is stood in for by its own challenger; where that one has seen them too, there is no fair judge.
+    """
+    champion = tracking.champion(spec.name)
+    if champion and champion.identity == version_identity(spec, data, "refit"):
+        champion = tracking.champion_at(spec.name, data.now - timedelta(microseconds=1))
+    start = hold_out_start(spec, data)
+    if champion is None or unseen(champion, start):
+        return champion
+    number = int(champion.tags.get("challenger", 0))
+    stand_in = next((v for v in tracking.versions(spec.name) if v.number == number), None)
+    if stand_in and unseen(stand_in, start):
+        return stand_in
+    raise dg.Failure(
+        f"{spec.name}: champion {champion.number} was trained until {champion.trained_until}, the hold-out begins "
+        f"{start}: it would be judged on rows it has seen. Ingest weeks until {spec.window.hold_out_days} days after its training."
+    )
+
+
+def unseen(version: Version, start: datetime) -> bool:
+    """Whether a version knows nothing from `start` on."""
+    return version.trained_until is not None and version.trained_until <= start
+
+
+def attempt_name(spec: ModelSpec, week: str) -> str:
+    """Where the record of the attempt at the end of a week lies in the lake."""
+    return f"{spec.name}/attempts/{week}"
+
+
+def attempt_record(
+    spec: ModelSpec,
+    candidate: dict[str, Any],
+    champion: Version | None,
+    verdict: Verdict,
+    rows: pl.DataFrame,
+    reason: dict[str, str | None],
+) -> dict[str, Any]:
+    """Everything that was weighed, in the form that outlives the run."""
+    return {
+        "week": candidate["week"],
+        "now": candidate["now"],
+        **reason,
+        "challenger": {
+            "version": candidate["version"],
+            "rounds": candidate["rounds"],
+            "metrics": verdict.challenger,
+        },
+        "champion": {"version": champion.number, "metrics": verdict.champion} if champion else None,
+        "hold_out": {
+            "rows": rows.height,
+            "from": str(rows[spec.prediction.time].min()),
+            "to": str(rows[spec.prediction.time].max()),
+        },
+        "promote": verdict.promote,
+        "verdict": verdict.reason,
+        "slices": verdict.slices,
+        "final": None,
+    }
+
+
+def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict, plots: dict[str, bytes]) -> dict[str, Any]:
+    """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
+    champion = verdict.champion or {}
+    sides = [
+        {"metric": name, "challenger": value, "champion": champion.get(name)}
+        for name, value in verdict.challenger.items()
+    ]
+    return {
+        "verdict": verdict.reason,
+        "challenger version": attempt["challenger"]["version"],
+        "champion version": (attempt["champion"] or {}).get("version", "none"),
+        "held-out rows": attempt["hold_out"]["rows"],
+        "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
+        "metrics": markdown_table(sides),
+        "slices": markdown_table(verdict.slices),
+        **{name.replace("_", " "): picture(png, name) for name, png in plots.items()},
+    }

@@ -1,0 +1,205 @@
+"""The model: a challenger fitted on everything but the newest days, logged and registered in MLflow."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
+from mlops_assets.metadata import markdown_table
+from mlops_assets.ml.dataset import labelled
+from mlops_assets.ml.training import Fit, fit
+from mlops_assets.partitions import week_names
+from mlops_assets.spec import ModelSpec
+from resources.lake import Lake
+from resources.tracking import Tracking, Version
+
+REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
+
+
+def model(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/model`: not partitioned, its versions live in the registry."""
+
+    @dg.asset(
+        key=[spec.name, "model"],
+        deps=[dg.AssetKey([spec.name, "training_set"])],
+        group_name=spec.name,
+        kinds={"xgboost", "ray", "mlflow"},
+        owners=[spec.owner],
+        code_version=spec_digest(spec)[:12],
+        description=f"{spec.description} The challenger: fitted on every labelled row known "
+        f"{spec.window.hold_out_days} days before now.".strip(),
+    )
+    def model_(
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
+    ) -> Iterator[dg.MaterializeResult]:
+        data = training_data(spec, lake, newest_week(spec, lake))
+        enough_history(spec, data)
+        rows = training_rows(spec, data)
+        fitted = fit(rows, spec, data.features)
+        version = log_fit(spec, tracking, data, fitted, rows, "challenger", run_lineage(context)).register(
+            spec, tracking
+        )
+        tracking.set_alias(spec.name, "challenger", version.number)
+        lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version))
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data, rows)
+        )
+
+    return model_
+
+
+def enough_history(spec: ModelSpec, data: TrainingData) -> None:
+    """Raise where fewer days are joined than `window.minimum_days`."""
+    first = week_names(spec.weeks).index(min(data.hashes))
+    days = 7 * (week_names(spec.weeks).index(data.week) - first + 1)
+    if days < spec.window.minimum_days:
+        raise dg.Failure(
+            f"{spec.name}: {days} days are joined ({min(data.hashes)} to {data.week}), "
+            f"window.minimum_days={spec.window.minimum_days}: materialize more weeks of {spec.name}/training_set"
+        )
+
+
+def training_rows(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> pl.DataFrame:
+    """Labelled rows inside the window; with `hold_out`, only what was known when the held-out days began."""
+    moment = hold_out_start(spec, data) if hold_out else data.now
+    rows = labelled(data.frame, spec, moment)
+    if spec.window.days is None:
+        return rows
+    return rows.filter(pl.col(spec.prediction.time) >= spec.weeks.days_before(data.now, spec.window.days))
+
+
+def hold_out_start(spec: ModelSpec, data: TrainingData) -> datetime:
+    """The moment from which rows are kept from the challenger."""
+    return spec.weeks.days_before(data.now, spec.window.hold_out_days)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """An MLflow run that holds a fit, with what makes it the same fit when it is made again."""
+
+    run_id: str
+    identity: str
+    tags: dict[str, str]
+
+    def register(self, spec: ModelSpec, tracking: Tracking) -> Version:
+        """The version of this fit: found if it is registered already, else made."""
+        return tracking.register(spec.name, self.run_id, self.identity, self.tags)
+
+
+def log_fit(
+    spec: ModelSpec,
+    tracking: Tracking,
+    data: TrainingData,
+    fitted: Fit,
+    rows: pl.DataFrame,
+    kind: str,
+    lineage: Mapping[str, str],
+    metrics: Mapping[str, float] | None = None,
+) -> Logged:
+    """Log a fit once; one that is there under the same identity is found, not made again."""
+    identity = version_identity(spec, data, kind)
+    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
+    tags = {
+        "kind": kind,
+        "rounds": str(fitted.rounds),
+        "week": data.week,
+        "trained_until": trained_until.isoformat(),
+        "training_set": data.digest,
+        "feature_service": spec.feature_service,
+        "feature_definitions": data.feature_definitions,
+        "code_version": code_version(),
+        "spec": spec_digest(spec),
+        "owner": spec.owner,
+        **lineage,
+    }
+    run_id = tracking.log_fit(
+        spec.name,
+        fitted.model,
+        kind=kind,
+        identity=identity,
+        params={
+            **spec.trainer.parameters,
+            "rounds": fitted.rounds,
+            "rows": fitted.rows,
+            "seed": spec.trainer.seed,
+        },
+        history=fitted.history,
+        metrics={"fit_seconds": fitted.seconds, **(metrics or {})},
+        tags=tags,
+        example=rows.select(data.features).head(5),
+        artifacts={},
+    )
+    return Logged(run_id, identity, tags)
+
+
+def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
+    """What makes a version the same version: model, spec, rows, code and the moment, whoever asks and how often."""
+    parts = [spec.name, spec_digest(spec), data.week, data.digest, code_version(), kind]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def spec_digest(spec: ModelSpec) -> str:
+    """Hash of the rules that decide a fit; automation and deployment do not."""
+    kept = spec.model_dump(
+        mode="json", exclude={"automation", "deployment", "owner", "description", "retrain", "drift"}
+    )
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """Hash of the sources that turn a training set into a model."""
+    folder = Path(__file__).resolve().parent.parent / "ml"
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """The Dagster run and its reason, and the source revision where it is given."""
+    tags = context.run.tags
+    found = {
+        "dagster_run": context.run_id,
+        "reason": tags.get(REASON_TAG, "launched by hand"),
+        "revision": os.environ.get("MLOPS_REVISION", ""),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def challenger_record(data: TrainingData, fitted: Fit, version: Version) -> dict[str, Any]:
+    """What the evaluation needs to know of the newest challenger."""
+    return {
+        "week": data.week,
+        "now": data.now.isoformat(),
+        "version": version.number,
+        "rounds": fitted.rounds,
+        "rows": fitted.rows,
+        "training_set": data.digest,
+        "importance": fitted.importance,
+    }
+
+
+def fit_metadata(fitted: Fit, version: Version, data: TrainingData, rows: pl.DataFrame) -> dict[str, Any]:
+    """What the asset page says of a fit."""
+    top = sorted(fitted.importance.items(), key=lambda pair: -pair[1])[:12]
+    return {
+        "model version": version.number,
+        "rounds": fitted.rounds,
+        "dagster/row_count": rows.height,
+        "training set sha256": data.digest,
+        "feature definitions": data.feature_definitions,
+        "trained until": str(version.trained_until),
+        "fit seconds": round(fitted.seconds, 2),
+        "mlflow run": version.run_id,
+        "most important features": markdown_table([{"feature": name, "gain": gain} for name, gain in top]),
+    }

@@ -1,0 +1,147 @@
+"""What became of a week: how good the predictions were, and how far the features moved."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.deployment import reference_name
+from mlops_assets.assets.features import basis
+from mlops_assets.assets.tables import materialized
+from mlops_assets.checks import check_result, check_spec
+from mlops_assets.metadata import frame_table, markdown_table, metrics_metadata
+from mlops_assets.ml.dataset import label_counts, labelled
+from mlops_assets.ml.drift import column_drift, report_html, summary
+from mlops_assets.ml.evaluation import by_slice, evaluate
+from mlops_assets.partitions import week_bounds, weekly
+from mlops_assets.spec import METRICS, ModelSpec
+from resources.lake import Lake, write_text
+
+
+def performance(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/performance`: the week's predictions against the labels that have arrived."""
+    path = [spec.name, "performance"]
+
+    @dg.asset(
+        key=path,
+        deps=[dg.AssetKey([spec.name, "predictions"]), dg.AssetKey([spec.name, "training_set"])],
+        partitions_def=weekly(spec.weeks),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[check_spec(path, "week_meets_the_floors", False)],
+        group_name=spec.name,
+        kinds={"polars"},
+        owners=[spec.owner],
+        description="The week's metrics on every scored row whose label was known when the week ended.",
+    )
+    def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
+        written, below = {}, {}
+        for name in context.partition_keys:
+            report, slices = week_performance(spec, lake, name)
+            written[name] = lake.write(
+                f"{spec.name}/performance", pl.DataFrame([report]), name, notes=basis(lake, name)
+            )
+            below |= {name: missed} if (missed := floors_missed(spec, report)) else {}
+            shown = metrics_metadata({k: v for k, v in report.items() if isinstance(v, float | int)})
+            context.add_asset_metadata(shown | {"slices": markdown_table(slices)}, partition_key=name)
+        yield from materialized(context, written)
+        yield check_result(
+            "week_meets_the_floors", not below, False, {"floors": spec.gate.floors, "missed": below}
+        )
+
+    return performance_
+
+
+def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One row of numbers for a week, and its metrics by slice; metrics are null where nothing was scored."""
+    end = week_bounds(spec.weeks, name)[1]
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    scored = lake.read(f"{spec.name}/predictions", [name])
+    judged = labelled(rows, spec, end).join(
+        scored.select(*spec.prediction.key, "score", "model_version"), on=spec.prediction.key, how="inner"
+    )
+    metrics: dict[str, float | None] = dict.fromkeys(METRICS[spec.task])
+    if judged.height:
+        found = evaluate(judged["label"].to_numpy(), judged["score"].to_numpy(), spec.task)
+        metrics |= {key: found[key] for key in metrics}
+    counts = label_counts(rows, spec, end)
+    version = scored["model_version"].max() if scored.height else None
+    report = {"week": name, **counts, "scored": judged.height, **metrics, "model_version": version}
+    return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
+
+
+def floors_missed(spec: ModelSpec, report: dict[str, Any]) -> dict[str, str]:
+    """Floors of the gate that the week did not reach, with value and limit."""
+    from mlops_assets.ml.promotion import worse_than
+
+    return {
+        metric: f"{report[metric]:.4f}, limit {limit:g}"
+        for metric, limit in spec.gate.floors.items()
+        if report[metric] is not None and worse_than(metric, report[metric], limit)
+    }
+
+
+def drift(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/drift`: the week's features and scores against those the champion was trained on."""
+    path = [spec.name, "drift"]
+
+    @dg.asset(
+        key=path,
+        deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "predictions"])],
+        partitions_def=weekly(spec.weeks),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[check_spec(path, "scores_have_not_drifted", False)],
+        group_name=spec.name,
+        kinds={"polars"},
+        owners=[spec.owner],
+        description="PSI and Wasserstein distance of every feature on all rows of the week, and Evidently's report on "
+        "a seeded sample, against the rows the week's champion was trained on.",
+    )
+    def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
+        written, drifted = {}, {}
+        for name in context.partition_keys:
+            columns, numbers = week_drift(spec, lake, name)
+            written[name] = lake.write(f"{spec.name}/drift", columns, name, notes=numbers | basis(lake, name))
+            psi = numbers["prediction_psi"]
+            drifted |= {name: psi} if psi is not None and psi > spec.drift.psi else {}
+            context.add_asset_metadata({"columns": frame_table(columns)}, partition_key=name)
+        yield from materialized(context, written)
+        yield check_result(
+            "scores_have_not_drifted",
+            not drifted,
+            False,
+            {"PSI over the limit": drifted, "limit": spec.drift.psi},
+        )
+
+    return drift_
+
+
+def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Drift of every compared column, and a summary; both empty where the week had no champion."""
+    scored = lake.read(f"{spec.name}/predictions", [name])
+    if not scored.height:
+        empty = {"column": pl.String, "psi": pl.Float64, "drifted": pl.Boolean}
+        return pl.DataFrame(schema=empty), {
+            "drift_share": None,
+            "prediction_psi": None,
+            "reference version": None,
+        }
+    version = int(scored["model_version"].max())  # type: ignore[arg-type]
+    profile = lake.read_json(reference_name(spec, version)) or {}
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
+    scores = column_drift(profile["scores"], scored, threshold=spec.drift.psi)
+    reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
+    html = report_html(
+        reference, rows, profile["columns"], seed=spec.trainer.seed, rows=spec.drift.sample_rows
+    )
+    page = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
+    write_text(page, html)
+    share = summary(columns)["share_drifted"]
+    return columns, {
+        "drift_share": share,
+        "prediction_psi": float(scores["psi"][0]),
+        "reference metric": profile["metrics"][spec.gate.metric],
+        "reference version": version,
+        "evidently report": str(page),
+    }

@@ -1,0 +1,68 @@
+"""Predictions: every row of a week scored by the champion of that row's prediction time."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.tables import materialized
+from mlops_assets.ml.training import Scorer
+from mlops_assets.partitions import weekly
+from mlops_assets.spec import ModelSpec
+from resources.lake import Lake
+from resources.tracking import Tracking, Version
+
+
+def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/predictions`, one partition a week."""
+
+    @dg.asset(
+        key=[spec.name, "predictions"],
+        deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "deployment"])],
+        partitions_def=weekly(spec.weeks),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=spec.name,
+        kinds={"xgboost", "polars"},
+        owners=[spec.owner],
+        description="Every row of a week scored by the version that was champion at the row's prediction time. A row "
+        "from before the first champion has no score: no model ever scores a time it was trained on.",
+    )
+    def predictions_(
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
+    ) -> Iterator[dg.MaterializeResult]:
+        versions = tracking.versions(spec.name)
+        written, scored = {}, 0
+        for name in context.partition_keys:
+            rows = lake.read(f"{spec.name}/training_set", [name])
+            scores = score(spec, rows, versions, tracking)
+            scored += scores.height
+            notes = {"rows without a champion": rows.height - scores.height}
+            written[name] = lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
+        yield from materialized(context, written)
+
+    return predictions_
+
+
+def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking: Tracking) -> pl.DataFrame:
+    """Key, prediction time, score and version of every row that had a champion at its prediction time.
+
+    Returns the spec's key columns, its time column, `score` (Float64) and `model_version` (Int64), in the rows' order.
+    """
+    time = spec.prediction.time
+    moments = pl.DataFrame(
+        sorted((moment, version.number) for version in versions for moment in version.promotions),
+        schema={"_from": pl.Datetime("us", "UTC"), "model_version": pl.Int64},
+        orient="row",
+    )
+    numbered = rows.with_row_index("_row").sort(time)
+    asked = numbered.join_asof(moments, left_on=time, right_on="_from", strategy="backward").sort("_row")
+    parts = []
+    for (number,), part in asked.filter(pl.col("model_version").is_not_null()).group_by(
+        "model_version", maintain_order=True
+    ):
+        scorer = Scorer(tracking.load(next(v for v in versions if v.number == number)))
+        parts.append(part.with_columns(pl.Series("score", scorer.predict(part), dtype=pl.Float64)))
+    kept = [*spec.prediction.key, time, "score", "model_version"]
+    if not parts:
+        return asked.head(0).with_columns(pl.lit(None, pl.Float64).alias("score")).select(kept)
+    return pl.concat(parts).sort("_row").select(kept)

@@ -1,0 +1,199 @@
+"""The training set: every row of the prediction table beside the features that were known at its prediction time."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.tables import materialized, upstream
+from mlops_assets.checks import check_result, check_spec
+from mlops_assets.ml.dataset import label_counts
+from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
+from mlops_assets.partitions import Week, week, week_bounds, weekly, weeks_back
+from mlops_assets.spec import ModelSpec
+from resources.feature_store import FeatureStoreResource, service_views
+from resources.lake import Lake, Manifest
+
+PROBE_ROWS = 256
+PROBE_WEEKS = 5
+
+
+class MixedFeatureDefinitionsError(Exception):
+    """Weeks that were joined under different feature definitions must not train one model."""
+
+
+def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/training_set`, one partition a week, joined once by Feast."""
+    path = [spec.name, "training_set"]
+    views = [upstream(f"features/{view}", 1) for view in service_views(spec.feature_service)]
+
+    @dg.asset(
+        key=path,
+        deps=[upstream(spec.prediction.table, None), *views, dg.AssetKey(["features", "registry"])],
+        partitions_def=weekly(spec.weeks),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[
+            check_spec(path, "rows_out_equal_rows_in", True),
+            check_spec(path, "features_known_at_prediction_time", True),
+        ],
+        group_name=spec.name,
+        kinds={"feast", "duckdb", "parquet"},
+        owners=[spec.owner],
+        description=f"Rows of `{spec.prediction.table}` joined point in time with the feature service "
+        f"`{spec.feature_service}`; rows without a label stay in and are counted.",
+    )
+    def training_set_(
+        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
+    ) -> Iterator[Any]:
+        written, lost, wrong = {}, {}, {}
+        for name in context.partition_keys:
+            span = week(spec.weeks, name)
+            rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
+            joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
+            if lost_rows := rows.height - joined.height:
+                lost[name] = lost_rows
+                continue
+            if differ := leaks(spec, lake, feature_store, span, joined):
+                wrong[name] = differ
+                continue
+            written[name] = _write(spec, lake, feature_store, span, joined)
+        yield from materialized(context, written)
+        yield check_result(
+            "rows_out_equal_rows_in",
+            not lost,
+            True,
+            {"rows lost": lost, "weeks": len(context.partition_keys)},
+        )
+        yield check_result(
+            "features_known_at_prediction_time",
+            not wrong,
+            True,
+            {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong},
+        )
+
+    return training_set_
+
+
+def entity_rows(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the prediction table with the join keys and request columns that the feature service asks for."""
+    return imported(spec.prediction.rows)(rows) if spec.prediction.rows else rows
+
+
+def imported(path: str) -> Any:
+    """The object behind `package.module:name`."""
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+def leaks(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+) -> dict[str, dict[str, int]]:
+    """Views with cells that are not what was known at prediction time, on a seeded sample of the week's rows."""
+    sample = joined.sample(min(PROBE_ROWS, joined.height), seed=0)
+    differ = {}
+    for view in feature_store.view_tables(spec.feature_service):
+        weeks = [
+            w for w in weeks_back(spec.weeks, span.name, PROBE_WEEKS) if w in lake.partitions(view.table)
+        ]
+        partitions = weeks or lake.partitions(view.table)
+        table = ViewTable(view.name, lake.read(view.table, partitions), view.keys, view.features, view.ttl)
+        if found := cells_that_differ(sample, sample, spec.prediction.time, table):
+            differ[view.name] = found
+    return differ
+
+
+def _write(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+) -> Manifest:
+    features = feature_store.feature_columns(spec.feature_service)
+    kept = [
+        *spec.prediction.key,
+        spec.prediction.time,
+        spec.label.column,
+        spec.label.known_at,
+        *spec.slices,
+        *spec.trainer.categories,
+        *features,
+    ]
+    notes = {
+        "feature service": spec.feature_service,
+        "feature definitions": feature_store.definition_version(spec.feature_service),
+        "features": features,
+        **label_counts(joined, spec, span.end),
+    }
+    return lake.write(
+        f"{spec.name}/training_set", joined.select(dict.fromkeys(kept)), span.name, spec.prediction.key, notes
+    )
+
+
+def newest_week(spec: ModelSpec, lake: Lake) -> str:
+    """The newest joined week; its end is "now", the only clock that decides what data is used."""
+    there = lake.partitions(f"{spec.name}/training_set")
+    if not there:
+        raise dg.Failure(f"{spec.name}/training_set has no partition yet: materialize it first")
+    return there[-1]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Every row that a training at the end of `week` may use, and where the rows came from."""
+
+    frame: pl.DataFrame
+    features: list[str]
+    week: str
+    now: datetime
+    hashes: dict[str, str]
+    feature_definitions: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode()).hexdigest()
+
+
+def training_data(spec: ModelSpec, lake: Lake, newest: str) -> TrainingData:
+    """Rows of the weeks a training at the end of the week `newest` may use.
+
+    Raises MixedFeatureDefinitionsError where the weeks were joined under different feature definitions.
+    """
+    table = f"{spec.name}/training_set"
+    there = set(lake.partitions(table))
+    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec)) if name in there]
+    manifests = {name: lake.manifest(table, name) for name in weeks}
+    refuse_mixed_definitions(spec.name, manifests)
+    notes = manifests[newest].notes or {}
+    return TrainingData(
+        frame=lake.read(table, weeks),
+        features=list(dict.fromkeys([*spec.trainer.categories, *notes["features"]])),
+        week=newest,
+        now=week_bounds(spec.weeks, newest)[1],
+        hashes={name: manifest.sha256 for name, manifest in manifests.items()},
+        feature_definitions=notes["feature definitions"],
+    )
+
+
+def refuse_mixed_definitions(model: str, manifests: Mapping[str, Manifest]) -> None:
+    """Raise where the weeks do not share one version of the feature definitions, naming the weeks of each."""
+    versions: dict[str, list[str]] = {}
+    for name, manifest in manifests.items():
+        versions.setdefault((manifest.notes or {})["feature definitions"], []).append(name)
+    if len(versions) > 1:
+        parts = "; ".join(f"{version[:12]}: {_span(weeks)}" for version, weeks in versions.items())
+        raise MixedFeatureDefinitionsError(
+            f"{model}/training_set mixes feature definitions ({parts}): a model must be trained on one. "
+            f"Materialize the weeks of the older definitions again."
+        )
+
+
+def _span(weeks: Sequence[str]) -> str:
+    return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
+
+
+def _weeks_needed(spec: ModelSpec) -> int:
+    everything = (spec.weeks.end - spec.weeks.start).days // 7
+    return everything if spec.window.days is None else -(-spec.window.days // 7)

@@ -1,0 +1,139 @@
+"""Every job and sensor, named for what it does.
+
+The sensors keep no cursor: what they ask for follows from the lake, the registry and the run keys. So the daemon,
+the replay and a machine that was switched off in between come to the same requests.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.features import BASIS, ONLINE
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
+from mlops_assets.ml.policy import Decision, WeekEvidence, decide
+from mlops_assets.partitions import week_bounds, weekly
+from mlops_assets.spec import ModelSpec, Weeks
+from resources.lake import Lake
+
+MOST_RUNS_A_TICK = 10
+
+
+def ingest_job(name: str, weeks: Weeks, groups: Sequence[str]) -> Any:
+    """One week of raw tables and features, up to the online store."""
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.groups(*groups),
+        partitions_def=weekly(weeks),
+        executor_def=dg.in_process_executor,
+        description="Ingest one week and bring features and online store up to its end.",
+    )
+
+
+def model_jobs(spec: ModelSpec) -> list[Any]:
+    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
+    week = [[spec.name, part] for part in ("training_set", "predictions", "performance", "drift")]
+    retrain = [[spec.name, part] for part in ("model", "evaluation", "deployment")]
+    return [
+        dg.define_asset_job(
+            f"{spec.name}_week",
+            selection=dg.AssetSelection.assets(*week),
+            partitions_def=weekly(spec.weeks),
+            executor_def=dg.in_process_executor,
+            description="Join, score and report on one week.",
+        ),
+        dg.define_asset_job(
+            f"{spec.name}_retrain",
+            selection=dg.AssetSelection.assets(*retrain),
+            executor_def=dg.in_process_executor,
+            description="Train a challenger, judge it against the champion and deploy it if it passes.",
+        ),
+    ]
+
+
+def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
+    """The two sensors of a model: one scores what was ingested, one retrains on evidence."""
+    return [score_sensor(spec), retrain_sensor(spec)]
+
+
+def score_sensor(spec: ModelSpec) -> dg.SensorDefinition:
+    """`score_<model>_when_features_arrive`: a run for each week whose features are newer than its predictions."""
+
+    @dg.sensor(
+        name=f"score_{spec.name}_when_features_arrive",
+        job_name=f"{spec.name}_week",
+        minimum_interval_seconds=15,
+        description="Join, score and report on each week as its features arrive.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        waiting = weeks_to_score(spec, lake)
+        if not waiting:
+            return dg.SkipReason(
+                f"all {len(lake.partitions(spec.prediction.table))} ingested weeks are scored"
+            )
+        return [
+            dg.RunRequest(run_key=f"{spec.name}:{week}:{content[:16]}", partition_key=week)
+            for week, content in waiting[:MOST_RUNS_A_TICK]
+        ]
+
+    return sensor
+
+
+def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
+    """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
+    ready = lake.read_json(ONLINE) or {}
+    weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
+    return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
+
+
+def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
+    tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
+    return all(
+        lake.path(table, week).exists() and (lake.manifest(table, week).notes or {}).get(BASIS) == content
+        for table in tables
+    )
+
+
+def retrain_sensor(spec: ModelSpec) -> dg.SensorDefinition:
+    """`retrain_<model>_on_evidence`: at most one run a week, with its reason in the tags."""
+
+    @dg.sensor(
+        name=f"retrain_{spec.name}_on_evidence",
+        job_name=f"{spec.name}_retrain",
+        minimum_interval_seconds=15,
+        description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        week, decision = decision_now(spec, lake)
+        if not decision.retrain:
+            return dg.SkipReason(f"{week or 'no week'}: {decision.reason}")
+        tags = {REASON_TAG: decision.reason, TRIGGER_TAG: decision.trigger, "mlops/week": str(week)}
+        return dg.RunRequest(run_key=f"{spec.name}:{week}", tags=tags)
+
+    return sensor
+
+
+def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
+    """What the retrain policy says at the end of the newest week that has been reported on."""
+    weeks = lake.partitions(f"{spec.name}/drift")
+    if not weeks:
+        return None, Decision(False, "too_little_history", "no week has been reported on yet")
+    evidence = [week_evidence(spec, lake, week) for week in weeks[-8:]]
+    attempts = lake.records(f"{spec.name}/attempts")
+    last = week_bounds(spec.weeks, attempts[-1])[1] if attempts else None
+    return weeks[-1], decide(evidence, last, spec, evidence[-1].end)
+
+
+def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
+    """What the reports of one week say, in the policy's terms."""
+    report = lake.read(f"{spec.name}/performance", [week]).row(0, named=True)
+    drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
+    return WeekEvidence(
+        week=week,
+        end=week_bounds(spec.weeks, week)[1],
+        rows=report["scored"],
+        metric=report[spec.gate.metric],
+        reference=drift.get("reference metric"),
+        prediction_psi=drift.get("prediction_psi"),
+        drift_share=drift.get("drift_share"),
+    )

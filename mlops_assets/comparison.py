@@ -1,0 +1,89 @@
+"""Whether retraining paid: the policy that ran beside never retraining and retraining every four weeks."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.assets.evaluation import hold_out
+from mlops_assets.assets.model import training_rows, version_identity
+from mlops_assets.assets.training_set import TrainingData, training_data
+from mlops_assets.ml.backtest import Backtest, HistoryWeek, backtest
+from mlops_assets.ml.training import fit
+from mlops_assets.partitions import week_bounds
+from mlops_assets.project import Project
+from mlops_assets.replay import Progress
+from mlops_assets.results import text_table, totals
+from mlops_assets.spec import ModelSpec, Retrain
+from resources.lake import Lake
+
+PERIODS = {"March to June": ("2013-03-04", "2013-06-24"), "July to December": ("2013-07-01", "2013-12-30")}
+
+
+def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> str:
+    """The comparison as text; the simulated policies go through the same rule, gate, hold-out and refit."""
+    started = time.monotonic()
+    progress.stage("now", "comparison with never and every four weeks")
+    weeks = project.lake.partitions(f"{spec.name}/drift")
+    history = [_history(spec, project.lake, week) for week in weeks]
+    train = trainer(project, spec)
+    never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
+    monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=28)
+    every_four = backtest(spec, monthly, history, train)
+    attempts = [w for w in weeks if project.lake.read_json(f"{spec.name}/attempts/{w}")]
+    ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
+    policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
+    rows = [_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]
+    project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})
+    progress.seconds["comparison of policies"] += time.monotonic() - started
+    return "Did retraining pay? Every scored flight, each label counted whenever it arrived.\n" + text_table(
+        rows
+    )
+
+
+def _history(spec: ModelSpec, lake: Lake, week: str) -> HistoryWeek:
+    def held_out() -> pl.DataFrame:
+        return hold_out(spec, training_data(spec, lake, week))
+
+    return HistoryWeek(
+        week, week_bounds(spec.weeks, week)[1], lake.read(f"{spec.name}/training_set", [week]), held_out
+    )
+
+
+def trainer(
+    project: Project, spec: ModelSpec
+) -> Callable[[str, datetime, bool, int | None], tuple[bytes, int]]:
+    """Fits as the pipeline fits, taking a version that is registered already instead of fitting it again."""
+    known = {version.identity: version for version in project.tracking.versions(spec.name)}
+    made: dict[str, tuple[bytes, int]] = {}
+
+    def train(week: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
+        data = training_data(spec, project.lake, week)
+        identity = version_identity(spec, data, "challenger" if held else "refit")
+        if identity not in made:
+            made[identity] = _known(project, known.get(identity)) or _fitted(spec, data, held, rounds)
+        return made[identity]
+
+    return train
+
+
+def _known(project: Project, version: Any) -> tuple[bytes, int] | None:
+    if version is None:
+        return None
+    return project.tracking.load(version), int(version.tags["rounds"])
+
+
+def _fitted(spec: ModelSpec, data: TrainingData, held: bool, rounds: int | None) -> tuple[bytes, int]:
+    fitted = fit(training_rows(spec, data, hold_out=held), spec, data.features, rounds=rounds)
+    return fitted.model, fitted.rounds
+
+
+def _row(spec: ModelSpec, lake: Lake, name: str, result: Backtest, weeks: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"policy": name, "trainings": len(result.retrained)}
+    for period, (first, last) in PERIODS.items():
+        inside = [week for week in weeks if first <= week <= last]
+        found = totals(spec, result.scored, inside, lake) if inside else {}
+        row |= {f"log loss {period}": found.get("log_loss"), f"AUC {period}": found.get("auc")}
+    return row

@@ -1,0 +1,39 @@
+"""The project's only Definitions: the flights use case, and a model for every folder in models/."""
+
+import warnings
+from functools import cache
+
+import dagster as dg
+
+from resources.settings import PROJECT_ROOT, silence_usage_reports
+
+silence_usage_reports()
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+import mlops_assets.models  # noqa: E402
+from mlops_assets.components.model import ModelComponent  # noqa: E402
+from mlops_assets.flights.assets import flights_definitions  # noqa: E402
+from mlops_assets.spec import ModelSpec  # noqa: E402
+from resources.local import local_resources  # noqa: E402
+
+
+@cache
+def models() -> dg.ComponentTree:
+    """Every folder of models/ with a defs.yaml."""
+    return dg.ComponentTree.from_module(defs_module=mlops_assets.models, project_root=PROJECT_ROOT)
+
+
+def specs() -> dict[str, ModelSpec]:
+    """The checked specs of all models, by name."""
+    found = [component.spec for component in models().get_all_components(of_type=ModelComponent)]
+    return {spec.name: spec for spec in found}
+
+
+def build() -> dg.Definitions:
+    """Everything there is, over the resources that the environment asks for."""
+    shared = dg.Definitions(resources=local_resources(), executor=dg.in_process_executor)
+    return dg.Definitions.merge(flights_definitions(), models().build_defs(), shared)
+
+
+defs = build()

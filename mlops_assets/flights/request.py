@@ -1,0 +1,103 @@
+"""What somebody who asks for a prediction must say, and the one place that turns it into feature-store rows.
+
+Training rows and requests go through the same `entity_rows`, so that they cannot differ.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Self
+
+import polars as pl
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
+
+Airport = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="IATA code, for example JFK")]
+
+JOIN_KEYS = ("carrier", "flight", "origin", "dest", "tailnum", "departure_hour")
+"""Columns by which feature views are joined; `departure_hour` is the hour's start in unix seconds."""
+
+REQUEST_COLUMNS = ("departs_at", "arrives_at", "requested_at")
+"""What on-demand features are computed from, in unix seconds."""
+
+LONGEST = timedelta(hours=24)
+
+
+def _in_2000s(moment: datetime) -> datetime:
+    if not 2000 <= moment.year < 2100:
+        raise ValueError(f"year {moment.year} is outside of 2000 to 2099")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_2000s)]
+
+
+class FlightRequest(BaseModel):
+    """One flight to predict; times carry their offset from UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    carrier: Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$", description="IATA code, for example UA")]
+    flight: Annotated[int, Field(ge=1, le=9999, description="flight number")]
+    tailnum: Annotated[
+        str | None, Field(default=None, pattern=r"^[A-Z0-9-]{2,10}$", description="tail number, if assigned")
+    ]
+    origin: Airport
+    dest: Airport
+    scheduled_departure: Moment
+    scheduled_arrival: Moment
+
+    @model_validator(mode="after")
+    def _arrives_after_departing(self) -> Self:
+        elapsed = self.scheduled_arrival - self.scheduled_departure
+        if not timedelta(0) < elapsed <= LONGEST:
+            raise ValueError(
+                f"scheduled_arrival is {elapsed} after scheduled_departure: give both with their offset from UTC, "
+                f"between 0 and {LONGEST} apart"
+            )
+        return self
+
+
+def request_rows(requests: Sequence[FlightRequest], now: datetime) -> pl.DataFrame:
+    """Requests as rows like those of `flights/raw`, with `now` as their prediction time."""
+    schema = {
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "tailnum": pl.String,
+        "origin": pl.String,
+        "dest": pl.String,
+        "scheduled_departure": UTC,
+        "scheduled_arrival": UTC,
+    }
+    rows = pl.DataFrame([request.model_dump() for request in requests], schema=schema)
+    return rows.with_columns(flight_id=flight_id(), prediction_time=pl.lit(now, dtype=UTC))
+
+
+def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the join keys and request columns of the feature service added; same rows, same order.
+
+    Args:
+        flights: rows with the columns of `FlightRequest` and `prediction_time`, the moment as of which
+            features are asked for; other columns stay. A tail number that is not known becomes "".
+    """
+    departure = pl.col("scheduled_departure")
+    return flights.with_columns(
+        pl.col("tailnum").fill_null(""),
+        pl.col("flight").cast(pl.Int64),
+        departure_hour=seconds(departure.dt.truncate("1h")),
+        departs_at=seconds(departure),
+        arrives_at=seconds(pl.col("scheduled_arrival")),
+        requested_at=seconds(pl.col("prediction_time")),
+    )
+
+
+def flight_id() -> pl.Expr:
+    """The name of a flight: local date of the scheduled departure, carrier and number, route."""
+    local = pl.col("scheduled_departure").dt.convert_time_zone(ORIGIN_ZONE)
+    day = local.dt.date().dt.to_string("%Y-%m-%d")
+    return pl.format("{}-{}{}-{}-{}", day, "carrier", "flight", "origin", "dest").alias("flight_id")
+
+
+def seconds(moment: pl.Expr) -> pl.Expr:
+    """An instant as whole unix seconds."""
+    return moment.dt.epoch("s")

@@ -1,0 +1,273 @@
+"""Column names, types, keys and known ranges of every table of the flights use case.
+
+One page, so that a reader, a check and a test look at the same list.
+"""
+
+from datetime import UTC as PYTHON_UTC
+from datetime import datetime, timedelta
+
+import polars as pl
+
+UTC = pl.Datetime("us", "UTC")
+ORIGIN_ZONE = "America/New_York"
+PREDICTION_LEAD = timedelta(hours=2)
+WEATHER_LAG = timedelta(hours=1)
+
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
+FILES: dict[str, Schema] = {
+    "flights": {
+        "year": pl.Int32,
+        "month": pl.Int32,
+        "day": pl.Int32,
+        "dep_time": pl.Int32,
+        "sched_dep_time": pl.Int32,
+        "dep_delay": pl.Float64,
+        "arr_time": pl.Int32,
+        "sched_arr_time": pl.Int32,
+        "arr_delay": pl.Float64,
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "tailnum": pl.String,
+        "origin": pl.String,
+        "dest": pl.String,
+        "air_time": pl.Float64,
+        "distance": pl.Float64,
+        "hour": pl.Int32,
+        "minute": pl.Int32,
+        "time_hour": UTC,
+    },
+    "weather": {
+        "origin": pl.String,
+        "year": pl.Int32,
+        "month": pl.Int32,
+        "day": pl.Int32,
+        "hour": pl.Int32,
+        "temp": pl.Float64,
+        "dewp": pl.Float64,
+        "humid": pl.Float64,
+        "wind_dir": pl.Float64,
+        "wind_speed": pl.Float64,
+        "wind_gust": pl.Float64,
+        "precip": pl.Float64,
+        "pressure": pl.Float64,
+        "visib": pl.Float64,
+        "time_hour": UTC,
+    },
+    "planes": {
+        "tailnum": pl.String,
+        "year": pl.Int32,
+        "type": pl.String,
+        "manufacturer": pl.String,
+        "model": pl.String,
+        "engines": pl.Int32,
+        "seats": pl.Int32,
+        "speed": pl.Float64,
+        "engine": pl.String,
+    },
+    "airports": {
+        "faa": pl.String,
+        "name": pl.String,
+        "lat": pl.Float64,
+        "lon": pl.Float64,
+        "alt": pl.Float64,
+        "tz": pl.Float64,
+        "dst": pl.String,
+        "tzone": pl.String,
+    },
+}
+"""What the files hold, column by column."""
+
+REQUIRED = {
+    "flights": (
+        "year",
+        "month",
+        "day",
+        "sched_dep_time",
+        "sched_arr_time",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "distance",
+        "hour",
+        "minute",
+        "time_hour",
+    ),
+    "weather": ("origin", "year", "month", "day", "hour", "time_hour"),
+    "planes": ("tailnum",),
+    "airports": ("faa",),
+}
+"""Columns of the files in which a missing value is an error."""
+
+TABLES: dict[str, Schema] = {
+    "flights/raw": {
+        "flight_id": pl.String,
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "tailnum": pl.String,
+        "origin": pl.String,
+        "dest": pl.String,
+        "distance": pl.Float64,
+        "scheduled_departure": UTC,
+        "scheduled_arrival": UTC,
+        "departed_at": UTC,
+        "arrived_at": UTC,
+        "dep_delay": pl.Float64,
+        "arr_delay": pl.Float64,
+        "cancelled": pl.Boolean,
+        "diverted": pl.Boolean,
+        "prediction_time": UTC,
+        "departure_known_at": UTC,
+        "outcome_known_at": UTC,
+    },
+    "flights/weather": {
+        "origin": pl.String,
+        "time_hour": UTC,
+        "temp": pl.Float64,
+        "dewp": pl.Float64,
+        "humid": pl.Float64,
+        "wind_dir": pl.Float64,
+        "wind_speed": pl.Float64,
+        "wind_gust": pl.Float64,
+        "precip": pl.Float64,
+        "pressure": pl.Float64,
+        "visib": pl.Float64,
+        "known_at": UTC,
+    },
+    "flights/planes": FILES["planes"],
+    "flights/airports": FILES["airports"],
+}
+"""What the lake holds: times in UTC, delays in minutes."""
+
+KEYS = {
+    "flights/raw": ("flight_id",),
+    "flights/weather": ("origin", "time_hour"),
+    "flights/planes": ("tailnum",),
+    "flights/airports": ("faa",),
+}
+
+TIME_COLUMNS = {"flights/raw": "scheduled_departure", "flights/weather": "time_hour"}
+"""The column by which a table is cut into weeks."""
+
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "flights/raw": {"distance": (10, 6000), "dep_delay": (-120, 2880), "arr_delay": (-180, 2880)},
+    "flights/weather": {
+        "temp": (-30, 120),
+        "dewp": (-40, 90),
+        "humid": (0, 100),
+        "wind_dir": (0, 360),
+        "wind_speed": (0, 120),
+        "wind_gust": (0, 150),
+        "precip": (0, 5),
+        "pressure": (930, 1060),
+        "visib": (0, 10),
+    },
+    "flights/planes": {"year": (1930, 2013), "engines": (1, 4), "seats": (1, 600)},
+    "flights/airports": {"lat": (-90, 90), "lon": (-180, 180), "tz": (-12, 14)},
+}
+"""Smallest and largest value that is believable: outside of it a check warns."""
+
+AIRPORT_GAPS: dict[str, tuple[str, str]] = {
+    "BQN": ("Rafael Hernandez", "America/Puerto_Rico"),
+    "PSE": ("Mercedita", "America/Puerto_Rico"),
+    "SJU": ("Luis Munoz Marin Intl", "America/Puerto_Rico"),
+    "STT": ("Cyril E King", "America/Puerto_Rico"),
+}
+"""Destinations that the airports file lacks: name and time zone."""
+
+WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+SCHEDULE_LEAD = timedelta(days=1)
+PLANES_KNOWN_AT = datetime(2000, 1, 1, tzinfo=PYTHON_UTC)
+
+FEATURE_KEYS = {
+    "weather": ("origin",),
+    "origin_traffic": ("origin",),
+    "carrier_traffic": ("carrier", "origin"),
+    "dest_traffic": ("dest",),
+    "carrier_record": ("carrier",),
+    "route_record": ("origin", "dest"),
+    "flight_record": ("carrier", "flight"),
+    "aircraft": ("tailnum",),
+    "schedule": ("origin", "departure_hour"),
+    "plane": ("tailnum",),
+}
+"""Feature tables and what each row is about; keys and `event_timestamp` name one row."""
+
+_VALUES = {
+    "weather": WEATHER,
+    "origin_traffic": (
+        "origin_departures",
+        "origin_delay",
+        "origin_late_share",
+        "origin_arrival_delay",
+        "origin_cancelled",
+        "origin_overdue",
+        "origin_overdue_minutes",
+    ),
+    "carrier_traffic": (
+        "carrier_departures",
+        "carrier_delay",
+        "carrier_late_share",
+        "carrier_arrival_delay",
+        "carrier_cancelled",
+        "carrier_overdue",
+        "carrier_overdue_minutes",
+    ),
+    "dest_traffic": (
+        "dest_arrivals",
+        "dest_arrival_delay",
+        "dest_late_share",
+        "dest_departure_delay",
+        "dest_lost",
+    ),
+    "carrier_record": ("carrier_late_share_28d", "carrier_delay_28d"),
+    "route_record": ("route_late_share_28d", "route_delay_28d", "route_flights", "route_distance"),
+    "flight_record": ("flight_late_share_28d", "flight_delay_28d"),
+    "aircraft": (
+        "aircraft_status",
+        "aircraft_delay",
+        "aircraft_leg_minutes",
+        "aircraft_free_at",
+        "aircraft_seen_at",
+    ),
+    "schedule": (
+        "schedule_departures",
+        "schedule_departures_before",
+        "schedule_departures_after",
+        "schedule_destinations",
+    ),
+    "plane": ("plane_year", "plane_seats"),
+}
+_INTEGERS: Schema = dict.fromkeys(
+    ("flight", "departure_hour", "aircraft_free_at", "aircraft_seen_at"), pl.Int64
+)
+
+
+def _feature_schema(table: str) -> Schema:
+    keys: Schema = {key: _INTEGERS.get(key, pl.String) for key in FEATURE_KEYS[table]}
+    values: Schema = {value: _INTEGERS.get(value, pl.Float32) for value in _VALUES[table]}
+    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC}
+
+
+FEATURES: dict[str, Schema] = {name: _feature_schema(name) for name in FEATURE_KEYS}
+"""Columns of every feature table: times in UTC, delays in minutes, `_at` in unix seconds, shares from 0 to 1.
+
+`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`.
+"""
+
+
+def _bounds(table: str, column: str) -> tuple[float, float] | None:
+    if table == "weather":
+        return RANGES["flights/weather"][column]
+    if "late_share" in column:
+        return 0, 1
+    if "delay" in column:
+        return -180, 2880
+    return None if column in _INTEGERS or column == "plane_year" else (0, 50_000)
+
+
+FEATURE_RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    name: {value: bounds for value in _VALUES[name] if (bounds := _bounds(name, value))} for name in _VALUES
+}
+"""Smallest and largest believable value of features: outside of it a check warns."""

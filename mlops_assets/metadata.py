@@ -1,0 +1,59 @@
+"""Frames, metrics and plots as the metadata that the Dagster UI shows."""
+
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from resources.lake import Manifest
+
+
+def table_metadata(manifest: Manifest) -> dict[str, Any]:
+    """What one partition holds, from its manifest."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in manifest.columns.items()])
+    return {
+        "dagster/row_count": manifest.rows,
+        "dagster/column_schema": schema,
+        "rows changed since last time": "first time"
+        if manifest.rows_changed is None
+        else manifest.rows_changed,
+        "content sha256": manifest.sha256,
+        **(manifest.notes or {}),
+    }
+
+
+def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    """A list of rows as a Markdown table; floats to four digits."""
+    if not rows:
+        return dg.MetadataValue.md("*no rows*")
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def frame_table(frame: pl.DataFrame, rows: int = 20) -> dg.MarkdownMetadataValue:
+    """The first rows of a frame as a Markdown table."""
+    return markdown_table(frame.head(rows).to_dicts())
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A plot that the asset page shows in place; the picture travels inside the metadata."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def metrics_metadata(metrics: Mapping[str, float], prefix: str = "") -> dict[str, Any]:
+    """Metrics by name; one that could not be computed says so rather than being left out."""
+    return {
+        f"{prefix}{name}": value if isinstance(value, int) or math.isfinite(value) else "not defined"
+        for name, value in metrics.items()
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value).replace("|", "\\|")

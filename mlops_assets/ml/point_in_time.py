@@ -1,0 +1,68 @@
+"""What was known at a moment, worked out a second time and independently of the feature store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class ViewTable:
+    """A feature view's rows beside its rules; `ttl` None means that a value never expires."""
+
+    view: str
+    rows: pl.DataFrame
+    keys: Sequence[str]
+    features: Sequence[str]
+    ttl: timedelta | None
+    event_timestamp: str = "event_timestamp"
+
+
+def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
+    """The newest row of a view at or before each question's moment, null where there is none or it has expired.
+
+    Returns the features and `_known`, the event timestamp used; one row a question, in the questions' order.
+    """
+    asked = questions.select(*table.keys, pl.col(time).alias("_asked")).with_row_index("_row")
+    known = (
+        table.rows.join(asked.select(table.keys).unique(), on=list(table.keys), how="semi")
+        .select(*table.keys, pl.col(table.event_timestamp).alias("_known"), *table.features)
+        .sort("_known")
+    )
+    found = asked.sort("_asked").join_asof(
+        known,
+        left_on="_asked",
+        right_on="_known",
+        by=list(table.keys),
+        strategy="backward",
+        tolerance=table.ttl,
+        check_sortedness=False,
+        coalesce=False,
+    )
+    return found.sort("_row").select("_known", *table.features)
+
+
+def cells_that_differ(
+    questions: pl.DataFrame, joined: pl.DataFrame, time: str, table: ViewTable
+) -> dict[str, int]:
+    """Per feature of one view, how many joined cells are not what was known at the question's moment."""
+    expected = as_of(questions, time, table)
+    differ = {
+        name: int(
+            (
+                ~_same(
+                    expected[name].cast(pl.Float64, strict=False), joined[name].cast(pl.Float64, strict=False)
+                )
+            ).sum()
+        )
+        for name in table.features
+        if expected[name].dtype.is_numeric() or expected[name].dtype == pl.Boolean
+    }
+    return {name: count for name, count in differ.items() if count}
+
+
+def _same(expected: pl.Series, found: pl.Series) -> pl.Series:
+    gap = (expected - found).abs() <= 1e-5 * expected.abs().clip(1.0)
+    both_missing = (expected.is_null() | expected.is_nan()) & (found.is_null() | found.is_nan())
+    return gap.fill_null(False) | both_missing.fill_null(True)

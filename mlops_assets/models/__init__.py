@@ -1,0 +1,1 @@
+"""One folder a model; its defs.yaml is the whole of it."""

@@ -1,0 +1,83 @@
+"""The project opened for work in this process: definitions, instance, resources and specs side by side."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.partitions import week_names
+from mlops_assets.replay import Clock, Progress
+from mlops_assets.spec import ModelSpec
+from resources.lake import Lake
+from resources.settings import Settings
+from resources.tracking import Tracking
+
+INGEST_JOB = "ingest_week"
+
+
+@dataclass
+class Project:
+    """What the main job and the command line work with."""
+
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    settings: Settings
+    resources: dict[str, Any]
+    specs: dict[str, ModelSpec]
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Project":
+        """Load the definitions and the Dagster instance that `make dev` shows."""
+        from mlops_assets.dev import prepare_dagster_home
+
+        prepare_dagster_home(settings)
+        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        from mlops_assets.definitions import defs, specs
+        from resources.local import local_resources
+
+        return cls(defs, dg.DagsterInstance.get(), settings, local_resources(settings), specs())
+
+    @property
+    def lake(self) -> Lake:
+        return self.resources["lake"]
+
+    @property
+    def ingest_job(self) -> str:
+        return INGEST_JOB
+
+    def week_names(self, spec: ModelSpec) -> list[str]:
+        """Every week of a model's data."""
+        return week_names(spec.weeks)
+
+    @property
+    def tracking(self) -> Tracking:
+        return self.resources["tracking"]
+
+    def clock(self, models: Sequence[str]) -> Clock:
+        """A clock that listens to the sensors of these models."""
+        known = {sensor.name for sensor in self.defs.sensors or []}
+        names = [n for m in models for n in (f"score_{m}_when_features_arrive", f"retrain_{m}_on_evidence")]
+        return Clock(self.defs, self.instance, self.lake, [name for name in names if name in known])
+
+    def train_once(self, spec: ModelSpec, progress: Progress) -> None:
+        """Join the weeks a model trains on, then train, judge and deploy it, unless it has a champion."""
+        if self.tracking.champion(spec.name):
+            return
+        weeks = self.lake.partitions(spec.prediction.table)
+        needed = weeks if spec.window.days is None else weeks[-ceil(spec.window.days / 7) :]
+        clock = self.clock([])
+        progress.stage(weeks[-1], f"{spec.name}_week: training set of {len(needed)} weeks")
+        span = {
+            "dagster/asset_partition_range_start": needed[0],
+            "dagster/asset_partition_range_end": needed[-1],
+        }
+        clock.execute(f"{spec.name}_week", progress, tags=span, assets=[[spec.name, "training_set"]])
+        progress.stage(weeks[-1], f"{spec.name}_retrain")
+        clock.execute(
+            f"{spec.name}_retrain",
+            progress,
+            tags={"mlops/reason": "first model", "mlops/trigger": "first_model"},
+        )

@@ -1,0 +1,184 @@
+"""History replayed as it would have happened: a clock that ingests a week and lets the sensors do the rest.
+
+The replay holds no rule of its own. After each week it evaluates the project's sensors, as the daemon does, until
+they ask for nothing more. All progress lies in the lake, the registry and the Dagster instance, so a replay that is
+killed goes on where it stopped and ends with the same bytes.
+"""
+
+import fcntl
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from resources.lake import Lake
+
+REPLAY_TAG = "mlops/replay"
+SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+MOST_TICKS_A_WEEK = 50
+UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+class ReplayError(Exception):
+    """A run that the replay needs failed for another reason than a rejected challenger."""
+
+
+@dataclass
+class Progress:
+    """Where the time goes, told as it goes."""
+
+    weeks: int
+    started: float = field(default_factory=time.monotonic)
+    seconds: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+
+    def stage(self, week: str, what: str) -> None:
+        """Say what is being done, for how long it has gone on and when it should end."""
+        elapsed = time.monotonic() - self.started
+        left = elapsed / self.done * (self.weeks - self.done) if self.done else None
+        expected = f", about {clock(left)} to go" if left is not None else ""
+        print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))[2:]
+
+
+class Clock:
+    """Drives one Dagster instance through weeks, in this process."""
+
+    def __init__(self, defs: dg.Definitions, instance: DagsterInstance, lake: Lake, sensors: Sequence[str]):
+        self.defs, self.instance, self.lake, self.sensors = defs, instance, lake, list(sensors)
+        self.repository = defs.get_repository_def()
+
+    def replay(self, ingest_job: str, weeks: Sequence[str], progress: Progress) -> None:
+        """Ingest every week that was not replayed yet and let the sensors act after each."""
+        self.finish_interrupted(progress)
+        passed = (self.lake.read_json("replay/progress") or {}).get("through", "")
+        for week in weeks:
+            if week > passed:
+                progress.stage(week, "ingest, features, online store")
+                self.execute(ingest_job, progress, partition=week)
+                self.settle(week, progress)
+                self.lake.write_json("replay/progress", {"through": week})
+            progress.done += 1
+
+    def settle(self, week: str, progress: Progress) -> None:
+        """Evaluate the sensors until none of them asks for a run that was not made yet."""
+        for _ in range(MOST_TICKS_A_WEEK):
+            if not sum(self._tick(name, week, progress) for name in self.sensors):
+                return
+        raise ReplayError(f"{week}: the sensors still ask for runs after {MOST_TICKS_A_WEEK} ticks")
+
+    def _tick(self, name: str, week: str, progress: Progress) -> int:
+        sensor = self.repository.get_sensor_def(name)
+        with dg.build_sensor_context(
+            instance=self.instance, repository_def=self.repository, sensor_name=name, definitions=None
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        made = 0
+        for request in tick.run_requests or []:
+            if self._made_before(name, request.run_key):
+                continue
+            reason = request.tags.get("mlops/reason")
+            progress.stage(week, f"{sensor.job_name}{': ' + reason if reason else ''}")
+            tags = {**request.tags, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
+            self.execute(sensor.job_name, progress, partition=request.partition_key, tags=tags)
+            made += 1
+        return made
+
+    def _made_before(self, sensor: str, run_key: str | None) -> bool:
+        found = self.instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}))
+        return any(run.status != DagsterRunStatus.CANCELED for run in found)
+
+    def execute(
+        self,
+        job_name: str,
+        progress: Progress,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        assets: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Run a job in this process; only a challenger that the gate rejected may end in failure."""
+        job = self.repository.get_job(job_name)
+        result = job.execute_in_process(
+            instance=self.instance,
+            partition_key=partition,
+            tags={**(tags or {}), REPLAY_TAG: "true"},
+            asset_selection=[dg.AssetKey(list(path)) for path in assets] if assets else None,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        for event in result.all_events:
+            if event.event_type_value == "STEP_SUCCESS" and event.step_key:
+                progress.seconds[event.step_key] += event.step_success_data.duration_ms / 1000
+        if not result.success and not rejected(result.all_events):
+            raise ReplayError(
+                f"run {result.run_id} of {job_name} {partition or ''} failed: {first_error(result.all_events)}"
+            )
+
+    def finish_interrupted(self, progress: Progress) -> None:
+        """Mark runs that a killed replay left behind as cancelled, and make again what a sensor had asked for."""
+        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))
+        for run in reversed(left):
+            self.instance.report_run_canceled(
+                run, message="the replay was interrupted; the run is made again"
+            )
+        for run in reversed(left):
+            if SENSOR_TAG in run.tags:
+                self._again(run, progress)
+
+    def _again(self, run: DagsterRun, progress: Progress) -> None:
+        progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")
+        kept = {k: v for k, v in run.tags.items() if k.startswith("mlops/") or k in (SENSOR_TAG, RUN_KEY_TAG)}
+        self.execute(run.job_name, progress, partition=run.tags.get(PARTITION_TAG), tags=kept)
+
+
+def rejected(events: Sequence[Any]) -> bool:
+    """Whether the only thing that failed was the gate."""
+    failures = [event for event in events if event.event_type_value == "STEP_FAILURE"]
+    return bool(failures) and all(
+        event.step_key
+        and event.step_key.endswith("__evaluation")
+        and "AssetCheckFailed" in str(event.event_specific_data)
+        for event in failures
+    )
+
+
+def first_error(events: Sequence[Any]) -> str:
+    """Step and message of the first failure."""
+    for event in events:
+        if event.event_type_value == "STEP_FAILURE":
+            error = event.event_specific_data.error
+            cause = error.cause or error
+            return f"{event.step_key}: {cause.message.strip()}"
+    return "no step failed; see the run's log"
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the state folder's lock, so that two replays never work on the same state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReplayError(
+                f"another replay is at work on {folder.parent}: wait for it or set MLOPS_HOME"
+            ) from None
+        yield

@@ -1,0 +1,85 @@
+"""`mlops train`: a variant of a model, fitted and compared with the champion on the same rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from mlops_assets.spec import ModelSpec
+from resources.settings import Settings
+
+
+class VariantError(Exception):
+    """The variant that was asked for cannot be tried."""
+
+
+def try_variant(settings: Settings, model: str, changes: Sequence[str], register: bool) -> int:
+    """Fit the variant at "now", judge it on the held-out days, log it to MLflow and print both sides.
+
+    With `register` it becomes the challenger; it is promoted only by the pipeline.
+    """
+    from mlops_assets.assets.evaluation import hold_out, rival
+    from mlops_assets.assets.model import log_fit, training_rows
+    from mlops_assets.assets.training_set import newest_week, training_data
+    from mlops_assets.ml.promotion import judge
+    from mlops_assets.ml.training import Scorer, fit
+    from mlops_assets.project import Project
+    from mlops_assets.results import text_table
+
+    project = Project.open(settings)
+    spec = varied(_spec(project.specs, model), changes)
+    if not project.lake.partitions(f"{model}/training_set"):
+        raise VariantError(
+            f"{model} has no training set yet: `make run`, or materialize {model}/training_set"
+        )
+    data = training_data(spec, project.lake, newest_week(spec, project.lake))
+    rows = training_rows(spec, data)
+    print(
+        f"Fitting {model} on {rows.height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
+    )
+    fitted = fit(rows, spec, data.features)
+    champion = rival(spec, project.tracking, data)
+    scorer = Scorer(project.tracking.load(champion)) if champion else None
+    verdict = judge(hold_out(spec, data), Scorer(fitted.model), scorer, spec)
+    lineage = {"changes": " ".join(changes) or "none", "reason": "tried by hand"}
+    logged = log_fit(spec, project.tracking, data, fitted, rows, "trial", lineage, verdict.challenger)
+    version = logged.register(spec, project.tracking) if register else None
+    if version:
+        project.tracking.set_alias(spec.name, "challenger", version.number)
+    print(text_table(_sides(verdict.challenger, verdict.champion, champion.number if champion else None)))
+    print(f"\n{verdict.reason}")
+    print(
+        f"MLflow run {logged.run_id}"
+        + (f", registered as version {version.number}" if version else ", not registered")
+    )
+    return 0
+
+
+def _spec(specs: dict[str, ModelSpec], model: str) -> ModelSpec:
+    if model not in specs:
+        raise VariantError(f"model {model!r} does not exist; there are: {', '.join(sorted(specs))}")
+    return specs[model]
+
+
+def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
+    """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else an XGBoost parameter."""
+    trainer = spec.trainer.model_dump()
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or not name:
+            raise VariantError(f"{change!r} is not NAME=VALUE, for example max_depth=8")
+        target = trainer if name in trainer and name != "parameters" else trainer["parameters"]
+        target[name] = yaml.safe_load(value)
+    try:
+        return type(spec).model_validate(spec.model_dump() | {"trainer": trainer})
+    except ValueError as error:
+        raise VariantError(f"{' '.join(changes)}: {error}") from error
+
+
+def _sides(
+    variant: dict[str, float], champion: dict[str, float] | None, number: int | None
+) -> list[dict[str, Any]]:
+    name = f"champion {number}" if number else "champion"
+    return [
+        {"metric": key, "variant": value, name: (champion or {}).get(key)} for key, value in variant.items()
+    ]
