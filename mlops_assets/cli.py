@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 from resources.settings import settings, silence_usage_reports
@@ -10,6 +11,8 @@ from resources.settings import settings, silence_usage_reports
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and dispatch; a rule that was broken ends with one sentence and exit status 1."""
     silence_usage_reports()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, about each other; -W default shows them
     options = parser().parse_args(arguments)
     try:
         return options.act(options)

@@ -21,6 +21,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from resources.lake import Lake
 
 REPLAY_TAG = "mlops/replay"
+OUTCOME_TAG = "mlops/outcome"
 SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MOST_TICKS_A_WEEK = 50
@@ -87,8 +88,9 @@ class Clock:
 
     def _tick(self, name: str, week: str, progress: Progress) -> int:
         sensor = self.repository.get_sensor_def(name)
+        wanted = {key: self.defs.resources[key] for key in sensor.required_resource_keys}
         with dg.build_sensor_context(
-            instance=self.instance, repository_def=self.repository, sensor_name=name, definitions=None
+            instance=self.instance, repository_def=self.repository, sensor_name=name, resources=wanted
         ) as context:
             tick = sensor.evaluate_tick(context)
         made = 0
@@ -104,7 +106,7 @@ class Clock:
 
     def _made_before(self, sensor: str, run_key: str | None) -> bool:
         found = self.instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}))
-        return any(run.status != DagsterRunStatus.CANCELED for run in found)
+        return any(run.status == DagsterRunStatus.SUCCESS or OUTCOME_TAG in run.tags for run in found)
 
     def execute(
         self,
@@ -127,7 +129,11 @@ class Clock:
         for event in result.all_events:
             if event.event_type_value == "STEP_SUCCESS" and event.step_key:
                 progress.seconds[event.step_key] += event.step_success_data.duration_ms / 1000
-        if not result.success and not rejected(result.all_events):
+        if result.success:
+            return
+        if rejected(result.all_events):
+            self.instance.add_run_tags(result.run_id, {OUTCOME_TAG: "rejected"})
+        else:
             raise ReplayError(
                 f"run {result.run_id} of {job_name} {partition or ''} failed: {first_error(result.all_events)}"
             )

@@ -138,10 +138,15 @@ def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> i
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small file whole: temporary name, flush, rename."""
+    """Replace a small text file whole."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file whole: temporary name, flush, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
+    temporary.write_bytes(content)
     _durable_rename(temporary, path)
 
 

@@ -1,6 +1,7 @@
 """The deployment: a challenger that passed is refitted on everything up to now and put behind the endpoint."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -48,7 +49,8 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         _keep_reference(spec, lake, data, fitted, version, attempt)
         tracking.promote(spec.name, version.number, data.now)
         if spec.deployment.enabled:
-            endpoint.publish(endpoint_record(spec, tracking, version, data))
+            kept = endpoint.keep(spec.name, version.number, tracking.load(version))
+            endpoint.publish(endpoint_record(spec, version, data, kept))
         lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
         yield _result(version, fit_metadata(fitted, version, data, rows))
 
@@ -56,6 +58,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:
+    """The data version is the endpoint's, not the model's: a promotion does not make past predictions stale."""
     number = version.number if version else "none"
     return dg.MaterializeResult(
         data_version=dg.DataVersion("endpoint"), metadata={"champion": number} | metadata
@@ -84,15 +87,13 @@ def _keep_reference(
     lake.write_json(reference_name(spec, version.number), profile)
 
 
-def endpoint_record(
-    spec: ModelSpec, tracking: Tracking, version: Version, data: TrainingData
-) -> dict[str, Any]:
+def endpoint_record(spec: ModelSpec, version: Version, data: TrainingData, kept: Path) -> dict[str, Any]:
     """What the endpoint needs to answer for this version."""
     return {
         "name": spec.name,
         "version": version.number,
         "task": spec.task,
-        "model_path": str(tracking.model_path(version)),
+        "model_path": str(kept),
         "model_sha256": version.sha256,
         "scorer": "mlops_assets.ml.training:Scorer",
         "feature_service": spec.feature_service,

@@ -12,7 +12,7 @@ from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.metadata import markdown_table, picture
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.drift import reference_profile
+from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.promotion import Verdict, judge
 from mlops_assets.ml.training import Scorer
@@ -50,14 +50,13 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         challenger = versions[candidate["version"]]
         champion = rival(spec, tracking, data)
         rows = hold_out(spec, data)
-        scorer = Scorer(tracking.load(challenger))
-        verdict = judge(rows, scorer, Scorer(tracking.load(champion)) if champion else None, spec)
-        scores = scorer.predict(rows)
+        beaten = Scorer(tracking.load(champion)) if champion else None
+        verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
         attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
-        attempt["hold_out_scores"] = reference_profile(pl.DataFrame({"score": scores}), ["score"], [])
+        attempt["hold_out_scores"] = score_profile(verdict.score)
         digest = lake.write_json(attempt_name(spec, data.week), attempt)
-        plots = evaluation_plots(rows["label"].to_numpy(), scores, spec.task, candidate["importance"])
+        plots = evaluation_plots(rows["label"].to_numpy(), verdict.score, spec.task, candidate["importance"])
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(digest), metadata=evaluation_metadata(attempt, verdict, plots)
         )

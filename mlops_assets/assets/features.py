@@ -10,6 +10,7 @@ from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.spec import Weeks
 from resources.feature_store import FeatureStoreResource, service_names
 from resources.lake import Lake
+from resources.serving import Endpoint
 
 ONLINE = "features/online"
 BASIS = "features online"
@@ -51,7 +52,7 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
         "a week ingested again never overwrites newer values.",
     )
     def online(
-        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
+        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource, endpoint: Endpoint
     ) -> Iterator[dg.MaterializeResult]:
         asked = context.partition_keys
         content = {week: _content(lake, views, week) for week in asked}
@@ -59,6 +60,7 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
         start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
         feature_store.materialize(list(views), start, end)
         lake.write_json(ONLINE, ready)
+        endpoint.advance(end)
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(digest),

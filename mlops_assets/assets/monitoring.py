@@ -1,6 +1,7 @@
 """What became of a week: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,11 +13,14 @@ from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.metadata import frame_table, markdown_table, metrics_metadata
 from mlops_assets.ml.dataset import label_counts, labelled
-from mlops_assets.ml.drift import column_drift, report_html, summary
+from mlops_assets.ml.drift import column_drift, detach_script, report_html, score_psi, summary, worst_columns
 from mlops_assets.ml.evaluation import by_slice, evaluate
+from mlops_assets.ml.promotion import goodness
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.spec import METRICS, ModelSpec
 from resources.lake import Lake, write_text
+
+SCRIPT = "evidently.js"
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -72,12 +76,10 @@ def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, 
 
 def floors_missed(spec: ModelSpec, report: dict[str, Any]) -> dict[str, str]:
     """Floors of the gate that the week did not reach, with value and limit."""
-    from mlops_assets.ml.promotion import worse_than
-
     return {
         metric: f"{report[metric]:.4f}, limit {limit:g}"
         for metric, limit in spec.gate.floors.items()
-        if report[metric] is not None and worse_than(metric, report[metric], limit)
+        if report[metric] is not None and goodness(metric, report[metric]) < goodness(metric, limit)
     }
 
 
@@ -130,18 +132,26 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
     profile = lake.read_json(reference_name(spec, version)) or {}
     rows = lake.read(f"{spec.name}/training_set", [name])
     columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
-    scores = column_drift(profile["scores"], scored, threshold=spec.drift.psi)
-    reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
-    html = report_html(
-        reference, rows, profile["columns"], seed=spec.trainer.seed, rows=spec.drift.sample_rows
-    )
-    page = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
-    write_text(page, html)
-    share = summary(columns)["share_drifted"]
     return columns, {
-        "drift_share": share,
-        "prediction_psi": float(scores["psi"][0]),
+        **summary(columns),
+        "drift_share": summary(columns)["share_drifted"],
+        "prediction_psi": score_psi(profile["scores"], scored["score"].to_numpy()),
         "reference metric": profile["metrics"][spec.gate.metric],
         "reference version": version,
-        "evidently report": str(page),
+        "evidently report": str(evidently_report(spec, lake, name, version, columns, rows)),
     }
+
+
+def evidently_report(
+    spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame, rows: pl.DataFrame
+) -> Path:
+    """Write Evidently's page on the columns that moved most; the script that all pages share lies beside them once."""
+    reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
+    worst = worst_columns(columns)
+    html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
+    page, script = detach_script(html, SCRIPT)
+    target = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
+    if not target.with_name(SCRIPT).exists():
+        write_text(target.with_name(SCRIPT), script)
+    write_text(target, page)
+    return target

@@ -49,10 +49,10 @@ def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking
     Returns the spec's key columns, its time column, `score` (Float64) and `model_version` (Int64), in the rows' order.
     """
     time = spec.prediction.time
-    champions = sorted((v for v in versions if v.promoted_at), key=lambda v: (v.promoted_at, v.number))
     moments = pl.DataFrame(
-        {"_from": [v.promoted_at for v in champions], "model_version": [v.number for v in champions]},
+        sorted((moment, version.number) for version in versions for moment in version.promotions),
         schema={"_from": pl.Datetime("us", "UTC"), "model_version": pl.Int64},
+        orient="row",
     )
     numbered = rows.with_row_index("_row").sort(time)
     asked = numbered.join_asof(moments, left_on=time, right_on="_from", strategy="backward").sort("_row")
@@ -60,7 +60,7 @@ def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking
     for (number,), part in asked.filter(pl.col("model_version").is_not_null()).group_by(
         "model_version", maintain_order=True
     ):
-        scorer = Scorer(tracking.load(next(v for v in champions if v.number == number)))
+        scorer = Scorer(tracking.load(next(v for v in versions if v.number == number)))
         parts.append(part.with_columns(pl.Series("score", scorer.predict(part), dtype=pl.Float64)))
     kept = [*spec.prediction.key, time, "score", "model_version"]
     if not parts:

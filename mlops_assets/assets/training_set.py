@@ -102,7 +102,8 @@ def leaks(
             w for w in weeks_back(spec.weeks, span.name, PROBE_WEEKS) if w in lake.partitions(view.table)
         ]
         partitions = weeks or lake.partitions(view.table)
-        table = ViewTable(view.name, lake.read(view.table, partitions), view.keys, view.features, view.ttl)
+        features = [name for name in view.features if name in joined.columns]
+        table = ViewTable(view.name, lake.read(view.table, partitions), view.keys, features, view.ttl)
         if found := cells_that_differ(sample, sample, spec.prediction.time, table):
             differ[view.name] = found
     return differ
@@ -128,7 +129,11 @@ def _write(
         **label_counts(joined, spec, span.end),
     }
     return lake.write(
-        f"{spec.name}/training_set", joined.select(dict.fromkeys(kept)), span.name, spec.prediction.key, notes
+        f"{spec.name}/training_set",
+        joined.select(*dict.fromkeys(kept)),
+        span.name,
+        spec.prediction.key,
+        notes,
     )
 
 

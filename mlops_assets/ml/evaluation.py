@@ -130,10 +130,11 @@ def evaluation_plots(
 
 
 def _groups(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
-    key = _slice_key(frame[column])
-    parts = frame.with_columns(key.alias("_slice")).partition_by("_slice", as_dict=True, include_key=False)
-    ordered = sorted(parts.items(), key=lambda item: (item[0][0] is None, item[0][0]))
-    return [(_text(value, frame[column]), part) for (value,), part in ordered]
+    kept = [name for name in (LABEL, SCORE) if name in frame.columns]
+    keyed = frame.select(*kept, _slice_key(frame[column]).alias("_slice"))
+    ordered = keyed.sort("_slice", nulls_last=True, maintain_order=True)
+    parts = ordered.partition_by("_slice", as_dict=True, include_key=False, maintain_order=True)
+    return [(_text(value), part) for (value,), part in parts.items()]
 
 
 def _slice_key(column: pl.Series) -> pl.Series:
@@ -152,10 +153,10 @@ def _bin_names(edges: np.ndarray) -> list[str]:
     return [f"below {edges[0]:.6g}", *inner, f"from {edges[-1]:.6g}"]
 
 
-def _text(value: Any, column: pl.Series) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "(none)"
-    return f"{value:g}" if column.dtype.is_float() and isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _wilson(rate: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:

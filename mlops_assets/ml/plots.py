@@ -67,7 +67,7 @@ def predicted_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     figure, axes = _figure(title, "predicted", "actual")
     axes.hexbin(score[inside], y[inside], gridsize=40, bins="log", cmap="Blues", mincnt=1, linewidths=0)
     axes.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1, label="exact")
-    axes.set(xlim=(left, right), ylim=(low, high))
+    axes.set(xlim=(left, max(right, left + 1e-6)), ylim=(low, max(high, low + 1e-6)))
     axes.legend(frameon=False, loc="upper left")
     return _png(figure)
 

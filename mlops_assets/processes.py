@@ -1,0 +1,127 @@
+"""Servers as child processes that end with their parent: every descendant, in any session, none forgotten.
+
+Each server leads a process group of its own, so that one Ctrl-C reaches only the supervisor, which then stops them
+in order. On Linux the supervisor adopts orphans (PR_SET_CHILD_SUBREAPER), so that it sees what their parents left.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass
+class Server:
+    """One server: how it is started, where it answers, and how it is asked to end."""
+
+    name: str
+    command: list[str]
+    address: str
+    health: str
+    hint: str
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    ends_on: signal.Signals = signal.SIGTERM
+
+    def last_lines(self, count: int = 25) -> str:
+        """The end of its log."""
+        with self.log.open(errors="replace") as lines:
+            return "".join(deque(lines, maxlen=count)).rstrip()
+
+
+class Supervisor:
+    """Starts servers and ends them with everything they started."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, tuple[Server, subprocess.Popen[bytes]]] = {}
+        self._before = set(psutil.Process().children(recursive=True))
+        if sys.platform == "linux":
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def start(self, server: Server) -> None:
+        """Start a server as the leader of a new session, its output in its log."""
+        server.log.parent.mkdir(parents=True, exist_ok=True)
+        with server.log.open("wb") as log:
+            process = subprocess.Popen(
+                server.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=server.folder,
+                env={**os.environ, **server.environment},
+                start_new_session=True,
+            )
+        self.servers[server.name] = server, process
+
+    def ended(self) -> tuple[Server, int] | None:
+        """The first server that ended by itself, with its exit code."""
+        for server, process in self.servers.values():
+            if (code := process.poll()) is not None:
+                return server, code
+        return None
+
+    def stop(self, grace_s: float = 20.0) -> list[psutil.Process]:
+        """End the servers and every descendant: asked first, then SIGTERM, then SIGKILL; returns what still runs."""
+        family = self._family()
+        for server, process in self.servers.values():
+            if process.poll() is None:
+                process.send_signal(server.ends_on)
+        self._wait(family, grace_s)
+        self._insist(family, psutil.Process.terminate, signal.SIGTERM)
+        self._insist(family, psutil.Process.kill, signal.SIGKILL)
+        return [process for process in family if _runs(process)]
+
+    def _insist(
+        self, family: set[psutil.Process], end: Callable[[psutil.Process], None], number: signal.Signals
+    ) -> None:
+        family |= self._family()
+        for process in filter(_runs, family):
+            with contextlib.suppress(psutil.Error):
+                end(process)
+        for _, leader in self.servers.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(leader.pid, number)
+        self._wait(family, 5.0)
+
+    def _family(self) -> set[psutil.Process]:
+        """Every descendant of this process that was not there before, adopted orphans included."""
+        return set(psutil.Process().children(recursive=True)) - self._before
+
+    def _wait(self, family: set[psutil.Process], seconds: float) -> None:
+        """Until every process known so far has ended, or the time is up; late descendants join the family."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._reap()
+            family |= self._family()
+            if not any(map(_runs, family)):
+                return
+            time.sleep(0.1)
+
+    def _reap(self) -> None:
+        """Collect adopted orphans that ended, so that no zombie stays for as long as this process lives."""
+        leaders = {process.pid for _, process in self.servers.values()}
+        for _, process in self.servers.values():
+            process.poll()
+        for child in psutil.Process().children():
+            if child.pid not in leaders and child not in self._before and not _runs(child):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child.pid, os.WNOHANG)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

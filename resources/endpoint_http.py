@@ -1,0 +1,171 @@
+"""The endpoint's HTTP surface: predictions, the list of models, and a page for people.
+
+A plain ASGI application, so that it runs under Ray Serve in production and under a test client alike.
+"""
+
+import html
+import json
+import logging
+import uuid
+from typing import Any
+
+import pydantic
+from anyio import to_thread
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+
+from resources.live_models import LiveModels, Served, example
+
+LOG = logging.getLogger(__name__)
+LARGEST_BATCH = 1000
+
+
+def application(models: LiveModels, address: str) -> FastAPI:
+    """The routes over a set of live models; `address` is what the page's curl lines call."""
+    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None)
+
+    @app.post("/predict/{name}")
+    async def predict(name: str, request: Request, features: bool = False) -> Any:
+        body = _parsed(await request.body())
+        return await to_thread.run_sync(_answer, models, name, body, features)
+
+    @app.get("/models")
+    async def list_models() -> list[dict[str, Any]]:
+        return status(models)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        return {"status": "ok", "models": len(models.served)}
+
+    @app.get("/", response_class=HTMLResponse)
+    async def page() -> str:
+        return _page(models, address)
+
+    return app
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": f"not JSON: {error}"}]
+        ) from error
+
+
+def _answer(models: LiveModels, name: str, body: Any, features: bool) -> Any:
+    model = _found(models, name)
+    items = body if isinstance(body, list) else [body]
+    if len(items) > LARGEST_BATCH:
+        raise RequestValidationError(
+            [{"type": "too_long", "loc": ("body",), "msg": f"{len(items)} requests: at most {LARGEST_BATCH}"}]
+        )
+    requests = _validated(model.request, items, batch=isinstance(body, list))
+    if not requests:
+        return []
+    answers = [
+        {**answer, "request_id": uuid.uuid4().hex} for answer in _predicted(models, model, requests, features)
+    ]
+    return answers if isinstance(body, list) else answers[0]
+
+
+def _predicted(
+    models: LiveModels, model: Served, requests: list[pydantic.BaseModel], features: bool
+) -> list[dict[str, Any]]:
+    try:
+        return models.predict(model, requests, features)
+    except Exception as error:
+        record = model.record
+        LOG.exception("version %s of %s failed on %s", record.version, record.name, requests)
+        raise HTTPException(
+            500, f"version {record.version} of {record.name} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _found(models: LiveModels, name: str) -> Served:
+    """The model, or the status that says whether it is unknown or not there yet."""
+    served = models.served
+    if name in served:
+        return served[name]
+    if name in models.problems:
+        raise HTTPException(
+            503, f"model {name!r} has a deployment that cannot be served: {models.problems[name]}"
+        )
+    if not served and not models.problems:
+        raise HTTPException(
+            503,
+            f"no model is deployed yet, {name!r} neither: materialize the asset {name}/deployment in the Dagster UI "
+            "(or run `make run`); the endpoint takes it up within seconds",
+        )
+    raise HTTPException(
+        404,
+        {
+            "message": f"no model {name!r} is deployed; if it should be, materialize the asset {name}/deployment",
+            "models": sorted({*served, *models.problems}),
+        },
+    )
+
+
+def _validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) -> list[pydantic.BaseModel]:
+    """The requests, or every field that is wrong, located as FastAPI does (`body`, index in a batch, field)."""
+    good: list[pydantic.BaseModel] = []
+    problems: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        try:
+            good.append(request.model_validate(item))
+        except pydantic.ValidationError as error:
+            where = ("body", index) if batch else ("body",)
+            found = error.errors(include_url=False, include_context=False)
+            problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in found]
+    if problems:
+        raise RequestValidationError(problems)
+    return good
+
+
+def status(models: LiveModels) -> list[dict[str, Any]]:
+    """What answers now, and what should but cannot, by name."""
+    served, problems = models.served, models.problems
+    return [_status(name, served.get(name), problems.get(name)) for name in sorted({*served, *problems})]
+
+
+def _status(name: str, model: Served | None, problem: str | None) -> dict[str, Any]:
+    if model is None:
+        return {"name": name, "version": None, "problem": problem}
+    record = model.record
+    return {
+        "name": name,
+        "version": record.version,
+        "task": record.task,
+        "since": model.since.isoformat(timespec="seconds"),
+        "as_of": record.moment.isoformat(),
+        "feature_service": record.feature_service,
+        "owner": record.owner,
+        "problem": problem,
+    }
+
+
+def _page(models: LiveModels, address: str) -> str:
+    served = models.served
+    sections = [_section(entry, served.get(entry["name"]), address) for entry in status(models)]
+    nothing = "<p>No model is deployed yet: materialize a deployment asset in the Dagster UI.</p>"
+    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
+    return (
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Deployed models</title><style>{style}</style></head>"
+        f"<body><h1>Deployed models</h1>{''.join(sections) or nothing}"
+        '<p>The same as JSON: <a href="models">/models</a>.</p></body></html>'
+    )
+
+
+def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
+    name, problem = html.escape(entry["name"]), entry["problem"]
+    warning = f"<p><strong>Problem:</strong> {html.escape(problem)}</p>" if problem else ""
+    if model is None:
+        return f"<h2>{name}</h2>{warning}"
+    body = json.dumps(example(model.request))
+    curl = f"curl -X POST {address}/predict/{entry['name']} -H 'Content-Type: application/json' -d '{body}'"
+    facts = (
+        f"version {entry['version']}, features {entry['feature_service']} as of {entry['as_of']}, "
+        f"owner {entry['owner']}, answering since {entry['since']}"
+    )
+    return f"<h2>{name}</h2>{warning}<p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"

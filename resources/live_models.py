@@ -1,0 +1,295 @@
+"""The models an endpoint answers with: loaded from deployment records, followed while it runs, swapped whole.
+
+A record is a JSON file that names files and import paths, so that the process that serves needs neither Dagster
+nor the registry, and a promotion reaches it by replacing one small file.
+"""
+
+import hashlib
+import importlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import polars as pl
+import pydantic
+from pydantic import Field
+
+LOG = logging.getLogger(__name__)
+RETRY_AFTER_S = 15.0
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+ANSWERS = {"classification": "probability", "regression": "value"}
+
+
+class Record(pydantic.BaseModel):
+    """What one deployed model is made of; unknown fields are errors, so that two releases never half agree."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
+    )
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    version: str
+    task: Literal["classification", "regression"]
+    model_path: str = Field(description="File that the scorer reads.")
+    model_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    scorer: ImportPath = Field(
+        description="Class made from the file's bytes, with `predict(frame) -> array`."
+    )
+    feature_service: str
+    rows: ImportPath | None = Field(default=None, description="Function that adds join keys to request rows.")
+    request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
+    key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
+    time: str = Field(description="Column that holds the moment of the prediction.")
+    moment: pydantic.AwareDatetime = Field(description="Now of the online store.")
+    owner: str = ""
+
+    def same_model(self, other: "Record") -> bool:
+        """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
+        return self.model_copy(update={"moment": other.moment, "owner": other.owner}) == other
+
+
+class Scorer(Protocol):
+    """A loaded model: feature rows in, one number a row out."""
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
+
+
+class Features(Protocol):
+    """The part of the feature store that an endpoint needs; `resources.feature_store` is the real one."""
+
+    def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame: ...
+
+    def request_fields(self, service: str) -> dict[str, type]: ...
+
+
+class RecordError(Exception):
+    """A deployment record that cannot be served as it is."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model as it answers now."""
+
+    record: Record
+    scorer: Scorer
+    rows: Callable[[pl.DataFrame], pl.DataFrame]
+    request: type[pydantic.BaseModel]
+    since: datetime
+
+
+class LiveModels:
+    """Every deployed model of a folder of records; reading never waits for a load."""
+
+    def __init__(self, folder: Path, features: Features) -> None:
+        self.folder = folder
+        self.features = features
+        self.served: Mapping[str, Served] = {}
+        self.problems: Mapping[str, str] = {}
+        self._seen: dict[str, tuple[tuple[int, int], float]] = {}
+
+    def follow(self, every_s: float = 1.0) -> threading.Thread:
+        """Look at the records now and then every second, in a thread of its own."""
+        thread = threading.Thread(target=self._follow, args=(every_s,), name="follow-records", daemon=True)
+        thread.start()
+        return thread
+
+    def _follow(self, every_s: float) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception:
+                LOG.exception("looking at the deployment records in %s failed", self.folder)
+            time.sleep(every_s)
+
+    def look(self) -> None:
+        """Take up records that are new or changed, drop models whose record is gone."""
+        there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
+        for name in set(self.served) - set(there):
+            LOG.warning("model %s is withdrawn", name)
+        self.served = {name: model for name, model in self.served.items() if name in there}
+        self.problems = {name: text for name, text in self.problems.items() if name in there}
+        for name, path in there.items():
+            if self._is_due(name, path):
+                self._take_up(name, path)
+
+    def _is_due(self, name: str, path: Path) -> bool:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return False
+        mark, tried = (stat.st_mtime_ns, stat.st_ino), time.monotonic()
+        before, last = self._seen.get(name, (None, 0.0))
+        if mark == before and not (name in self.problems and tried - last > RETRY_AFTER_S):
+            return False
+        self._seen[name] = (mark, tried)
+        return True
+
+    def _take_up(self, name: str, path: Path) -> None:
+        old = self.served.get(name)
+        try:
+            record = read_record(path)
+            new = replace(old, record=record) if old and old.record.same_model(record) else self._load(record)
+        except Exception as error:
+            kept = f"version {old.record.version} keeps serving" if old else "the model is not served"
+            self.problems = {**self.problems, name: f"{type(error).__name__}: {error} ({kept})"}
+            LOG.exception("record %s cannot be served; %s", path, kept)
+            return
+        self.served = {**self.served, name: new}
+        self.problems = {other: text for other, text in self.problems.items() if other != name}
+        LOG.warning("model %s answers with version %s", name, record.version)
+
+    def _load(self, record: Record) -> Served:
+        content = model_bytes(Path(record.model_path), record.model_sha256)
+        request = imported(record.request) if record.request else self._default_request(record)
+        model = Served(
+            record=record,
+            scorer=imported(record.scorer)(content),
+            rows=imported(record.rows) if record.rows else lambda rows: rows,
+            request=request,
+            since=datetime.now(UTC),
+        )
+        self._warm(model)
+        return model
+
+    def _warm(self, model: Served) -> None:
+        """Answer one request, so that the first real one does not wait for imports and connections."""
+        try:
+            request = model.request.model_validate(example(model.request))
+        except pydantic.ValidationError as error:
+            LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
+            return
+        self._score(model, [request])
+
+    def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
+        fields: dict[str, Any] = {
+            name: (kind, ...) for name, kind in self.features.request_fields(record.feature_service).items()
+        }
+        return pydantic.create_model(
+            f"{record.name}_request", __config__=pydantic.ConfigDict(extra="forbid"), **fields
+        )
+
+    def _score(
+        self, model: Served, requests: Sequence[pydantic.BaseModel]
+    ) -> tuple[pl.DataFrame, np.ndarray, list[str]]:
+        record = model.record
+        rows = model.rows(request_frame(requests, record.time, record.moment))
+        frame = self.features.online(record.feature_service, rows, record.moment)
+        return frame, model.scorer.predict(frame), [c for c in frame.columns if c not in rows.columns]
+
+    def predict(
+        self, model: Served, requests: Sequence[pydantic.BaseModel], with_features: bool = False
+    ) -> list[dict[str, Any]]:
+        """One answer a request, in order: the model's number, its version and the moment of the features."""
+        frame, scores, names = self._score(model, requests)
+        record = model.record
+        answers = [
+            {
+                "model": record.name,
+                "version": record.version,
+                ANSWERS[record.task]: float(score),
+                "as_of": record.moment.astimezone(UTC).isoformat(),
+            }
+            for score in scores
+        ]
+        if with_features:
+            vectors = frame.select(names).with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
+            answers = [
+                {**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)
+            ]
+        return answers
+
+
+def read_record(path: Path) -> Record:
+    """One deployment record; errors name the file and the field."""
+    try:
+        record = Record.model_validate(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path} is not JSON: {error}; publish the deployment again") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "(whole)"
+        raise RecordError(f"{path}: field {field}: {first['msg']}; publish the deployment again") from error
+    if record.name != path.stem:
+        raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
+    return record
+
+
+def model_bytes(path: Path, expected: str) -> bytes:
+    """A model file's content; a file that is missing or has another hash than the record promises is refused."""
+    if not path.is_file():
+        raise RecordError(f"model file {path} is missing: publish the deployment again")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise RecordError(
+            f"model file {path} has SHA-256 {found}, the record says {expected}: publish it again"
+        )
+    return content
+
+
+def imported(path: str) -> Any:
+    """The object that `package.module:name` names."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RecordError(f"cannot import {path!r}: {error}") from error
+
+
+INSTANT = pl.Datetime("us", "UTC")
+KINDS: dict[str, tuple[Any, Any]] = {
+    "boolean": (pl.Boolean, False),
+    "integer": (pl.Int64, 1),
+    "number": (pl.Float64, 1.0),
+    "string": (pl.String, "A"),
+    "date-time": (INSTANT, "2013-06-03T12:00:00Z"),
+}
+"""JSON schema's types: the column's type in a frame, and a value to show."""
+
+
+@lru_cache(maxsize=64)
+def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
+    """Each field's JSON schema; of an optional field, that of its value."""
+    properties = request.model_json_schema().get("properties", {})
+    return {
+        name: next((part for part in field.get("anyOf", []) if part.get("type") != "null"), {}) | field
+        for name, field in properties.items()
+    }
+
+
+def _kind(field: dict[str, Any]) -> tuple[Any, Any]:
+    return KINDS.get(field.get("format", ""), KINDS.get(field.get("type", ""), (None, None)))
+
+
+def request_frame(requests: Sequence[pydantic.BaseModel], time_column: str, now: datetime) -> pl.DataFrame:
+    """Requests as rows, instants in UTC, with `now` in the column of the prediction's moment."""
+    columns = [
+        pl.Series(name, [_utc(getattr(request, name)) for request in requests], dtype=_kind(field)[0])
+        for name, field in _fields(type(requests[0])).items()
+    ]
+    return pl.DataFrame(columns).with_columns(pl.lit(now.astimezone(UTC), dtype=INSTANT).alias(time_column))
+
+
+def _utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def example(request: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """A request to show and to warm a model with: its own example if it has one, else a value of each field's type."""
+    own = request.model_json_schema().get("examples")
+    if own:
+        return dict(own[0])
+    required = {name for name, field in request.model_fields.items() if field.is_required()}
+    return {
+        name: field["examples"][0] if "examples" in field else _kind(field)[1]
+        for name, field in _fields(request).items()
+        if name in required
+    }

@@ -1,0 +1,31 @@
+"""Which process holds a local port, so that an error can name it."""
+
+import socket
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of the loopback address now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str | None:
+    """Name, id and command of the process that listens on a port, where the system tells."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return None
+    pids = {c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port}
+    for pid in pids - {None}:
+        try:
+            return f"process {pid}: {' '.join(psutil.Process(pid).cmdline())[:120]}"
+        except psutil.Error:
+            return f"process {pid}"
+    return None

@@ -1,0 +1,229 @@
+"""The endpoint: deployment records that assets publish, and the Ray Serve application that follows them.
+
+Ray stays on the loopback address and on small resource requests, so that it runs beside everything else on a laptop.
+HAProxy, which makes Serve faster on clusters, is off here: it listens on every interface.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from resources import ports
+from resources.lake import write_bytes, write_text
+from resources.live_models import Record, read_record
+from resources.settings import Settings, settings, silence_usage_reports
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+LOG = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+MEBIBYTE = 2**20
+
+
+class Endpoint(dg.ConfigurableResource):
+    """Where deployed models answer: publishing a record puts one there, withdrawing takes it away."""
+
+    folder: str
+    address: str = "http://127.0.0.1:8000"
+
+    def publish(self, record: Record | dict[str, Any]) -> Path:
+        """Write a model's record whole, so that the endpoint reads the old one or the new one."""
+        checked = record if isinstance(record, Record) else Record.model_validate(record)
+        path = Path(self.folder) / f"{checked.name}.json"
+        write_text(path, json.dumps(checked.model_dump(mode="json"), indent=1, sort_keys=True))
+        return path
+
+    def keep(self, name: str, version: int, model: bytes) -> Path:
+        """Put a version's model file beside the records, where the endpoint reads it whatever the artifact store."""
+        path = Path(self.folder) / "models" / f"{name}-{version}.ubj"
+        write_bytes(path, model)
+        return path
+
+    def withdraw(self, name: str) -> bool:
+        """Remove a model's record; False where there was none."""
+        path = Path(self.folder) / f"{name}.json"
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return there
+
+    def advance(self, moment: datetime) -> list[str]:
+        """Tell every deployed model that the online store has reached `moment`; nothing is loaded again.
+
+        Returns the names of the models that were behind.
+        """
+        behind = {name: record for name, record in self.records().items() if record.moment < moment}
+        for record in behind.values():
+            self.publish(record.model_copy(update={"moment": moment}))
+        return list(behind)
+
+    def records(self) -> dict[str, Record]:
+        """Every published record by model name."""
+        return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
+
+
+def keep_ray_local() -> None:
+    """Set, before Ray is imported, what keeps its processes on the loopback address and its reports at home.
+
+    `ray.init(_node_ip_address="127.0.0.1")` is turned into the machine's outside address on Linux unless Ray is told,
+    by this variable of its macOS port, that it runs no cluster.
+    """
+    silence_usage_reports()
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
+
+
+def without_api_server() -> None:
+    """Leave out Ray's API server, which without the dashboard only looks for a cloud to put into usage reports.
+
+    It asks 169.254.169.254 and metadata.google.internal even when reports are off, and holds 110 MB.
+    """
+    node: Any = importlib.import_module("ray._private.node")
+    node.Node.start_api_server = lambda *_, **__: None
+
+
+def replica_listens_locally() -> None:
+    """Bind the replica's own gRPC server, which Ray opens on every interface, to the loopback address."""
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    opened = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: opened(
+        server, address.replace("[::]:", f"{HOST}:")
+    )
+
+
+def log_to_file(path: Path) -> None:
+    """Keep what the replica says about models after Ray and its own log files are gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=MEBIBYTE, backupCount=2)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("resources").addHandler(handler)
+
+
+def http_application(home: Settings) -> "FastAPI":
+    """The HTTP application over the records and the feature store of one state folder, following them."""
+    from resources.endpoint_http import application
+    from resources.feature_store import FeatureStoreResource
+    from resources.live_models import LiveModels
+
+    features = FeatureStoreResource(lake_root=str(home.lake), home=str(home.feast))
+    models = LiveModels(home.serving, features)
+    models.follow()
+    return application(models, f"http://{HOST}:{home.serve_port}")
+
+
+def start(home: Settings, build: Any = http_application) -> None:
+    """Start a private Ray and the application in it; returns once it answers.
+
+    `build` makes the HTTP application from the settings, inside the replica.
+    """
+    import ray
+    from ray import serve
+
+    without_api_server()
+    ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=80 * MEBIBYTE,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _node_ip_address=HOST,
+        _temp_dir=os.environ["RAY_TMPDIR"],
+    )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": home.serve_port})
+    serve.run(_deployment(home, build), name="models", route_prefix="/")
+
+
+def _deployment(home: Settings, build: Any) -> Any:
+    from ray import serve
+
+    def asgi() -> "FastAPI":
+        replica_listens_locally()
+        log_to_file(home.home / "logs" / "models.log")
+        return build(home)
+
+    @serve.deployment(
+        name="models",
+        num_replicas=1,
+        max_ongoing_requests=64,
+        ray_actor_options={"num_cpus": 0.1},
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=2,
+        logging_config={"enable_access_log": False},
+    )
+    @serve.ingress(asgi)
+    class Models:
+        """Every deployed model, in one process."""
+
+    return Models.bind()
+
+
+def stop() -> None:
+    """End the application and the Ray that this process started; no other Ray is touched."""
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()
+
+
+def main(build: Any = http_application) -> int:
+    """Serve in the foreground until SIGINT or SIGTERM."""
+    home = settings()
+    if not ports.is_free(home.serve_port):
+        held = ports.holder(home.serve_port) or "another process"
+        print(
+            f"port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
+            file=sys.stderr,
+        )
+        return 1
+    keep_ray_local()
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
+        os.environ["RAY_TMPDIR"] = folder
+        _serve_until_signalled(home, build)
+    return 0
+
+
+def _serve_until_signalled(home: Settings, build: Any) -> None:
+    _on_signals(_interrupt)
+    try:
+        start(home, build)
+        _on_signals(_interrupt)
+        print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
+        threading.Event().wait()
+    finally:
+        _on_signals(signal.SIG_IGN)
+        stop()
+
+
+def _on_signals(handler: Any) -> None:
+    """Set the handler of SIGINT and SIGTERM; Ray replaces the latter's, so it is set again once Ray runs."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    from resources import serving
+
+    raise SystemExit(serving.main())

@@ -1,0 +1,214 @@
+"""Runs and model versions in MLflow: every fit logged once, every version registered once, promotion under a lock.
+
+Everything is found again by an identity that the caller derives from the content (data, spec, code), so a process
+that was killed and started again ends with the same runs, version numbers and aliases as an unbroken one.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from resources.locks import file_lock
+from resources.mlflow_client import client_of, download, is_database, local_path, use_uri
+from resources.model_files import MODEL_FILE
+from resources.runs import MODEL_ID, FitRecord, Kind, find_run, is_complete, log, quotable, sha256, sweep
+from resources.versions import IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
+
+__all__ = ["Tracking", "TrackingError", "Version"]
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+
+
+class Tracking(dg.ConfigurableResource):
+    """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`."""
+
+    uri: str
+    artifacts: str
+
+    def log_fit(
+        self,
+        name: str,
+        fit_model: bytes,
+        *,
+        kind: Kind,
+        identity: str,
+        params: Mapping[str, Any],
+        history: Mapping[str, list[float]],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        example: pl.DataFrame,
+        artifacts: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Log one fit as a run with a logged model, and return the run's id.
+
+        A finished run of the same identity and kind is returned instead; one that a killed process left half
+        logged is deleted and logged anew. `history` is a value a round, `artifacts` are files by name.
+        """
+        record = FitRecord(
+            kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}
+        )
+        with self._lock(name):
+            experiment = self._experiment(name)
+            found = find_run(self._client, experiment, kind, identity)
+            if found is None:
+                sweep(self._client, experiment, kind, identity)
+            return found or log(self._client, experiment, record)
+
+    def find_run(self, name: str, kind: Kind, identity: str) -> str | None:
+        """Id of the finished run with this identity, or None."""
+        experiment = self._client.get_experiment_by_name(name)
+        return find_run(self._client, experiment.experiment_id, kind, identity) if experiment else None
+
+    def register(
+        self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None
+    ) -> Version:
+        """Make the run's model a version of `name`, or return the version that has this identity already."""
+        with self._lock(name):
+            found = next((v for v in self.versions(name) if v.identity == identity), None)
+            number = found.number if found else self._create_version(name, run_id, identity, tags or {})
+            self._link_model(name, number, run_id)
+            return found or self.version(name, number)
+
+    def version(self, name: str, number: int) -> Version:
+        """One version by its number."""
+        return version_of(self._client.get_model_version(name, str(number)))
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a model, oldest first; none where the model was never registered."""
+        found, token = [], None
+        while True:
+            page = self._client.search_model_versions(f"name = '{quotable(name)}'", 200, page_token=token)
+            found += [version_of(v) for v in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda v: v.number)
+
+    def set_alias(self, name: str, alias: str, number: int) -> None:
+        """Point an alias at a version."""
+        self._client.set_registered_model_alias(name, alias, str(number))
+
+    def champion(self, name: str) -> Version | None:
+        """The version that serves now."""
+        return self._aliased(name, CHAMPION)
+
+    def challenger(self, name: str) -> Version | None:
+        """The version last proposed."""
+        return self._aliased(name, CHALLENGER)
+
+    def previous(self, name: str) -> Version | None:
+        """The champion before this one."""
+        return self._aliased(name, PREVIOUS)
+
+    def promote(self, name: str, number: int, moment: datetime) -> Version:
+        """Make a version champion as of `moment` (data time); the champion so far becomes `previous`.
+
+        Safe to repeat after a crash at any point: `previous` and the moment are written before the champion moves,
+        and a version that is champion already is left alone.
+        """
+        with self._lock(name):
+            current = self.champion(name)
+            if current is not None and current.number == number:
+                return current
+            if current is not None:
+                self.set_alias(name, PREVIOUS, current.number)
+            self._record_promotion(name, number, moment)
+            self.set_alias(name, CHAMPION, number)
+            return self.version(name, number)
+
+    def champion_at(self, name: str, moment: datetime) -> Version | None:
+        """The version that was champion at a moment of data time: the last one promoted at or before it."""
+        made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= utc(moment)]
+        return max(made, key=lambda entry: entry[:2])[2] if made else None
+
+    def load(self, version: Version) -> bytes:
+        """The model's bytes, refused unless their SHA-256 is the one that was registered; local files need no network."""
+        content = self._read(version)
+        if sha256(content) != version.sha256:
+            raise TrackingError(
+                f"{version.name} version {version.number}: the model file's SHA-256 is {sha256(content)}, "
+                f"registered was {version.sha256}: the file was changed or cut; restore it or train again"
+            )
+        return content
+
+    @property
+    def _client(self) -> Any:
+        return client_of(self.uri)
+
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        digest = hashlib.sha256(f"{self.uri} {name}".encode()).hexdigest()[:16]
+        folder = Path(local_path(self.artifacts) or tempfile.gettempdir())
+        return file_lock(folder / ".locks" / f"{digest}.lock")
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.uri) else None
+        return self._client.create_experiment(name, artifact_location=home)
+
+    def _create_version(self, name: str, run_id: str, identity: str, tags: Mapping[str, str]) -> int:
+        run = self._client.get_run(run_id)
+        if not is_complete(run):
+            raise TrackingError(f"run {run_id} of {name!r} is not completely logged: log the fit again first")
+        self._register_name(name)
+        labels = {**tags, IDENTITY: identity, SHA256: run.data.tags[SHA256]}
+        with use_uri(self.uri):
+            created = self._client.create_model_version(
+                name,
+                f"models:/{run.data.tags[MODEL_ID]}",
+                run_id,
+                tags={k: str(v) for k, v in labels.items()},
+            )
+        return int(created.version)
+
+    def _register_name(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _link_model(self, name: str, number: int, run_id: str) -> None:
+        """What MLflow's own registration leaves on the logged model, so that its page links to the version."""
+        model_id = self._client.get_run(run_id).data.tags[MODEL_ID]
+        link = json.dumps([{"name": name, "version": number}])
+        self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+
+    def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
+        moments = sorted({*self.version(name, number).promotions, utc(moment)})
+        text = ", ".join(m.isoformat() for m in moments)
+        self._client.set_model_version_tag(name, str(number), PROMOTED_AT, text)
+
+    def _aliased(self, name: str, alias: str) -> Version | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return version_of(self._client.get_model_version_by_alias(name, alias))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def _read(self, version: Version) -> bytes:
+        home = self._client.get_model_version_download_uri(version.name, str(version.number))
+        folder = local_path(home)
+        if folder is None:
+            return download(f"{home}/{MODEL_FILE}", self.uri)
+        recorded = Path(folder, MODEL_FILE)
+        moved = Path(local_path(self.artifacts) or folder, version.name, *recorded.parts[-4:])
+        for path in (recorded, moved):
+            if path.is_file():
+                return path.read_bytes()
+        raise TrackingError(
+            f"{version.name} version {version.number}: no model file at {recorded} nor at {moved}: "
+            f"restore the artifacts folder, or train again"
+        )

@@ -1,0 +1,61 @@
+"""A registered model version as a value, read from MLflow's tags."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+IDENTITY, SHA256 = "identity", "sha256"
+PROMOTED_AT, TRAINED_UNTIL = "promoted_at", "trained_until"
+
+
+class TrackingError(Exception):
+    """A run, version or model file is missing, unfinished or not what was logged."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered model version; its moments are data time, never the wall clock."""
+
+    name: str
+    number: int
+    identity: str
+    run_id: str
+    sha256: str
+    tags: dict[str, str]
+    trained_until: datetime | None = None
+    promoted_at: datetime | None = None
+
+    @property
+    def promotions(self) -> list[datetime]:
+        """Every moment at which this version became champion, oldest first; `promoted_at` is the last."""
+        return moments(self.tags.get(PROMOTED_AT, ""))
+
+
+def version_of(found: Any) -> Version:
+    """What MLflow returned as our value."""
+    tags = dict(found.tags)
+    promoted, until = (moments(tags.get(tag, "")) for tag in (PROMOTED_AT, TRAINED_UNTIL))
+    return Version(
+        name=found.name,
+        number=int(found.version),
+        identity=tags.get(IDENTITY, ""),
+        run_id=found.run_id or "",
+        sha256=tags.get(SHA256, ""),
+        tags=tags,
+        trained_until=until[-1] if until else None,
+        promoted_at=promoted[-1] if promoted else None,
+    )
+
+
+def moments(text: str) -> list[datetime]:
+    """Moments written one after the other, with commas between."""
+    return [utc(datetime.fromisoformat(part.strip())) for part in text.split(",") if part.strip()]
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment in UTC; one without time zone is refused."""
+    if moment.tzinfo is None:
+        raise TrackingError(
+            f"{moment} has no time zone: give an aware datetime, for instance with tzinfo=UTC"
+        )
+    return moment.astimezone(UTC)

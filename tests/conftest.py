@@ -1,0 +1,59 @@
+"""What tests of every part share: free ports, a state folder of their own, and system programs that may be missing."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resources.settings import Settings, settings, silence_usage_reports
+
+silence_usage_reports()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A function that gives a port of the loopback address which nobody listens on."""
+    return _free_port
+
+
+@pytest.fixture
+def mlops_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty MLOPS_HOME that this test alone uses; MLflow and Dagster find theirs below it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("MLOPS_HOME", str(home))
+    for variable in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+@pytest.fixture
+def local_settings(mlops_home: Path) -> Settings:
+    """Settings of that empty state, on three free ports."""
+    ports = {f"MLOPS_{name}_PORT": str(_free_port()) for name in ("DAGSTER", "MLFLOW", "SERVE")}
+    return settings({"MLOPS_HOME": str(mlops_home), **ports})
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the system's Chromium; without one the test is skipped, and fails where CI=true."""
+    return needed_program("chromium", "apt-get install chromium")
+
+
+def needed_program(name: str, install: str) -> str:
+    """Path of a system program; missing ones skip the test and say what to install, and fail it under CI=true."""
+    if found := shutil.which(name):
+        return found
+    message = f"{name} is not installed: {install}"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -1,0 +1,136 @@
+"""PSI and distance behave as distances, nulls and new categories count, Evidently's page is whole and offline."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.ml.dataset import DatasetError
+from mlops_assets.ml.drift import (
+    column_drift,
+    detach_script,
+    psi,
+    reference_profile,
+    report_html,
+    score_profile,
+    score_psi,
+    summary,
+    worst_columns,
+)
+
+NUMBERS = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(0.0)), min_size=1, max_size=60)
+TEXTS = st.lists(st.one_of(st.none(), st.sampled_from("abc")), min_size=1, max_size=60)
+
+
+def frame_of(numbers, texts=None):
+    columns = {"x": pl.Series(numbers, dtype=pl.Float64)}
+    return pl.DataFrame(columns | ({"c": pl.Series(texts, dtype=pl.String)} if texts else {}))
+
+
+@given(NUMBERS, NUMBERS)
+def test_psi_of_numbers_is_never_negative_and_zero_on_itself(reference, current):
+    profile = json.loads(json.dumps(reference_profile(frame_of(reference), ["x"])))
+    drift = column_drift(profile, frame_of(current))
+    assert drift["psi"][0] >= 0
+    assert drift["wasserstein"][0] is None or drift["wasserstein"][0] >= 0
+    itself = column_drift(profile, frame_of(reference).sample(fraction=1, shuffle=True))
+    assert itself["psi"][0] == 0 and (itself["wasserstein"][0] or 0) == 0
+
+
+@given(TEXTS, TEXTS)
+def test_psi_of_categories_is_never_negative_and_zero_on_itself(reference, current):
+    old, new = (pl.DataFrame({"c": pl.Series(v, dtype=pl.String)}) for v in (reference, current))
+    profile = reference_profile(old, ["c"], ["c"])
+    assert column_drift(profile, new)["psi"][0] >= 0
+    assert column_drift(profile, old)["psi"][0] == 0
+
+
+def test_a_shift_of_one_deviation_is_drift_and_its_distance_is_one():
+    values = np.random.default_rng(0).normal(size=20_000)
+    profile = reference_profile(frame_of(values), ["x"])
+    drift = column_drift(profile, frame_of(values + 1)).row(0, named=True)
+    assert drift["drifted"] and drift["psi"] > 0.5
+    assert drift["wasserstein"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_distance_agrees_with_scipy():
+    from scipy.stats import wasserstein_distance
+
+    draw = np.random.default_rng(1)
+    old, new = draw.exponential(size=5000), draw.exponential(size=900) * 1.5
+    drift = column_drift(reference_profile(frame_of(old), ["x"]), frame_of(new))
+    assert drift["wasserstein"][0] == pytest.approx(wasserstein_distance(old, new) / old.std(), rel=0.1)
+
+
+def test_a_column_of_mostly_zeros_still_shows_that_the_rest_grew():
+    old = frame_of([0.0] * 950 + [5.0] * 50)
+    new = frame_of([0.0] * 500 + [5.0] * 500)
+    assert column_drift(reference_profile(old, ["x"]), new)["drifted"][0]
+
+
+def test_nulls_are_a_bin_of_their_own_and_reported_as_shares():
+    old, new = frame_of([1.0, 2.0, 3.0, 4.0]), frame_of([1.0, None, None, float("nan")])
+    drift = column_drift(reference_profile(old, ["x"]), new).row(0, named=True)
+    assert (drift["nulls_reference"], drift["nulls_current"], drift["drifted"]) == (0.0, 0.75, True)
+
+
+def test_a_category_never_seen_before_counts():
+    old = pl.DataFrame({"c": ["a", "b"] * 50})
+    new = pl.DataFrame({"c": ["a", "z"] * 50})
+    drift = column_drift(reference_profile(old, ["c"], ["c"]), new)
+    assert drift["drifted"][0] and drift["wasserstein"][0] is None
+
+
+def test_whole_numbers_and_flags_can_be_compared():
+    old = pl.DataFrame({"n": list(range(100)), "flag": [True, False] * 50})
+    assert column_drift(reference_profile(old, ["n", "flag"]), old)["psi"].to_list() == [0, 0]
+
+
+def test_the_threshold_decides_what_has_drifted():
+    old, new = frame_of([1.0, 2.0] * 50), frame_of([1.0] * 70 + [2.0] * 30)
+    profile = reference_profile(old, ["x"])
+    value = column_drift(profile, new)["psi"][0]
+    assert not column_drift(profile, new, value)["drifted"][0]
+    assert column_drift(profile, new, value * 0.99)["drifted"][0]
+
+
+def test_predictions_are_compared_by_the_same_code():
+    score = np.random.default_rng(0).random(2000)
+    profile = score_profile(score)
+    assert score_psi(profile, score) == 0
+    assert score_psi(profile, score**3) > 0.25
+
+
+def test_the_summary_names_the_worst_column_and_the_share():
+    old = pl.DataFrame({"a": np.arange(1000.0), "b": np.arange(1000.0)})
+    drift = column_drift(reference_profile(old, ["a", "b"]), old.with_columns(pl.col("b") + 900))
+    found = summary(drift)
+    assert (found["share_drifted"], found["drifted"], found["columns"]) == (0.5, 1, 2)
+    assert (found["worst_column"], worst_columns(drift, 1)) == ("b", ["b"])
+
+
+def test_psi_is_symmetric_in_its_two_sides():
+    a, b = np.array([10.0, 20, 70]), np.array([30.0, 30, 40])
+    assert psi(a, b) == pytest.approx(psi(b, a))
+
+
+def test_no_current_rows_are_refused():
+    with pytest.raises(DatasetError, match="at least one current row"):
+        column_drift(reference_profile(frame_of([1.0]), ["x"]), frame_of([1.0]).clear())
+
+
+def test_evidentlys_page_is_made_without_network_whatever_the_columns_hold(known, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("something phoned home"))
+    frame = known.with_columns(empty=pl.lit(None, pl.Float32), flat=pl.lit(1.0), late=pl.col("delay") > 0)
+    columns = ["queue", "hour", "depot", "empty", "flat", "late"]
+    page = report_html(frame[:2000], frame[2000:], columns, seed=1, rows=300)
+    assert all(name in page for name in ("queue", "hour", "depot", "flat", "late"))
+    small, script = detach_script(page, "evidently.js")
+    assert '<script src="evidently.js"></script>' in small and "queue" in small
+    assert len(small) + len(script) == pytest.approx(len(page), abs=100)
+    assert len(script) > 3_000_000 > len(small)

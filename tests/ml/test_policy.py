@@ -1,0 +1,150 @@
+"""One rule from evidence to decision: never inside the cool-down, always with its numbers."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.ml.policy import WeekEvidence, backtest, decide
+
+START = datetime(2020, 1, 6, tzinfo=UTC)
+RULES = {
+    "cool_down_days": 14,
+    "max_age_days": 56,
+    "metric_worse_by": 0.05,
+    "prediction_psi_above": 0.2,
+    "drift_share_above": 0.5,
+}
+SHARE = st.one_of(st.none(), st.floats(0, 1))
+WEEK = st.tuples(SHARE, SHARE, SHARE, SHARE)
+
+
+def day(number: float) -> datetime:
+    return START + timedelta(days=number)
+
+
+def week(end: float, **numbers: Any) -> WeekEvidence:
+    return WeekEvidence(f"{day(end - 7):%F}", day(end), 1000, **numbers)
+
+
+def weeks(rows):
+    names = ("metric", "reference", "prediction_psi", "drift_share")
+    return [week(7 * (i + 1), **dict(zip(names, row, strict=True))) for i, row in enumerate(rows)]
+
+
+@given(st.lists(WEEK, max_size=12), st.floats(0, 13.99))
+def test_nothing_is_retrained_inside_the_cool_down(make_spec, rows, days):
+    evidence = weeks(rows)
+    now = evidence[-1].end if evidence else day(70)
+    decision = decide(evidence, now - timedelta(days=days), make_spec(retrain=RULES), now)
+    assert (decision.retrain, decision.trigger) == (False, "cool_down")
+    assert "cool-down of 14 days" in decision.reason
+
+
+@given(st.lists(WEEK, min_size=1, max_size=30), st.integers(14, 40))
+def test_a_back_test_never_retrains_twice_within_the_cool_down(make_spec, rows, cool_down):
+    spec = make_spec(retrain={**RULES, "cool_down_days": cool_down})
+    evidence = weeks(rows)
+    decisions = backtest(evidence[::-1], spec)
+    assert [name for name, _ in decisions] == [w.week for w in evidence]
+    at = [w.end for w, (_, d) in zip(evidence, decisions, strict=True) if d.retrain]
+    assert all(b - a >= timedelta(days=cool_down) for a, b in pairwise(at))
+    assert all(w.end - START >= timedelta(days=28) for w in evidence if w.end in at)
+
+
+def test_the_first_model_waits_for_the_minimum_of_history(make_spec):
+    early = decide([], None, make_spec(), day(27))
+    assert (early.retrain, early.trigger) == (False, "too_little_history")
+    assert "27 days of history since 2020-01-06, 28 needed" in early.reason
+    assert decide([], None, make_spec(), day(28)).trigger == "first_model"
+
+
+def test_a_paused_model_is_never_retrained(make_spec):
+    decision = decide([], None, make_spec(automation="paused"), day(100))
+    assert (decision.retrain, decision.trigger) == (False, "paused")
+
+
+def test_age_is_reached_on_its_day(make_spec):
+    spec = make_spec(retrain=RULES)
+    calm = [week(70, metric=0.77, reference=0.77, prediction_psi=0.0, drift_share=0.0)]
+    assert decide(calm, day(14), spec, day(70)).trigger == "age"
+    assert decide(calm, day(14.01), spec, day(70)).trigger == "none"
+
+
+def test_the_performance_limit_is_a_share_of_the_metric_at_promotion(make_spec):
+    spec = make_spec(retrain={"metric_worse_by": 0.05})
+    just = decide([week(70, metric=0.7315, reference=0.77)], day(30), spec, day(70))
+    assert (just.retrain, just.trigger) == (False, "none")
+    worse = decide([week(70, metric=0.72, reference=0.77)], day(30), spec, day(70))
+    assert (worse.retrain, worse.trigger) == (True, "performance")
+    assert worse.reason == (
+        "auc 0.7200 in week 2020-03-09 is 6.5% worse than 0.7700 at promotion, over the limit of 5.0%."
+    )
+
+
+def test_for_an_error_metric_worse_means_larger(make_regression_spec):
+    spec = make_regression_spec(retrain={"metric_worse_by": 0.05})
+    assert decide([week(70, metric=22.0, reference=20.0)], day(30), spec, day(70)).trigger == "performance"
+    assert decide([week(70, metric=18.0, reference=20.0)], day(30), spec, day(70)).trigger == "none"
+
+
+def test_drift_of_predictions_comes_before_drift_of_columns(make_spec):
+    spec = make_spec(retrain=RULES)
+    both = [week(70, metric=0.77, reference=0.77, prediction_psi=0.3, drift_share=0.6)]
+    decision = decide(both, day(50), spec, day(70))
+    assert decision.trigger == "prediction_drift"
+    for number in (
+        "prediction PSI 0.300",
+        "limit of 0.2",
+        "drifted columns 0.600",
+        "limit of 0.5",
+        "20 days ago",
+    ):
+        assert number in decision.reason
+    only = [week(70, metric=0.77, reference=0.77, prediction_psi=0.1, drift_share=0.6)]
+    assert decide(only, day(50), spec, day(70)).trigger == "data_drift"
+
+
+def test_a_calm_week_is_kept_with_every_number_and_threshold(make_spec):
+    calm = [week(70, metric=0.78, reference=0.77, prediction_psi=0.05, drift_share=0.1)]
+    decision = decide(calm, day(50), make_spec(retrain=RULES), day(70))
+    assert (decision.retrain, decision.trigger) == (False, "none")
+    for number in ("20 days", "56", "1.3% better", "5.0%", "0.050", "0.2", "0.100", "0.5"):
+        assert number in decision.reason
+
+
+def test_a_rule_that_is_not_set_asks_for_nothing(make_spec):
+    bad = [week(70, metric=0.5, reference=0.9, prediction_psi=9.0, drift_share=1.0)]
+    decision = decide(bad, day(20), make_spec(), day(70))
+    assert (decision.retrain, decision.reason) == (False, "no threshold is set.")
+
+
+def test_weeks_that_have_not_ended_are_not_seen(make_spec):
+    spec = make_spec(retrain={"prediction_psi_above": 0.2})
+    evidence = [
+        week(63, metric=0.7, reference=0.7, prediction_psi=0.0),
+        week(70, metric=0.7, reference=0.7, prediction_psi=9.0),
+    ]
+    assert not decide(evidence, day(20), spec, day(69)).retrain
+    assert decide(evidence, day(20), spec, day(70)).retrain
+
+
+def test_the_order_of_the_evidence_does_not_matter(make_spec):
+    spec = make_spec(retrain=RULES)
+    evidence = weeks([(0.7, 0.77, 0.1, 0.2), (0.76, 0.77, 0.3, 0.4), (0.6, 0.77, 0.0, 0.0)])
+    assert decide(evidence, day(0), spec, day(30)) == decide(evidence[::-1], day(0), spec, day(30))
+
+
+def test_what_the_cool_down_holds_back_is_said(make_spec):
+    bad = [week(70, metric=0.5, reference=0.77)]
+    assert "held back: auc 0.5000" in decide(bad, day(60), make_spec(retrain=RULES), day(70)).reason
+
+
+def test_after_a_rejected_first_model_another_is_tried_when_the_cool_down_is_over(make_spec):
+    unscored = [week(42)]
+    assert decide(unscored, day(35), make_spec(), day(42)).trigger == "cool_down"
+    again = decide(unscored, day(28), make_spec(), day(42))
+    assert (again.retrain, again.trigger) == (True, "first_model")
+    assert "no model serves in week 2020-02-10" in again.reason
