@@ -4,17 +4,18 @@ A repository is a package whose modules hold Feast objects at top level, as `fea
 name their files relative to the lake, so that the same definitions serve every state folder.
 """
 
-import ast
 import copy
 import hashlib
 import importlib
 import json
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from resources.feature_sources import service_names
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
@@ -27,13 +28,6 @@ CONFIGURATION = "feature_store.yaml"
 
 class FeatureStoreError(Exception):
     """A service, column, table or row that the feature store was asked for is not as it must be."""
-
-
-def service_names(repository: str = REPOSITORY) -> list[str]:
-    """Names of the feature services that a repository defines, read from its source without importing Feast."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in _sources(repository))
-    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return sorted({name for call in calls if (name := _service_name(call))})
 
 
 @lru_cache
@@ -114,15 +108,6 @@ def _folder(repository: str) -> Path:
 
 def _sources(repository: str) -> list[Path]:
     return sorted(path for path in _folder(repository).glob("*.py") if path.stem != "__init__")
-
-
-def _service_name(call: ast.Call) -> str | None:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    if name != "FeatureService":
-        return None
-    values: Iterable[ast.expr] = (*(k.value for k in call.keywords if k.arg == "name"), *call.args[:1])
-    return next((v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)), None)
 
 
 def _with_root(thing: Any, lake: Path) -> Any:
