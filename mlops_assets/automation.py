@@ -12,19 +12,18 @@ import dagster as dg
 from mlops_assets.assets.features import BASIS, ONLINE
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.policy import Decision, WeekEvidence, decide
-from mlops_assets.partitions import week_bounds, weekly
-from mlops_assets.spec import ModelSpec, Weeks
+from mlops_assets.partitions import week_bounds
+from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
 
 MOST_RUNS_A_TICK = 10
 
 
-def ingest_job(name: str, weeks: Weeks, groups: Sequence[str]) -> Any:
+def ingest_job(name: str, groups: Sequence[str]) -> Any:
     """One week of raw tables and features, up to the online store."""
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.groups(*groups),
-        partitions_def=weekly(weeks),
         executor_def=dg.in_process_executor,
         description="Ingest one week and bring features and online store up to its end.",
     )
@@ -38,7 +37,6 @@ def model_jobs(spec: ModelSpec) -> list[Any]:
         dg.define_asset_job(
             f"{spec.name}_week",
             selection=dg.AssetSelection.assets(*week),
-            partitions_def=weekly(spec.weeks),
             executor_def=dg.in_process_executor,
             description="Join, score and report on one week.",
         ),

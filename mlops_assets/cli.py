@@ -1,6 +1,8 @@
 """`mlops`: replay a year, run the servers, try a variant, see what lies in the state folder."""
 
 import argparse
+import atexit
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,12 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_usage_reports()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, about each other; -W default shows them
+    atexit.register(_quiet_exit)
     options = parser().parse_args(arguments)
     try:
         return options.act(options)
     except KeyboardInterrupt:
         print("\nstopped; start it again to go on where it was", file=sys.stderr)
         return 130
+
+
+def _quiet_exit() -> None:
+    """DuckDB's bindings list every object that lives at exit on the error stream: nobody can act on it."""
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def parser() -> argparse.ArgumentParser:

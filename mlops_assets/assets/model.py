@@ -170,7 +170,7 @@ def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
     """The Dagster run and its reason, and the source revision where it is given."""
     tags = context.run.tags
     found = {
-        "dagster_run": context.run_id,
+        "dagster_run": context.run.run_id,
         "reason": tags.get(REASON_TAG, "launched by hand"),
         "revision": os.environ.get("MLOPS_REVISION", ""),
     }

@@ -54,7 +54,7 @@ def flights_definitions() -> dg.Definitions:
             registry(),
             online_store(WEEKS, views),
         ],
-        jobs=[ingest_job(INGEST_JOB, WEEKS, ["ingest", "features"])],
+        jobs=[ingest_job(INGEST_JOB, ["ingest", "features"])],
     )
 
 

@@ -30,7 +30,7 @@ def reliability_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     """Predicted against observed rate by bins of equally many rows, with 95% intervals."""
     table = reliability(y, score)
     predicted, observed = table["predicted"].to_numpy(), table["observed"].to_numpy()
-    spread = [observed - table["low"].to_numpy(), table["high"].to_numpy() - observed]
+    spread = np.maximum([observed - table["low"].to_numpy(), table["high"].to_numpy() - observed], 0.0)
     title = f"Predicted and observed rates differ by {calibration_error(y, score):.3f} on average"
     figure, axes = _figure(title, "predicted probability", "observed rate")
     top = max(float(table["high"].max() or 0), float(predicted.max())) * 1.05  # type: ignore[arg-type]

@@ -79,6 +79,6 @@ def definitions(resources: dict) -> dg.Definitions:
         registry(),
         online_store(WEEKS, ["pump_state"]),
     ]
-    jobs = [ingest_job("ingest_week", WEEKS, ["ingest", "features"])]
+    jobs = [ingest_job("ingest_week", ["ingest", "features"])]
     model = ModelComponent(SPEC).build_defs(None)  # type: ignore[arg-type]
     return dg.Definitions.merge(dg.Definitions(assets=tables, jobs=jobs, resources=resources), model)
