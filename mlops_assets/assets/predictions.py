@@ -9,7 +9,7 @@ from mlops_assets.assets.tables import materialized
 from mlops_assets.ml.training import Scorer
 from mlops_assets.partitions import weekly
 from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
+from resources.lake import Lake, Manifest
 from resources.tracking import Tracking, Version
 
 
@@ -30,17 +30,18 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
     def predictions_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
     ) -> Iterator[dg.MaterializeResult]:
-        versions = tracking.versions(spec.name)
-        written, scored = {}, 0
-        for name in context.partition_keys:
-            rows = lake.read(f"{spec.name}/training_set", [name])
-            scores = score(spec, rows, versions, tracking)
-            scored += scores.height
-            notes = {"rows without a champion": rows.height - scores.height}
-            written[name] = lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
+        written = {name: score_week(spec, lake, tracking, name) for name in context.partition_keys}
         yield from materialized(context, written, len(written))
 
     return predictions_
+
+
+def score_week(spec: ModelSpec, lake: Lake, tracking: Tracking, name: str) -> Manifest:
+    """Score the rows of one week and write the scores."""
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    scores = score(spec, rows, tracking.versions(spec.name), tracking)
+    notes = {"rows without a champion": rows.height - scores.height}
+    return lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
 
 
 def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking: Tracking) -> pl.DataFrame:

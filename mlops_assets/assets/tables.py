@@ -40,10 +40,9 @@ def table_asset(
         written: dict[str | None, Manifest] = {}
         for name in names:
             span = week(weeks, name) if weeks and name else WHOLE_TABLE
-            frame = build(lake, span)
-            found = findings[name or key] = examine(frame, expected, span.end)
-            if all(f.holds for f in found if f.blocking):
-                written[name] = lake.write(key, frame, name, keys=expected.keys)
+            findings[name or key], manifest = build_partition(lake, key, build, expected, span)
+            if manifest:
+                written[name] = manifest
         yield from table_check_results(findings)
         yield from materialized(context, written, len(names))
 
@@ -55,6 +54,17 @@ def table_asset(
         check_specs=table_check_specs(path, expected),
         **appearance,
     )(table)
+
+
+def build_partition(
+    lake: Lake, key: str, build: Build, expected: Expectation, span: Week
+) -> tuple[list[Finding], Manifest | None]:
+    """Build one partition, examine it, and write it if every claim that blocks holds."""
+    frame = build(lake, span)
+    found = examine(frame, expected, span.end)
+    if not all(finding.holds for finding in found if finding.blocking):
+        return found, None
+    return found, lake.write(key, frame, span.name or None, keys=expected.keys)
 
 
 def materialized(

@@ -53,16 +53,10 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         written, lost, wrong = {}, {}, {}
         for name in context.partition_keys:
-            span = week(spec.weeks, name)
-            rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
-            joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
-            if lost_rows := rows.height - joined.height:
-                lost[name] = lost_rows
-                continue
-            if differ := leaks(spec, lake, feature_store, span, joined):
-                wrong[name] = differ
-                continue
-            written[name] = _write(spec, lake, feature_store, span, joined)
+            joined = join_week(spec, lake, feature_store, name)
+            lost |= {name: joined.lost} if joined.lost else {}
+            wrong |= {name: joined.differ} if joined.differ else {}
+            written |= {name: joined.manifest} if joined.manifest else {}
         yield check_result(
             "rows_out_equal_rows_in",
             not lost,
@@ -78,6 +72,25 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         yield from materialized(context, written, len(context.partition_keys))
 
     return training_set_
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What became of one week's join: written, or refused for lost rows or for cells that were not known in time."""
+
+    manifest: Manifest | None
+    lost: int
+    differ: dict[str, dict[str, int]]
+
+
+def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
+    """Join one week through Feast, check the join against the feature tables, and write it if it holds."""
+    rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
+    joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
+    lost, span = rows.height - joined.height, week(spec.weeks, name)
+    differ = {} if lost else leaks(spec, lake, feature_store, span, joined)
+    manifest = None if lost or differ else _write(spec, lake, feature_store, span, joined)
+    return Joined(manifest, lost, differ)
 
 
 def entity_rows(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
