@@ -1,0 +1,1 @@
+"""Offline stores that make the same point-in-time join as Feast's, from less data."""

@@ -1,0 +1,58 @@
+"""Features computed from the request, at training as at serving, by the very same function."""
+
+import pandas as pd
+from feast import Field, RequestSource
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float32, Int64
+
+from feature_repo.views import aircraft, only, plane
+
+request = RequestSource(
+    name="request",
+    schema=[
+        Field(name="departs_at", dtype=Int64),
+        Field(name="arrives_at", dtype=Int64),
+        Field(name="requested_at", dtype=Int64),
+    ],
+)
+"""Scheduled departure and arrival and the moment of the request, in unix seconds."""
+
+
+@on_demand_feature_view(
+    sources=[
+        request,
+        only(aircraft, "aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at"),
+        only(plane, "plane_year"),
+    ],
+    schema=[
+        Field(name="trip_minute_of_day", dtype=Float32),
+        Field(name="trip_weekday", dtype=Float32),
+        Field(name="trip_minutes", dtype=Float32),
+        Field(name="trip_arrival_minute", dtype=Float32),
+        Field(name="aircraft_years", dtype=Float32),
+        Field(name="aircraft_unseen_minutes", dtype=Float32),
+        Field(name="aircraft_slack_minutes", dtype=Float32),
+    ],
+    mode="pandas",
+)
+def trip(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Calendar and schedule in New York time, and how the aircraft's last leg fits before this one.
+
+    Slack is what is left between the moment at which the aircraft's last leg ends, as far as was known, plus a
+    flight back as long as that leg, and the scheduled departure.
+    """
+    numbers = inputs.apply(pd.to_numeric, errors="coerce").astype("float64")
+    departs, arrives = numbers["departs_at"], numbers["arrives_at"]
+    moments = pd.Series(pd.to_datetime(departs, unit="s", utc=True))
+    local = moments.dt.tz_convert("America/New_York")
+    minute, elapsed = local.dt.hour * 60 + local.dt.minute, (arrives - departs) / 60
+    out = pd.DataFrame(index=inputs.index)
+    out["trip_minute_of_day"] = minute
+    out["trip_weekday"] = local.dt.weekday
+    out["trip_minutes"] = elapsed
+    out["trip_arrival_minute"] = minute + elapsed
+    out["aircraft_years"] = local.dt.year - numbers["plane_year"]
+    out["aircraft_unseen_minutes"] = (numbers["requested_at"] - numbers["aircraft_seen_at"]) / 60
+    free = numbers["aircraft_free_at"] / 60 + numbers["aircraft_leg_minutes"]
+    out["aircraft_slack_minutes"] = departs / 60 - free
+    return out.astype("float32")

@@ -1,0 +1,36 @@
+"""Feature services: the named, versioned sets of features that models are trained on and served with."""
+
+from feast import FeatureService
+
+from feature_repo.on_demand import trip
+from feature_repo.views import (
+    aircraft,
+    carrier_record,
+    carrier_traffic,
+    dest_traffic,
+    flight_record,
+    only,
+    origin_traffic,
+    plane,
+    route_record,
+    schedule,
+    weather,
+)
+
+flight_delay_v1 = FeatureService(
+    name="flight_delay_v1",
+    features=[
+        weather,
+        origin_traffic,
+        carrier_traffic,
+        dest_traffic,
+        carrier_record,
+        route_record,
+        flight_record,
+        only(aircraft, "aircraft_status", "aircraft_delay", "aircraft_leg_minutes"),
+        schedule,
+        only(plane, "plane_seats"),
+        trip,
+    ],
+    description="What is known two hours before the scheduled departure of a flight from New York.",
+)
