@@ -11,6 +11,7 @@ import importlib
 import json
 import string
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 REPOSITORY = "feature_repo"
 CONFIGURATION = "feature_store.yaml"
+PYTHON_TYPES = {
+    "BOOL": bool,
+    "INT32": int,
+    "INT64": int,
+    "FLOAT": float,
+    "DOUBLE": float,
+    "STRING": str,
+    "UNIX_TIMESTAMP": datetime,
+}
 
 
 class FeatureStoreError(Exception):
@@ -75,6 +85,15 @@ def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFea
     names = {p.name for p in wanted.feature_view_projections}
     things = definitions(repository)
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
+
+
+def input_types(wanted: "FeatureService", repository: str, columns: Iterable[str]) -> dict[str, type]:
+    """The Python type of each join key and request column of a service."""
+    entities = [thing for thing in definitions(repository) if kind(thing) == "Entity"]
+    types = {entity.join_key: entity.value_type.name for entity in entities}
+    for view in on_demand_of(wanted, repository):
+        types |= {name: value.name for name, value in view.get_request_data_schema().items()}
+    return {name: PYTHON_TYPES.get(types.get(name, ""), str) for name in columns}
 
 
 def content_hash(wanted: "FeatureService", repository: str) -> str:

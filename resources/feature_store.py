@@ -81,6 +81,10 @@ class FeatureStoreResource(dg.ConfigurableResource):
             dict.fromkeys([*keys, *(name for v in on_demand for name in v.get_request_data_schema())])
         )
 
+    def request_fields(self, service: str) -> dict[str, type]:
+        """The `input_columns` with their Python types: what a request says when a model brings no form of its own."""
+        return repository_of.input_types(self._service(service), self.repository, self.input_columns(service))
+
     def historical(self, service: str, rows: pl.DataFrame, time_column: str) -> pl.DataFrame:
         """The rows with each feature's newest value known at `time_column` (UTC) and not expired by then.
 
