@@ -16,11 +16,8 @@ from mlops_assets import dev
 from mlops_assets.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
-FAKES = PROJECT_ROOT / "tests" / "resources"
 GUARD = PROJECT_ROOT / "tests" / "network_guard"
-SERVE = (
-    "from resources import serving; import serving_fakes; raise SystemExit(serving.main(serving_fakes.build))"
-)
+SERVE = "from resources import serving; raise SystemExit(serving.main())"
 DEV = """
 import sys
 from pathlib import Path
@@ -52,7 +49,7 @@ def start_dev(
         "MLOPS_DAGSTER_PORT": str(settings.dagster_port),
         "MLOPS_MLFLOW_PORT": str(settings.mlflow_port),
         "MLOPS_SERVE_PORT": str(settings.serve_port),
-        "PYTHONPATH": os.pathsep.join([str(GUARD), str(PROJECT_ROOT), str(FAKES)]),
+        "PYTHONPATH": os.pathsep.join([str(GUARD), str(PROJECT_ROOT)]),
         "NETWORK_GUARD_LOG": str(folder / "refused.log"),
         "MLOPS_TEST_MARKER": marker,
         **more,
@@ -78,11 +75,11 @@ def marked(marker: str) -> list[str]:
     return found
 
 
-def read_until(stream, text: str) -> str:
+def read_until(running: subprocess.Popen, stream, text: str) -> str:
     seen = ""
     while text not in seen:
         line = stream.readline()
-        assert line, f"ended before {text!r}: {seen}"
+        assert line, f"ended before {text!r}: {seen} {running.communicate()[1]}"
         seen += line
     return seen
 
@@ -95,7 +92,7 @@ def marker():
 def test_three_servers_answer_and_one_interrupt_ends_every_process(local_settings, tmp_path, marker):
     running = start_dev(local_settings, tmp_path, SERVE, marker)
     try:
-        shown = read_until(running.stdout, "Ctrl-C stops all")
+        shown = read_until(running, running.stdout, "Ctrl-C stops all")
         ports = (local_settings.dagster_port, local_settings.mlflow_port, local_settings.serve_port)
         addresses = [f"http://127.0.0.1:{port}" for port in ports]
         assert all(address in shown for address in addresses)
@@ -138,7 +135,7 @@ def test_code_that_does_not_load_is_told_at_once(local_settings, tmp_path, marke
         **ELSEWHERE,
     )
     try:
-        told = read_until(running.stderr, "press Reload")
+        told = read_until(running, running.stderr, "press Reload")
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=90)
