@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -10,7 +9,6 @@ import dagster as dg
 from mlops_assets.spec import Weeks
 
 
-@cache
 def weekly(weeks: Weeks) -> dg.TimeWindowPartitionsDefinition:
     """One partition a week from the spec's start, cut at local midnight, named by its first day."""
     return dg.TimeWindowPartitionsDefinition(

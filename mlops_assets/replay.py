@@ -7,7 +7,7 @@ killed goes on where it stopped and ends with the same bytes.
 
 import fcntl
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Progress:
 
     weeks: int
     started: float = field(default_factory=time.monotonic)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     done: int = 0
 
     def stage(self, week: str, what: str) -> None:
@@ -88,7 +88,7 @@ class Clock:
 
     def _tick(self, name: str, week: str, progress: Progress) -> int:
         sensor = self.repository.get_sensor_def(name)
-        wanted = {key: self.defs.resources[key] for key in sensor.required_resource_keys}
+        wanted = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
         with dg.build_sensor_context(
             instance=self.instance, repository_def=self.repository, sensor_name=name, resources=wanted
         ) as context:
@@ -100,7 +100,7 @@ class Clock:
             reason = request.tags.get("mlops/reason")
             progress.stage(week, f"{sensor.job_name}{': ' + reason if reason else ''}")
             tags = {**request.tags, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
-            self.execute(sensor.job_name, progress, partition=request.partition_key, tags=tags)
+            self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
             made += 1
         return made
 

@@ -4,18 +4,18 @@ A repository is a package whose modules hold Feast objects at top level, as `fea
 name their files relative to the lake, so that the same definitions serve every state folder.
 """
 
-import ast
 import copy
 import hashlib
 import importlib
 import json
 import string
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from resources.feature_sources import service_names
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
@@ -24,26 +24,10 @@ if TYPE_CHECKING:
 
 REPOSITORY = "feature_repo"
 CONFIGURATION = "feature_store.yaml"
-PYTHON_TYPES = {
-    "BOOL": bool,
-    "INT32": int,
-    "INT64": int,
-    "FLOAT": float,
-    "DOUBLE": float,
-    "STRING": str,
-    "UNIX_TIMESTAMP": datetime,
-}
 
 
 class FeatureStoreError(Exception):
     """A service, column, table or row that the feature store was asked for is not as it must be."""
-
-
-def service_names(repository: str = REPOSITORY) -> list[str]:
-    """Names of the feature services that a repository defines, read from its source without importing Feast."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in _sources(repository))
-    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return sorted({name for call in calls if (name := _service_name(call))})
 
 
 @lru_cache
@@ -87,15 +71,6 @@ def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFea
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
 
 
-def input_types(wanted: "FeatureService", repository: str, columns: Iterable[str]) -> dict[str, type]:
-    """The Python type of each join key and request column of a service."""
-    entities = [thing for thing in definitions(repository) if kind(thing) == "Entity"]
-    types = {entity.join_key: entity.value_type.name for entity in entities}
-    for view in on_demand_of(wanted, repository):
-        types |= {name: value.name for name, value in view.get_request_data_schema().items()}
-    return {name: PYTHON_TYPES.get(types.get(name, ""), str) for name in columns}
-
-
 def content_hash(wanted: "FeatureService", repository: str) -> str:
     """A hash of all that decides a service's values: features, views, keys, types, lives and on-demand code."""
     described = {
@@ -133,15 +108,6 @@ def _folder(repository: str) -> Path:
 
 def _sources(repository: str) -> list[Path]:
     return sorted(path for path in _folder(repository).glob("*.py") if path.stem != "__init__")
-
-
-def _service_name(call: ast.Call) -> str | None:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    if name != "FeatureService":
-        return None
-    values: Iterable[ast.expr] = (*(k.value for k in call.keywords if k.arg == "name"), *call.args[:1])
-    return next((v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)), None)
 
 
 def _with_root(thing: Any, lake: Path) -> Any:

@@ -5,13 +5,19 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-REPOSITORY = "feature_repo"
+from resources.settings import settings
+
 OTHERS = {"Entity", "FeatureService", "RequestSource", "FileSource", "timedelta"}
 
 
-def service_views(service: str, repository: str = REPOSITORY) -> list[str]:
+def service_names(repository: str | None = None) -> list[str]:
+    """Names of the feature services that a repository defines."""
+    return sorted(name for call in _services(_trees(repository)) if (name := _text(call, "name")))
+
+
+def service_views(service: str, repository: str | None = None) -> list[str]:
     """Names of the feature views that a service reads, those behind its on-demand views too, in its order."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in _sources(repository)]
+    trees = _trees(repository)
     views = dict(_named_objects(trees))
     on_demand = dict(_on_demand(trees))
     names: dict[str, None] = {}
@@ -22,21 +28,24 @@ def service_views(service: str, repository: str = REPOSITORY) -> list[str]:
     return list(names)
 
 
-def _sources(repository: str) -> list[Path]:
-    spec = find_spec(repository)
+def _trees(repository: str | None) -> list[ast.Module]:
+    spec = find_spec(repository or settings().feature_repository)
     folders = list(spec.submodule_search_locations or []) if spec else []
-    return sorted(path for folder in folders for path in Path(folder).glob("*.py"))
+    files = sorted(path for folder in folders for path in Path(folder).glob("*.py"))
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+
+
+def _services(trees: list[ast.Module]) -> Iterator[ast.Call]:
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _called(node) == "FeatureService":
+                yield node
 
 
 def _members(trees: list[ast.Module], service: str) -> Iterator[str]:
-    for tree in trees:
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and _called(node) == "FeatureService"
-                and _text(node, "name") == service
-            ):
-                yield from _variables(node, "features")
+    for call in _services(trees):
+        if _text(call, "name") == service:
+            yield from _variables(call, "features")
 
 
 def _named_objects(trees: list[ast.Module]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,8 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -18,12 +19,13 @@ import dagster as dg
 import polars as pl
 
 from resources import feature_definitions as repository_of
-from resources.feature_definitions import REPOSITORY, FeatureStoreError, service_names
+from resources.feature_definitions import REPOSITORY, FeatureStoreError
+from resources.feature_sources import service_names, service_views
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-__all__ = ["FeatureStoreError", "FeatureStoreResource", "service_names"]
+__all__ = ["FeatureStoreError", "FeatureStoreResource", "service_names", "service_views"]
 
 THREADS = 2
 MEMORY = "2GB"
@@ -40,6 +42,17 @@ TYPES = {
 
 _LOCK = RLock()
 """DuckDB's connection and Feast's registry, shared by the whole process, serve one caller at a time."""
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """A feature view's lake table, join keys, feature columns, and time to live (None: for ever)."""
+
+    name: str
+    table: str
+    keys: tuple[str, ...]
+    features: tuple[str, ...]
+    ttl: timedelta | None
 
 
 class FeatureStoreResource(dg.ConfigurableResource):
@@ -72,6 +85,28 @@ class FeatureStoreResource(dg.ConfigurableResource):
         """Names of the feature views that the service reads, those behind on-demand features too."""
         return [view.name for view in repository_of.views_of(self._service(service), self.repository)]
 
+    def view_tables(self, service: str) -> list[ViewSource]:
+        """Where the values of each view of a service come from, for whoever wants to check a join."""
+        return [
+            ViewSource(
+                name=view.name,
+                table=f"features/{view.name}",
+                keys=tuple(view.join_keys),
+                features=tuple(field.name for field in view.features),
+                ttl=view.ttl or None,
+            )
+            for view in repository_of.views_of(self._service(service), self.repository)
+        ]
+
+    def request_fields(self, service: str) -> dict[str, type]:
+        """Python type of every input column, for an endpoint that is given no request model."""
+        views = repository_of.views_of(self._service(service), self.repository)
+        entities = [column for view in views for column in view.entity_columns]
+        on_demand = repository_of.on_demand_of(self._service(service), self.repository)
+        requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
+        kinds = {"String": str, "Int32": int, "Int64": int, "Bool": bool}
+        return {field.name: kinds.get(str(field.dtype), float) for field in (*entities, *requests)}
+
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
         wanted = self._service(service)
@@ -80,10 +115,6 @@ class FeatureStoreResource(dg.ConfigurableResource):
         return list(
             dict.fromkeys([*keys, *(name for v in on_demand for name in v.get_request_data_schema())])
         )
-
-    def request_fields(self, service: str) -> dict[str, type]:
-        """The `input_columns` with their Python types: what a request says when a model brings no form of its own."""
-        return repository_of.input_types(self._service(service), self.repository, self.input_columns(service))
 
     def historical(self, service: str, rows: pl.DataFrame, time_column: str) -> pl.DataFrame:
         """The rows with each feature's newest value known at `time_column` (UTC) and not expired by then.

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as db
+import sqlalchemy.event
 from dagster._core.storage.event_log import SqlPollingEventWatcher
 from dagster._core.storage.event_log.sqlite import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
@@ -22,7 +23,7 @@ def one_engine(address: str) -> db.Engine:
     waiting = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = db.create_engine(address, connect_args=waiting)
 
-    @db.event.listens_for(engine, "connect")
+    @sqlalchemy.event.listens_for(engine, "connect")
     def relaxed(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 

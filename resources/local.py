@@ -14,7 +14,9 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     where = given or settings()
     return {
         "lake": Lake(root=str(where.lake)),
-        "feature_store": FeatureStoreResource(lake_root=str(where.lake), home=str(where.feast)),
+        "feature_store": FeatureStoreResource(
+            lake_root=str(where.lake), home=str(where.feast), repository=where.feature_repository
+        ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),
     }

@@ -29,6 +29,7 @@ class Settings:
     home: Path
     mlflow_uri: str
     data: Path | None = None
+    feature_repository: str = "feature_repo"
     dagster_port: int = 3000
     mlflow_port: int = 5000
     serve_port: int = 8000
@@ -59,13 +60,14 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
         home=home,
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         data=Path(env["MLOPS_DATA"]).expanduser().resolve() if env.get("MLOPS_DATA") else None,
+        feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
         dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),

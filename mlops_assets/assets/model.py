@@ -20,6 +20,7 @@ from mlops_assets.ml.training import Fit, fit
 from mlops_assets.partitions import week_names
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
+from resources.runs import Kind
 from resources.tracking import Tracking, Version
 
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
@@ -101,7 +102,7 @@ def log_fit(
     data: TrainingData,
     fitted: Fit,
     rows: pl.DataFrame,
-    kind: str,
+    kind: Kind,
     lineage: Mapping[str, str],
     metrics: Mapping[str, float] | None = None,
 ) -> Logged:

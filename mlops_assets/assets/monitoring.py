@@ -48,7 +48,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
             below |= {name: missed} if (missed := floors_missed(spec, report)) else {}
             shown = metrics_metadata({k: v for k, v in report.items() if isinstance(v, float | int)})
             context.add_asset_metadata(shown | {"slices": markdown_table(slices)}, partition_key=name)
-        yield from materialized(context, written)
+        yield from materialized(context, written, len(written))
         yield check_result(
             "week_meets_the_floors", not below, False, {"floors": spec.gate.floors, "missed": below}
         )
@@ -107,7 +107,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             psi = numbers["prediction_psi"]
             drifted |= {name: psi} if psi is not None and psi > spec.drift.psi else {}
             context.add_asset_metadata({"columns": frame_table(columns)}, partition_key=name)
-        yield from materialized(context, written)
+        yield from materialized(context, written, len(written))
         yield check_result(
             "scores_have_not_drifted",
             not drifted,

@@ -38,7 +38,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
             scored += scores.height
             notes = {"rows without a champion": rows.height - scores.height}
             written[name] = lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
-        yield from materialized(context, written)
+        yield from materialized(context, written, len(written))
 
     return predictions_
 

@@ -63,7 +63,6 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
                 wrong[name] = differ
                 continue
             written[name] = _write(spec, lake, feature_store, span, joined)
-        yield from materialized(context, written)
         yield check_result(
             "rows_out_equal_rows_in",
             not lost,
@@ -76,6 +75,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
             True,
             {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong},
         )
+        yield from materialized(context, written, len(context.partition_keys))
 
     return training_set_
 

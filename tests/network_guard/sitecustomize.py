@@ -32,7 +32,7 @@ def _is_local(host):
 
 
 def _refuse(what, host):
-    with open(LOG, "a") as log:  # noqa: PTH123 (pathlib is not needed in every process)
+    with open(LOG, "a") as log:
         log.write(f"{os.getpid()} {what} {host!r} {' '.join(sys.argv)[:120]}\n")
     raise OutsideCallError(f"{what} to {host!r} refused by the network guard")
 
