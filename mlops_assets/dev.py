@@ -53,6 +53,8 @@ def main(
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
     except DevError as error:
+        if stopping.asked:
+            return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -61,7 +63,8 @@ def main(
 def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: "_Stop") -> None:
     try:
         for server in wanted:
-            supervisor.start(server)
+            if not stopping.asked:
+                supervisor.start(server)
         for server in wanted:
             _wait_until_up(server, supervisor, stopping)
         if not stopping.asked:

@@ -143,6 +143,17 @@ def test_code_that_does_not_load_is_told_at_once(local_settings, tmp_path, marke
     assert (running.returncode, marked(marker)) == (0, [])
 
 
+def test_an_interrupt_while_the_database_is_prepared_starts_no_server(local_settings, tmp_path, marker):
+    running = start_dev(local_settings, tmp_path, SERVE, marker)
+    while not psutil.Process(running.pid).children():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=90)
+    assert (running.returncode, errors, marked(marker)) == (0, "", [])
+    assert not (local_settings.home / "logs" / "dagster.log").exists()
+
+
 def test_a_server_that_dies_stops_the_others_and_shows_its_last_lines(local_settings, tmp_path, marker):
     running = start_dev(
         local_settings, tmp_path, "raise SystemExit('the model store burnt down')", marker, **ELSEWHERE
