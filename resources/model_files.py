@@ -1,11 +1,15 @@
 """An XGBoost model as an MLflow model folder: the model's own bytes, a signature, an example, pinned requirements."""
 
 import json
+import os
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Before XGBoost's first import, so that its waiting threads sleep whoever imports it first."""
 
 MODEL_FILE = "model.ubj"
 REQUIREMENTS = ("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas")

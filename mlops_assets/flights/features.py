@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from mlops_assets.flights.request import seconds
-from mlops_assets.flights.schema import FEATURES, PLANES_KNOWN_AT, SCHEDULE_LEAD, UTC, WEATHER
+from mlops_assets.flights.schema import FEATURES, PLANES_KNOWN_AT, SCHEDULE_LEAD, SCHEDULE_SPAN, UTC, WEATHER
 from mlops_assets.flights.windows import GRID, NOW, Grid, table
 
 LATE_MINUTES = 15
@@ -119,7 +119,8 @@ def aircraft(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFr
 def schedule(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
     """How many flights are to leave an origin in an hour of the week and around it, known a day ahead.
 
-    The rows are those of the hours with `start <= hour < end`: their event timestamps lie a day earlier.
+    The rows are those of the hours with `start <= hour < end`. The last flight counted leaves within two hours
+    of the hour's start, so that a row is known two hours later than a day ahead: see `schema.SCHEDULE_LEAD`.
     """
     hour = pl.col("scheduled_departure").dt.truncate("1h")
     rows = flights.group_by("origin", hour=hour).agg(
@@ -131,8 +132,8 @@ def schedule(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFr
         rows = rows.join(moved, on=["origin", "hour"], how="left").with_columns(pl.col(name).fill_null(0))
     known = rows.with_columns(
         departure_hour=seconds(pl.col("hour")),
-        event_timestamp=pl.col("hour") - SCHEDULE_LEAD,
-        content_known_at=pl.col("hour") - SCHEDULE_LEAD,
+        event_timestamp=pl.col("hour") + SCHEDULE_SPAN - SCHEDULE_LEAD,
+        content_known_at=pl.col("hour") + SCHEDULE_SPAN - SCHEDULE_LEAD,
     )
     inside = known.filter(pl.col("hour").is_between(start, end, closed="left"))
     return inside.select(pl.col(k).cast(v) for k, v in FEATURES["schedule"].items()).sort(

@@ -178,6 +178,11 @@ AIRPORT_GAPS: dict[str, tuple[str, str]] = {
 
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 SCHEDULE_LEAD = timedelta(days=1)
+"""How long before its departure a flight's schedule is known."""
+
+SCHEDULE_SPAN = timedelta(hours=2)
+"""From the start of an hour to the end of the next: a row of the schedule counts flights up to there."""
+
 PLANES_KNOWN_AT = datetime(2000, 1, 1, tzinfo=PYTHON_UTC)
 
 FEATURE_KEYS = {

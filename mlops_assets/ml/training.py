@@ -17,6 +17,10 @@ import polars as pl
 from mlops_assets.ml.dataset import LABEL, DatasetError, Encoding, require, split_newest
 from mlops_assets.spec import ModelSpec
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Read by OpenMP when XGBoost is first imported: waiting threads sleep. By default they spin, and a fit that shares
+its cores with other work was measured to cost four to eight times the CPU."""
+
 OBJECTIVES = {
     "classification": {"objective": "binary:logistic", "eval_metric": "logloss"},
     "regression": {"objective": "reg:squarederror", "eval_metric": "mae"},

@@ -10,43 +10,42 @@ from tests.flights import samples
 
 HOUR = timedelta(hours=1)
 ORIGINS, DESTS, CARRIERS = ("EWR", "JFK"), ("ORD", "LAX", "SJU"), ("UA", "B6")
+TAILS = ("N1", "N2", "N3", None)
 
 
-def random_lines(seed: int, start: datetime, days: int, flights: int) -> list[dict[str, str]]:
-    """Lines of flights.csv, some late, some cancelled, some diverted, a few of them without a tail number."""
+def random_plans(seed: int, start: datetime, days: int, flights: int) -> list[dict]:
+    """Arguments of `samples.flight`: some late, some cancelled, some diverted, a few without a tail number."""
     dice = Random(seed)
-    lines = []
-    for number in range(1, flights + 1):
+    plans = []
+    for _ in range(flights):
         departs = start + timedelta(minutes=dice.randrange(days * 24 * 12) * 5)
         if departs.hour < 4:
             departs += 5 * HOUR
         late = dice.choice((-5, 0, 3, 20, 90, 400))
         fate = dice.random()
-        lines.append(
-            samples.flight(
-                f"{departs:%Y-%m-%d %H:%M}",
-                dice.choice((70, 150, 345)),
-                dep_delay=None if fate < 0.08 else late,
-                arr_delay=None if fate < 0.13 else late + dice.randrange(-20, 30),
-                carrier=dice.choice(CARRIERS),
-                number=number if dice.random() < 0.5 else number % 7 + 5000 + departs.day * 7,
-                tailnum=dice.choice(("N1", "N2", "N3", None)),
-                origin=dice.choice(ORIGINS),
-                dest=dice.choice(DESTS),
-            )
+        plans.append(
+            {
+                "departs": f"{departs:%Y-%m-%d %H:%M}",
+                "minutes": dice.choice((70, 150, 345)),
+                "dep_delay": None if fate < 0.08 else late,
+                "arr_delay": None if fate < 0.13 else late + dice.randrange(-20, 30),
+                "carrier": dice.choice(CARRIERS),
+                "number": dice.randrange(1, 60),
+                "tailnum": dice.choice(TAILS),
+                "origin": dice.choice(ORIGINS),
+                "dest": dice.choice(DESTS),
+            }
         )
-    return lines
+    names = ("departs", "carrier", "number", "origin", "dest")
+    return list({tuple(str(p[n])[:10] for n in names): p for p in plans}.values())
 
 
 def random_flights(seed: int, start: datetime, days: int, flights: int) -> pl.DataFrame:
     """The same as rows of `flights/raw`."""
     zones = samples.ZONES | samples.CARIBBEAN
     airports = pl.DataFrame(list(zones.items()), ["faa", "tzone"], orient="row")
-    lines = pl.DataFrame(random_lines(seed, start, days, flights))
-    unique = lines.unique(
-        ["year", "month", "day", "carrier", "flight", "origin", "dest"], maintain_order=True
-    )
-    return ingest.flights(samples.typed(unique), airports)
+    lines = [samples.flight(**plan) for plan in random_plans(seed, start, days, flights)]
+    return ingest.flights(samples.typed(pl.DataFrame(lines)), airports)
 
 
 def traffic(flights: list[dict], now: datetime) -> dict[str, float | None] | None:

@@ -97,7 +97,7 @@ def test_the_schedule_counts_the_hour_and_its_neighbours(seed: int) -> None:
     plan = raw.with_columns(hour=pl.col("scheduled_departure").dt.truncate("1h"))
     for row in table.iter_rows(named=True):
         hour = datetime.fromtimestamp(row["departure_hour"], UTC)
-        assert row["event_timestamp"] == hour - timedelta(days=1)
+        assert row["event_timestamp"] == hour + timedelta(hours=2) - timedelta(days=1)
         for name, shift in (("", 0), ("_before", -1), ("_after", 1)):
             there = plan.filter(origin=row["origin"], hour=hour + timedelta(hours=shift))
             assert row[f"schedule_departures{name}"] == there.height

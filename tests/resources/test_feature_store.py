@@ -26,7 +26,7 @@ def make(folder: Path, lake_root: Path) -> FeatureStoreResource:
 
 @pytest.fixture(scope="module")
 def flights() -> pl.DataFrame:
-    return lakes.random_flights(7, 400)
+    return lakes.random_flights(7, 1500)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,56 @@
+"""The platform knows nothing of flights: a model of water pumps lives from its spec, two tables and a feature view."""
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.partitions import week_names
+from mlops_assets.replay import Clock, Progress
+from mlops_assets.results import weeks_table
+from resources.local import local_resources
+from resources.settings import settings
+from tests.pumps.project import SPEC, WEEKS, definitions
+
+
+@pytest.fixture(scope="module")
+def pumps(tmp_path_factory):
+    """Nine weeks of pumps, replayed."""
+    home = tmp_path_factory.mktemp("pumps")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(home))
+        patch.setenv("MLOPS_FEATURE_REPO", "tests.pumps.repo")
+        resources = local_resources(settings())
+        (home / "dagster").mkdir()
+        with dg.instance_for_test(temp_dir=str(home / "dagster")) as instance:
+            clock = Clock(
+                definitions(resources),
+                instance,
+                resources["lake"],
+                ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"],
+            )
+            clock.replay("ingest_week", week_names(WEEKS), Progress(9))
+            yield resources, instance
+
+
+def test_a_model_of_pumps_is_trained_promoted_and_scores_the_weeks_after(pumps):
+    resources, _ = pumps
+    table = weeks_table(SPEC, resources["lake"])
+    trained = [week for week, text in table.select("week", "decision").rows() if text.startswith("retrained")]
+    assert trained[0] == "2024-01-22"
+    assert table["decision"].str.contains("promoted as version").any()
+    assert table.filter(pl.col("week") <= "2024-01-22")["auc"].is_null().all()
+    assert table.filter(pl.col("week") > "2024-01-22")["auc"].min() > 0.65
+
+
+def test_what_served_is_behind_the_endpoint_with_a_request_made_from_the_service(pumps):
+    resources, _ = pumps
+    record = resources["endpoint"].records()["pump_stops"]
+    assert record.request is None
+    assert resources["feature_store"].request_fields("pump_stops_v1") == {"pump": str}
+    assert record.model_sha256 == resources["tracking"].champion("pump_stops").sha256
+
+
+def test_no_run_of_the_pumps_failed_unless_the_gate_rejected_it(pumps):
+    _, instance = pumps
+    failed = [run for run in instance.get_runs() if not run.is_success and "mlops/outcome" not in run.tags]
+    assert failed == []
