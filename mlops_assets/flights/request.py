@@ -87,6 +87,8 @@ def request_rows(requests: Sequence[FlightRequest], now: datetime) -> pl.DataFra
 def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     """The rows with the join keys and request columns of the feature service added; same rows, same order.
 
+    `hour`, of the scheduled departure in New York, is there for reports by slice; no feature is made of it.
+
     Args:
         flights: rows with the columns of `FlightRequest` and `prediction_time`, the moment as of which
             features are asked for; other columns stay. A tail number that is not known becomes "".
@@ -95,6 +97,7 @@ def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     return flights.with_columns(
         pl.col("tailnum").fill_null(""),
         pl.col("flight").cast(pl.Int64),
+        hour=departure.dt.convert_time_zone(ORIGIN_ZONE).dt.hour().cast(pl.Int64),
         departure_hour=seconds(departure.dt.truncate("1h")),
         departs_at=seconds(departure),
         arrives_at=seconds(pl.col("scheduled_arrival")),
