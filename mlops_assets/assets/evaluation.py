@@ -1,20 +1,22 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
-from mlops_assets.metadata import markdown_table, picture
+from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.promotion import Verdict, judge
+from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
@@ -56,10 +58,9 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
         attempt["hold_out_scores"] = score_profile(verdict.score)
         digest = lake.write_json(attempt_name(spec, data.week), attempt)
-        plots = evaluation_plots(rows["label"].to_numpy(), verdict.score, spec.task, candidate["importance"])
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(digest), metadata=evaluation_metadata(attempt, verdict, plots)
-        )
+        shown = evaluation_metadata(attempt, verdict)
+        shown |= pictures(rows["label"].to_numpy(), verdict.score, spec.task, candidate["importance"])
+        yield dg.MaterializeResult(data_version=dg.DataVersion(digest), metadata=shown)
         yield check_result(GATE, verdict.promote, True, {"verdict": verdict.reason})
 
     return evaluation_
@@ -134,8 +135,8 @@ def attempt_record(
     }
 
 
-def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict, plots: dict[str, bytes]) -> dict[str, Any]:
-    """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
+def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """What the asset page shows: the verdict first, then numbers side by side and slices."""
     champion = verdict.champion or {}
     sides = [
         {"metric": name, "challenger": value, "champion": champion.get(name)}
@@ -149,5 +150,15 @@ def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict, plots: dict[s
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
         "metrics": markdown_table(sides),
         "slices": markdown_table(verdict.slices),
-        **{name.replace("_", " "): picture(png, name) for name, png in plots.items()},
     }
+
+
+def pictures(
+    y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """Small curves that stand in the page itself, then the full plots, each behind a click."""
+    small = {
+        name.replace("_", " "): small_picture(svg, name) for name, svg in sparklines(y, score, task).items()
+    }
+    plots = evaluation_plots(y, score, task, importance)
+    return small | {f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in plots.items()}
