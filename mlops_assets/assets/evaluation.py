@@ -11,11 +11,12 @@ import polars as pl
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
-from mlops_assets.metadata import markdown_table, picture
+from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.promotion import Verdict, judge
+from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
@@ -55,11 +56,12 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
 
 @dataclass(frozen=True)
 class Judged:
-    """A challenger judged: its record in the lake, the record's hash, the verdict and the pictures."""
+    """A challenger judged: its record in the lake, the record's hash, the verdict, small curves (SVG) and plots (PNG)."""
 
     attempt: dict[str, Any]
     digest: str
     verdict: Verdict
+    curves: dict[str, str]
     plots: dict[str, bytes]
 
 
@@ -79,8 +81,9 @@ def judge_challenger(
     attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
     digest = lake.write_json(attempt_name(spec, data.week), attempt)
     labels = rows["label"].to_numpy()
+    curves = sparklines(labels, verdict.score, spec.task)
     plots = evaluation_plots(labels, verdict.score, spec.task, candidate["importance"])
-    return Judged(attempt, digest, verdict, plots)
+    return Judged(attempt, digest, verdict, curves, plots)
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
@@ -169,5 +172,6 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
         "metrics": markdown_table(sides),
         "slices": markdown_table(verdict.slices),
-        **{name.replace("_", " "): picture(png, name) for name, png in judged.plots.items()},
+        **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
+        **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
