@@ -102,7 +102,19 @@ with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
     ray.shutdown()
 """
 
-USES = {"dagster": DAGSTER, "mlflow": MLFLOW, "feast": FEAST, "evidently": EVIDENTLY, "ray": RAY}
+MAIN_JOB = """
+from mlops_assets.cli import main
+assert main(["run", "--through", "2012-12-31", "--no-compare", "--no-second-model"]) == 0
+"""
+
+USES = {
+    "the main job": MAIN_JOB,
+    "dagster": DAGSTER,
+    "mlflow": MLFLOW,
+    "feast": FEAST,
+    "evidently": EVIDENTLY,
+    "ray": RAY,
+}
 
 
 def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
