@@ -139,15 +139,19 @@ class Clock:
             )
 
     def finish_interrupted(self, progress: Progress) -> None:
-        """Mark runs that a killed replay left behind as cancelled, and make again what a sensor had asked for."""
-        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))
-        for run in reversed(left):
+        """Make again what a sensor had asked for in runs that a killed replay left behind; then mark those as cancelled.
+
+        Marked last, so that a replay that is killed while it recovers finds them again.
+        """
+        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))[::-1]
+        asked = {(run.tags[SENSOR_TAG], run.tags[RUN_KEY_TAG]): run for run in left if SENSOR_TAG in run.tags}
+        for (sensor, run_key), run in asked.items():
+            if not self._made_before(sensor, run_key):
+                self._again(run, progress)
+        for run in left:
             self.instance.report_run_canceled(
                 run, message="the replay was interrupted; the run is made again"
             )
-        for run in reversed(left):
-            if SENSOR_TAG in run.tags:
-                self._again(run, progress)
 
     def _again(self, run: DagsterRun, progress: Progress) -> None:
         progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")
