@@ -217,7 +217,7 @@ def _endpoint(settings: Settings, command: Sequence[str]) -> Server:
 
 def _wait_until_up(server: Server, supervisor: Supervisor, stopping: "_Stop") -> None:
     until = time.monotonic() + START_TIMEOUT_S
-    while not stopping.asked and not _answers(server.health):
+    while not stopping.asked and not answers(server.health):
         _raise_if_ended(supervisor)
         if time.monotonic() > until:
             raise DevError(
@@ -227,7 +227,8 @@ def _wait_until_up(server: Server, supervisor: Supervisor, stopping: "_Stop") ->
         stopping.wait(0.3)
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a server gives a reply of 200 there."""
     try:
         with urllib.request.urlopen(address, timeout=5) as reply:
             return reply.status == 200
