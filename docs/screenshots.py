@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.dev import answers, prepare_dagster_home
+from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.probes import answers
 from mlops_assets.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings, settings
 

@@ -1,11 +1,11 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
@@ -44,26 +44,46 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         f"gated on {spec.gate.metric}.",
     )
     def evaluation_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
-        candidate = lake.read_json(f"{spec.name}/challenger")
-        if candidate is None:
-            raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
-        data = training_data(spec, lake, candidate["week"])
-        versions = {v.number: v for v in tracking.versions(spec.name)}
-        challenger = versions[candidate["version"]]
-        champion = rival(spec, tracking, data)
-        rows = hold_out(spec, data)
-        beaten = Scorer(tracking.load(champion)) if champion else None
-        verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
-        attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
-        attempt["hold_out_scores"] = score_profile(verdict.score)
-        digest = lake.write_json(attempt_name(spec, data.week), attempt)
-        shown = evaluation_metadata(attempt, verdict)
-        shown |= pictures(rows["label"].to_numpy(), verdict.score, spec.task, candidate["importance"])
-        yield dg.MaterializeResult(data_version=dg.DataVersion(digest), metadata=shown)
-        yield check_result(GATE, verdict.promote, True, {"verdict": verdict.reason})
+        judged = judge_challenger(spec, lake, tracking, reason)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(judged.digest), metadata=evaluation_metadata(judged)
+        )
+        yield check_result(GATE, judged.verdict.promote, True, {"verdict": judged.verdict.reason})
 
     return evaluation_
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A challenger judged: its record in the lake, the record's hash, the verdict, small curves (SVG) and plots (PNG)."""
+
+    attempt: dict[str, Any]
+    digest: str
+    verdict: Verdict
+    curves: dict[str, str]
+    plots: dict[str, bytes]
+
+
+def judge_challenger(
+    spec: ModelSpec, lake: Lake, tracking: Tracking, reason: Mapping[str, str | None]
+) -> Judged:
+    """Score challenger and champion on the held-out days, put the challenger through the gate, keep the record."""
+    candidate = lake.read_json(f"{spec.name}/challenger")
+    if candidate is None:
+        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    data = training_data(spec, lake, candidate["week"])
+    challenger = tracking.version(spec.name, candidate["version"])
+    champion = rival(spec, tracking, data)
+    rows = hold_out(spec, data)
+    beaten = Scorer(tracking.load(champion)) if champion else None
+    verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
+    attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
+    digest = lake.write_json(attempt_name(spec, data.week), attempt)
+    labels = rows["label"].to_numpy()
+    curves = sparklines(labels, verdict.score, spec.task)
+    plots = evaluation_plots(labels, verdict.score, spec.task, candidate["importance"])
+    return Judged(attempt, digest, verdict, curves, plots)
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
@@ -110,7 +130,7 @@ def attempt_record(
     champion: Version | None,
     verdict: Verdict,
     rows: pl.DataFrame,
-    reason: dict[str, str | None],
+    reason: Mapping[str, str | None],
 ) -> dict[str, Any]:
     """Everything that was weighed, in the form that outlives the run."""
     return {
@@ -131,12 +151,14 @@ def attempt_record(
         "promote": verdict.promote,
         "verdict": verdict.reason,
         "slices": verdict.slices,
+        "hold_out_scores": score_profile(verdict.score),
         "final": None,
     }
 
 
-def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """What the asset page shows: the verdict first, then numbers side by side and slices."""
+def evaluation_metadata(judged: Judged) -> dict[str, Any]:
+    """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
+    attempt, verdict = judged.attempt, judged.verdict
     champion = verdict.champion or {}
     sides = [
         {"metric": name, "challenger": value, "champion": champion.get(name)}
@@ -150,15 +172,6 @@ def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict) -> dict[str, 
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
         "metrics": markdown_table(sides),
         "slices": markdown_table(verdict.slices),
+        **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
+        **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
-
-
-def pictures(
-    y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]
-) -> dict[str, dg.MarkdownMetadataValue]:
-    """Small curves that stand in the page itself, then the full plots, each behind a click."""
-    small = {
-        name.replace("_", " "): small_picture(svg, name) for name, svg in sparklines(y, score, task).items()
-    }
-    plots = evaluation_plots(y, score, task, importance)
-    return small | {f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in plots.items()}
