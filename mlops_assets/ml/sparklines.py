@@ -37,7 +37,7 @@ def curve(x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up
         for a, b in zip(x, y, strict=True)
     )
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' font-size='11' fill='none'>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' font-size='11' font-family='Arial' fill='none'>"
         f"<path d='M{left} {top}V{bottom}H{right}' stroke='gray'/>"
         f"<path d='M{left} {bottom}L{right} {top}' stroke='gray' stroke-dasharray='3'/>"
         f"<polyline points='{points}' stroke='blue' stroke-width='2'/>"
