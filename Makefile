@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev test acceptance lint types bench serve clean lock screenshots help
+.PHONY: run dev serve test acceptance lint types bench serve clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -22,6 +22,9 @@ run: $(VENV)/.installed  ## replay the year: features, training, scoring, report
 
 dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1; Ctrl-C stops all
 	@exec $(BIN)/mlops dev
+
+serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
+	@exec $(BIN)/python -m resources.serving
 
 test: $(VENV)/.installed lint types  ## lint, types and tests
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance

@@ -70,11 +70,12 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from mlops_assets.main_job import replay_year
+    from mlops_assets.project import ProjectError
     from mlops_assets.replay import ReplayError
 
     try:
         return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
-    except ReplayError as error:
+    except (ReplayError, ProjectError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -86,11 +87,12 @@ def _dev(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from mlops_assets.project import ProjectError
     from mlops_assets.variant import VariantError, try_variant
 
     try:
         return try_variant(settings(), options.model, options.changes, register=not options.no_register)
-    except VariantError as error:
+    except (VariantError, ProjectError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from mlops_assets.probes import answers, load_errors
 from mlops_assets.processes import Server, Supervisor
 from resources import ports
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
@@ -54,6 +53,8 @@ def main(
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
     except DevError as error:
+        if stopping.asked:
+            return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -62,17 +63,30 @@ def main(
 def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: "_Stop") -> None:
     try:
         for server in wanted:
-            supervisor.start(server)
+            if not stopping.asked:
+                supervisor.start(server)
         for server in wanted:
             _wait_until_up(server, supervisor, stopping)
         if not stopping.asked:
             print(table(wanted, settings), flush=True)
+            _report_load_errors(wanted[0])
         while not stopping.asked:
             _raise_if_ended(supervisor)
             stopping.wait(0.5)
         print("stopping …", flush=True)
     finally:
         _stop_all(supervisor)
+
+
+def _report_load_errors(dagster: Server) -> None:
+    """Say at once what keeps the project's code from loading; Dagster stays up, so that a fix needs only a reload."""
+    for problem in load_errors(dagster.address):
+        print(
+            f"error: Dagster could not load {problem}\n"
+            "       correct it and press Reload on the Deployment page",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def check_ports(settings: Settings) -> None:
@@ -217,7 +231,7 @@ def _endpoint(settings: Settings, command: Sequence[str]) -> Server:
 
 def _wait_until_up(server: Server, supervisor: Supervisor, stopping: "_Stop") -> None:
     until = time.monotonic() + START_TIMEOUT_S
-    while not stopping.asked and not _answers(server.health):
+    while not stopping.asked and not answers(server.health):
         _raise_if_ended(supervisor)
         if time.monotonic() > until:
             raise DevError(
@@ -225,14 +239,6 @@ def _wait_until_up(server: Server, supervisor: Supervisor, stopping: "_Stop") ->
                 f"the end of {server.log}:\n{server.last_lines()}"
             )
         stopping.wait(0.3)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _raise_if_ended(supervisor: Supervisor) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import polars as pl
 
 from resources.lake import write_text
-from resources.settings import Settings, size_of
+from resources.settings import PROJECT_ROOT, Settings, size_of
 
 MAIN_MODEL = "flight_delay"
 
 
 def replay_year(settings: Settings, through: str | None, compare: bool, others: bool) -> int:
     """Replay all weeks (or up to `through`), train the other models once, write and print what came of it."""
-    wanted = {"through": through, "compare": compare, "others": others}
+    wanted = {"through": through, "compare": compare, "models": _models() if others else [MAIN_MODEL]}
     if _finished(settings) == wanted:
         print(
             f"The replay is done; its table is {settings.replay / 'weeks.csv'}. `make dev` shows the rest.\n"
@@ -31,6 +31,11 @@ def replay_year(settings: Settings, through: str | None, compare: bool, others: 
         write_text(settings.replay / "finished.json", json.dumps(wanted))
     print_size(settings)
     return 0
+
+
+def _models() -> list[str]:
+    """Names of the folders in models/: a model that is added makes a finished replay unfinished."""
+    return sorted(file.parent.name for file in (PROJECT_ROOT / "mlops_assets" / "models").glob("*/defs.yaml"))
 
 
 def _finished(settings: Settings) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.ml.sparklines import data_uri
 from resources.lake import Manifest
 
 
@@ -26,7 +27,7 @@ def table_metadata(manifest: Manifest) -> dict[str, Any]:
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
-    """A list of rows as a Markdown table; floats to four digits."""
+    """A list of rows as a Markdown table; floats to four digits, counts without any."""
     if not rows:
         return dg.MetadataValue.md("*no rows*")
     columns = list(rows[0])
@@ -41,8 +42,13 @@ def frame_table(frame: pl.DataFrame, rows: int = 20) -> dg.MarkdownMetadataValue
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """A plot that the asset page shows in place; the picture travels inside the metadata."""
+    """A plot that the asset page shows on a click; the picture travels inside the metadata."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def small_picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """A picture that stands in the table of metadata itself, because its Markdown is short enough."""
+    return dg.MetadataValue.md(f"![{title}]({data_uri(svg)})")
 
 
 def metrics_metadata(metrics: Mapping[str, float], prefix: str = "") -> dict[str, Any]:
@@ -55,5 +61,5 @@ def metrics_metadata(metrics: Mapping[str, float], prefix: str = "") -> dict[str
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"
     return "" if value is None else str(value).replace("|", "\\|")

@@ -72,19 +72,23 @@ class Supervisor:
                 return server, code
         return None
 
-    def stop(self, grace_s: float = 20.0) -> list[psutil.Process]:
+    def stop(self, grace_s: float = 20.0, patience_s: float = 5.0) -> list[psutil.Process]:
         """End the servers and every descendant: asked first, then SIGTERM, then SIGKILL; returns what still runs."""
         family = self._family()
         for server, process in self.servers.values():
             if process.poll() is None:
                 process.send_signal(server.ends_on)
         self._wait(family, grace_s)
-        self._insist(family, psutil.Process.terminate, signal.SIGTERM)
-        self._insist(family, psutil.Process.kill, signal.SIGKILL)
+        self._insist(family, psutil.Process.terminate, signal.SIGTERM, patience_s)
+        self._insist(family, psutil.Process.kill, signal.SIGKILL, patience_s)
         return [process for process in family if _runs(process)]
 
     def _insist(
-        self, family: set[psutil.Process], end: Callable[[psutil.Process], None], number: signal.Signals
+        self,
+        family: set[psutil.Process],
+        end: Callable[[psutil.Process], None],
+        number: signal.Signals,
+        patience_s: float,
     ) -> None:
         family |= self._family()
         for process in filter(_runs, family):
@@ -93,7 +97,7 @@ class Supervisor:
         for _, leader in self.servers.values():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader.pid, number)
-        self._wait(family, 5.0)
+        self._wait(family, patience_s)
 
     def _family(self) -> set[psutil.Process]:
         """Every descendant of this process that was not there before, adopted orphans included."""

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 import dagster as dg
+from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import Clock, Progress
@@ -16,6 +17,10 @@ from resources.settings import Settings
 from resources.tracking import Tracking
 
 INGEST_JOB = "ingest_week"
+
+
+class ProjectError(Exception):
+    """The definitions cannot be loaded; says in which file and line and why."""
 
 
 @dataclass
@@ -35,10 +40,10 @@ class Project:
 
         prepare_dagster_home(settings)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-        from mlops_assets.definitions import defs, specs
         from resources.local import local_resources
 
-        return cls(defs, dg.DagsterInstance.get(), settings, local_resources(settings), specs())
+        defs, specs = _load()
+        return cls(defs, dg.DagsterInstance.get(), settings, local_resources(settings), specs)
 
     @property
     def lake(self) -> Lake:
@@ -84,3 +89,13 @@ class Project:
             progress,
             tags={"mlops/reason": "first model", "mlops/trigger": "first_model"},
         )
+
+
+def _load() -> tuple[dg.Definitions, dict[str, ModelSpec]]:
+    """The definitions and the specs; a mistake in a defs.yaml in a few lines instead of a traceback."""
+    try:
+        from mlops_assets.definitions import defs, specs
+    except ComponentTreeException as error:
+        said = str(error.__cause__ or error).splitlines()
+        raise ProjectError("\n".join(line for line in said if "errors.pydantic.dev" not in line)) from error
+    return defs, specs()

@@ -67,7 +67,7 @@ def totals(spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: La
 
 
 def text_table(rows: Iterable[dict[str, Any]]) -> str:
-    """Rows as aligned text; floats to four digits, nothing known as a dash."""
+    """Rows as aligned text; floats to four digits, counts without any, nothing known as a dash."""
     lines = [{k: _cell(v) for k, v in row.items()} for row in rows]
     if not lines:
         return "(nothing yet)"
@@ -80,4 +80,6 @@ def text_table(rows: Iterable[dict[str, Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"
+    return str(value)

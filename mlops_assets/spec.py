@@ -3,6 +3,7 @@
 Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be read, tested and replayed anywhere.
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -164,6 +165,52 @@ class Deployment(Part):
     enabled: bool = True
 
 
+def _label_fits(label: Label, task: str) -> str | None:
+    if (label.above is None) != (task == "classification"):
+        return None
+    return (
+        f"label.above={label.above} does not fit task {task}: "
+        "a classification needs the value above which the label is positive, a regression has none"
+    )
+
+
+def _window_fits(window: Window, weeks: Weeks) -> str | None:
+    available = (weeks.end - weeks.start).days
+    if window.minimum_days <= available:
+        return None
+    return (
+        f"window.minimum_days={window.minimum_days} is longer than the {available} days of weeks "
+        f"{weeks.start} to {weeks.end}: the model would never be trained"
+    )
+
+
+def _gate_fits(gate: Gate, task: str) -> str | None:
+    known = METRICS[task]
+    unknown = [metric for metric in (gate.metric, *gate.floors) if metric not in known]
+    if not unknown:
+        return None
+    return f"gate metric {unknown[0]!r} does not exist for task {task}: choose from {', '.join(known)}"
+
+
+def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
+    if retrain.cool_down_days >= window.hold_out_days:
+        return None
+    return (
+        f"retrain.cool_down_days={retrain.cool_down_days} is shorter than "
+        f"window.hold_out_days={window.hold_out_days}: a champion would be judged on rows it was trained on; "
+        f"set cool_down_days to at least {window.hold_out_days}"
+    )
+
+
+RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
+    "label": ("task", _label_fits),
+    "window": ("weeks", _window_fits),
+    "gate": ("task", _gate_fits),
+    "retrain": ("window", _cool_down_fits),
+}
+"""Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
+
+
 class ModelSpec(Part):
     """One model: a feature service and a label, and every rule by which it lives."""
 
@@ -176,13 +223,13 @@ class ModelSpec(Part):
     label: Label
     weeks: Weeks
     trainer: Trainer = Trainer()
-    window: Window = Window()
+    window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
     slices: list[str] = Field(
         default_factory=list, description="Columns by whose values the metrics are split."
     )
     drift: Drift = Drift()
-    retrain: Retrain = Retrain()
+    retrain: Retrain = Field(default=Retrain(), validate_default=True)
     deployment: Deployment = Deployment()
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
@@ -193,37 +240,10 @@ class ModelSpec(Part):
     def _yaml_reads_on_as_true(cls, value: object) -> object:
         return "on" if value is True else value
 
-    @pydantic.model_validator(mode="after")
-    def _rules_agree(self) -> Self:
-        for problem in rule_conflicts(self):
+    @pydantic.field_validator("label", "window", "gate", "retrain")
+    @classmethod
+    def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
+        other, rule = RULES[str(info.field_name)]
+        if other in info.data and (problem := rule(value, info.data[other])):
             raise ValueError(problem)
-        return self
-
-
-def rule_conflicts(spec: ModelSpec) -> list[str]:
-    """Every rule of a spec that contradicts another, as sentences with the value, the rule and the fix."""
-    window, gate, known = spec.window, spec.gate, METRICS[spec.task]
-    available = (spec.weeks.end - spec.weeks.start).days
-    problems = []
-    if spec.retrain.cool_down_days < window.hold_out_days:
-        problems.append(
-            f"retrain.cool_down_days={spec.retrain.cool_down_days} is shorter than "
-            f"window.hold_out_days={window.hold_out_days}: a champion would be judged on rows it was trained on; "
-            f"set cool_down_days to at least {window.hold_out_days}"
-        )
-    if window.minimum_days > available:
-        problems.append(
-            f"window.minimum_days={window.minimum_days} is longer than the {available} days of weeks "
-            f"{spec.weeks.start} to {spec.weeks.end}: the model would never be trained"
-        )
-    for metric in [gate.metric, *gate.floors]:
-        if metric not in known:
-            problems.append(
-                f"gate metric {metric!r} does not exist for task {spec.task}: choose from {', '.join(known)}"
-            )
-    if (spec.label.above is None) == (spec.task == "classification"):
-        problems.append(
-            f"label.above={spec.label.above} does not fit task {spec.task}: "
-            "a classification needs the value above which the label is positive, a regression has none"
-        )
-    return problems
+        return value

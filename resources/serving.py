@@ -115,15 +115,25 @@ def log_to_file(path: Path) -> None:
 
 
 def http_application(home: Settings) -> "FastAPI":
-    """The HTTP application over the records and the feature store of one state folder, following them."""
+    """The HTTP application over the records and the feature store of one state folder, following them.
+
+    What is deployed already answers from the first request on; what comes later does not wait for Feast's import.
+    """
     from resources.endpoint_http import application
     from resources.feature_store import FeatureStoreResource
     from resources.live_models import LiveModels
 
     features = FeatureStoreResource(lake_root=str(home.lake), home=str(home.feast))
     models = LiveModels(home.serving, features)
+    models.look()
+    threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
     return application(models, f"http://{HOST}:{home.serve_port}")
+
+
+def _import_ahead() -> None:
+    for name in ("feast", "xgboost"):
+        importlib.import_module(name)
 
 
 def start(home: Settings, build: Any = http_application) -> None:

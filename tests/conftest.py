@@ -57,3 +57,11 @@ def needed_program(name: str, install: str) -> str:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLOPS_HOME after eight replayed weeks of thinned flights, with a champion; shared, so only to be read."""
+    from tests.small_year import replayed
+
+    return replayed(tmp_path_factory.mktemp("small"))

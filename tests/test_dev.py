@@ -16,10 +16,8 @@ from mlops_assets import dev
 from mlops_assets.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
-FAKES = PROJECT_ROOT / "tests" / "resources"
-SERVE = (
-    "from resources import serving; import serving_fakes; raise SystemExit(serving.main(serving_fakes.build))"
-)
+GUARD = PROJECT_ROOT / "tests" / "network_guard"
+SERVE = "from resources import serving; raise SystemExit(serving.main())"
 DEV = """
 import sys
 from pathlib import Path
@@ -27,6 +25,7 @@ from mlops_assets import dev
 from resources.settings import settings
 raise SystemExit(dev.main(settings(), Path(sys.argv[1]), [sys.executable, "-c", sys.argv[2]]))
 """
+ELSEWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 TINY = """
 import dagster as dg
 
@@ -38,8 +37,10 @@ defs = dg.Definitions(assets=[one])
 """
 
 
-def start_dev(settings: Settings, folder: Path, endpoint: str, marker: str) -> subprocess.Popen:
-    (folder / "tiny_definitions.py").write_text(TINY)
+def start_dev(
+    settings: Settings, folder: Path, endpoint: str, marker: str, code: str = TINY, **more: str
+) -> subprocess.Popen:
+    (folder / "tiny_definitions.py").write_text(code)
     workspace = folder / "workspace.yaml"
     workspace.write_text(
         "load_from: [{python_module: {module_name: tiny_definitions, working_directory: .}}]\n"
@@ -48,8 +49,10 @@ def start_dev(settings: Settings, folder: Path, endpoint: str, marker: str) -> s
         "MLOPS_DAGSTER_PORT": str(settings.dagster_port),
         "MLOPS_MLFLOW_PORT": str(settings.mlflow_port),
         "MLOPS_SERVE_PORT": str(settings.serve_port),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(FAKES)]),
+        "PYTHONPATH": os.pathsep.join([str(GUARD), str(PROJECT_ROOT)]),
+        "NETWORK_GUARD_LOG": str(folder / "refused.log"),
         "MLOPS_TEST_MARKER": marker,
+        **more,
     }
     return subprocess.Popen(
         [sys.executable, "-c", DEV, str(workspace), endpoint],
@@ -72,11 +75,11 @@ def marked(marker: str) -> list[str]:
     return found
 
 
-def read_until(stream, text: str) -> str:
+def read_until(running: subprocess.Popen, stream, text: str) -> str:
     seen = ""
     while text not in seen:
         line = stream.readline()
-        assert line, f"ended before {text!r}: {seen}"
+        assert line, f"ended before {text!r}: {seen} {running.communicate()[1]}"
         seen += line
     return seen
 
@@ -89,7 +92,7 @@ def marker():
 def test_three_servers_answer_and_one_interrupt_ends_every_process(local_settings, tmp_path, marker):
     running = start_dev(local_settings, tmp_path, SERVE, marker)
     try:
-        shown = read_until(running.stdout, "Ctrl-C stops all")
+        shown = read_until(running, running.stdout, "Ctrl-C stops all")
         ports = (local_settings.dagster_port, local_settings.mlflow_port, local_settings.serve_port)
         addresses = [f"http://127.0.0.1:{port}" for port in ports]
         assert all(address in shown for address in addresses)
@@ -106,6 +109,7 @@ def test_three_servers_answer_and_one_interrupt_ends_every_process(local_setting
     assert marked(marker) == []
     assert beyond_loopback == set()
     assert (local_settings.mlflow_artifacts.parent / "mlflow.db").exists()
+    assert not (tmp_path / "refused.log").exists(), (tmp_path / "refused.log").read_text()
 
 
 def listening_beyond_loopback(processes) -> set[str]:
@@ -118,8 +122,42 @@ def listening_beyond_loopback(processes) -> set[str]:
     }
 
 
+def test_code_that_does_not_load_is_told_at_once(local_settings, tmp_path, marker):
+    answering = "import http.server, os; http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ['MLOPS_SERVE_PORT']))"
+    (tmp_path / "healthz").mkdir()
+    endpoint = f"import os; os.chdir({str(tmp_path)!r}); {answering}"
+    running = start_dev(
+        local_settings,
+        tmp_path,
+        endpoint,
+        marker,
+        "raise ValueError('models/x/defs.yaml:7: no')",
+        **ELSEWHERE,
+    )
+    try:
+        told = read_until(running, running.stderr, "press Reload")
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=90)
+    assert "models/x/defs.yaml:7: no" in told
+    assert (running.returncode, marked(marker)) == (0, [])
+
+
+def test_an_interrupt_while_the_database_is_prepared_starts_no_server(local_settings, tmp_path, marker):
+    running = start_dev(local_settings, tmp_path, SERVE, marker)
+    while not psutil.Process(running.pid).children():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=90)
+    assert (running.returncode, errors, marked(marker)) == (0, "", [])
+    assert not (local_settings.home / "logs" / "dagster.log").exists()
+
+
 def test_a_server_that_dies_stops_the_others_and_shows_its_last_lines(local_settings, tmp_path, marker):
-    running = start_dev(local_settings, tmp_path, "raise SystemExit('the model store burnt down')", marker)
+    running = start_dev(
+        local_settings, tmp_path, "raise SystemExit('the model store burnt down')", marker, **ELSEWHERE
+    )
     _, errors = running.communicate(timeout=90)
     assert running.returncode == 1
     assert "Endpoint ended by itself with code 1" in errors
@@ -210,7 +248,7 @@ server = server_of(sys.argv[2], Path(sys.argv[1]))
 supervisor.start(server)
 while not server.log.read_text().strip():
     time.sleep(0.05)
-print(supervisor.stop(grace_s=0.5), flush=True)
+print(supervisor.stop(grace_s=0.5, patience_s=0.5), flush=True)
 """
 
 
@@ -230,7 +268,7 @@ def test_stopping_leaves_processes_that_were_there_before(tmp_path):
     try:
         supervisor = Supervisor()
         supervisor.start(server_of("import time; time.sleep(300)", tmp_path))
-        assert supervisor.stop() == []
+        assert supervisor.stop(grace_s=2) == []
         time.sleep(0.1)
         assert before.poll() is None
     finally:

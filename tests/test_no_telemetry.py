@@ -15,6 +15,8 @@ from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF
 GUARD = Path(__file__).parent / "network_guard"
 
 DAGSTER = """
+from mlops_assets.dev import prepare_dagster_home
+prepare_dagster_home(settings())
 import dagster as dg
 
 @dg.asset
@@ -100,38 +102,66 @@ with tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
     ray.shutdown()
 """
 
-USES = {"dagster": DAGSTER, "mlflow": MLFLOW, "feast": FEAST, "evidently": EVIDENTLY, "ray": RAY}
+MAIN_JOB = """
+from mlops_assets.cli import main
+assert main(["run", "--through", "2012-12-31", "--no-compare", "--no-second-model"]) == 0
+"""
+
+USES = {
+    "the main job": MAIN_JOB,
+    "dagster": DAGSTER,
+    "mlflow": MLFLOW,
+    "feast": FEAST,
+    "evidently": EVIDENTLY,
+    "ray": RAY,
+}
 
 
-def run_guarded(
-    code: str, home: Path, **environment: str
-) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run code in a guarded process whose environment has none of our switches; returns it and what the guard refused."""
-    log = home / "refused.log"
-    log.touch()
-    clean = {
-        name: value for name, value in os.environ.items() if name not in USAGE_REPORTS_OFF and name != "CI"
-    }
+def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start code in a guarded process whose environment has none of our switches."""
+    (home / "refused.log").touch()
+    clean = {name: value for name, value in os.environ.items() if name not in {*USAGE_REPORTS_OFF, "CI"}}
     clean |= {
         "PYTHONPATH": os.pathsep.join([str(GUARD), str(PROJECT_ROOT)]),
-        "NETWORK_GUARD_LOG": str(log),
+        "NETWORK_GUARD_LOG": str(home / "refused.log"),
         "MLOPS_HOME": str(home),
         "HOME": str(home),
         **environment,
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=clean, cwd=home, capture_output=True, text=True, timeout=120
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=clean,
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return done, log.read_text().splitlines()
+
+
+def ended(process: subprocess.Popen[str], home: Path) -> tuple[int, str, list[str]]:
+    """Exit code, standard error, and what the guard refused."""
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors, (home / "refused.log").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def uses(tmp_path_factory):
+    """Every library at work in a process of its own, all at once: importing them takes most of the time."""
+    quiet = "from resources.settings import settings, silence_usage_reports\nsilence_usage_reports()\n"
+    started = {}
+    for library, code in USES.items():
+        home = tmp_path_factory.mktemp(library)
+        started[library] = start_guarded(quiet + code, home), home
+    yield started
+    for process, _ in started.values():
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("library", USES)
-def test_a_library_used_with_our_settings_never_steps_outside(library, tmp_path):
-    first = "from resources.settings import settings, silence_usage_reports\nsilence_usage_reports()\n"
-    if library == "dagster":
-        first += "from mlops_assets.dev import prepare_dagster_home\nprepare_dagster_home(settings())\n"
-    done, refused = run_guarded(first + USES[library], tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_a_library_used_with_our_settings_never_steps_outside(library, uses):
+    code, errors, refused = ended(*uses[library])
+    assert code == 0, errors[-3000:]
     assert refused == []
 
 
@@ -145,9 +175,9 @@ def test_a_library_used_with_our_settings_never_steps_outside(library, tmp_path)
     ],
 )
 def test_the_guard_catches_an_outside_call(code, tmp_path):
-    done, refused = run_guarded(code, tmp_path)
-    assert done.returncode != 0
-    assert "refused by the network guard" in done.stderr
+    status, errors, refused = ended(start_guarded(code, tmp_path), tmp_path)
+    assert status != 0
+    assert "refused by the network guard" in errors
     assert len(refused) == 1
 
 
@@ -156,8 +186,8 @@ def test_the_guard_lets_loopback_pass(tmp_path):
         "import socket; server = socket.create_server(('127.0.0.1', 0)); "
         "socket.create_connection(('localhost', server.getsockname()[1])).close()"
     )
-    done, refused = run_guarded(code, tmp_path)
-    assert (done.returncode, refused) == (0, []), done.stderr
+    status, errors, refused = ended(start_guarded(code, tmp_path), tmp_path)
+    assert (status, refused) == (0, []), errors
 
 
 def test_without_our_settings_a_usage_report_would_be_caught(tmp_path):
@@ -170,6 +200,6 @@ def test_without_our_settings_a_usage_report_would_be_caught(tmp_path):
         "from dagster_shared.telemetry import get_or_create_dir_from_dagster_home as folder\n"
         "_upload_logs(folder('logs'), 1, folder('.logs_queue'), raise_errors=True)\n"
     )
-    done, refused = run_guarded(code, tmp_path, DAGSTER_HOME=str(tmp_path))
-    assert done.returncode != 0
+    status, _, refused = ended(start_guarded(code, tmp_path, DAGSTER_HOME=str(tmp_path)), tmp_path)
+    assert status != 0
     assert any("telemetry.dagster.io" in line for line in refused)

@@ -1,10 +1,11 @@
 """The deployment: a challenger that passed is refitted on everything up to now and put behind the endpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.assets.model import fit_metadata, log_fit, run_lineage, training_rows
@@ -34,27 +35,35 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
     def deployment_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, endpoint: Endpoint
     ) -> Iterator[dg.MaterializeResult]:
-        candidate = lake.read_json(f"{spec.name}/challenger")
-        attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-        if attempt is None or not attempt["promote"]:
-            raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
-        data = training_data(spec, lake, attempt["week"])
-        rows = training_rows(spec, data, hold_out=False)
-        fitted = fit(rows, spec, data.features, rounds=attempt["challenger"]["rounds"])
-        lineage = run_lineage(context) | {"challenger": str(attempt["challenger"]["version"])}
-        version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
-        _keep_reference(spec, lake, data, fitted, version, attempt)
-        tracking.promote(spec.name, version.number, data.now)
-        if spec.deployment.enabled:
-            kept = endpoint.keep(spec.name, version.number, tracking.load(version))
-            endpoint.publish(endpoint_record(spec, version, data, kept))
-        lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
-        yield _result(version, fit_metadata(fitted, version, data, rows))
+        version, fitted, data = deploy(spec, lake, tracking, endpoint, run_lineage(context))
+        yield _result(version, fit_metadata(fitted, version, data))
 
     return deployment_
+
+
+def deploy(
+    spec: ModelSpec, lake: Lake, tracking: Tracking, endpoint: Endpoint, lineage: Mapping[str, str]
+) -> tuple[Version, Fit, TrainingData]:
+    """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint."""
+    candidate = lake.read_json(f"{spec.name}/challenger")
+    attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
+    if attempt is None or not attempt["promote"]:
+        raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
+    data = training_data(spec, lake, attempt["week"])
+    rows = training_rows(spec, data, hold_out=False)
+    fitted = fit(rows, spec, data.features, rounds=attempt["challenger"]["rounds"])
+    lineage = {**lineage, "challenger": str(attempt["challenger"]["version"])}
+    version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
+    _keep_reference(spec, lake, data, rows, version, attempt)
+    tracking.promote(spec.name, version.number, data.now)
+    if spec.deployment.enabled:
+        kept = endpoint.keep(spec.name, version.number, tracking.load(version))
+        endpoint.publish(endpoint_record(spec, version, data, kept))
+    lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
+    return version, fitted, data
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:
@@ -71,10 +80,14 @@ def reference_name(spec: ModelSpec, version: int) -> str:
 
 
 def _keep_reference(
-    spec: ModelSpec, lake: Lake, data: TrainingData, fitted: Fit, version: Version, attempt: dict[str, Any]
+    spec: ModelSpec,
+    lake: Lake,
+    data: TrainingData,
+    rows: pl.DataFrame,
+    version: Version,
+    attempt: dict[str, Any],
 ) -> None:
     """Keep what the champion was trained on, in short: profiles for the numbers, a sample for Evidently's report."""
-    rows = training_rows(spec, data, hold_out=False)
     columns = spec.drift.columns or data.features
     sample = rows.sample(min(spec.drift.sample_rows, rows.height), seed=spec.trainer.seed).select(columns)
     lake.write(f"{spec.name}/reference", sample, f"{version.number:06d}")

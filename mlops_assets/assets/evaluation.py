@@ -1,6 +1,7 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,12 @@ import polars as pl
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
-from mlops_assets.metadata import markdown_table, picture
+from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.promotion import Verdict, judge
+from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
@@ -42,27 +44,46 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         f"gated on {spec.gate.metric}.",
     )
     def evaluation_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
-        candidate = lake.read_json(f"{spec.name}/challenger")
-        if candidate is None:
-            raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
-        data = training_data(spec, lake, candidate["week"])
-        versions = {v.number: v for v in tracking.versions(spec.name)}
-        challenger = versions[candidate["version"]]
-        champion = rival(spec, tracking, data)
-        rows = hold_out(spec, data)
-        beaten = Scorer(tracking.load(champion)) if champion else None
-        verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
-        attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
-        attempt["hold_out_scores"] = score_profile(verdict.score)
-        digest = lake.write_json(attempt_name(spec, data.week), attempt)
-        plots = evaluation_plots(rows["label"].to_numpy(), verdict.score, spec.task, candidate["importance"])
+        judged = judge_challenger(spec, lake, tracking, reason)
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(digest), metadata=evaluation_metadata(attempt, verdict, plots)
+            data_version=dg.DataVersion(judged.digest), metadata=evaluation_metadata(judged)
         )
-        yield check_result(GATE, verdict.promote, True, {"verdict": verdict.reason})
+        yield check_result(GATE, judged.verdict.promote, True, {"verdict": judged.verdict.reason})
 
     return evaluation_
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A challenger judged: its record in the lake, the record's hash, the verdict, small curves (SVG) and plots (PNG)."""
+
+    attempt: dict[str, Any]
+    digest: str
+    verdict: Verdict
+    curves: dict[str, str]
+    plots: dict[str, bytes]
+
+
+def judge_challenger(
+    spec: ModelSpec, lake: Lake, tracking: Tracking, reason: Mapping[str, str | None]
+) -> Judged:
+    """Score challenger and champion on the held-out days, put the challenger through the gate, keep the record."""
+    candidate = lake.read_json(f"{spec.name}/challenger")
+    if candidate is None:
+        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    data = training_data(spec, lake, candidate["week"])
+    challenger = tracking.version(spec.name, candidate["version"])
+    champion = rival(spec, tracking, data)
+    rows = hold_out(spec, data)
+    beaten = Scorer(tracking.load(champion)) if champion else None
+    verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
+    attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
+    digest = lake.write_json(attempt_name(spec, data.week), attempt)
+    labels = rows["label"].to_numpy()
+    curves = sparklines(labels, verdict.score, spec.task)
+    plots = evaluation_plots(labels, verdict.score, spec.task, candidate["importance"])
+    return Judged(attempt, digest, verdict, curves, plots)
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
@@ -109,7 +130,7 @@ def attempt_record(
     champion: Version | None,
     verdict: Verdict,
     rows: pl.DataFrame,
-    reason: dict[str, str | None],
+    reason: Mapping[str, str | None],
 ) -> dict[str, Any]:
     """Everything that was weighed, in the form that outlives the run."""
     return {
@@ -130,12 +151,14 @@ def attempt_record(
         "promote": verdict.promote,
         "verdict": verdict.reason,
         "slices": verdict.slices,
+        "hold_out_scores": score_profile(verdict.score),
         "final": None,
     }
 
 
-def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict, plots: dict[str, bytes]) -> dict[str, Any]:
+def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
+    attempt, verdict = judged.attempt, judged.verdict
     champion = verdict.champion or {}
     sides = [
         {"metric": name, "challenger": value, "champion": champion.get(name)}
@@ -149,5 +172,6 @@ def evaluation_metadata(attempt: dict[str, Any], verdict: Verdict, plots: dict[s
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
         "metrics": markdown_table(sides),
         "slices": markdown_table(verdict.slices),
-        **{name.replace("_", " "): picture(png, name) for name, png in plots.items()},
+        **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
+        **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -54,12 +55,7 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
     def online(
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource, endpoint: Endpoint
     ) -> Iterator[dg.MaterializeResult]:
-        asked = context.partition_keys
-        content = {week: _content(lake, views, week) for week in asked}
-        ready = (lake.read_json(ONLINE) or {}) | content
-        start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
-        feature_store.materialize(list(views), start, end)
-        lake.write_json(ONLINE, ready)
+        content, start, end = bring_online(weeks, views, lake, feature_store, context.partition_keys)
         endpoint.advance(end)
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
         yield dg.MaterializeResult(
@@ -68,6 +64,22 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
         )
 
     return online
+
+
+def bring_online(
+    weeks: Weeks,
+    views: Sequence[str],
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    asked: Sequence[str],
+) -> tuple[dict[str, str], datetime, datetime]:
+    """Materialise some weeks and all later ones, then say in the lake which content is online."""
+    content = {week: _content(lake, views, week) for week in asked}
+    ready = (lake.read_json(ONLINE) or {}) | content
+    start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
+    feature_store.materialize(list(views), start, end)
+    lake.write_json(ONLINE, ready)
+    return content, start, end
 
 
 def basis(lake: Lake, week: str) -> dict[str, str | None]:

@@ -42,20 +42,26 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
     def model_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
     ) -> Iterator[dg.MaterializeResult]:
-        data = training_data(spec, lake, newest_week(spec, lake))
-        enough_history(spec, data)
-        rows = training_rows(spec, data)
-        fitted = fit(rows, spec, data.features)
-        version = log_fit(spec, tracking, data, fitted, rows, "challenger", run_lineage(context)).register(
-            spec, tracking
-        )
-        tracking.set_alias(spec.name, "challenger", version.number)
-        lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version))
+        version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context))
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data, rows)
+            data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data)
         )
 
     return model_
+
+
+def train_challenger(
+    spec: ModelSpec, lake: Lake, tracking: Tracking, lineage: Mapping[str, str]
+) -> tuple[Version, Fit, TrainingData]:
+    """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs."""
+    data = training_data(spec, lake, newest_week(spec, lake))
+    enough_history(spec, data)
+    rows = training_rows(spec, data)
+    fitted = fit(rows, spec, data.features)
+    version = log_fit(spec, tracking, data, fitted, rows, "challenger", lineage).register(spec, tracking)
+    tracking.set_alias(spec.name, "challenger", version.number)
+    lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version))
+    return version, fitted, data
 
 
 def enough_history(spec: ModelSpec, data: TrainingData) -> None:
@@ -190,13 +196,13 @@ def challenger_record(data: TrainingData, fitted: Fit, version: Version) -> dict
     }
 
 
-def fit_metadata(fitted: Fit, version: Version, data: TrainingData, rows: pl.DataFrame) -> dict[str, Any]:
+def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str, Any]:
     """What the asset page says of a fit."""
     top = sorted(fitted.importance.items(), key=lambda pair: -pair[1])[:12]
     return {
         "model version": version.number,
         "rounds": fitted.rounds,
-        "dagster/row_count": rows.height,
+        "dagster/row_count": fitted.rows,
         "training set sha256": data.digest,
         "feature definitions": data.feature_definitions,
         "trained until": str(version.trained_until),

@@ -18,7 +18,7 @@ from mlops_assets.ml.evaluation import by_slice, evaluate
 from mlops_assets.ml.promotion import goodness
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.spec import METRICS, ModelSpec
-from resources.lake import Lake, write_text
+from resources.lake import Lake, Manifest, write_text
 
 SCRIPT = "evidently.js"
 
@@ -41,10 +41,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
         written, below = {}, {}
         for name in context.partition_keys:
-            report, slices = week_performance(spec, lake, name)
-            written[name] = lake.write(
-                f"{spec.name}/performance", pl.DataFrame([report]), name, notes=basis(lake, name)
-            )
+            written[name], report, slices = write_performance(spec, lake, name)
             below |= {name: missed} if (missed := floors_missed(spec, report)) else {}
             shown = metrics_metadata({k: v for k, v in report.items() if isinstance(v, float | int)})
             context.add_asset_metadata(shown | {"slices": markdown_table(slices)}, partition_key=name)
@@ -54,6 +51,15 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return performance_
+
+
+def write_performance(
+    spec: ModelSpec, lake: Lake, name: str
+) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
+    """Measure one week and write its one row of numbers."""
+    report, slices = week_performance(spec, lake, name)
+    table = pl.DataFrame([report])
+    return lake.write(f"{spec.name}/performance", table, name, notes=basis(lake, name)), report, slices
 
 
 def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -102,8 +108,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
     def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
         written, drifted = {}, {}
         for name in context.partition_keys:
-            columns, numbers = week_drift(spec, lake, name)
-            written[name] = lake.write(f"{spec.name}/drift", columns, name, notes=numbers | basis(lake, name))
+            written[name], columns, numbers = write_drift(spec, lake, name)
             psi = numbers["prediction_psi"]
             drifted |= {name: psi} if psi is not None and psi > spec.drift.psi else {}
             context.add_asset_metadata({"columns": frame_table(columns)}, partition_key=name)
@@ -116,6 +121,13 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return drift_
+
+
+def write_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
+    """Measure one week's drift and write it, with Evidently's report beside it."""
+    columns, numbers = week_drift(spec, lake, name)
+    notes = numbers | basis(lake, name)
+    return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 
 
 def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:

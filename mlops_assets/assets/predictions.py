@@ -1,15 +1,17 @@
 """Predictions: every row of a week scored by the champion of that row's prediction time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.tables import materialized
+from mlops_assets.checks import check_result, check_spec
 from mlops_assets.ml.training import Scorer
 from mlops_assets.partitions import weekly
 from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
+from resources.lake import Lake, Manifest
 from resources.tracking import Tracking, Version
 
 
@@ -21,26 +23,39 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "deployment"])],
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],
         group_name=spec.name,
         kinds={"xgboost", "polars"},
         owners=[spec.owner],
         description="Every row of a week scored by the version that was champion at the row's prediction time. A row "
         "from before the first champion has no score: no model ever scores a time it was trained on.",
     )
-    def predictions_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
-    ) -> Iterator[dg.MaterializeResult]:
-        versions = tracking.versions(spec.name)
-        written, scored = {}, 0
-        for name in context.partition_keys:
-            rows = lake.read(f"{spec.name}/training_set", [name])
-            scores = score(spec, rows, versions, tracking)
-            scored += scores.height
-            notes = {"rows without a champion": rows.height - scores.height}
-            written[name] = lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
+    def predictions_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
+        written = {name: score_week(spec, lake, tracking, name) for name in context.partition_keys}
         yield from materialized(context, written, len(written))
+        wrong = {name: found for name in written if (found := faults(spec, lake, name))}
+        rows = sum(manifest.rows for manifest in written.values())
+        yield check_result("scores_are_finite_and_unique", not wrong, True, {"rows": rows, "faults": wrong})
 
     return predictions_
+
+
+def faults(spec: ModelSpec, lake: Lake, name: str) -> dict[str, int]:
+    """How many scores of a week are not numbers, and how many rows were scored twice."""
+    scores = lake.read(f"{spec.name}/predictions", [name])
+    found = {
+        "not finite": scores.height - int(scores["score"].is_finite().sum()),
+        "scored twice": scores.height - scores.select(spec.prediction.key).n_unique(),
+    }
+    return {fault: count for fault, count in found.items() if count}
+
+
+def score_week(spec: ModelSpec, lake: Lake, tracking: Tracking, name: str) -> Manifest:
+    """Score the rows of one week and write the scores."""
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    scores = score(spec, rows, tracking.versions(spec.name), tracking)
+    notes = {"rows without a champion": rows.height - scores.height}
+    return lake.write(f"{spec.name}/predictions", scores, name, spec.prediction.key, notes)
 
 
 def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking: Tracking) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -18,43 +19,60 @@ WHOLE_TABLE = Week("", *(None, None))  # type: ignore[arg-type]
 Build = Callable[[Lake, Week], pl.DataFrame]
 
 
-def table_asset(
-    key: str,
-    build: Build,
-    expected: Expectation,
-    weeks: Weeks | None,
-    *,
-    deps: Mapping[str, int | None] | None = None,
-    **appearance: Any,
-) -> dg.AssetsDefinition:
-    """An asset that writes the table `key`, one partition a week, or whole where `weeks` is None.
+@dataclass(frozen=True)
+class Table:
+    """One lake table: how its rows are made, what it promises, and what it is made from.
 
-    `build(lake, week)` gives the rows of one week. `deps` maps upstream tables to how many earlier weeks a week
-    reads (None: the upstream is not cut into weeks). A partition that breaks a blocking claim is not written.
+    `build(lake, week)` gives the rows of one week; `weeks` None is a table that is written whole. `deps` maps
+    upstream tables to how many earlier weeks a week reads (None: the same week, or a table that is not cut into
+    weeks). `appearance` goes to the asset as it is: group, kinds, owners, description.
     """
-    path = key.split("/")
 
-    def table(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        names = context.partition_keys if weeks else [None]
+    key: str
+    build: Build
+    expected: Expectation
+    weeks: Weeks | None = None
+    deps: Mapping[str, int | None] = field(default_factory=dict)
+    appearance: Mapping[str, Any] = field(default_factory=dict)
+
+    def span(self, name: str | None) -> Week:
+        """The week of this name; for a table that is written whole, a week without a name or an end."""
+        return week(self.weeks, name) if self.weeks and name else WHOLE_TABLE
+
+
+def table_asset(table: Table) -> dg.AssetsDefinition:
+    """The asset that writes a table; a partition that breaks a claim which blocks is not written."""
+    path = table.key.split("/")
+
+    def write(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
+        names = context.partition_keys if table.weeks else [None]
         findings: dict[str, list[Finding]] = {}
         written: dict[str | None, Manifest] = {}
         for name in names:
-            span = week(weeks, name) if weeks and name else WHOLE_TABLE
-            frame = build(lake, span)
-            found = findings[name or key] = examine(frame, expected, span.end)
-            if all(f.holds for f in found if f.blocking):
-                written[name] = lake.write(key, frame, name, keys=expected.keys)
+            findings[name or table.key], manifest = build_partition(lake, table, name)
+            if manifest:
+                written[name] = manifest
         yield from table_check_results(findings)
         yield from materialized(context, written, len(names))
 
     return dg.asset(
         key=path,
-        deps=[upstream(name, back) for name, back in (deps or {}).items()],
-        partitions_def=weekly(weeks) if weeks else None,
+        deps=[upstream(name, back) for name, back in table.deps.items()],
+        partitions_def=weekly(table.weeks) if table.weeks else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=table_check_specs(path, expected),
-        **appearance,
-    )(table)
+        check_specs=table_check_specs(path, table.expected),
+        **table.appearance,
+    )(write)
+
+
+def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
+    """Build one partition, examine it, and write it if every claim that blocks holds."""
+    span = table.span(name)
+    frame = table.build(lake, span)
+    found = examine(frame, table.expected, span.end)
+    if not all(finding.holds for finding in found if finding.blocking):
+        return found, None
+    return found, lake.write(table.key, frame, span.name or None, keys=table.expected.keys)
 
 
 def materialized(

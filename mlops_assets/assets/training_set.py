@@ -40,6 +40,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[
             check_spec(path, "rows_out_equal_rows_in", True),
+            check_spec(path, "keys_are_unique", True),
             check_spec(path, "features_known_at_prediction_time", True),
         ],
         group_name=spec.name,
@@ -51,23 +52,21 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     def training_set_(
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
     ) -> Iterator[Any]:
-        written, lost, wrong = {}, {}, {}
+        written, lost, wrong, twice = {}, {}, {}, {}
         for name in context.partition_keys:
-            span = week(spec.weeks, name)
-            rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
-            joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
-            if lost_rows := rows.height - joined.height:
-                lost[name] = lost_rows
-                continue
-            if differ := leaks(spec, lake, feature_store, span, joined):
-                wrong[name] = differ
-                continue
-            written[name] = _write(spec, lake, feature_store, span, joined)
+            joined = join_week(spec, lake, feature_store, name)
+            lost |= {name: joined.lost} if joined.lost else {}
+            wrong |= {name: joined.differ} if joined.differ else {}
+            twice |= {name: joined.duplicates} if joined.duplicates else {}
+            written |= {name: joined.manifest} if joined.manifest else {}
         yield check_result(
             "rows_out_equal_rows_in",
             not lost,
             True,
             {"rows lost": lost, "weeks": len(context.partition_keys)},
+        )
+        yield check_result(
+            "keys_are_unique", not twice, True, {"keys": ", ".join(spec.prediction.key), "duplicates": twice}
         )
         yield check_result(
             "features_known_at_prediction_time",
@@ -78,6 +77,28 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         yield from materialized(context, written, len(context.partition_keys))
 
     return training_set_
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What became of one week's join: written, or refused for rows lost or doubled, or for cells not known in time."""
+
+    manifest: Manifest | None
+    lost: int
+    duplicates: int
+    differ: dict[str, dict[str, int]]
+
+
+def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
+    """Join one week through Feast, check the join against the feature tables, and write it if it holds."""
+    rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
+    joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
+    lost, span = rows.height - joined.height, week(spec.weeks, name)
+    duplicates = rows.height - rows.select(spec.prediction.key).n_unique()
+    differ = {} if lost else leaks(spec, lake, feature_store, span, joined)
+    refused = lost or duplicates or differ
+    manifest = None if refused else _write(spec, lake, feature_store, span, joined)
+    return Joined(manifest, lost, duplicates, differ)
 
 
 def entity_rows(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:

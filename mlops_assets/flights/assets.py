@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.features import online_store, registry
-from mlops_assets.assets.tables import recent, table_asset
+from mlops_assets.assets.tables import Table, recent, table_asset
 from mlops_assets.automation import ingest_job
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.schema import (
@@ -49,8 +50,7 @@ def flights_definitions() -> dg.Definitions:
     views = list(FEATURES)
     return dg.Definitions(
         assets=[
-            *(raw_table(name) for name in TABLES),
-            *(feature_table(view) for view in views),
+            *(table_asset(table) for table in all_tables()),
             registry(),
             online_store(WEEKS, views),
         ],
@@ -58,7 +58,13 @@ def flights_definitions() -> dg.Definitions:
     )
 
 
-def raw_table(name: str) -> dg.AssetsDefinition:
+def all_tables() -> list[Table]:
+    """Raw tables and feature tables, each after those that it is made from."""
+    raw = sorted(TABLES, key="flights/airports".__ne__)
+    return [*(raw_table(name) for name in raw), *(feature_table(view) for view in FEATURES)]
+
+
+def raw_table(name: str) -> Table:
     """`flights/raw`, `flights/weather`, `flights/planes` or `flights/airports`."""
     time = TIME_COLUMNS.get(name)
 
@@ -74,20 +80,17 @@ def raw_table(name: str) -> dg.AssetsDefinition:
         ranges=RANGES.get(name, {}),
         nulls=dict.fromkeys(KEYS[name], 0.0) | NEVER_MISSING.get(name, {}),
     )
-    return table_asset(
+    return Table(
         name,
         build,
         expected,
         WEEKS if time else None,
-        deps={"flights/airports": None} if name == "flights/raw" else None,
-        group_name="ingest",
-        kinds={"polars", "parquet"},
-        owners=OWNERS,
-        description=DESCRIPTIONS[name],
+        {"flights/airports": None} if name == "flights/raw" else {},
+        appearance("ingest", DESCRIPTIONS[name]),
     )
 
 
-def feature_table(view: str) -> dg.AssetsDefinition:
+def feature_table(view: str) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
     function: Callable[..., pl.DataFrame] = getattr(features, view)
     source = {"weather": "flights/weather", "plane": "flights/planes"}.get(view, "flights/raw")
@@ -107,14 +110,16 @@ def feature_table(view: str) -> dg.AssetsDefinition:
         ranges=FEATURE_RANGES.get(view, {}),
         nulls=dict.fromkeys((*FEATURE_KEYS[view], "event_timestamp", "content_known_at"), 0.0),
     )
-    return table_asset(
+    return Table(
         f"features/{view}",
         build,
         expected,
         None if back is None else WEEKS,
-        deps={source: back},
-        group_name="features",
-        kinds={"polars", "parquet"},
-        owners=OWNERS,
-        description=(function.__doc__ or "").strip(),
+        {source: back},
+        appearance("features", (function.__doc__ or "").strip()),
     )
+
+
+def appearance(group: str, description: str) -> dict[str, Any]:
+    """How a table shows in the UI."""
+    return {"group_name": group, "kinds": {"polars", "parquet"}, "owners": OWNERS, "description": description}

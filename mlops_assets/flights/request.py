@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
 
@@ -19,6 +19,17 @@ JOIN_KEYS = ("carrier", "flight", "origin", "dest", "tailnum", "departure_hour")
 
 REQUEST_COLUMNS = ("departs_at", "arrives_at", "requested_at")
 """What on-demand features are computed from, in unix seconds."""
+
+EXAMPLE: dict[str, JsonValue] = {
+    "carrier": "B6",
+    "flight": 583,
+    "tailnum": "N632JB",
+    "origin": "JFK",
+    "dest": "MCO",
+    "scheduled_departure": "2014-01-06T08:00:00-05:00",
+    "scheduled_arrival": "2014-01-06T11:00:00-05:00",
+}
+"""A flight of the first morning after the year."""
 
 LONGEST = timedelta(hours=24)
 
@@ -35,7 +46,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_2000s)]
 class FlightRequest(BaseModel):
     """One flight to predict; times carry their offset from UTC."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [EXAMPLE]})
 
     carrier: Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$", description="IATA code, for example UA")]
     flight: Annotated[int, Field(ge=1, le=9999, description="flight number")]
@@ -76,6 +87,8 @@ def request_rows(requests: Sequence[FlightRequest], now: datetime) -> pl.DataFra
 def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     """The rows with the join keys and request columns of the feature service added; same rows, same order.
 
+    `hour`, of the scheduled departure in New York, is there for reports by slice; no feature is made of it.
+
     Args:
         flights: rows with the columns of `FlightRequest` and `prediction_time`, the moment as of which
             features are asked for; other columns stay. A tail number that is not known becomes "".
@@ -84,6 +97,7 @@ def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     return flights.with_columns(
         pl.col("tailnum").fill_null(""),
         pl.col("flight").cast(pl.Int64),
+        hour=departure.dt.convert_time_zone(ORIGIN_ZONE).dt.hour().cast(pl.Int64),
         departure_hour=seconds(departure.dt.truncate("1h")),
         departs_at=seconds(departure),
         arrives_at=seconds(pl.col("scheduled_arrival")),

@@ -6,7 +6,9 @@ from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.ml.policy import decide
+from mlops_assets.ml.dataset import LABEL, labelled
+from mlops_assets.ml.evaluation import evaluate
+from mlops_assets.ml.policy import WeekEvidence, decide
 from mlops_assets.ml.promotion import judge
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec, Retrain
@@ -35,19 +37,21 @@ class Backtest:
 
 
 def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], train: Train) -> Backtest:
-    """Live through the weeks under a policy that needs no reports (age alone, or never).
+    """Live through the weeks under another retrain policy, with the gate, hold-out and refit of the live pipeline.
 
-    At each week's end `decide` is asked; a challenger is judged on the held-out days and, if it passes, refitted on
-    everything: the same steps, gate and hold-out as in the live pipeline. Returns key columns, time and `score`.
+    Age and the week's gate metric are seen as they would have been; drift is not simulated, so a policy that
+    depends on it only ever sees "not measured". Returns key columns, time and `score` of every scored row.
     """
     spec = spec.model_copy(update={"retrain": policy, "automation": "on"})
     champion: bytes | None = None
+    reference: float | None = None
     last: datetime | None = None
     scores, retrained, promoted = [], [], []
     for week in weeks:
-        if champion is not None:
-            scores.append(_score(spec, champion, week.rows))
-        if not decide([], last, spec, week.end).retrain:
+        scored = _score(spec, champion, week.rows) if champion else None
+        scores += [] if scored is None else [scored]
+        evidence = _evidence(spec, week, scored, reference)
+        if not decide([evidence], last, spec, week.end).retrain:
             continue
         challenger, rounds = train(week.name, week.end, True, None)
         verdict = judge(week.hold_out(), Scorer(challenger), Scorer(champion) if champion else None, spec)
@@ -55,6 +59,7 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
         retrained.append(week.name)
         if verdict.promote:
             champion, _ = train(week.name, week.end, False, rounds)
+            reference = verdict.challenger[spec.gate.metric]
             promoted.append(week.name)
     return Backtest(pl.concat(scores) if scores else pl.DataFrame(), retrained, promoted)
 
@@ -62,3 +67,15 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
 def _score(spec: ModelSpec, model: bytes, rows: pl.DataFrame) -> pl.DataFrame:
     kept = rows.select(*spec.prediction.key, spec.prediction.time)
     return kept.with_columns(pl.Series("score", Scorer(model).predict(rows)))
+
+
+def _evidence(
+    spec: ModelSpec, week: HistoryWeek, scored: pl.DataFrame | None, reference: float | None
+) -> WeekEvidence:
+    if scored is None:
+        return WeekEvidence(week.name, week.end, 0)
+    judged = labelled(week.rows, spec, week.end).join(
+        scored.drop(spec.prediction.time), on=spec.prediction.key
+    )
+    metric = evaluate(judged[LABEL].to_numpy(), judged["score"].to_numpy(), spec.task)[spec.gate.metric]
+    return WeekEvidence(week.name, week.end, judged.height, metric, reference)

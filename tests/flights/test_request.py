@@ -34,7 +34,8 @@ def test_a_row_goes_in_and_a_row_comes_out_in_the_same_order(tmp_path) -> None:
     flights = ingest.tables(samples.write(tmp_path, lines)).flights.reverse()
     rows = entity_rows(flights)
     assert rows["flight_id"].to_list() == flights["flight_id"].to_list()
-    assert set(flights.columns) | set(JOIN_KEYS) | set(REQUEST_COLUMNS) == set(rows.columns)
+    assert {*flights.columns, *JOIN_KEYS, *REQUEST_COLUMNS, "hour"} == set(rows.columns)
+    assert rows["hour"].to_list() == [6, 6, 6]
     assert rows["tailnum"].to_list() == ["N1", "", "N1"]
     assert (rows["departs_at"] - rows["requested_at"]).unique().to_list() == [7200]
     assert (rows["departs_at"] - rows["departure_hour"]).unique().to_list() == [1800]

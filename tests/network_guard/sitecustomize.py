@@ -13,7 +13,7 @@ LOG = os.environ.get("NETWORK_GUARD_LOG")
 OWN_NAMES = {"", "localhost", "0.0.0.0", "::", socket.gethostname()}
 
 
-class OutsideCall(OSError):
+class OutsideCallError(OSError):
     """A connection or a name look-up that would have left this machine."""
 
 
@@ -34,7 +34,7 @@ def _is_local(host):
 def _refuse(what, host):
     with open(LOG, "a") as log:
         log.write(f"{os.getpid()} {what} {host!r} {' '.join(sys.argv)[:120]}\n")
-    raise OutsideCall(f"{what} to {host!r} refused by the network guard")
+    raise OutsideCallError(f"{what} to {host!r} refused by the network guard")
 
 
 def _guarded(original, what, host_of):

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.assets.features import online_store, registry
-from mlops_assets.assets.tables import table_asset
+from mlops_assets.assets.tables import Table, table_asset
 from mlops_assets.automation import ingest_job
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.ml.tables import Expectation
@@ -74,8 +74,10 @@ def definitions(resources: dict) -> dg.Definitions:
     }
     check = Expectation(schema=check_schema, keys=("check_id",), time="checked_at")
     tables = [
-        table_asset("pumps/checks", checks, check, WEEKS, group_name="ingest"),
-        table_asset("features/pump_state", states, state, WEEKS, group_name="features"),
+        table_asset(Table("pumps/checks", checks, check, WEEKS, appearance={"group_name": "ingest"})),
+        table_asset(
+            Table("features/pump_state", states, state, WEEKS, appearance={"group_name": "features"})
+        ),
         registry(),
         online_store(WEEKS, ["pump_state"]),
     ]

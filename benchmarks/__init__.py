@@ -1,0 +1,1 @@
+"""Side by side with peers, in one run, with a table as output."""

@@ -1,0 +1,159 @@
+"""The replay through Dagster beside a plain script that calls the same functions on the same data.
+
+Both sides run as processes of their own, one after the other, from an empty state; what is compared is their CPU
+time, user and system, children included. The script has no runs, no events, no asset checks in a database and no
+sensors: it asks the same questions (which weeks to score, whether to retrain) of the same functions in a loop.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import save
+from resources.settings import PROJECT_ROOT, settings, silence_usage_reports
+
+MODEL = "flight_delay"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--through", default="2013-12-30", metavar="WEEK", help="last week of the replay")
+    parser.add_argument("--script", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.script:
+        script(options.through)
+        return
+    sides = {
+        "dagster": ["-m", "mlops_assets.cli", "run", "--no-compare", "--no-second-model"],
+        "script": ["-m", "benchmarks.replay", "--script"],
+    }
+    figures = {name: measured([*command, "--through", options.through]) for name, command in sides.items()}
+    ratio = figures["dagster"]["cpu_seconds"] / figures["script"]["cpu_seconds"]
+    print(f"\n{'stage':<28}{'CPU s, script':>14}")
+    for stage, spent in sorted(figures["script"]["stages"].items(), key=lambda pair: -pair[1]):
+        print(f"{stage:<28}{spent:>14.1f}")
+    for name, figure in figures.items():
+        print(f"{name:<10} {figure['cpu_seconds']:.1f} CPU-s, {figure['wall_seconds']:.1f} s wall")
+    print(f"through Dagster against the script: {ratio:.2f}")
+    figures["through"] = options.through
+    print(save("replay", figures, {"vs_script": round(ratio, 3)}))
+
+
+def measured(command: list[str]) -> dict[str, Any]:
+    """CPU and wall seconds of one side from an empty state, and the stages it reports."""
+    home = Path(tempfile.mkdtemp(prefix="replay-bench-"))
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command], check=True, cwd=PROJECT_ROOT, env={**os.environ, "MLOPS_HOME": str(home)}
+    )
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    stages = home / "stages.json"
+    found = {
+        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "wall_seconds": round(wall, 1),
+        "stages": json.loads(stages.read_text()) if stages.exists() else {},
+    }
+    shutil.rmtree(home)
+    return found
+
+
+class Stages(defaultdict[str, float]):
+    """CPU seconds by stage."""
+
+    def __init__(self) -> None:
+        super().__init__(float)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self[name] += time.process_time() - started
+
+
+def script(through: str) -> None:
+    """The year as somebody would write it without Dagster."""
+    silence_usage_reports()
+    stages = Stages()
+    with stages.of("imports"):
+        from mlops_assets.assets.features import bring_online
+        from mlops_assets.definitions import specs
+        from mlops_assets.flights.assets import WEEKS
+        from mlops_assets.flights.schema import FEATURES
+        from mlops_assets.partitions import week_names
+        from resources.local import local_resources
+
+    spec, parts = specs()[MODEL], local_resources(settings())
+    lake, store = parts["lake"], parts["feature_store"]
+    for week in [name for name in week_names(WEEKS) if name <= through]:
+        with stages.of("ingest and feature tables"):
+            tables(lake, week)
+        with stages.of("registry and online store"):
+            store.apply()
+            bring_online(WEEKS, list(FEATURES), lake, store, [week])
+        report(spec, parts, week, stages)
+        retrain(spec, parts, stages)
+    (settings().home / "stages.json").write_text(json.dumps(stages))
+
+
+def tables(lake: Any, week: str) -> None:
+    """Raw tables and feature tables of one week, examined and written."""
+    from mlops_assets.assets.tables import build_partition
+    from mlops_assets.flights.assets import all_tables
+
+    for table in all_tables():
+        build_partition(lake, table, week)
+
+
+def report(spec: Any, parts: dict[str, Any], week: str, stages: Stages) -> None:
+    """Join, score and report on one week."""
+    from mlops_assets.assets.monitoring import write_drift, write_performance
+    from mlops_assets.assets.predictions import score_week
+    from mlops_assets.assets.training_set import join_week
+
+    lake = parts["lake"]
+    steps: dict[str, Callable[[], Any]] = {
+        "join": lambda: join_week(spec, lake, parts["feature_store"], week),
+        "score": lambda: score_week(spec, lake, parts["tracking"], week),
+        "performance": lambda: write_performance(spec, lake, week),
+        "drift": lambda: write_drift(spec, lake, week),
+    }
+    for name, step in steps.items():
+        with stages.of(name):
+            step()
+
+
+def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
+    """Ask the policy; train, judge and deploy where it says so."""
+    from mlops_assets.assets.deployment import deploy
+    from mlops_assets.assets.evaluation import judge_challenger
+    from mlops_assets.assets.model import train_challenger
+    from mlops_assets.automation import decision_now
+
+    lake, tracking = parts["lake"], parts["tracking"]
+    _, decision = decision_now(spec, lake)
+    if not decision.retrain:
+        return
+    with stages.of("train"):
+        train_challenger(spec, lake, tracking, {})
+    with stages.of("judge"):
+        judged = judge_challenger(
+            spec, lake, tracking, {"reason": decision.reason, "trigger": decision.trigger}
+        )
+    if judged.verdict.promote:
+        with stages.of("refit and deploy"):
+            deploy(spec, lake, tracking, parts["endpoint"], {})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What every benchmark leaves: its table on the screen, and one JSON with machine, versions, figures and ratios."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("dagster", "feast", "mlflow", "ray", "polars", "duckdb", "xgboost-cpu", "evidently", "numpy")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory in GiB and system, as far as the system tells."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def save(name: str, figures: dict[str, Any], ratios: dict[str, float]) -> Path:
+    """Write `benchmarks/results/<name>.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    content = {
+        "machine": machine(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "figures": figures,
+        "ratios": ratios,
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return path

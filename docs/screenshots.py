@@ -1,0 +1,154 @@
+"""Pictures of the web UI for the README, taken from the state that `make run` left behind.
+
+A real Dagster webserver, read-only, shows the state to Debian's Chromium; nothing is drawn by hand.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.probes import answers
+from mlops_assets.processes import Server, Supervisor
+from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings, settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+HOST = "127.0.0.1"
+IMAGES = PROJECT_ROOT / "docs" / "images"
+LARGEST_BYTES = 250_000
+MODEL = "flight_delay"
+
+
+@contextmanager
+def webserver(home: Settings, workspace: Path = PROJECT_ROOT / "workspace.yaml") -> Iterator[str]:
+    """The address of a read-only Dagster webserver over a state folder, for as long as the block lasts."""
+    dagster_home, port = prepare_dagster_home(home), _free_port()
+    server = Server(
+        name="Dagster",
+        command=[
+            *(sys.executable, "-m", "dagster_webserver", "-w", str(workspace)),
+            *("-h", HOST, "-p", str(port), "--read-only"),
+        ],
+        address=f"http://{HOST}:{port}",
+        health=f"http://{HOST}:{port}/server_info",
+        hint="",
+        log=home.home / "logs" / "webserver.log",
+        environment={
+            **USAGE_REPORTS_OFF,
+            "MLOPS_HOME": str(home.home),
+            "DAGSTER_HOME": str(dagster_home),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+        },
+        folder=workspace.parent,
+    )
+    supervisor = Supervisor()
+    try:
+        supervisor.start(server)
+        _wait_until_up(server, supervisor)
+        yield server.address
+    finally:
+        supervisor.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_up(server: Server, supervisor: Supervisor, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not answers(server.health):
+        if supervisor.ended() or time.monotonic() > until:
+            raise RuntimeError(f"the webserver did not come up:\n{server.last_lines()}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def browser(width: int, height: int) -> Iterator["Page"]:
+    """A page of the system's Chromium, without its sandbox, because containers run it as root."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise RuntimeError("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            yield opened.new_page(viewport={"width": width, "height": height})
+        finally:
+            opened.close()
+
+
+def lineage_address(address: str, expanded: str) -> str:
+    """The lineage page with one group of assets opened; the others stay closed."""
+    return f"{address}/asset-groups?expanded=global%40global%3A{expanded}"
+
+
+def open_evaluation(page: "Page", address: str, model: str = MODEL) -> None:
+    """Go to the asset page of a model's evaluation and wait until its verdict is there."""
+    page.goto(f"{address}/assets/{model}/evaluation", wait_until="networkidle")
+    page.get_by_text("verdict", exact=True).wait_for()
+
+
+def open_picture(page: "Page", row: str) -> "Locator":
+    """Click on what a row of the metadata hides behind a link; the picture in the dialog that opens."""
+    page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
+    shown = page.locator("[role=dialog] img, .bp5-dialog img, .bp6-dialog img")
+    shown.wait_for()
+    return shown
+
+
+def main() -> int:
+    """Write the pictures and say where and how large they are."""
+    home = settings()
+    if not (home.lake / MODEL / "attempts").exists():
+        print(f"error: {home.home} holds no evaluation of {MODEL}: run `make run` first", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with webserver(home) as address, browser(1800, 620) as page:
+        lineage(page, address)
+        page.set_viewport_size({"width": 1300, "height": 1700})
+        evaluation(page, address)
+    too_large = 0
+    for picture in sorted(IMAGES.glob("*.png")):
+        size = picture.stat().st_size
+        too_large += size > LARGEST_BYTES
+        print(f"{picture.relative_to(PROJECT_ROOT)} {size / 1000:.0f} kB")
+    return 1 if too_large else 0
+
+
+def lineage(page: "Page", address: str) -> None:
+    """The graph with the model's group opened, without the lists around it."""
+    page.goto(lineage_address(address, MODEL), wait_until="networkidle")
+    page.get_by_text("Hide navigation").click()
+    page.goto(lineage_address(address, MODEL), wait_until="networkidle")
+    page.get_by_text("performance", exact=True).last.wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=IMAGES / "lineage.png", clip={"x": 384, "y": 112, "width": 1372, "height": 400})
+
+
+def evaluation(page: "Page", address: str) -> None:
+    """The evaluation's page from its verdict down to the curves, and the full reliability plot."""
+    open_evaluation(page, address)
+    page.get_by_text("Status", exact=True).click()
+    page.wait_for_timeout(1500)
+    last = page.get_by_text("importance plot", exact=True).bounding_box()
+    height = last["y"] + 40 if last else 1500
+    page.screenshot(path=IMAGES / "evaluation.png", clip={"x": 68, "y": 0, "width": 850, "height": height})
+    open_picture(page, "reliability plot")
+    page.wait_for_timeout(1000)
+    dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
+    dialog.screenshot(path=IMAGES / "reliability.png")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""Questions to a running server: does it answer, and did Dagster load the project's code."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries {
+    name locationOrLoadError { __typename ... on PythonError { message errorChain { error { message } } } } } } } }"""
+
+
+def answers(address: str) -> bool:
+    """Whether a GET is answered with 200 within seconds."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def load_errors(dagster: str) -> list[str]:
+    """Why code locations of a Dagster server could not be loaded, one text each; none when all were."""
+    try:
+        workspace = _asked(dagster)["data"]["workspaceOrError"]
+    except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
+        return [f"{dagster} did not say which code it loaded: {error}"]
+    if "message" in workspace:
+        return [workspace["message"]]
+    entries = workspace.get("locationEntries", [])
+    found = [(entry["name"], entry["locationOrLoadError"] or {}) for entry in entries]
+    return [f"{name}: {_cause(problem)}" for name, problem in found if "message" in problem]
+
+
+def _cause(problem: dict[str, Any]) -> str:
+    """The innermost message of a chain of errors: what a person has to correct."""
+    chain = [link["error"]["message"] for link in problem.get("errorChain") or []]
+    return (chain[-1] if chain else problem["message"]).strip()
+
+
+def _asked(dagster: str) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{dagster}/graphql",
+        data=json.dumps({"query": LOCATIONS}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return json.load(reply)

@@ -1,0 +1,118 @@
+"""A folder with one YAML file is a model; a mistake in it is told with file and line before anything runs."""
+
+import dagster as dg
+import pytest
+import yaml
+from dagster.components.core.component_tree import ComponentTreeException
+
+from tests.models_folder import FLIGHT_DELAY, models_folder, project, specs
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
+    pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
+]
+YAML = FLIGHT_DELAY.read_text()
+
+
+def line_of(text: str, start: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), start=1) if line.strip().startswith(start))
+
+
+def complaint(root, text: str) -> str:
+    """What is said of a models folder that holds this YAML as its third model."""
+    with pytest.raises(ComponentTreeException) as caught:
+        models_folder(root, long_delay=text).build_defs()
+    return str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ("hold_out_days", "holdout_days", "window:", "attributes.window.holdout_days"),
+        ("owner:", "ownr:", "ownr:", "attributes.ownr"),
+        ("flight_delay_v1", "flight_dealy_v1", "feature_service:", "'flight_dealy_v1' is not defined"),
+        ("minimum_days: 56", "minimum_days: 14", "window:", "leaves nothing to train on"),
+        ("minimum_days: 56", "minimum_days: 400", "window:", "longer than the 371 days of weeks"),
+        ("cool_down_days: 14", "cool_down_days: 7", "retrain:", "judged on rows it was trained on"),
+        ("metric: log_loss", "metric: mae", "gate:", "choose from auc, log_loss"),
+        ("end: 2014-01-06", "end: 2014-01-05", "weeks:", "370 days: give a whole number of weeks"),
+        ("above: 15, ", "", "label:", "needs the value above which the label is positive"),
+        ("task: classification", "task: clasification", "task:", "'classification' or 'regression'"),
+        ("name: flight_delay", "name: Flight Delay", "name:", "String should match pattern"),
+        ("automation: on", "automation: maybe", "automation:", "'on' or 'paused'"),
+        ("window: {", "window: {days: 10, ", "window:", "window.days=10 leaves nothing to train on"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_rule(tmp_path, old, new, at, message):
+    text = YAML.replace(old, new)
+    assert text != YAML
+    said = complaint(tmp_path, text)
+    assert message in said
+    assert f"long_delay/defs.yaml:{line_of(text, at)}" in said
+
+
+def test_a_hold_out_longer_than_the_default_cool_down_is_told_too(tmp_path):
+    text = YAML.replace("hold_out_days: 14", "hold_out_days: 21").replace(
+        YAML[YAML.index("  retrain:") :], ""
+    )
+    assert "retrain" not in yaml.safe_load(text)["attributes"]
+    said = complaint(tmp_path, text)
+    assert "retrain.cool_down_days=14 is shorter than window.hold_out_days=21" in said
+    assert "long_delay/defs.yaml:" in said
+
+
+def test_an_unknown_feature_service_is_told_with_the_ones_there_are(tmp_path):
+    said = complaint(tmp_path, YAML.replace("flight_delay_v1", "flight_dealy_v1"))
+    assert "there are: flight_delay_v1" in said
+
+
+def test_a_folder_with_one_yaml_adds_seven_assets_two_jobs_and_two_sensors(tmp_path):
+    third = YAML.replace("name: flight_delay", "name: long_delay").replace("above: 15", "above: 60")
+    before, after = project(models_folder(tmp_path)), project(models_folder(tmp_path, long_delay=third))
+    assert keys(after) - keys(before) == {
+        f"long_delay/{part}"
+        for part in (
+            *("training_set", "model", "evaluation", "deployment"),
+            *("predictions", "performance", "drift"),
+        )
+    }
+    assert names(after.jobs) - names(before.jobs) == {"long_delay_week", "long_delay_retrain"}
+    assert names(after.sensors) - names(before.sensors) == {
+        "score_long_delay_when_features_arrive",
+        "retrain_long_delay_on_evidence",
+    }
+    assert keys(before) < keys(after)
+
+
+def keys(defs: dg.Definitions) -> set[str]:
+    return {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+
+
+def names(found) -> set[str]:
+    return {each.name for each in found or ()}
+
+
+def test_the_assets_of_a_model_form_one_group_and_belong_to_its_owner(tmp_path):
+    third = YAML.replace("name: flight_delay", "name: long_delay").replace("team:flights", "team:ground")
+    graph = project(models_folder(tmp_path, long_delay=third)).resolve_asset_graph()
+    ours = [node for node in graph.asset_nodes if node.key.path[0] == "long_delay"]
+    assert len(ours) == 7
+    assert {node.group_name for node in ours} == {"long_delay"}
+    assert {tuple(node.owners) for node in ours} == {("team:ground",)}
+
+
+@pytest.mark.parametrize("written", ["on", "'on'", "paused"])
+def test_automation_is_read_as_it_is_written(tmp_path, written):
+    third = YAML.replace("name: flight_delay", "name: long_delay").replace(
+        "automation: on", f"automation: {written}"
+    )
+    spec = specs(models_folder(tmp_path, long_delay=third))["long_delay"]
+    assert spec.automation == written.strip("'")
+
+
+def test_the_shipped_models_are_the_two_of_the_readme(tmp_path):
+    found = specs(models_folder(tmp_path))
+    assert {name: spec.task for name, spec in found.items()} == {
+        "flight_delay": "classification",
+        "arrival_minutes": "regression",
+    }

@@ -1,0 +1,138 @@
+"""The house keeps its shape: who may import whom, and what a code location may load."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resources.settings import PROJECT_ROOT
+
+PACKAGES = ("mlops_assets", "resources", "feature_repo")
+HEAVY = {
+    "feast",
+    "mlflow",
+    "evidently",
+    "ray",
+    "xgboost",
+    "torch",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "kubernetes",
+}
+OURS = {*PACKAGES, "benchmarks", "docs", "tests"}
+FILES = sorted(file for package in PACKAGES for file in (PROJECT_ROOT / package).rglob("*.py"))
+
+
+def part(file: Path) -> str:
+    return file.relative_to(PROJECT_ROOT).as_posix()
+
+
+def imports(file: Path, module_level: bool = False) -> Iterator[str]:
+    """Dotted names of what a file imports, `from a import b` as `a.b`; also inside functions unless told otherwise."""
+    tree = ast.parse(file.read_text())
+    nodes = _top(tree) if module_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{part(file)} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _top(node: ast.AST) -> Iterator[ast.AST]:
+    """Statements that run when the module is imported; what only a type checker reads is left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _top(child)
+
+
+def below(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def offenders(files: list[Path], *forbidden: str, module_level: bool = False) -> list[str]:
+    return [
+        f"{part(file)} imports {name}"
+        for file in files
+        for name in imports(file, module_level)
+        if below(name, *forbidden)
+    ]
+
+
+def inside(*places: str) -> list[Path]:
+    return [file for file in FILES if part(file).startswith(places)]
+
+
+def test_there_is_something_to_look_at():
+    assert len(FILES) > 50
+    assert {part(file).split("/")[0] for file in FILES} == set(PACKAGES)
+
+
+def test_spec_and_ml_know_neither_dagster_nor_the_resources():
+    pure = inside("mlops_assets/spec.py", "mlops_assets/ml/")
+    assert offenders(pure, "dagster", "resources", "feature_repo", "mlops_assets.assets") == []
+
+
+def test_ml_knows_nothing_of_flights():
+    general = inside("mlops_assets/ml/", "mlops_assets/assets/", "mlops_assets/components/")
+    assert offenders(general, "mlops_assets.flights", "mlops_assets.models") == []
+
+
+def test_resources_never_import_what_exists():
+    assert offenders(inside("resources/"), "mlops_assets", "tests", "benchmarks") == []
+
+
+def test_the_feature_repository_imports_feast_frames_and_store_clients_only():
+    allowed = {"feast", "polars", "numpy", "pyarrow", "pandas", "duckdb", "ibis", "sqlite3", "feature_repo"}
+    found = {name.split(".")[0] for file in inside("feature_repo/") for name in imports(file)}
+    assert found - allowed - set(sys.stdlib_module_names) == set()
+
+
+def test_components_are_built_from_assets_and_automation():
+    found = {name for file in inside("mlops_assets/components/") for name in imports(file)}
+    assert any(below(name, "mlops_assets.assets") for name in found)
+    assert not any(below(name, "mlops_assets.definitions", "mlops_assets.project") for name in found)
+
+
+def test_assets_do_not_reach_up_to_components_or_automation():
+    above = ("components", "automation", "definitions", "project", "replay", "dev", "cli")
+    assert offenders(inside("mlops_assets/assets/"), *(f"mlops_assets.{name}" for name in above)) == []
+
+
+def test_only_the_project_opens_the_definitions():
+    found = {line.split()[0] for line in offenders(FILES, "mlops_assets.definitions")}
+    assert found == {"mlops_assets/project.py"}
+
+
+@pytest.mark.parametrize("package", ["mlops_assets", "resources"])
+def test_no_heavy_library_is_imported_when_a_module_is(package):
+    assert offenders(inside(f"{package}/"), *HEAVY, module_level=True) == []
+
+
+def test_loading_the_code_location_loads_no_heavy_library(tmp_path):
+    code = "import sys, mlops_assets.definitions; print(*sorted({n.split('.')[0] for n in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert loaded & HEAVY == set()
+    assert loaded & OURS == {"mlops_assets", "resources"}
+
+
+def test_files_stay_short_enough_to_be_read_at_once():
+    long = {part(file): lines for file in FILES if (lines := len(file.read_text().splitlines())) > 310}
+    assert long == {}

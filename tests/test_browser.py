@@ -1,0 +1,110 @@
+"""What a person sees in the web UI: a real webserver over a small replayed state, in a real browser."""
+
+import re
+
+import pytest
+
+from docs import screenshots
+from resources.settings import settings
+from tests.small_year import THROUGH
+
+
+@pytest.fixture(scope="module")
+def address(small_home, chromium):
+    """A read-only webserver over the small state."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(small_home / "dagster"))
+        with screenshots.webserver(settings({"MLOPS_HOME": str(small_home)})) as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
+def page(address):
+    """A page of Chromium, wide and high enough to show everything at once."""
+    with screenshots.browser(1500, 2600) as page:
+        yield page
+
+
+def left(page, text: str) -> float:
+    """Where the node with this name begins in the graph, from the left."""
+    node = page.locator("foreignObject, .group, g").get_by_text(text, exact=True).last
+    node.wait_for()
+    return node.bounding_box()["x"]
+
+
+def test_the_lineage_reads_from_ingest_over_features_to_the_models(page, address):
+    page.goto(f"{address}/asset-groups", wait_until="networkidle")
+    ingest, features, flight_delay, arrival = (
+        left(page, group) for group in ("ingest", "features", "flight_delay", "arrival_minutes")
+    )
+    assert ingest < features < flight_delay
+    assert features < arrival
+
+
+def test_an_opened_model_reads_from_its_training_set_to_its_reports(page, address):
+    page.goto(screenshots.lineage_address(address, "flight_delay"), wait_until="networkidle")
+    stages = ("training_set", "model", "evaluation", "deployment", "predictions", "performance")
+    places = [left(page, stage) for stage in stages]
+    assert places == sorted(places)
+
+
+@pytest.fixture
+def evaluation(page, address):
+    screenshots.open_evaluation(page, address)
+    return page
+
+
+def row(page, key: str) -> str:
+    """What the metadata table says beside a key."""
+    found = page.locator("tr").filter(has=page.get_by_text(key, exact=True))
+    return found.locator("> td").last.inner_text()
+
+
+def test_the_evaluation_begins_with_its_verdict_in_one_sentence(evaluation):
+    assert re.fullmatch(
+        r"(Promoted as the first champion|Rejected): auc 0\.\d{4} (meets|misses) the floor of at least 0\.65\.",
+        " ".join(row(evaluation, "verdict").split()),
+    )
+
+
+def test_the_metrics_stand_side_by_side(evaluation):
+    metrics = row(evaluation, "metrics")
+    assert re.search(r"metric\s+challenger\s+champion", metrics)
+    for name in ("auc", "log_loss", "brier", "calibration_error"):
+        assert re.search(rf"\b{name}\s+0\.\d{{4}}\b", metrics)
+    rows = int(row(evaluation, "held-out rows"))
+    assert re.search(rf"\brows\s+{rows}\b", metrics)
+
+
+@pytest.mark.parametrize("key", ["reliability", "roc"])
+def test_the_curves_are_drawn_in_the_page_itself(evaluation, key):
+    picture = evaluation.locator("tr").filter(has=evaluation.get_by_text(key, exact=True)).locator("img")
+    picture.wait_for()
+    assert picture.evaluate("image => [image.complete, image.naturalWidth]") == [True, 220]
+
+
+@pytest.mark.parametrize("key", ["reliability plot", "roc plot", "importance plot"])
+def test_the_full_plots_open_on_a_click(evaluation, key):
+    shown = screenshots.open_picture(evaluation, key)
+    assert shown.evaluate("image => image.naturalWidth") == 640
+
+
+def test_the_slices_open_on_a_click(evaluation):
+    evaluation.locator("tr").filter(has=evaluation.get_by_text("slices", exact=True)).get_by_text(
+        "[Show Markdown]"
+    ).click()
+    table = evaluation.locator("table").filter(has_text="slice").last
+    table.wait_for()
+    assert {"EWR", "JFK", "LGA", "UA"} <= set(table.inner_text().split())
+
+
+def test_the_gate_is_shown_as_a_check_that_blocks(page, address):
+    page.goto(f"{address}/assets/flight_delay/evaluation?view=checks", wait_until="networkidle")
+    page.get_by_text("challenger_passes_the_gate").first.wait_for()
+    assert page.get_by_text(re.compile("floor of at least 0.65")).first.is_visible()
+
+
+def test_runs_carry_the_reason_for_which_they_were_made(page, address):
+    page.goto(f"{address}/runs?q[0]=tag%3Amlops%2Ftrigger%3Dfirst_model", wait_until="networkidle")
+    page.get_by_text("flight_delay_retrain").first.wait_for()
+    assert THROUGH in page.content()

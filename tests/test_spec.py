@@ -1,0 +1,91 @@
+"""Specs that contradict themselves are refused with the value, the rule and the fix."""
+
+from datetime import UTC, date, datetime
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.partitions import week_bounds, week_names, weekly, weeks_back
+from mlops_assets.spec import ModelSpec, Weeks
+from mlops_assets.variant import VariantError, varied
+from tests.pumps.project import SPEC
+
+NEW_YORK = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
+
+
+def changed(**parts) -> ModelSpec:
+    content = SPEC.model_dump()
+    for name, value in parts.items():
+        content[name] = content[name] | value if isinstance(value, dict) else value
+    return ModelSpec.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"window": {"days": 7}}, "window.days=7 leaves nothing to train on beside window.hold_out_days=7"),
+        ({"window": {"minimum_days": 700}}, "window.minimum_days=700 is longer than the 63 days of weeks"),
+        (
+            {"retrain": {"cool_down_days": 3}},
+            "retrain.cool_down_days=3 is shorter than window.hold_out_days=7",
+        ),
+        (
+            {"gate": {"metric": "mae"}},
+            "gate metric 'mae' does not exist for task classification: choose from auc",
+        ),
+        ({"label": {"above": None}}, "label.above=None does not fit task classification"),
+        ({"task": "regression"}, "does not exist for task regression"),
+        ({"weeks": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
+        ({"gaet": 1}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_spec_that_contradicts_itself_says_what_and_how_to_mend_it(parts, message):
+    content = SPEC.model_dump()
+    for name, value in parts.items():
+        content[name] = content.get(name, {}) | value if isinstance(value, dict) else value
+    with pytest.raises(pydantic.ValidationError) as caught:
+        ModelSpec.model_validate(content)
+    assert message in str(caught.value)
+
+
+def test_yaml_reads_on_as_true_and_the_spec_takes_it_back():
+    assert changed(automation=True).automation == "on"
+
+
+@given(days=st.integers(0, 370), hours=st.integers(0, 23))
+def test_days_before_and_days_between_agree_over_both_clock_changes(days, hours):
+    moment = datetime(2014, 1, 6, hours, tzinfo=UTC)
+    earlier = NEW_YORK.days_before(moment, days)
+    assert NEW_YORK.days_between(earlier, moment) == pytest.approx(days, abs=1 / 24 + 1e-9)
+
+
+def test_weeks_are_cut_at_local_midnight_where_dagster_cuts_them():
+    definition = weekly(NEW_YORK)
+    assert definition.get_partition_keys() == week_names(NEW_YORK)
+    for name in ("2013-03-04", "2013-03-11", "2013-10-28", "2013-11-04"):
+        window = definition.time_window_for_partition_key(name)
+        assert week_bounds(NEW_YORK, name) == (window.start, window.end)
+
+
+def test_four_weeks_from_midnight_to_midnight_are_28_days_though_a_clock_changes_between():
+    start, end = week_bounds(NEW_YORK, "2013-02-25")[1], week_bounds(NEW_YORK, "2013-03-25")[1]
+    assert (end - start).total_seconds() / 86_400 < 28
+    assert NEW_YORK.days_between(start, end) == 28
+    assert NEW_YORK.days_before(end, 28) == start
+
+
+def test_no_week_lies_before_the_first():
+    assert weeks_back(NEW_YORK, "2013-01-07", 5) == ["2012-12-31", "2013-01-07"]
+
+
+def test_a_variant_changes_fields_of_the_trainer_or_parameters_of_xgboost():
+    trainer = varied(SPEC, ["max_depth=8", "rounds=10", "eta=0.3"]).trainer
+    assert (trainer.rounds, trainer.parameters) == (10, {"max_depth": 8, "eta": 0.3})
+
+
+@pytest.mark.parametrize(("change", "message"), [("max_depth", "is not NAME=VALUE"), ("rounds=0", "rounds")])
+def test_a_variant_that_cannot_be_tried_is_refused(change, message):
+    with pytest.raises(VariantError, match=message):
+        varied(SPEC, [change])

@@ -1,0 +1,124 @@
+"""docs/third-model.md, followed: the page's YAML file in a copy of the project, its commands on a small state."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from dagster.components.core.component_tree import ComponentTreeException
+
+from resources.lake import Lake
+from resources.settings import PROJECT_ROOT, settings
+from tests.models_folder import models_folder, project, specs
+from tests.small_year import THROUGH, environment
+
+PAGE = (PROJECT_ROOT / "docs" / "third-model.md").read_text()
+YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
+MISTAKES = re.findall(r"^\| `([^|]+)` \| `([^|]+)` \| `([^|]+)` \|$", PAGE, re.MULTILINE)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
+    pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
+]
+
+
+def test_the_page_holds_one_model_and_nine_mistakes():
+    assert YAML.startswith("type: mlops_assets.components.model.ModelComponent")
+    assert len(MISTAKES) == 9
+
+
+def test_every_field_of_the_file_is_explained():
+    attributes = yaml.safe_load(YAML)["attributes"]
+    explained = set(re.findall(r"`([a-z_.]+)`", "\n".join(re.findall(r"^\| (.+?) \|", PAGE, re.MULTILINE))))
+    missing = [
+        name
+        for name, value in attributes.items()
+        if name not in explained
+        and not (isinstance(value, dict) and all(f"{name}.{part}" in explained for part in value))
+    ]
+    assert missing == []
+
+
+def test_the_file_loads_beside_the_shipped_models(tmp_path):
+    tree = models_folder(tmp_path, long_delay=YAML)
+    assert specs(tree)["long_delay"].label.above == 60
+    whole = project(tree).get_repository_def()
+    assert {f"long_delay_{job}" for job in ("week", "retrain")} <= set(whole.job_names)
+    sensors = {sensor.name for sensor in whole.sensor_defs}
+    named = set(re.findall(r"^- `(\w+)` makes a run", PAGE, re.MULTILINE))
+    assert named == {name for name in sensors if "long_delay" in name}
+    stages = re.search(r"It has seven assets: (.*?)\.\n", PAGE, re.DOTALL)
+    assert stages
+    keys = {key.to_user_string() for key in whole.asset_graph.get_all_asset_keys()}
+    told = {f"long_delay/{stage}" for stage in re.findall(r"`(\w+)`", stages[1])}
+    assert told == {key for key in keys if key.startswith("long_delay/")}
+
+
+@pytest.mark.parametrize(("written", "instead", "said"), MISTAKES)
+def test_a_mistake_is_answered_with_the_pages_words(tmp_path, written, instead, said):
+    assert instead in YAML
+    with pytest.raises(ComponentTreeException) as caught:
+        models_folder(tmp_path, long_delay=YAML.replace(instead, written)).build_defs()
+    answer = str(caught.value.__cause__)
+    assert "long_delay/defs.yaml:" in answer
+    for words in said.split("` `"):
+        assert words in answer
+
+
+@pytest.fixture(scope="module")
+def followed(small_home, tmp_path_factory):
+    """A copy of the project with the page's file, and a copy of a replayed state; a function that runs `mlops`."""
+    root = tmp_path_factory.mktemp("project")
+    ignore = shutil.ignore_patterns("__pycache__", "arrival_minutes")
+    for folder in ("mlops_assets", "resources", "feature_repo", "deployments"):
+        shutil.copytree(PROJECT_ROOT / folder, root / folder, ignore=ignore)
+    shutil.copytree(small_home, root / ".mlops")
+    added = root / "mlops_assets" / "models" / "long_delay"
+    added.mkdir()
+    (added / "defs.yaml").write_text(YAML)
+
+    def mlops(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mlops_assets.cli", *arguments],
+            env=environment(root / ".mlops", PYTHONPATH=str(root)),
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return root, mlops
+
+
+def test_the_new_model_is_trained_by_the_next_run_and_varied_by_the_pages_command(followed):
+    root, mlops = followed
+    run = mlops("run", "--through", THROUGH, "--no-compare")
+    assert run.returncode == 0, run.stdout + run.stderr
+    home = settings({"MLOPS_HOME": str(root / ".mlops")})
+    attempt = Lake(root=str(home.lake)).read_json(f"long_delay/attempts/{THROUGH}")
+    assert attempt
+    assert attempt["hold_out"]["rows"] > 500
+    assert (home.serving / "long_delay.json").exists() == attempt["promote"]
+    assert attempt["promote"], attempt["verdict"]
+
+    (command,) = re.findall(r"^\.venv/bin/mlops (train .*)$", PAGE, re.MULTILINE)
+    variant = mlops(*shlex.split(command))
+    assert variant.returncode == 0, variant.stderr
+    assert re.search(r"^metric +variant +champion 1$", variant.stdout, re.MULTILINE)
+    assert re.search(r"^(Promoted|Rejected): log_loss ", variant.stdout, re.MULTILINE)
+    assert "not registered" in variant.stdout
+
+
+def test_a_mistake_stops_the_commands_with_the_place_in_the_file(followed):
+    root, mlops = followed
+    file = root / "mlops_assets" / "models" / "long_delay" / "defs.yaml"
+    file.write_text(YAML.replace("hold_out_days", "holdout_days"))
+    try:
+        run = mlops("run")
+    finally:
+        file.write_text(YAML)
+    assert (run.returncode, run.stdout) == (1, "")
+    example = re.findall(r"```text\n(error: .*?)```", PAGE, re.DOTALL)[0]
+    assert run.stderr.replace(str(root), "...").strip() == example.strip()
