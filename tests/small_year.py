@@ -5,34 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import polars as pl
-
-from mlops_assets.flights.files import locate
 from resources.settings import PROJECT_ROOT
+from tests.flights.thinned import thin
 
 EVERY = 8
 THROUGH = "2013-02-18"
 """The eighth week: at its end flight_delay has the 56 days it asks for, and its first champion."""
-
-
-def thin(folder: Path, every: int = EVERY, months: tuple[str, ...] = ("1", "2", "3")) -> Path:
-    """Write the four raw files with every so-manieth flight of the first months; planes and airports whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("flights", "weather", "planes", "airports"):
-        rows = pl.concat([_text(path) for path in locate(name, None)])
-        if "month" in rows.columns:
-            rows = rows.filter(pl.col("month").is_in(months))
-        (rows.gather_every(every) if name == "flights" else rows).write_csv(folder / f"{name}.csv")
-    return folder
-
-
-def _text(path: Path) -> pl.DataFrame:
-    if path.suffix != ".zip":
-        return pl.read_csv(path, infer_schema=False)
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:
-        return pl.read_csv(archive.read(archive.namelist()[0]), infer_schema=False)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -43,7 +21,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 def replayed(folder: Path) -> Path:
     """MLOPS_HOME of a replay up to THROUGH on thinned data; a minute of two cores."""
-    data = thin(folder / "data")
+    data = thin(folder / "data", every=EVERY, before="2013-04-01")
     command = [*(sys.executable, "-m", "mlops_assets.cli", "run"), "--through", THROUGH]
     done = subprocess.run(
         [*command, "--no-compare", "--no-second-model"],
