@@ -68,8 +68,11 @@ class Project:
         return Clock(self.defs, self.instance, self.lake, [name for name in names if name in known])
 
     def train_once(self, spec: ModelSpec, progress: Progress) -> None:
-        """Join the weeks a model trains on, then train, judge and deploy it, unless it has a champion."""
-        if self.tracking.champion(spec.name):
+        """Join the weeks a model trains on, then train, judge and deploy it, unless it is deployed.
+
+        A champion alone is no proof: a run that was killed may have promoted it and not deployed it yet.
+        """
+        if self.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "deployment"])):
             return
         weeks = self.lake.partitions(spec.prediction.table)
         needed = weeks if spec.window.days is None else weeks[-ceil(spec.window.days / 7) :]

@@ -46,11 +46,12 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     done: int = 0
+    skipped: int = 0
 
     def stage(self, week: str, what: str) -> None:
         """Say what is being done, for how long it has gone on and when it should end."""
         elapsed = time.monotonic() - self.started
-        left = elapsed / self.done * (self.weeks - self.done) if self.done else None
+        left = elapsed / self.done * (self.weeks - self.skipped - self.done) if self.done else None
         expected = f", about {clock(left)} to go" if left is not None else ""
         print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
 
@@ -71,12 +72,15 @@ class Clock:
         """Ingest every week that was not replayed yet and let the sensors act after each."""
         self.finish_interrupted(progress)
         passed = (self.lake.read_json("replay/progress") or {}).get("through", "")
-        for week in weeks:
-            if week > passed:
-                progress.stage(week, "ingest, features, online store")
-                self.execute(ingest_job, progress, partition=week)
-                self.settle(week, progress)
-                self.lake.write_json("replay/progress", {"through": week})
+        waiting = [week for week in weeks if week > passed]
+        progress.skipped = len(weeks) - len(waiting)
+        if progress.skipped:
+            print(f"  {progress.skipped} weeks are done, up to {passed}; going on", flush=True)
+        for week in waiting:
+            progress.stage(week, "ingest, features, online store")
+            self.execute(ingest_job, progress, partition=week)
+            self.settle(week, progress)
+            self.lake.write_json("replay/progress", {"through": week})
             progress.done += 1
 
     def settle(self, week: str, progress: Progress) -> None:
@@ -139,15 +143,19 @@ class Clock:
             )
 
     def finish_interrupted(self, progress: Progress) -> None:
-        """Mark runs that a killed replay left behind as cancelled, and make again what a sensor had asked for."""
-        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))
-        for run in reversed(left):
+        """Make again what a sensor had asked for in runs that a killed replay left behind; then mark those as cancelled.
+
+        Marked last, so that a replay that is killed while it recovers finds them again.
+        """
+        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))[::-1]
+        asked = {(run.tags[SENSOR_TAG], run.tags[RUN_KEY_TAG]): run for run in left if SENSOR_TAG in run.tags}
+        for (sensor, run_key), run in asked.items():
+            if not self._made_before(sensor, run_key):
+                self._again(run, progress)
+        for run in left:
             self.instance.report_run_canceled(
                 run, message="the replay was interrupted; the run is made again"
             )
-        for run in reversed(left):
-            if SENSOR_TAG in run.tags:
-                self._again(run, progress)
 
     def _again(self, run: DagsterRun, progress: Progress) -> None:
         progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")

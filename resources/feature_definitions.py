@@ -81,6 +81,14 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def objects_hash(objects: list[Any]) -> str:
+    """A hash of everything that is registered, descriptions and source paths included."""
+    parts = sorted(
+        (kind(thing), thing.name, thing.to_proto().SerializeToString(deterministic=True)) for thing in objects
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def configuration(repository: str, home: str) -> "RepoConfig":
     """The repository's feature_store.yaml with `home` as the folder of registry and online store."""
     import yaml

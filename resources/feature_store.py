@@ -21,6 +21,7 @@ import polars as pl
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
+from resources.lake import write_text
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -65,12 +66,16 @@ class FeatureStoreResource(dg.ConfigurableResource):
     def apply(self) -> dict[str, list[str]]:
         """Register every definition of the repository and remove what is no longer defined.
 
-        Returns the names of the registered objects by kind. Applying twice changes nothing.
+        Returns the names of the registered objects by kind. What was applied as it is now is not applied again.
         """
         objects = repository_of.rooted(self.repository, Path(self.lake_root))
+        marker, digest = Path(self.home) / "applied.sha256", repository_of.objects_hash(objects)
+        if (Path(self.home) / "registry.db").exists() and marker.exists() and marker.read_text() == digest:
+            return _by_kind(objects)
         store = self._store()
         with _LOCK, _quiet():
             store.apply(objects, objects_to_delete=_stale(store, objects), partial=False)
+        write_text(marker, digest)
         return _by_kind(objects)
 
     def definition_version(self, service: str) -> str:

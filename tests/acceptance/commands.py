@@ -1,0 +1,31 @@
+"""Commands run as a user runs them, on a state folder of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from resources.settings import PROJECT_ROOT
+
+RUN = ("run", "--no-compare", "--no-second-model")
+
+
+def environment(home: Path, data: Path) -> dict[str, str]:
+    """The environment of a user whose state lies in `home` and whose raw files in `data`."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI")}
+    path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
+    return clean | {"MLOPS_HOME": str(home), "MLOPS_DATA": str(data), "PYTHONPATH": path}
+
+
+def python(home: Path, data: Path, *arguments: str) -> str:
+    """Run `python -m ...` to its end and return what it printed; an exit status other than 0 fails the test."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", *arguments],
+        env=environment(home, data),
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout

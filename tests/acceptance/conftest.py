@@ -1,0 +1,13 @@
+"""What the long tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.flights.thinned import thin
+
+
+@pytest.fixture(scope="session")
+def winter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every sixth flight of the first thirteen weeks."""
+    return thin(tmp_path_factory.mktemp("winter"), every=6, before="2013-04-02")

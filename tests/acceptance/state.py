@@ -1,0 +1,88 @@
+"""What a replay leaves behind, in a form that two replays can be compared by."""
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from resources.lake import Lake
+from resources.settings import settings
+from resources.tracking import Tracking
+
+
+def end_state(home: Path) -> dict[str, Any]:
+    """Everything of a state folder that must not depend on how often its replay was killed, by name."""
+    return {
+        **_files(home, home / "replay", ("weeks.csv", "predictions.parquet")),
+        **_files(home, home / "lake", ("**/*.parquet", "**/*.json")),
+        **_manifests(home / "lake"),
+        **_online(home / "feast" / "online.db"),
+        **_serving(home / "serving"),
+        **_versions(home, "flight_delay"),
+    }
+
+
+def _files(home: Path, folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    kept = [path for path in found if path.parent.name != "_manifests" and not path.name.startswith(".")]
+    return {str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def _manifests(lake: Path) -> dict[str, str]:
+    found = sorted(lake.glob("**/_manifests/*.json"))
+    return {str(path.relative_to(lake.parent)): json.loads(path.read_text())["sha256"] for path in found}
+
+
+def _online(database: Path) -> dict[str, str]:
+    with sqlite3.connect(database) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = {
+            name: connection.execute(
+                f'SELECT entity_key, feature_name, value, event_ts FROM "{name}" ORDER BY 1, 2'
+            )
+            for name in names
+        }
+        return {
+            f"online {name}": hashlib.sha256(repr(list(found)).encode()).hexdigest()
+            for name, found in rows.items()
+        }
+
+
+def _serving(folder: Path) -> dict[str, Any]:
+    records = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))}
+    return {
+        f"serving {name}": {k: v for k, v in r.items() if k != "model_path"} for name, r in records.items()
+    }
+
+
+def _versions(home: Path, model: str) -> dict[str, Any]:
+    tracking = tracking_of(home)
+    versions = tracking.versions(model)
+    aliases = {a: getattr(tracking, a)(model) for a in ("challenger", "champion", "previous")}
+    hashes = {v.number: hashlib.sha256(tracking.load(v)).hexdigest() for v in versions}
+    return {
+        "aliases": {alias: version and version.number for alias, version in aliases.items()},
+        "models": hashes,
+        "kinds": {
+            v.number: (v.tags["kind"], v.identity, v.tags["trained_until"], v.promotions) for v in versions
+        },
+    }
+
+
+def lake_of(home: Path) -> Lake:
+    """The lake of a state folder."""
+    return Lake(root=str(home / "lake"))
+
+
+def tracking_of(home: Path) -> Tracking:
+    """The registry of a state folder."""
+    where = settings({"MLOPS_HOME": str(home)})
+    return Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
+
+
+def champion(home: Path, model: str) -> tuple[int, str]:
+    """Number and SHA-256 of the version that serves."""
+    found = tracking_of(home).champion(model)
+    assert found is not None, f"{model} has no champion"
+    return found.number, found.sha256

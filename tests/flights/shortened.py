@@ -1,0 +1,36 @@
+"""The flight models with a shorter patience, over the same assets: what takes months in the year takes weeks here."""
+
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from mlops_assets.components.model import ModelComponent
+from mlops_assets.flights.assets import flights_definitions
+from mlops_assets.spec import ModelSpec
+from resources.settings import PROJECT_ROOT
+
+MODELS = PROJECT_ROOT / "mlops_assets" / "models"
+NEVER_REJECTED = {
+    "flight_delay": {"metric": "log_loss", "floors": {"auc": 0.3}, "tolerance": 5.0},
+    "arrival_minutes": {"metric": "mae", "floors": {"mae": 500}, "tolerance": 500},
+}
+
+
+def short_spec(model: str = "flight_delay", **changes: Any) -> ModelSpec:
+    """A shipped spec, but trained from three weeks on, judged on one, and never rejected."""
+    shipped = yaml.safe_load((MODELS / model / "defs.yaml").read_text())["attributes"]
+    short = {
+        "trainer": shipped["trainer"] | {"rounds": 20, "early_stopping_rounds": 5},
+        "window": {"hold_out_days": 7, "minimum_days": 21},
+        "gate": NEVER_REJECTED[model],
+        "retrain": {"cool_down_days": 7, "max_age_days": 7},
+    }
+    return ModelSpec.model_validate(shipped | short | changes)
+
+
+def definitions(resources: dict[str, Any], *specs: ModelSpec) -> dg.Definitions:
+    """The flights and these models, without what models/ holds."""
+    models = [ModelComponent(spec).build_defs(None) for spec in specs]  # type: ignore[arg-type]
+    shared = dg.Definitions(resources=resources, executor=dg.in_process_executor)
+    return dg.Definitions.merge(flights_definitions(), *models, shared)

@@ -1,0 +1,188 @@
+"""The replay holds no rule of its own: its sensors decide, its clock only moves on, and what changed shows."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.workspace.context import LoadingContext
+
+from mlops_assets.automation import decision_now
+from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.ml.dataset import moment
+from mlops_assets.partitions import week_names
+from mlops_assets.replay import OUTCOME_TAG, Clock, Progress
+from mlops_assets.spec import ModelSpec
+from resources.local import local_resources
+from resources.settings import settings
+from tests.flights.shortened import definitions, short_spec
+from tests.flights.thinned import thin
+
+SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_delay_on_evidence"
+SPEC = short_spec()
+WEEKS = week_names(SPEC.weeks)[:6]
+LAST = WEEKS[-1]
+
+
+@dataclass
+class Replayed:
+    """Six weeks: four without the retrain sensor, the rest with it."""
+
+    data: Path
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    resources: dict[str, Any]
+    without_sensor: dict[str, Any]
+
+    @property
+    def lake(self) -> Any:
+        return self.resources["lake"]
+
+    def clock(self, *sensors: str) -> Clock:
+        return Clock(self.defs, self.instance, self.lake, sensors)
+
+    def tick(self, spec: ModelSpec, sensor: str) -> Any:
+        defs = definitions(self.resources, spec)
+        with dg.build_sensor_context(
+            instance=self.instance,
+            repository_def=defs.get_repository_def(),
+            sensor_name=sensor,
+            resources={"lake": self.lake},
+        ) as context:
+            return defs.get_sensor_def(sensor).evaluate_tick(context)
+
+    def ingest_again(self, *assets: list[str]) -> dg.DagsterInstance:
+        self.clock().execute("ingest_week", Progress(1), partition=LAST, assets=assets or None)
+        return self.instance
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+    home = tmp_path_factory.mktemp("replayed")
+    data = thin(home / "data", every=16, before="2013-02-12")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(home / "home"))
+        patch.setenv("MLOPS_DATA", str(data))
+        resources = local_resources(settings())
+        patch.setenv("DAGSTER_HOME", "")
+        with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings()))) as instance:
+            found = Replayed(data, definitions(resources, SPEC), instance, resources, {})
+            found.clock(SCORE).replay("ingest_week", WEEKS[:4], Progress(4))
+            found.without_sensor = {
+                "attempts": found.lake.records("flight_delay/attempts"),
+                "versions": resources["tracking"].versions("flight_delay"),
+                "decision": decision_now(SPEC, found.lake)[1],
+            }
+            found.clock(SCORE, RETRAIN).replay("ingest_week", WEEKS, Progress(6))
+            yield found
+
+
+def retrainings(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(job_name="flight_delay_retrain"))[::-1]
+
+
+def test_without_the_retrain_sensor_the_replay_never_retrains_though_the_policy_would(replayed):
+    assert replayed.without_sensor["decision"].retrain
+    assert replayed.without_sensor["attempts"] == replayed.without_sensor["versions"] == []
+
+
+def test_with_the_sensor_each_retraining_carries_reason_and_trigger_in_its_tags(replayed):
+    runs = retrainings(replayed.instance)
+    assert [run.tags["mlops/week"] for run in runs] == WEEKS[4:]
+    assert [run.tags["mlops/trigger"] for run in runs] == ["first_model", "age"]
+    assert "35 days of history since 2012-12-31, 21 needed" in runs[0].tags["mlops/reason"]
+    assert "last training 7 days ago, reached the limit of 7" in runs[1].tags["mlops/reason"]
+    assert all(run.is_success and OUTCOME_TAG not in run.tags for run in runs)
+
+
+def test_the_attempts_record_says_why_as_well(replayed):
+    attempts = [replayed.lake.read_json(f"flight_delay/attempts/{week}") for week in WEEKS[4:]]
+    tags = [(run.tags["mlops/reason"], run.tags["mlops/trigger"]) for run in retrainings(replayed.instance)]
+    assert [(a["reason"], a["trigger"]) for a in attempts] == tags
+    assert [a["final"]["version"] for a in attempts] == [2, 4]
+
+
+def test_no_prediction_is_made_by_a_version_that_was_trained_after_its_prediction_time(replayed):
+    versions = replayed.resources["tracking"].versions("flight_delay")
+    until = pl.DataFrame(
+        {"model_version": [v.number for v in versions], "until": [v.trained_until for v in versions]}
+    )
+    scored = replayed.lake.read("flight_delay/predictions").join(until, on="model_version", how="left")
+    assert scored.height > 100
+    assert scored.filter(pl.col("until").is_null() | (pl.col("until") > pl.col("prediction_time"))).is_empty()
+    assert scored["prediction_time"].min() >= moment(versions[1].trained_until)
+
+
+def test_paused_automation_asks_for_nothing_and_says_so(replayed):
+    tick = replayed.tick(short_spec(automation="paused"), RETRAIN)
+    assert not tick.run_requests
+    assert (
+        tick.skip_message
+        == f"{LAST}: automation is paused in the model's spec: no retraining until it is on again."
+    )
+
+
+def test_a_sensor_that_keeps_quiet_gives_its_numbers(replayed):
+    calm = short_spec(retrain={"cool_down_days": 14, "max_age_days": 28})
+    assert (
+        "last training 0 days ago, inside the cool-down of 14 days"
+        in replayed.tick(calm, RETRAIN).skip_message
+    )
+    assert replayed.tick(calm, SCORE).skip_message == "all 6 ingested weeks are scored"
+
+
+def test_a_replay_that_is_done_makes_no_run(replayed):
+    before = replayed.instance.get_runs_count()
+    replayed.clock(SCORE, RETRAIN).replay("ingest_week", WEEKS, Progress(6))
+    assert replayed.instance.get_runs_count() == before
+
+
+def stale(replayed: Replayed, *keys: str) -> dict[str, StaleStatus]:
+    class Context(LoadingContext):
+        loaders: dict[Any, Any] = {}
+        instance = replayed.instance
+
+    graph = replayed.defs.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(replayed.instance, graph, Context())
+    return {
+        key: resolver.get_status(path, LAST if graph.get(path).is_partitioned else None)
+        for key in keys
+        for path in [dg.AssetKey(key.split("/"))]
+    }
+
+
+BELOW = ("features/origin_traffic", "features/carrier_record", "flight_delay/training_set")
+
+
+def changed_rows(replayed: Replayed) -> object:
+    event = replayed.instance.get_latest_materialization_event(dg.AssetKey(["flights", "raw"]))
+    assert event is not None and event.asset_materialization is not None
+    return event.asset_materialization.metadata["rows changed since last time"].value
+
+
+def test_a_week_ingested_again_unchanged_makes_nothing_stale(replayed):
+    replayed.ingest_again(["flights", "raw"], ["flights", "weather"], ["flights", "airports"])
+    assert changed_rows(replayed) == 0
+    assert stale(replayed, *BELOW, "features/weather") == dict.fromkeys(
+        [*BELOW, "features/weather"], StaleStatus.FRESH
+    )
+
+
+def test_a_week_ingested_again_with_changed_rows_tells_how_many_and_marks_what_descends_from_it(replayed):
+    lines = pl.read_csv(replayed.data / "flights.csv", infer_schema=False, empty_string_is_null=False)
+    shutil.copy(replayed.data / "flights.csv", replayed.data.parent / "kept.csv")
+    late = (pl.col("month") == "2") & (pl.col("day") == "6") & (pl.col("arr_delay") != "NA")
+    count = lines.filter(late).height
+    worse = pl.when(late).then(pl.col("arr_delay").cast(pl.Int32, strict=False) + 300)
+    lines.with_columns(arr_delay=worse.cast(pl.String).fill_null(pl.col("arr_delay"))).write_csv(
+        replayed.data / "flights.csv"
+    )
+    replayed.ingest_again(["flights", "raw"])
+    assert changed_rows(replayed) == count > 10
+    assert stale(replayed, *BELOW) == dict.fromkeys(BELOW, StaleStatus.STALE)
+    assert stale(replayed, "features/weather") == {"features/weather": StaleStatus.FRESH}

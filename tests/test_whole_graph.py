@@ -1,0 +1,71 @@
+"""The whole graph materialised at once on three weeks of flights, as one run and from nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.partitions import week_names
+from resources.local import local_resources
+from resources.settings import settings
+from tests.flights.shortened import definitions, short_spec
+from tests.flights.thinned import thin
+
+SPECS = [short_spec("flight_delay"), short_spec("arrival_minutes")]
+WEEKS = week_names(SPECS[0].weeks)[:3]
+RANGE = {"dagster/asset_partition_range_start": WEEKS[0], "dagster/asset_partition_range_end": WEEKS[-1]}
+Graph = tuple[dg.Definitions, dict[str, Any], dg.DagsterInstance]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    """Definitions, resources and instance after one run over all assets and three weeks."""
+    home = tmp_path_factory.mktemp("graph")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(home / "home"))
+        patch.setenv("MLOPS_DATA", str(thin(home / "data", every=8, before="2013-01-22")))
+        patch.setenv("DAGSTER_HOME", "")
+        resources = local_resources(settings())
+        everything = dg.Definitions(jobs=[dg.define_asset_job("everything", dg.AssetSelection.all())])
+        defs = dg.Definitions.merge(definitions(resources, *SPECS), everything)
+        with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings()))) as instance:
+            done = defs.resolve_job_def("everything").execute_in_process(instance=instance, tags=RANGE)
+            assert done.success
+            yield defs, resources, instance
+
+
+def test_every_asset_is_materialised_for_every_week(graph):
+    defs, _, instance = graph
+    assets = defs.resolve_asset_graph()
+    assert len(assets.materializable_asset_keys) == 4 + 12 + 2 * 7
+    for key in assets.materializable_asset_keys:
+        assert instance.get_latest_materialization_event(key), key
+        if assets.get(key).is_partitioned:
+            assert instance.get_materialized_partitions(key) == set(WEEKS), key
+
+
+def test_every_check_is_present_and_passes(graph):
+    defs, _, instance = graph
+    checks = list(defs.resolve_asset_graph().asset_check_keys)
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
+    assert sorted(set(checks) - set(found)) == []
+    assert [key.to_user_string() for key, record in found.items() if record.status.value != "SUCCEEDED"] == []
+    assert len(checks) > 80
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_each_model_has_one_champion_and_it_is_the_one_that_is_deployed(graph, spec):
+    _, resources, _ = graph
+    tracking = resources["tracking"]
+    champion = tracking.champion(spec.name)
+    assert [v.number for v in tracking.versions(spec.name) if v.promotions] == [champion.number]
+    assert tracking.previous(spec.name) is None
+    record = resources["endpoint"].records()[spec.name]
+    assert (record.version, record.model_sha256) == (str(champion.number), champion.sha256)
+
+
+def test_no_week_that_trained_the_champion_is_scored_by_it(graph):
+    _, resources, _ = graph
+    assert resources["lake"].read("flight_delay/predictions").is_empty()
