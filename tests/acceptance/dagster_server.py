@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ class Dagster:
         """Paths of all assets."""
         return [node["assetKey"]["path"] for node in self.ask("{ assetNodes { assetKey { path } } }")]
 
-    def materialize_all(self, weeks: Sequence[str]) -> str:
-        """Launch what the page's "Materialize all" launches for some weeks, and return the backfill's id."""
+    def materialize_all(self) -> str:
+        """Launch what the page's "Materialize all" launches, and return the backfill's id."""
         selection = [{"path": path} for path in self.assets()]
-        answer = self.ask(BACKFILL, params={"assetSelection": selection, "partitionNames": list(weeks)})
+        answer = self.ask(BACKFILL, params={"assetSelection": selection, "allPartitions": True})
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
 

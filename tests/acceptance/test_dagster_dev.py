@@ -9,17 +9,18 @@ from tests.acceptance.commands import RUN, environment, python
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
 from tests.acceptance.state import lake_of, tracking_of
 from tests.flights.shortened import short_spec
+from tests.flights.thinned import thin
 
 MODELS = ("flight_delay", "arrival_minutes")
-WEEKS = week_names(short_spec().weeks)[:12]
+WEEKS = week_names(short_spec().weeks)
 SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_delay_on_evidence"
 BEFORE, SHIFTED = "2013-03-04", "2013-03-11"
 
 
-def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_path, winter, free_port):
-    home = tmp_path / "home"
-    with dagster_dev(free_port(), environment(home, winter), tmp_path / "dagster.log") as dagster:
-        backfill = dagster.materialize_all(WEEKS)
+def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_path, free_port):
+    home, year = tmp_path / "home", thin(tmp_path / "data", every=12)
+    with dagster_dev(free_port(), environment(home, year), tmp_path / "dagster.log") as dagster:
+        backfill = dagster.materialize_all()
         wait(
             lambda: dagster.backfill_status(backfill) not in ("REQUESTED", "COMPLETING"),
             "the backfill ends",
