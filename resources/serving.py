@@ -155,6 +155,7 @@ def start(home: Settings, build: Any = http_application) -> None:
         _node_ip_address=HOST,
         _temp_dir=os.environ["RAY_TMPDIR"],
     )
+    _on_signals(_interrupt)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": home.serve_port})
     serve.run(_deployment(home, build), name="models", route_prefix="/")
@@ -215,7 +216,6 @@ def _serve_until_signalled(home: Settings, build: Any) -> None:
     _on_signals(_interrupt)
     try:
         start(home, build)
-        _on_signals(_interrupt)
         print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
         threading.Event().wait()
     finally:
@@ -224,7 +224,7 @@ def _serve_until_signalled(home: Settings, build: Any) -> None:
 
 
 def _on_signals(handler: Any) -> None:
-    """Set the handler of SIGINT and SIGTERM; Ray replaces the latter's, so it is set again once Ray runs."""
+    """Set the handler of SIGINT and SIGTERM; `ray.init` replaces the latter's by one that aborts, so it is set again after it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
 

@@ -1,0 +1,78 @@
+"""The README's tables filled from what `make run` printed: `python -m docs.tables` after a run renews them."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+from mlops_assets.probes import answers
+from resources.lake import write_text
+from resources.settings import PROJECT_ROOT, settings
+
+README = PROJECT_ROOT / "README.md"
+
+
+def main() -> int:
+    """Fill the tables of the README from the state folder's report."""
+    report = settings().replay / "report.txt"
+    if not report.exists():
+        print(f"error: {report} is missing: run `make run` first", file=sys.stderr)
+        return 1
+    page = filled(README.read_text(), report.read_text())
+    port = settings().serve_port
+    if answers(f"http://127.0.0.1:{port}/healthz"):
+        page = between(page, "reply", json.dumps(reply(page, port)), "json")
+    else:
+        print(f"no endpoint on port {port} (`make serve`): the reply in the README stays as it is")
+    write_text(README, page)
+    print(f"{README.relative_to(PROJECT_ROOT)} filled from {report}")
+    return 0
+
+
+def reply(page: str, port: int) -> dict[str, Any]:
+    """What the page's curl line is answered by the endpoint on a port."""
+    found = re.search(r"```bash\n(curl .*?)```", page, re.DOTALL)
+    if found is None:
+        raise ValueError("the page has no block that begins with curl")
+    command = found[1].replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def filled(page: str, report: str) -> str:
+    """The page with the weeks and the comparison of policies between its markers; the rest is left alone.
+
+    Raises ValueError where the report lacks a table or the page a marker.
+    """
+    for name, start in (("weeks", "week "), ("policies", "policy ")):
+        page = between(page, name, _table(report, start), "text")
+    return page
+
+
+def _table(report: str, start: str) -> str:
+    """The lines of the report from the one that begins so to the next empty one."""
+    lines = report.splitlines()
+    first = next((n for n, line in enumerate(lines) if line.startswith(start)), None)
+    if first is None:
+        raise ValueError(f"the report has no table that begins with {start!r}: let `make run` finish")
+    rest = lines[first:]
+    return "\n".join(rest[: rest.index("")] if "" in rest else rest)
+
+
+def between(page: str, name: str, text: str, kind: str) -> str:
+    """The page with a block of that kind between the markers of that name."""
+    marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not marked.search(page):
+        raise ValueError(f"the page has no markers <!-- {name} --> and <!-- /{name} -->")
+    return marked.sub(lambda found: f"{found[1]}```{kind}\n{text}\n```\n{found[2]}", page)
+
+
+def block_in(page: str, name: str) -> str:
+    """What stands between the markers of that name, without the fence."""
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)\n```\n<!-- /{name} -->", page, re.DOTALL)
+    return found[1] if found else ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,152 @@
+"""The README tells the truth: its commands, paths, variables and pictures exist, and its curl line is answered."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from docs.screenshots import LARGEST_BYTES
+from docs.tables import block_in, filled, reply
+from mlops_assets.cli import parser
+from mlops_assets.probes import answers
+from resources.settings import PROJECT_ROOT
+from tests.conftest import needed_program
+from tests.small_year import environment
+
+README = (PROJECT_ROOT / "README.md").read_text()
+PAGES = {
+    page.name: page.read_text() for page in [PROJECT_ROOT / "README.md", *PROJECT_ROOT.glob("docs/*.md")]
+}
+TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def folder_map() -> list[str]:
+    block = re.search(r"## Folder map\n\n```text\n(.*?)```", README, re.DOTALL)
+    assert block
+    paths, folder = [], ""
+    for line in block[1].splitlines():
+        name = line.split()[0]
+        folder = folder if line.startswith(" ") else name
+        paths.append(name if name == folder else folder + name)
+    return paths
+
+
+def test_every_path_of_the_folder_map_exists():
+    assert len(folder_map()) > 12
+    assert [path for path in folder_map() if not (PROJECT_ROOT / path).exists()] == []
+
+
+def test_every_package_and_folder_of_the_house_is_in_the_map():
+    ours = {"mlops_assets", "resources", "feature_repo", "benchmarks", "tests", "docs", "deployments"}
+    assert {path.split("/")[0] for path in folder_map()} == ours
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_that_is_named_exists(page):
+    assert set(re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)$", PAGES[page])) <= {
+        (name, "") for name in TARGETS
+    }
+
+
+def test_every_target_for_users_is_explained():
+    explained = set(re.findall(r"^\| `make ([a-z-]+)` \|", README, re.MULTILINE))
+    assert explained == TARGETS - {"help", "lint", "types", "lock"}
+
+
+def test_every_variable_is_explained_and_every_explained_one_is_read():
+    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
+    source = (PROJECT_ROOT / "resources" / "settings.py").read_text()
+    read = set(re.findall(r'env(?:\.get\(|\[|, )"((?:MLOPS|MLFLOW)_[A-Z_]+)"', source))
+    assert explained == read
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_picture_leads_to_a_file(page):
+    folder = PROJECT_ROOT if page == "README.md" else PROJECT_ROOT / "docs"
+    links = [link for link in re.findall(r"\]\(([^)#]+)", PAGES[page]) if "://" not in link]
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_of_the_project_that_is_named_exists(page):
+    named = re.findall(r"`((?:mlops_assets|resources|feature_repo|tests|docs)/[\w/.*-]+)`", PAGES[page])
+    assert [name for name in named if "long_delay" not in name and not list(PROJECT_ROOT.glob(name))] == []
+
+
+def test_the_pictures_are_small_enough_to_load_at_once():
+    pictures = list((PROJECT_ROOT / "docs" / "images").glob("*.png"))
+    assert {picture.name for picture in pictures} >= {"lineage.png", "evaluation.png", "reliability.png"}
+    assert [picture.name for picture in pictures if picture.stat().st_size > LARGEST_BYTES] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_mlops_command_is_one_that_the_command_line_takes(page):
+    for line in re.findall(r"^\.venv/bin/mlops (.*)$", PAGES[page], re.MULTILINE):
+        assert parser().parse_args(line.split()).act
+
+
+def test_the_table_has_a_line_for_every_week_and_every_policy():
+    weeks = block_in(README, "weeks").splitlines()
+    assert weeks[0].split() == ["week", "rows", "labelled", "auc", "log_loss", "drift", "version", "decision"]
+    assert (len(weeks), weeks[1].split()[0], weeks[-1].split()[0]) == (54, "2012-12-31", "2013-12-30")
+    policies = [re.split(r"  +", line)[0] for line in block_in(README, "policies").splitlines()]
+    assert policies == ["policy", "this policy", "never retrained", "every four weeks"]
+
+
+def test_the_tables_can_be_renewed_from_a_report():
+    report = "week  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
+    page = filled(README, report)
+    assert block_in(page, "weeks") == "week  rows\n2013-01-07  5"
+    assert block_in(page, "policies") == "policy  trainings\nthis policy  3"
+    assert filled(page, report) == page
+    with pytest.raises(ValueError, match="no table that begins with 'policy '"):
+        filled(README, "week  rows\n")
+
+
+@pytest.fixture(scope="module")
+def port(small_home, tmp_path_factory, free_port):
+    """The port of an endpoint over a copy of the small state."""
+    home = tmp_path_factory.mktemp("endpoint")
+    for folder in ("serving", "feast", "lake"):
+        shutil.copytree(small_home / folder, home / folder)
+    number = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resources.serving"],
+        env=environment(home, MLOPS_SERVE_PORT=str(number)),
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until_answering(process, number, home)
+        yield number
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def until_answering(process: subprocess.Popen, number: int, home: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not answers(f"http://127.0.0.1:{number}/healthz"):
+        assert process.poll() is None, f"the endpoint over {home} ended while it started"
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_the_curl_line_is_answered_as_the_page_says(port):
+    needed_program("curl", "apt-get install curl")
+    told, found = json.loads(block_in(README, "reply")), reply(README, port)
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in told.items()
+    }
+    assert (found["model"], len(found["request_id"])) == (told["model"], len(told["request_id"]))
+    assert 0 < found["probability"] < 1
+    assert found["as_of"].startswith("2013-02-25T05:00:00")
+    assert told["as_of"].startswith("2014-01-06T05:00:00")
