@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from resources.lake import write_text
+from resources.lake import sweep, write_text
 from resources.settings import PROJECT_ROOT, Settings, size_of
 
 MAIN_MODEL = "flight_delay"
@@ -26,6 +26,7 @@ def replay_year(settings: Settings, through: str | None, compare: bool, others: 
     from mlops_assets.replay import only_one
 
     with only_one(settings.replay):
+        sweep(settings.lake)
         report = _replay(settings, through, compare, others)
         write_text(settings.replay / "report.txt", report)
         write_text(settings.replay / "finished.json", json.dumps(wanted))

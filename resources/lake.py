@@ -126,6 +126,16 @@ class Lake(dg.ConfigurableResource):
         return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
 
 
+def sweep(folder: Path) -> int:
+    """Remove temporary files that killed processes left behind; a living process keeps its own."""
+    import psutil
+
+    left = [path for path in folder.rglob(".*.tmp") if not psutil.pid_exists(int(path.name.split(".")[-2]))]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
 def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> int:
     """Rows added, removed or holding another value than before, matched by `keys`."""
     if old.schema != new.schema:

@@ -1,11 +1,13 @@
 """The lake keeps either the old partition or the new one, and says what changed."""
 
+import os
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.lake import Lake, LakeError, rows_changed
+from resources.lake import Lake, LakeError, rows_changed, sweep
 
 
 @pytest.fixture
@@ -64,3 +66,13 @@ def test_records_survive_as_they_were_written(lake):
     assert lake.read_json("flight_delay/evaluations/2013-03-04") == {"promote": True}
     assert lake.records("flight_delay/evaluations") == ["2013-03-04"]
     assert len(digest) == 64
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tmp_path):
+    (tmp_path / "t").mkdir()
+    dead, alive = tmp_path / "t" / ".w.parquet.99999999.tmp", tmp_path / "t" / f".w.parquet.{os.getpid()}.tmp"
+    for path in (dead, alive):
+        path.write_text("half a file")
+    assert sweep(tmp_path) == 1
+    assert alive.exists()
+    assert not dead.exists()
