@@ -83,19 +83,6 @@ def decide(
     return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
 
 
-def backtest(evidence: Sequence[WeekEvidence], spec: ModelSpec) -> list[tuple[str, Decision]]:
-    """Run the same rule over a recorded history, week by week; each retraining it asks for counts as the last attempt.
-
-    The evidence is taken as recorded: it does not change with the retrainings that this policy would have added.
-    """
-    decisions, last = [], None
-    for number, week in enumerate(sorted(evidence, key=lambda w: w.end), start=1):
-        decision = decide(sorted(evidence, key=lambda w: w.end)[:number], last, spec, week.end)
-        last = week.end if decision.retrain else last
-        decisions.append((week.week, decision))
-    return decisions
-
-
 def _first(spec: ModelSpec, now: datetime) -> Decision:
     start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
     days, needed = _days(start, now, spec), spec.window.minimum_days
