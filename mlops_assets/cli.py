@@ -2,9 +2,9 @@
 
 import argparse
 import atexit
+import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
 from resources.settings import settings, silence_usage_reports
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and dispatch; a rule that was broken ends with one sentence and exit status 1."""
     silence_usage_reports()
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries, about each other; -W default shows them
+        _keep_warnings_out()
     atexit.register(_quiet_exit)
     options = parser().parse_args(arguments)
     try:
@@ -22,6 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; start it again to go on where it was", file=sys.stderr)
         return 130
+
+
+def _keep_warnings_out() -> None:
+    """Libraries warn about each other, and undo filters; `python -W default` shows what they say."""
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").propagate = False
 
 
 def _quiet_exit() -> None:
