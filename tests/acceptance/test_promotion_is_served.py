@@ -1,0 +1,103 @@
+"""A promotion reaches the running endpoint: no restart, no failed request."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlops_assets.assets.deployment import deploy
+from mlops_assets.assets.evaluation import judge_challenger
+from mlops_assets.assets.model import train_challenger
+from mlops_assets.definitions import specs
+from mlops_assets.flights.request import EXAMPLE
+from mlops_assets.spec import Gate
+from mlops_assets.variant import varied
+from resources.local import local_resources
+from resources.settings import PROJECT_ROOT, settings
+from tests.small_year import environment
+
+WITHIN_SECONDS = 10
+
+
+@pytest.fixture
+def endpoint(small_home: Path, tmp_path: Path, free_port):
+    """The shipped endpoint over a copy of a replayed state, and the copy."""
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    number = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resources.serving"],
+        env=environment(home, MLOPS_SERVE_PORT=str(number)),
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield home, f"http://127.0.0.1:{number}/predict/flight_delay"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def answer(address: str) -> httpx.Response | None:
+    try:
+        return httpx.post(address, json=EXAMPLE, timeout=30)
+    except httpx.ConnectError:
+        return None
+
+
+def answered_by(address: str, version: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = answer(address)
+        if found is not None and found.status_code == 200 and found.json()["version"] == version:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def promoted(home: Path) -> str:
+    """Train, judge and deploy a shallower variant with the pipeline's own steps; its version number."""
+    resources = local_resources(settings({"MLOPS_HOME": str(home)}))
+    lake, tracking = resources["lake"], resources["tracking"]
+    shipped = specs()["flight_delay"]
+    anything_passes = Gate(metric="log_loss", floors={"auc": 0.3}, tolerance=5)
+    spec = varied(shipped, ["max_depth=3"]).model_copy(update={"gate": anything_passes})
+    train_challenger(spec, lake, tracking, {})
+    assert judge_challenger(spec, lake, tracking, {}).verdict.promote
+    version, _, _ = deploy(spec, lake, tracking, resources["endpoint"], {})
+    return str(version.number)
+
+
+def test_the_running_endpoint_answers_with_the_new_champion(endpoint):
+    home, address = endpoint
+    assert answered_by(address, "2", 120), "the endpoint never answered with the first champion"
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            found = answer(address)
+            assert found is not None
+            seen.append((found.status_code, found.json()["version"]))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        new = promoted(home)
+        assert answered_by(address, new, WITHIN_SECONDS), (
+            f"version {new} did not answer in {WITHIN_SECONDS} s"
+        )
+    finally:
+        stop.set()
+        asking.join()
+    assert {status for status, _ in seen} == {200}
+    versions = [version for _, version in seen]
+    assert set(versions) == {"2", new}
+    assert versions == sorted(versions, key=[*dict.fromkeys(versions)].index), "an old version answered again"
