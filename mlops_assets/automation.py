@@ -116,10 +116,10 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     weeks = lake.partitions(f"{spec.name}/drift")
     if not weeks:
         return None, Decision(False, "too_little_history", "no week has been reported on yet")
-    evidence = [week_evidence(spec, lake, week) for week in weeks[-8:]]
+    newest = week_evidence(spec, lake, weeks[-1])
     attempts = lake.records(f"{spec.name}/attempts")
     last = week_bounds(spec.weeks, attempts[-1])[1] if attempts else None
-    return weeks[-1], decide(evidence, last, spec, evidence[-1].end)
+    return weeks[-1], decide([newest], last, spec, newest.end)
 
 
 def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:

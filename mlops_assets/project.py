@@ -1,6 +1,5 @@
 """The project opened for work in this process: definitions, instance, resources and specs side by side."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -9,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import Clock, Progress
 from mlops_assets.spec import ModelSpec
@@ -39,7 +39,6 @@ class Project:
         from mlops_assets.dev import prepare_dagster_home
 
         prepare_dagster_home(settings)
-        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         from resources.local import local_resources
 
         defs, specs = _load()
@@ -87,7 +86,7 @@ class Project:
         clock.execute(
             f"{spec.name}_retrain",
             progress,
-            tags={"mlops/reason": "first model", "mlops/trigger": "first_model"},
+            tags={REASON_TAG: "first model", TRIGGER_TAG: "first_model"},
         )
 
 

@@ -50,11 +50,6 @@ def decision(attempt: dict[str, Any] | None) -> str:
     return f"retrained ({trigger}), {outcome}: {attempt['verdict']}"
 
 
-def all_predictions(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
-    """Every prediction of the replay: key, prediction time, score, model version."""
-    return lake.read(f"{spec.name}/predictions")
-
-
 def totals(spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: Lake) -> dict[str, float]:
     """Metrics over all scored rows of some weeks, every label counted whenever it arrived."""
     end = week_bounds(spec.weeks, lake.partitions(f"{spec.name}/training_set")[-1])[1]

@@ -144,9 +144,10 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
     profile = lake.read_json(reference_name(spec, version)) or {}
     rows = lake.read(f"{spec.name}/training_set", [name])
     columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
+    moved = summary(columns)
     return columns, {
-        **summary(columns),
-        "drift_share": summary(columns)["share_drifted"],
+        **moved,
+        "drift_share": moved["share_drifted"],
         "prediction_psi": score_psi(profile["scores"], scored["score"].to_numpy()),
         "reference metric": profile["metrics"][spec.gate.metric],
         "reference version": version,
