@@ -1,8 +1,11 @@
 """A small real state: the first weeks of 2013 with every second flight, replayed by the main job itself."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from resources.settings import PROJECT_ROOT
@@ -17,6 +20,23 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """This process's environment, pointed at a state folder."""
     kept = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI")}
     return {**kept, "MLOPS_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT), **more}
+
+
+@contextmanager
+def serving(home: Path, port: int) -> Iterator[subprocess.Popen]:
+    """The shipped endpoint over a state folder, on a port of its own; told to stop at the end, it must end with 0."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resources.serving"],
+        env=environment(home, MLOPS_SERVE_PORT=str(port)),
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
 
 
 def replayed(folder: Path) -> Path:

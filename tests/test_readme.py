@@ -1,12 +1,9 @@
 """The README tells the truth: its commands, paths, variables and pictures exist, and its curl line is answered."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from mlops_assets.cli import parser
 from mlops_assets.probes import answers
 from resources.settings import PROJECT_ROOT
 from tests.conftest import needed_program
-from tests.small_year import environment
+from tests.small_year import serving
 
 README = (PROJECT_ROOT / "README.md").read_text()
 PAGES = {
@@ -117,19 +114,9 @@ def port(small_home, tmp_path_factory, free_port):
     for folder in ("serving", "feast", "lake"):
         shutil.copytree(small_home / folder, home / folder)
     number = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resources.serving"],
-        env=environment(home, MLOPS_SERVE_PORT=str(number)),
-        cwd=PROJECT_ROOT,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+    with serving(home, number) as process:
         until_answering(process, number, home)
         yield number
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
 
 
 def until_answering(process: subprocess.Popen, number: int, home: Path) -> None:

@@ -1,9 +1,6 @@
 """A promotion reaches the running endpoint: no restart, no failed request."""
 
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,8 +16,8 @@ from mlops_assets.flights.request import EXAMPLE
 from mlops_assets.spec import Gate
 from mlops_assets.variant import varied
 from resources.local import local_resources
-from resources.settings import PROJECT_ROOT, settings
-from tests.small_year import environment
+from resources.settings import settings
+from tests.small_year import serving
 
 WITHIN_SECONDS = 10
 
@@ -31,18 +28,8 @@ def endpoint(small_home: Path, tmp_path: Path, free_port):
     home = tmp_path / "home"
     shutil.copytree(small_home, home)
     number = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resources.serving"],
-        env=environment(home, MLOPS_SERVE_PORT=str(number)),
-        cwd=PROJECT_ROOT,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+    with serving(home, number):
         yield home, f"http://127.0.0.1:{number}/predict/flight_delay"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
 
 
 def answer(address: str) -> httpx.Response | None:
