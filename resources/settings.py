@@ -59,6 +59,10 @@ class Settings:
         return self.home / "serving"
 
     @property
+    def audit(self) -> Path:
+        return self.home / "audit"
+
+    @property
     def replay(self) -> Path:
         return self.home / "replay"
 
