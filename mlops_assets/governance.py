@@ -37,7 +37,7 @@ def record_trained(
 ) -> Entry:
     """Record a version and the data it was fitted on; `weeks` are the training set's partitions with their SHA-256."""
     record_configuration(audit, spec, version.tags.get("launched_by", "unknown"), moment)
-    kept = ("kind", "week", "trained_until", "training_set", "feature_service", "feature_definitions")
+    kept = ("week", "trained_until", "training_set", "feature_service", "feature_definitions")
     return audit.record(
         "trained",
         spec.name,
@@ -47,6 +47,7 @@ def record_trained(
         moment=moment,
         evidence={
             **{name: version.tags[name] for name in (*kept, "code_version", "spec") if name in version.tags},
+            "fit": version.tags.get("kind"),
             "weeks": {"first": min(weeks), "last": max(weeks), "number": len(weeks)},
             "sha256": version.sha256,
             "identity": version.identity,

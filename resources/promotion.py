@@ -69,7 +69,7 @@ def publish(endpoint: Endpoint, audit: Audit, record: Record, change: Entry) -> 
         record.name,
         identity={"change": change.event, "record": record_digest(record)},
         by=change.by,
-        why=f"{change.kind.replace('_', ' ')}: {change.why}",
+        why=change.why,
         moment=change.moment,
         evidence={
             "change": change.hash,
