@@ -20,7 +20,7 @@ from mlops_assets.ml.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.trainers.base import Job, LoadedModel
 from mlops_assets.spec import ModelSpec
 
-KINDS = ("xgboost",)
+KINDS = ("lightgbm", "torch_tabular", "function", "xgboost")
 """In the order in which a model's bytes are tried."""
 
 

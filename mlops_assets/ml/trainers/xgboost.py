@@ -1,4 +1,8 @@
-"""Gradient boosting by XGBoost, stored as ubj with its encoding as an attribute, so that the file alone scores a frame."""
+"""Gradient boosting by XGBoost, stored as ubj with its encoding as an attribute, so that the file alone scores a frame.
+
+XGBoost cannot store its random state, so a fit with checkpoints is made of stretches, each with a seed of its own:
+one that was broken off and one that was not go through the same stretches.
+"""
 
 import os
 import time
@@ -30,7 +34,6 @@ SET_BY_THE_SPEC = {
     "device": "trainer.gpu",
     "num_boost_round": "trainer.rounds",
     "early_stopping_rounds": "trainer.early_stopping_rounds",
-    "seed_per_iteration": "trainer.checkpoint_every",
 }
 ENCODING, TASK = "encoding", "task"
 VALIDATION = "validation"
@@ -51,17 +54,13 @@ def ray_trainer(spec: ModelSpec) -> Any:
     return XGBoostTrainer
 
 
-def parameters(spec: ModelSpec, resumable: bool = False) -> dict[str, Any]:
-    """XGBoost's parameters: ours for the task, the spec's over them, then seed, threads and device.
-
-    A fit that may be resumed draws its samples from the round's number, because a random state cannot be stored.
-    """
+def parameters(spec: ModelSpec) -> dict[str, Any]:
+    """XGBoost's parameters: ours for the task, the spec's over them, then seed, threads and device."""
     trainer = _trainer(spec)
     pinned = {
         "seed": trainer.seed,
         "nthread": trainer.threads,
         "device": "cuda" if trainer.gpu else "cpu",
-        **({"seed_per_iteration": True} if resumable else {}),
     }
     return {"tree_method": "hist", "max_bin": 256, **OBJECTIVES[spec.task], **trainer.parameters, **pinned}
 
@@ -130,38 +129,45 @@ def _matrices(job: Job, worker: Worker) -> tuple[Any, Any]:
 
 def _boost(job: Job, worker: Worker, train_data: Any, validation: Any) -> tuple[Any, dict[str, list[float]]]:
     """XGBoost's own loop, begun where the last checkpoint ends: `xgboost.train` would count the rounds from 0 again."""
-    import xgboost
     from xgboost.callback import EarlyStopping
 
-    done, scores, state = _resumed(worker.resume())
-    evals = [(validation, VALIDATION)] if validation else []
-    resumable = job.checkpoint_every is not None
-    booster = xgboost.Booster(
-        parameters(job.spec, resumable), [train_data, *(d for d, _ in evals)], model_file=state
-    )
+    scores, state = _resumed(worker.resume())
+    data = [part for part in (train_data, validation) if part]
+    booster = _booster(job.spec, data, state)
     stop = EarlyStopping(rounds=job.spec.trainer.early_stopping_rounds)
+    done = booster.num_boosted_rounds()
     for i in range(done if validation else 0):
         _stops(stop, booster, i, scores)
     for i in range(done, job.rounds):
         booster.update(train_data, iteration=i)
         if validation:
-            _append(scores, booster.eval_set(evals, i))
+            _append(scores, booster.eval_set([(validation, VALIDATION)], i))
             if _stops(stop, booster, i, scores):
                 break
         if job.checkpoint_every and (i + 1) % job.checkpoint_every == 0:
-            worker.save(lambda: pack({"scores": scores}, bytes(booster.save_raw("ubj"))))
+            state = bytes(booster.save_raw("ubj"))
+            worker.save(lambda state=state: pack({"scores": scores}, state))
+            booster = _booster(job.spec, data, state)
     return booster.reset(), {f"{VALIDATION}_{name}": values for name, values in scores.items()}
 
 
-def _resumed(checkpoint: bytes | None) -> tuple[int, dict[str, list[float]], bytearray | None]:
-    """Rounds done, their scores, and the booster so far."""
-    if checkpoint is None:
-        return 0, {}, None
+def _booster(spec: ModelSpec, data: list[Any], state: bytes | None) -> Any:
+    """A new booster, or one that goes on from a state under the seed of its stretch."""
     import xgboost
 
+    chosen = parameters(spec)
+    if state is None:
+        return xgboost.Booster(chosen, data)
+    done = xgboost.Booster(model_file=bytearray(state)).num_boosted_rounds()
+    return xgboost.Booster(chosen | {"seed": chosen["seed"] + done}, data, bytearray(state))
+
+
+def _resumed(checkpoint: bytes | None) -> tuple[dict[str, list[float]], bytes | None]:
+    """The scores of the rounds done, and the booster so far."""
+    if checkpoint is None:
+        return {}, None
     header, body = unpack(checkpoint)
-    state = bytearray(body)
-    return xgboost.Booster(model_file=state).num_boosted_rounds(), header["scores"], state
+    return header["scores"], body
 
 
 def _stops(stop: Any, booster: Any, i: int, scores: Mapping[str, list[float]]) -> bool:
