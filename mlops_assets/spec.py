@@ -11,20 +11,14 @@ from zoneinfo import ZoneInfo
 import pydantic
 from pydantic import Field
 
+from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_trainers import Trainer, XGBoost
+
 HIGHER_IS_BETTER = {"auc"}
 METRICS = {
     "classification": ("auc", "log_loss", "brier", "calibration_error"),
     "regression": ("mae", "rmse", "bias"),
 }
-ImportPath = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", examples=["package.module:function"])
-]
-
-
-class Part(pydantic.BaseModel):
-    """A piece of a spec: unknown fields are errors, so that a typo never passes silently."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
 class Weeks(Part):
@@ -82,25 +76,6 @@ class Label(Part):
     above: float | None = Field(
         default=None, description="Classification: positive means the column exceeds this."
     )
-
-
-class Trainer(Part):
-    """How a model is fitted; the same seed, data and threads give the same bytes."""
-
-    kind: Literal["xgboost"] = "xgboost"
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Passed to XGBoost as they are.")
-    categories: list[str] = Field(
-        default_factory=list, description="Feature or join-key columns treated as categories."
-    )
-    rounds: int = Field(default=400, ge=1, description="Boosting rounds at most.")
-    early_stopping_rounds: int = Field(default=25, ge=1)
-    validation_share: float = Field(
-        default=0.15, gt=0, lt=0.5, description="Newest share of the training rows that decides when to stop."
-    )
-    seed: int = 0
-    threads: int = Field(default=2, ge=1)
-    device: Literal["cpu", "cuda"] = "cpu"
-    workers: int = Field(default=0, ge=0, description="Ray Train workers; 0 trains in this process.")
 
 
 class Window(Part):
@@ -240,7 +215,7 @@ class ModelSpec(Part):
     prediction: Prediction
     label: Label
     weeks: Weeks
-    trainer: Trainer = Trainer()
+    trainer: Trainer = XGBoost()
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
     slices: list[str] = Field(

@@ -68,13 +68,14 @@ def _spec(specs: dict[str, ModelSpec], model: str) -> ModelSpec:
 
 
 def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
-    """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else an XGBoost parameter."""
+    """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else a parameter of its library."""
     trainer = spec.trainer.model_dump()
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise VariantError(f"{change!r} is not NAME=VALUE, for example max_depth=8")
-        target = trainer if name in trainer and name != "parameters" else trainer["parameters"]
+        is_field = name in trainer and name != "parameters"
+        target = trainer if is_field else trainer.get("parameters", trainer)
         target[name] = yaml.safe_load(value)
     try:
         return type(spec).model_validate(spec.model_dump() | {"trainer": trainer})

@@ -78,7 +78,7 @@ def test_there_is_something_to_look_at():
 
 
 def test_spec_and_ml_know_neither_dagster_nor_the_resources():
-    pure = inside("mlops_assets/spec.py", "mlops_assets/ml/")
+    pure = inside("mlops_assets/spec", "mlops_assets/ml/")
     assert offenders(pure, "dagster", "resources", "feature_repo", "mlops_assets.assets") == []
 
 

@@ -25,7 +25,7 @@ from resources.lake import Lake
 from resources.runs import Kind
 from resources.tracking import Tracking, Version
 
-FIT_SOURCES = ("dataset.py", "training.py")
+FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 
 
@@ -138,7 +138,7 @@ def log_fit(
         kind=kind,
         identity=identity,
         params={
-            **spec.trainer.parameters,
+            **spec.trainer.hyperparameters(),
             "rounds": fitted.rounds,
             "rows": fitted.rows,
             "seed": spec.trainer.seed,
@@ -172,8 +172,8 @@ def code_version() -> str:
     """Hash of the sources that turn a training set into a model."""
     folder = Path(__file__).resolve().parent.parent / "ml"
     digest = hashlib.sha256()
-    for name in FIT_SOURCES:
-        digest.update(name.encode() + (folder / name).read_bytes())
+    for path in sorted(found for pattern in FIT_SOURCES for found in folder.glob(pattern)):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
