@@ -12,6 +12,7 @@ from mlops_assets.governance import account, data_now, evaluation_digest, record
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
 from resources.lake import Lake
+from resources.live_models import RecordError
 from resources.promotion import PromotionError, Rollback, roll_back
 from resources.serving import Endpoint
 from resources.tracking import Tracking, TrackingError, Version
@@ -133,7 +134,7 @@ def go_back(
     moment = max(last.moment, data_now(*recorded, lake) or last.moment)
     try:
         return roll_back(tracking, audit, endpoint, Rollback(model, to, moment, by, reason, account()))
-    except (PromotionError, TrackingError) as error:
+    except (PromotionError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
 
