@@ -18,22 +18,23 @@ from mlops_assets.cli import parser
 from mlops_assets.decisions import DecisionError, approve, decide, decision_jobs, go_back
 from mlops_assets.partitions import week, week_bounds, week_names
 from mlops_assets.spec import ModelSpec
-from resources.audit import CHANGES, Entry
+from resources.audit import CHANGES, AuditError, Entry
 from resources.lake import Lake
 from resources.local import local_resources
 from resources.mlflow_client import client_of
 from resources.settings import settings
+from tests.flights.shortened import NEVER_REJECTED
 from tests.pumps.project import SPEC, WEEKS, checks, states
 
 NAME = SPEC.name
 NAMES = week_names(WEEKS)
 FIRST = 5
-NEVER_REJECTED = {"metric": "log_loss", "floors": {"auc": 0.3}, "tolerance": 5.0}
+PASSES = NEVER_REJECTED["flight_delay"]
 STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
 
 
 def spec(**changes: Any) -> ModelSpec:
-    return ModelSpec.model_validate(SPEC.model_dump() | {"gate": NEVER_REJECTED} | changes)
+    return ModelSpec.model_validate(SPEC.model_dump() | {"gate": PASSES} | changes)
 
 
 AUTOMATIC = spec()
@@ -159,7 +160,7 @@ def test_each_entry_names_the_evidence_that_it_rests_on(project):
 
 
 def test_a_change_of_the_spec_is_recorded_with_what_changed_and_so_is_the_way_back(project):
-    stricter = spec(gate=NEVER_REJECTED | {"tolerance": 4.0})
+    stricter = spec(gate=PASSES | {"tolerance": 4.0})
     for given in (AUTOMATIC, AUTOMATIC, stricter, AUTOMATIC):
         project.make(given, "model")
     _, to, back = project.audit.entries(NAME, ("configuration_changed",))
@@ -386,3 +387,20 @@ def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remem
     assert (code, "remembers entry 10, the log ends with entry 4" in said) == (1, True)
     assert mlops("audit", "verify", "--no-anchors")[0] == 0
     assert mlops("audit", "verify", "--no-anchors", "--head", head)[0] == 1
+
+
+def test_an_altered_log_ends_every_question_with_a_sentence(mlops, promoted_twice):
+    log = Path(promoted_twice.audit.folder, "log.jsonl")
+    log.write_bytes(log.read_bytes().replace(b'"kind":"promoted"', b'"kind":"promotes"', 1))
+    code, said = mlops("audit", "verify")
+    assert (code, "line 5: the line was altered" in said) == (1, True)
+    assert "4 entries follow one another unbroken from the start." in said
+    code, said = mlops("audit", "show")
+    assert (code, said.startswith("error: a line of the audit log was altered")) == (1, True)
+
+
+def test_a_kept_spec_that_was_changed_is_noticed(promoted_twice):
+    (kept,) = Path(promoted_twice.audit.folder, "specs").glob("*.json")
+    kept.write_text(kept.read_text().replace("team:water", "team:fire"))
+    with pytest.raises(AuditError, match="which entry 1 names, is changed"):
+        promoted_twice.back()

@@ -20,7 +20,7 @@ from resources.audit import CHANGES, Audit
 from resources.champions import champion_then, in_line
 from resources.live_models import Record
 from resources.mlflow_client import client_of
-from resources.promotion import Change, PromotionError, Rollback, change_champion, publish, roll_back
+from resources.promotion import ChampionError, Change, Rollback, change_champion, publish, roll_back
 from resources.serving import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.tracking import Tracking, TrackingError
@@ -137,7 +137,7 @@ def test_evidence_about_another_champion_is_refused(state):
     change_champion(state.tracking, state.audit, promotion(1, None))
     change_champion(state.tracking, state.audit, promotion(2, 1))
     said = "version 3 was to replace version 1, but version 2 is champion by now: judge it against that one"
-    with pytest.raises(PromotionError, match=said):
+    with pytest.raises(ChampionError, match=said):
         change_champion(state.tracking, state.audit, promotion(3, 1))
     assert (state.aliases, len(state.changes)) == ((2, 1), 2)
 
@@ -182,7 +182,7 @@ def test_a_process_killed_between_record_and_alias_leaves_a_change_that_the_next
 def test_a_change_of_another_version_completes_the_interrupted_one_before_it_is_refused(state):
     change_champion(state.tracking, state.audit, promotion(1, None))
     process(state.home, 2, 1, die=True).communicate()
-    with pytest.raises(PromotionError, match="but version 2 is champion by now"):
+    with pytest.raises(ChampionError, match="but version 2 is champion by now"):
         change_champion(state.tracking, state.audit, promotion(3, 1))
     assert state.aliases == (2, 1)
 
@@ -271,7 +271,7 @@ def test_one_rollback_after_the_other_goes_one_further_back_each_time(state):
     for number in (1, 2, 3):
         state.deploy(number, number - 1 or None)
     assert [state.back(at=9).version, state.back(at=10).version] == [2, 1]
-    with pytest.raises(PromotionError, match="version 1 is the first champion: there is no earlier one"):
+    with pytest.raises(ChampionError, match="version 1 is the first champion: there is no earlier one"):
         state.back(at=11)
     assert state.back(3, at=11).version == 3
 
@@ -281,7 +281,7 @@ def test_what_was_rolled_back_is_not_promoted_again_by_itself(state):
     state.deploy(2, 1)
     state.back()
     said = "version 2 was rolled back by ada .too many false alarms. and is not promoted again by itself"
-    with pytest.raises(PromotionError, match=said):
+    with pytest.raises(ChampionError, match=said):
         state.deploy(2, 1)
     assert (state.aliases, state.published) == ((1, 2), "1")
     state.deploy(3, 1, at=10)
@@ -296,13 +296,13 @@ def test_what_was_rolled_back_is_not_promoted_again_by_itself(state):
 def test_a_rollback_to_what_is_no_earlier_champion_is_refused(state, to, said):
     state.deploy(1, None)
     state.deploy(2, 1)
-    with pytest.raises(PromotionError, match=said):
+    with pytest.raises(ChampionError, match=said):
         state.back(to)
     assert state.aliases == (2, 1)
 
 
 def test_a_rollback_without_any_champion_is_refused(state):
-    with pytest.raises(PromotionError, match="has no champion: there is nothing to roll back"):
+    with pytest.raises(ChampionError, match="has no champion: there is nothing to roll back"):
         state.back()
 
 
@@ -313,14 +313,16 @@ def test_a_version_whose_files_were_changed_is_not_gone_back_to(state):
     written = kept.read_text()
     kept.write_text(json.dumps(json.loads(written) | {"scorer": "evil.module:Scorer"}))
     with pytest.raises(
-        PromotionError, match="deployment record kept of version 1 is not the one that was deployed"
+        ChampionError, match="deployment record kept of version 1 is not the one that was deployed"
     ):
         state.back()
     kept.unlink()
-    with pytest.raises(PromotionError, match="no deployment record of version 1 was kept"):
+    with pytest.raises(ChampionError, match="no deployment record of version 1 was kept"):
         state.back()
     kept.write_text(written)
-    (kept.parents[1] / f"{NAME}-1.ubj").write_bytes(b"changed")
+    record = state.endpoint.kept_record(NAME, 1)
+    assert record
+    Path(record.model_path).write_bytes(b"changed")
     state.back()
     assert Path(state.endpoint.records()[NAME].model_path).read_bytes() != b"changed"
 
