@@ -12,7 +12,8 @@ from mlops_assets.governance import account, data_now, evaluation_digest, record
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
 from resources.lake import Lake
-from resources.promotion import PromotionError, Rollback, roll_back
+from resources.live_models import RecordError
+from resources.promotion import ChampionError, Rollback, roll_back
 from resources.serving import Endpoint
 from resources.tracking import Tracking, TrackingError, Version
 
@@ -41,7 +42,7 @@ def approve(
     lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
     try:
         return deploy(spec, lake, tracking, endpoint, audit, lineage)[0]
-    except HeldBackError as held:
+    except (HeldBackError, ChampionError) as held:
         raise DecisionError(str(held)) from held
 
 
@@ -133,7 +134,7 @@ def go_back(
     moment = max(last.moment, data_now(*recorded, lake) or last.moment)
     try:
         return roll_back(tracking, audit, endpoint, Rollback(model, to, moment, by, reason, account()))
-    except (PromotionError, TrackingError) as error:
+    except (ChampionError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec, Weeks
-from resources.audit import Audit, Entry
+from resources.audit import CHANGES, Audit, AuditError, Entry
 from resources.lake import Lake
 from resources.tracking import Version
 
@@ -81,6 +81,12 @@ def record_evaluated(
     )
 
 
+def audit_entry(audit: Audit, model: str) -> dict[str, str]:
+    """The entry that made the champion, as metadata: a second place that remembers where the log stood."""
+    entry = audit.latest(model, CHANGES)
+    return {"audit entry": f"{entry.seq} {entry.hash}"} if entry else {}
+
+
 def evaluation_digest(attempt: Mapping[str, Any]) -> str:
     """SHA-256 of an evaluation's record, the same before and after it names the version that came of it."""
     as_written = json.loads(json.dumps({**attempt, "final": None}, default=str))
@@ -95,7 +101,7 @@ def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetim
     if last is not None and last.evidence["spec"] == digest:
         return last
     audit.keep(_kept(digest), text)
-    before = _flat(json.loads(audit.kept(_kept(last.evidence["spec"])))) if last else {}
+    before = _flat(_recorded(audit, last)) if last else {}
     now = _flat(json.loads(text))
     changed = {
         name: [before.get(name), now.get(name)]
@@ -118,7 +124,7 @@ def recorded_weeks(audit: Audit, model: str) -> tuple[Weeks, str] | None:
     last = audit.latest(model, ("configuration_changed",))
     if last is None:
         return None
-    found = json.loads(audit.kept(_kept(last.evidence["spec"])))
+    found = _recorded(audit, last)
     return Weeks.model_validate(found["weeks"]), found["prediction"]["table"]
 
 
@@ -126,6 +132,18 @@ def data_now(weeks: Weeks, table: str, lake: Lake) -> datetime | None:
     """The end of the newest ingested partition, or None where nothing was ingested."""
     there = lake.partitions(table)
     return week_bounds(weeks, there[-1])[1] if there else None
+
+
+def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
+    """The spec that a change of configuration names, refused where the kept text is not the one that was recorded."""
+    digest = change.evidence["spec"]
+    text = audit.kept(_kept(digest))
+    if text is None or hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise AuditError(
+            f"{audit.folder}/{_kept(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "
+            f"restore the folder from a copy"
+        )
+    return json.loads(text)
 
 
 def _kept(digest: str) -> str:

@@ -163,9 +163,9 @@ class Audit(dg.ConfigurableResource):
         if not self._path(name).exists():
             write_bytes(self._path(name), text.encode())
 
-    def kept(self, name: str) -> str:
-        """A text that was kept."""
-        return self._path(name).read_text()
+    def kept(self, name: str) -> str | None:
+        """A text that was kept, or None where it is not there."""
+        return self._path(name).read_text() if self._path(name).exists() else None
 
     def _path(self, name: str) -> Path:
         return Path(self.folder) / name

@@ -19,7 +19,7 @@ from resources.serving import Endpoint
 from resources.tracking import Tracking, Version
 
 
-class PromotionError(Exception):
+class ChampionError(Exception):
     """A change of the champion is refused: its evidence or its target does not fit what is champion now."""
 
 
@@ -41,7 +41,7 @@ def change_champion(tracking: Tracking, audit: Audit, change: Change) -> Entry:
     """Record the change, then move the aliases; returns the entry that made the version champion.
 
     Safe to repeat after a crash at any point: a change that was recorded is completed, and recorded once. Raises
-    PromotionError where another version is champion by now than `change.replaces`, or where an automatic promotion
+    ChampionError where another version is champion by now than `change.replaces`, or where an automatic promotion
     asks for a version that was rolled back.
     """
     with audit.lock(f"champion-{change.model}"):
@@ -102,7 +102,7 @@ def roll_back(tracking: Tracking, audit: Audit, endpoint: Endpoint, wish: Rollba
     """Make an earlier champion champion again and put it behind the endpoint; returns the entry that did.
 
     The version's model file and deployment record are verified first. A rollback that was interrupted is completed
-    instead of going back one further. Raises PromotionError where there is nothing to go back to.
+    instead of going back one further. Raises ChampionError where there is nothing to go back to.
     """
     champion = champion_now(tracking, audit, wish.model)
     changes = list(audit.entries(wish.model, CHANGES))
@@ -151,14 +151,14 @@ def _follow(tracking: Tracking, entry: Entry) -> None:
 
 def _refuse(change: Change, now: int | None, audit: Audit) -> None:
     if now not in (change.replaces, change.version):
-        raise PromotionError(
+        raise ChampionError(
             f"{change.model}: version {change.version} was to replace {_named(change.replaces)}, but "
             f"{_named(now)} is champion by now: judge it against that one (materialize {change.model}/evaluation)"
         )
     if change.kind == "promoted":
         back = rolled_back(list(audit.entries(change.model, CHANGES)), change.version)
         if back is not None:
-            raise PromotionError(refusal(back))
+            raise ChampionError(refusal(back))
 
 
 def refusal(back: Entry) -> str:
@@ -199,20 +199,20 @@ def _unpublished(audit: Audit, endpoint: Endpoint, change: Entry) -> bool:
 
 def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> int:
     if champion is None:
-        raise PromotionError(f"{wish.model} has no champion: there is nothing to roll back")
+        raise ChampionError(f"{wish.model} has no champion: there is nothing to roll back")
     line = in_line(changes)
     earlier = line[:-1] if line[-1:] == [champion] else line
     if wish.to is None and not earlier:
-        raise PromotionError(
+        raise ChampionError(
             f"{wish.model}: version {champion} is the first champion: there is no earlier one"
         )
     if wish.to is None:
         return earlier[-1]
     if wish.to == champion:
-        raise PromotionError(f"{wish.model}: version {champion} is champion already")
+        raise ChampionError(f"{wish.model}: version {champion} is champion already")
     known = sorted({c.version or 0 for c in changes} | set(line))
     if wish.to not in known:
-        raise PromotionError(
+        raise ChampionError(
             f"{wish.model}: version {wish.to} was never champion, so it cannot be rolled back to; "
             f"there were: {', '.join(map(str, known)) or 'none'}"
         )
@@ -226,7 +226,7 @@ def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Ver
     if record is None and now is None:
         return None
     if record is None:
-        raise PromotionError(
+        raise ChampionError(
             f"{version.name}: no deployment record of version {version.number} was kept, so the endpoint could not "
             f"follow: go back to another version"
         )
@@ -240,7 +240,7 @@ def _as_deployed(audit: Audit, record: Record, version: Version) -> None:
     entries = audit.entries(version.name, ("deployed",))
     known = {e.evidence["record"] for e in entries if e.version == version.number}
     if record.model_sha256 != version.sha256 or (known and record_digest(record) not in known):
-        raise PromotionError(
+        raise ChampionError(
             f"{version.name}: the deployment record kept of version {version.number} is not the one that was "
             f"deployed: it was changed; go back to another version"
         )

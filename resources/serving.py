@@ -66,7 +66,9 @@ class Endpoint(dg.ConfigurableResource):
         if not path.exists():
             return None
         record = read_record(path)
-        return record.model_copy(update={"model_path": str(path.parent / Path(record.model_path).name)})
+        return record.model_copy(
+            update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
+        )
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
@@ -90,7 +92,7 @@ class Endpoint(dg.ConfigurableResource):
         return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
 
     def _kept_record(self, name: str, version: int | str) -> Path:
-        return Path(self.folder) / "models" / f"{name}-{version}.json"
+        return Path(self.folder) / "models" / str(version) / f"{name}.json"
 
 
 def keep_ray_local() -> None:

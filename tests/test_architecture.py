@@ -113,6 +113,22 @@ def test_only_the_project_opens_the_definitions():
     assert found == {"mlops_assets/project.py"}
 
 
+def calls(name: str) -> set[str]:
+    """Files of the packages that call a method of this name."""
+    return {
+        part(file)
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+    }
+
+
+def test_the_champion_changes_in_one_place_only():
+    assert calls("set_registered_model_alias") == {"resources/tracking.py"}
+    assert calls("promote") == {"resources/promotion.py"}
+    assert not calls("delete_registered_model_alias")
+
+
 @pytest.mark.parametrize("package", ["mlops_assets", "resources"])
 def test_no_heavy_library_is_imported_when_a_module_is(package):
     assert offenders(inside(f"{package}/"), *HEAVY, module_level=True) == []

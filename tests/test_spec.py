@@ -37,6 +37,10 @@ def changed(**parts) -> ModelSpec:
         ),
         ({"label": {"above": None}}, "label.above=None does not fit task classification"),
         ({"task": "regression"}, "does not exist for task regression"),
+        (
+            {"promotion": {"mode": "approval"}},
+            "promotion.mode=approval and promotion.approvers names nobody",
+        ),
         ({"weeks": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
         ({"gaet": 1}, "Extra inputs are not permitted"),
         ({"trainer": {"kind": "lightgbn"}}, "kind 'lightgbn' does not exist: choose from xgboost, lightgbm"),

@@ -11,7 +11,7 @@ from mlops_assets.assets.approval import HeldBackError, Warrant, by_a_person, wa
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.assets.model import fit_metadata, log_fit, run_lineage, training_rows
 from mlops_assets.assets.training_set import TrainingData, training_data
-from mlops_assets.governance import data_now, record_trained
+from mlops_assets.governance import audit_entry, data_now, record_trained
 from mlops_assets.ml.drift import reference_profile
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.spec import ModelSpec
@@ -50,7 +50,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             context.log.warning(str(held))
             yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
             return
-        yield _result(version, fit_metadata(fitted, version, data))
+        yield _result(version, fit_metadata(fitted, version, data) | audit_entry(audit, spec.name))
 
     return deployment_
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ def add(commands: Any) -> None:
     verify.add_argument(
         "--no-anchors", action="store_true", help="leave out what MLflow remembers of the log"
     )
-    verify.set_defaults(act=_verify)
+    verify.set_defaults(act=in_words(_verify))
     show = inner.add_parser("show", help="print the entries")
     show.add_argument("--model")
     show.add_argument("--kind", help="trained, evaluated, promoted, ...")
     show.add_argument(
         "--since", metavar="TIME", type=datetime.fromisoformat, help="recorded at or after, wall clock, UTC"
     )
-    show.set_defaults(act=_show)
+    show.set_defaults(act=in_words(_show))
     history = commands.add_parser("history", help="which version was champion when, and on which data")
     history.add_argument("model")
     history.add_argument(
@@ -42,7 +42,22 @@ def add(commands: Any) -> None:
         help="a moment, for example 2013-07-01; in the model's time zone",
     )
     history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
-    history.set_defaults(act=_history)
+    history.set_defaults(act=in_words(_history))
+
+
+def in_words(act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A log that cannot be read ends the command with one sentence and exit status 1."""
+
+    def told(options: argparse.Namespace) -> int:
+        from resources.audit import AuditError
+
+        try:
+            return act(options)
+        except AuditError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return told
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -56,9 +71,10 @@ def _verify(options: argparse.Namespace) -> int:
     for note in report.notes:
         print(f"note: {note}")
     if report.problem is not None:
+        held = report.head.seq
         line = f"line {report.problem.line}: " if report.problem.line else ""
         print(f"NOT WHOLE: {audit.folder}: {line}{report.problem.what}", file=sys.stderr)
-        print(f"The {report.head.seq} entries before it hold.", file=sys.stderr)
+        print(f"{held} entries follow one another unbroken from the start.", file=sys.stderr)
         return 1
     seen = ", ".join(anchors) or "none"
     print(f"whole: {report.head.seq} entries; agrees with what is remembered elsewhere: {seen}")
@@ -68,13 +84,22 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
     """What MLflow's registered models remember; nothing where there is no MLflow yet."""
+    from resources.audit import AuditError
     from resources.tracking import Tracking
 
     database = where.mlflow_uri.removeprefix("sqlite:///")
     if database != where.mlflow_uri and not Path(database).exists():
         return {}
     tracking = Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
-    return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
+    except MlflowException as error:
+        raise AuditError(
+            f"MLflow at {where.mlflow_uri} cannot be asked what it remembers of the log ({error}): start it, or give "
+            f"--no-anchors, which verifies the files alone"
+        ) from error
 
 
 def _show(options: argparse.Namespace) -> int:

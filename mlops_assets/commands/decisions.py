@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.commands.audit import in_words
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def add(commands: Any) -> None:
         parser.add_argument("--version", type=int, required=True, help="the challenger's version")
         parser.add_argument("--by", required=True, metavar="NAME", help="who decides, one of the approvers")
         parser.add_argument("--reason", default="", metavar="WHY")
-        parser.set_defaults(act=_decide, job=job)
+        parser.set_defaults(act=in_words(_decide), job=job)
     back = commands.add_parser("rollback", help="make an earlier champion champion again, within seconds")
     back.add_argument("model")
     back.add_argument(
@@ -29,7 +30,7 @@ def add(commands: Any) -> None:
     )
     back.add_argument("--by", required=True, metavar="NAME", help="who decides")
     back.add_argument("--reason", required=True, metavar="WHY")
-    back.set_defaults(act=_roll_back)
+    back.set_defaults(act=in_words(_roll_back))
 
 
 def _decide(options: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ MLFLOW_CALLS = (
     "set_logged_model_tags",
     "set_registered_model_alias",
     "set_model_version_tag",
+    "set_registered_model_tag",
 )
 EVENTS = ("STEP_START", "ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION", "STEP_SUCCESS", "RUN_SUCCESS")
 
@@ -66,6 +67,7 @@ class Moments:
         import resources.lake
         from feature_repo.online_store.sqlite import ExpiringSqliteOnlineStore
         from mlops_assets.replay import Clock
+        from resources.audit import Audit
         from resources.feature_store import FeatureStoreResource
         from resources.tracking import Tracking
 
@@ -75,6 +77,7 @@ class Moments:
         self.around(FeatureStoreResource, "apply", lambda *_: f"registry in {self.run}")
         self.around(ExpiringSqliteOnlineStore, "online_write_batch", self._online)
         self.around(Tracking, "log_fit", self._fit)
+        self.around(Audit, "_append", lambda log, line, head: f"audit entry {head.seq} in {self.run}")
         for method in MLFLOW_CALLS:
             self.around(MlflowClient, method, lambda *a, m=method, **o: self._mlflow(m, a))
         self.around(DagsterInstance, "handle_new_event", self._event)
