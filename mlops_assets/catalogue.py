@@ -1,6 +1,6 @@
 """What the catalogue says of a table's columns, as Dagster's metadata: schema, lineage, distributions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.metadata import markdown_table
-from mlops_assets.ml.distributions import distributions
+from mlops_assets.ml.distributions import NONE_MISSING, NOTHING, distributions
 from mlops_assets.ml.tables import Expectation
 
 SCHEMA, LINEAGE, DISTRIBUTIONS = "dagster/column_schema", "dagster/column_lineage", "distributions"
@@ -24,32 +24,18 @@ class Column:
     made_of: tuple[tuple[str, str], ...] = ()
 
 
-def column_schema(expected: Expectation, columns: Mapping[str, Column]) -> dg.TableSchema:
-    """Type, description, unit and promises of every column of a table."""
+def column_schema(
+    expected: Expectation, columns: Mapping[str, Column], shown: Mapping[str, str] | None = None
+) -> dg.TableSchema:
+    """Type, description, unit and promises of every column of a table; `shown` is more Markdown on some columns."""
     together = [f"unique: {', '.join(expected.keys)}"] if len(expected.keys) > 1 else []
-    shown = [
-        table_column(name, dtype, columns, _promises(expected, name))
-        for name, dtype in expected.schema.items()
-    ]
-    return dg.TableSchema(shown, dg.TableConstraints(together))
-
-
-def table_column(
-    name: str, dtype: Any, columns: Mapping[str, Column], promises: dg.TableColumnConstraints | None = None
-) -> dg.TableColumn:
-    """One column as Dagster shows it; one that nobody has described has its type alone."""
-    column = columns.get(name, Column())
-    tags = {"unit": column.unit} if column.unit else None
-    return dg.TableColumn(name, type_name(dtype), described(column), promises, tags)
-
-
-def described(column: Column) -> str:
-    """The sentence, and where the values come from: the open-source UI does not draw column lineage."""
-    tables: dict[str, list[str]] = {}
-    for table, source in column.made_of:
-        tables.setdefault(table, []).append(source)
-    origin = "; ".join(f"`{table}`: {', '.join(sources)}" for table, sources in tables.items())
-    return column.description + (f" *Made of {origin}.*" if origin else "")
+    return dg.TableSchema(
+        [
+            _table_column(expected, name, columns.get(name, Column()), (shown or {}).get(name, ""))
+            for name in expected.schema
+        ],
+        dg.TableConstraints(together),
+    )
 
 
 def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
@@ -66,15 +52,25 @@ def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
 
 
 def newest_metadata(
-    frame: pl.DataFrame, schema: dg.TableSchema, columns: Mapping[str, Column], keys: Sequence[str]
+    frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
 ) -> dict[str, Any]:
     """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread."""
     moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
+    rows = distributions(frame, skip=expected.keys, unix_seconds=moments)
     return {
-        SCHEMA: schema,
+        SCHEMA: column_schema(expected, columns, {row["column"]: _in_short(row) for row in rows}),
         LINEAGE: column_lineage(columns),
-        DISTRIBUTIONS: markdown_table(distributions(frame, skip=keys, unix_seconds=moments)),
+        DISTRIBUTIONS: markdown_table(rows),
     }
+
+
+def described(column: Column, shown: str = "") -> str:
+    """Markdown on a column, with where its values come from: the open-source UI does not draw column lineage."""
+    tables: dict[str, list[str]] = {}
+    for table, source in column.made_of:
+        tables.setdefault(table, []).append(source)
+    origin = "; ".join(f"*from {table}:* {', '.join(sources)}" for table, sources in tables.items())
+    return "\n\n".join(part for part in (column.description, shown, origin) if part)
 
 
 def type_name(dtype: Any) -> str:
@@ -84,6 +80,12 @@ def type_name(dtype: Any) -> str:
     )
 
 
+def _table_column(expected: Expectation, name: str, column: Column, shown: str) -> dg.TableColumn:
+    tags = {"unit": column.unit} if column.unit else None
+    kind, text = type_name(expected.schema[name]), described(column, shown)
+    return dg.TableColumn(name, kind, text, _promises(expected, name), tags)
+
+
 def _promises(expected: Expectation, name: str) -> dg.TableColumnConstraints:
     ranges, nulls = expected.ranges.get(name), expected.nulls.get(name)
     limits = [
@@ -91,3 +93,9 @@ def _promises(expected: Expectation, name: str) -> dg.TableColumnConstraints:
         *([f"at most {nulls:.0%} null"] if nulls else []),
     ]
     return dg.TableColumnConstraints(nulls != 0, tuple(expected.keys) == (name,), limits)
+
+
+def _in_short(row: Mapping[str, str]) -> str:
+    numbers = [f"{row['min']} to {row['max']}, median {row['median']}"] if row["max"] != NOTHING else []
+    missing = [f"{row['missing']} missing"] if row["missing"] != NONE_MISSING else []
+    return " ".join([row["values"], ", ".join(numbers + missing)])
