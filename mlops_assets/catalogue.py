@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.metadata import markdown_table
-from mlops_assets.ml.distributions import NONE_MISSING, NOTHING, distributions
+from mlops_assets.ml.distributions import distributions
 from mlops_assets.ml.tables import Expectation
 
 SCHEMA, LINEAGE, DISTRIBUTIONS = "dagster/column_schema", "dagster/column_lineage", "distributions"
@@ -24,16 +24,11 @@ class Column:
     made_of: tuple[tuple[str, str], ...] = ()
 
 
-def column_schema(
-    expected: Expectation, columns: Mapping[str, Column], shown: Mapping[str, str] | None = None
-) -> dg.TableSchema:
-    """Type, description, unit and promises of every column of a table; `shown` is more Markdown on some columns."""
+def column_schema(expected: Expectation, columns: Mapping[str, Column]) -> dg.TableSchema:
+    """Type, description, unit and promises of every column of a table."""
     together = [f"unique: {', '.join(expected.keys)}"] if len(expected.keys) > 1 else []
     return dg.TableSchema(
-        [
-            _table_column(expected, name, columns.get(name, Column()), (shown or {}).get(name, ""))
-            for name in expected.schema
-        ],
+        [_table_column(expected, name, columns.get(name, Column())) for name in expected.schema],
         dg.TableConstraints(together),
     )
 
@@ -58,19 +53,19 @@ def newest_metadata(
     moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
     rows = distributions(frame, skip=expected.keys, unix_seconds=moments)
     return {
-        SCHEMA: column_schema(expected, columns, {row["column"]: _in_short(row) for row in rows}),
+        SCHEMA: column_schema(expected, columns),
         LINEAGE: column_lineage(columns),
         DISTRIBUTIONS: markdown_table(rows),
     }
 
 
-def described(column: Column, shown: str = "") -> str:
+def described(column: Column) -> str:
     """Markdown on a column, with where its values come from: the open-source UI does not draw column lineage."""
     tables: dict[str, list[str]] = {}
     for table, source in column.made_of:
         tables.setdefault(table, []).append(source)
     origin = "; ".join(f"*from {table}:* {', '.join(sources)}" for table, sources in tables.items())
-    return "\n\n".join(part for part in (column.description, shown, origin) if part)
+    return "\n\n".join(part for part in (column.description, origin) if part)
 
 
 def type_name(dtype: Any) -> str:
@@ -80,10 +75,10 @@ def type_name(dtype: Any) -> str:
     )
 
 
-def _table_column(expected: Expectation, name: str, column: Column, shown: str) -> dg.TableColumn:
+def _table_column(expected: Expectation, name: str, column: Column) -> dg.TableColumn:
     tags = {"unit": column.unit} if column.unit else None
-    kind, text = type_name(expected.schema[name]), described(column, shown)
-    return dg.TableColumn(name, kind, text, _promises(expected, name), tags)
+    kind = type_name(expected.schema[name])
+    return dg.TableColumn(name, kind, described(column), _promises(expected, name), tags)
 
 
 def _promises(expected: Expectation, name: str) -> dg.TableColumnConstraints:
@@ -93,9 +88,3 @@ def _promises(expected: Expectation, name: str) -> dg.TableColumnConstraints:
         *([f"at most {nulls:.0%} null"] if nulls else []),
     ]
     return dg.TableColumnConstraints(nulls != 0, tuple(expected.keys) == (name,), limits)
-
-
-def _in_short(row: Mapping[str, str]) -> str:
-    numbers = [f"{row['min']} to {row['max']}, median {row['median']}"] if row["max"] != NOTHING else []
-    missing = [f"{row['missing']} missing"] if row["missing"] != NONE_MISSING else []
-    return " ".join([row["values"], ", ".join(numbers + missing)])

@@ -16,7 +16,7 @@ from mlops_assets.ml.sparklines import data_uri
 BARS, WIDTH, HEIGHT = 12, 96, 24
 TAILS = (0.01, 0.99)
 TOP_VALUES = 3
-NOTHING, NONE_MISSING = "-", "0%"
+NOTHING = "-"
 
 
 def distributions(
@@ -60,10 +60,9 @@ def bars(counts: np.ndarray) -> str:
 
 
 def _spread(values: pl.Series, moments: bool) -> dict[str, str]:
-    missing = values.null_count() / max(len(values), 1)
     numbers = {
         "values": NOTHING,
-        "missing": f"{missing:.1%}",
+        "missing": _missing(values),
         "min": NOTHING,
         "median": NOTHING,
         "max": NOTHING,
@@ -88,7 +87,7 @@ def _middle(ordered: np.ndarray) -> float:
 
 
 def _missing(values: pl.Series) -> str:
-    return f"{values.null_count() / len(values):.1%}" if values.null_count() else NONE_MISSING
+    return f"{values.null_count() / len(values):.1%}" if values.null_count() else "0%"
 
 
 def _most_frequent(values: pl.Series) -> str:
@@ -108,5 +107,7 @@ def _most_frequent(values: pl.Series) -> str:
 def _text(number: float, moment: bool) -> str:
     if moment:
         return datetime.fromtimestamp(float(number), UTC).strftime("%Y-%m-%d %H:%M")
-    unsigned_zero = number + 0.0
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{unsigned_zero:.3g}"
+    if abs(number) < 1000:
+        unsigned_zero = number + 0.0
+        return f"{unsigned_zero:.3g}"
+    return f"{number:.0f}" if abs(number) < 10_000 else f"{number:,.0f}"

@@ -63,8 +63,15 @@ def test_the_numbers_are_those_of_the_column():
         "missing": "50.0%",
         "min": "1",
         "median": "3.25",
-        "max": "1,234",
+        "max": "1234",
     }
+
+
+def test_numbers_are_short_and_years_are_years():
+    found = row([1956.0, 2001.4, 2013.0])
+    assert (found["missing"], found["min"], found["median"], found["max"]) == ("0%", "1956", "2001", "2013")
+    assert row([-0.000123456, 1_234_567.8])["min"] == "-0.000123"
+    assert row([1_234_567.8])["max"] == "1,234,568"
 
 
 def test_few_whole_numbers_have_a_bar_each():
