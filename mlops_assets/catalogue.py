@@ -1,6 +1,6 @@
 """What the catalogue says of a table's columns, as Dagster's metadata: schema, lineage, distributions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,29 +27,10 @@ class Column:
 def column_schema(expected: Expectation, columns: Mapping[str, Column]) -> dg.TableSchema:
     """Type, description, unit and promises of every column of a table."""
     together = [f"unique: {', '.join(expected.keys)}"] if len(expected.keys) > 1 else []
-    shown = [
-        table_column(name, dtype, columns, _promises(expected, name))
-        for name, dtype in expected.schema.items()
-    ]
-    return dg.TableSchema(shown, dg.TableConstraints(together))
-
-
-def table_column(
-    name: str, dtype: Any, columns: Mapping[str, Column], promises: dg.TableColumnConstraints | None = None
-) -> dg.TableColumn:
-    """One column as Dagster shows it; one that nobody has described has its type alone."""
-    column = columns.get(name, Column())
-    tags = {"unit": column.unit} if column.unit else None
-    return dg.TableColumn(name, type_name(dtype), described(column), promises, tags)
-
-
-def described(column: Column) -> str:
-    """The sentence, and where the values come from: the open-source UI does not draw column lineage."""
-    tables: dict[str, list[str]] = {}
-    for table, source in column.made_of:
-        tables.setdefault(table, []).append(source)
-    origin = "; ".join(f"`{table}`: {', '.join(sources)}" for table, sources in tables.items())
-    return column.description + (f" *Made of {origin}.*" if origin else "")
+    return dg.TableSchema(
+        [_table_column(expected, name, columns.get(name, Column())) for name in expected.schema],
+        dg.TableConstraints(together),
+    )
 
 
 def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
@@ -66,15 +47,25 @@ def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
 
 
 def newest_metadata(
-    frame: pl.DataFrame, schema: dg.TableSchema, columns: Mapping[str, Column], keys: Sequence[str]
+    frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
 ) -> dict[str, Any]:
     """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread."""
     moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
+    rows = distributions(frame, skip=expected.keys, unix_seconds=moments)
     return {
-        SCHEMA: schema,
+        SCHEMA: column_schema(expected, columns),
         LINEAGE: column_lineage(columns),
-        DISTRIBUTIONS: markdown_table(distributions(frame, skip=keys, unix_seconds=moments)),
+        DISTRIBUTIONS: markdown_table(rows),
     }
+
+
+def described(column: Column) -> str:
+    """Markdown on a column, with where its values come from: the open-source UI does not draw column lineage."""
+    tables: dict[str, list[str]] = {}
+    for table, source in column.made_of:
+        tables.setdefault(table, []).append(source)
+    origin = "; ".join(f"*from {table}:* {', '.join(sources)}" for table, sources in tables.items())
+    return "\n\n".join(part for part in (column.description, origin) if part)
 
 
 def type_name(dtype: Any) -> str:
@@ -82,6 +73,12 @@ def type_name(dtype: Any) -> str:
     return (
         f"Datetime ({dtype.time_zone})" if isinstance(dtype, pl.Datetime) and dtype.time_zone else str(dtype)
     )
+
+
+def _table_column(expected: Expectation, name: str, column: Column) -> dg.TableColumn:
+    tags = {"unit": column.unit} if column.unit else None
+    kind = type_name(expected.schema[name])
+    return dg.TableColumn(name, kind, described(column), _promises(expected, name), tags)
 
 
 def _promises(expected: Expectation, name: str) -> dg.TableColumnConstraints:

@@ -64,8 +64,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 
         def page(manifest: Manifest) -> dict[str, Any]:
             frame = lake.read(table.key, [manifest.partition])
-            schema = column_schema(table.expected, table.columns)
-            return newest_metadata(frame, schema, table.columns, table.expected.keys)
+            return newest_metadata(frame, table.expected, table.columns)
 
         yield from materialized(context, written, len(names), page, refusals(table.key, findings))
 

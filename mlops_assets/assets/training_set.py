@@ -13,7 +13,7 @@ import polars as pl
 
 from mlops_assets.assets.tables import materialized, upstream
 from mlops_assets.assets.training_columns import training_columns
-from mlops_assets.catalogue import column_schema, newest_metadata
+from mlops_assets.catalogue import newest_metadata
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
@@ -96,8 +96,7 @@ def newest_page(
     function = imported(spec.prediction.rows) if spec.prediction.rows else None
     known = training_columns(spec, feature_store.repository, function, list(given))
     columns = {name: known[name] for name in frame.columns if name in known}
-    schema = column_schema(Expectation(frame.schema, spec.prediction.key), columns)
-    return newest_metadata(frame, schema, columns, spec.prediction.key)
+    return newest_metadata(frame, Expectation(frame.schema, spec.prediction.key), columns)
 
 
 @dataclass(frozen=True)

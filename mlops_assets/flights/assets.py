@@ -35,9 +35,13 @@ NIGHT = timedelta(hours=9)
 SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
 
-NEVER_MISSING = {
-    "flights/raw": {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
-    "flights/weather": {"temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
+ALWAYS = (
+    *("carrier", "flight", "origin", "dest", "distance", "scheduled_departure", "scheduled_arrival"),
+    *("cancelled", "diverted", "prediction_time", "outcome_known_at"),
+)
+SELDOM_MISSING = {
+    "flights/raw": dict.fromkeys(ALWAYS, 0.0) | {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
+    "flights/weather": {"known_at": 0.0, "temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
 }
 DESCRIPTIONS = {
     "flights/raw": "Flights that were scheduled to leave New York in the week, with what became of them; times in UTC.",
@@ -80,7 +84,7 @@ def raw_table(name: str) -> Table:
         time=time,
         every=SILENCE.get(name),
         ranges=RANGES.get(name, {}),
-        nulls=dict.fromkeys(KEYS[name], 0.0) | NEVER_MISSING.get(name, {}),
+        nulls=dict.fromkeys(KEYS[name], 0.0) | SELDOM_MISSING.get(name, {}),
     )
     return Table(
         name,

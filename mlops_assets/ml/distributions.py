@@ -60,10 +60,9 @@ def bars(counts: np.ndarray) -> str:
 
 
 def _spread(values: pl.Series, moments: bool) -> dict[str, str]:
-    missing = values.null_count() / max(len(values), 1)
     numbers = {
         "values": NOTHING,
-        "missing": f"{missing:.1%}",
+        "missing": _missing(values),
         "min": NOTHING,
         "median": NOTHING,
         "max": NOTHING,
@@ -73,17 +72,32 @@ def _spread(values: pl.Series, moments: bool) -> dict[str, str]:
     if not values.dtype.is_numeric():
         return {**numbers, "values": _most_frequent(values)}
     ordered = np.sort(values.drop_nulls().to_numpy())
-    ordered = ordered[np.isfinite(ordered)]
+    if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
+        ordered = ordered[np.isfinite(ordered)]
     if not len(ordered):
         return numbers
     picture = f"![{values.name}]({data_uri(bars(histogram(ordered)))})"
-    shown = [_text(number, moments) for number in (ordered[0], np.median(ordered), ordered[-1])]
+    shown = [_text(number, moments) for number in (ordered[0], _middle(ordered), ordered[-1])]
     return {**numbers, "values": picture, **dict(zip(("min", "median", "max"), shown, strict=True))}
+
+
+def _middle(ordered: np.ndarray) -> float:
+    half = len(ordered) // 2
+    return float(ordered[half]) if len(ordered) % 2 else (float(ordered[half - 1]) + float(ordered[half])) / 2
+
+
+def _missing(values: pl.Series) -> str:
+    return f"{values.null_count() / len(values):.1%}" if values.null_count() else "0%"
 
 
 def _most_frequent(values: pl.Series) -> str:
     name = values.name
-    counts = values.drop_nulls().value_counts(name="_count").sort("_count", name, descending=[True, False])
+    counts = (
+        values.drop_nulls()
+        .cast(pl.String)
+        .value_counts(name="_count")
+        .sort("_count", name, descending=[True, False])
+    )
     total = counts["_count"].sum()
     top = [f"{value} {count / total:.0%}" for value, count in counts.head(TOP_VALUES).iter_rows()]
     more = counts.height - len(top)
@@ -93,4 +107,7 @@ def _most_frequent(values: pl.Series) -> str:
 def _text(number: float, moment: bool) -> str:
     if moment:
         return datetime.fromtimestamp(float(number), UTC).strftime("%Y-%m-%d %H:%M")
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    if abs(number) < 1000:
+        unsigned_zero = number + 0.0
+        return f"{unsigned_zero:.3g}"
+    return f"{number:.0f}" if abs(number) < 10_000 else f"{number:,.0f}"
