@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig, DaskRetrievalJob
 from feast.infra.offline_stores.offline_store import RetrievalJob
@@ -72,7 +73,7 @@ class _Join:
         self.created = source.created_timestamp_column
         self.by_then = by_then and bool(self.created) and not mutation.filter_ignored
         files = sorted(Path("/").glob(source.path.lstrip("/")))
-        stored = pa.concat_tables([pq.read_table(file) for file in files])
+        stored = pa.concat_tables([_stored(file) for file in files])
         event = source.timestamp_field
         self.step = min(SCALE[stored.schema.field(event).type.unit], SCALE[unit])
         rows = _rows(stored.rename_columns([source.field_mapping.get(n, n) for n in stored.column_names]))
@@ -147,6 +148,10 @@ class StandInJob(DaskRetrievalJob):
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()
+
+
+def _stored(path: Path) -> pa.Table:
+    return feather.read_table(path) if path.suffix == ".arrow" else pq.read_table(path)
 
 
 def _rows(table: pa.Table) -> list[dict]:

@@ -4,6 +4,7 @@ Instants lie on a few ticks, one unit before and one after them, so that equal t
 neighbours by one unit meet all the time; keys and times are null now and then, and many histories are empty.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -21,6 +22,22 @@ PARTS_STORED = ("p", "p", "p", "q", "q", "", None)
 PARTS_ASKED = ("p", "p", "p", "q", "q", "", None, "unknown")
 
 
+def _by_key(row: Row) -> tuple:
+    return tuple((value is not None, value) for value in row.key)
+
+
+def _by_time(row: Row) -> tuple:
+    return (row.event is not None, row.event or 0), (row.created is not None, row.created or 0)
+
+
+LAYOUTS: dict[str, Callable[[Row], tuple]] = {
+    "shuffled": lambda row: (),
+    "by_key": _by_key,
+    "by_time": lambda row: _by_time(row)[:1],
+    "by_key_and_time": lambda row: (_by_key(row), _by_time(row)),
+}
+
+
 @dataclass(frozen=True)
 class Setting:
     """How a world of timelines is made."""
@@ -33,8 +50,12 @@ class Setting:
     asked_unit: str = "us"
     asked_zone: str | None = "UTC"
     lives: tuple[int, int, int] = (0, 3, 2)
-    whole_keys: bool = False
+    keys: str = "text"
     files: int = 1
+    layout: str = "shuffled"
+    arrow: bool = False
+    nulls: bool = True
+    asked_ticks: tuple[int, int] = (0, 12)
     full_names: bool = False
     created_by_then: bool = False
     base: Nanoseconds = BASE
@@ -47,7 +68,7 @@ def settings(timelines: int) -> list[Setting]:
         {"tick": 1_000},
         {"tick": 1_000, "created_by_then": True, "full_names": True},
         {"unit": "ms", "tick": 1_000_000, "asked_unit": "ns"},
-        {"unit": "ms", "asked_unit": "ms", "zone": None, "asked_zone": None, "whole_keys": True},
+        {"unit": "ms", "asked_unit": "ms", "zone": None, "asked_zone": None, "keys": "sparse"},
         {"unit": "ns", "tick": 1_000, "asked_unit": "ns", "lives": (1, 1, 1)},
         {"unit": "ns", "asked_unit": "us", "asked_zone": "America/New_York", "created_by_then": True},
         {
@@ -57,9 +78,31 @@ def settings(timelines: int) -> list[Setting]:
             "tick": HOUR // 2,
         },
         {"files": 5, "lives": (4, 0, 1)},
-        {"files": 3, "full_names": True, "whole_keys": True, "asked_unit": "s", "tick": SECOND},
-        {"tick": 4_000 * DAY, "base": -20_000 * DAY, "whole_keys": True, "asked_unit": "us"},
+        {"files": 3, "full_names": True, "keys": "sparse", "asked_unit": "s", "tick": SECOND},
+        {"tick": 4_000 * DAY, "base": -20_000 * DAY, "keys": "sparse", "asked_unit": "us"},
         {"lives": (1, 5, 11), "created_by_then": True, "zone": None, "files": 2},
+        {"layout": "by_key_and_time", "nulls": False},
+        {"layout": "by_key_and_time", "arrow": True, "keys": "dense", "created_by_then": True},
+        {"layout": "by_key", "nulls": False, "unit": "ns", "asked_unit": "us"},
+        {"layout": "by_key", "keys": "dense", "files": 4, "asked_ticks": (5, 6)},
+        {"layout": "by_time", "files": 6, "asked_ticks": (4, 6), "lives": (2, 1, 3), "tick": 1_000},
+        {"layout": "by_time", "files": 6, "asked_ticks": (8, 9), "zone": "Europe/Berlin", "lives": (1, 3, 2)},
+        {
+            "layout": "by_time",
+            "unit": "ms",
+            "zone": None,
+            "asked_ticks": (3, 5),
+            "asked_unit": "ns",
+            "arrow": True,
+        },
+        {
+            "layout": "by_time",
+            "unit": "ns",
+            "tick": 1_000,
+            "asked_ticks": (3, 4),
+            "asked_unit": "ns",
+            "lives": (1, 2, 0),
+        },
     ]
     return [Setting(seed=number, timelines=timelines, **kind) for number, kind in enumerate(kinds)]
 
@@ -83,18 +126,20 @@ class _Maker:
         self.serial = 0
 
     def key(self, number: int) -> Any:
-        """The key of a timeline; whole numbers are spread over the whole range of 64 bits."""
-        return (
-            (number - self.setting.timelines // 2) * 10**15 if self.setting.whole_keys else f"entity-{number}"
-        )
+        """The key of a timeline; sparse whole numbers are spread over the range of 64 bits."""
+        if self.setting.keys == "text":
+            return f"entity-{number * 7919 % 1000:03}-{number}"
+        return number - 5 if self.setting.keys == "dense" else (number - self.setting.timelines // 2) * 10**15
 
-    def instant(self, random: Random, unit: str, null: float = 0.0) -> Nanoseconds | None:
+    def null(self, random: Random, share: float) -> bool:
+        """Whether a value is left out."""
+        return random.random() < share and self.setting.nulls
+
+    def instant(self, random: Random, unit: str, ticks: tuple[int, int] = (0, TICKS)) -> Nanoseconds:
         """A tick, or its neighbour by one unit."""
-        if random.random() < null:
-            return None
         step = PER_UNIT[unit]
         off = random.choice((0, 0, 0, -step, step)) if self.setting.tick > step else 0
-        return self.setting.base + random.randrange(TICKS) * self.setting.tick + off
+        return self.setting.base + random.randrange(*ticks) * self.setting.tick + off
 
     def view(
         self,
@@ -105,14 +150,14 @@ class _Maker:
         parts: bool = False,
         rows: list[Row] | None = None,
     ) -> View:
-        """A view with every timeline's rows, shuffled: the order in which they lie decides the last ties."""
+        """A view with every timeline's rows in the setting's layout: where they lie decides the last ties."""
         if rows is None:
             owners = [n for n in range(self.setting.timelines) for _ in range(random.choice(ROWS) << parts)]
             random.shuffle(owners)
             rows = [self.row(name, n, random, created, parts) for n in owners]
-        keys = {"id": pa.int64() if self.setting.whole_keys else pa.string()} | (
-            {"part": pa.string()} if parts else {}
-        )
+            rows.sort(key=LAYOUTS[self.setting.layout])
+        keys = {"id": pa.string() if self.setting.keys == "text" else pa.int64()}
+        keys |= {"part": pa.string()} if parts else {}
         return View(
             name=name,
             keys=keys,
@@ -124,6 +169,7 @@ class _Maker:
             zone=self.setting.zone,
             created_unit=self.setting.unit,
             files=self.setting.files,
+            arrow=self.setting.arrow,
         )
 
     def feature(self, view: str, name: str) -> str:
@@ -133,12 +179,12 @@ class _Maker:
     def row(self, view: str, number: int, random: Random, created: bool, parts: bool) -> Row:
         """A row, recognisable by its number."""
         self.serial += 1
-        key = (None if random.random() < 0.03 else self.key(number),)
-        value = None if random.random() < 0.3 else random.random()
+        key = (None if self.null(random, 0.03) else self.key(number),)
+        value = None if self.null(random, 0.3) else random.random()
         return Row(
             key + ((random.choice(PARTS_STORED),) if parts else ()),
-            self.instant(random, self.setting.unit, null=0.02),
-            self.instant(random, self.setting.unit, null=0.1) if created else None,
+            None if self.null(random, 0.02) else self.instant(random, self.setting.unit),
+            self.instant(random, self.setting.unit) if created and not self.null(random, 0.1) else None,
             {self.feature(view, "row"): self.serial, self.feature(view, "value"): value},
         )
 
@@ -173,7 +219,7 @@ class _Maker:
 
     def question(self, number: int, random: Random) -> tuple[Any, Any, Any, Nanoseconds | None]:
         """A timeline's question: its key, the part, another entity, and the moment."""
-        key = None if random.random() < 0.03 else self.key(number)
-        other = None if random.random() < 0.1 else self.key(random.randrange(self.setting.timelines + 5))
-        part = random.choice(PARTS_ASKED)
-        return key, part, other, self.instant(random, self.setting.asked_unit, null=0.02)
+        key = None if self.null(random, 0.03) else self.key(number)
+        other = None if self.null(random, 0.1) else self.key(random.randrange(self.setting.timelines + 5))
+        at = self.instant(random, self.setting.asked_unit, self.setting.asked_ticks)
+        return key, random.choice(PARTS_ASKED), other, None if self.null(random, 0.02) else at

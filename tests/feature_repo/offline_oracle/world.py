@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 from feast import (
     Entity,
@@ -48,12 +49,23 @@ class View:
     zone: str | None = "UTC"
     created_unit: str = "us"
     files: int = 1
+    arrow: bool = False
     alias: str | None = None
     alias_keys: dict[str, str] = field(default_factory=dict)
     mapping: dict[str, str] = field(default_factory=dict)
     stamps: tuple[str, str] = ("event_timestamp", "created")
     unasked: dict[str, pa.DataType] = field(default_factory=dict)
     """Features of the view that are not asked for."""
+
+    @property
+    def ending(self) -> str:
+        """The ending of its files' names."""
+        return ".arrow" if self.arrow else ".parquet"
+
+    @property
+    def pattern(self) -> str:
+        """What the source's path ends in: its file, or a pattern where it has several."""
+        return f"{'*' if self.files > 1 else 'part-000'}{self.ending}"
 
     @property
     def shown(self) -> str:
@@ -165,9 +177,11 @@ def write_source(view: View, folder: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     cuts = np.linspace(0, table.num_rows, view.files + 1).astype(int)
     for number, (start, end) in enumerate(pairwise(cuts)):
-        pq.write_table(
-            table.slice(start, end - start), into / f"part-{number:03}.parquet", row_group_size=512
-        )
+        piece, path = table.slice(start, end - start), into / f"part-{number:03}{view.ending}"
+        if view.arrow:
+            feather.write_feather(piece, path, compression="uncompressed")
+        else:
+            pq.write_table(piece, path, row_group_size=64)
 
 
 def feature_view(view: View, folder: Path) -> FeatureView:
@@ -175,7 +189,7 @@ def feature_view(view: View, folder: Path) -> FeatureView:
     fields = view.keys | view.features | view.unasked
     source = FileSource(
         name=f"{view.name}_source",
-        path=str(folder / view.name / ("*.parquet" if view.files > 1 else "part-000.parquet")),
+        path=str(folder / view.name / view.pattern),
         timestamp_field=view.stamps[0],
         created_timestamp_column=view.stamps[1] if view.created else "",
         field_mapping=view.mapping,
