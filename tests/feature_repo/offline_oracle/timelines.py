@@ -93,7 +93,6 @@ def settings(timelines: int) -> list[Setting]:
             "zone": None,
             "asked_ticks": (3, 5),
             "asked_unit": "ns",
-            "arrow": True,
         },
         {
             "layout": "by_time",
