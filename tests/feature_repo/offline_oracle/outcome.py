@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tests.feature_repo.offline_oracle.oracle import Question, Row, answer
-from tests.feature_repo.offline_oracle.world import PER_UNIT, View, World, job_of
+from tests.feature_repo.offline_oracle.world import PER_UNIT, View, World, job_of, store_over
 
 Line = dict[str, Any]
 
@@ -22,10 +22,10 @@ class Failed:
     message: str
 
 
-def found(world: World, folder: Path, offline: dict[str, Any]) -> list[Line] | Failed:
+def found(world: World, folder: Path, offline: dict[str, Any], **sources: str) -> list[Line] | Failed:
     """The store's answer as plain Python values, or its error."""
     try:
-        return lines(job_of(world, folder, offline).to_arrow())
+        return lines(job_of(world, store_over(world, folder, offline, **sources)).to_arrow())
     except Exception as error:  # noqa: BLE001 - any error of a store is its answer
         return Failed(type(error).__name__, str(error))
 

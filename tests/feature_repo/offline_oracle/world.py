@@ -184,15 +184,16 @@ def write_source(view: View, folder: Path) -> None:
             pq.write_table(piece, path, row_group_size=64)
 
 
-def feature_view(view: View, folder: Path) -> FeatureView:
-    """Feast's definition of the view over its files in the folder."""
+def feature_view(view: View, root: str, endpoint: str = "") -> FeatureView:
+    """Feast's definition of the view over its files under the root, a folder or s3://."""
     fields = view.keys | view.features | view.unasked
     source = FileSource(
         name=f"{view.name}_source",
-        path=str(folder / view.name / view.pattern),
+        path=f"{root}/{view.name}/{view.pattern}".rstrip("/"),
         timestamp_field=view.stamps[0],
         created_timestamp_column=view.stamps[1] if view.created else "",
         field_mapping=view.mapping,
+        s3_endpoint_override=endpoint,
     )
     return FeatureView(
         name=view.name,
@@ -215,8 +216,13 @@ def entities_of(view: View) -> dict[str, Entity]:
     return {key: Entity(name=key, value_type=value_type(dtype)) for key, dtype in view.keys.items()}
 
 
-def store_over(world: World, folder: Path, offline: dict[str, Any]) -> FeatureStore:
-    """A FeatureStore over that offline store with the world's views, their sources and its service."""
+def store_over(
+    world: World, folder: Path, offline: dict[str, Any], root: str = "", endpoint: str = ""
+) -> FeatureStore:
+    """A FeatureStore over that offline store with the world's views and its service.
+
+    The registry lies in the folder, and so do the sources, unless another root is given.
+    """
     config = RepoConfig(
         project="oracle",
         provider="local",
@@ -227,7 +233,7 @@ def store_over(world: World, folder: Path, offline: dict[str, Any]) -> FeatureSt
         repo_path=folder,
     )
     store = FeatureStore(config=config)
-    views = {view.name: feature_view(view, folder) for view in world.views}
+    views = {view.name: feature_view(view, root or str(folder), endpoint) for view in world.views}
     entities = {name: entity for view in world.views for name, entity in entities_of(view).items()}
     on_demand = [world.on_demand(views)] if world.on_demand else []
     service = FeatureService(
@@ -244,9 +250,8 @@ def _projection(view: View, feast_view: FeatureView) -> Any:
     return named.with_join_key_map(view.alias_keys) if view.alias_keys else named
 
 
-def job_of(world: World, folder: Path, offline: dict[str, Any]) -> RetrievalJob:
-    """The retrieval of every feature of the world, on sources that lie in the folder."""
-    store = store_over(world, folder, offline)
+def job_of(world: World, store: FeatureStore) -> RetrievalJob:
+    """The retrieval of every feature of the world."""
     return store.get_historical_features(
         entity_df=world.entities.frame(),
         features=store.get_feature_service("asked"),
