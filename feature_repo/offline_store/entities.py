@@ -49,7 +49,9 @@ def entity_rows(given: Any) -> EntityRows:
     table = _table(given)
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise RequestError(f"the entity rows have several columns named {', '.join(sorted(twice))}: rename one")
+        raise RequestError(
+            f"the entity rows have several columns named {', '.join(sorted(twice))}: rename one"
+        )
     kinds = {field.name: field.type for field in table.schema}
     moments = [n for n, kind in kinds.items() if pa.types.is_timestamp(kind) or pa.types.is_date(kind)]
     if TIME not in kinds and len(moments) != 1:
@@ -74,7 +76,9 @@ def _table(given: Any) -> pa.Table:
     try:
         return pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
     except pa.ArrowException as error:
-        raise RequestError(f"the entity rows have a column of mixed types: {'; '.join(map(str, error.args))}") from error
+        raise RequestError(
+            f"the entity rows have a column of mixed types: {'; '.join(map(str, error.args))}"
+        ) from error
 
 
 def _with_utc(table: pa.Table, time: str) -> pa.Table:

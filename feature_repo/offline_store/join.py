@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from .assemble import Choice
 from .entities import EntityRows
-from .kernel import NEVER, Questions, timeline
-from .keys import KeySpace, KeyTypeError
+from .kernel import Questions, timeline
+from .keys import KeyColumn, KeySpace, KeyTypeError
 from .moments import Unit, finest, length, ticks
+from .reading import read
 from .requests import RequestError, ViewRequest
-from .sources import EVER, Source, SourceError, Span, read
+from .sources import EVER, SourceError, Span
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Asker:
 
     entities: EntityRows
     only_known: bool = False
+    columns: dict[str, KeyColumn] = field(default_factory=dict)
     spaces: dict[tuple[str, ...], KeySpace] = field(default_factory=dict)
     questions: dict[tuple[tuple[str, ...], Unit], Questions] = field(default_factory=dict)
 
@@ -48,9 +50,15 @@ class Asker:
     def space(self, keys: tuple[str, ...]) -> KeySpace:
         """The numbers of the entity rows' keys."""
         if keys not in self.spaces:
-            columns = tuple(self.entities.column(key) for key in keys)
+            columns = tuple(self.column(key) for key in keys)
             self.spaces[keys] = KeySpace(columns, self.entities.table.num_rows)
         return self.spaces[keys]
+
+    def column(self, key: str) -> KeyColumn:
+        """A key column of the entity rows."""
+        if key not in self.columns:
+            self.columns[key] = KeyColumn(self.entities.column(key))
+        return self.columns[key]
 
     def asked(self, keys: tuple[str, ...], unit: Unit) -> Questions:
         """The questions about these keys."""

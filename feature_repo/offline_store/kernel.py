@@ -79,8 +79,12 @@ class Clock:
         """For each tick the number of the newest moment at or before it."""
         if self.moments is not None:
             return np.searchsorted(self.moments, ticks, side="right")
-        since = np.clip(ticks, self.first - 1, self.last) - self.first
-        return (since if self.step == 1 else since // self.step) + 1
+        since = np.clip(ticks, self.first - 1, self.last)
+        since -= self.first
+        if self.step > 1:
+            since //= self.step
+        since += 1
+        return since
 
     def tick(self, numbers: Ints) -> Ints:
         """The tick of each number above 0."""
@@ -136,9 +140,11 @@ class Timeline:
         return places if self.rows is None else self.rows[places]
 
     def _places(self, keys: Ints, ticks: Ints) -> Ints:
-        needles = (keys << self.clock.bits) | self.clock.number(ticks)
-        places = np.searchsorted(self.packed, needles, side="right") - 1
-        found = self.packed.take(places, mode="clip") >> self.clock.bits
+        needles = _packed(keys, self.clock, ticks)
+        places = np.searchsorted(self.packed, needles, side="right")
+        places -= 1
+        found = self.packed.take(places, mode="clip")
+        found >>= self.clock.bits
         places[found != keys] = -1
         return places if self.created is None else self._known(places, ticks)
 
@@ -191,12 +197,18 @@ def timeline(
         return Timeline(codes, Clock(0, 0))
     codes, rank = _numbered_by_run(codes, size)
     clock = Clock.fitting(ticks, WORD - size.bit_length())
-    packed = (codes << clock.bits) | clock.number(ticks)
+    packed = _packed(codes, clock, ticks)
     order = _order(packed, created)
     if order is not None:
         packed, rows = packed[order], order if rows is None else rows[order]
         created = None if created is None else created[order]
     return Timeline(packed, clock, rows, rank, created if only_known else None)
+
+
+def _packed(keys: Ints, clock: Clock, ticks: Ints) -> Ints:
+    packed = keys << clock.bits
+    packed |= clock.number(ticks)
+    return packed
 
 
 def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
@@ -215,15 +227,15 @@ def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
 
 def _order(packed: Ints, created: Ints | None) -> Ints | None:
     """The order by (packed, created, place), or None where the rows have it."""
-    order = None if _rises(packed) else np.argsort(packed)
+    # A stable sort keeps places, and takes files that are sorted each for itself as runs to merge.
+    order = None if _rises(packed) else np.argsort(packed, kind="stable")
     ordered = packed if order is None else packed[order]
     tied = ordered[1:] == ordered[:-1]
-    if not tied.any():
+    if created is None or not tied.any():
         return order
     among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
     places = among if order is None else order[among]
-    later = np.zeros(places.size, np.int64) if created is None else created[places]
-    sorted_ties = places[np.lexsort((places, later, ordered[among]))]
+    sorted_ties = places[np.lexsort((created[places], ordered[among]))]
     if order is None and np.array_equal(sorted_ties, among):
         return None
     order = np.arange(packed.size) if order is None else order

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import polars as pl
 
 from .kernel import timeline
-from .keys import KeySpace
+from .keys import KeyColumn, KeySpace
 from .moments import finest, ticks
+from .reading import read
 from .requests import ViewRequest
-from .sources import Source, Span, read
+from .sources import Source, Span
 
 
 def all_rows(source: Source, start: datetime | None, end: datetime | None) -> pl.DataFrame:
@@ -29,7 +30,7 @@ def latest_rows(source: Source, start: datetime | None, end: datetime | None) ->
     rows = all_rows(source, start, end)
     created = rows[source.created] if source.created else None
     unit = finest(rows[source.timestamp], created)
-    space = KeySpace(tuple(rows[key] for key in source.keys), rows.height)
+    space = KeySpace(tuple(KeyColumn(rows[key]) for key in source.keys), rows.height)
     known = None if created is None else ticks(created, unit)
     line = timeline(space.codes, ticks(rows[source.timestamp], unit), space.size, known)
     return rows[line.last()]

@@ -66,7 +66,9 @@ def place_of(data: DataSource | None, owner: str, repo_path: Path | str | None) 
             f"{owner}: its source is {type(data).__name__}: this store reads FileSource (parquet, Arrow)"
         )
     if not isinstance(data.file_format, ParquetFormat | None):
-        raise SourceError(f"{owner}: {data.path} has the format {data.file_format}: this store reads parquet and Arrow IPC")
+        raise SourceError(
+            f"{owner}: {data.path} has the format {data.file_format}: this store reads parquet and Arrow IPC"
+        )
     return place(data.path, repo_path, data.s3_endpoint_override or "")
 
 
@@ -84,7 +86,7 @@ def view_source(view: FeatureView, features: Sequence[str], repo_path: Path | st
     return Source(
         view=view.name,
         where=where,
-        timestamp=column.get(data.timestamp_field, data.timestamp_field),
+        timestamp=str(column.get(data.timestamp_field, data.timestamp_field)),
         created=column.get(data.created_timestamp_column, data.created_timestamp_column) or None,
         keys=tuple(column.get(key, key) for key in join_keys(view)),
         features=tuple(column.get(name, name) for name in features),

@@ -138,11 +138,15 @@ class PolarsOfflineStore(OfflineStore):
         """Add logged features to the destination's folder."""
         destination = logging_config.destination
         if not isinstance(destination, FileLoggingDestination):
-            raise RequestError(f"logs of this store go to FileLoggingDestination, not {type(destination).__name__}")
+            raise RequestError(
+                f"logs of this store go to FileLoggingDestination, not {type(destination).__name__}"
+            )
         table = pl.read_parquet(data).to_arrow() if isinstance(data, Path) else data
         missing = [name for name in source.get_schema(registry).names if name not in table.column_names]
         if missing:
-            raise RequestError(f"the logs lack {', '.join(missing)}, which the service has; nothing is written")
+            raise RequestError(
+                f"the logs lack {', '.join(missing)}, which the service has; nothing is written"
+            )
         where = place(destination.path, config.repo_path, destination.s3_endpoint_override)
         write_logs(where, table, list(destination.partition_by or []))
 
@@ -169,12 +173,14 @@ class PolarsOfflineStore(OfflineStore):
         where = place_of(data_source, name, config.repo_path)
         found = parts(Source(name, where, data_source.timestamp_field))
         fields = {field.name: str(field.type) for part in reversed(found) for field in part.footer.schema}
-        return [(column, fields[column]) for column in dict.fromkeys([*found[0].footer.schema.names, *fields])]
+        return [
+            (column, fields[column]) for column in dict.fromkeys([*found[0].footer.schema.names, *fields])
+        ]
 
 
 def _engine(config: RepoConfig) -> Callable[[EntityRows, Sequence[ViewRequest], bool], pa.Table]:
-    settings = config.offline_store
-    if getattr(settings, "engine", "local") == "local":
+    settings: Any = config.offline_store
+    if settings.engine == "local":
         return joined
     from .ray_join import joined_on_ray
 
