@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.feature_repo.offline_oracle.catalogue import CASES, judged
-from tests.feature_repo.offline_oracle.feast_table import STORES, table, told
+from tests.feature_repo.offline_oracle.feast_table import PAGE, STORES, table, told
 
 HERE = {column: kind for column, kind in STORES.items() if kind != "ray"}
 
@@ -27,3 +27,13 @@ def test_every_line_has_the_cases_sentence_and_says_who_is_right() -> None:
     for name, line in table().items():
         assert line["rule"] == CASES[name].sentence
         assert line["who is right"]
+
+
+def test_the_page_counts_the_cases_as_the_table_has_them() -> None:
+    right = {
+        column: len(CASES) - sum(line[column] != "right" for line in table().values()) for column in STORES
+    }
+    told_there = (
+        "Of the {} cases the default file store (dask) answers {} as the rules say, DuckDB {}, Ray {}."
+    )
+    assert told_there.format(len(CASES), *right.values()) in " ".join(PAGE.read_text().split())
