@@ -43,7 +43,7 @@ def timed(contender: str, data: Path, layout: str) -> Mapping[str, float]:
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "rows": len(asked),
     }
-    return figures | compared(data, pl.DataFrame(pl.from_arrow(joined)), len(asked))
+    return {**figures, **compared(data, pl.DataFrame(pl.from_arrow(joined)), len(asked))}
 
 
 def through_feast(contender: str, data: Path, layout: str) -> Join:

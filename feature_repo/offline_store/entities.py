@@ -1,8 +1,5 @@
-"""The rows that features are joined to, whatever they came as, with their timestamp in UTC."""
+"""Entity rows from whatever they came as, with their timestamp in UTC."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -11,33 +8,9 @@ import pyarrow as pa
 from feast.errors import EntityTimestampInferenceException
 from feast.infra.offline_stores.offline_utils import DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL as TIME
 
-from .moments import MICROSECOND, is_moment, utc
+from .asking import EntityRows
+from .moments import is_moment, utc
 from .requests import RequestError
-
-
-@dataclass(frozen=True)
-class EntityRows:
-    """Entity rows as an Arrow table, in the order given; the column `time` is in UTC and has a zone."""
-
-    table: pa.Table
-    time: str
-
-    @cached_property
-    def moments(self) -> pl.Series:
-        """The rows' timestamps, UTC without a zone."""
-        return utc(self.column(self.time))
-
-    @property
-    def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """The first and the last timestamp (rounded up to a microsecond), None where there is none."""
-        first, last = self.moments.min(), self.moments.max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime):
-            return None, None
-        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + MICROSECOND
-
-    def column(self, name: str) -> pl.Series:
-        """One column in polars."""
-        return pl.Series(name, self.table[name])
 
 
 def entity_rows(given: Any) -> EntityRows:

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from .asking import ViewRequest
 from .kernel import timeline
 from .keys import KeyColumn, KeySpace
 from .moments import finest, ticks
 from .reading import read
-from .requests import ViewRequest
 from .sources import Source, Span
 
 

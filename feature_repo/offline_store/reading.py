@@ -33,6 +33,21 @@ def read(source: Source, span: Span = EVER) -> pl.DataFrame:
     return _together([_normal(_collect(source, group, wanted), source) for group in groups], source)
 
 
+def read_part(source: Source, part: Part, span: Span = EVER) -> pl.DataFrame:
+    """The rows of one of the source's files, as `read` gives them."""
+    return _normal(_collect(source, [part], span), source)
+
+
+def schema(source: Source, found: Sequence[Part]) -> pl.Schema:
+    """Names and types of what `read` gives, from the footers alone; timestamps in the finest unit of the files."""
+    empty = [_normal(pl.DataFrame(schema=part.types), source) for part in found]
+    units = {frame[name].dtype.time_unit for frame in empty for name in source.moments}  # type: ignore[attr-defined]
+    unit = "ns" if "ns" in units else "us"
+    return _united(
+        [frame.with_columns(pl.col(source.moments).dt.cast_time_unit(unit)) for frame in empty], source
+    ).schema
+
+
 def _collect(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
     try:
         return _arrow(source, group) if group[0].footer.arrow else _parquet(source, group, span)
@@ -105,9 +120,14 @@ def _together(frames: list[pl.DataFrame], source: Source) -> pl.DataFrame:
     unit = finest(*(frame[name] for frame in frames for name in source.moments))
     if unit == "ns":
         _refuse_far_moments(frames, source)
-    same = [frame.with_columns(pl.col(source.moments).dt.cast_time_unit(unit)) for frame in frames]
+    return _united(
+        [frame.with_columns(pl.col(source.moments).dt.cast_time_unit(unit)) for frame in frames], source
+    )
+
+
+def _united(frames: Sequence[pl.DataFrame], source: Source) -> pl.DataFrame:
     try:
-        return pl.concat(same, how="vertical_relaxed")
+        return pl.concat(frames, how="vertical_relaxed")
     except PolarsError as error:
         raise SourceError(
             f"view {source.view!r}: the files of {source.where.uri} have columns of types that do not go together: "

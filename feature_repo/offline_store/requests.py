@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,13 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.file_source import FileSource
 from feast.utils import _parse_feature_ref
 
+from .asking import EntityRows, ViewRequest
 from .files import Place, SourceError, place
 from .sources import Source
 
 
 class RequestError(ValueError):
     """What was asked for cannot be answered as it stands; the message names the value, the rule and the fix."""
-
-
-@dataclass(frozen=True)
-class ViewRequest:
-    """One view of a call.
-
-    `entity_keys` are join keys by their names in the entity rows, in the order of `source.keys`; `columns` maps a
-    feature's name in the result to its column in the source; `ttl` None is for ever.
-    """
-
-    name: str
-    source: Source
-    entity_keys: tuple[str, ...]
-    columns: dict[str, str]
-    ttl: timedelta | None
 
 
 def view_requests(
@@ -57,6 +41,24 @@ def view_requests(
             "ask with full_feature_names=True"
         )
     return requests
+
+
+def check(entities: EntityRows, requests: Sequence[ViewRequest]) -> None:
+    """Raise RequestError for entity rows that lack a join key, or have a column of a feature's name."""
+    there = entities.table.column_names
+    for request in requests:
+        missing = [key for key in request.entity_keys if key not in there]
+        if missing:
+            raise RequestError(
+                f"the entity rows lack {', '.join(missing)}, by which view {request.name!r} is joined; "
+                f"they have {', '.join(there)}"
+            )
+        taken = [name for name in request.columns if name in there]
+        if taken:
+            raise RequestError(
+                f"the entity rows have a column {', '.join(taken)}, which is also a feature of view {request.name!r}: "
+                "rename it, or ask with full_feature_names=True"
+            )
 
 
 def place_of(data: DataSource | None, owner: str, repo_path: Path | str | None) -> Place:

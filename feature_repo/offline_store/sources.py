@@ -91,7 +91,30 @@ def parts(source: Source, span: Span = EVER) -> list[Part]:
     found = [_part(source, path, span) for path in paths]
     if source.created and not any(source.created in part.types for part in found):
         _refuse(source, paths[0], source.created, "is missing there and in every other file of the source")
+    _check_families(source, found)
     return found
+
+
+def _check_families(source: Source, found: list[Part]) -> None:
+    """Refuse a column that is one kind of thing in one file and another in the next, for polars would make text of it."""
+    seen: dict[str, Part] = {}
+    for part in found:
+        for name, kind in part.types.items():
+            if kind == pl.Null:
+                continue
+            first = seen.setdefault(name, part)
+            if _family(first.types[name]) != _family(kind):
+                _refuse(
+                    source, part.footer.path, name, f"is {kind}, but {first.types[name]} in {first.footer.path}"
+                )
+
+
+def _family(kind: pl.DataType) -> str:
+    if kind.is_numeric():
+        return "number"
+    if is_moment(kind):
+        return "moment"
+    return "text" if kind in TEXT else str(kind.base_type())
 
 
 def _part(source: Source, path: str, span: Span) -> Part:

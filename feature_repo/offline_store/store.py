@@ -19,12 +19,13 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import compute_non_entity_date_range
 
-from .entities import EntityRows, entity_rows
+from .asking import EntityRows, ViewRequest
+from .entities import entity_rows
 from .files import place
 from .job import PolarsRetrievalJob
 from .join import joined
 from .pull import all_rows, latest_rows, seen_keys, with_zone
-from .requests import RequestError, ViewRequest, place_of, renamed, view_requests, view_source
+from .requests import RequestError, check, place_of, renamed, view_requests, view_source
 from .sources import Source, parts
 from .writes import append, write_logs
 
@@ -67,6 +68,7 @@ class PolarsOfflineStore(OfflineStore):
             if entity_df is None
             else entity_rows(entity_df)
         )
+        check(rows, requests)
         _check_request_data(rows, on_demand)
         first, last = rows.bounds
         only_known = bool(options.get("filter_by_created_timestamp"))
