@@ -1,0 +1,22 @@
+"""The point-in-time join on one machine: each view is read, asked, and its columns put beside the entity rows."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from .asking import Asker, EntityRows, ViewRequest, span
+from .reading import read
+
+
+def joined(entities: EntityRows, requests: Sequence[ViewRequest], only_known: bool = False) -> pa.Table:
+    """The entity rows, in their order and with their columns, beside the features of every request.
+
+    Raises SourceError for a source that is not as its view needs it.
+    """
+    asker, table = Asker(entities, only_known), entities.table
+    for request in requests:
+        rows = read(request.source, span(entities, request.ttl))
+        choice = asker.chosen(request, rows)
+        for name, column in request.columns.items():
+            table = table.append_column(name, choice.of(rows[column]))
+    return table

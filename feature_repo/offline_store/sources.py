@@ -1,0 +1,180 @@
+"""What a feature view reads of its source, checked file by file from the footers before a row is read.
+
+Whatever is wrong with a file is said with its path, the column and the view.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import NoReturn
+
+import polars as pl
+import pyarrow as pa
+from polars.exceptions import PanicException, PolarsError
+
+from .files import Footer, Place, SourceError, files_of, footer
+from .moments import PER_SECOND, is_moment
+
+UNREADABLE = (PolarsError, PanicException, pa.ArrowException, OSError)
+NUMBERS = {"Int32", "Int64", "Float32", "Float64"}
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a view reads: columns by their names in the files, and the declared type of its features.
+
+    `created` may be missing in some of the files, where it is null; `kinds` maps a feature's column to the name of
+    its Feast type.
+    """
+
+    view: str
+    where: Place
+    timestamp: str
+    created: str | None = None
+    keys: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column, each once, in the order in which it is read."""
+        created = (self.created,) if self.created else ()
+        return list(dict.fromkeys((*self.keys, self.timestamp, *created, *self.features)))
+
+    @property
+    def moments(self) -> list[str]:
+        """The timestamp columns."""
+        return [name for name in (self.timestamp, self.created) if name]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Event timestamps that can be chosen: from `first` (None: from ever) to `last`, UTC, both included."""
+
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def share(self, low: datetime, high: datetime) -> float:
+        """How much of an even spread from low to high lies inside, 0 only if nothing does."""
+        first, last = max(self.first or low, low), min(self.last or high, high)
+        if first > last:
+            return 0.0
+        return 1.0 if high == low else max((last - first) / (high - low), 1e-9)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file that is read: its footer, the polars types of the source's columns in it, and what can pass."""
+
+    footer: Footer
+    types: dict[str, pl.DataType]
+    rows: int
+    passing: float
+
+
+EVER = Span()
+
+
+def parts(source: Source, span: Span = EVER) -> list[Part]:
+    """Every file of the source, in its order, checked by its footer alone."""
+    try:
+        paths = files_of(source.where)
+    except UNREADABLE as error:
+        raise SourceError(f"view {source.view!r}: {source.where.uri} cannot be listed: {error}") from error
+    if not paths:
+        raise SourceError(
+            f"view {source.view!r}: there is no file at {source.where.uri}: write the table first or correct its path"
+        )
+    found = [_part(source, path, span) for path in paths]
+    if source.created and not any(source.created in part.types for part in found):
+        _refuse(source, paths[0], source.created, "is missing there and in every other file of the source")
+    _check_families(source, found)
+    return found
+
+
+def _check_families(source: Source, found: list[Part]) -> None:
+    """Refuse a column that is one kind of thing in one file and another in the next, for polars would make text of it."""
+    seen: dict[str, Part] = {}
+    for part in found:
+        for name, kind in part.types.items():
+            if kind == pl.Null:
+                continue
+            first = seen.setdefault(name, part)
+            if _family(first.types[name]) != _family(kind):
+                _refuse(
+                    source, part.footer.path, name, f"is {kind}, but {first.types[name]} in {first.footer.path}"
+                )
+
+
+def _family(kind: pl.DataType) -> str:
+    if kind.is_numeric():
+        return "number"
+    if is_moment(kind):
+        return "moment"
+    return "text" if kind in TEXT else str(kind.base_type())
+
+
+def _part(source: Source, path: str, span: Span) -> Part:
+    try:
+        one = footer(source.where, path, source.timestamp)
+        types = one.types(tuple(source.columns))
+    except UNREADABLE as error:
+        unreadable(source, path, error)
+    for name in source.columns:
+        if name in types or name in one.hive:
+            continue
+        if name != source.created:
+            _refuse(source, path, name, f"is missing; the file has {', '.join(one.schema.names)}")
+    for name, kind in types.items():
+        if name in source.moments and not is_moment(kind):
+            _refuse(source, path, name, f"is {kind}, not a timestamp: write it as a timestamp or a date")
+        if not _fits(source.kinds.get(name, ""), kind):
+            _refuse(source, path, name, f"is {kind}, but the view declares {source.kinds[name]}")
+    return Part(one, types, *_passing(one, types.get(source.timestamp), span))
+
+
+def _passing(one: Footer, kind: pl.DataType | None, span: Span) -> tuple[int, float]:
+    """Rows of a file, and how many of them lie in the span if each row group is spread evenly."""
+    rows = sum(count for count, _, _ in one.spans)
+    if not one.spans or not isinstance(kind, pl.Datetime):
+        return max(rows, 1), float(max(rows, 1))
+    passing = 0.0
+    for count, low, high in one.spans:
+        if low is None or high is None:
+            passing += count
+        else:
+            passing += count * span.share(_moment(low, kind), _moment(high, kind, 1))
+    return rows, passing
+
+
+def _moment(number: int, kind: pl.Datetime, more: int = 0) -> datetime:
+    microseconds = number * PER_SECOND["us"] // PER_SECOND[kind.time_unit] + more
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if number > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def _fits(declared: str, kind: pl.DataType) -> bool:
+    if kind == pl.Null:
+        return True
+    if declared in NUMBERS:
+        return kind.is_numeric() or kind == pl.Boolean
+    if declared.startswith(("Array", "Set")):
+        return isinstance(kind, pl.List | pl.Array)
+    expected = {"String": kind in TEXT, "Bool": kind == pl.Boolean, "Bytes": kind in (pl.Binary, pl.String)}
+    return expected.get(declared, True)
+
+
+def _refuse(source: Source, path: str, column: str, what: str) -> NoReturn:
+    raise SourceError(f"view {source.view!r}: in {path} the column {column!r} {what}")
+
+
+def unreadable(source: Source, path: str, error: BaseException) -> NoReturn:
+    name = PurePosixPath(path).name
+    raise SourceError(
+        f"view {source.view!r}: {path} cannot be read: {error}. If {name} is damaged, write it again or remove it"
+    ) from error
