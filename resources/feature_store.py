@@ -22,11 +22,12 @@ from resources import feature_definitions as repository_of
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.lake import write_text
+from resources.online_features import OnlineVectors, inputs_of, nothing, read
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-__all__ = ["FeatureStoreError", "FeatureStoreResource", "service_names", "service_views"]
+__all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors", "service_names", "service_views"]
 
 THREADS = 2
 MEMORY = "2GB"
@@ -169,18 +170,26 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
     def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         """The rows with the features that `historical` gives at `as_of`, read from the online store."""
+        return self.online_vectors(service, rows, as_of).frame
+
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
+        """What `online` gives, with each value's event time and status beside it."""
         from feature_repo.online_store.sqlite import as_of as at
 
         columns = self._checked_inputs(service, rows)
         if rows.is_empty():
-            return self._with_features(service, rows, None)
+            return OnlineVectors(
+                self._with_features(service, rows, None), *nothing(self.feature_columns(service))
+            )
         store = self._store()
-        wanted = _registered(store, service)
+        _registered(store, service)
+        on_demand = repository_of.on_demand_of(self._service(service), self.repository)
+        inputs = inputs_of(self._service(service), on_demand)
         with at(as_of):
-            answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in columns}).to_dict()
+            values, times, statuses = read(store, inputs, {c: rows[c].to_list() for c in columns})
         types = self._types(service)
-        found = pl.DataFrame({name: pl.Series(answer[name], dtype=dtype) for name, dtype in types.items()})
-        return self._with_features(service, rows, found)
+        found = pl.DataFrame({name: pl.Series(values[name], dtype=dtype) for name, dtype in types.items()})
+        return OnlineVectors(self._with_features(service, rows, found), times, statuses)
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository)

@@ -146,6 +146,28 @@ def test_weather_is_not_served_once_it_has_expired(store: FeatureStoreResource, 
     assert nulls == [False, True]
 
 
+def test_every_online_value_comes_with_its_event_time_and_status(
+    store: FeatureStoreResource, lake_root: Path, rows: pl.DataFrame
+) -> None:
+    store.materialize(store.views(SERVICE), END - timedelta(days=7), END)
+    unknown = rows.head(1).with_columns(tailnum=pl.lit("no such"))
+    vectors = store.online_vectors(SERVICE, pl.concat([rows.head(40), unknown]), END)
+    features = store.feature_columns(SERVICE)
+    assert vectors.event_times.columns == vectors.statuses.columns == features
+    assert set(vectors.event_times.schema.values()) == {pl.Datetime("us", "UTC")}
+    assert vectors.statuses["plane_seats"][-1] == "NOT_FOUND"
+    assert vectors.event_times["plane_seats"][-1] is None
+    for name in features:
+        present = vectors.statuses[name] == "PRESENT"
+        assert (present == vectors.frame[name].is_not_null()).all(), name
+    weather = pl.read_parquet(lake_root / "features/weather/*.parquet").filter(
+        pl.col("event_timestamp") <= END
+    )
+    newest = {o: t for o, t in weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows()}
+    for origin, moment in zip(vectors.frame["origin"], vectors.event_times["temp"], strict=True):
+        assert moment == newest[origin]
+
+
 def test_an_older_week_does_not_set_serving_back(store: FeatureStoreResource, rows: pl.DataFrame) -> None:
     store.materialize(store.views(SERVICE), END - timedelta(days=7), END)
     before = store.online(SERVICE, rows, END)
