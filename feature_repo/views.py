@@ -6,7 +6,7 @@ row must not stand in for it. Short lives also keep the offline join small.
 
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, FileSource
+from feast import Entity, FeatureView, Field, FileSource, PushSource
 from feast.types import Float32, Int64, String
 
 from feature_repo.entities import carrier, departure_hour, dest, flight, origin, tailnum
@@ -18,12 +18,27 @@ FOR_EVER = timedelta(0)
 
 
 def view(
-    name: str, keys: list[Entity], ttl: timedelta, features: list[str], integers: tuple[str, ...] = ()
+    name: str,
+    keys: list[Entity],
+    ttl: timedelta,
+    features: list[str],
+    integers: tuple[str, ...] = (),
+    pushed_as: str | None = None,
 ) -> FeatureView:
-    """A view of the feature table of that name; the source's path is relative to the lake."""
+    """A view of the feature table of that name; the source's path is relative to the lake.
+
+    `pushed_as` names a push source through which rows may come between two ingestions. An event's timestamp is the
+    moment from which it may be used; of two rows of one moment the one created last counts.
+    """
     keys_schema = [Field(name=k.name, dtype=String if k.value_type.name == "STRING" else Int64) for k in keys]
     values = [Field(name=f, dtype=Int64 if f in integers else Float32) for f in features]
-    source = FileSource(name=name, path=f"features/{name}/*.parquet", timestamp_field="event_timestamp")
+    table = FileSource(
+        name=name,
+        path=f"features/{name}/*.parquet",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created" if pushed_as else "",
+    )
+    source = PushSource(name=pushed_as, batch_source=table) if pushed_as else table
     return FeatureView(name=name, entities=keys, ttl=ttl, schema=keys_schema + values, source=source)
 
 
@@ -39,6 +54,7 @@ weather = view(
     [origin],
     HOURS_3,
     ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"],
+    pushed_as="weather_observation",
 )
 origin_traffic = view(
     "origin_traffic",

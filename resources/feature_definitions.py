@@ -75,8 +75,8 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
     """A hash of all that decides a service's values: features, views, keys, types, lives and on-demand code."""
     described = {
         "service": [(p.name, [f.name for f in p.features]) for p in wanted.feature_view_projections],
-        "views": [_describe_view(view) for view in views_of(wanted, repository)],
-        "on_demand": [_describe_on_demand(view) for view in on_demand_of(wanted, repository)],
+        "views": [describe_view(view) for view in views_of(wanted, repository)],
+        "on_demand": [describe_on_demand(view) for view in on_demand_of(wanted, repository)],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -125,6 +125,9 @@ def _with_root(thing: Any, lake: Path) -> Any:
     source = copy.deepcopy(_source(thing))
     source.file_options.uri = str(lake / source.path)
     view.batch_source = source
+    if view.stream_source is not None:
+        view.stream_source = copy.copy(view.stream_source)
+        view.stream_source.batch_source = source
     return view
 
 
@@ -140,17 +143,23 @@ def _source(view: "FeatureView") -> "FileSource":
     return view.batch_source
 
 
-def _describe_view(view: "FeatureView") -> dict[str, Any]:
+def _source_parts(source: "FileSource") -> tuple[str, ...]:
+    return source.path, source.timestamp_field, source.created_timestamp_column
+
+
+def describe_view(view: "FeatureView") -> dict[str, Any]:
+    """What decides the values of a view."""
     return {
         "name": view.name,
         "keys": sorted(view.join_keys),
         "fields": sorted((f.name, str(f.dtype)) for f in view.schema),
         "seconds": view.ttl.total_seconds() if view.ttl else 0,
-        "source": [_source(view).path, _source(view).timestamp_field],
+        "source": [part for part in _source_parts(_source(view)) if part],
     }
 
 
-def _describe_on_demand(view: "OnDemandFeatureView") -> dict[str, Any]:
+def describe_on_demand(view: "OnDemandFeatureView") -> dict[str, Any]:
+    """What decides the values of an on-demand view."""
     code = view.feature_transformation.udf_string if view.feature_transformation else ""
     return {
         "name": view.name,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import polars as pl
@@ -23,6 +23,8 @@ from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.lake import write_text
 from resources.online_features import OnlineVectors, inputs_of, nothing, read
+from resources.push_sources import PushSource, push, push_sources
+from resources.service_description import DescribedService, describe
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -82,6 +84,10 @@ class FeatureStoreResource(dg.ConfigurableResource):
     def definition_version(self, service: str) -> str:
         """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
         return repository_of.content_hash(self._service(service), self.repository)
+
+    def describe(self, service: str) -> DescribedService:
+        """The service in words that outlive its code: views, keys, lives and a hash of each view's definition."""
+        return describe(service, self.repository, tuple(self.input_columns(service)))
 
     def feature_columns(self, service: str) -> list[str]:
         """Names of the service's features, in its order."""
@@ -190,6 +196,15 @@ class FeatureStoreResource(dg.ConfigurableResource):
         types = self._types(service)
         found = pl.DataFrame({name: pl.Series(values[name], dtype=dtype) for name, dtype in types.items()})
         return OnlineVectors(self._with_features(service, rows, found), times, statuses)
+
+    def push_sources(self) -> dict[str, PushSource]:
+        """Every push source that the repository defines, by name."""
+        return push_sources(self.repository, Path(self.lake_root))
+
+    def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
+        """Push rows (keys, `event_timestamp`, features, `created`) to all views of a source, into one of the stores."""
+        with _LOCK, _quiet():
+            push(self._store(), source, rows, to)
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository)

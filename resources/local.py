@@ -5,12 +5,13 @@ from typing import Any
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.serving import Endpoint
+from resources.serving_log import ServingLogResource
 from resources.settings import Settings, settings
 from resources.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking and endpoint over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, endpoint and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=str(where.lake)),
@@ -19,4 +20,5 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),
+        "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

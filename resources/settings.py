@@ -59,6 +59,10 @@ class Settings:
         return self.home / "serving"
 
     @property
+    def serving_log(self) -> Path:
+        return self.home / "serving_log"
+
+    @property
     def replay(self) -> Path:
         return self.home / "replay"
 

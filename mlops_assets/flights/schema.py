@@ -248,11 +248,18 @@ _INTEGERS: Schema = dict.fromkeys(
     ("flight", "departure_hour", "aircraft_free_at", "aircraft_seen_at"), pl.Int64
 )
 
+PUSHED = ("weather",)
+"""Feature tables into which rows may be pushed between two ingestions.
+
+Their `created` is when a row was received, null in what was ingested: of two rows of one moment the pushed one counts.
+"""
+
 
 def _feature_schema(table: str) -> Schema:
     keys: Schema = {key: _INTEGERS.get(key, pl.String) for key in FEATURE_KEYS[table]}
     values: Schema = {value: _INTEGERS.get(value, pl.Float32) for value in _VALUES[table]}
-    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC}
+    created: Schema = {"created": UTC} if table in PUSHED else {}
+    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC} | created
 
 
 FEATURES: dict[str, Schema] = {name: _feature_schema(name) for name in FEATURE_KEYS}

@@ -64,7 +64,9 @@ def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.D
 
     found: list[dict] = [{} for _ in moments]
     for view in views_of(service("feature_repo", SERVICE), "feature_repo"):
-        table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop("content_known_at")
+        table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop(
+            "content_known_at", "created", strict=False
+        )
         keys = FEATURE_KEYS[view.name]
         for values, row, now in zip(found, rows.iter_rows(named=True), moments, strict=True):
             chosen = newest(table, keys, row, now, view.ttl)
@@ -163,7 +165,7 @@ def test_every_online_value_comes_with_its_event_time_and_status(
     weather = pl.read_parquet(lake_root / "features/weather/*.parquet").filter(
         pl.col("event_timestamp") <= END
     )
-    newest = {o: t for o, t in weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows()}
+    newest = dict(weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows())
     for origin, moment in zip(vectors.frame["origin"], vectors.event_times["temp"], strict=True):
         assert moment == newest[origin]
 
@@ -218,7 +220,9 @@ def test_the_views_have_the_columns_of_the_feature_tables() -> None:
     for view in views:
         declared = {f.name: TYPES[str(f.dtype)] for f in view.schema}
         table = {
-            k: v for k, v in FEATURES[view.name].items() if k not in ("event_timestamp", "content_known_at")
+            k: v
+            for k, v in FEATURES[view.name].items()
+            if k not in ("event_timestamp", "content_known_at", "created")
         }
         integers = {k: pl.Int64 if v == pl.Int32 else v for k, v in table.items()}
         assert declared == integers, view.name

@@ -1,0 +1,145 @@
+"""The serving log: every vector a model was asked with, in append-only parquet, to be replayed later.
+
+Columns are named as in Feast's own feature logging (`<view>__<feature>` with `__timestamp` and `__status`,
+`__log_timestamp`, `__log_date`, `__request_id`), with what Feast leaves out beside them: the moment asked for, the
+model's version, the hash of the feature definitions and the score. `serving_log_writer` writes it.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from resources.service_description import DescribedService, described
+
+INSTANT = pl.Datetime("us", "UTC")
+REQUEST = "__request_id"
+REQUESTED_AT = "__requested_at"
+SERVED_AT = "__log_timestamp"
+SERVED_ON = "__log_date"
+MODEL = "__model"
+VERSION = "__model_version"
+SERVICE = "__feature_service"
+DEFINITION = "__definition"
+SCORE = "__score"
+STATUSES = {"INVALID": 0, "PRESENT": 1, "NULL_VALUE": 2, "NOT_FOUND": 3, "OUTSIDE_MAX_AGE": 4}
+"""Feast's FieldStatus by name, as its logs have it."""
+
+DEFINITIONS = "definitions"
+READS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """One batch of answers as it is handed over, whole: nothing is computed while the caller waits.
+
+    `frame`, `event_times` and `statuses` are those of `FeatureStoreResource.online_vectors`, one row a request.
+    `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
+    """
+
+    model: str
+    version: str
+    service: DescribedService
+    requested_at: datetime
+    served_at: datetime
+    request_ids: Sequence[str]
+    frame: pl.DataFrame
+    event_times: pl.DataFrame
+    statuses: pl.DataFrame
+    scores: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        return len(self.request_ids)
+
+
+def as_frame(batches: Sequence[Answered]) -> pl.DataFrame:
+    """Batches of one model and one definition as rows of the log, in their order."""
+    service = batches[0].service
+    columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
+    frame = _stacked([batch.frame.select(*service.inputs, *columns) for batch in batches])
+    times = _stacked([batch.event_times.select(*columns) for batch in batches]).cast(INSTANT)
+    codes = pl.all().replace_strict(STATUSES, return_dtype=pl.Int32)
+    statuses = _stacked([batch.statuses.select(*columns) for batch in batches]).select(codes)
+    parts = [
+        _facts(batches),
+        frame.rename(columns),
+        times.rename({feature: f"{column}__timestamp" for feature, column in columns.items()}),
+        statuses.rename({feature: f"{column}__status" for feature, column in columns.items()}),
+    ]
+    return pl.concat(parts, how="horizontal")
+
+
+def _facts(batches: Sequence[Answered]) -> pl.DataFrame:
+    counts = [batch.rows for batch in batches]
+
+    def repeated(values: list, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+        return pl.Series(values, dtype=kind).gather(np.repeat(np.arange(len(counts)), counts))
+
+    served = repeated([batch.served_at for batch in batches], INSTANT)
+    return pl.DataFrame(
+        {
+            REQUEST: [name for batch in batches for name in batch.request_ids],
+            REQUESTED_AT: repeated([batch.requested_at for batch in batches], INSTANT),
+            SERVED_AT: served,
+            SERVED_ON: served.dt.date(),
+            MODEL: repeated([batch.model for batch in batches], pl.String),
+            VERSION: repeated([batch.version for batch in batches], pl.String),
+            SERVICE: repeated([batch.service.name for batch in batches], pl.String),
+            DEFINITION: repeated([batch.service.definition for batch in batches], pl.String),
+            SCORE: np.concatenate([np.asarray(batch.scores, np.float64) for batch in batches]),
+        }
+    )
+
+
+def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
+
+
+class ServingLogResource(dg.ConfigurableResource):
+    """The logged requests of every model, for reading; a request that two files hold is taken once."""
+
+    folder: str
+
+    def read(self, model: str, newest: int) -> pl.DataFrame:
+        """The newest logged requests of a model, oldest first; no rows and no columns where none was logged.
+
+        Columns that some files lack, because the feature service changed, are null there.
+        """
+        frames, rows = [], 0
+        for day in self._days(model):
+            frame = _once(_read_day(day))
+            frames.append(frame)
+            rows += frame.height
+            if rows >= newest:
+                break
+        return _once(pl.concat(frames, how="diagonal_relaxed")).tail(newest) if frames else pl.DataFrame()
+
+    def definitions(self, model: str) -> dict[str, DescribedService]:
+        """The feature services that the requests were served with, by the hash that stands in the log."""
+        files = (Path(self.folder) / model / DEFINITIONS).glob("*.json")
+        return {path.stem: described(path.read_text(encoding="utf-8")) for path in sorted(files)}
+
+    def _days(self, model: str) -> Iterator[Path]:
+        """Folders of the days that hold files, newest first."""
+        for folder in sorted((Path(self.folder) / model).glob("*-*-*"), reverse=True):
+            if next(folder.glob("[!.]*.parquet"), None):
+                yield folder
+
+
+def _read_day(day: Path) -> pl.DataFrame:
+    """All rows of a day; files that are merged into another one meanwhile are looked for again."""
+    for _ in range(READS):
+        with contextlib.suppress(FileNotFoundError):
+            frames = [pl.read_parquet(path, glob=False) for path in sorted(day.glob("[!.]*.parquet"))]
+            return pl.concat(frames, how="diagonal_relaxed")
+    raise OSError(f"{day}: its files went away {READS} times while they were read; read it again")
+
+
+def _once(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.unique(REQUEST, keep="first", maintain_order=True).sort(SERVED_AT, maintain_order=True)
