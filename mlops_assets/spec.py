@@ -159,6 +159,12 @@ class Retrain(Part):
     )
 
 
+class Skew(Part):
+    """How much of the serving log is replayed through the offline store."""
+
+    requests: int = Field(default=20_000, ge=1, description="Newest logged requests that are compared.")
+
+
 class Deployment(Part):
     """Whether the champion answers at the endpoint `/predict/<name>`."""
 
@@ -231,6 +237,7 @@ class ModelSpec(Part):
     drift: Drift = Drift()
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
     deployment: Deployment = Deployment()
+    skew: Skew = Skew()
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )

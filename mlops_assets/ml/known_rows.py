@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
-ASKED, SERVED = "requested_at", "served_at"
+ASKED, SERVED = "__asked_at", "__served_at"
 NOWHERE = -1
 ALWAYS = np.iinfo(np.int64).min
 
@@ -19,12 +19,12 @@ def known_rows(questions: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str])
     """What a view's rows say to each question, whatever its time to live.
 
     Args:
-        questions: the view's keys, `requested_at` and `served_at` (UTC), one row a question, any order.
+        questions: the view's keys, `__asked_at` (data time) and `__served_at` (wall time), UTC, one row a question, any order.
         rows: the view's keys, `event_timestamp`, `created` (breaks ties, null loses) and `written` (null: always
             there), all UTC; among rows that tie on both timestamps the last wins.
     Returns:
-        One row a question, in order: `event_now` and `written_now` of the newest row at or before `requested_at`;
-        `event_then` of the newest such row that was written by `served_at`; `corrected`, whether that row replaced
+        One row a question, in order: `event_now` and `written_now` of the newest row at or before `__asked_at`;
+        `event_then` of the newest such row that was written by `__served_at`; `corrected`, whether that row replaced
         one of the same event timestamp. Null keys match nothing.
     """
     ordered = _ordered(rows, keys)

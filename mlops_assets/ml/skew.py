@@ -18,7 +18,7 @@ Verdicts on a cell that differs, the first that applies:
 A cell computed on demand takes the first verdict that applies to any stored view that it is computed from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -52,6 +52,19 @@ CELLS = {
     "held": pl.Boolean,
 }
 
+SKEWED = {
+    "row": pl.UInt32,
+    "feature": pl.String,
+    "view": pl.String,
+    "served": pl.String,
+    "replayed": pl.String,
+    "gap": pl.Float64,
+    "served_event": INSTANT,
+    "offline_event": INSTANT,
+    "verdict": VERDICT,
+}
+"""Columns of the cells that differ, as `skewed_cells` gives them."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -70,7 +83,7 @@ class Logged:
     """Requests as they were served: frames of one height and order, all but `asked` with a column a feature.
 
     `values`; `event_times` (UTC, null where nothing was found); `found`, whether the online store had a row; `held`,
-    whether it held the value back as too old. `asked` has the join keys, `requested_at` and `served_at` (UTC).
+    whether it held the value back as too old. `asked` has the join keys, `__asked_at` and `__served_at` (UTC).
     """
 
     values: pl.DataFrame
@@ -80,16 +93,19 @@ class Logged:
     asked: pl.DataFrame
 
 
+Offline = Callable[[View, pl.DataFrame], pl.DataFrame]
+"""Gives the rows of a stored view for the keys of some requests, as `known_rows` takes them."""
+
+
 def skewed_cells(
-    logged: Logged, replayed: pl.DataFrame, views: Sequence[View], offline: Mapping[str, pl.DataFrame]
+    logged: Logged, replayed: pl.DataFrame, views: Sequence[View], offline: Offline
 ) -> pl.DataFrame:
     """Every cell that differs, with its verdict.
 
     Args:
         replayed: the requests' features as the offline join gives them now, rows in the order of `logged`.
         views: the views whose features are compared, and the stored ones that on-demand views read.
-        offline: rows of the stored views by name, as `known_rows` takes them; views that no differing cell rests on
-            may be left out (`differing` says which those are).
+        offline: asked only for views on which a differing cell rests, and for the keys of its requests.
     Returns:
         `row` (index of the request), `feature`, `view`, `served` and `replayed` as text, `gap` (absolute difference
         of two numbers), `served_event` and `offline_event` (event timestamps of the rows on both sides) and `verdict`.
@@ -108,7 +124,7 @@ def skewed_cells(
     return (
         cells.join(causes, on="cell", how="left", maintain_order="left")
         .with_columns(verdict=verdict)
-        .drop("cell", "rounding", "found", "held", "cause")
+        .select(SKEWED)
     )
 
 
@@ -195,9 +211,7 @@ def _online(logged: Logged, features: Sequence[str]) -> pl.DataFrame:
     ).with_row_index("row")
 
 
-def _causes(
-    cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Mapping[str, pl.DataFrame]
-) -> pl.DataFrame:
+def _causes(cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Offline) -> pl.DataFrame:
     """`cell`, `offline_event` and `cause`: of several stored views, the first cause in the order of the verdicts."""
     facts = pl.concat([_NO_FACTS, *_facts(cases, logged, views, offline)])
     moments = logged.asked.select(ASKED, SERVED).with_row_index("row")
@@ -223,13 +237,14 @@ _NO_FACTS = pl.DataFrame(
 
 
 def _facts(
-    cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Mapping[str, pl.DataFrame]
+    cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Offline
 ) -> Iterator[pl.DataFrame]:
     """What offline knew, for each stored view and each request of which a cell rests on it."""
     for view in views:
         rows = cases.filter(pl.col("source") == view.name)["row"].unique()
         if len(rows):
-            known = known_rows(logged.asked[rows], offline[view.name], view.keys)
+            asked = logged.asked[rows]
+            known = known_rows(asked, offline(view, asked), view.keys)
             named = (
                 pl.lit(view.name).alias("source"),
                 pl.lit(view.ttl or FOR_EVER, pl.Duration("us")).alias("ttl"),
@@ -259,17 +274,13 @@ def _cause() -> pl.Expr:
     )
 
 
-def by_feature(cells: pl.DataFrame, views: Sequence[View], requests: int) -> pl.DataFrame:
-    """One row a feature, the most skewed first: cells compared, cells that differ by verdict, and by how much.
+def by_feature(cells: pl.DataFrame, compared: Mapping[str, int]) -> pl.DataFrame:
+    """One row a feature, the most skewed first: cells compared and differing, by verdict, and by how much.
 
-    `largest gap` is the largest difference of two numbers, `behind` the median by which the served row was older than
-    the offline one.
+    `compared` has the number of cells a feature. `largest gap` is the largest difference of two numbers, `behind` the
+    median by which the served row was older than the offline one.
     """
-    names = pl.DataFrame(
-        [(feature, view.name) for view in views for feature in view.features],
-        schema={"feature": pl.String, "view": pl.String},
-        orient="row",
-    )
+    names = pl.DataFrame({"feature": list(compared), "cells": list(compared.values())})
     counts = [(pl.col("verdict") == verdict).sum().alias(verdict) for verdict in VERDICTS]
     found = cells.group_by("feature").agg(
         pl.len().alias("differ"),
@@ -277,15 +288,13 @@ def by_feature(cells: pl.DataFrame, views: Sequence[View], requests: int) -> pl.
         pl.col("gap").max().alias("largest gap"),
         (pl.col("offline_event") - pl.col("served_event")).median().alias("behind"),
     )
-    table = names.with_columns(cells=pl.lit(requests)).join(
-        found, on="feature", how="left", maintain_order="left"
-    )
+    table = names.join(found, on="feature", how="left", maintain_order="left")
     return table.with_columns(pl.col("differ", *VERDICTS).fill_null(0)).sort(
         "differ", descending=True, maintain_order=True
     )
 
 
 def totals(cells: pl.DataFrame) -> dict[str, int]:
-    """Cells that differ, by verdict."""
+    """Cells that differ, by verdict; verdicts that none has are left out."""
     found = dict(cells.group_by("verdict").len().iter_rows())
-    return {verdict: found.get(verdict, 0) for verdict in VERDICTS}
+    return {verdict: found[verdict] for verdict in VERDICTS if verdict in found}

@@ -4,6 +4,7 @@ Dagster shows Markdown in place up to a thousand characters, so a picture that i
 be drawn with few points. The full pictures are in `plots`.
 """
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import numpy as np
@@ -43,6 +44,24 @@ def curve(x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up
         f"<polyline points='{points}' stroke='blue' stroke-width='2'/>"
         f"<g fill='gray'><text x='2' y='14'>{high:.2g}</text><text x='2' y='{bottom}'>{low:.2g}</text>"
         f"<text x='90' y='{HEIGHT - 8}'>{across}</text><text x='38' y='14'>{up}</text></g></svg>"
+    )
+
+
+def bars(values: Mapping[str, int]) -> str:
+    """One bar for each name, its count beside it; at most eight fit."""
+    longest, height = max([*values.values(), 1]), 20 * len(values) + 4
+    lines = [
+        (20 * i + 14, name, count, max(round(90 * count / longest), 1))
+        for i, (name, count) in enumerate(values.items())
+    ]
+    shapes = "".join(f"M110 {y - 9}h{width}v10H110z" for y, _, _, width in lines)
+    texts = "".join(
+        f"<text x='2' y='{y}'>{name}</text><text x='{width + 114}' y='{y}'>{count:,}</text>"
+        for y, name, count, width in lines
+    )
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='270' height='{height}' font-size='11' font-family='Arial' fill='gray'>"
+        f"<path d='{shapes}' fill='blue'/>{texts}</svg>"
     )
 
 

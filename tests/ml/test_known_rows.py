@@ -19,8 +19,8 @@ KINDS = {
 ASKED = {
     "a": pl.String,
     "b": pl.Int64,
-    "requested_at": pl.Datetime("us", "UTC"),
-    "served_at": pl.Datetime("us", "UTC"),
+    ASKED: pl.Datetime("us", "UTC"),
+    SERVED: pl.Datetime("us", "UTC"),
 }
 
 
@@ -73,6 +73,6 @@ def test_a_row_that_got_in_late_is_known_now_and_was_not_then():
         ],
         schema=KINDS,
     )
-    asked = pl.DataFrame([{"a": "x", "b": 1, "requested_at": hour(4), "served_at": hour(5)}], schema=ASKED)
+    asked = pl.DataFrame([{"a": "x", "b": 1, ASKED: hour(4), SERVED: hour(5)}], schema=ASKED)
     (found,) = known_rows(asked, table, ["a", "b"]).to_dicts()
     assert (found["event_now"], found["event_then"]) == (hour(3), hour(1))

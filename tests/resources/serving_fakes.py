@@ -11,8 +11,9 @@ from resources.endpoint_http import application
 from resources.live_models import LiveModels
 from resources.online_features import OnlineVectors
 from resources.service_description import DescribedService, DescribedView
-from resources.serving_log_writer import ServingLog
+from resources.serving_log_writer import EVERY_S, ServingLog
 
+PATIENT = "patient"
 FEATURES = ("distance_squared", "age_hours", "unknown")
 
 
@@ -69,8 +70,8 @@ def trip_rows(trips: pl.DataFrame) -> pl.DataFrame:
 
 
 def build(home):
-    """The real application over real records, with the fake store."""
-    log = ServingLog(home.serving_log)
+    """The real application over real records, with the fake store; a patient log writes only when it is closed."""
+    log = ServingLog(home.serving_log, every_s=3600.0 if (home.home / PATIENT).exists() else EVERY_S)
     models = LiveModels(home.serving, FakeFeatures(), log)
     models.follow(every_s=0.1)
     return application(models, f"http://127.0.0.1:{home.serve_port}", log)
