@@ -1,7 +1,7 @@
 """The feature store, reached through Feast: definitions, point-in-time joins, and features for serving.
 
 Feast is used as it is; what is added are checks (rows out equal rows in), stable types, sources rooted in the
-lake, bounds on DuckDB's threads and memory, and a time for reads from the online store.
+lake, and a time for reads from the online store.
 """
 
 import contextlib
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors", "service_names", "service_views"]
 
-THREADS = 2
-MEMORY = "2GB"
 ROW = "__row"
 TIME = "event_timestamp"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +43,7 @@ TYPES = {
 }
 
 _LOCK = RLock()
-"""DuckDB's connection and Feast's registry, shared by the whole process, serve one caller at a time."""
+"""Feast's registry, shared by the whole process, serves one caller at a time."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +138,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         self._require_tables(service)
         entities = rows.select(*columns, pl.col(time_column).alias(TIME)).with_row_index(ROW)
         store = self._store()
-        with _LOCK, _bounded_duckdb(), _quiet():
-            wanted = _registered(store, service)
-            joined = store.get_historical_features(entities.to_pandas(), wanted).to_arrow()
-        found = pl.DataFrame(pl.from_arrow(joined)).sort(ROW)
-        if not found[ROW].cast(pl.UInt32).equals(entities[ROW], check_names=False):
+        with _LOCK, _quiet():
+            # The store takes polars; Feast's own signature knows pandas only.
+            job = store.get_historical_features(entities, _registered(store, service))  # type: ignore[arg-type]
+        found = pl.DataFrame(pl.from_arrow(job.to_arrow()))
+        if not found[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
                 f"{rows.height} rows went into the join of {service!r} and {found.height} came out, "
                 f"{found[ROW].n_unique()} of them different: the offline store lost or doubled rows"
@@ -160,7 +158,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         from feature_repo.online_store.sqlite import replacing
 
         store = self._store()
-        with _LOCK, _bounded_duckdb(), _quiet(), replacing(end):
+        with _LOCK, _quiet(), replacing(end):
             for name in views:
                 view = store.get_feature_view(name, allow_registry_cache=True)
                 # Not store.materialize: that also appends an interval to the registry, for ever longer.
@@ -264,29 +262,9 @@ def _registered(store: "FeatureStore", service: str) -> Any:
         ) from error
 
 
-@lru_cache(maxsize=1)
-def _duckdb() -> Any:
-    import ibis
-
-    return ibis.duckdb.connect(threads=THREADS, memory_limit=MEMORY)
-
-
-@contextlib.contextmanager
-def _bounded_duckdb() -> Iterator[None]:
-    import ibis
-
-    before = ibis.options.default_backend
-    ibis.set_backend(_duckdb())
-    try:
-        yield
-    finally:
-        ibis.options.default_backend = before
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
         yield
 

@@ -44,7 +44,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
             check_spec(path, "features_known_at_prediction_time", True),
         ],
         group_name=spec.name,
-        kinds={"feast", "duckdb", "parquet"},
+        kinds={"feast", "polars", "parquet"},
         owners=[spec.owner],
         description=f"Rows of `{spec.prediction.table}` joined point in time with the feature service "
         f"`{spec.feature_service}`; rows without a label stay in and are counted.",

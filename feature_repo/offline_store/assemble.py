@@ -1,0 +1,62 @@
+"""Columns of a result: for each question the value of the row that was chosen for it, or null, as Arrow.
+
+Numbers are taken by numpy into buffers that share one validity bitmap a view; everything else by polars.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from .kernel import Flags, Ints
+
+
+@dataclass(frozen=True)
+class Choice:
+    """For each question the row that was chosen, or -1."""
+
+    rows: Ints
+
+    @cached_property
+    def found(self) -> Flags:
+        """Whether there is one."""
+        return self.rows >= 0
+
+    @cached_property
+    def nulls(self) -> int:
+        """How many questions have none."""
+        return int(self.rows.size - np.count_nonzero(self.found))
+
+    @cached_property
+    def bitmap(self) -> pa.Buffer | None:
+        """Arrow's validity bitmap, None where every question has a row."""
+        return _bitmap(self.found) if self.nulls else None
+
+    @cached_property
+    def places(self) -> pl.Series:
+        """The rows as polars takes them, null for -1."""
+        rows = pl.Series(self.rows)
+        return (rows.set(rows < 0, None) if self.nulls else rows).cast(pl.UInt32 if rows.len() < 2**32 else pl.UInt64)
+
+    def of(self, values: pl.Series) -> pa.Array | pa.ChunkedArray:
+        """The chosen values of a source's column."""
+        if not (values.dtype.is_integer() or values.dtype.is_float()) or values.dtype == pl.Int128:
+            return values.gather(self.places).to_arrow()
+        known = None if not values.null_count() else values.is_not_null().to_numpy()
+        numbers = (values if known is None else values.fill_null(0)).to_numpy()
+        if not numbers.size:
+            return pa.nulls(self.rows.size, pa.from_numpy_dtype(numbers.dtype))
+        taken = numbers.take(self.rows, mode="clip")
+        bitmap, nulls = self.bitmap, self.nulls
+        if known is not None:
+            valid = known.take(self.rows, mode="clip") & self.found
+            nulls = int(valid.size - np.count_nonzero(valid))
+            bitmap = _bitmap(valid)
+        kind = pa.from_numpy_dtype(taken.dtype)
+        return pa.Array.from_buffers(kind, taken.size, [bitmap, pa.py_buffer(taken)], nulls)
+
+
+def _bitmap(valid: Flags) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(valid, bitorder="little"))

@@ -1,0 +1,155 @@
+"""Where a source's files lie, local or on s3://, and what their footers say without reading a row."""
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+PARQUET = (".parquet", ".pq", ".parq")
+ARROW = (".arrow", ".feather", ".ipc")
+S3 = "s3://"
+
+
+class SourceError(ValueError):
+    """A source's file or column is not as the feature view needs it; the message names file, column and view."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A source's path as its FileSource gives it, absolute, and the S3 endpoint if it is not Amazon's."""
+
+    uri: str
+    endpoint: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is on S3."""
+        return self.uri.startswith(S3)
+
+    @property
+    def filesystem(self) -> pa.fs.FileSystem:
+        """pyarrow's file system for it; on S3 keys and region come from the environment."""
+        if not self.remote:
+            return pa.fs.LocalFileSystem()
+        return pa.fs.S3FileSystem(endpoint_override=self.endpoint or None)
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """polars' storage options for it."""
+        if not self.endpoint or not self.remote:
+            return None
+        return {"aws_endpoint_url": self.endpoint, "aws_allow_http": str(self.endpoint.startswith("http:")).lower()}
+
+    def bare(self, path: str) -> str:
+        """A path as the file system takes it."""
+        return path.removeprefix(S3)
+
+
+@dataclass(frozen=True)
+class Footer:
+    """One file: its path, rows (None: not said), column types, and rows by span of its row groups.
+
+    `spans` has `(rows, first, last)` a row group, in the timestamp's own physical unit, empty where a group has no
+    statistics. `hive` are columns that stand in the path as `name=value`.
+    """
+
+    path: str
+    schema: pa.Schema
+    spans: tuple[tuple[int, Any, Any], ...] = ()
+    hive: tuple[str, ...] = ()
+
+    @property
+    def arrow(self) -> bool:
+        """Whether it is Arrow IPC, not parquet."""
+        return self.path.endswith(ARROW)
+
+    def types(self, columns: list[str]) -> dict[str, pl.DataType]:
+        """polars types of those of the columns that the file has."""
+        there = [self.schema.field(name) for name in columns if name in self.schema.names]
+        empty = pl.from_arrow(pa.schema(there).empty_table())
+        return dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
+
+
+def place(uri: str, repo_path: Path | str | None, endpoint: str = "") -> Place:
+    """The absolute place of a FileSource's path; relative ones lie under the repository."""
+    if "://" in uri and not uri.startswith((S3, "file://")):
+        raise SourceError(f"{uri}: this store reads local paths, file:// and s3://")
+    if uri.startswith(S3):
+        return Place(uri, endpoint)
+    local = Path(uri.removeprefix("file://"))
+    return Place(str(local if local.is_absolute() or repo_path is None else Path(repo_path) / local))
+
+
+def files_of(where: Place) -> list[str]:
+    """Paths of a source's files, sorted: the file itself, what a pattern matches, or all below a folder.
+
+    Of a folder only parquet and Arrow IPC files count, and none whose name begins with a dot or an underscore.
+    """
+    found = _remote(where) if where.remote else _local(where.uri)
+    return sorted(found, key=lambda path: PurePosixPath(path).parts)
+
+
+def footer(where: Place, path: str, timestamp: str) -> Footer:
+    """A file's footer, with the spans of the timestamp column. Raises what pyarrow raises for a file it cannot read."""
+    hive = tuple(part.partition("=")[0] for part in PurePosixPath(path).parts[:-1] if "=" in part)
+    if path.endswith(ARROW):
+        with where.filesystem.open_input_file(where.bare(path)) as handle:
+            return Footer(path, pa.ipc.open_file(handle).schema, hive=hive)
+    meta = pq.read_metadata(where.bare(path), filesystem=where.filesystem if where.remote else None)
+    return Footer(path, meta.schema.to_arrow_schema(), tuple(_spans(meta, timestamp)), hive)
+
+
+def _spans(meta: pq.FileMetaData, timestamp: str) -> Iterator[tuple[int, Any, Any]]:
+    names = [meta.schema.column(n).path for n in range(meta.num_columns)]
+    if timestamp not in names:
+        return
+    column = names.index(timestamp)
+    for group in range(meta.num_row_groups):
+        rows, statistics = meta.row_group(group).num_rows, meta.row_group(group).column(column).statistics
+        known = statistics is not None and statistics.has_min_max and statistics.physical_type == "INT64"
+        yield rows, statistics.min_raw if known else None, statistics.max_raw if known else None
+
+
+def _local(uri: str) -> list[str]:
+    path = Path(uri)
+    if path.is_file():
+        return [uri]
+    if path.is_dir():
+        inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        return [str(path / file) for file in inside if _counts(file.parts)]
+    return [file for file in glob(uri, recursive=True) if Path(file).is_file()] if has_magic(uri) else []
+
+
+def _remote(where: Place) -> list[str]:
+    system, bare = where.filesystem, where.bare(where.uri)
+    if not has_magic(bare) and system.get_file_info(bare).type == pa.fs.FileType.File:
+        return [where.uri]
+    fixed = re.split(r"[*?\[]", bare)[0]
+    folder = (fixed.rpartition("/")[0] if has_magic(bare) else bare).rstrip("/")
+    below = system.get_file_info(pa.fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    paths = [info.path for info in below if info.type == pa.fs.FileType.File]
+    if has_magic(bare):
+        return [S3 + path for path in paths if _matches(path.split("/"), bare.split("/"))]
+    return [S3 + path for path in paths if _counts(path[len(folder) :].strip("/").split("/"))]
+
+
+def _counts(parts: "tuple[str, ...] | list[str]") -> bool:
+    hidden = any(part.startswith((".", "_")) and "=" not in part for part in parts)
+    return not hidden and parts[-1].endswith((*PARQUET, *ARROW))
+
+
+def _matches(parts: list[str], pattern: list[str]) -> bool:
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    shown = not parts[0].startswith(".") or pattern[0].startswith(".")
+    return shown and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])

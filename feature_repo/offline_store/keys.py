@@ -1,0 +1,216 @@
+"""Join keys of any type, one or several columns, as small whole numbers that are equal where the keys are.
+
+The numbers belong to the questions: a source row whose key nobody asks for gets -1, as does a null.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from .kernel import Ints
+from .moments import utc
+
+SPARSE = 4
+"""A range of whole numbers is used as it is while it is at most so many times as wide as there are rows."""
+ROOM = 1 << 16
+EXACT = 2**53
+"""Whole numbers below this are the same as Float64 and as Int64."""
+
+
+class KeyTypeError(ValueError):
+    """A join key has types on the two sides that cannot be equal."""
+
+
+class Coded(Protocol):
+    """The questions' keys as numbers: `codes`, Int64, one a question, in `[0, size)` or -1."""
+
+    size: int
+    codes: Ints
+
+
+class Coder(Coded, Protocol):
+    """Numbers for the values of one key column, those of the questions and of any source."""
+
+    def encode(self, values: pl.Series) -> Ints:
+        """The numbers of a source's column."""
+        ...
+
+
+class Range:
+    """Whole numbers close together: the number is the distance from the smallest."""
+
+    def __init__(self, values: pl.Series, low: int, high: int) -> None:
+        self.low, self.high, self.size = low, high, high - low + 1
+        self.codes = self.encode(values)
+
+    def encode(self, values: pl.Series) -> Ints:
+        """Int64 distances, -1 outside of the range."""
+        numbers = values.fill_null(self.low - 1).to_numpy()
+        low, high = (int(numbers.min()), int(numbers.max())) if numbers.size else (self.low, self.low)
+        if low >= self.low and high <= self.high:
+            return numbers - self.low
+        return np.where((numbers >= self.low) & (numbers <= self.high), numbers - self.low, -1)
+
+
+class Text:
+    """Strings, interned once each in a dictionary of their own."""
+
+    def __init__(self, values: pl.Series) -> None:
+        self.kind = pl.Categorical(pl.Categories.random())
+        # polars forgets a dictionary when the last column that uses it is gone.
+        self.kept = values.cast(self.kind)
+        numbers = self.kept.to_physical()
+        self.size = int(numbers.max() or 0) + 1  # type: ignore[arg-type]
+        self.codes = _filled(numbers)
+
+    def encode(self, values: pl.Series) -> Ints:
+        """Int64 places in the dictionary, -1 for strings that nobody asks for."""
+        numbers = _filled(values.cast(self.kind).to_physical())
+        return np.where(numbers < self.size, numbers, -1)
+
+
+class Table:
+    """Any other values: looked up in a table of those that are asked for."""
+
+    def __init__(self, values: pl.Series) -> None:
+        self.known = values.drop_nulls().unique().rename("value").to_frame().with_row_index("code")
+        self.size = max(self.known.height, 1)
+        self.codes = self.encode(values)
+
+    def encode(self, values: pl.Series) -> Ints:
+        """Int64 places in the table, -1 where the value is not in it."""
+        found = values.rename("value").to_frame().join(self.known, on="value", how="left", maintain_order="left")
+        return _filled(found["code"])
+
+
+class Pair:
+    """Two keys as one."""
+
+    def __init__(self, first: Coded, second: Coded) -> None:
+        self.second = second.size
+        self.dense: Table | None = None
+        self.codes, self.size = self.combine(first.codes, second.codes), first.size * second.size
+        if self.size > SPARSE * self.codes.size + ROOM:
+            self.dense = Table(_nulled(self.codes))
+            self.codes, self.size = self.dense.codes, self.dense.size
+
+    def combine(self, first: Ints, second: Ints) -> Ints:
+        """Int64 numbers of the pairs, -1 where one of them is."""
+        both = np.where((first < 0) | (second < 0), -1, first * self.second + second)
+        return both if self.dense is None else self.dense.encode(_nulled(both))
+
+
+@dataclass(frozen=True)
+class KeySpace:
+    """The questions' keys as numbers in `[0, size)`, and the way to number a source's keys alike.
+
+    `columns` are the questions' key columns; without any, all rows have the one key 0.
+    """
+
+    columns: tuple[pl.Series, ...]
+    height: int
+
+    @cached_property
+    def asked(self) -> tuple[pl.Series, ...]:
+        """The questions' columns, each in the one type of its kind."""
+        return tuple(normal(column) for column in self.columns)
+
+    @cached_property
+    def coders(self) -> tuple[Coder, ...]:
+        """One coder a column."""
+        return tuple(_coder(column) for column in self.asked)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """What joins the second column to the first, the third to both, and so on."""
+        pairs: list[Pair] = []
+        for coder in self.coders[1:]:
+            pairs.append(Pair(pairs[-1] if pairs else self.coders[0], coder))
+        return tuple(pairs)
+
+    @property
+    def codes(self) -> Ints:
+        """The questions' numbers, Int64, -1 where a key is null."""
+        if not self.coders:
+            return np.zeros(self.height, np.int64)
+        return (self.pairs or self.coders)[-1].codes
+
+    @property
+    def size(self) -> int:
+        """Numbers are below this."""
+        return (self.pairs or self.coders)[-1].size if self.coders else 1
+
+    def encode(self, columns: Sequence[pl.Series], height: int) -> Ints:
+        """The numbers of a source's rows, whose key columns come in the same order; Int64, -1 for "not asked for".
+
+        Raises KeyTypeError, which names both types, where a column cannot equal the questions'.
+        """
+        if not self.coders:
+            return np.zeros(height, np.int64)
+        codes = [
+            coder.encode(alike(normal(column), asked))
+            for coder, column, asked in zip(self.coders, columns, self.asked, strict=True)
+        ]
+        both = codes[0]
+        for pair, more in zip(self.pairs, codes[1:], strict=True):
+            both = pair.combine(both, more)
+        return both
+
+
+def normal(values: pl.Series) -> pl.Series:
+    """The column in the one type of its kind: Int64, String, Float64 without NaN, or what it is."""
+    kind = values.dtype
+    if kind.is_integer():
+        return values if kind == pl.UInt64 and _over(values) else values.cast(pl.Int64)
+    if kind in (pl.Categorical, pl.Enum):
+        return values.cast(pl.String)
+    if kind == pl.Datetime:
+        return utc(values).dt.cast_time_unit("ns")
+    if not kind.is_float():
+        return values
+    known = values.cast(pl.Float64).fill_nan(None)
+    return known.cast(pl.Int64) if _whole(known).fill_null(True).all() else known
+
+
+def alike(values: pl.Series, asked: pl.Series) -> pl.Series:
+    """A source's key column (normal) in the type of the questions' (normal); values that cannot be equal are null."""
+    if values.dtype == asked.dtype:
+        return values
+    if pl.Null in (values.dtype, asked.dtype):
+        return pl.Series(values.name, [None], dtype=asked.dtype).new_from_index(0, len(values))
+    if values.dtype == pl.Float64 and asked.dtype.is_integer():
+        return values.set(~_whole(values).fill_null(False), None).cast(asked.dtype, strict=False)
+    if values.dtype.is_integer() and (asked.dtype.is_integer() or asked.dtype.is_float()):
+        return values.cast(asked.dtype, strict=False)
+    raise KeyTypeError(f"{values.dtype} in the source, {asked.dtype} in the entity rows")
+
+
+def _coder(values: pl.Series) -> Coder:
+    if values.dtype == pl.String:
+        return Text(values)
+    if values.dtype == pl.Int64 and values.len() > values.null_count():
+        low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]
+        if high - low < SPARSE * len(values) + ROOM and low > np.iinfo(np.int64).min:
+            return Range(values, low, high)
+    return Table(values)
+
+
+def _whole(values: pl.Series) -> pl.Series:
+    return values.is_finite() & (values == values.floor()) & (values.abs() < EXACT)
+
+
+def _over(values: pl.Series) -> bool:
+    return len(values) > values.null_count() and int(values.max()) > np.iinfo(np.int64).max  # type: ignore[arg-type]
+
+
+def _filled(numbers: pl.Series) -> Ints:
+    return numbers.cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def _nulled(numbers: Ints) -> pl.Series:
+    codes = pl.Series(numbers)
+    return codes.set(codes < 0, None)

@@ -1,0 +1,116 @@
+"""What a call asks of each feature view: its source, join keys, features under their names in the result, and life."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from feast import FeatureView
+from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.offline_stores.file_source import FileSource
+from feast.utils import _parse_feature_ref
+
+from .files import Place, SourceError, place
+from .sources import Source
+
+
+class RequestError(ValueError):
+    """What was asked for cannot be answered as it stands; the message names the value, the rule and the fix."""
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """One view of a call.
+
+    `entity_keys` are join keys by their names in the entity rows, in the order of `source.keys`; `columns` maps a
+    feature's name in the result to its column in the source; `ttl` None is for ever.
+    """
+
+    name: str
+    source: Source
+    entity_keys: tuple[str, ...]
+    columns: dict[str, str]
+    ttl: timedelta | None
+
+
+def view_requests(
+    views: Sequence[FeatureView], refs: Iterable[str], full_names: bool, repo_path: Path | str | None
+) -> list[ViewRequest]:
+    """One request a view, in the order of the views; a feature that is asked for twice comes once.
+
+    Raises RequestError where two features would have the same name in the result.
+    """
+    wanted = [_parse_feature_ref(ref) for ref in dict.fromkeys(refs)]
+    requests = []
+    for view in views:
+        used = view.projection.name_to_use()
+        asked = [feature for name, version, feature in wanted if _versioned(name, version) == used]
+        requests.append(_request(view, list(dict.fromkeys(asked)), full_names, repo_path))
+    twice = [name for name, n in Counter(c for r in requests for c in r.columns).items() if n > 1]
+    if twice:
+        raise RequestError(
+            f"{', '.join(twice)}: features of several views that would have the same name in the result: "
+            "ask with full_feature_names=True"
+        )
+    return requests
+
+
+def place_of(data: DataSource | None, owner: str, repo_path: Path | str | None) -> Place:
+    """Where a FileSource of parquet or Arrow IPC lies. Raises SourceError for any other source."""
+    if not isinstance(data, FileSource):
+        raise SourceError(
+            f"{owner}: its source is {type(data).__name__}: this store reads FileSource (parquet, Arrow)"
+        )
+    if not isinstance(data.file_format, ParquetFormat | None):
+        raise SourceError(f"{owner}: {data.path} has the format {data.file_format}: this store reads parquet and Arrow IPC")
+    return place(data.path, repo_path, data.s3_endpoint_override or "")
+
+
+def renamed(data: DataSource) -> dict[str, str]:
+    """The source's column for each name that its field mapping gives."""
+    return {new: old for old, new in (data.field_mapping or {}).items()}
+
+
+def view_source(view: FeatureView, features: Sequence[str], repo_path: Path | str | None) -> Source:
+    """What has to be read of a view's source for some of its features."""
+    where = place_of(view.batch_source, f"view {view.name!r}", repo_path)
+    data: Any = view.batch_source
+    column = renamed(data)
+    kinds = {field.name: str(field.dtype) for field in view.features}
+    return Source(
+        view=view.name,
+        where=where,
+        timestamp=column.get(data.timestamp_field, data.timestamp_field),
+        created=column.get(data.created_timestamp_column, data.created_timestamp_column) or None,
+        keys=tuple(column.get(key, key) for key in join_keys(view)),
+        features=tuple(column.get(name, name) for name in features),
+        kinds={column.get(name, name): kinds[name] for name in features if name in kinds},
+    )
+
+
+def join_keys(view: FeatureView) -> list[str]:
+    """The view's join keys by its own names, without the stand-in of a view that has no entity."""
+    return [field.name for field in view.entity_columns if field.name != DUMMY_ENTITY_ID]
+
+
+def _request(
+    view: FeatureView, features: list[str], full_names: bool, repo_path: Path | str | None
+) -> ViewRequest:
+    source = view_source(view, features, repo_path)
+    alias = view.projection.join_key_map
+    prefix = f"{view.projection.name_alias or view.name}__" if full_names else ""
+    return ViewRequest(
+        name=view.name,
+        source=source,
+        entity_keys=tuple(alias.get(key, key) for key in join_keys(view)),
+        columns={prefix + name: column for name, column in zip(features, source.features, strict=True)},
+        ttl=view.ttl or None,
+    )
+
+
+def _versioned(name: str, version: int | None) -> str:
+    return name if version is None else f"{name}@v{version}"
