@@ -148,7 +148,7 @@ def replay_group(
         return offline_rows(lake / tables[view.name], view.keys, keys, until)
 
     cells = skewed_cells(as_logged(rows, logged, views), replayed, views, offline)
-    facts = rows.select(REQUEST_FACTS).with_row_index("row")
+    facts = rows.select(*REQUEST_FACTS).with_row_index("row")
     kept = cells.join(facts, on="row", how="left", maintain_order="left")
     return kept.select(*REQUEST_FACTS, *SKEWED), [feature for view in views for feature in view.features]
 

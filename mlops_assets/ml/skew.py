@@ -124,7 +124,7 @@ def skewed_cells(
     return (
         cells.join(causes, on="cell", how="left", maintain_order="left")
         .with_columns(verdict=verdict)
-        .select(SKEWED)
+        .select(*SKEWED)
     )
 
 

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.known_rows import known_rows
+from mlops_assets.ml.known_rows import ASKED, SERVED, known_rows
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 KINDS = {
@@ -16,7 +16,7 @@ KINDS = {
     "created": pl.Datetime("us", "UTC"),
     "written": pl.Datetime("us", "UTC"),
 }
-ASKED = {
+QUESTIONS = {
     "a": pl.String,
     "b": pl.Int64,
     ASKED: pl.Datetime("us", "UTC"),
@@ -57,7 +57,7 @@ def searched(rows: list, a: str, b: int, requested_at: datetime, served_at: date
 def test_the_row_that_decided_is_the_one_a_search_finds(rows, asked):
     rows = [(*row, index) for index, row in enumerate(rows)]
     table = pl.DataFrame([row[:5] for row in rows], schema=KINDS, orient="row")
-    found = known_rows(pl.DataFrame(asked, schema=ASKED, orient="row"), table, ["a", "b"])
+    found = known_rows(pl.DataFrame(asked, schema=QUESTIONS, orient="row"), table, ["a", "b"])
     assert found.height == len(asked)
     for question, answer in zip(asked, found.iter_rows(), strict=True):
         now, then, corrected = searched(rows, *question)
@@ -73,6 +73,6 @@ def test_a_row_that_got_in_late_is_known_now_and_was_not_then():
         ],
         schema=KINDS,
     )
-    asked = pl.DataFrame([{"a": "x", "b": 1, ASKED: hour(4), SERVED: hour(5)}], schema=ASKED)
+    asked = pl.DataFrame([{"a": "x", "b": 1, ASKED: hour(4), SERVED: hour(5)}], schema=QUESTIONS)
     (found,) = known_rows(asked, table, ["a", "b"]).to_dicts()
     assert (found["event_now"], found["event_then"]) == (hour(3), hour(1))
