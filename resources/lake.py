@@ -74,9 +74,16 @@ class Lake(dg.ConfigurableResource):
         return manifest
 
     def read(
-        self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None
+        self,
+        table: str,
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        pushed: bool = False,
     ) -> pl.DataFrame:
-        """Rows of the named partitions in their order (None: all there are); missing ones are an error."""
+        """Rows of the named partitions in their order (None: all there are); missing ones are an error.
+
+        `pushed` adds all rows that were pushed beside the partitions.
+        """
         wanted = self.partitions(table) if partitions is None else list(partitions)
         missing = [p for p in wanted if not self.path(table, p).exists()]
         if missing or not wanted:
@@ -85,7 +92,8 @@ class Lake(dg.ConfigurableResource):
                 f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
                 f"Materialize the asset {table!r} for it first."
             )
-        frames = [self._read(self.path(table, p), columns) for p in wanted]
+        paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
+        frames = [self._read(path, columns) for path in paths]
         return pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
 
     def partitions(self, table: str) -> list[str]:

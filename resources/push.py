@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import polars as pl
 import pydantic
 
+from resources.offline_rows import newest_event
 from resources.push_sources import EVENT, PushSource
 from resources.pushed_moments import PushedMoments
 from resources.pushed_rows import PushedRows
@@ -67,13 +68,9 @@ class Pusher:
             new = self._push_offline(source, rows) if to != "online" else 0
             if to != "offline":
                 self._push_online(source, rows)
-        return {
-            "source": source.name,
-            "to": to,
-            "events": len(events),
-            "new": new,
-            "as_of": self._reached(source),
-        }
+        now = self._reached(source)
+        taken = {"source": source.name, "to": to, "events": len(events), "new": new}
+        return taken | {"as_of": now.isoformat() if now else None}
 
     def _push_offline(self, source: PushSource, rows: pl.DataFrame) -> int:
         """Write the rows that offline would not answer with already."""
@@ -92,23 +89,23 @@ class Pusher:
 
     def _refuse_far_ahead(self, source: PushSource, rows: pl.DataFrame) -> None:
         """A mistyped year would otherwise let every other feature expire, for good."""
-        known = [now for view in source.views if (now := self.now_of_view(view))]
-        if not known:
+        reached = self._reached(source) or newest_event(source.folder)
+        if reached is None:
             return
-        latest = max(known) + MOST_AHEAD
-        far = rows.with_row_index("_index").filter(pl.col(EVENT) > latest)
+        far = rows.with_row_index("_index").filter(pl.col(EVENT) > reached + MOST_AHEAD)
         if far.height:
             raise PushError(
                 f"event_timestamp {far[EVENT][0].isoformat()} is more than {MOST_AHEAD.days} days after "
-                f"{max(known).isoformat()}, up to where the data of {source.views[0]!r} reaches: correct it, or "
+                f"{reached.isoformat()}, up to where the data of {source.views[0]!r} reaches: correct it, or "
                 "ingest what lies between first",
                 far["_index"][0],
                 EVENT,
             )
 
-    def _reached(self, source: PushSource) -> str | None:
-        moments = [now for view in source.views if (now := self.now_of_view(view))]
-        return max(moments).astimezone(UTC).isoformat() if moments else None
+    def _reached(self, source: PushSource) -> datetime | None:
+        """The moment up to which the models that read the source's views have come, in UTC."""
+        moments = [now.astimezone(UTC) for view in source.views if (now := self.now_of_view(view))]
+        return max(moments, default=None)
 
 
 def _rows(source: PushSource, events: Sequence[pydantic.BaseModel]) -> pl.DataFrame:
