@@ -163,7 +163,7 @@ def test_every_online_value_comes_with_its_event_time_and_status(
     weather = pl.read_parquet(lake_root / "features/weather/*.parquet").filter(
         pl.col("event_timestamp") <= END
     )
-    newest = {o: t for o, t in weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows()}
+    newest = dict(weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows())
     for origin, moment in zip(vectors.frame["origin"], vectors.event_times["temp"], strict=True):
         assert moment == newest[origin]
 
