@@ -26,7 +26,7 @@ from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame
 from resources.service_description import DescribedService
-from resources.serving_log import Answered
+from resources.serving_log import ServedBatch
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -81,7 +81,7 @@ class Features(Protocol):
 class Log(Protocol):
     """Where served vectors go; `resources.serving_log_writer` is the real one."""
 
-    def append(self, answered: Answered) -> None: ...
+    def append(self, answered: ServedBatch) -> None: ...
 
 
 class RecordError(Exception):
@@ -226,9 +226,7 @@ class LiveModels:
         ids = [uuid.uuid4().hex for _ in requests]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
-            self.log.append(
-                Answered(*facts, vectors.frame, vectors.event_times, vectors.statuses, np.asarray(scores))
-            )
+            self.log.append(ServedBatch(*facts, vectors, np.asarray(scores)))
         answers = [
             {
                 "model": record.name,

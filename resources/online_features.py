@@ -1,17 +1,15 @@
 """Feature vectors as an endpoint serves them: each value with the moment its content became known, and why it is null."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
 UTC_TIME = pl.Datetime("us", "UTC")
-PRESENT, NULL_VALUE, NOT_FOUND = "PRESENT", "NULL_VALUE", "NOT_FOUND"
+PRESENT, NULL_VALUE = "PRESENT", "NULL_VALUE"
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class OnlineVectors:
     """Rows with the features of a service as they were served.
 
     `frame` is the rows with a column a feature; `event_times` has a UTC microsecond Datetime column a feature (null
-    where no value was found; of an on-demand feature, the newest of its inputs); `statuses` has a string column a
+    where no value is stored; of an on-demand feature, the newest of its inputs); `statuses` has a string column a
     feature: PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE.
     """
 
@@ -28,70 +26,68 @@ class OnlineVectors:
     statuses: pl.DataFrame
 
 
-Inputs = Mapping[str, Sequence[str]]
-"""Of each feature, by its full name, the stored features that it is made of; of a stored one, itself."""
+@dataclass(frozen=True)
+class Brought:
+    """One view after it was brought up to date: rows read, rows taken away, and its newest event time."""
+
+    view: str
+    rows: int
+    removed: int
+    newest: datetime | None
 
 
-def inputs_of(service: Any, on_demand: Iterable[Any]) -> dict[str, list[str]]:
-    """Full names (`view__feature`) of what each feature of a service is read or computed from, in its order."""
-    behind = {
-        view.name: [
-            f"{p.name}__{f.name}" for p in view.source_feature_view_projections.values() for f in p.features
+class Answered(OnlineVectors):
+    """Vectors over an answer of the online store, whose times and statuses are worked out when they are asked for.
+
+    `types` are the features' columns in order; `inputs` names, for each on-demand feature, what it is computed from.
+    """
+
+    _answer: Any
+    _names: list[str]
+    _inputs: Mapping[str, Sequence[str]]
+
+    def __init__(
+        self,
+        rows: pl.DataFrame,
+        answer: Any,
+        types: Mapping[str, Any],
+        inputs: Mapping[str, Sequence[str]],
+    ) -> None:
+        found = [pl.Series(name, answer.columns[name].values, dtype) for name, dtype in types.items()]
+        object.__setattr__(self, "frame", rows.with_columns(found))
+        self.__dict__.update(_answer=answer, _names=list(types), _inputs=inputs)
+
+    @cached_property
+    def event_times(self) -> pl.DataFrame:  # type: ignore[override]
+        return pl.DataFrame([pl.Series(name, self._times(name), UTC_TIME) for name in self._names])
+
+    @cached_property
+    def statuses(self) -> pl.DataFrame:  # type: ignore[override]
+        return pl.DataFrame([pl.Series(name, self._statuses(name), pl.String) for name in self._names])
+
+    def _column(self, name: str) -> Any:
+        return self._answer.columns.get(name) or self._answer.hidden[name]
+
+    def _times(self, name: str) -> list[int | None]:
+        if name not in self._inputs:
+            return self._column(name).times()
+        behind = [self._column(stored).times() for stored in self._inputs[name]]
+        empty: list[int | None] = [None] * self.frame.height
+        return [
+            max((t for t in row if t is not None), default=None) for row in zip(*behind, empty, strict=True)
         ]
-        for view in on_demand
-    }
-    return {
-        f"{projection.name_to_use()}__{field.name}": behind.get(
-            projection.name, [f"{projection.name_to_use()}__{field.name}"]
-        )
-        for projection in service.feature_view_projections
-        for field in projection.features
-    }
+
+    def _statuses(self, name: str) -> list[str]:
+        column = self._column(name)
+        pairs = zip(map(_status_name, column.statuses), column.values, strict=True)
+        return [NULL_VALUE if status == PRESENT and value is None else status for status, value in pairs]
 
 
-def read(
-    store: "FeatureStore", inputs: Inputs, rows: Mapping[str, list[Any]]
-) -> tuple[dict[str, list[Any]], pl.DataFrame, pl.DataFrame]:
-    """Values by short name, event times and statuses of the features named in `inputs`."""
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-    names = dict.fromkeys([*inputs, *(stored for behind in inputs.values() for stored in behind)])
-    refs = [name.replace("__", ":", 1) for name in names]
-    answer = store.get_online_features(refs, dict(rows), full_feature_names=True)
-    values = answer.to_dict()
-    found = dict(zip(answer.proto.metadata.feature_names.val, answer.proto.results, strict=True))
-    times = {name: [_moment(t) for t in vector.event_timestamps] for name, vector in found.items()}
-    status = {name: [FieldStatus.Name(s) for s in vector.statuses] for name, vector in found.items()}
-    short = {full: full.split("__", 1)[1] for full in inputs}
-    return (
-        {short[full]: values[full] for full in inputs},
-        pl.DataFrame(
-            {
-                short[full]: pl.Series(_newest([times[i] for i in behind]), dtype=UTC_TIME)
-                for full, behind in inputs.items()
-            }
-        ),
-        pl.DataFrame({short[full]: _statuses(values[full], status[full]) for full in inputs}),
-    )
+def _status_name(status: int) -> str:
+    return ("INVALID", PRESENT, NULL_VALUE, "NOT_FOUND", "OUTSIDE_MAX_AGE")[status]
 
 
-def nothing(names: Iterable[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Event times and statuses of no rows."""
-    names = list(names)
-    return pl.DataFrame(schema=dict.fromkeys(names, UTC_TIME)), pl.DataFrame(
-        schema=dict.fromkeys(names, pl.String)
-    )
-
-
-def _newest(times: list[list[datetime | None]]) -> list[datetime | None]:
-    return [max((t for t in row if t is not None), default=None) for row in zip(*times, strict=True)]
-
-
-def _moment(stamp: Any) -> datetime | None:
-    from datetime import UTC
-
-    return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds or stamp.nanos else None
-
-
-def _statuses(values: list[Any], statuses: list[str]) -> list[str]:
-    return [NULL_VALUE if s == PRESENT and v is None else s for v, s in zip(values, statuses, strict=True)]
+def nothing(frame: pl.DataFrame, names: Sequence[str]) -> OnlineVectors:
+    """Vectors of no rows."""
+    times, statuses = (pl.DataFrame(schema=dict.fromkeys(names, kind)) for kind in (UTC_TIME, pl.String))
+    return OnlineVectors(frame, times, statuses)

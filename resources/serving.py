@@ -126,7 +126,10 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving_log_writer import ServingLog
 
     features = FeatureStoreResource(
-        lake_root=str(home.lake), home=str(home.feast), repository=home.feature_repository
+        lake_root=str(home.lake),
+        home=str(home.feast),
+        repository=home.feature_repository,
+        online_store=home.online_store,
     )
     log = ServingLog(home.serving_log)
     models = LiveModels(home.serving, features, log)

@@ -15,6 +15,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from resources.online_features import OnlineVectors
 from resources.service_description import DescribedService, described
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -35,11 +36,11 @@ READS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class ServedBatch:
     """One batch of answers as it is handed over, whole: nothing is computed while the caller waits.
 
-    `frame`, `event_times` and `statuses` are those of `FeatureStoreResource.online_vectors`, one row a request.
-    `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
+    `vectors` is what `FeatureStoreResource.online_vectors` gave, one row a request; event times and statuses are
+    worked out when the log asks for them. `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
     """
 
     model: str
@@ -48,9 +49,7 @@ class Answered:
     requested_at: datetime
     served_at: datetime
     request_ids: Sequence[str]
-    frame: pl.DataFrame
-    event_times: pl.DataFrame
-    statuses: pl.DataFrame
+    vectors: OnlineVectors
     scores: np.ndarray
 
     @property
@@ -58,14 +57,14 @@ class Answered:
         return len(self.request_ids)
 
 
-def as_frame(batches: Sequence[Answered]) -> pl.DataFrame:
+def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
     """Batches of one model and one definition as rows of the log, in their order."""
     service = batches[0].service
     columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
-    frame = _stacked([batch.frame.select(*service.inputs, *columns) for batch in batches])
-    times = _stacked([batch.event_times.select(*columns) for batch in batches]).cast(INSTANT)
+    frame = _stacked([batch.vectors.frame.select(*service.inputs, *columns) for batch in batches])
+    times = _stacked([batch.vectors.event_times.select(*columns) for batch in batches]).cast(INSTANT)
     codes = pl.all().replace_strict(STATUSES, return_dtype=pl.Int32)
-    statuses = _stacked([batch.statuses.select(*columns) for batch in batches]).select(codes)
+    statuses = _stacked([batch.vectors.statuses.select(*columns) for batch in batches]).select(codes)
     parts = [
         _facts(batches),
         frame.rename(columns),
@@ -75,7 +74,7 @@ def as_frame(batches: Sequence[Answered]) -> pl.DataFrame:
     return pl.concat(parts, how="horizontal")
 
 
-def _facts(batches: Sequence[Answered]) -> pl.DataFrame:
+def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
     counts = [batch.rows for batch in batches]
 
     def repeated(values: list, kind: pl.DataType | type[pl.DataType]) -> pl.Series:

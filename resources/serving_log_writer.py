@@ -18,7 +18,7 @@ import polars as pl
 
 from resources.lake import sweep, write_frame, write_text
 from resources.service_description import DescribedService
-from resources.serving_log import DEFINITIONS, Answered, as_frame
+from resources.serving_log import DEFINITIONS, ServedBatch, as_frame
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 2.0
@@ -45,13 +45,13 @@ class ServingLog:
         self.folder, self.every_s, self.merge = folder, every_s, merge
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.written = self.waiting = self.lost = 0
-        self._queue: list[Answered] = []
+        self._queue: list[ServedBatch] = []
         self._changed, self._closed = threading.Condition(), False
         self._files = _Files(folder, merge)
         self._thread = threading.Thread(target=self._run, name="serving-log", daemon=True)
         self._thread.start()
 
-    def append(self, answered: Answered) -> None:
+    def append(self, answered: ServedBatch) -> None:
         """Hand over one batch of answers."""
         with self._changed:
             if self._closed or self.waiting + answered.rows > self.most_waiting:
@@ -90,7 +90,7 @@ class ServingLog:
         """Write all that waits; what fails stays in the queue. False where something failed."""
         with self._changed:
             taken, self._queue = self._queue, []
-        failed: list[Answered] = []
+        failed: list[ServedBatch] = []
         for group in grouped(taken):
             try:
                 self._files.write(group)
@@ -104,9 +104,9 @@ class ServingLog:
         return not failed
 
 
-def grouped(batches: Iterable[Answered]) -> list[list[Answered]]:
+def grouped(batches: Iterable[ServedBatch]) -> list[list[ServedBatch]]:
     """Batches that go into one file: of one model, one day and one definition of the features."""
-    groups: dict[tuple[str, date, str], list[Answered]] = defaultdict(list)
+    groups: dict[tuple[str, date, str], list[ServedBatch]] = defaultdict(list)
     for batch in batches:
         groups[batch.model, batch.served_at.date(), batch.service.definition].append(batch)
     return list(groups.values())
@@ -121,7 +121,7 @@ class _Files:
         self.parts: dict[Path, list[Path]] = defaultdict(list)
         self.known: set[Path] = set()
 
-    def write(self, group: list[Answered]) -> None:
+    def write(self, group: list[ServedBatch]) -> None:
         first = group[0]
         self._describe(self.folder / first.model / DEFINITIONS, first.service)
         day = self.folder / first.model / f"{first.served_at:%Y-%m-%d}"

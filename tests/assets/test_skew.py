@@ -95,7 +95,7 @@ def test_a_time_to_live_that_serving_ignores_is_named_expired(world: World, tmp_
 
 
 def test_an_online_store_an_hour_behind_is_named_stale_and_by_how_much(tmp_path: Path) -> None:
-    world = World(tmp_path, until=NOW - HOUR)
+    world = World(tmp_path, until=NOW - HOUR - timedelta(minutes=1))
     found = world.replay(world.asked(tmp_path))
     assert verdicts(found) == {STALE}
     weather = found.cells.filter(view="weather")

@@ -12,7 +12,7 @@ from mlops_assets.assets.skew import Replayed, replay
 from mlops_assets.ml.skew import CHANGED
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
-from resources.serving_log import Answered, ServingLogResource
+from resources.serving_log import ServedBatch, ServingLogResource
 from resources.serving_log_writer import ServingLog
 
 NOW = datetime(2024, 2, 1, 12, tzinfo=UTC)
@@ -83,7 +83,7 @@ class Pumps:
         ids = [uuid.uuid4().hex for _ in range(20)]
         facts = "stops", "1", store.describe(SERVICE), NOW, datetime.now(UTC), ids
         log = ServingLog(self.folder / "serving_log")
-        log.append(Answered(*facts, vectors.frame, vectors.event_times, vectors.statuses, np.zeros(20)))
+        log.append(ServedBatch(*facts, vectors, np.zeros(20)))
         log.close()
         return ServingLogResource(folder=str(log.folder))
 
