@@ -9,7 +9,10 @@ from typing import Any
 import polars as pl
 
 UTC_TIME = pl.Datetime("us", "UTC")
-PRESENT, NULL_VALUE = "PRESENT", "NULL_VALUE"
+STATUS_NAMES = ("INVALID", "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")
+"""Feast's FieldStatus, in the order of its numbers."""
+
+PRESENT, NULL_VALUE = STATUS_NAMES.index("PRESENT"), STATUS_NAMES.index("NULL_VALUE")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,14 @@ class OnlineVectors:
     frame: pl.DataFrame
     event_times: pl.DataFrame
     statuses: pl.DataFrame
+
+    def times(self, name: str) -> list[int | None]:
+        """A feature's event times as microseconds since 1970, for whoever puts many answers together."""
+        return self.event_times[name].to_physical().to_list()
+
+    def status_codes(self, name: str) -> list[int]:
+        """A feature's statuses as Feast's numbers."""
+        return [STATUS_NAMES.index(status) for status in self.statuses[name]]
 
 
 @dataclass(frozen=True)
@@ -59,16 +70,17 @@ class Answered(OnlineVectors):
 
     @cached_property
     def event_times(self) -> pl.DataFrame:  # type: ignore[override]
-        return pl.DataFrame([pl.Series(name, self._times(name), UTC_TIME) for name in self._names])
+        return pl.DataFrame([pl.Series(name, self.times(name), UTC_TIME) for name in self._names])
 
     @cached_property
     def statuses(self) -> pl.DataFrame:  # type: ignore[override]
-        return pl.DataFrame([pl.Series(name, self._statuses(name), pl.String) for name in self._names])
+        names = {name: [STATUS_NAMES[code] for code in self.status_codes(name)] for name in self._names}
+        return pl.DataFrame(names, schema=dict.fromkeys(names, pl.String))
 
     def _column(self, name: str) -> Any:
         return self._answer.columns.get(name) or self._answer.hidden[name]
 
-    def _times(self, name: str) -> list[int | None]:
+    def times(self, name: str) -> list[int | None]:
         if name not in self._inputs:
             return self._column(name).times()
         behind = [self._column(stored).times() for stored in self._inputs[name]]
@@ -77,14 +89,10 @@ class Answered(OnlineVectors):
             max((t for t in row if t is not None), default=None) for row in zip(*behind, empty, strict=True)
         ]
 
-    def _statuses(self, name: str) -> list[str]:
+    def status_codes(self, name: str) -> list[int]:
         column = self._column(name)
-        pairs = zip(map(_status_name, column.statuses), column.values, strict=True)
-        return [NULL_VALUE if status == PRESENT and value is None else status for status, value in pairs]
-
-
-def _status_name(status: int) -> str:
-    return ("INVALID", PRESENT, NULL_VALUE, "NOT_FOUND", "OUTSIDE_MAX_AGE")[status]
+        pairs = zip(column.statuses, column.values, strict=True)
+        return [NULL_VALUE if code == PRESENT and value is None else code for code, value in pairs]
 
 
 def nothing(frame: pl.DataFrame, names: Sequence[str]) -> OnlineVectors:

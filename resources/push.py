@@ -62,7 +62,7 @@ class Pusher:
 
         Raises PushError where an event holds no value, contradicts another, or lies too far ahead.
         """
-        rows = _rows(source, events)
+        rows = _rows(source, events).with_columns(created=pl.lit(datetime.now(UTC)))
         with self._lock:
             self._refuse_far_ahead(source, rows)
             new = self._push_offline(source, rows) if to != "online" else 0
@@ -75,13 +75,13 @@ class Pusher:
     def _push_offline(self, source: PushSource, rows: pl.DataFrame) -> int:
         """Write the rows that offline would not answer with already."""
         written = self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
-        new = rows.filter(~written.has(rows))
+        new = rows.filter(~written.has(rows.drop("created")))
         if new.height:
-            self.store.push(source.name, new.with_columns(created=pl.lit(datetime.now(UTC))), "offline")
+            self.store.push(source.name, new, "offline")
         return new.height
 
     def _push_online(self, source: PushSource, rows: pl.DataFrame) -> None:
-        self.store.push(source.name, rows.with_columns(created=pl.lit(datetime.now(UTC))), "online")
+        self.store.push(source.name, rows, "online")
         newest = rows[EVENT].max()
         for view in source.views:
             assert isinstance(newest, datetime)

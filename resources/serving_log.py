@@ -28,9 +28,6 @@ VERSION = "__model_version"
 SERVICE = "__feature_service"
 DEFINITION = "__definition"
 SCORE = "__score"
-STATUSES = {"INVALID": 0, "PRESENT": 1, "NULL_VALUE": 2, "NOT_FOUND": 3, "OUTSIDE_MAX_AGE": 4}
-"""Feast's FieldStatus by name, as its logs have it."""
-
 DEFINITIONS = "definitions"
 READS = 10
 
@@ -61,17 +58,23 @@ def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
     """Batches of one model and one definition as rows of the log, in their order."""
     service = batches[0].service
     columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
-    frame = _stacked([batch.vectors.frame.select(*service.inputs, *columns) for batch in batches])
-    times = _stacked([batch.vectors.event_times.select(*columns) for batch in batches]).cast(INSTANT)
-    codes = pl.all().replace_strict(STATUSES, return_dtype=pl.Int32)
-    statuses = _stacked([batch.vectors.statuses.select(*columns) for batch in batches]).select(codes)
-    parts = [
-        _facts(batches),
-        frame.rename(columns),
-        times.rename({feature: f"{column}__timestamp" for feature, column in columns.items()}),
-        statuses.rename({feature: f"{column}__status" for feature, column in columns.items()}),
-    ]
-    return pl.concat(parts, how="horizontal")
+    frames = [batch.vectors.frame for batch in batches]
+    whole = pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
+    return pl.concat(
+        [
+            _facts(batches),
+            whole.select(*service.inputs, *columns).rename(columns),
+            pl.DataFrame([series for pair in columns.items() for series in _origins(batches, *pair)]),
+        ],
+        how="horizontal",
+    )
+
+
+def _origins(batches: Sequence[ServedBatch], feature: str, column: str) -> tuple[pl.Series, pl.Series]:
+    """Event timestamps and statuses of one feature, put together as lists, which for single requests is cheaper."""
+    times = [moment for batch in batches for moment in batch.vectors.times(feature)]
+    codes = [code for batch in batches for code in batch.vectors.status_codes(feature)]
+    return pl.Series(f"{column}__timestamp", times, INSTANT), pl.Series(f"{column}__status", codes, pl.Int32)
 
 
 def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
@@ -94,10 +97,6 @@ def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
             SCORE: np.concatenate([np.asarray(batch.scores, np.float64) for batch in batches]),
         }
     )
-
-
-def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
 
 
 class ServingLogResource(dg.ConfigurableResource):

@@ -29,13 +29,13 @@ from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreError, FeatureStoreResource
 from resources.lake import Lake
 from resources.offline_rows import offline_rows
+from resources.online_features import STATUS_NAMES
 from resources.service_description import DescribedService
 from resources.serving_log import (
     DEFINITION,
     REQUEST,
     REQUESTED_AT,
     SERVED_AT,
-    STATUSES,
     VERSION,
     ServingLogResource,
 )
@@ -69,7 +69,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
         manifest = lake.write(f"{spec.name}/skew", found.cells)
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(manifest.sha256), metadata=skew_metadata(spec, found)
+            data_version=dg.DataVersion(manifest.sha256), metadata=skew_metadata(spec.name, found)
         )
         yield skew_check(found)
 
@@ -176,8 +176,8 @@ def as_logged(rows: pl.DataFrame, logged: DescribedService, views: Sequence[View
     return Logged(
         values=rows.select(pl.col(column).alias(name) for name, column in names.items()),
         event_times=rows.select(pl.col(f"{column}__timestamp").alias(name) for name, column in names.items()),
-        found=statuses.select(pl.all() != STATUSES["NOT_FOUND"]),
-        held=statuses.select(pl.all() == STATUSES["OUTSIDE_MAX_AGE"]),
+        found=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
+        held=statuses.select(pl.all() == STATUS_NAMES.index("OUTSIDE_MAX_AGE")),
         asked=rows.select(*logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)),
     )
 
@@ -190,10 +190,10 @@ def skew_check(found: Replayed) -> dg.AssetCheckResult:
     return check_result(CLAIM, not broken and not refused, bool(set(broken) - {LATE}), numbers | refused)
 
 
-def skew_metadata(spec: ModelSpec, found: Replayed) -> dict[str, Any]:
+def skew_metadata(model: str, found: Replayed) -> dict[str, Any]:
     """What the asset page shows: a sentence, the verdicts with a picture, then tables by feature and by version."""
     if found.log.is_empty():
-        return {"skew": f"no request is logged yet: ask POST /predict/{spec.name}"}
+        return {"skew": f"no request is logged yet: ask POST /predict/{model}"}
     cells, verdicts = found.compared.total(), found.by_verdict
     equal = cells - sum(verdicts.values())
     table = by_feature(found.cells, found.compared)

@@ -48,20 +48,17 @@ def curve(x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up
 
 
 def bars(values: Mapping[str, int]) -> str:
-    """One bar for each name, its count beside it; at most eight fit."""
-    longest, height = max([*values.values(), 1]), 20 * len(values) + 4
-    lines = [
-        (20 * i + 14, name, count, max(round(90 * count / longest), 1))
-        for i, (name, count) in enumerate(values.items())
-    ]
-    shapes = "".join(f"M110 {y - 9}h{width}v10H110z" for y, _, _, width in lines)
+    """A line for each name with its count and a bar as long as its share of the largest; at most seven fit."""
+    longest = max([*values.values(), 1])
+    rows = [(18 * i + 13, max(round(90 * count / longest), 1)) for i, count in enumerate(values.values())]
+    shapes = "".join(f"M160 {y - 9}h{width}v10H160z" for y, width in rows)
     texts = "".join(
-        f"<text x='2' y='{y}'>{name}</text><text x='{width + 114}' y='{y}'>{count:,}</text>"
-        for y, name, count, width in lines
+        f"<text y='{y}'>{name} {count:,}</text>"
+        for (y, _), (name, count) in zip(rows, values.items(), strict=True)
     )
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='270' height='{height}' font-size='11' font-family='Arial' fill='gray'>"
-        f"<path d='{shapes}' fill='blue'/>{texts}</svg>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='252' height='{18 * len(values) + 2}' font-size='11' "
+        f"font-family='Arial' fill='gray'><path d='{shapes}' fill='blue'/>{texts}</svg>"
     )
 
 

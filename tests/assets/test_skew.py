@@ -1,5 +1,6 @@
 """Six skews planted between a real online and a real offline store: each is found and named, and a clean run has none."""
 
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.assets.skew import Replayed, replay, skew
+from mlops_assets.assets.skew import Replayed, replay, skew, skew_check
 from mlops_assets.ml.skew import EXPIRED, LATE, MISSING, ROUNDING, STALE
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
+from resources.local import local_resources
 from resources.online_features import OnlineVectors
 from resources.serving_log import ServingLogResource
+from resources.settings import Settings
 from tests.flights import lake as lakes
 from tests.flights.served import SERVICE, serve
 from tests.flights.shortened import short_spec
@@ -179,3 +182,46 @@ def test_no_requests_is_said_in_words_and_breaks_nothing(world: World, tmp_path:
     (materialization,) = result.asset_materializations_for_node("flight_delay__skew")
     assert "no request is logged yet" in str(materialization.metadata["skew"].value)
     assert result.get_asset_check_evaluations()[0].passed
+
+
+def test_the_asset_shows_verdicts_features_and_cells_and_fails_its_check(tmp_path: Path) -> None:
+    world = World(tmp_path, until=NOW - HOUR)
+    spec = short_spec("flight_delay")
+    resources = {
+        "lake": Lake(root=str(world.lake)),
+        "feature_store": world.store,
+        "serving_log": world.asked(tmp_path),
+    }
+    result = dg.materialize([skew(spec)], resources=resources)
+    assert result.success, "a skew is reported and stops nothing"
+    (materialization,) = result.asset_materializations_for_node("flight_delay__skew")
+    shown = {name: str(value.value) for name, value in materialization.metadata.items()}
+    assert re.fullmatch(r"15,300 cells of 300 requests: [\d,]+ stale, the rest equal", shown["skew"])
+    assert "| stale |" in shown["verdicts"] and "svg" in shown["cells by verdict"]
+    assert "aircraft_slack_minutes" in shown["by feature"]
+    assert "| 7 |" in shown["requests"]
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    kept = pl.read_parquet(world.lake / "flight_delay" / "skew" / "all.parquet")
+    assert kept.height > 0 and kept["__request_id"].null_count() == 0
+
+
+def test_late_data_alone_warns(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    log = world.asked(tmp_path)
+    world.store.push("weather_observation", observation(NOW - timedelta(minutes=7), 71.5), "offline")
+    check = skew_check(world.replay(log))
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+def test_the_skew_is_looked_at_every_morning(local_settings: Settings) -> None:
+    defs = dg.Definitions([skew(short_spec("flight_delay"))], resources=local_resources(local_settings))
+    midnight, cursor, asked = datetime(2026, 1, 5, tzinfo=UTC), None, []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for hour in range(0, 49, 3):
+            tick = dg.evaluate_automation_conditions(
+                defs, instance, cursor=cursor, evaluation_time=midnight + hour * HOUR
+            )
+            cursor = tick.cursor
+            asked += [hour] * tick.total_requested
+    assert asked == [6, 30]
