@@ -33,7 +33,7 @@ from resources.live_models import LiveModels
 from resources.serving import Endpoint
 from resources.serving_log import ServingLogResource
 from resources.serving_log_writer import ServingLog
-from resources.settings import silence_usage_reports
+from resources.settings import silence_usage_reports, size_of
 
 SERVICE = "flight_delay_v1"
 WEEK_NAMES = ("2013-06-03", "2013-06-10")
@@ -85,6 +85,7 @@ def measure(folder: Path, cells: int, predictions: int) -> dict[str, dict[str, f
     requests = [FlightRequest.model_validate(row) for row in asked.select(FIELDS).to_dicts()]
     publish(folder / "serving", moment)
     figures = {"serve and log": timed(lambda: serve(folder, store, requests))}
+    figures["serve and log"]["bytes a request"] = size_of(folder / "serving_log") / len(requests)
     reading = ServingLogResource(folder=str(folder / "serving_log"))
     figures |= replays(reading, store, Path(lake.root), len(requests))
     figures["one prediction"] = overhead(folder, store, requests[:predictions])

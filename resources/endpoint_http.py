@@ -34,14 +34,7 @@ def application(
 
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        if log:
-            await to_thread.run_sync(log.close)
-
-    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
 
     @app.post("/predict/{name}")
     async def predict(name: str, request: Request, features: bool = False) -> Any:
@@ -59,17 +52,25 @@ def application(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        return {
-            "status": "ok",
-            "models": len(models.served),
-            **({"serving_log": log.status()} if log else {}),
-        }
+        return {"status": "ok", "models": len(models.served), "serving_log": log and log.status()}
 
     @app.get("/", response_class=HTMLResponse)
-    async def page() -> str:
+    def page() -> str:
         return _page(models, address, pusher)
 
     return app
+
+
+def _closing(log: ServingLog | None) -> Any:
+    """What a server does around serving: at the end, wait until the log is on disk."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if log:
+            await to_thread.run_sync(log.close)
+
+    return lifespan
 
 
 def _answer(models: LiveModels, name: str, body: Any, features: bool) -> Any:

@@ -106,16 +106,16 @@ def push(store: "FeatureStore", source: str, rows: pl.DataFrame, to: Literal["on
 
 def _as_table(store: "FeatureStore", source: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the columns of the table behind a source; what an event does not say is null."""
-    view = next(
-        v
-        for v in store.list_feature_views(allow_cache=True)
-        if v.stream_source and v.stream_source.name == source
-    )
+    views = store.list_feature_views(allow_cache=True)
+    tables = [v.batch_source for v in views if v.stream_source and v.stream_source.name == source]
     provider = store._get_provider()
-    columns = provider.get_table_column_names_and_types_from_data_source(store.config, view.batch_source)
-    return rows.select(
-        pl.col(name) if name in rows.columns else pl.lit(None).alias(name) for name, _ in columns
+    names = dict.fromkeys(
+        name
+        for table in tables
+        if table is not None
+        for name, _ in provider.get_table_column_names_and_types_from_data_source(store.config, table)
     )
+    return rows.select(pl.col(name) if name in rows.columns else pl.lit(None).alias(name) for name in names)
 
 
 def _pandas(rows: pl.DataFrame) -> Any:

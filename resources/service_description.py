@@ -59,12 +59,13 @@ class DescribedService:
 
 def described(text: str) -> DescribedService:
     """What `to_json` wrote."""
-    content = json.loads(text)
-    views = (
-        DescribedView(**{k: tuple(v) if isinstance(v, list) else v for k, v in view.items()})
-        for view in content["views"]
-    )
-    return DescribedService(content["name"], content["definition"], tuple(content["inputs"]), tuple(views))
+    content: dict[str, Any] = json.loads(text)
+    views = tuple(DescribedView(**_with_tuples(view)) for view in content.pop("views"))
+    return DescribedService(**_with_tuples(content), views=views)
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
 def describe(service: str, repository: str, inputs: tuple[str, ...]) -> DescribedService:
