@@ -41,7 +41,9 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     Slack is what is left between the moment at which the aircraft's last leg ends, as far as was known, plus a
     flight back as long as that leg, and the scheduled departure.
     """
-    numbers = inputs.apply(pd.to_numeric, errors="coerce").astype("float64")
+    aircraft_inputs = ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at", "plane_year"]
+    needed = inputs[["departs_at", "arrives_at", "requested_at", *aircraft_inputs]]
+    numbers = needed.apply(pd.to_numeric, errors="coerce").astype("float64")
     departs, arrives = numbers["departs_at"], numbers["arrives_at"]
     moments = pd.Series(pd.to_datetime(departs, unit="s", utc=True))
     local = moments.dt.tz_convert("America/New_York")

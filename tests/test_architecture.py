@@ -24,6 +24,9 @@ HEAVY = {
     "pandas",
     "kubernetes",
 }
+LIFTABLE = ("feature_repo/offline_store/", "feature_repo/online_store/")
+"""Folders that work in another Feast repository as they are: inside they import relatively and nothing of ours."""
+
 OURS = {*PACKAGES, "benchmarks", "docs", "tests"}
 FILES = sorted(file for package in PACKAGES for file in (PROJECT_ROOT / package).rglob("*.py"))
 
@@ -40,17 +43,14 @@ def imports(file: Path, module_level: bool = False) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 or liftable(file), f"{part(file)} imports relatively"
-            own = (
-                f"{file.parent.relative_to(PROJECT_ROOT).as_posix().replace('/', '.')}." if node.level else ""
-            )
-            module = f"{own}{node.module or ''}".rstrip(".")
+            liftable = part(file).startswith(LIFTABLE)
+            assert node.level == 0 or (liftable and node.level == 1), f"{part(file)} imports relatively"
+            module = ".".join([*_package(file), node.module or ""]) if node.level else node.module
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def liftable(file: Path) -> bool:
-    """Whether a file is in a folder that somebody can copy into their own feature repository."""
-    return part(file).startswith(("feature_repo/offline_store/", "feature_repo/online_store/"))
+def _package(file: Path) -> tuple[str, ...]:
+    return file.relative_to(PROJECT_ROOT).parent.parts
 
 
 def _top(node: ast.AST) -> Iterator[ast.AST]:
@@ -101,10 +101,18 @@ def test_resources_never_import_what_exists():
 
 
 def test_the_feature_repository_imports_feast_frames_and_store_clients_only():
-    tools = {"feast", "polars", "numpy", "pyarrow", "pandas", "pydantic", "duckdb", "ibis", "google"}
+    tools = {"feast", "polars", "numpy", "pyarrow", "pandas", "pydantic", "google", "ray"}
     allowed = {*tools, "sqlite3", "redis", "hiredis", "feature_repo"}
     found = {name.split(".")[0] for file in inside("feature_repo/") for name in imports(file)}
     assert found - allowed - set(sys.stdlib_module_names) == set()
+    assert offenders(inside("feature_repo/"), "ray", module_level=True) == []
+
+
+@pytest.mark.parametrize("folder", LIFTABLE)
+def test_a_store_imports_nothing_of_ours_from_outside_of_its_folder(folder):
+    package = folder.strip("/").replace("/", ".")
+    found = {name for file in inside(folder) for name in imports(file)}
+    assert {name for name in found if below(name, *OURS) and not below(name, package)} == set()
 
 
 def test_components_are_built_from_assets_and_automation():

@@ -38,7 +38,9 @@ class Choice:
     def places(self) -> pl.Series:
         """The rows as polars takes them, null for -1."""
         rows = pl.Series(self.rows)
-        return (rows.set(rows < 0, None) if self.nulls else rows).cast(pl.UInt32 if rows.len() < 2**32 else pl.UInt64)
+        return (rows.set(rows < 0, None) if self.nulls else rows).cast(
+            pl.UInt32 if rows.len() < 2**32 else pl.UInt64
+        )
 
     def of(self, values: pl.Series) -> pa.Array | pa.ChunkedArray:
         """The chosen values of a source's column."""

@@ -1,8 +1,5 @@
-"""The rows that features are joined to, whatever they came as, with their timestamp in UTC."""
+"""Entity rows from whatever they came as, with their timestamp in UTC."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -11,33 +8,9 @@ import pyarrow as pa
 from feast.errors import EntityTimestampInferenceException
 from feast.infra.offline_stores.offline_utils import DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL as TIME
 
-from .moments import MICROSECOND, is_moment, utc
+from .asking import EntityRows
+from .moments import is_moment, utc
 from .requests import RequestError
-
-
-@dataclass(frozen=True)
-class EntityRows:
-    """Entity rows as an Arrow table, in the order given; the column `time` is in UTC and has a zone."""
-
-    table: pa.Table
-    time: str
-
-    @cached_property
-    def moments(self) -> pl.Series:
-        """The rows' timestamps, UTC without a zone."""
-        return utc(self.column(self.time))
-
-    @property
-    def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """The first and the last timestamp (rounded up to a microsecond), None where there is none."""
-        first, last = self.moments.min(), self.moments.max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime):
-            return None, None
-        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + MICROSECOND
-
-    def column(self, name: str) -> pl.Series:
-        """One column in polars."""
-        return pl.Series(name, self.table[name])
 
 
 def entity_rows(given: Any) -> EntityRows:
@@ -49,7 +22,9 @@ def entity_rows(given: Any) -> EntityRows:
     table = _table(given)
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise RequestError(f"the entity rows have several columns named {', '.join(sorted(twice))}: rename one")
+        raise RequestError(
+            f"the entity rows have several columns named {', '.join(sorted(twice))}: rename one"
+        )
     kinds = {field.name: field.type for field in table.schema}
     moments = [n for n, kind in kinds.items() if pa.types.is_timestamp(kind) or pa.types.is_date(kind)]
     if TIME not in kinds and len(moments) != 1:
@@ -74,7 +49,9 @@ def _table(given: Any) -> pa.Table:
     try:
         return pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
     except pa.ArrowException as error:
-        raise RequestError(f"the entity rows have a column of mixed types: {'; '.join(map(str, error.args))}") from error
+        raise RequestError(
+            f"the entity rows have a column of mixed types: {'; '.join(map(str, error.args))}"
+        ) from error
 
 
 def _with_utc(table: pa.Table, time: str) -> pa.Table:

@@ -1,17 +1,18 @@
 """Where a source's files lie, local or on s3://, and what their footers say without reading a row."""
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
+from pyarrow import fs, ipc
 
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
@@ -35,18 +36,21 @@ class Place:
         return self.uri.startswith(S3)
 
     @property
-    def filesystem(self) -> pa.fs.FileSystem:
+    def filesystem(self) -> fs.FileSystem:
         """pyarrow's file system for it; on S3 keys and region come from the environment."""
         if not self.remote:
-            return pa.fs.LocalFileSystem()
-        return pa.fs.S3FileSystem(endpoint_override=self.endpoint or None)
+            return fs.LocalFileSystem()
+        return fs.S3FileSystem(endpoint_override=self.endpoint or None)
 
     @property
     def options(self) -> dict[str, str] | None:
         """polars' storage options for it."""
         if not self.endpoint or not self.remote:
             return None
-        return {"aws_endpoint_url": self.endpoint, "aws_allow_http": str(self.endpoint.startswith("http:")).lower()}
+        return {
+            "aws_endpoint_url": self.endpoint,
+            "aws_allow_http": str(self.endpoint.startswith("http:")).lower(),
+        }
 
     def bare(self, path: str) -> str:
         """A path as the file system takes it."""
@@ -63,7 +67,7 @@ class Footer:
 
     path: str
     schema: pa.Schema
-    spans: tuple[tuple[int, Any, Any], ...] = ()
+    spans: tuple[tuple[int, int | None, int | None], ...] = ()
     hive: tuple[str, ...] = ()
 
     @property
@@ -71,19 +75,23 @@ class Footer:
         """Whether it is Arrow IPC, not parquet."""
         return self.path.endswith(ARROW)
 
-    def types(self, columns: list[str]) -> dict[str, pl.DataType]:
+    def types(self, columns: tuple[str, ...]) -> dict[str, pl.DataType]:
         """polars types of those of the columns that the file has."""
-        there = [self.schema.field(name) for name in columns if name in self.schema.names]
-        empty = pl.from_arrow(pa.schema(there).empty_table())
-        return dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
+        return dict(_types(self.schema, columns))
 
 
 def place(uri: str, repo_path: Path | str | None, endpoint: str = "") -> Place:
-    """The absolute place of a FileSource's path; relative ones lie under the repository."""
+    """The absolute place of a FileSource's path; relative ones lie under the repository.
+
+    On S3 the endpoint is the source's own, else that of `AWS_ENDPOINT_URL`, else Amazon's.
+    """
     if "://" in uri and not uri.startswith((S3, "file://")):
         raise SourceError(f"{uri}: this store reads local paths, file:// and s3://")
     if uri.startswith(S3):
-        return Place(uri, endpoint)
+        variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        return Place(
+            uri, endpoint or next((os.environ[name] for name in variables if os.environ.get(name)), "")
+        )
     local = Path(uri.removeprefix("file://"))
     return Place(str(local if local.is_absolute() or repo_path is None else Path(repo_path) / local))
 
@@ -98,24 +106,48 @@ def files_of(where: Place) -> list[str]:
 
 
 def footer(where: Place, path: str, timestamp: str) -> Footer:
-    """A file's footer, with the spans of the timestamp column. Raises what pyarrow raises for a file it cannot read."""
+    """A file's footer, with the spans of the timestamp column. Raises what pyarrow raises for a file it cannot read.
+
+    One on disk is read again only when the file is another one, or has been written to.
+    """
+    if where.remote:
+        return _footer(where, path, timestamp)
+    status = Path(path).stat()
+    return _remembered(path, timestamp, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(path: str, timestamp: str, *_: int) -> Footer:
+    return _footer(Place(path), path, timestamp)
+
+
+def _footer(where: Place, path: str, timestamp: str) -> Footer:
     hive = tuple(part.partition("=")[0] for part in PurePosixPath(path).parts[:-1] if "=" in part)
     if path.endswith(ARROW):
         with where.filesystem.open_input_file(where.bare(path)) as handle:
-            return Footer(path, pa.ipc.open_file(handle).schema, hive=hive)
+            return Footer(path, ipc.open_file(handle).schema, hive=hive)
     meta = pq.read_metadata(where.bare(path), filesystem=where.filesystem if where.remote else None)
     return Footer(path, meta.schema.to_arrow_schema(), tuple(_spans(meta, timestamp)), hive)
 
 
-def _spans(meta: pq.FileMetaData, timestamp: str) -> Iterator[tuple[int, Any, Any]]:
+@lru_cache(maxsize=256)
+def _types(schema: pa.Schema, columns: tuple[str, ...]) -> tuple[tuple[str, pl.DataType], ...]:
+    there = [schema.field(name) for name in columns if name in schema.names]
+    empty = pl.DataFrame(pl.from_arrow(pa.schema(there).empty_table()))
+    return tuple(empty.schema.items())
+
+
+def _spans(meta: pq.FileMetaData, timestamp: str) -> Iterator[tuple[int, int | None, int | None]]:
     names = [meta.schema.column(n).path for n in range(meta.num_columns)]
     if timestamp not in names:
         return
     column = names.index(timestamp)
     for group in range(meta.num_row_groups):
         rows, statistics = meta.row_group(group).num_rows, meta.row_group(group).column(column).statistics
-        known = statistics is not None and statistics.has_min_max and statistics.physical_type == "INT64"
-        yield rows, statistics.min_raw if known else None, statistics.max_raw if known else None
+        if statistics is not None and statistics.has_min_max and statistics.physical_type == "INT64":
+            yield rows, statistics.min_raw, statistics.max_raw
+        else:
+            yield rows, None, None
 
 
 def _local(uri: str) -> list[str]:
@@ -125,17 +157,19 @@ def _local(uri: str) -> list[str]:
     if path.is_dir():
         inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
         return [str(path / file) for file in inside if _counts(file.parts)]
-    return [file for file in glob(uri, recursive=True) if Path(file).is_file()] if has_magic(uri) else []
+    # Path.glob takes no absolute pattern.
+    matching = glob(uri, recursive=True) if has_magic(uri) else []  # noqa: PTH207
+    return [file for file in matching if Path(file).is_file()]
 
 
 def _remote(where: Place) -> list[str]:
     system, bare = where.filesystem, where.bare(where.uri)
-    if not has_magic(bare) and system.get_file_info(bare).type == pa.fs.FileType.File:
+    if not has_magic(bare) and system.get_file_info(bare).type == fs.FileType.File:
         return [where.uri]
     fixed = re.split(r"[*?\[]", bare)[0]
     folder = (fixed.rpartition("/")[0] if has_magic(bare) else bare).rstrip("/")
-    below = system.get_file_info(pa.fs.FileSelector(folder, recursive=True, allow_not_found=True))
-    paths = [info.path for info in below if info.type == pa.fs.FileType.File]
+    below = system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    paths = [info.path for info in below if info.type == fs.FileType.File]
     if has_magic(bare):
         return [S3 + path for path in paths if _matches(path.split("/"), bare.split("/"))]
     return [S3 + path for path in paths if _counts(path[len(folder) :].strip("/").split("/"))]

@@ -79,8 +79,12 @@ class Clock:
         """For each tick the number of the newest moment at or before it."""
         if self.moments is not None:
             return np.searchsorted(self.moments, ticks, side="right")
-        since = np.clip(ticks, self.first - 1, self.last) - self.first
-        return (since if self.step == 1 else since // self.step) + 1
+        since = np.clip(ticks, self.first - 1, self.last)
+        since -= self.first
+        if self.step > 1:
+            since //= self.step
+        since += 1
+        return since
 
     def tick(self, numbers: Ints) -> Ints:
         """The tick of each number above 0."""
@@ -109,11 +113,12 @@ class Timeline:
         """The packed key of each row."""
         return self.packed >> self.clock.bits
 
-    def newest(self, questions: Questions, ttl: int | None = None) -> Ints:
+    def newest(self, questions: Questions, ttl: int | Ints | None = None) -> Ints:
         """For each question the source row to take, or -1.
 
         It is the last row of the question's key whose event timestamp is at or before the question's tick and,
-        with `ttl` ticks, not before `tick - ttl`: both ends belong to it.
+        with `ttl` ticks, not before `tick - ttl`: both ends belong to it. `ttl` may also give, for each question,
+        the oldest tick that is allowed.
         """
         codes, ticks = questions.ordered
         if not self.packed.size:
@@ -121,7 +126,7 @@ class Timeline:
         places = self._places(codes if self.rank is None else self.rank[codes], ticks)
         if ttl is not None:
             moments = self.clock.tick(self.packed.take(places, mode="clip") & ((1 << self.clock.bits) - 1))
-            places[moments < np.maximum(ticks, NEVER + ttl) - ttl] = -1
+            places[moments < _oldest(questions, ttl)] = -1
         answer = places if self.rows is None else _chosen(self.rows, places)
         if questions.order is None:
             return answer
@@ -136,9 +141,11 @@ class Timeline:
         return places if self.rows is None else self.rows[places]
 
     def _places(self, keys: Ints, ticks: Ints) -> Ints:
-        needles = (keys << self.clock.bits) | self.clock.number(ticks)
-        places = np.searchsorted(self.packed, needles, side="right") - 1
-        found = self.packed.take(places, mode="clip") >> self.clock.bits
+        needles = _packed(keys, self.clock, ticks)
+        places = np.searchsorted(self.packed, needles, side="right")
+        places -= 1
+        found = self.packed.take(places, mode="clip")
+        found >>= self.clock.bits
         places[found != keys] = -1
         return places if self.created is None else self._known(places, ticks)
 
@@ -191,12 +198,24 @@ def timeline(
         return Timeline(codes, Clock(0, 0))
     codes, rank = _numbered_by_run(codes, size)
     clock = Clock.fitting(ticks, WORD - size.bit_length())
-    packed = (codes << clock.bits) | clock.number(ticks)
+    packed = _packed(codes, clock, ticks)
     order = _order(packed, created)
     if order is not None:
         packed, rows = packed[order], order if rows is None else rows[order]
         created = None if created is None else created[order]
     return Timeline(packed, clock, rows, rank, created if only_known else None)
+
+
+def _oldest(questions: Questions, ttl: int | Ints) -> Ints:
+    if isinstance(ttl, int):
+        return np.maximum(questions.ordered[1], NEVER + ttl) - ttl
+    return ttl if questions.order is None else ttl[questions.order]
+
+
+def _packed(keys: Ints, clock: Clock, ticks: Ints) -> Ints:
+    packed = keys << clock.bits
+    packed |= clock.number(ticks)
+    return packed
 
 
 def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
@@ -215,15 +234,15 @@ def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
 
 def _order(packed: Ints, created: Ints | None) -> Ints | None:
     """The order by (packed, created, place), or None where the rows have it."""
-    order = None if _rises(packed) else np.argsort(packed)
+    # A stable sort keeps places, and takes files that are sorted each for itself as runs to merge.
+    order = None if _rises(packed) else np.argsort(packed, kind="stable")
     ordered = packed if order is None else packed[order]
     tied = ordered[1:] == ordered[:-1]
-    if not tied.any():
+    if created is None or not tied.any():
         return order
     among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
     places = among if order is None else order[among]
-    later = np.zeros(places.size, np.int64) if created is None else created[places]
-    sorted_ties = places[np.lexsort((places, later, ordered[among]))]
+    sorted_ties = places[np.lexsort((created[places], ordered[among]))]
     if order is None and np.array_equal(sorted_ties, among):
         return None
     order = np.arange(packed.size) if order is None else order

@@ -17,6 +17,8 @@ from .moments import utc
 SPARSE = 4
 """A range of whole numbers is used as it is while it is at most so many times as wide as there are rows."""
 ROOM = 1 << 16
+SORTED = 1 << 17
+"""So many strings are put in order; of more, sorting them costs more than it saves."""
 EXACT = 2**53
 """Whole numbers below this are the same as Float64 and as Int64."""
 
@@ -57,33 +59,37 @@ class Range:
 
 
 class Text:
-    """Strings, interned once each in a dictionary of their own."""
+    """Strings, interned once each in a dictionary of their own, in their order where they are not too many."""
 
     def __init__(self, values: pl.Series) -> None:
+        known = values.unique().drop_nulls()
         self.kind = pl.Categorical(pl.Categories.random())
-        # polars forgets a dictionary when the last column that uses it is gone.
-        self.kept = values.cast(self.kind)
-        numbers = self.kept.to_physical()
-        self.size = int(numbers.max() or 0) + 1  # type: ignore[arg-type]
-        self.codes = _filled(numbers)
+        # Files that are sorted by their keys then rise in our numbers too, and are merged, not sorted.
+        # Kept, because polars forgets a dictionary when the last column that uses it is gone.
+        self.kept = (known.sort() if len(known) <= SORTED else known).cast(self.kind)
+        self.size = max(len(known), 1)
+        self.codes = self.encode(values)
 
     def encode(self, values: pl.Series) -> Ints:
         """Int64 places in the dictionary, -1 for strings that nobody asks for."""
         numbers = _filled(values.cast(self.kind).to_physical())
-        return np.where(numbers < self.size, numbers, -1)
+        beyond = numbers >= self.size
+        return np.where(beyond, -1, numbers) if beyond.any() else numbers
 
 
 class Table:
     """Any other values: looked up in a table of those that are asked for."""
 
     def __init__(self, values: pl.Series) -> None:
-        self.known = values.drop_nulls().unique().rename("value").to_frame().with_row_index("code")
+        self.known = values.drop_nulls().unique().sort().rename("value").to_frame().with_row_index("code")
         self.size = max(self.known.height, 1)
         self.codes = self.encode(values)
 
     def encode(self, values: pl.Series) -> Ints:
         """Int64 places in the table, -1 where the value is not in it."""
-        found = values.rename("value").to_frame().join(self.known, on="value", how="left", maintain_order="left")
+        found = (
+            values.rename("value").to_frame().join(self.known, on="value", how="left", maintain_order="left")
+        )
         return _filled(found["code"])
 
 
@@ -105,56 +111,66 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class KeySpace:
-    """The questions' keys as numbers in `[0, size)`, and the way to number a source's keys alike.
+class KeyColumn:
+    """One key column of the questions."""
 
-    `columns` are the questions' key columns; without any, all rows have the one key 0.
+    values: pl.Series
+
+    @cached_property
+    def normal(self) -> pl.Series:
+        """The column in the one type of its kind."""
+        return normal(self.values)
+
+    @cached_property
+    def coder(self) -> Coder:
+        """The numbers of its values, and the way to number a source's alike."""
+        return _coder(self.normal)
+
+    def encode(self, values: pl.Series) -> Ints:
+        """The numbers of a source's column. Raises KeyTypeError where its values cannot equal this column's."""
+        return self.coder.encode(alike(normal(values), self.normal))
+
+
+@dataclass(frozen=True)
+class KeySpace:
+    """The questions' keys of one or several columns as numbers in `[0, size)`, -1 where one of them is null.
+
+    Without any column all rows have the one key 0.
     """
 
-    columns: tuple[pl.Series, ...]
+    columns: tuple[KeyColumn, ...]
     height: int
-
-    @cached_property
-    def asked(self) -> tuple[pl.Series, ...]:
-        """The questions' columns, each in the one type of its kind."""
-        return tuple(normal(column) for column in self.columns)
-
-    @cached_property
-    def coders(self) -> tuple[Coder, ...]:
-        """One coder a column."""
-        return tuple(_coder(column) for column in self.asked)
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """What joins the second column to the first, the third to both, and so on."""
         pairs: list[Pair] = []
-        for coder in self.coders[1:]:
-            pairs.append(Pair(pairs[-1] if pairs else self.coders[0], coder))
+        for column in self.columns[1:]:
+            pairs.append(Pair(pairs[-1] if pairs else self.columns[0].coder, column.coder))
         return tuple(pairs)
 
     @property
     def codes(self) -> Ints:
-        """The questions' numbers, Int64, -1 where a key is null."""
-        if not self.coders:
+        """The questions' numbers, Int64."""
+        if not self.columns:
             return np.zeros(self.height, np.int64)
-        return (self.pairs or self.coders)[-1].codes
+        return (self.pairs[-1] if self.pairs else self.columns[0].coder).codes
 
     @property
     def size(self) -> int:
         """Numbers are below this."""
-        return (self.pairs or self.coders)[-1].size if self.coders else 1
+        if not self.columns:
+            return 1
+        return (self.pairs[-1] if self.pairs else self.columns[0].coder).size
 
     def encode(self, columns: Sequence[pl.Series], height: int) -> Ints:
         """The numbers of a source's rows, whose key columns come in the same order; Int64, -1 for "not asked for".
 
         Raises KeyTypeError, which names both types, where a column cannot equal the questions'.
         """
-        if not self.coders:
+        if not self.columns:
             return np.zeros(height, np.int64)
-        codes = [
-            coder.encode(alike(normal(column), asked))
-            for coder, column, asked in zip(self.coders, columns, self.asked, strict=True)
-        ]
+        codes = [asked.encode(column) for asked, column in zip(self.columns, columns, strict=True)]
         both = codes[0]
         for pair, more in zip(self.pairs, codes[1:], strict=True):
             both = pair.combine(both, more)

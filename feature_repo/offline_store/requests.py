@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,13 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.file_source import FileSource
 from feast.utils import _parse_feature_ref
 
+from .asking import EntityRows, ViewRequest
 from .files import Place, SourceError, place
 from .sources import Source
 
 
 class RequestError(ValueError):
     """What was asked for cannot be answered as it stands; the message names the value, the rule and the fix."""
-
-
-@dataclass(frozen=True)
-class ViewRequest:
-    """One view of a call.
-
-    `entity_keys` are join keys by their names in the entity rows, in the order of `source.keys`; `columns` maps a
-    feature's name in the result to its column in the source; `ttl` None is for ever.
-    """
-
-    name: str
-    source: Source
-    entity_keys: tuple[str, ...]
-    columns: dict[str, str]
-    ttl: timedelta | None
 
 
 def view_requests(
@@ -59,6 +43,24 @@ def view_requests(
     return requests
 
 
+def check(entities: EntityRows, requests: Sequence[ViewRequest]) -> None:
+    """Raise RequestError for entity rows that lack a join key, or have a column of a feature's name."""
+    there = entities.table.column_names
+    for request in requests:
+        missing = [key for key in request.entity_keys if key not in there]
+        if missing:
+            raise RequestError(
+                f"the entity rows lack {', '.join(missing)}, by which view {request.name!r} is joined; "
+                f"they have {', '.join(there)}"
+            )
+        taken = [name for name in request.columns if name in there]
+        if taken:
+            raise RequestError(
+                f"the entity rows have a column {', '.join(taken)}, which is also a feature of view {request.name!r}: "
+                "rename it, or ask with full_feature_names=True"
+            )
+
+
 def place_of(data: DataSource | None, owner: str, repo_path: Path | str | None) -> Place:
     """Where a FileSource of parquet or Arrow IPC lies. Raises SourceError for any other source."""
     if not isinstance(data, FileSource):
@@ -66,7 +68,9 @@ def place_of(data: DataSource | None, owner: str, repo_path: Path | str | None) 
             f"{owner}: its source is {type(data).__name__}: this store reads FileSource (parquet, Arrow)"
         )
     if not isinstance(data.file_format, ParquetFormat | None):
-        raise SourceError(f"{owner}: {data.path} has the format {data.file_format}: this store reads parquet and Arrow IPC")
+        raise SourceError(
+            f"{owner}: {data.path} has the format {data.file_format}: this store reads parquet and Arrow IPC"
+        )
     return place(data.path, repo_path, data.s3_endpoint_override or "")
 
 
@@ -84,7 +88,7 @@ def view_source(view: FeatureView, features: Sequence[str], repo_path: Path | st
     return Source(
         view=view.name,
         where=where,
-        timestamp=column.get(data.timestamp_field, data.timestamp_field),
+        timestamp=str(column.get(data.timestamp_field, data.timestamp_field)),
         created=column.get(data.created_timestamp_column, data.created_timestamp_column) or None,
         keys=tuple(column.get(key, key) for key in join_keys(view)),
         features=tuple(column.get(name, name) for name in features),

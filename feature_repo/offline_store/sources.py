@@ -1,11 +1,10 @@
-"""A feature view's source read from its files: only the columns that are needed, and only files that can matter.
+"""What a feature view reads of its source, checked file by file from the footers before a row is read.
 
-Whatever is wrong with a file is said with its path, the column and the view, before anything is computed.
+Whatever is wrong with a file is said with its path, the column and the view.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NoReturn
 
@@ -14,15 +13,11 @@ import pyarrow as pa
 from polars.exceptions import PanicException, PolarsError
 
 from .files import Footer, Place, SourceError, files_of, footer
-from .moments import MICROSECOND, PER_SECOND, finest, is_moment, utc
-
-PAYS = 0.5
-"""Rows are filtered by time while reading if at most this share of them can pass; else reading them all is faster."""
+from .moments import PER_SECOND, is_moment
 
 UNREADABLE = (PolarsError, PanicException, pa.ArrowException, OSError)
 NUMBERS = {"Int32", "Int64", "Float32", "Float64"}
 TEXT = (pl.String, pl.Categorical, pl.Enum)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -55,14 +50,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Span:
-    """Event timestamps that can be chosen: from `first` (None: from ever) to `last`, UTC, both included."""
+    """Event timestamps that can be chosen: microseconds since 1970, both ends included, None for no bound."""
 
-    first: datetime | None = None
-    last: datetime | None = None
+    first: int | None = None
+    last: int | None = None
 
-    def share(self, low: datetime, high: datetime) -> float:
+    def share(self, low: int, high: int) -> float:
         """How much of an even spread from low to high lies inside, 0 only if nothing does."""
-        first, last = max(self.first or low, low), min(self.last or high, high)
+        first = low if self.first is None else max(self.first, low)
+        last = high if self.last is None else min(self.last, high)
         if first > last:
             return 0.0
         return 1.0 if high == low else max((last - first) / (high - low), 1e-9)
@@ -81,23 +77,6 @@ class Part:
 EVER = Span()
 
 
-def read(source: Source, span: Span = EVER) -> pl.DataFrame:
-    """The source's rows in source order (files by path, rows in file order), with `source.columns`.
-
-    Rows whose event timestamp is outside of the span may be left out. Timestamps are UTC without a zone. Raises
-    SourceError for no file, an unreadable file, a missing column, or a type that is not what the view declares.
-    """
-    every = parts(source, span)
-    kept = [part for part in every if part.passing > 0]
-    if not kept:
-        return _normal(pl.DataFrame(schema=every[0].types), source)
-    few = sum(part.passing for part in kept) <= PAYS * sum(part.rows for part in kept)
-    wanted = span if few else EVER
-    alike = len({(part.footer.arrow, tuple(part.types.items())) for part in kept}) == 1
-    groups = [kept] if alike else [[part] for part in kept]
-    return _together([_normal(_collect(source, group, wanted), source) for group in groups], source)
-
-
 def parts(source: Source, span: Span = EVER) -> list[Part]:
     """Every file of the source, in its order, checked by its footer alone."""
     try:
@@ -111,15 +90,41 @@ def parts(source: Source, span: Span = EVER) -> list[Part]:
     found = [_part(source, path, span) for path in paths]
     if source.created and not any(source.created in part.types for part in found):
         _refuse(source, paths[0], source.created, "is missing there and in every other file of the source")
+    _check_families(source, found)
     return found
+
+
+def _check_families(source: Source, found: list[Part]) -> None:
+    """Refuse a column that is one kind of thing in one file and another in the next, for polars would make text of it."""
+    seen: dict[str, Part] = {}
+    for part in found:
+        for name, kind in part.types.items():
+            if kind == pl.Null:
+                continue
+            first = seen.setdefault(name, part)
+            if _family(first.types[name]) != _family(kind):
+                _refuse(
+                    source,
+                    part.footer.path,
+                    name,
+                    f"is {kind}, but {first.types[name]} in {first.footer.path}",
+                )
+
+
+def _family(kind: pl.DataType) -> str:
+    if kind.is_numeric():
+        return "number"
+    if is_moment(kind):
+        return "moment"
+    return "text" if kind in TEXT else str(kind.base_type())
 
 
 def _part(source: Source, path: str, span: Span) -> Part:
     try:
         one = footer(source.where, path, source.timestamp)
-        types = one.types(source.columns)
+        types = one.types(tuple(source.columns))
     except UNREADABLE as error:
-        _unreadable(source, path, error)
+        unreadable(source, path, error)
     for name in source.columns:
         if name in types or name in one.hive:
             continue
@@ -140,78 +145,15 @@ def _passing(one: Footer, kind: pl.DataType | None, span: Span) -> tuple[int, fl
         return max(rows, 1), float(max(rows, 1))
     passing = 0.0
     for count, low, high in one.spans:
-        whole = low is None or high is None
-        passing += count * (1.0 if whole else span.share(_moment(low, kind), _moment(high, kind, 1)))
+        if low is None or high is None:
+            passing += count
+        else:
+            passing += count * span.share(_micro(low, kind), _micro(high, kind) + 1)
     return rows, passing
 
 
-def _moment(number: int, kind: pl.Datetime, more: int = 0) -> datetime:
-    microseconds = number * PER_SECOND["us"] // PER_SECOND[kind.time_unit] + more
-    try:
-        return EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if number > 0 else datetime.min.replace(tzinfo=UTC)
-
-
-def _collect(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
-    try:
-        return _scan(source, group, span).collect(engine="in-memory")
-    except UNREADABLE as error:
-        if len(group) == 1:
-            _unreadable(source, group[0].footer.path, error)
-        for part in group:
-            _collect(source, [part], span)
-        raise
-
-
-def _scan(source: Source, group: Sequence[Part], span: Span) -> pl.LazyFrame:
-    paths, one, options = [part.footer.path for part in group], group[0], source.where.options
-    hive = any(name in part.footer.hive for part in group for name in source.columns)
-    if one.footer.arrow:
-        frame = pl.scan_ipc(paths, storage_options=options, hive_partitioning=hive, glob=False)  # type: ignore[call-arg]
-    else:
-        frame = pl.scan_parquet(paths, storage_options=options, hive_partitioning=hive, glob=False)
-    frame = frame.select(name for name in source.columns if name in one.types or name in one.footer.hive)
-    kind = one.types.get(source.timestamp)
-    conditions = _inside(source.timestamp, kind, span) if isinstance(kind, pl.Datetime) else []
-    return frame.filter(*conditions) if conditions else frame
-
-
-def _inside(name: str, kind: pl.Datetime, span: Span) -> list[pl.Expr]:
-    """Conditions in the column's own type, a unit wider than the span, which statistics of row groups can answer."""
-    margin = timedelta(milliseconds=1) if kind.time_unit == "ms" else MICROSECOND
-    bounds = {"first": span.first and span.first - margin, "last": span.last and span.last + margin}
-    literals = {
-        side: pl.lit((moment if kind.time_zone else moment.replace(tzinfo=None)), dtype=kind)
-        for side, moment in bounds.items()
-        if moment
-    }
-    below = [pl.col(name) >= literals["first"]] if "first" in literals else []
-    return [*below, *([pl.col(name) <= literals["last"]] if "last" in literals else [])]
-
-
-def _normal(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """All columns of the source, timestamps in UTC without a zone, categories as strings."""
-    created = source.created
-    if created and created not in frame.columns:
-        frame = frame.with_columns(pl.lit(None, pl.Datetime("us")).alias(created))
-    moments = [utc(frame[name]) for name in source.moments]
-    texts = [frame[name].cast(pl.String) for name in frame.columns if frame[name].dtype in TEXT[1:]]
-    return frame.with_columns(*moments, *texts).select(source.columns)
-
-
-def _together(frames: list[pl.DataFrame], source: Source) -> pl.DataFrame:
-    if len(frames) == 1:
-        return frames[0]
-    unit = finest(*(frame[name] for frame in frames for name in source.moments))
-    same = [frame.with_columns(pl.col(source.moments).dt.cast_time_unit(unit)) for frame in frames]
-    try:
-        return pl.concat(same, how="vertical_relaxed")
-    except PolarsError as error:
-        raise SourceError(
-            f"view {source.view!r}: the files of {source.where.uri} have columns of types that do not go together: "
-            f"{error}"
-        ) from error
+def _micro(number: int, kind: pl.Datetime) -> int:
+    return number * PER_SECOND["us"] // PER_SECOND[kind.time_unit]
 
 
 def _fits(declared: str, kind: pl.DataType) -> bool:
@@ -229,7 +171,7 @@ def _refuse(source: Source, path: str, column: str, what: str) -> NoReturn:
     raise SourceError(f"view {source.view!r}: in {path} the column {column!r} {what}")
 
 
-def _unreadable(source: Source, path: str, error: BaseException) -> NoReturn:
+def unreadable(source: Source, path: str, error: BaseException) -> NoReturn:
     name = PurePosixPath(path).name
     raise SourceError(
         f"view {source.view!r}: {path} cannot be read: {error}. If {name} is damaged, write it again or remove it"

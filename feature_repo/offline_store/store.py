@@ -1,7 +1,7 @@
 """The class that feature_store.yaml names: Feast's offline-store interface over the polars join."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +19,13 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import compute_non_entity_date_range
 
-from .entities import EntityRows, entity_rows
+from .asking import EntityRows, ViewRequest
+from .entities import entity_rows
 from .files import place
 from .job import PolarsRetrievalJob
 from .join import joined
 from .pull import all_rows, latest_rows, seen_keys, with_zone
-from .requests import RequestError, ViewRequest, place_of, renamed, view_requests, view_source
+from .requests import RequestError, check, place_of, renamed, view_requests, view_source
 from .sources import Source, parts
 from .writes import append, write_logs
 
@@ -67,6 +68,7 @@ class PolarsOfflineStore(OfflineStore):
             if entity_df is None
             else entity_rows(entity_df)
         )
+        check(rows, requests)
         _check_request_data(rows, on_demand)
         first, last = rows.bounds
         only_known = bool(options.get("filter_by_created_timestamp"))
@@ -100,7 +102,7 @@ class PolarsOfflineStore(OfflineStore):
         source = _pulled(config, data_source, *columns)
 
         def evaluate() -> pa.Table:
-            table = with_zone(latest_rows(source, _utc(start_date), _utc(end_date)), source).to_arrow()
+            table = with_zone(latest_rows(source, start_date, end_date), source).to_arrow()
             return table if keys else _with_dummy(table)
 
         return PolarsRetrievalJob(evaluate, config.repo_path)
@@ -122,7 +124,7 @@ class PolarsOfflineStore(OfflineStore):
         source = _pulled(config, data_source, *columns)
 
         def evaluate() -> pa.Table:
-            table = with_zone(all_rows(source, _utc(start_date), _utc(end_date)), source).to_arrow()
+            table = with_zone(all_rows(source, start_date, end_date), source).to_arrow()
             return _with_dummy(table) if len(keys) < len(join_key_columns) else table
 
         return PolarsRetrievalJob(evaluate, config.repo_path)
@@ -138,11 +140,15 @@ class PolarsOfflineStore(OfflineStore):
         """Add logged features to the destination's folder."""
         destination = logging_config.destination
         if not isinstance(destination, FileLoggingDestination):
-            raise RequestError(f"logs of this store go to FileLoggingDestination, not {type(destination).__name__}")
+            raise RequestError(
+                f"logs of this store go to FileLoggingDestination, not {type(destination).__name__}"
+            )
         table = pl.read_parquet(data).to_arrow() if isinstance(data, Path) else data
         missing = [name for name in source.get_schema(registry).names if name not in table.column_names]
         if missing:
-            raise RequestError(f"the logs lack {', '.join(missing)}, which the service has; nothing is written")
+            raise RequestError(
+                f"the logs lack {', '.join(missing)}, which the service has; nothing is written"
+            )
         where = place(destination.path, config.repo_path, destination.s3_endpoint_override)
         write_logs(where, table, list(destination.partition_by or []))
 
@@ -169,12 +175,14 @@ class PolarsOfflineStore(OfflineStore):
         where = place_of(data_source, name, config.repo_path)
         found = parts(Source(name, where, data_source.timestamp_field))
         fields = {field.name: str(field.type) for part in reversed(found) for field in part.footer.schema}
-        return [(column, fields[column]) for column in dict.fromkeys([*found[0].footer.schema.names, *fields])]
+        return [
+            (column, fields[column]) for column in dict.fromkeys([*found[0].footer.schema.names, *fields])
+        ]
 
 
 def _engine(config: RepoConfig) -> Callable[[EntityRows, Sequence[ViewRequest], bool], pa.Table]:
-    settings = config.offline_store
-    if getattr(settings, "engine", "local") == "local":
+    settings: Any = config.offline_store
+    if settings.engine == "local":
         return joined
     from .ray_join import joined_on_ray
 
@@ -214,9 +222,3 @@ def _pulled(
 
 def _with_dummy(table: pa.Table) -> pa.Table:
     return table.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * table.num_rows, pa.string()))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

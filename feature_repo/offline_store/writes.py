@@ -15,9 +15,9 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.feather
 import pyarrow.parquet as pq
 from feast.errors import SavedDatasetLocationAlreadyExists
+from pyarrow import feather
 
 from .files import ARROW, PARQUET, Footer, Place, SourceError, files_of, footer
 from .moments import is_moment
@@ -55,7 +55,9 @@ def write_logs(where: Place, table: pa.Table, partition_by: list[str]) -> list[s
     The same chunk written again is there once. Returns the paths.
     """
     frame = pl.DataFrame(pl.from_arrow(table))
-    groups = frame.partition_by(partition_by, as_dict=True, maintain_order=True) if partition_by else {(): frame}
+    groups = (
+        frame.partition_by(partition_by, as_dict=True, maintain_order=True) if partition_by else {(): frame}
+    )
     paths = []
     for values, rows in groups.items():
         content = _parquet(rows.to_arrow())
@@ -138,7 +140,11 @@ def _cast(source: Source, table: pa.Table, there: Footer) -> pa.Table:
         kind = there.schema.field(name).type if name in there.schema.names else table.schema.field(name).type
         values = table[name]
         try:
-            if pa.types.is_timestamp(kind) and kind.tz and values.type == pa.timestamp(getattr(values.type, "unit", "us")):
+            if (
+                pa.types.is_timestamp(kind)
+                and kind.tz
+                and values.type == pa.timestamp(getattr(values.type, "unit", "us"))
+            ):
                 values = values.cast(pa.timestamp(values.type.unit, "UTC"))
             columns[name] = values.cast(kind)
         except pa.ArrowException as error:
@@ -154,7 +160,7 @@ def _replace_with(source: Source, rows: pa.Table) -> str:
     tables = [rows]
     if files_of(source.where):
         with system.open_input_file(source.where.bare(path)) as handle:
-            tables.insert(0, pa.feather.read_table(handle) if path.endswith(ARROW) else pq.read_table(handle))
+            tables.insert(0, feather.read_table(handle) if path.endswith(ARROW) else pq.read_table(handle))
     both = pa.concat_tables(tables, promote_options="default")
     return write_bytes(source.where, path, (_arrow if path.endswith(ARROW) else _parquet)(both))
 
@@ -186,5 +192,5 @@ def _parquet(table: pa.Table) -> bytes:
 
 def _arrow(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    pa.feather.write_feather(table, sink, compression="uncompressed", chunksize=max(table.num_rows, 1))
+    feather.write_feather(table, sink, compression="uncompressed", chunksize=max(table.num_rows, 1))
     return sink.getvalue()
