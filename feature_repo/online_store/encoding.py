@@ -151,13 +151,12 @@ def whole_numbers(column: pa.Array, bits: int) -> tuple[np.ndarray, np.ndarray |
         numbers = _numbers(column, 0)
     else:
         return None
-    # The largest int64 is no float64, so that the bound is the next power of two, exclusive.
-    wrong = (numbers < -(2.0 ** (bits - 1))) | (numbers >= 2.0 ** (bits - 1))
-    if numbers.dtype.kind != "i" or numbers.dtype.itemsize * 8 > bits:
-        if numbers.dtype == np.int64 and bits == 64:
-            wrong[:] = False
-        if wrong.any():
-            raise ValueError(f"{numbers[wrong][0]} does not fit into {bits} bits: declare a larger type")
+    smallest, largest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    # The largest int64 is no float64: of floats, the bound is the next power of two, exclusive.
+    above = numbers >= float(largest + 1) if numbers.dtype.kind == "f" else numbers > largest
+    wrong = above | (numbers < smallest)
+    if wrong.any():
+        raise ValueError(f"{numbers[wrong][0]} does not fit into {bits} bits: declare a larger type")
     return numbers.astype(np.int64, copy=False), present
 
 
