@@ -87,6 +87,7 @@ VIEWS = {
             rows="known_at",
             description="The newest weather observation at each origin, known an hour after its hour.",
             features=_weather(),
+            pushed_as="weather_observation",
         ),
         View(
             "origin_traffic",

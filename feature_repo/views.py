@@ -4,7 +4,7 @@ Tables on a half-hourly or daily grid live for one step: where nothing happened 
 row must not stand in for it. Short lives also keep the offline join small.
 """
 
-from feast import FeatureView, Field, FileSource
+from feast import FeatureView, Field, FileSource, PushSource
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import Float32, Int64, String
 
@@ -34,7 +34,13 @@ def view(name: str) -> FeatureView:
         )
         for feature in listed.features
     ]
-    source = FileSource(name=name, path=f"features/{name}/*.parquet", timestamp_field="event_timestamp")
+    table = FileSource(
+        name=name,
+        path=f"features/{name}/*.parquet",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created" if listed.pushed_as else "",
+    )
+    source = PushSource(name=listed.pushed_as, batch_source=table) if listed.pushed_as else table
     return FeatureView(
         name=name,
         entities=[getattr(entities, key) for key in listed.keys],

@@ -166,6 +166,12 @@ class Promotion(Part):
         return self
 
 
+class Skew(Part):
+    """How much of the serving log is replayed through the offline store."""
+
+    requests: int = Field(default=20_000, ge=1, description="Newest logged requests that are compared.")
+
+
 class Deployment(Part):
     """Whether the champion answers at the endpoint `/predict/<name>`."""
 
@@ -239,6 +245,7 @@ class ModelSpec(Part):
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
     promotion: Promotion = Promotion()
     deployment: Deployment = Deployment()
+    skew: Skew = Skew()
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )

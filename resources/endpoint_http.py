@@ -1,34 +1,50 @@
-"""The endpoint's HTTP surface: predictions, the list of models, and a page for people.
+"""The endpoint's HTTP surface: predictions, pushed events, the list of models, and a page for people.
 
 A plain ASGI application, so that it runs under Ray Serve in production and under a test client alike.
 """
 
+import contextlib
 import html
 import json
 import logging
-import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Any
 
 import pydantic
 from anyio import to_thread
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 
-from resources.live_models import LiveModels, Served, example
+from resources.http_bodies import items_of, parsed, validated
+from resources.live_models import LiveModels, Served
+from resources.push import Pusher, To
+from resources.push_http import take
+from resources.push_sources import PushSource
+from resources.request_forms import example
+from resources.serving_log_writer import ServingLog
 
 LOG = logging.getLogger(__name__)
-LARGEST_BATCH = 1000
 
 
-def application(models: LiveModels, address: str) -> FastAPI:
-    """The routes over a set of live models; `address` is what the page's curl lines call."""
-    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None)
+def application(
+    models: LiveModels, address: str, log: ServingLog | None = None, pusher: Pusher | None = None
+) -> FastAPI:
+    """The routes over a set of live models; `address` is what the page's curl lines call.
+
+    The log is closed when the server shuts the application down, so that nothing that was served is lost.
+    """
+    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
 
     @app.post("/predict/{name}")
     async def predict(name: str, request: Request, features: bool = False) -> Any:
-        body = _parsed(await request.body())
+        body = parsed(await request.body())
         return await to_thread.run_sync(_answer, models, name, body, features)
+
+    @app.post("/push/{source}")
+    async def push(source: str, request: Request, to: To = "both") -> Any:
+        body = parsed(await request.body())
+        return await to_thread.run_sync(take, pusher, source, body, to)
 
     @app.get("/models")
     async def list_models() -> list[dict[str, Any]]:
@@ -36,37 +52,33 @@ def application(models: LiveModels, address: str) -> FastAPI:
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        return {"status": "ok", "models": len(models.served)}
+        return {"status": "ok", "models": len(models.served), "serving_log": log and log.status()}
 
     @app.get("/", response_class=HTMLResponse)
-    async def page() -> str:
-        return _page(models, address)
+    def page() -> str:
+        return _page(models, address, pusher)
 
     return app
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise RequestValidationError(
-            [{"type": "json_invalid", "loc": ("body",), "msg": f"not JSON: {error}"}]
-        ) from error
+def _closing(log: ServingLog | None) -> Any:
+    """What a server does around serving: at the end, wait until the log is on disk."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if log:
+            await to_thread.run_sync(log.close)
+
+    return lifespan
 
 
 def _answer(models: LiveModels, name: str, body: Any, features: bool) -> Any:
     model = _found(models, name)
-    items = body if isinstance(body, list) else [body]
-    if len(items) > LARGEST_BATCH:
-        raise RequestValidationError(
-            [{"type": "too_long", "loc": ("body",), "msg": f"{len(items)} requests: at most {LARGEST_BATCH}"}]
-        )
-    requests = _validated(model.request, items, batch=isinstance(body, list))
+    requests = validated(model.request, items_of(body), batch=isinstance(body, list))
     if not requests:
         return []
-    answers = [
-        {**answer, "request_id": uuid.uuid4().hex} for answer in _predicted(models, model, requests, features)
-    ]
+    answers = _predicted(models, model, requests, features)
     return answers if isinstance(body, list) else answers[0]
 
 
@@ -107,47 +119,34 @@ def _found(models: LiveModels, name: str) -> Served:
     )
 
 
-def _validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) -> list[pydantic.BaseModel]:
-    """The requests, or every field that is wrong, located as FastAPI does (`body`, index in a batch, field)."""
-    good: list[pydantic.BaseModel] = []
-    problems: list[dict[str, Any]] = []
-    for index, item in enumerate(items):
-        try:
-            good.append(request.model_validate(item))
-        except pydantic.ValidationError as error:
-            where = ("body", index) if batch else ("body",)
-            found = error.errors(include_url=False, include_context=False)
-            problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in found]
-    if problems:
-        raise RequestValidationError(problems)
-    return good
-
-
 def status(models: LiveModels) -> list[dict[str, Any]]:
     """What answers now, and what should but cannot, by name."""
     served, problems = models.served, models.problems
-    return [_status(name, served.get(name), problems.get(name)) for name in sorted({*served, *problems})]
+    return [
+        _status(models, name, served.get(name), problems.get(name)) for name in sorted({*served, *problems})
+    ]
 
 
-def _status(name: str, model: Served | None, problem: str | None) -> dict[str, Any]:
+def _status(models: LiveModels, name: str, model: Served | None, problem: str | None) -> dict[str, Any]:
     if model is None:
         return {"name": name, "version": None, "problem": problem}
-    record = model.record
+    record, now = model.record, models.now(model).astimezone(UTC)
     return {
         "name": name,
         "version": record.version,
         "task": record.task,
         "since": model.since.isoformat(timespec="seconds"),
-        "as_of": record.moment.isoformat(),
+        "as_of": now.isoformat(),
         "feature_service": record.feature_service,
         "owner": record.owner,
         "problem": problem,
     }
 
 
-def _page(models: LiveModels, address: str) -> str:
+def _page(models: LiveModels, address: str, pusher: Pusher | None) -> str:
     served = models.served
     sections = [_section(entry, served.get(entry["name"]), address) for entry in status(models)]
+    sections += [_source_section(source, address) for source in (pusher.sources.values() if pusher else ())]
     nothing = "<p>No model is deployed yet: materialize a deployment asset in the Dagster UI.</p>"
     style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
     return (
@@ -169,3 +168,12 @@ def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
         f"owner {entry['owner']}, answering since {entry['since']}"
     )
     return f"<h2>{name}</h2>{warning}<p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
+
+
+def _source_section(source: PushSource, address: str) -> str:
+    body = json.dumps(example(source.event) | dict.fromkeys(list(source.features)[:1], 1.0))
+    curl = f"curl -X POST {address}/push/{source.name} -H 'Content-Type: application/json' -d '{body}'"
+    facts = f"events for {', '.join(source.views)}; from event_timestamp on, predictions use them"
+    return (
+        f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
+    )

@@ -10,10 +10,14 @@ import importlib
 import json
 import string
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import polars as pl
 
 from resources.feature_sources import service_names
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = "feature_repo"
 CONFIGURATION = "feature_store.yaml"
+REDIS = "feature_repo.online_store.redis.BulkRedisOnlineStore"
 
 
 class FeatureStoreError(Exception):
@@ -71,12 +76,47 @@ def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFea
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
 
 
+TYPES = {
+    "Float32": pl.Float32,
+    "Float64": pl.Float64,
+    "Int32": pl.Int32,
+    "Int64": pl.Int64,
+    "String": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of a service: columns that rows must have, types of its features, and what on-demand features are made of."""
+
+    columns: tuple[str, ...]
+    types: dict[str, Any]
+    inputs: dict[str, list[str]]
+
+
+@lru_cache(maxsize=64)
+def needs(repository: str, name: str) -> Needs:
+    """What a service of that name needs and gives."""
+    wanted = service(repository, name)
+    on_demand = on_demand_of(wanted, repository)
+    keys = [key for view in views_of(wanted, repository) for key in view.join_keys]
+    requested = [column for view in on_demand for column in view.get_request_data_schema()]
+    fields = [field for projection in wanted.feature_view_projections for field in projection.features]
+    inputs = {
+        field.name: [f.name for p in _projections(view) for f in p.features]
+        for view in on_demand
+        for field in view.features
+    }
+    types = {field.name: TYPES[str(field.dtype)] for field in fields}
+    return Needs(tuple(dict.fromkeys([*keys, *requested])), types, inputs)
+
+
 def content_hash(wanted: "FeatureService", repository: str) -> str:
     """A hash of all that decides a service's values: features, views, keys, types, lives and on-demand code."""
     described = {
         "service": [(p.name, [f.name for f in p.features]) for p in wanted.feature_view_projections],
-        "views": [_describe_view(view) for view in views_of(wanted, repository)],
-        "on_demand": [_describe_on_demand(view) for view in on_demand_of(wanted, repository)],
+        "views": [describe_view(view) for view in views_of(wanted, repository)],
+        "on_demand": [describe_on_demand(view) for view in on_demand_of(wanted, repository)],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -89,8 +129,11 @@ def objects_hash(objects: list[Any]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def configuration(repository: str, home: str) -> "RepoConfig":
-    """The repository's feature_store.yaml with `home` as the folder of registry and online store."""
+def configuration(repository: str, home: str, online_store: str = "") -> "RepoConfig":
+    """The repository's feature_store.yaml with `home` as the folder of registry and online store.
+
+    With `online_store` (`redis://host:port/db`) the online features are in that Redis instead.
+    """
     import yaml
     from feast.repo_config import RepoConfig
 
@@ -99,7 +142,19 @@ def configuration(repository: str, home: str) -> "RepoConfig":
     if not template.exists():
         template = _folder(REPOSITORY) / CONFIGURATION
     text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(MLOPS_FEAST=home)
-    return RepoConfig(repo_path=folder, **yaml.safe_load(text))
+    content = yaml.safe_load(text)
+    if online_store:
+        content["online_store"] = {"type": REDIS, "connection_string": connection_string(online_store)}
+    return RepoConfig(repo_path=folder, **content)
+
+
+def connection_string(address: str) -> str:
+    """Feast's way to write a Redis address: `redis://:secret@host:6379/2` is `host:6379,db=2,password=secret`."""
+    parts = urlsplit(address)
+    extras = {"db": parts.path.strip("/"), "username": parts.username, "password": parts.password}
+    given = [f"{name}={unquote(value)}" for name, value in extras.items() if value]
+    secured = ["ssl=true"] if parts.scheme == "rediss" else []
+    return ",".join([f"{parts.hostname}:{parts.port}", *given, *secured])
 
 
 def kind(thing: Any) -> str:
@@ -125,6 +180,9 @@ def _with_root(thing: Any, lake: Path) -> Any:
     source = copy.deepcopy(_source(thing))
     source.file_options.uri = str(lake / source.path)
     view.batch_source = source
+    if view.stream_source is not None:
+        view.stream_source = copy.copy(view.stream_source)
+        view.stream_source.batch_source = source
     return view
 
 
@@ -140,17 +198,23 @@ def _source(view: "FeatureView") -> "FileSource":
     return view.batch_source
 
 
-def _describe_view(view: "FeatureView") -> dict[str, Any]:
+def _source_parts(source: "FileSource") -> tuple[str, ...]:
+    return source.path, source.timestamp_field, source.created_timestamp_column
+
+
+def describe_view(view: "FeatureView") -> dict[str, Any]:
+    """What decides the values of a view."""
     return {
         "name": view.name,
         "keys": sorted(view.join_keys),
         "fields": sorted((f.name, str(f.dtype)) for f in view.schema),
         "seconds": view.ttl.total_seconds() if view.ttl else 0,
-        "source": [_source(view).path, _source(view).timestamp_field],
+        "source": [part for part in _source_parts(_source(view)) if part],
     }
 
 
-def _describe_on_demand(view: "OnDemandFeatureView") -> dict[str, Any]:
+def describe_on_demand(view: "OnDemandFeatureView") -> dict[str, Any]:
+    """What decides the values of an on-demand view."""
     code = view.feature_transformation.udf_string if view.feature_transformation else ""
     return {
         "name": view.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resources.settings import settings
 
-OTHERS = {"Entity", "FeatureService", "RequestSource", "FileSource", "timedelta"}
+OTHERS = {"Entity", "FeatureService", "RequestSource", "FileSource", "PushSource", "timedelta"}
 
 
 def service_names(repository: str | None = None) -> list[str]:

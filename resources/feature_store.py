@@ -7,13 +7,13 @@ lake, and a time for reads from the online store.
 import contextlib
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import polars as pl
@@ -22,22 +22,17 @@ from resources import feature_definitions as repository_of
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.lake import write_text
+from resources.online_features import Answered, Brought, OnlineVectors, nothing
+from resources.push_sources import PushSource, push, push_sources
+from resources.service_description import DescribedService, describe
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-__all__ = ["FeatureStoreError", "FeatureStoreResource", "service_names", "service_views"]
+__all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors", "service_names", "service_views"]
 
 ROW = "__row"
 TIME = "event_timestamp"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TYPES = {
-    "Float32": pl.Float32,
-    "Float64": pl.Float64,
-    "Int32": pl.Int32,
-    "Int64": pl.Int64,
-    "String": pl.String,
-}
 
 _LOCK = RLock()
 """Feast's registry, shared by the whole process, serves one caller at a time."""
@@ -55,11 +50,15 @@ class ViewSource:
 
 
 class FeatureStoreResource(dg.ConfigurableResource):
-    """Feast over the lake's feature tables, with its registry and online store under `home`."""
+    """Feast over the lake's feature tables, with its registry and online store under `home`.
+
+    `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
+    """
 
     lake_root: str
     home: str
     repository: str = REPOSITORY
+    online_store: str = ""
 
     def apply(self) -> dict[str, list[str]]:
         """Register every definition of the repository and remove what is no longer defined.
@@ -79,6 +78,10 @@ class FeatureStoreResource(dg.ConfigurableResource):
     def definition_version(self, service: str) -> str:
         """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
         return repository_of.content_hash(self._service(service), self.repository)
+
+    def describe(self, service: str) -> DescribedService:
+        """The service in words that outlive its code: views, keys, lives and a hash of each view's definition."""
+        return describe(service, self.repository, tuple(self.input_columns(service)))
 
     def feature_columns(self, service: str) -> list[str]:
         """Names of the service's features, in its order."""
@@ -112,12 +115,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
-        wanted = self._service(service)
-        keys = [key for view in repository_of.views_of(wanted, self.repository) for key in view.join_keys]
-        on_demand = repository_of.on_demand_of(wanted, self.repository)
-        return list(
-            dict.fromkeys([*keys, *(name for v in on_demand for name in v.get_request_data_schema())])
-        )
+        return list(repository_of.needs(self.repository, service).columns)
 
     def historical(self, service: str, rows: pl.DataFrame, time_column: str) -> pl.DataFrame:
         """The rows with each feature's newest value known at `time_column` (UTC) and not expired by then.
@@ -142,53 +140,67 @@ class FeatureStoreResource(dg.ConfigurableResource):
             )
         return self._with_features(service, rows, found)
 
-    def materialize(self, views: Sequence[str], start: datetime, end: datetime) -> None:
-        """Bring the online store up to `end`: each key's newest values with `start <= event timestamp <= end`.
+    def materialize(
+        self,
+        views: Sequence[str],
+        start: datetime,
+        end: datetime,
+        progress: Callable[[Brought], Any] | None = None,
+    ) -> list[Brought]:
+        """Bring the online store up to `end`: for each key its newest value known and not expired by then.
 
-        What has expired by `end` is not read; views without a time to live are read from their beginning. The
-        values take the place of all older ones; later ones that are there already stay.
+        Read is the history from `start`, and what is before as far as it is not online yet. Values that the history
+        from `start` no longer has are taken away; values later than `end` that are there already stay. `progress` is
+        told of each view as it is done.
         """
-        from feature_repo.online_store.sqlite import replacing
-
         store = self._store()
-        with _LOCK, _quiet(), replacing(end):
+        done = []
+        with _LOCK, _quiet():
             for name in views:
                 view = store.get_feature_view(name, allow_registry_cache=True)
                 # Not store.materialize: that also appends an interval to the registry, for ever longer.
-                store.provider.materialize_single_feature_view(
-                    config=store.config,
-                    feature_view=view,
-                    start_date=max(start, end - view.ttl) if view.ttl else EPOCH,
-                    end_date=end,
-                    registry=store.registry,
-                    project=store.project,
-                    tqdm_builder=lambda _: None,  # type: ignore[arg-type,return-value]
-                )
+                engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
+                found = engine.bring_up(store.registry, store.project, view, start, end)
+                done.append(Brought(name, found.rows, found.removed, found.newest))
+                if progress:
+                    progress(done[-1])
+        return done
 
     def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         """The rows with the features that `historical` gives at `as_of`, read from the online store."""
-        from feature_repo.online_store.sqlite import as_of as at
+        return self.online_vectors(service, rows, as_of).frame
 
-        columns = self._checked_inputs(service, rows)
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
+        """What `online` gives, with each value's event time and status beside it."""
+        from feature_repo.online_store.moment import as_of as at
+
+        needs = repository_of.needs(self.repository, service)
+        self._checked_inputs(service, rows)
         if rows.is_empty():
-            return self._with_features(service, rows, None)
+            return nothing(self._with_features(service, rows, None), list(needs.types))
         store = self._store()
         wanted = _registered(store, service)
         with at(as_of):
-            answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in columns}).to_dict()
-        types = self._types(service)
-        found = pl.DataFrame({name: pl.Series(answer[name], dtype=dtype) for name, dtype in types.items()})
-        return self._with_features(service, rows, found)
+            answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
+        return Answered(rows, answer, needs.types, needs.inputs)
+
+    def push_sources(self) -> dict[str, PushSource]:
+        """Every push source that the repository defines, by name."""
+        return push_sources(self.repository, Path(self.lake_root))
+
+    def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
+        """Push rows (keys, `event_timestamp`, features, `created`) to all views of a source, into one of the stores."""
+        with _LOCK, _quiet():
+            push(self._store(), source, rows, to)
 
     def _store(self) -> "FeatureStore":
-        return _open(self.home, self.repository)
+        return _open(self.home, self.repository, self.online_store)
 
     def _service(self, name: str) -> Any:
         return repository_of.service(self.repository, name)
 
     def _types(self, service: str) -> dict[str, Any]:
-        fields = [f for p in self._service(service).feature_view_projections for f in p.features]
-        return {field.name: TYPES[str(field.dtype)] for field in fields}
+        return repository_of.needs(self.repository, service).types
 
     def _checked_inputs(self, service: str, rows: pl.DataFrame, *more: str) -> list[str]:
         wanted = self.input_columns(service)
@@ -216,11 +228,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
 
 @lru_cache(maxsize=8)
-def _open(home: str, repository: str) -> "FeatureStore":
+def _open(home: str, repository: str, online_store: str) -> "FeatureStore":
     from feast import FeatureStore
 
     Path(home).mkdir(parents=True, exist_ok=True)
-    return FeatureStore(config=repository_of.configuration(repository, home))
+    return FeatureStore(config=repository_of.configuration(repository, home, online_store))
 
 
 def _registered(store: "FeatureStore", service: str) -> Any:

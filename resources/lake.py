@@ -16,6 +16,8 @@ import dagster as dg
 import polars as pl
 
 WHOLE = "all"
+PUSHED = "pushed-"
+"""How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
 
 
 class LakeError(Exception):
@@ -58,11 +60,7 @@ class Lake(dg.ConfigurableResource):
         """
         target = self.path(table, partition)
         changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(temporary, compression="zstd", compression_level=1, statistics=True)
-        digest = _sha256(temporary)
-        _durable_rename(temporary, target)
+        digest = write_frame(target, frame)
         manifest = Manifest(
             table=table,
             partition=partition or WHOLE,
@@ -76,9 +74,16 @@ class Lake(dg.ConfigurableResource):
         return manifest
 
     def read(
-        self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None
+        self,
+        table: str,
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        pushed: bool = False,
     ) -> pl.DataFrame:
-        """Rows of the named partitions in their order (None: all there are); missing ones are an error."""
+        """Rows of the named partitions in their order (None: all there are); missing ones are an error.
+
+        `pushed` adds all rows that were pushed beside the partitions.
+        """
         wanted = self.partitions(table) if partitions is None else list(partitions)
         missing = [p for p in wanted if not self.path(table, p).exists()]
         if missing or not wanted:
@@ -87,12 +92,18 @@ class Lake(dg.ConfigurableResource):
                 f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
                 f"Materialize the asset {table!r} for it first."
             )
-        frames = [self._read(self.path(table, p), columns) for p in wanted]
-        return frames[0] if len(frames) == 1 else _together(table, wanted, frames)
+        paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
+        frames = [self._read(path, columns) for path in paths]
+        return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
 
     def partitions(self, table: str) -> list[str]:
-        """Names of the partitions there are, sorted."""
-        return sorted(p.stem for p in (Path(self.root) / table).glob("*.parquet"))
+        """Names of the partitions there are, sorted; files of pushed rows are none."""
+        names = (p.stem for p in (Path(self.root) / table).glob("*.parquet"))
+        return sorted(name for name in names if not name.startswith(PUSHED))
+
+    def pushed(self, table: str) -> list[Path]:
+        """Files of rows that were pushed beside the partitions, sorted by name."""
+        return sorted((Path(self.root) / table).glob(f"{PUSHED}*.parquet"))
 
     def manifest(self, table: str, partition: str | None = None) -> Manifest:
         """The manifest of one partition."""
@@ -164,6 +175,16 @@ def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> i
     after = new.select(keys).with_columns(theirs.alias("_after"))
     both = before.join(after, on=list(keys), how="full", coalesce=True, nulls_equal=True)
     return both.filter(~pl.col("_before").eq_missing(pl.col("_after"))).height
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> str:
+    """Replace a parquet file whole, and return the SHA-256 of its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    frame.write_parquet(temporary, compression="zstd", compression_level=1, statistics=True)
+    digest = _sha256(temporary)
+    _durable_rename(temporary, path)
+    return digest
 
 
 def write_text(path: Path, text: str) -> None:

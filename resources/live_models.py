@@ -10,10 +10,10 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -21,6 +21,12 @@ import numpy as np
 import polars as pl
 import pydantic
 from pydantic import Field
+
+from resources.online_features import OnlineVectors
+from resources.pushed_moments import PushedMoments
+from resources.request_forms import example, request_frame
+from resources.service_description import DescribedService
+from resources.serving_log import ServedBatch
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -65,9 +71,17 @@ class Scorer(Protocol):
 class Features(Protocol):
     """The part of the feature store that an endpoint needs; `resources.feature_store` is the real one."""
 
-    def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame: ...
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors: ...
+
+    def describe(self, service: str) -> DescribedService: ...
 
     def request_fields(self, service: str) -> dict[str, type]: ...
+
+
+class Log(Protocol):
+    """Where served vectors go; `resources.serving_log_writer` is the real one."""
+
+    def append(self, answered: ServedBatch) -> None: ...
 
 
 class RecordError(Exception):
@@ -82,15 +96,18 @@ class Served:
     scorer: Scorer
     rows: Callable[[pl.DataFrame], pl.DataFrame]
     request: type[pydantic.BaseModel]
+    service: DescribedService
     since: datetime
 
 
 class LiveModels:
     """Every deployed model of a folder of records; reading never waits for a load."""
 
-    def __init__(self, folder: Path, features: Features) -> None:
+    def __init__(self, folder: Path, features: Features, log: Log | None = None) -> None:
         self.folder = folder
         self.features = features
+        self.log = log
+        self.pushed = PushedMoments(folder / "pushed")
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
@@ -110,7 +127,8 @@ class LiveModels:
             time.sleep(every_s)
 
     def look(self) -> None:
-        """Take up records that are new or changed, drop models whose record is gone."""
+        """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
+        self.pushed.look()
         there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
         for name in set(self.served) - set(there):
             LOG.warning("model %s is withdrawn", name)
@@ -154,6 +172,7 @@ class LiveModels:
             scorer=imported(record.scorer)(content),
             rows=imported(record.rows) if record.rows else lambda rows: rows,
             request=request,
+            service=self.features.describe(record.feature_service),
             since=datetime.now(UTC),
         )
         self._warm(model)
@@ -166,7 +185,7 @@ class LiveModels:
         except pydantic.ValidationError as error:
             LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
             return
-        self._score(model, [request])
+        self._score(model, [request], self.now(model))
 
     def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
         fields: dict[str, Any] = {
@@ -176,35 +195,57 @@ class LiveModels:
             f"{record.name}_request", __config__=pydantic.ConfigDict(extra="forbid"), **fields
         )
 
+    def now(self, model: Served) -> datetime:
+        """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
+        pushed = self.pushed.newest(view.name for view in model.service.views)
+        return max(model.record.moment, pushed or model.record.moment)
+
+    def now_of_view(self, view: str) -> datetime | None:
+        """The latest moment that the models which read a view have reached; None where there is neither model nor push."""
+        reading = [m for m in self.served.values() if view in {v.name for v in m.service.views}]
+        moments = [self.pushed.newest([view]), *(self.now(model) for model in reading)]
+        return max((moment for moment in moments if moment), default=None)
+
     def _score(
-        self, model: Served, requests: Sequence[pydantic.BaseModel]
-    ) -> tuple[pl.DataFrame, np.ndarray, list[str]]:
+        self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime
+    ) -> tuple[OnlineVectors, np.ndarray]:
         record = model.record
-        rows = model.rows(request_frame(requests, record.time, record.moment))
-        frame = self.features.online(record.feature_service, rows, record.moment)
-        return frame, model.scorer.predict(frame), [c for c in frame.columns if c not in rows.columns]
+        rows = model.rows(request_frame(requests, record.time, now))
+        vectors = self.features.online_vectors(record.feature_service, rows, now)
+        return vectors, model.scorer.predict(vectors.frame)
 
     def predict(
         self, model: Served, requests: Sequence[pydantic.BaseModel], with_features: bool = False
     ) -> list[dict[str, Any]]:
-        """One answer a request, in order: the model's number, its version and the moment of the features."""
-        frame, scores, names = self._score(model, requests)
-        record = model.record
+        """One answer a request, in order: the model's number, its version, the moment of the features and an id.
+
+        What was served goes to the log, under the same ids.
+        """
+        served_at, now, record = datetime.now(UTC), self.now(model), model.record
+        vectors, scores = self._score(model, requests, now)
+        ids = [uuid.uuid4().hex for _ in requests]
+        if self.log:
+            facts = record.name, record.version, model.service, now, served_at, ids
+            self.log.append(ServedBatch(*facts, vectors, np.asarray(scores)))
         answers = [
             {
                 "model": record.name,
                 "version": record.version,
                 ANSWERS[record.task]: float(score),
-                "as_of": record.moment.astimezone(UTC).isoformat(),
+                "as_of": now.astimezone(UTC).isoformat(),
+                "request_id": name,
             }
-            for score in scores
+            for score, name in zip(scores, ids, strict=True)
         ]
-        if with_features:
-            vectors = frame.select(names).with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
-            answers = [
-                {**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)
-            ]
-        return answers
+        return (
+            with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
+        )
+
+
+def with_vectors(answers: list[dict[str, Any]], features: pl.DataFrame) -> list[dict[str, Any]]:
+    """The answers with the features they were made from; what JSON cannot say is null."""
+    vectors = features.with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
+    return [{**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)]
 
 
 def read_record(path: Path) -> Record:
@@ -242,54 +283,3 @@ def imported(path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise RecordError(f"cannot import {path!r}: {error}") from error
-
-
-INSTANT = pl.Datetime("us", "UTC")
-KINDS: dict[str, tuple[Any, Any]] = {
-    "boolean": (pl.Boolean, False),
-    "integer": (pl.Int64, 1),
-    "number": (pl.Float64, 1.0),
-    "string": (pl.String, "A"),
-    "date-time": (INSTANT, "2013-06-03T12:00:00Z"),
-}
-"""JSON schema's types: the column's type in a frame, and a value to show."""
-
-
-@lru_cache(maxsize=64)
-def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
-    """Each field's JSON schema; of an optional field, that of its value."""
-    properties = request.model_json_schema().get("properties", {})
-    return {
-        name: next((part for part in field.get("anyOf", []) if part.get("type") != "null"), {}) | field
-        for name, field in properties.items()
-    }
-
-
-def _kind(field: dict[str, Any]) -> tuple[Any, Any]:
-    return KINDS.get(field.get("format", ""), KINDS.get(field.get("type", ""), (None, None)))
-
-
-def request_frame(requests: Sequence[pydantic.BaseModel], time_column: str, now: datetime) -> pl.DataFrame:
-    """Requests as rows, instants in UTC, with `now` in the column of the prediction's moment."""
-    columns = [
-        pl.Series(name, [_utc(getattr(request, name)) for request in requests], dtype=_kind(field)[0])
-        for name, field in _fields(type(requests[0])).items()
-    ]
-    return pl.DataFrame(columns).with_columns(pl.lit(now.astimezone(UTC), dtype=INSTANT).alias(time_column))
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
-
-
-def example(request: type[pydantic.BaseModel]) -> dict[str, Any]:
-    """A request to show and to warm a model with: its own example if it has one, else a value of each field's type."""
-    own = request.model_json_schema().get("examples")
-    if own:
-        return dict(own[0])
-    required = {name for name, field in request.model_fields.items() if field.is_required()}
-    return {
-        name: field["examples"][0] if "examples" in field else _kind(field)[1]
-        for name, field in _fields(request).items()
-        if name in required
-    }

@@ -6,19 +6,24 @@ from resources.audit import Audit
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.serving import Endpoint
+from resources.serving_log import ServingLogResource
 from resources.settings import Settings, settings
 from resources.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking, endpoint and audit log over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=str(where.lake)),
         "feature_store": FeatureStoreResource(
-            lake_root=str(where.lake), home=str(where.feast), repository=where.feature_repository
+            lake_root=str(where.lake),
+            home=str(where.feast),
+            repository=where.feature_repository,
+            online_store=where.online_store,
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),
         "audit": Audit(folder=str(where.audit)),
+        "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

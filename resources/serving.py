@@ -142,13 +142,22 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.endpoint_http import application
     from resources.feature_store import FeatureStoreResource
     from resources.live_models import LiveModels
+    from resources.push import Pusher
+    from resources.serving_log_writer import ServingLog
 
-    features = FeatureStoreResource(lake_root=str(home.lake), home=str(home.feast))
-    models = LiveModels(home.serving, features)
+    features = FeatureStoreResource(
+        lake_root=str(home.lake),
+        home=str(home.feast),
+        repository=home.feature_repository,
+        online_store=home.online_store,
+    )
+    log = ServingLog(home.serving_log)
+    models = LiveModels(home.serving, features, log)
     models.look()
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
-    return application(models, f"http://{HOST}:{home.serve_port}")
+    pusher = Pusher(features, models.pushed, models.now_of_view)
+    return application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
 
 
 def _import_ahead() -> None:
@@ -195,7 +204,7 @@ def _deployment(home: Settings, build: Any) -> Any:
         max_ongoing_requests=64,
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=2,
+        graceful_shutdown_timeout_s=20,
         logging_config={"enable_access_log": False},
     )
     @serve.ingress(asgi)

@@ -1,6 +1,7 @@
 """The environment turned into paths and addresses: the one place that knows a laptop from a cluster."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,15 @@ class Settings:
     mlflow_uri: str
     data: Path | None = None
     feature_repository: str = "feature_repo"
+    online_store: str = ""
     dagster_port: int = 3000
     mlflow_port: int = 5000
     serve_port: int = 8000
+
+    @property
+    def online_kind(self) -> str:
+        """What holds the online features: redis or sqlite."""
+        return "redis" if self.online_store else "sqlite"
 
     @property
     def lake(self) -> Path:
@@ -63,12 +70,16 @@ class Settings:
         return self.home / "audit"
 
     @property
+    def serving_log(self) -> Path:
+        return self.home / "serving_log"
+
+    @property
     def replay(self) -> Path:
         return self.home / "replay"
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below the home), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -76,6 +87,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         data=Path(env["MLOPS_DATA"]).expanduser().resolve() if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
+        online_store=_redis(env, "MLOPS_ONLINE_STORE"),
         dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
@@ -87,6 +99,15 @@ def _port(env: dict[str, str], name: str, default: int) -> int:
     if not value.isdigit() or not 0 < int(value) < 65536:
         raise ValueError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
     return int(value)
+
+
+def _redis(env: dict[str, str], name: str) -> str:
+    value = env.get(name) or ""
+    if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
+        raise ValueError(
+            f"{name}={value!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
+        )
+    return value
 
 
 def size_of(folder: Path) -> int:

@@ -1,158 +1,247 @@
-"""Feast's SQLite online store, with the rules of the offline join that it leaves out.
+"""Feast's SQLite online store with bulk writes, fast reads, and the rules of the offline join that it leaves out.
 
-A value older than the view's time to live is not served at a given moment (stock Feast serves it for ever), a
-value never replaces a newer one (in stock Feast the last write wins, so that a backfill would set serving back
-in time), and a batch that stands for all that is known up to a moment takes the place of what was there.
-Tables and keys are those of the stock store; a batch is one transaction and one statement.
+Stock Feast reads what this store writes, and the other way round. The table has the stock columns and two more, the
+fractions of a second that the stock columns drop; clustered by its key, it needs one tree where the stock one has
+three. A change is one transaction, so that readers see all of it or nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from feast import FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key
+import numpy as np
+import polars as pl
+import pydantic
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
-Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-Answer = tuple[datetime | None, dict[str, Value] | None]
+from .batch import NEVER, Batch
+from .plan import KeyGroup
+from .reading import BulkReads, Found
+from .sqlite_reading import cells_of, query_of
+from .writing import BulkWrites, Progress, Reach
 
-NAME = "feature_repo.online_store.sqlite.ExpiringSqliteOnlineStore"
-KEYS_A_QUERY = 10_000
+ROWS_A_STATEMENT = 100
+KEYS_A_QUERY = 5_000
+CHUNK = 20_000
+REACH = b"", "__reach"
+"""Entity key and feature name of the row that says how far a view was brought; no entity has an empty key."""
 
-_as_of: ContextVar[datetime | None] = ContextVar("as_of", default=None)
-_replaces: ContextVar[datetime | None] = ContextVar("replaces", default=None)
-
-
-@contextmanager
-def as_of(moment: datetime) -> Iterator[None]:
-    """Within, reads answer with what was known and still valid at `moment`; without, nothing ever expires."""
-    token = _as_of.set(moment)
-    try:
-        yield
-    finally:
-        _as_of.reset(token)
-
-
-@contextmanager
-def replacing(moment: datetime) -> Iterator[None]:
-    """Within, a batch takes the place of all values of its view up to `moment`."""
-    token = _replaces.set(moment)
-    try:
-        yield
-    finally:
-        _replaces.reset(token)
+COLUMNS = (
+    "entity_key BLOB NOT NULL, feature_name TEXT NOT NULL, value BLOB, value_text TEXT, vector_value BLOB, "
+    "event_ts timestamp, created_ts timestamp, event_micros INTEGER, created_micros INTEGER, "
+    "PRIMARY KEY(entity_key, feature_name)"
+)
+TIMES = "event_ts, event_micros, created_ts, created_micros"
+ORDER = (
+    "({0}event_ts, ifnull({0}event_micros, 0), ifnull({0}created_ts, -1e18), ifnull({0}created_micros, 0))"
+)
+UPSERT = (
+    "ON CONFLICT(entity_key, feature_name) DO UPDATE SET value = excluded.value, value_text = NULL, "
+    "vector_value = NULL, event_ts = excluded.event_ts, event_micros = excluded.event_micros, "
+    "created_ts = excluded.created_ts, created_micros = excluded.created_micros "
+    f"WHERE {ORDER.format('excluded.')} >= {ORDER.format('')}"
+)
 
 
-class ExpiringSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
+class BulkSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     """The stock store's settings under this store's name."""
 
-    type: Literal["feature_repo.online_store.sqlite.ExpiringSqliteOnlineStore"] = NAME  # type: ignore[assignment]
+    type: Literal["feature_repo.online_store.sqlite.BulkSqliteOnlineStore"] = (  # type: ignore[assignment]
+        "feature_repo.online_store.sqlite.BulkSqliteOnlineStore"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _plain_values_only(self) -> "BulkSqliteOnlineStoreConfig":
+        for setting in ("vector_enabled", "text_search_enabled", "enable_openai_compatible_store"):
+            if getattr(self, setting):
+                raise ValueError(f"{setting} needs an index that this store does not keep: use type: sqlite")
+        return self
 
 
-class ExpiringSqliteOnlineStore(SqliteOnlineStore):
-    """One row a feature value, as in the stock store; event timestamps are unix seconds."""
+class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
+    """One row a feature value, as in the stock store; event timestamps are unix seconds and a fraction."""
 
-    def online_write_batch(
+    def __init__(self) -> None:
+        super().__init__()
+        self._writing = threading.RLock()
+        self._readers = threading.local()
+        self._ready: set[str] = set()
+
+    def merge(self, config: RepoConfig, view: Any, batch: Batch, progress: Progress = None) -> None:
+        """Upsert the rows in the order of their keys, a statement an entity."""
+        name = self._table(config, view)
+        batch = batch.sorted()
+        with self.change(config):
+            for start in range(0, len(batch), CHUNK):
+                part = batch.rows(slice(start, min(start + CHUNK, len(batch))))
+                for features in _some(list(part.features), ROWS_A_STATEMENT):
+                    self._get_conn(config).executemany(_upsert(name, features), _bound(part, features))
+                if progress:
+                    progress(len(part))
+
+    def forget(self, config: RepoConfig, view: Any, keys: Sequence[bytes]) -> None:
+        """Delete the rows of these keys."""
+        statement = f"DELETE FROM {self._table(config, view)} WHERE entity_key = ?"
+        with self.change(config):
+            self._get_conn(config).executemany(statement, [(key,) for key in keys])
+
+    def versions(self, config: RepoConfig, view: Any) -> pl.DataFrame:
+        """Event and created times of the newest value of each key."""
+        rows = self._get_conn(config).execute(
+            "SELECT entity_key, max(event_ts * 1000000 + ifnull(event_micros, 0)), "
+            "max(created_ts * 1000000 + ifnull(created_micros, 0)) "
+            f"FROM {self._table(config, view)} WHERE entity_key != x'' GROUP BY entity_key"
+        )
+        schema = {"key": pl.Binary, "event": pl.Int64, "created": pl.Int64}
+        return pl.DataFrame(rows.fetchall(), schema, orient="row").with_columns(
+            pl.col("created").fill_null(NEVER)
+        )
+
+    def reach(self, config: RepoConfig, view: Any) -> Reach | None:
+        """The view's row that no entity has."""
+        found = self._get_conn(config).execute(
+            f"SELECT value FROM {self._table(config, view)} WHERE entity_key = ? AND feature_name = ?", REACH
+        )
+        row = found.fetchone()
+        if row is None:
+            return None
+        until, newest, shape = row[0].decode().split()
+        return Reach(int(until), int(newest), shape)
+
+    def publish(self, config: RepoConfig, view: Any, reach: Reach) -> None:
+        """Replace the view's row that no entity has."""
+        content = f"{reach.until} {reach.newest} {reach.shape}".encode()
+        with self.change(config):
+            self._get_conn(config).execute(
+                f"INSERT OR REPLACE INTO {self._table(config, view)} "
+                "(entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?)",
+                (*REACH, content, reach.until // 1_000_000),
+            )
+
+    @contextmanager
+    def change(self, config: RepoConfig) -> Iterator[None]:
+        """One transaction, whatever is called within."""
+        connection = self._get_conn(config)
+        with self._writing:
+            if connection.in_transaction:
+                yield
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                yield
+
+    def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
+        """A query a view over a connection of the calling thread."""
+        connection = self._reader(config)
+        found = []
+        for group, keys in asked:
+            tables = [self._table(config, read.view) for read in group.views]
+            parts = [keys[i : i + KEYS_A_QUERY] for i in range(0, len(keys), KEYS_A_QUERY)] or [[]]
+            found.append(
+                [
+                    cells_of(connection, query_of(group, read, table), parts)
+                    for read, table in zip(group.views, tables, strict=True)
+                ]
+            )
+        return found
+
+    def update(
         self,
         config: RepoConfig,
-        table: FeatureView,
-        data: list[Row],
-        progress: Callable[[int], Any] | None,
+        tables_to_delete: Sequence[Any],
+        tables_to_keep: Sequence[Any],
+        entities_to_delete: Sequence[Any],
+        entities_to_keep: Sequence[Any],
+        partial: bool,
     ) -> None:
-        """Write the values that are not older than what is there."""
-        name = _table(config, table)
-        upsert = (
-            f"INSERT INTO {name} (entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT(entity_key, feature_name) DO UPDATE SET value = excluded.value, "
-            "event_ts = excluded.event_ts WHERE excluded.event_ts >= event_ts"
-        )
-        moment = _replaces.get()
-        with self._get_conn(config) as connection:
-            if moment is not None:
-                connection.execute(f"DELETE FROM {name} WHERE event_ts <= ?", (_seconds(moment),))
-            connection.executemany(upsert, _values(config, data))
-        if progress:
-            progress(len(data))
+        """Make the tables of the views that are kept, drop those of the others."""
+        for view in tables_to_keep:
+            self._table(config, view)
+        with self.change(config):
+            for view in tables_to_delete:
+                self._get_conn(config).execute(f"DROP TABLE IF EXISTS {_quoted(config, view)}")
+                self._ready.discard(_quoted(config, view))
 
-    def online_read(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[EntityKey],
-        requested_features: list[str] | None = None,
-    ) -> list[Answer]:
-        """The values of each entity with their event timestamp; (None, None) where none is known and valid."""
-        keys = [_key(config, entity_key) for entity_key in entity_keys]
-        found: dict[bytes, tuple[int, dict[str, Value]]] = {}
-        for first in range(0, len(keys), KEYS_A_QUERY):
-            chunk = keys[first : first + KEYS_A_QUERY]
-            for key, feature, value, seconds in self._select(config, table, chunk, requested_features):
-                found.setdefault(key, (seconds, {}))[1][feature] = Value.FromString(value)
-        return [_answer(found.get(key)) for key in keys]
-
-    def _select(
-        self, config: RepoConfig, table: FeatureView, keys: list[bytes], features: list[str] | None
-    ) -> list[tuple[bytes, str, bytes, int]]:
-        query = (
-            # The cast keeps sqlite3 from turning the column into a datetime of the machine's time zone.
-            f"SELECT entity_key, feature_name, value, CAST(event_ts AS INTEGER) FROM {_table(config, table)} "
-            f"WHERE entity_key IN ({_marks(keys)})"
-        )
-        bound: list[Any] = [*keys]
-        if features is not None:
-            query += f" AND feature_name IN ({_marks(features)})"
-            bound += features
-        moment = _as_of.get()
-        if moment is not None:
-            ttl = int(table.ttl.total_seconds()) if table.ttl else _seconds(moment)
-            query += " AND event_ts BETWEEN ? AND ?"
-            bound += [_seconds(moment) - ttl, _seconds(moment)]
-        return self._get_conn(config).execute(query, bound).fetchall()
+    def _table(self, config: RepoConfig, view: Any) -> str:
+        """The quoted name of a view's table, which is made, or rebuilt from the stock layout, where needed."""
+        name = _quoted(config, view)
+        if name not in self._ready:
+            if "event_micros" not in _columns(self._get_conn(config), name):
+                with self.change(config):
+                    _prepare(self._get_conn(config), name)
+            self._ready.add(name)
+        return name
 
     def _get_conn(self, config: RepoConfig) -> Any:
         if self._conn is None:
-            connection = super()._get_conn(config)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=30000")
+            with self._writing:
+                _set_up(super()._get_conn(config))
         return self._conn
 
-
-def _table(config: RepoConfig, table: FeatureView) -> str:
-    versioned = bool(config.registry and config.registry.enable_online_feature_view_versioning)
-    return '"' + compute_table_id(config.project, table, versioned).replace('"', '""') + '"'
-
-
-def _values(config: RepoConfig, data: list[Row]) -> Iterator[tuple[bytes, str, bytes, int]]:
-    for entity_key, values, moment, _ in data:
-        key, seconds = _key(config, entity_key), _seconds(moment)
-        for feature, value in values.items():
-            yield key, feature, value.SerializeToString(), seconds
+    def _reader(self, config: RepoConfig) -> sqlite3.Connection:
+        """A connection of the calling thread, which sees only what is committed."""
+        if not hasattr(self._readers, "connection"):
+            self._readers.connection = _set_up(sqlite3.connect(self._get_db_path(config)))
+        return self._readers.connection
 
 
-def _key(config: RepoConfig, entity_key: EntityKey) -> bytes:
-    return serialize_entity_key(
-        entity_key, entity_key_serialization_version=config.entity_key_serialization_version
-    )
+def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
-def _answer(found: tuple[int, dict[str, Value]] | None) -> Answer:
-    if found is None:
-        return None, None
-    return datetime.fromtimestamp(found[0], UTC), found[1]
+def _quoted(config: RepoConfig, view: Any) -> str:
+    versioned = bool(config.registry and config.registry.enable_online_feature_view_versioning)  # type: ignore[union-attr]
+    return '"' + compute_table_id(config.project, view, versioned).replace('"', '""') + '"'
 
 
-def _seconds(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp())
+def _columns(connection: sqlite3.Connection, name: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
 
 
-def _marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
+def _prepare(connection: sqlite3.Connection, name: str) -> None:
+    columns = _columns(connection, name)
+    if "event_micros" in columns:
+        return
+    if not columns:
+        connection.execute(f"CREATE TABLE {name} ({COLUMNS}) WITHOUT ROWID")
+        return
+    old = name[:-1] + ' stock"'
+    connection.execute(f"ALTER TABLE {name} RENAME TO {old}")
+    connection.execute(f"CREATE TABLE {name} ({COLUMNS}) WITHOUT ROWID")
+    kept = "entity_key, feature_name, value, value_text, vector_value, event_ts, created_ts"
+    connection.execute(f"INSERT INTO {name} ({kept}) SELECT {kept} FROM {old}")
+    connection.execute(f"DROP TABLE {old}")
+
+
+def _some(names: list[str], at_most: int) -> Iterator[list[str]]:
+    for start in range(0, len(names), at_most):
+        yield names[start : start + at_most]
+
+
+def _upsert(name: str, features: Sequence[str]) -> str:
+    literals = ["'" + feature.replace("'", "''") + "'" for feature in features]
+    rows = ", ".join(f"(?1, {text}, ?{6 + i}, ?2, ?3, ?4, ?5)" for i, text in enumerate(literals))
+    return f"INSERT INTO {name} (entity_key, feature_name, value, {TIMES}) VALUES {rows} {UPSERT}"
+
+
+def _bound(batch: Batch, features: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    seconds, fractions = np.divmod(batch.event, 1_000_000)
+    known = batch.created != NEVER
+    created, created_fractions = np.divmod(np.where(known, batch.created, 0), 1_000_000)
+    optional = [_where(known, part) for part in (created, created_fractions)]
+    values = [batch.features[feature].to_numpy(zero_copy_only=False).tolist() for feature in features]
+    keys = batch.keys.to_numpy(zero_copy_only=False).tolist()
+    return zip(keys, seconds.tolist(), fractions.tolist(), *optional, *values, strict=True)
+
+
+def _where(known: np.ndarray, numbers: np.ndarray) -> list[int | None]:
+    if not known.any():
+        return [None] * len(numbers)
+    return [number if here else None for number, here in zip(numbers.tolist(), known.tolist(), strict=True)]

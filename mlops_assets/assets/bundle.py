@@ -7,12 +7,13 @@ from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.assets.monitoring import drift, performance
 from mlops_assets.assets.predictions import predictions
+from mlops_assets.assets.skew import skew
 from mlops_assets.assets.training_set import training_set
 from mlops_assets.spec import ModelSpec
 
-STAGES = (training_set, model, evaluation, deployment, predictions, performance, drift)
+STAGES = (training_set, model, evaluation, deployment, predictions, performance, drift, skew)
 
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
-    """The seven assets of a model."""
+    """The eight assets of a model."""
     return [stage(spec) for stage in STAGES]

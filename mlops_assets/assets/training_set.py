@@ -144,7 +144,8 @@ def leaks(
         ]
         partitions = weeks or lake.partitions(view.table)
         features = [name for name in view.features if name in joined.columns]
-        table = ViewTable(view.name, lake.read(view.table, partitions), view.keys, features, view.ttl)
+        rows = lake.read(view.table, partitions, pushed=True)
+        table = ViewTable(view.name, rows, view.keys, features, view.ttl)
         if found := cells_that_differ(sample, sample, spec.prediction.time, table):
             differ[view.name] = found
     return differ

@@ -83,6 +83,11 @@ def feature_columns(name: str) -> dict[str, Column]:
         "content_known_at": Column(
             "When the newest of the row's inputs was known.", made_of=_of(view, [*keys, *rows])
         ),
+        **(
+            {"created": Column("When a pushed row was received; null if it was ingested.")}
+            if view.pushed_as
+            else {}
+        ),
     }
 
 

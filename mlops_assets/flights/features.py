@@ -48,6 +48,7 @@ def weather(observations: pl.DataFrame, start: datetime, end: datetime) -> pl.Da
         pl.col("known_at").alias("event_timestamp"),
         pl.col(WEATHER).cast(pl.Float32),
         content_known_at="known_at",
+        created=pl.lit(None, UTC),
     )
     return _between(rows, start, end).sort("origin", "event_timestamp")
 

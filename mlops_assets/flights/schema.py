@@ -198,13 +198,15 @@ _TYPES: Schema = {"Float32": pl.Float32, "Int64": pl.Int64, "String": pl.String}
 def _feature_schema(view: View) -> Schema:
     keys: Schema = {key: _TYPES[JOIN_KEYS[key].type] for key in view.keys}
     values: Schema = {feature.name: _TYPES[feature.type] for feature in view.features}
-    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC}
+    created: Schema = {"created": UTC} if view.pushed_as else {}
+    return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC} | created
 
 
 FEATURES: dict[str, Schema] = {name: _feature_schema(view) for name, view in VIEWS.items()}
 """Columns of every feature table: times in UTC, the rest as `feature_repo/catalogue.py` describes it.
 
 `content_known_at` is when the newest input of a row became known, never after its `event_timestamp`.
+Tables into which rows may be pushed have `created`: when a row was received, null in what was ingested.
 """
 
 

@@ -9,7 +9,10 @@ import polars as pl
 
 @dataclass(frozen=True)
 class ViewTable:
-    """A feature view's rows beside its rules; `ttl` None means that a value never expires."""
+    """A feature view's rows beside its rules; `ttl` None means that a value never expires.
+
+    Of rows that tie on the event timestamp the one created last counts, if the rows have that column.
+    """
 
     view: str
     rows: pl.DataFrame
@@ -17,6 +20,7 @@ class ViewTable:
     features: Sequence[str]
     ttl: timedelta | None
     event_timestamp: str = "event_timestamp"
+    created: str = "created"
 
 
 def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
@@ -25,10 +29,11 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
     Returns the features and `_known`, the event timestamp used; one row a question, in the questions' order.
     """
     asked = questions.select(*table.keys, pl.col(time).alias("_asked")).with_row_index("_row")
+    order = [name for name in (table.event_timestamp, table.created) if name in table.rows.columns]
     known = (
-        table.rows.join(asked.select(table.keys).unique(), on=list(table.keys), how="semi")
+        table.rows.sort(order, nulls_last=False, maintain_order=True)
+        .join(asked.select(table.keys).unique(), on=list(table.keys), how="semi", maintain_order="left")
         .select(*table.keys, pl.col(table.event_timestamp).alias("_known"), *table.features)
-        .sort("_known")
     )
     found = asked.sort("_asked").join_asof(
         known,

@@ -4,6 +4,7 @@ Dagster shows Markdown in place up to a thousand characters, so a picture that i
 be drawn with few points. The full pictures are in `plots`.
 """
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import numpy as np
@@ -43,6 +44,21 @@ def curve(x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up
         f"<polyline points='{points}' stroke='blue' stroke-width='2'/>"
         f"<g fill='gray'><text x='2' y='14'>{high:.2g}</text><text x='2' y='{bottom}'>{low:.2g}</text>"
         f"<text x='90' y='{HEIGHT - 8}'>{across}</text><text x='38' y='14'>{up}</text></g></svg>"
+    )
+
+
+def bars(values: Mapping[str, int]) -> str:
+    """A line for each name with its count and a bar as long as its share of the largest; at most seven fit."""
+    longest = max([*values.values(), 1])
+    rows = [(18 * i + 13, max(round(90 * count / longest), 1)) for i, count in enumerate(values.values())]
+    shapes = "".join(f"M160 {y - 9}h{width}v10H160z" for y, width in rows)
+    texts = "".join(
+        f"<text y='{y}'>{name} {count:,}</text>"
+        for (y, _), (name, count) in zip(rows, values.items(), strict=True)
+    )
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='252' height='{18 * len(values) + 2}' font-size='11' "
+        f"font-family='Arial' fill='gray'><path d='{shapes}' fill='blue'/>{texts}</svg>"
     )
 
 

@@ -65,7 +65,7 @@ class Moments:
         from mlflow import MlflowClient
 
         import resources.lake
-        from feature_repo.online_store.sqlite import ExpiringSqliteOnlineStore
+        from feature_repo.online_store.sqlite import BulkSqliteOnlineStore
         from mlops_assets.replay import Clock
         from resources.audit import Audit
         from resources.feature_store import FeatureStoreResource
@@ -75,7 +75,8 @@ class Moments:
         self.around(Clock, "execute", self._run, afterwards=self._no_run)
         self.around(resources.lake, "_durable_rename", self._write)
         self.around(FeatureStoreResource, "apply", lambda *_: f"registry in {self.run}")
-        self.around(ExpiringSqliteOnlineStore, "online_write_batch", self._online)
+        for method in ("merge", "publish"):
+            self.around(BulkSqliteOnlineStore, method, lambda *a, m=method: self._online(m, a[2]))
         self.around(Tracking, "log_fit", self._fit)
         self.around(Audit, "_append", lambda log, line, head: f"audit entry {head.seq} in {self.run}")
         for method in MLFLOW_CALLS:
@@ -101,8 +102,8 @@ class Moments:
         within = f"week {self.week}" if target.name == "progress.json" else self.run
         return f"write {str(target).removeprefix(self.home).lstrip('/')} in {within}"
 
-    def _online(self, store: Any, config: Any, table: Any, *rest: Any, **options: Any) -> str:
-        return f"online {table.name} in {self.run}"
+    def _online(self, method: str, view: Any) -> str:
+        return f"online {method} {view.name} in {self.run}"
 
     def _fit(self, tracking: Any, name: str, content: bytes, **options: Any) -> str:
         self.fit = f"{options['kind']} in {self.run}"

@@ -9,19 +9,35 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from resources.endpoint_http import application
 from resources.live_models import LiveModels
+from resources.online_features import OnlineVectors
+from resources.service_description import DescribedService, DescribedView
+from resources.serving_log_writer import EVERY_S, ServingLog
+
+PATIENT = "patient"
+FEATURES = ("distance_squared", "age_hours", "unknown")
 
 
 class FakeFeatures:
     """Answers `distance_squared` and how old the row is; a negative distance is a store that cannot be read."""
 
-    def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
         if rows["distance"].min() < 0:  # type: ignore[operator]
             raise OSError("feature store away")
-        return rows.with_columns(
+        frame = rows.with_columns(
             distance_squared=pl.col("distance") ** 2,
             age_hours=(pl.lit(as_of) - pl.col("leaves_at")).dt.total_hours(),
             unknown=pl.lit(float("nan")),
         )
+        times, statuses = pl.lit(as_of, pl.Datetime("us", "UTC")), pl.lit("PRESENT")
+        return OnlineVectors(
+            frame,
+            rows.select(times.alias(name) for name in FEATURES),
+            rows.select(statuses.alias(name) for name in FEATURES),
+        )
+
+    def describe(self, service: str) -> DescribedService:
+        view = DescribedView("trip", "v1", FEATURES)
+        return DescribedService(service, "d1", ("distance", "leaves_at"), (view,))
 
     def request_fields(self, service: str) -> dict[str, type]:
         return {"distance": float, "leaves_at": datetime}
@@ -54,7 +70,8 @@ def trip_rows(trips: pl.DataFrame) -> pl.DataFrame:
 
 
 def build(home):
-    """The real application over real records, with the fake store."""
-    models = LiveModels(home.serving, FakeFeatures())
+    """The real application over real records, with the fake store; a patient log writes only when it is closed."""
+    log = ServingLog(home.serving_log, every_s=3600.0 if (home.home / PATIENT).exists() else EVERY_S)
+    models = LiveModels(home.serving, FakeFeatures(), log)
     models.follow(every_s=0.1)
-    return application(models, f"http://127.0.0.1:{home.serve_port}")
+    return application(models, f"http://127.0.0.1:{home.serve_port}", log)

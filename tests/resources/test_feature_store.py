@@ -64,7 +64,9 @@ def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.D
 
     found: list[dict] = [{} for _ in moments]
     for view in views_of(service("feature_repo", SERVICE), "feature_repo"):
-        table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop("content_known_at")
+        table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop(
+            "content_known_at", "created", strict=False
+        )
         keys = FEATURE_KEYS[view.name]
         for values, row, now in zip(found, rows.iter_rows(named=True), moments, strict=True):
             chosen = newest(table, keys, row, now, view.ttl)
@@ -146,6 +148,28 @@ def test_weather_is_not_served_once_it_has_expired(store: FeatureStoreResource, 
     assert nulls == [False, True]
 
 
+def test_every_online_value_comes_with_its_event_time_and_status(
+    store: FeatureStoreResource, lake_root: Path, rows: pl.DataFrame
+) -> None:
+    store.materialize(store.views(SERVICE), END - timedelta(days=7), END)
+    unknown = rows.head(1).with_columns(tailnum=pl.lit("no such"))
+    vectors = store.online_vectors(SERVICE, pl.concat([rows.head(40), unknown]), END)
+    features = store.feature_columns(SERVICE)
+    assert vectors.event_times.columns == vectors.statuses.columns == features
+    assert set(vectors.event_times.schema.values()) == {pl.Datetime("us", "UTC")}
+    assert vectors.statuses["plane_seats"][-1] == "NOT_FOUND"
+    assert vectors.event_times["plane_seats"][-1] is None
+    for name in features:
+        present = vectors.statuses[name] == "PRESENT"
+        assert (present == vectors.frame[name].is_not_null()).all(), name
+    weather = pl.read_parquet(lake_root / "features/weather/*.parquet").filter(
+        pl.col("event_timestamp") <= END
+    )
+    newest = dict(weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows())
+    for origin, moment in zip(vectors.frame["origin"], vectors.event_times["temp"], strict=True):
+        assert moment == newest[origin]
+
+
 def test_an_older_week_does_not_set_serving_back(store: FeatureStoreResource, rows: pl.DataFrame) -> None:
     store.materialize(store.views(SERVICE), END - timedelta(days=7), END)
     before = store.online(SERVICE, rows, END)
@@ -196,7 +220,9 @@ def test_the_views_have_the_columns_of_the_feature_tables() -> None:
     for view in views:
         declared = {f.name: TYPES[str(f.dtype)] for f in view.schema}
         table = {
-            k: v for k, v in FEATURES[view.name].items() if k not in ("event_timestamp", "content_known_at")
+            k: v
+            for k, v in FEATURES[view.name].items()
+            if k not in ("event_timestamp", "content_known_at", "created")
         }
         integers = {k: pl.Int64 if v == pl.Int32 else v for k, v in table.items()}
         assert declared == integers, view.name

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +23,10 @@ import psutil
 import pytest
 
 from resources.serving import Endpoint
+from resources.serving_log import ServingLogResource
+from resources.serving_log_writer import EVERY_S
 from resources.settings import PROJECT_ROOT
+from tests.resources.serving_fakes import PATIENT
 
 SERVE = (
     "from resources import serving; import serving_fakes; raise SystemExit(serving.main(serving_fakes.build))"
@@ -71,9 +76,9 @@ class Server:
         self.until(lambda models: not models)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory, free_port):
-    home, port = tmp_path_factory.mktemp("serving"), free_port()
+@contextmanager
+def running(home: Path, port: int) -> Iterator[Server]:
+    """A server of its own, up; it must end with 0 when it is told to stop."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
         env={
@@ -84,13 +89,18 @@ def server(tmp_path_factory, free_port):
         },
         start_new_session=True,
     )
-    running = Server(home, port, process)
     try:
-        _wait_until_up(running)
-        yield running
+        _wait_until_up(server := Server(home, port, process))
+        yield server
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, free_port):
+    with running(tmp_path_factory.mktemp("serving"), free_port()) as up:
+        yield up
 
 
 def _wait_until_up(server):
@@ -271,3 +281,35 @@ def test_records_are_checked_when_they_are_published(tmp_path):
     with pytest.raises(ValueError, match="model_sha256"):
         endpoint.publish({"name": "trips", "version": 1})
     assert endpoint.records() == {}
+
+
+def logged(home: Path) -> set[str]:
+    log = ServingLogResource(folder=str(home / "serving_log")).read("trips", 1000)
+    return set(log["__request_id"]) if log.width else set()
+
+
+def replica(server: Server) -> psutil.Process:
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    return next(process for process in family if "ServeReplica" in " ".join(process.cmdline()))
+
+
+def ask(server: Server, count: int) -> set[str]:
+    return {server.http.post("/predict/trips", json=TRIP).json()["request_id"] for _ in range(count)}
+
+
+def test_what_was_served_is_logged_though_the_replica_is_killed_and_the_server_told_to_stop(
+    tmp_path, free_port
+):
+    with running(tmp_path, free_port()) as server:
+        server.publish()
+        server.until(lambda models: "trips" in models)
+        early = ask(server, 20)
+        time.sleep(EVERY_S + 2.0)
+        late = ask(server, 5)
+        (tmp_path / PATIENT).touch()
+        replica(server).kill()
+        assert early <= logged(tmp_path) <= early | late
+        _wait_until_up(server)
+        server.until(lambda models: "trips" in models, seconds=60)
+        last = ask(server, 20)
+    assert early | last <= logged(tmp_path) <= early | late | last

@@ -1,0 +1,100 @@
+"""Entity keys as Feast serialises them (version 3), from columns of a table and from the values of a request.
+
+Format: feast/infra/key_encoding_utils.py. Join keys are sorted by name; a value is its type, its length, its bytes.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from feast.value_type import ValueType
+
+from .encoding import BINARY, compute, fixed, joined, literal, seconds, whole_numbers
+
+VERSION = 3
+NUMBERS = {ValueType.INT32: "<i4", ValueType.INT64: "<i8", ValueType.UNIX_TIMESTAMP: "<i8"}
+TYPES = (*NUMBERS, ValueType.STRING, ValueType.BYTES)
+_HEAD = struct.Struct("<II")
+_LONG, _INT = struct.Struct("<IIq"), struct.Struct("<IIi")
+
+
+def prefix(join_keys: Sequence[str]) -> bytes:
+    """What all keys of these (sorted) join keys begin with."""
+    parts = [struct.pack("<I", len(join_keys))]
+    for name in join_keys:
+        encoded = name.encode()
+        parts.append(_HEAD.pack(ValueType.STRING.value, len(encoded)) + encoded)
+    return b"".join(parts)
+
+
+def checked(name: str, kind: ValueType) -> ValueType:
+    """The type of a join key, if it is one that Feast can serialise."""
+    if kind not in TYPES:
+        allowed = ", ".join(known.name for known in TYPES)
+        raise ValueError(
+            f"join key {name!r} has type {kind.name}, which Feast cannot store: give it one of {allowed}"
+        )
+    return kind
+
+
+def of_columns(columns: dict[str, tuple[pa.Array, ValueType]]) -> pa.Array:
+    """Keys (n,) of rows, from the column and the type of each join key; no column may hold nulls."""
+    names = sorted(columns)
+    parts = [part for name in names for part in _column_parts(name, *columns[name])]
+    return joined(literal(prefix(names)), *parts)
+
+
+def _column_parts(name: str, column: pa.Array, kind: ValueType) -> list[pa.Array | pa.Scalar]:
+    if checked(name, kind) in NUMBERS:
+        numbers = _numbers(name, column, kind).astype(NUMBERS[kind])
+        width = numbers.dtype.itemsize
+        matrix = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), width)
+        return [literal(_HEAD.pack(kind.value, width)), fixed(matrix)]
+    content = (column.cast(pa.large_string()) if kind == ValueType.STRING else column).cast(BINARY)
+    lengths = compute.binary_length(content).to_numpy(zero_copy_only=False).astype("<u4")
+    return [
+        literal(struct.pack("<I", kind.value)),
+        fixed(lengths.view(np.uint8).reshape(len(lengths), 4)),
+        content,
+    ]
+
+
+def _numbers(name: str, column: pa.Array, kind: ValueType) -> np.ndarray:
+    if kind == ValueType.UNIX_TIMESTAMP and pa.types.is_timestamp(column.type):
+        return seconds(column)  # type: ignore[return-value]
+    found = whole_numbers(column, 32 if kind == ValueType.INT32 else 64)
+    if found is None:
+        raise ValueError(f"join key {name!r} is declared {kind.name} and its column is {column.type}")
+    return found[0]
+
+
+def _long(kind: int) -> Callable[[int], bytes]:
+    pack = _LONG.pack
+    return lambda value: pack(kind, 8, value)
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return _HEAD.pack(ValueType.STRING.value, len(encoded)) + encoded
+
+
+PARTS: dict[ValueType, Callable[[Any], bytes]] = {
+    ValueType.INT64: _long(ValueType.INT64.value),
+    ValueType.UNIX_TIMESTAMP: _long(ValueType.UNIX_TIMESTAMP.value),
+    ValueType.INT32: lambda value: _INT.pack(ValueType.INT32.value, 4, value),
+    ValueType.STRING: _text,
+    ValueType.BYTES: lambda value: _HEAD.pack(ValueType.BYTES.value, len(value)) + value,
+}
+"""For each type of join key, what serialises one value."""
+
+
+def of_values(start: bytes, columns: Sequence[tuple[ValueType, Sequence[Any]]]) -> list[bytes | None]:
+    """Keys of the rows of a request, from its columns in the order of the join keys' names; None where a value is missing."""
+    if len(columns) == 1:
+        kind, values = columns[0]
+        part = PARTS[kind]
+        return [None if value is None else start + part(value) for value in values]
+    parts = [[None if v is None else PARTS[kind](v) for v in values] for kind, values in columns]
+    return [None if None in row else start + b"".join(row) for row in zip(*parts, strict=True)]  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+"""What a request for online features reads, worked out once for each version of the registry."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feast.feature_service import FeatureService
+from feast.utils import _get_cached_request_context, _parse_feature_ref
+from feast.value_type import ValueType
+
+from . import keys
+from .moment import MICROSECOND
+
+DUMMY = "__dummy_id"
+
+
+@dataclass(frozen=True, eq=False)
+class ViewRead:
+    """The features of one view that are read, with their types and their names in the answer."""
+
+    view: Any
+    features: tuple[str, ...]
+    kinds: tuple[ValueType, ...]
+    outputs: tuple[str, ...]
+    lives: int
+
+    @property
+    def title(self) -> str:
+        """The view's name in an answer's metadata."""
+        return self.view.projection.name_alias or self.view.projection.name
+
+
+@dataclass(frozen=True, eq=False)
+class KeyGroup:
+    """Views that are read with the same key: its first bytes, and the request's columns in the order of the join keys."""
+
+    start: bytes
+    columns: tuple[str, ...]
+    join_keys: tuple[str, ...]
+    views: tuple[ViewRead, ...]
+    memo: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One request's reads: its inputs by role, the views by key, and what of the result is answered."""
+
+    refs: tuple[str, ...]
+    groups: tuple[KeyGroup, ...]
+    kinds: Mapping[str, ValueType]
+    join_keys: frozenset[str]
+    entities: Mapping[str, str]
+    request_data: frozenset[str]
+    wanted: frozenset[str]
+    on_demand: tuple[Any, ...]
+    entityless: bool
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def needed(self) -> list[str]:
+        """Columns of the request by which views are read."""
+        return list(dict.fromkeys(c for group in self.groups for c in group.columns if c != DUMMY))
+
+
+Context = tuple[Any, ...]
+
+
+class Plans:
+    """Plans by request, forgotten when the registry is read anew."""
+
+    def __init__(self) -> None:
+        self._stamp: Any = None
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+
+    def of(self, registry: Any, project: str, features: Any, full_names: bool) -> Plan:
+        """The plan of a request; `features` is a feature service or a list of references."""
+        named = ("", features.name) if isinstance(features, FeatureService) else tuple(features)
+        request = (named, project, full_names)
+        if _is_current(registry) and self._stamp == _stamp(registry) and (plan := self._plans.get(request)):
+            return plan
+        plan = made(_get_cached_request_context(registry, project, features, full_names), full_names)
+        stamp = _stamp(registry)
+        if stamp != self._stamp:
+            self._stamp, self._plans = stamp, {}
+        if stamp[1] is not None:
+            self._plans[request] = plan
+        return plan
+
+
+def _stamp(registry: Any) -> tuple[int, Any]:
+    return id(registry), getattr(registry, "cached_registry_proto_created", None)
+
+
+def _is_current(registry: Any) -> bool:
+    check = getattr(registry, "is_cache_valid", None)
+    return bool(check and check())
+
+
+def made(context: Context, full_names: bool) -> Plan:
+    """The plan of a request from Feast's resolution of it."""
+    refs, on_demand, entities, kinds, join_keys, grouped, wanted, request_data, entityless = context
+    order = _order(refs)
+    by_key: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ViewRead]] = defaultdict(list)
+    for view, features in grouped:
+        true = sorted(entities[name] for name in view.entities)
+        asked = tuple(view.projection.join_key_map.get(key, key) for key in true)
+        by_key[tuple(true), asked].append(_read(view, features, order, full_names))
+    groups = [
+        KeyGroup(keys.prefix(true), asked, true, tuple(views)) for (true, asked), views in by_key.items()
+    ]
+    return Plan(
+        refs=tuple(refs),
+        groups=tuple(groups),
+        kinds=kinds,
+        join_keys=frozenset(join_keys),
+        entities=entities,
+        request_data=frozenset(request_data),
+        wanted=frozenset(wanted),
+        on_demand=tuple(on_demand),
+        entityless=entityless,
+    )
+
+
+def _order(refs: Sequence[str]) -> dict[tuple[str, str], int]:
+    parsed = [_parse_feature_ref(ref) for ref in refs]
+    tagged = [(f"{v}@v{n}" if n is not None else v, feature) for v, n, feature in parsed]
+    return {reference: place for place, reference in reversed(list(enumerate(tagged)))}
+
+
+def _read(
+    view: Any, features: Iterable[str], order: dict[tuple[str, str], int], full_names: bool
+) -> ViewRead:
+    """The features in the order in which they were asked for, then those that only on-demand features read."""
+    name = view.projection.name_to_use()
+    declared = {f.name: f.dtype.to_value_type() for f in view.features}
+    places = {
+        f: (order.get((name, f), len(order)), list(declared).index(f) if f in declared else 0)
+        for f in features
+    }
+    chosen = tuple(sorted(features, key=lambda feature: (*places[feature], feature)))
+    ttl = getattr(view, "ttl", None)
+    return ViewRead(
+        view=view,
+        features=chosen,
+        kinds=tuple(declared.get(feature, ValueType.UNKNOWN) for feature in chosen),
+        outputs=tuple(f"{name}__{feature}" if full_names else feature for feature in chosen),
+        lives=ttl // MICROSECOND if ttl else 0,
+    )
+
+
+def alone(view: Any, features: Iterable[str] | None) -> KeyGroup:
+    """One view by itself, with the given features or all."""
+    chosen = list(features) if features else [feature.name for feature in view.features]
+    read = _read(view, chosen, {}, False)
+    return KeyGroup(b"", (), (), (read,))

@@ -1,0 +1,201 @@
+"""`get_online_features` of a store that hands out bytes: one fetch for all views, then columns, never a message.
+
+A store that mixes this in says how bytes are fetched; planning, keys, lives, on-demand features and the answer are
+the same for all of them.
+"""
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feast import metrics
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.online_response import OnlineResponse
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import RepoConfig
+
+from . import request as requests
+from .batch import serialised_key
+from .decoding import Cells
+from .moment import asked_moment, moment_of
+from .on_demand import computed
+from .plan import KeyGroup, Plan, Plans, ViewRead, alone
+from .request import Request
+from .response import PRESENT, BulkOnlineResponse, Column, Plain, Stored, sight
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes."""
+
+    times: Sequence[int | None]
+    cells: Sequence[Cells]
+
+
+class BulkReads(OnlineStore):
+    """Reading for stores of serialised values."""
+
+    def __init__(self) -> None:
+        self._plans = Plans()
+
+    @abstractmethod
+    def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
+        """For each group of views, the stored bytes of its keys, view by view."""
+
+    async def fetch_async(
+        self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
+    ) -> list[list[Found]]:
+        """`fetch`, for a caller that runs an event loop."""
+        return self.fetch(config, asked)
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: Any,
+        entity_rows: Any,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """Feast's answer, by columns; values that the view's time to live has ended are null and OUTSIDE_MAX_AGE."""
+        if getattr(features, "precompute_online", False):
+            return super().get_online_features(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        plan = self._plans.of(registry, project, features, full_feature_names)
+        rows, asked, places = self._asked(plan, entity_rows)
+        started = time.monotonic()
+        found = self.fetch(config, asked)
+        _track(started)
+        return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
+
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: Any,
+        entity_rows: Any,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """The same answer without blocking the event loop on the store."""
+        if getattr(features, "precompute_online", False):
+            return await super().get_online_features_async(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        plan = self._plans.of(registry, project, features, full_feature_names)
+        rows, asked, places = self._asked(plan, entity_rows)
+        started = time.monotonic()
+        found = await self.fetch_async(config, asked)
+        _track(started)
+        return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
+
+    def _asked(
+        self, plan: Plan, entity_rows: Any
+    ) -> tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]:
+        if "versions" not in plan.memo:
+            self._check_versioned_read_support([(r.view, r.features) for g in plan.groups for r in g.views])
+            plan.memo["versions"] = True
+        rows = requests.read(plan, entity_rows)
+        distinct = [requests.distinct(requests.keys_of(group, rows)) for group in plan.groups]
+        asked = [(group, keys) for group, (keys, _) in zip(plan.groups, distinct, strict=True)]
+        return rows, asked, [places for _, places in distinct]
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: Any,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[Any, dict[str, Value] | None]]:
+        """Feast's answer for one view: event time and values of each key that is stored and valid, else (None, None)."""
+        group = alone(table, requested_features)
+        keys = [serialised_key(config, key) for key in entity_keys]
+        unique, places = requests.distinct(list(keys))
+        return _rows(group.views[0], self.fetch(config, [(group, unique)])[0][0], places)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: Any,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[Any, dict[str, Value] | None]]:
+        """`online_read` without blocking the event loop on the store."""
+        group = alone(table, requested_features)
+        keys = [serialised_key(config, key) for key in entity_keys]
+        unique, places = requests.distinct(list(keys))
+        return _rows(group.views[0], (await self.fetch_async(config, [(group, unique)]))[0][0], places)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _track(started: float) -> None:
+    if metrics._config.online_features:
+        metrics.track_online_store_read(time.monotonic() - started)
+
+
+def _rows(
+    read: ViewRead, found: Found, places: list[int] | None
+) -> list[tuple[Any, dict[str, Value] | None]]:
+    seen = sight(found.times, None, read.lives, asked_moment(), _now())
+    answers: list[tuple[Any, dict[str, Value] | None]] = []
+    for moment, status, cells in zip(seen.times, seen.statuses, zip(*found.cells, strict=True), strict=True):
+        if status != PRESENT or moment is None:
+            answers.append((None, None))
+            continue
+        known = {n: Value.FromString(c) for n, c in zip(read.features, cells, strict=True) if c is not None}
+        answers.append((moment_of(moment), known))
+    return answers if places is None else [answers[place] for place in places]
+
+
+def _answer(
+    plan: Plan,
+    rows: Request,
+    found: list[list[Found]],
+    places: list[list[int] | None],
+    full_names: bool,
+    with_versions: bool,
+) -> BulkOnlineResponse:
+    asked, now = asked_moment(), _now()
+    columns: dict[str, Column] = {name: Plain(given) for name, given in rows.columns.items()}
+    reads: list[tuple[ViewRead, Found, list[int] | None]] = [
+        (read, one, where)
+        for group, views, where in zip(plan.groups, found, places, strict=True)
+        for read, one in zip(group.views, views, strict=True)
+    ]
+    for read, one, where in reads:
+        seen = sight(one.times, where, read.lives, asked, now)
+        for name, cells, kind in zip(read.outputs, one.cells, read.kinds, strict=True):
+            columns[name] = Stored(seen, cells, kind)
+    if plan.on_demand:
+        values = {name: column.values for name, column in columns.items()}
+        columns |= {name: Plain(given) for name, given in computed(plan, values, full_names).items()}
+    wanted = plan.wanted | (plan.join_keys & rows.columns.keys())
+    shown = {name: column for name, column in columns.items() if name in wanted}
+    hidden = {name: column for name, column in columns.items() if name not in wanted}
+    return BulkOnlineResponse(shown, hidden, _versions(plan) if with_versions else ())
+
+
+def _versions(plan: Plan) -> list[tuple[str, int]]:
+    reads = [read for group in plan.groups for read in group.views]
+    return list({read.title: getattr(read.view, "current_version_number", 0) or 0 for read in reads}.items())

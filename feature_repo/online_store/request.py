@@ -1,0 +1,145 @@
+"""The rows of a request for online features: its columns checked, typed, and turned into entity keys."""
+
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feast.errors import RequestDataNotFoundInEntityRowsException
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import (
+    PROTO_VALUE_TO_VALUE_TYPE_MAP,
+    feast_value_type_to_python_type,
+    python_values_to_proto_values,
+)
+from feast.value_type import ValueType
+
+from . import keys
+from .plan import DUMMY, KeyGroup, Plan
+
+PLAIN = {ValueType.INT64: int, ValueType.INT32: int, ValueType.STRING: str}
+INFERRED = {int: ValueType.INT64, str: ValueType.STRING, float: ValueType.DOUBLE}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A column of the request: values as answered, as used in keys, and their type."""
+
+    shown: list[Any]
+    keyed: list[Any]
+    kind: ValueType
+
+    def protos(self) -> list[Value]:
+        """The column as Feast's objects."""
+        return python_values_to_proto_values(self.shown, self.kind)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The rows: their number, and the columns by name, join keys before request data."""
+
+    height: int
+    columns: dict[str, Given]
+
+
+def columns_of(rows: Any) -> dict[str, list[Any]]:
+    """Columns of what Feast accepts as entity rows: dictionaries, or a mapping to sequences or repeated values."""
+    if isinstance(rows, list):
+        if not rows:
+            return {}
+        names = list(rows[0])
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError("All entity_rows must have the same keys.")
+        return {name: [row[name] for row in rows] for name in names}
+    return {name: _listed(values) for name, values in rows.items()}
+
+
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, list):
+        return values
+    if hasattr(values, "tolist"):
+        return values.tolist()
+    return list(values) if isinstance(values, Sequence) else list(values.val)
+
+
+def read(plan: Plan, rows: Any) -> Request:
+    """The columns that the plan needs, in Feast's types; what is missing is an error that names it."""
+    columns = columns_of(rows)
+    joined, data = {}, {}
+    for name, values in columns.items():
+        if name in plan.request_data:
+            data[name] = values
+        elif name in plan.join_keys:
+            joined[name] = values
+        elif name in plan.entities:
+            warnings.warn("Using entity name is deprecated. Use join_key instead.", stacklevel=2)
+            joined[plan.entities[name]] = values
+    used = {**joined, **data}
+    heights = {len(values) for values in columns.values()}
+    if len(heights) > 1:
+        raise ValueError("All entity rows must have the same columns.")
+    _require(plan, joined, data)
+    given = {
+        name: typed(name, values, plan.kinds.get(name, ValueType.UNKNOWN)) for name, values in used.items()
+    }
+    return Request(heights.pop() if heights else 0, given)
+
+
+def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    absent = [name for name in plan.request_data if name not in data]
+    if absent:
+        raise RequestDataNotFoundInEntityRowsException(feature_names=absent)
+    missing = [name for name in plan.needed() if name not in joined]
+    if missing:
+        raise KeyError(
+            f"Missing join key values for keys: {missing}. Provided join_key_values: {list(joined)}"
+        )
+
+
+def typed(name: str, values: list[Any], kind: ValueType) -> Given:
+    """A column in the type that the views declare for it; plain values of that type are taken as they are."""
+    if kind == ValueType.UNKNOWN and values:
+        kind = _inferred(values)
+    plain = PLAIN.get(kind)
+    if plain is not None and all(type(value) is plain for value in values):
+        return Given(values, values, kind)
+    protos = (
+        values if values and isinstance(values[0], Value) else python_values_to_proto_values(values, kind)
+    )
+    held = [proto.WhichOneof("val") for proto in protos]
+    found = {PROTO_VALUE_TO_VALUE_TYPE_MAP[one] for one in held if one}
+    return Given(
+        shown=[feast_value_type_to_python_type(proto, kind) for proto in protos],
+        keyed=[getattr(proto, one) if one else None for proto, one in zip(protos, held, strict=True)],
+        kind=found.pop() if len(found) == 1 else kind,
+    )
+
+
+def _inferred(values: list[Any]) -> ValueType:
+    first = type(values[0])
+    alike = first in INFERRED and all(type(value) is first for value in values)
+    return INFERRED[first] if alike and all(value == value for value in values) else ValueType.UNKNOWN
+
+
+def keys_of(group: KeyGroup, request: Request) -> list[bytes | None]:
+    """The entity key of each row, None where a join key is null."""
+    if group.columns == (DUMMY,):
+        return keys.of_values(group.start, [(ValueType.STRING, [""] * request.height)])
+    columns = [(name, request.columns[name]) for name in group.columns]
+    try:
+        return keys.of_values(
+            group.start, [(keys.checked(name, column.kind), column.keyed) for name, column in columns]
+        )
+    except struct.error as error:
+        raise ValueError(f"a value of {', '.join(group.columns)} does not fit its type: {error}") from error
+
+
+def distinct(found: list[bytes | None]) -> tuple[list[bytes], list[int] | None]:
+    """Different keys in order, and for each row which of them it has (-1: none); None where each row has its own."""
+    unique = dict.fromkeys(found)
+    if len(unique) == len(found) and None not in unique:
+        return found, None  # type: ignore[return-value]
+    unique.pop(None, None)
+    places = {key: place for place, key in enumerate(unique)}
+    return list(places), [-1 if key is None else places[key] for key in found]  # type: ignore[arg-type]

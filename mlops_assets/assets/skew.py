@@ -1,0 +1,246 @@
+"""Skew: what the endpoint served, replayed through the offline store as of the moment it was asked for."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.checks import check_result, check_spec
+from mlops_assets.metadata import frame_table, markdown_table, small_picture
+from mlops_assets.ml.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew import (
+    LATE,
+    ROUNDING,
+    SKEWED,
+    VERDICTS,
+    Logged,
+    View,
+    by_feature,
+    skewed_cells,
+    totals,
+)
+from mlops_assets.ml.sparklines import bars
+from mlops_assets.spec import ModelSpec
+from resources.feature_store import FeatureStoreError, FeatureStoreResource
+from resources.lake import Lake
+from resources.offline_rows import offline_rows
+from resources.online_features import STATUS_NAMES
+from resources.service_description import DescribedService
+from resources.serving_log import (
+    DEFINITION,
+    REQUEST,
+    REQUESTED_AT,
+    SERVED_AT,
+    VERSION,
+    ServingLogResource,
+)
+
+CLAIM = "served_features_equal_replayed"
+SHOWN = 12
+EVERY_MORNING = dg.AutomationCondition.cron_tick_passed("0 6 * * *").since_last_handled()
+
+
+def skew(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `<model>/skew`."""
+    path = [spec.name, "skew"]
+
+    @dg.asset(
+        key=path,
+        deps=[dg.AssetKey([spec.name, "deployment"])],
+        check_specs=[
+            check_spec(path, CLAIM, False, "Online and offline gave the same value; rounding passes.")
+        ],
+        automation_condition=EVERY_MORNING & ~dg.AutomationCondition.in_progress(),
+        group_name=spec.name,
+        kinds={"feast", "polars"},
+        owners=[spec.owner],
+        description=f"The newest {spec.skew.requests:,} logged requests, replayed through the offline store as of the "
+        "moment that each asked for, and compared cell by cell. Every cell that differs has a verdict.",
+    )
+    def skew_(
+        lake: Lake, feature_store: FeatureStoreResource, serving_log: ServingLogResource
+    ) -> Iterator[Any]:
+        log = serving_log.read(spec.name, spec.skew.requests)
+        found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
+        manifest = lake.write(f"{spec.name}/skew", found.cells)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(manifest.sha256), metadata=skew_metadata(spec.name, found)
+        )
+        yield skew_check(found)
+
+    return skew_
+
+
+@dataclass
+class Replayed:
+    """Logged requests beside their replay: the cells that differ, and how many were compared, by feature.
+
+    `cells` has `REQUEST_FACTS` and the columns of `SKEWED`. `refused` counts, by the reason, requests that could not
+    be replayed.
+    """
+
+    log: pl.DataFrame
+    cells: pl.DataFrame
+    compared: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def by_verdict(self) -> dict[str, int]:
+        return totals(self.cells)
+
+
+REQUEST_FACTS = {
+    REQUEST: pl.String,
+    REQUESTED_AT: pl.Datetime("us", "UTC"),
+    SERVED_AT: pl.Datetime("us", "UTC"),
+    VERSION: pl.String,
+}
+"""What is kept of the request beside each cell that differs."""
+
+
+def replay(
+    log: pl.DataFrame,
+    definitions: Mapping[str, DescribedService],
+    feature_store: FeatureStoreResource,
+    lake: Path,
+) -> Replayed:
+    """Ask offline what every logged request was answered with, and say of each cell that differs why.
+
+    A request is refused if its service is defined no more, or asks for a column now that was not logged.
+    """
+    found, parts = Replayed(log, pl.DataFrame()), [pl.DataFrame(schema=REQUEST_FACTS | SKEWED)]
+    groups = log.partition_by(DEFINITION, maintain_order=True) if log.width else []
+    for rows in groups:
+        logged = definitions[rows[DEFINITION][0]]
+        try:
+            now = feature_store.describe(logged.name)
+            cells, features = replay_group(rows, logged, now, feature_store, lake)
+        except FeatureStoreError as error:
+            found.refused[str(error)] += rows.height
+            continue
+        parts.append(cells)
+        found.compared.update(dict.fromkeys(features, rows.height))
+    found.cells = pl.concat(parts)
+    return found
+
+
+def replay_group(
+    rows: pl.DataFrame,
+    logged: DescribedService,
+    now: DescribedService,
+    feature_store: FeatureStoreResource,
+    lake: Path,
+) -> tuple[pl.DataFrame, list[str]]:
+    """The cells that differ of requests served under one definition, and the features that were compared."""
+    asked = rows.select(*logged.inputs, REQUESTED_AT)
+    replayed = feature_store.historical(now.name, asked, REQUESTED_AT)
+    views = views_to_compare(logged, now)
+    tables = {view.name: view.table for view in feature_store.view_tables(now.name)}
+    until = rows[REQUESTED_AT].max()
+    assert isinstance(until, datetime)
+
+    def offline(view: View, keys: pl.DataFrame) -> pl.DataFrame:
+        return offline_rows(lake / tables[view.name], view.keys, keys, until)
+
+    cells = skewed_cells(as_logged(rows, logged, views), replayed, views, offline)
+    facts = rows.select(*REQUEST_FACTS).with_row_index("row")
+    kept = cells.join(facts, on="row", how="left", maintain_order="left")
+    return kept.select(*REQUEST_FACTS, *SKEWED), [feature for view in views for feature in view.features]
+
+
+def views_to_compare(logged: DescribedService, now: DescribedService) -> list[View]:
+    """The views of today's service with those of their features that were served, marked where they have changed."""
+    before = {view.name: view.definition for view in logged.views}
+    return [
+        View(
+            name=view.name,
+            features=[name for name in view.features if logged.features.get(name) == view.name],
+            keys=view.keys,
+            ttl=view.ttl,
+            inputs=view.inputs,
+            changed=before.get(view.name) != view.definition,
+        )
+        for view in now.views
+    ]
+
+
+def as_logged(rows: pl.DataFrame, logged: DescribedService, views: Sequence[View]) -> Logged:
+    """Columns of the log by feature."""
+    names = {name: f"{view.name}__{name}" for view in views for name in view.features}
+    statuses = rows.select(pl.col(f"{column}__status").alias(name) for name, column in names.items())
+    return Logged(
+        values=rows.select(pl.col(column).alias(name) for name, column in names.items()),
+        event_times=rows.select(pl.col(f"{column}__timestamp").alias(name) for name, column in names.items()),
+        found=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
+        held=statuses.select(pl.all() == STATUS_NAMES.index("OUTSIDE_MAX_AGE")),
+        asked=rows.select(*logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)),
+    )
+
+
+def skew_check(found: Replayed) -> dg.AssetCheckResult:
+    """The claim, with the cells that break it by verdict; late data alone warns, because no store could have known."""
+    broken = {verdict: count for verdict, count in found.by_verdict.items() if verdict != ROUNDING}
+    numbers = {"requests": found.log.height, "cells": found.compared.total(), "skewed": broken}
+    refused = {"requests that could not be replayed": dict(found.refused)} if found.refused else {}
+    return check_result(CLAIM, not broken and not refused, bool(set(broken) - {LATE}), numbers | refused)
+
+
+def skew_metadata(model: str, found: Replayed) -> dict[str, Any]:
+    """What the asset page shows: a sentence, the verdicts with a picture, then tables by feature and by version."""
+    if found.log.is_empty():
+        return {"skew": f"no request is logged yet: ask POST /predict/{model}"}
+    cells, verdicts = found.compared.total(), found.by_verdict
+    equal = cells - sum(verdicts.values())
+    table = by_feature(found.cells, found.compared)
+    shown = [name for name in table.columns if name not in VERDICTS or name in verdicts]
+    return {
+        "skew": sentence(found, cells),
+        "verdicts": markdown_table(
+            [{"verdict": name, "cells": n} for name, n in (verdicts | {"equal": equal}).items()]
+        ),
+        "cells by verdict": small_picture(bars(verdicts or {"equal": equal}), "cells by verdict"),
+        "by feature": frame_table(table.select(shown), rows=60),
+        "requests": frame_table(requests_by_version(found.log)),
+        "cells that differ": frame_table(examples(found.cells)),
+        **(
+            {"requests that could not be replayed": dg.MetadataValue.json(dict(found.refused))}
+            if found.refused
+            else {}
+        ),
+    }
+
+
+def sentence(found: Replayed, cells: int) -> str:
+    """The result in words."""
+    compared = f"{cells:,} cells of {found.log.height - found.refused.total():,} requests"
+    parts = [f"{count:,} {verdict}" for verdict, count in found.by_verdict.items()]
+    return f"{compared}: " + (f"{', '.join(parts)}, the rest equal" if parts else "all equal")
+
+
+def requests_by_version(log: pl.DataFrame) -> pl.DataFrame:
+    """Who served the requests, and as of when."""
+    return log.group_by(
+        pl.col(VERSION).alias("version"), pl.col(DEFINITION).alias("definitions"), maintain_order=True
+    ).agg(
+        requests=pl.len(),
+        earliest=pl.col(REQUESTED_AT).min().dt.to_string("%Y-%m-%d %H:%M"),
+        latest=pl.col(REQUESTED_AT).max().dt.to_string("%Y-%m-%d %H:%M"),
+    )
+
+
+def examples(cells: pl.DataFrame) -> pl.DataFrame:
+    """A few cells that differ, of every verdict."""
+    some = cells.filter(pl.int_range(pl.len()).over("verdict") < SHOWN).sort("verdict", maintain_order=True)
+    return some.select(
+        "verdict",
+        "feature",
+        "served",
+        "replayed",
+        pl.col("served_event", "offline_event", REQUESTED_AT).dt.to_string("%Y-%m-%d %H:%M:%S"),
+        pl.col(REQUEST).alias("request"),
+    )

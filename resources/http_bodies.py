@@ -1,0 +1,46 @@
+"""Bodies of requests: JSON, one item or a list, checked against a pydantic model; what is wrong is answered with 422."""
+
+import json
+from typing import Any
+
+import pydantic
+from fastapi.exceptions import RequestValidationError
+
+LARGEST_BATCH = 1000
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body; what is not JSON is answered like any other wrong request."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise refusal("json_invalid", f"not JSON: {error}") from error
+
+
+def items_of(body: Any) -> list[Any]:
+    """One item or a list of them, as a list; a list that is too long is refused."""
+    items = body if isinstance(body, list) else [body]
+    if len(items) > LARGEST_BATCH:
+        raise refusal("too_long", f"{len(items)} items: at most {LARGEST_BATCH}")
+    return items
+
+
+def refusal(kind: str, message: str, *where: str | int) -> RequestValidationError:
+    """The answer 422 with one problem, located in the body as FastAPI does."""
+    return RequestValidationError([{"type": kind, "loc": ("body", *where), "msg": message}])
+
+
+def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) -> list[pydantic.BaseModel]:
+    """The requests, or every field that is wrong, located as FastAPI does (`body`, index in a batch, field)."""
+    good: list[pydantic.BaseModel] = []
+    problems: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        try:
+            good.append(request.model_validate(item))
+        except pydantic.ValidationError as error:
+            where = ("body", index) if batch else ("body",)
+            found = error.errors(include_url=False, include_context=False)
+            problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in found]
+    if problems:
+        raise RequestValidationError(problems)
+    return good

@@ -1,0 +1,46 @@
+"""The offline rows of a feature view for some keys, with the time at which each got into its table."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
+INSTANT = pl.Datetime("us", "UTC")
+
+
+def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.DataFrame:
+    """Rows of a table's parquet files whose keys are among `wanted` and whose event timestamp is not after `until`.
+
+    Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `written`: when the row was
+    created, or else when its file was last written. In the order of the files' names, rows in file order.
+    """
+    found = [_rows(path, keys, wanted, until) for path in sorted(folder.glob("[!.]*.parquet"))]
+    kinds = dict.fromkeys((EVENT, CREATED, WRITTEN), INSTANT)
+    nothing = (
+        wanted.select(keys).clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in kinds.items())
+    )
+    return pl.concat([nothing, *pl.collect_all(found)], how="vertical_relaxed")
+
+
+def _rows(path: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.LazyFrame:
+    file = pl.scan_parquet(path, glob=False)
+    created = pl.col(CREATED) if CREATED in file.collect_schema() else pl.lit(None)
+    changed = pl.lit(datetime.fromtimestamp(path.stat().st_mtime, UTC), INSTANT)
+    return (
+        file.filter(pl.col(EVENT) <= pl.lit(until))
+        .select(*keys, pl.col(EVENT).cast(INSTANT), created.cast(INSTANT).alias(CREATED))
+        .with_columns(pl.coalesce(CREATED, changed).alias(WRITTEN))
+        .with_row_index("_order")
+        .join(wanted.select(keys).lazy().unique(), on=list(keys), how="semi")
+        .sort("_order")
+        .drop("_order")
+    )
+
+
+def newest_event(folder: Path) -> datetime | None:
+    """The newest event timestamp in a table's files, None where there is none."""
+    files: Iterable[Path] = sorted(folder.glob("[!.]*.parquet"))
+    moments = [pl.scan_parquet(path, glob=False).select(pl.col(EVENT).cast(INSTANT).max()) for path in files]
+    return max((m for frame in pl.collect_all(moments) if (m := frame.item())), default=None)

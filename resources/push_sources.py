@@ -1,0 +1,122 @@
+"""Feast's push sources as a repository defines them: which views they feed, and what an event must hold."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import polars as pl
+import pydantic
+from pydantic import AwareDatetime, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from resources import feature_definitions as repository_of
+from resources.feature_definitions import FeatureStoreError
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+EVENT = "event_timestamp"
+FLOAT32 = 3.4028234e38
+KINDS: dict[str, Any] = {
+    "String": Annotated[StrictStr, Field(min_length=1)],
+    "Bool": StrictBool,
+    "Int32": Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)],
+    "Int64": Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)],
+    "Float32": Annotated[StrictFloat, Field(ge=-FLOAT32, le=FLOAT32)],
+    "Float64": Annotated[StrictFloat, Field(allow_inf_nan=False)],
+    "UnixTimestamp": AwareDatetime,
+}
+TYPES: dict[str, Any] = {
+    "String": pl.String,
+    "Bool": pl.Boolean,
+    "Int32": pl.Int32,
+    "Int64": pl.Int64,
+    "Float32": pl.Float32,
+    "Float64": pl.Float64,
+    "UnixTimestamp": pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True)
+class PushSource:
+    """One push source: the views it feeds, the columns of an event with their Feast types, and the table's files.
+
+    `features` may be null in an event, keys may not.
+    """
+
+    name: str
+    views: tuple[str, ...]
+    keys: dict[str, str]
+    features: dict[str, str]
+    folder: Path
+
+    @cached_property
+    def event(self) -> type[pydantic.BaseModel]:
+        """The model of one event."""
+        fields: dict[str, Any] = {name: (KINDS[kind], ...) for name, kind in self.keys.items()}
+        fields[EVENT] = (AwareDatetime, Field(description="The moment from which the values may be used."))
+        fields |= {name: (KINDS[kind] | None, None) for name, kind in self.features.items()}
+        return pydantic.create_model(
+            f"{self.name}_event", __config__=pydantic.ConfigDict(extra="forbid"), **fields
+        )
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Types of an event's columns in a frame."""
+        kinds = {name: TYPES[kind] for name, kind in (self.keys | self.features).items()}
+        return kinds | {EVENT: TYPES["UnixTimestamp"]}
+
+
+def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
+    """Every push source of a repository, by name."""
+    fed: dict[str, list[Any]] = {}
+    for view in repository_of.rooted(repository, lake):
+        source = getattr(view, "stream_source", None)
+        if source is not None and repository_of.kind(source) == "PushSource":
+            fed.setdefault(source.name, []).append(view)
+    return {name: _push_source(name, views) for name, views in sorted(fed.items())}
+
+
+def _push_source(name: str, views: list[Any]) -> PushSource:
+    return PushSource(
+        name=name,
+        views=tuple(view.name for view in views),
+        keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
+        features={field.name: str(field.dtype) for view in views for field in view.features},
+        folder=Path(views[0].batch_source.path).parent,
+    )
+
+
+def push(store: "FeatureStore", source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
+    """Hand rows to Feast's own `push`; for the offline store with exactly the columns that the table has."""
+    from feast.data_source import PushMode
+    from feast.errors import PushSourceNotFoundException
+
+    try:
+        if to == "online":
+            store.push(source, _pandas(rows), to=PushMode.ONLINE)
+        else:
+            store.push(source, _pandas(_as_table(store, source, rows)), to=PushMode.OFFLINE)
+    except PushSourceNotFoundException as error:
+        raise FeatureStoreError(
+            f"the push source {source!r} is defined but not registered: materialize the asset that applies the "
+            "feature definitions first"
+        ) from error
+
+
+def _as_table(store: "FeatureStore", source: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the columns of the table behind a source; what an event does not say is null."""
+    views = store.list_feature_views(allow_cache=True)
+    tables = [v.batch_source for v in views if v.stream_source and v.stream_source.name == source]
+    provider = store._get_provider()
+    names = dict.fromkeys(
+        name
+        for table in tables
+        if table is not None
+        for name, _ in provider.get_table_column_names_and_types_from_data_source(store.config, table)
+    )
+    return rows.select(pl.col(name) if name in rows.columns else pl.lit(None).alias(name) for name in names)
+
+
+def _pandas(rows: pl.DataFrame) -> Any:
+    return rows.to_pandas(use_pyarrow_extension_array=True)

@@ -1,0 +1,44 @@
+"""The rows that were pushed to one table, as its files have them; tells which events offline would answer with already."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from resources.lake import PUSHED
+from resources.push_sources import EVENT
+
+CREATED = "created"
+
+
+class PushedRows:
+    """The newest pushed row of each key and event timestamp; each file is read once, because files never change."""
+
+    def __init__(self, folder: Path, keys: Sequence[str]) -> None:
+        self.folder, self.keys = folder, [*keys, EVENT]
+        self._read: set[Path] = set()
+        self._newest: pl.DataFrame | None = None
+
+    def has(self, rows: pl.DataFrame) -> pl.Series:
+        """Whether the pushed row that counts for each row's keys and event timestamp holds the same values.
+
+        A correction that was taken back is written again: only the newest row counts.
+        """
+        self._take_up(sorted(set(self.folder.glob(f"{PUSHED}*.parquet")) - self._read))
+        if self._newest is None:
+            return pl.repeat(False, rows.height, eager=True)
+        values = [name for name in rows.columns if name not in self.keys]
+        there = self._newest.select(*self.keys, *(pl.col(v).alias(f"_{v}") for v in values), _there=True)
+        both = rows.join(there, on=self.keys, how="left", maintain_order="left")
+        same = pl.all_horizontal(pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values)
+        return both.select(pl.col("_there").fill_null(False) & same).to_series()
+
+    def _take_up(self, files: Sequence[Path]) -> None:
+        if not files:
+            return
+        frames = [pl.read_parquet(path, glob=False) for path in files]
+        known = [self._newest] if self._newest is not None else []
+        rows = pl.concat([*known, *frames], how="diagonal_relaxed")
+        ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)
+        self._newest = ordered.unique(self.keys, keep="last", maintain_order=True)
+        self._read.update(files)

@@ -1,0 +1,59 @@
+"""Pydantic models of what is sent to an endpoint: turned into rows, and an example of each."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+import pydantic
+
+INSTANT = pl.Datetime("us", "UTC")
+KINDS: dict[str, tuple[Any, Any]] = {
+    "boolean": (pl.Boolean, False),
+    "integer": (pl.Int64, 1),
+    "number": (pl.Float64, 1.0),
+    "string": (pl.String, "A"),
+    "date-time": (INSTANT, "2013-06-03T12:00:00Z"),
+}
+"""JSON schema's types: the column's type in a frame, and a value to show."""
+
+
+@lru_cache(maxsize=64)
+def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
+    """Each field's JSON schema; of an optional field, that of its value."""
+    properties = request.model_json_schema().get("properties", {})
+    return {
+        name: next((part for part in field.get("anyOf", []) if part.get("type") != "null"), {}) | field
+        for name, field in properties.items()
+    }
+
+
+def _kind(field: dict[str, Any]) -> tuple[Any, Any]:
+    return KINDS.get(field.get("format", ""), KINDS.get(field.get("type", ""), (None, None)))
+
+
+def request_frame(requests: Sequence[pydantic.BaseModel], time_column: str, now: datetime) -> pl.DataFrame:
+    """Requests as rows, instants in UTC, with `now` in the column of the prediction's moment."""
+    columns = [
+        pl.Series(name, [_utc(getattr(request, name)) for request in requests], dtype=_kind(field)[0])
+        for name, field in _fields(type(requests[0])).items()
+    ]
+    return pl.DataFrame(columns).with_columns(pl.lit(now.astimezone(UTC), dtype=INSTANT).alias(time_column))
+
+
+def _utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def example(request: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """A request to show and to warm a model with: its own example if it has one, else a value of each field's type."""
+    own = request.model_json_schema().get("examples")
+    if own:
+        return dict(own[0])
+    required = {name for name, field in request.model_fields.items() if field.is_required()}
+    return {
+        name: field["examples"][0] if "examples" in field else _kind(field)[1]
+        for name, field in _fields(request).items()
+        if name in required
+    }

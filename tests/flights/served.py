@@ -1,0 +1,65 @@
+"""Flights asked of the real endpoint code over real stores, in this process, with what was served logged."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.flights.request import FlightRequest
+from resources.live_models import Features, LiveModels
+from resources.serving import Endpoint
+from resources.serving_log import ServingLogResource
+from resources.serving_log_writer import ServingLog
+
+SERVICE = "flight_delay_v1"
+BATCH = 1000
+FIELDS = list(FlightRequest.model_fields)
+
+
+class Temperature:
+    """Stands in for a model: its score is the temperature at the origin, -1000 where that is not known."""
+
+    def __init__(self, content: bytes) -> None:
+        assert content == b"temperature"
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return frame["temp"].fill_null(-1000.0).to_numpy()
+
+
+def publish(folder: Path, moment: datetime) -> None:
+    """The record of a model that asks for flights and answers with the temperature."""
+    path = folder / "temperature.model"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"temperature")
+    Endpoint(folder=str(folder)).publish(
+        {
+            "name": "flight_delay",
+            "version": 7,
+            "task": "regression",
+            "model_path": str(path),
+            "model_sha256": hashlib.sha256(b"temperature").hexdigest(),
+            "scorer": "tests.flights.served:Temperature",
+            "feature_service": SERVICE,
+            "rows": "mlops_assets.flights.request:entity_rows",
+            "request": "mlops_assets.flights.request:FlightRequest",
+            "key": ["flight_id"],
+            "time": "prediction_time",
+            "moment": moment.isoformat(),
+        }
+    )
+
+
+def serve(home: Path, features: Features, flights: pl.DataFrame, moment: datetime) -> ServingLogResource:
+    """Ask for every flight as of a moment; returns the log of what was served."""
+    publish(home / "serving", moment)
+    log = ServingLog(home / "serving_log")
+    models = LiveModels(home / "serving", features, log)
+    models.look()
+    assert not models.problems, models.problems
+    requests = [FlightRequest.model_validate(row) for row in flights.select(FIELDS).to_dicts()]
+    for first in range(0, len(requests), BATCH):
+        models.predict(models.served["flight_delay"], requests[first : first + BATCH])
+    log.close()
+    return ServingLogResource(folder=str(log.folder))

@@ -1,0 +1,272 @@
+"""An event posted to the endpoint is in both real stores, once, and the next prediction uses it."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from fastapi.testclient import TestClient
+
+from mlops_assets.assets.training_set import leaks
+from mlops_assets.flights.request import entity_rows
+from mlops_assets.partitions import Week
+from resources.endpoint_http import application
+from resources.feature_store import FeatureStoreResource
+from resources.lake import Lake
+from resources.live_models import LiveModels
+from resources.push import Pusher
+from resources.serving import Endpoint
+from resources.serving_log import ServingLogResource
+from resources.serving_log_writer import ServingLog
+from tests.flights import lake as lakes
+from tests.flights.served import SERVICE, publish
+from tests.flights.shortened import short_spec
+
+START, NOW = lakes.bounds(lakes.MONDAYS[0])[0], lakes.bounds(lakes.MONDAYS[1])[1]
+LATER = NOW + timedelta(minutes=20)
+SOURCE = "weather_observation"
+UNKNOWN = -1000.0
+FLIGHT = {
+    "carrier": "UA",
+    "flight": 1,
+    "tailnum": "N1",
+    "origin": "EWR",
+    "dest": "ORD",
+    "scheduled_departure": "2013-03-18T08:00:00-04:00",
+    "scheduled_arrival": "2013-03-18T10:30:00-05:00",
+}
+
+
+def event(moment: datetime = LATER, **values) -> dict:
+    return {"origin": "EWR", "event_timestamp": moment.isoformat(), "temp": 71.5} | values
+
+
+class Running:
+    """The endpoint's application over a small lake with real stores, in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
+        self.store = FeatureStoreResource(lake_root=self.lake.root, home=str(folder / "feast"))
+        self.endpoint = Endpoint(folder=str(folder / "serving"))
+
+    def prepare(self) -> None:
+        lakes.write(
+            Path(self.lake.root), lakes.random_flights(7, 60), lakes.random_weather(7), lakes.some_planes()
+        )
+        self.store.apply()
+        self.store.materialize(self.store.views(SERVICE), START, NOW)
+        publish(self.folder / "serving", NOW)
+
+    def client(self) -> TestClient:
+        """The application as it is after a start of the process."""
+        log = ServingLog(self.folder / "serving_log")
+        self.models = LiveModels(self.folder / "serving", self.store, log)
+        self.models.look()
+        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view)
+        return TestClient(application(self.models, "http://here", log, pusher))
+
+    def predict(self, http: TestClient, **changes) -> dict:
+        reply = http.post("/predict/flight_delay?features=true", json=FLIGHT | changes)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def offline(self, moment: datetime) -> dict:
+        """What the offline join gives for the flight as of a moment."""
+        row = {k: datetime.fromisoformat(v) if k.startswith("scheduled") else v for k, v in FLIGHT.items()}
+        flights = pl.DataFrame([row]).with_columns(
+            pl.col("^scheduled_.*$").dt.convert_time_zone("UTC"),
+            prediction_time=pl.lit(moment, pl.Datetime("us", "UTC")),
+        )
+        return self.store.historical(SERVICE, entity_rows(flights), "prediction_time").row(0, named=True)
+
+    def pushed_files(self) -> list[Path]:
+        return self.lake.pushed("features/weather")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    running = Running(tmp_path_factory.mktemp("prepared"))
+    running.prepare()
+    return running.folder
+
+
+@pytest.fixture
+def running(prepared: Path, tmp_path: Path) -> Running:
+    import shutil
+
+    shutil.copytree(prepared, tmp_path / "state")
+    running = Running(tmp_path / "state")
+    running.store.apply()
+    publish(running.folder / "serving", NOW)
+    return running
+
+
+@pytest.fixture
+def http(running: Running) -> Iterator[TestClient]:
+    with running.client() as client:
+        yield client
+
+
+def test_the_next_prediction_uses_a_pushed_observation_and_so_does_the_offline_join(running, http):
+    before = running.predict(http)
+    assert before["value"] not in (71.5, UNKNOWN) and before["as_of"] == NOW.isoformat()
+    reply = http.post(f"/push/{SOURCE}", json=event())
+    assert (reply.status_code, reply.json()) == (
+        200,
+        {"source": SOURCE, "to": "both", "events": 1, "new": 1, "as_of": LATER.isoformat()},
+    )
+    after = running.predict(http)
+    assert (after["value"], after["as_of"]) == (71.5, LATER.isoformat())
+    offline = running.offline(LATER)
+    assert {name: offline[name] for name in after["features"]} == after["features"]
+    assert running.offline(LATER - timedelta(seconds=1))["temp"] == before["value"]
+    assert running.offline(LATER + timedelta(hours=3))["temp"] == 71.5
+    assert running.offline(LATER + timedelta(hours=3, seconds=1))["temp"] is None
+
+
+def test_other_origins_keep_what_they_had(running, http):
+    before = running.predict(http, origin="JFK")
+    http.post(f"/push/{SOURCE}", json=event(NOW))
+    after = running.predict(http, origin="JFK")
+    assert before.pop("request_id") != after.pop("request_id")
+    assert after == before
+
+
+def test_the_same_event_twice_is_there_once(running, http):
+    first = http.post(f"/push/{SOURCE}", json=[event(), event()]).json()
+    again = http.post(f"/push/{SOURCE}", json=event()).json()
+    assert (first["new"], again["new"]) == (1, 0)
+    assert sum(pl.read_parquet(path).height for path in running.pushed_files()) == 1
+    with running.client() as restarted:
+        assert restarted.post(f"/push/{SOURCE}", json=event()).json()["new"] == 0
+        assert running.predict(restarted)["value"] == 71.5
+
+
+def test_of_two_values_for_one_moment_the_one_sent_last_counts_and_may_be_taken_back(running, http):
+    for temp in (60.0, 65.0, 60.0):
+        assert http.post(f"/push/{SOURCE}", json=event(temp=temp)).json()["new"] == 1
+        assert running.predict(http)["value"] == running.offline(LATER)["temp"] == temp
+
+
+def test_an_older_event_is_kept_for_history_and_does_not_set_serving_back(running, http):
+    http.post(f"/push/{SOURCE}", json=event())
+    older = NOW - timedelta(days=3, minutes=7)
+    assert http.post(f"/push/{SOURCE}", json=event(older, temp=33.0)).json()["as_of"] == LATER.isoformat()
+    assert running.predict(http)["value"] == 71.5
+    assert running.offline(older)["temp"] == 33.0
+
+
+def test_a_pushed_value_outlives_a_restart_and_the_next_materialisation(running, http):
+    http.post(f"/push/{SOURCE}", json=event())
+    running.store.materialize(running.store.views(SERVICE), START, LATER)
+    with running.client() as restarted:
+        answer = running.predict(restarted)
+    assert (answer["value"], answer["as_of"]) == (71.5, LATER.isoformat())
+
+
+def test_one_store_alone_can_be_pushed_to(running, http):
+    http.post(f"/push/{SOURCE}?to=offline", json=event())
+    assert running.predict(http)["as_of"] == NOW.isoformat()
+    assert running.offline(LATER)["temp"] == 71.5
+    reply = http.post(f"/push/{SOURCE}?to=online", json=event(temp=60.0))
+    assert (reply.json()["new"], running.predict(http)["value"]) == (0, 60.0)
+    assert running.offline(LATER)["temp"] == 71.5
+    assert http.post(f"/push/{SOURCE}?to=nowhere", json=event()).status_code == 422
+
+
+def test_a_prediction_after_a_push_is_logged_as_of_the_new_moment(running):
+    with running.client() as http:
+        running.predict(http)
+        http.post(f"/push/{SOURCE}", json=event())
+        running.predict(http)
+    log = ServingLogResource(folder=str(running.folder / "serving_log")).read("flight_delay", 10)
+    assert log["__requested_at"].to_list() == [NOW, LATER]
+    assert log["weather__temp__timestamp"][1] == LATER
+
+
+@pytest.mark.parametrize(
+    ("body", "where", "words"),
+    [
+        (event(temp="warm"), ["body", "temp"], "valid number"),
+        (event(temp=1e39), ["body", "temp"], "less than or equal"),
+        (event(origin=None), ["body", "origin"], "valid string"),
+        (event(origin=""), ["body", "origin"], "at least 1 character"),
+        (event(tmep=3.0), ["body", "tmep"], "not permitted"),
+        ({"origin": "EWR", "temp": 3.0}, ["body", "event_timestamp"], "required"),
+        (event() | {"event_timestamp": "2013-03-18T04:20:00"}, ["body", "event_timestamp"], "timezone"),
+        (event(temp=None), ["body"], "no value: give at least one of temp, dewp"),
+        (event(NOW + timedelta(days=8)), ["body", "event_timestamp"], "more than 7 days after 2013-03-18"),
+        ([event(), event(temp=60.0)], ["body"], "hold different values"),
+        ([event(), event(LATER, temp="warm")], ["body", 1, "temp"], "valid number"),
+        ([event(), event(NOW + timedelta(days=80))], ["body", 1, "event_timestamp"], "correct it"),
+        ([], ["body"], "no event"),
+        ([event()] * 1001, ["body"], "at most 1000"),
+        (7, ["body"], "valid dictionary"),
+    ],
+)
+def test_a_wrong_event_gets_422_with_the_field_and_the_rule_and_none_of_the_batch_is_taken(
+    running, http, body, where, words
+):
+    reply = http.post(f"/push/{SOURCE}", json=body)
+    (problem, *_) = reply.json()["detail"]
+    assert (reply.status_code, problem["loc"]) == (422, where)
+    assert words in problem["msg"]
+    assert running.pushed_files() == []
+    assert running.predict(http)["as_of"] == NOW.isoformat()
+
+
+def test_an_unknown_source_gets_404_with_the_sources_there_are(http):
+    reply = http.post("/push/weather", json=event())
+    assert (reply.status_code, reply.json()["detail"]["sources"]) == (404, [SOURCE])
+
+
+def test_a_store_that_fails_is_told_and_the_same_event_may_be_sent_again(running, http, monkeypatch):
+    def away(*_):
+        raise OSError("disk away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureStoreResource, "push", away)
+        reply = http.post(f"/push/{SOURCE}", json=event())
+    assert (reply.status_code, "disk away" in reply.json()["detail"]) == (500, True)
+    assert running.predict(http)["as_of"] == NOW.isoformat()
+    assert http.post(f"/push/{SOURCE}", json=event()).json()["new"] == 1
+
+
+def test_the_page_shows_a_curl_line_that_works(running, http):
+    import html
+    import json
+
+    page = html.unescape(http.get("/").text)
+    body = json.loads(page.split(f"/push/{SOURCE}")[1].split("-d '")[1].split("'")[0])
+    reply = http.post(f"/push/{SOURCE}", json=body | {"event_timestamp": LATER.isoformat()})
+    assert reply.status_code == 200, reply.text
+
+
+def test_files_of_pushed_rows_are_no_partition(running, http):
+    weeks = running.lake.partitions("features/weather")
+    http.post(f"/push/{SOURCE}", json=event())
+    assert running.lake.partitions("features/weather") == weeks
+    assert len(running.pushed_files()) == 1
+
+
+def test_without_a_model_the_table_itself_says_how_far_ahead_is_too_far(running):
+    running.endpoint.withdraw("flight_delay")
+    with running.client() as http:
+        assert http.post(f"/push/{SOURCE}", json=event(NOW + timedelta(days=80))).status_code == 422
+        assert http.post(f"/push/{SOURCE}", json=event()).json()["as_of"] == LATER.isoformat()
+
+
+def test_the_check_for_leaks_knows_pushed_rows(running, http):
+    spec, week = short_spec("flight_delay"), lakes.MONDAYS[1]
+    start, end = lakes.bounds(week)
+    http.post(f"/push/{SOURCE}", json=event(NOW - timedelta(days=2), temp=20.0))
+    http.post(f"/push/{SOURCE}", json=event(NOW - timedelta(days=2), temp=10.0))
+    moments = pl.datetime_range(NOW - timedelta(days=2), NOW, "1h", time_zone="UTC", eager=True)
+    flights = lakes.random_flights(7, moments.len()).with_columns(
+        prediction_time=moments, origin=pl.lit("EWR")
+    )
+    joined = running.store.historical(SERVICE, entity_rows(flights), "prediction_time")
+    assert joined["temp"][0] == 10.0
+    span = Week(f"{week:%Y-%m-%d}", start, end)
+    assert leaks(spec, running.lake, running.store, span, joined) == {}
