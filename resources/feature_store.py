@@ -180,6 +180,14 @@ class FeatureStoreResource(dg.ConfigurableResource):
             answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
         return Answered(rows, answer, needs.types, needs.inputs)
 
+    def feast(self) -> "FeatureStore":
+        """Feast's own object over this registry and these stores."""
+        return self._store()
+
+    def registered(self, service: str) -> Any:
+        """Feast's object of a service, as it was applied last."""
+        return _registered(self._store(), service)
+
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store)
 

@@ -121,14 +121,20 @@ def http_application(home: Settings) -> "FastAPI":
     """
     from resources.endpoint_http import application
     from resources.feature_store import FeatureStoreResource
+    from resources.features_http import mount
     from resources.live_models import LiveModels
 
-    features = FeatureStoreResource(lake_root=str(home.lake), home=str(home.feast))
+    features = FeatureStoreResource(
+        lake_root=str(home.lake),
+        home=str(home.feast),
+        repository=home.feature_repository,
+        online_store=home.online_store,
+    )
     models = LiveModels(home.serving, features)
     models.look()
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
-    return application(models, f"http://{HOST}:{home.serve_port}")
+    return mount(application(models, f"http://{HOST}:{home.serve_port}"), features, models.moment)
 
 
 def _import_ahead() -> None:
