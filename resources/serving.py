@@ -141,6 +141,7 @@ def http_application(home: Settings) -> "FastAPI":
     """
     from resources.endpoint_http import application
     from resources.feature_store import FeatureStoreResource
+    from resources.features_http import mount
     from resources.live_models import LiveModels
     from resources.push import Pusher
     from resources.serving_log_writer import ServingLog
@@ -157,7 +158,8 @@ def http_application(home: Settings) -> "FastAPI":
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
     pusher = Pusher(features, models.pushed, models.now_of_view)
-    return application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    return mount(app, features, models.moment)
 
 
 def _import_ahead() -> None:
