@@ -129,10 +129,13 @@ def objects_hash(objects: list[Any]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def configuration(repository: str, home: str, online_store: str = "") -> "RepoConfig":
+def configuration(
+    repository: str, home: str, online_store: str = "", offline_engine: str = "local"
+) -> "RepoConfig":
     """The repository's feature_store.yaml with `home` as the folder of registry and online store.
 
-    With `online_store` (`redis://host:port/db`) the online features are in that Redis instead.
+    With `online_store` (`redis://host:port/db`) the online features are in that Redis instead. `offline_engine`
+    says where historical features are joined: `local` or `ray`.
     """
     import yaml
     from feast.repo_config import RepoConfig
@@ -141,7 +144,8 @@ def configuration(repository: str, home: str, online_store: str = "") -> "RepoCo
     template = folder / CONFIGURATION
     if not template.exists():
         template = _folder(REPOSITORY) / CONFIGURATION
-    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(MLOPS_FEAST=home)
+    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
+    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
     content = yaml.safe_load(text)
     if online_store:
         content["online_store"] = {"type": REDIS, "connection_string": connection_string(online_store)}

@@ -53,12 +53,14 @@ class FeatureStoreResource(dg.ConfigurableResource):
     """Feast over the lake's feature tables, with its registry and online store under `home`.
 
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
+    `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
     """
 
     lake_root: str
     home: str
     repository: str = REPOSITORY
     online_store: str = ""
+    offline_engine: str = "local"
 
     def apply(self) -> dict[str, list[str]]:
         """Register every definition of the repository and remove what is no longer defined.
@@ -202,7 +204,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         return _registered(self._store(), service)
 
     def _store(self) -> "FeatureStore":
-        return _open(self.home, self.repository, self.online_store)
+        return _open(self.home, self.repository, self.online_store, self.offline_engine)
 
     def _service(self, name: str) -> Any:
         return repository_of.service(self.repository, name)
@@ -236,11 +238,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
 
 @lru_cache(maxsize=8)
-def _open(home: str, repository: str, online_store: str) -> "FeatureStore":
+def _open(home: str, repository: str, online_store: str, offline_engine: str) -> "FeatureStore":
     from feast import FeatureStore
 
     Path(home).mkdir(parents=True, exist_ok=True)
-    return FeatureStore(config=repository_of.configuration(repository, home, online_store))
+    return FeatureStore(config=repository_of.configuration(repository, home, online_store, offline_engine))
 
 
 def _registered(store: "FeatureStore", service: str) -> Any:

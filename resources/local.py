@@ -21,6 +21,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             home=str(where.feast),
             repository=where.feature_repository,
             online_store=where.online_store,
+            offline_engine=where.offline_engine,
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),
