@@ -13,7 +13,7 @@ import pyarrow as pa
 from .assemble import Choice
 from .kernel import Ints, Questions, timeline
 from .keys import KeyColumn, KeySpace, KeyTypeError
-from .moments import MICROSECOND, Unit, finest, length, ticks, utc
+from .moments import MICROSECONDS, Scale, length, microsecond, scale, utc
 from .sources import EVER, Source, SourceError, Span
 
 
@@ -46,11 +46,11 @@ class EntityRows:
 
     @cached_property
     def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """The first and the last timestamp (rounded up to a microsecond), None where there is none."""
+        """The first and the last timestamp in whole microseconds, None where there is none."""
         first, last = self.moments.min(), self.moments.max()
         if not isinstance(first, datetime) or not isinstance(last, datetime):
             return None, None
-        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + MICROSECOND
+        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
 
     def column(self, name: str) -> pl.Series:
         """One column in polars."""
@@ -65,26 +65,28 @@ class Asker:
     only_known: bool = False
     columns: dict[str, KeyColumn] = field(default_factory=dict)
     spaces: dict[tuple[str, ...], KeySpace] = field(default_factory=dict)
-    questions: dict[tuple[tuple[str, ...], Unit], Questions] = field(default_factory=dict)
+    questions: dict[tuple[str, ...], Questions] = field(default_factory=dict)
 
     def chosen(self, request: ViewRequest, rows: pl.DataFrame) -> Choice:
         """For each entity row the row of the view's source, `rows` with the source's columns.
 
         Raises SourceError where a join key's type cannot equal the entity rows'.
         """
-        source = request.source
+        source, moments = request.source, self.entities.moments
         space = self.space(request.entity_keys)
         created = rows[source.created] if source.created else None
-        unit = finest(self.entities.moments, rows[source.timestamp], created)
+        on = scale(moments, rows[source.timestamp], created)
         line = timeline(
             _codes(request, space, rows),
-            ticks(rows[source.timestamp], unit),
+            on.ticks(rows[source.timestamp]),
             space.size,
-            None if created is None else ticks(created, unit),
+            None if created is None else on.ticks(created),
             self.only_known,
         )
-        ttl = None if request.ttl is None else length(request.ttl, unit)
-        return Choice(line.newest(self.asked(request.entity_keys, unit), ttl))
+        ttl = None
+        if request.ttl is not None:
+            ttl = length(request.ttl) if on is MICROSECONDS else on.oldest(moments, request.ttl)
+        return Choice(line.newest(self.asked(request.entity_keys, on), ttl))
 
     def space(self, keys: tuple[str, ...]) -> KeySpace:
         """The numbers of the entity rows' keys."""
@@ -99,13 +101,15 @@ class Asker:
             self.columns[key] = KeyColumn(self.entities.column(key))
         return self.columns[key]
 
-    def asked(self, keys: tuple[str, ...], unit: Unit) -> Questions:
-        """The questions about these keys."""
-        if (keys, unit) not in self.questions:
-            space = self.space(keys)
-            moments = ticks(self.entities.moments, unit)
-            self.questions[keys, unit] = Questions(space.codes, moments, space.size)
-        return self.questions[keys, unit]
+    def asked(self, keys: tuple[str, ...], on: Scale) -> Questions:
+        """The questions about these keys; those in microseconds are the same for every view."""
+        if on is MICROSECONDS and keys in self.questions:
+            return self.questions[keys]
+        space = self.space(keys)
+        asked = Questions(space.codes, on.ticks(self.entities.moments), space.size)
+        if on is MICROSECONDS:
+            self.questions[keys] = asked
+        return asked
 
 
 def span(entities: EntityRows, ttl: timedelta | None) -> Span:
@@ -113,10 +117,7 @@ def span(entities: EntityRows, ttl: timedelta | None) -> Span:
     first, last = entities.bounds
     if first is None or last is None:
         return EVER
-    try:
-        return Span(None if ttl is None else first - ttl, last)
-    except OverflowError:
-        return Span(None, last)
+    return Span(None if ttl is None else microsecond(first) - length(ttl), microsecond(last) + 1)
 
 
 def _codes(request: ViewRequest, space: KeySpace, rows: pl.DataFrame) -> Ints:

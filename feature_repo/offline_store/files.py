@@ -1,6 +1,7 @@
 """Where a source's files lie, local or on s3://, and what their footers say without reading a row."""
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,11 +81,17 @@ class Footer:
 
 
 def place(uri: str, repo_path: Path | str | None, endpoint: str = "") -> Place:
-    """The absolute place of a FileSource's path; relative ones lie under the repository."""
+    """The absolute place of a FileSource's path; relative ones lie under the repository.
+
+    On S3 the endpoint is the source's own, else that of `AWS_ENDPOINT_URL`, else Amazon's.
+    """
     if "://" in uri and not uri.startswith((S3, "file://")):
         raise SourceError(f"{uri}: this store reads local paths, file:// and s3://")
     if uri.startswith(S3):
-        return Place(uri, endpoint)
+        variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        return Place(
+            uri, endpoint or next((os.environ[name] for name in variables if os.environ.get(name)), "")
+        )
     local = Path(uri.removeprefix("file://"))
     return Place(str(local if local.is_absolute() or repo_path is None else Path(repo_path) / local))
 

@@ -113,11 +113,12 @@ class Timeline:
         """The packed key of each row."""
         return self.packed >> self.clock.bits
 
-    def newest(self, questions: Questions, ttl: int | None = None) -> Ints:
+    def newest(self, questions: Questions, ttl: int | Ints | None = None) -> Ints:
         """For each question the source row to take, or -1.
 
         It is the last row of the question's key whose event timestamp is at or before the question's tick and,
-        with `ttl` ticks, not before `tick - ttl`: both ends belong to it.
+        with `ttl` ticks, not before `tick - ttl`: both ends belong to it. `ttl` may also give, for each question,
+        the oldest tick that is allowed.
         """
         codes, ticks = questions.ordered
         if not self.packed.size:
@@ -125,7 +126,7 @@ class Timeline:
         places = self._places(codes if self.rank is None else self.rank[codes], ticks)
         if ttl is not None:
             moments = self.clock.tick(self.packed.take(places, mode="clip") & ((1 << self.clock.bits) - 1))
-            places[moments < np.maximum(ticks, NEVER + ttl) - ttl] = -1
+            places[moments < _oldest(questions, ttl)] = -1
         answer = places if self.rows is None else _chosen(self.rows, places)
         if questions.order is None:
             return answer
@@ -203,6 +204,12 @@ def timeline(
         packed, rows = packed[order], order if rows is None else rows[order]
         created = None if created is None else created[order]
     return Timeline(packed, clock, rows, rank, created if only_known else None)
+
+
+def _oldest(questions: Questions, ttl: int | Ints) -> Ints:
+    if isinstance(ttl, int):
+        return np.maximum(questions.ordered[1], NEVER + ttl) - ttl
+    return ttl if questions.order is None else ttl[questions.order]
 
 
 def _packed(keys: Ints, clock: Clock, ticks: Ints) -> Ints:

@@ -1,10 +1,11 @@
 """Timestamps of any unit and zone as whole ticks on one scale; those without a zone are UTC.
 
-Microseconds are the scale. Where a nanosecond column really has digits below the microsecond, both sides of the
-comparison are taken in nanoseconds, so that nothing is rounded into the past or the future.
+Ticks are microseconds since 1970. Where a nanosecond column really has digits below the microsecond, ticks are
+numbers that keep every comparison between the two sides of a join, so that nothing is rounded into past or future.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,49 @@ Unit = Literal["us", "ns"]
 PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 LIMIT = np.iinfo(np.int64).max
 MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How moments become ticks: microseconds, or, with `known`, numbers that keep nanoseconds too.
+
+    `known` are the distinct microseconds of the source, rising. The n-th of them has the 1000 numbers from
+    `(2n + 1) * 1000` on; a moment between two of them has one number between theirs.
+    """
+
+    known: Ints | None = None
+
+    def ticks(self, values: pl.Series) -> Ints:
+        """Int64 ticks of a timestamp column, `NEVER` for null."""
+        micro, nano = _split(values)
+        return self._numbered(micro, nano)
+
+    def oldest(self, values: pl.Series, ttl: timedelta) -> Ints:
+        """Int64 ticks of the moments a time to live before those of the column."""
+        micro, nano = _split(values)
+        span = length(ttl)
+        return self._numbered(np.where(micro < NEVER + 1 + span, micro, micro - span), nano)
+
+    def _numbered(self, micro: Ints, nano: Ints | None) -> Ints:
+        if self.known is None:
+            return micro
+        at = np.searchsorted(self.known, micro)
+        exact = np.append(self.known, NEVER)[at] == micro
+        numbers = np.where(exact, (2 * at + 1) * 1000 + (0 if nano is None else nano), 2 * at * 1000)
+        return np.where(micro == NEVER, NEVER, numbers)
+
+
+def scale(asked: pl.Series, *source: pl.Series | None) -> Scale:
+    """The scale on which the asked moments and those of a source's columns compare exactly."""
+    columns = [column for column in source if column is not None]
+    if finest(asked, *columns) == "us":
+        return MICROSECONDS
+    known = np.concatenate([_split(column)[0] for column in columns])
+    return Scale(np.unique(known[known != NEVER]))
+
+
+MICROSECONDS = Scale()
 
 
 def utc(values: pl.Series) -> pl.Series:
@@ -32,34 +76,36 @@ def is_moment(kind: pl.DataType) -> bool:
     return kind == pl.Datetime or kind == pl.Date
 
 
-def finest(*columns: pl.Series | None) -> Unit:
-    """The coarser of the two scales that holds every value of the columns."""
-    return "ns" if any(column is not None and _has_nanoseconds(column) for column in columns) else "us"
+def finest(*columns: pl.Series) -> Unit:
+    """The coarser of the two units that holds every value of the columns."""
+    return "ns" if any(_has_nanoseconds(column) for column in columns) else "us"
 
 
-def ticks(values: pl.Series, unit: Unit) -> Ints:
-    """Int64 ticks since 1970, `NEVER` for null; in nanoseconds, moments before 1678 and after 2262 are at its ends."""
+def microsecond(moment: datetime) -> int:
+    """A moment (without a zone: UTC) in microseconds since 1970."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def length(span: timedelta) -> int:
+    """A time span in microseconds."""
+    return span // MICROSECOND
+
+
+def _split(values: pl.Series) -> tuple[Ints, Ints | None]:
+    """Whole microseconds (`NEVER` for null) and, of a nanosecond column, the nanoseconds beyond them."""
     moments = utc(values)
     numbers = moments.to_physical()
     whole = (numbers.fill_null(NEVER) if numbers.null_count() else numbers).to_numpy()
-    from_unit = moments.dtype.time_unit  # type: ignore[attr-defined]
-    factor, divisor = PER_SECOND[unit], PER_SECOND[from_unit or "us"]
-    if factor == divisor:
-        return whole
+    unit = moments.dtype.time_unit  # type: ignore[attr-defined]
+    if unit == "us":
+        return whole, None
     known = whole != NEVER
-    if divisor > factor:
-        return np.where(known, whole // (divisor // factor), NEVER)
-    times = factor // divisor
-    return np.where(known, np.clip(whole, -LIMIT // times + 1, LIMIT // times) * times, NEVER)
-
-
-def length(span: timedelta, unit: Unit) -> int:
-    """A time span in ticks; one too long for the scale is its longest."""
-    return min(span // MICROSECOND * (PER_SECOND[unit] // PER_SECOND["us"]), LIMIT)
+    if unit == "ms":
+        return np.where(known, np.clip(whole, -LIMIT // 1000 + 1, LIMIT // 1000) * 1000, NEVER), None
+    return np.where(known, whole // 1000, NEVER), np.where(known, whole % 1000, 0)
 
 
 def _has_nanoseconds(values: pl.Series) -> bool:
     if values.dtype != pl.Datetime or values.dtype.time_unit != "ns":  # type: ignore[attr-defined]
         return False
-    numbers = values.to_physical().drop_nulls().to_numpy()
-    return bool((numbers % 1000).any())
+    return bool((values.to_physical().drop_nulls().to_numpy() % 1000).any())

@@ -1,7 +1,6 @@
 """A source's rows, read lazily: only the columns that are needed, and of parquet only what the time span can need."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import polars as pl
 import pyarrow as pa
@@ -9,7 +8,7 @@ from polars.exceptions import PolarsError
 from pyarrow import ipc
 
 from .files import Place, SourceError
-from .moments import LIMIT, MICROSECOND, finest, utc
+from .moments import LIMIT, PER_SECOND, finest, utc
 from .sources import EVER, TEXT, UNREADABLE, Part, Source, Span, parts, unreadable
 
 PAYS = 0.5
@@ -62,7 +61,13 @@ def _collect(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
 def _parquet(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
     one, paths = group[0], [part.footer.path for part in group]
     hive = any(name in part.footer.hive for part in group for name in source.columns)
-    frame = pl.scan_parquet(paths, storage_options=source.where.options, hive_partitioning=hive, glob=False)
+    frame = pl.scan_parquet(
+        paths,
+        storage_options=source.where.options,
+        hive_partitioning=hive,
+        glob=False,
+        extra_columns="ignore",
+    )
     frame = frame.select(name for name in source.columns if name in one.types or name in one.footer.hive)
     kind = one.types.get(source.timestamp)
     conditions = _inside(source.timestamp, kind, span) if isinstance(kind, pl.Datetime) else []
@@ -93,15 +98,17 @@ def _record_batches(where: Place, path: str, names: list[str]) -> pl.DataFrame:
 
 def _inside(name: str, kind: pl.Datetime, span: Span) -> list[pl.Expr]:
     """Conditions in the column's own type, a unit wider than the span, which statistics of row groups can answer."""
-    margin = timedelta(milliseconds=1) if kind.time_unit == "ms" else MICROSECOND
-    bounds = {"first": span.first and span.first - margin, "last": span.last and span.last + margin}
-    literals = {
-        side: pl.lit((moment if kind.time_zone else moment.replace(tzinfo=None)), dtype=kind)
-        for side, moment in bounds.items()
-        if moment
-    }
-    below = [pl.col(name) >= literals["first"]] if "first" in literals else []
-    return [*below, *([pl.col(name) <= literals["last"]] if "last" in literals else [])]
+    conditions = []
+    if span.first is not None and (first := _literal(span.first, kind, -1)) is not None:
+        conditions.append(pl.col(name) >= first)
+    if span.last is not None and (last := _literal(span.last, kind, 1)) is not None:
+        conditions.append(pl.col(name) <= last)
+    return conditions
+
+
+def _literal(micro: int, kind: pl.Datetime, margin: int) -> pl.Expr | None:
+    number = micro * PER_SECOND[kind.time_unit] // PER_SECOND["us"] + margin
+    return pl.lit(number, pl.Int64).cast(kind) if abs(number) < LIMIT else None
 
 
 def _normal(frame: pl.DataFrame, source: Source) -> pl.DataFrame:

@@ -5,7 +5,6 @@ Whatever is wrong with a file is said with its path, the column and the view.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NoReturn
 
@@ -19,7 +18,6 @@ from .moments import PER_SECOND, is_moment
 UNREADABLE = (PolarsError, PanicException, pa.ArrowException, OSError)
 NUMBERS = {"Int32", "Int64", "Float32", "Float64"}
 TEXT = (pl.String, pl.Categorical, pl.Enum)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Span:
-    """Event timestamps that can be chosen: from `first` (None: from ever) to `last`, UTC, both included."""
+    """Event timestamps that can be chosen: microseconds since 1970, both ends included, None for no bound."""
 
-    first: datetime | None = None
-    last: datetime | None = None
+    first: int | None = None
+    last: int | None = None
 
-    def share(self, low: datetime, high: datetime) -> float:
+    def share(self, low: int, high: int) -> float:
         """How much of an even spread from low to high lies inside, 0 only if nothing does."""
-        first, last = max(self.first or low, low), min(self.last or high, high)
+        first = low if self.first is None else max(self.first, low)
+        last = high if self.last is None else min(self.last, high)
         if first > last:
             return 0.0
         return 1.0 if high == low else max((last - first) / (high - low), 1e-9)
@@ -105,7 +104,10 @@ def _check_families(source: Source, found: list[Part]) -> None:
             first = seen.setdefault(name, part)
             if _family(first.types[name]) != _family(kind):
                 _refuse(
-                    source, part.footer.path, name, f"is {kind}, but {first.types[name]} in {first.footer.path}"
+                    source,
+                    part.footer.path,
+                    name,
+                    f"is {kind}, but {first.types[name]} in {first.footer.path}",
                 )
 
 
@@ -146,16 +148,12 @@ def _passing(one: Footer, kind: pl.DataType | None, span: Span) -> tuple[int, fl
         if low is None or high is None:
             passing += count
         else:
-            passing += count * span.share(_moment(low, kind), _moment(high, kind, 1))
+            passing += count * span.share(_micro(low, kind), _micro(high, kind) + 1)
     return rows, passing
 
 
-def _moment(number: int, kind: pl.Datetime, more: int = 0) -> datetime:
-    microseconds = number * PER_SECOND["us"] // PER_SECOND[kind.time_unit] + more
-    try:
-        return EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if number > 0 else datetime.min.replace(tzinfo=UTC)
+def _micro(number: int, kind: pl.Datetime) -> int:
+    return number * PER_SECOND["us"] // PER_SECOND[kind.time_unit]
 
 
 def _fits(declared: str, kind: pl.DataType) -> bool:

@@ -1,7 +1,7 @@
 """The class that feature_store.yaml names: Feast's offline-store interface over the polars join."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -102,7 +102,7 @@ class PolarsOfflineStore(OfflineStore):
         source = _pulled(config, data_source, *columns)
 
         def evaluate() -> pa.Table:
-            table = with_zone(latest_rows(source, _utc(start_date), _utc(end_date)), source).to_arrow()
+            table = with_zone(latest_rows(source, start_date, end_date), source).to_arrow()
             return table if keys else _with_dummy(table)
 
         return PolarsRetrievalJob(evaluate, config.repo_path)
@@ -124,7 +124,7 @@ class PolarsOfflineStore(OfflineStore):
         source = _pulled(config, data_source, *columns)
 
         def evaluate() -> pa.Table:
-            table = with_zone(all_rows(source, _utc(start_date), _utc(end_date)), source).to_arrow()
+            table = with_zone(all_rows(source, start_date, end_date), source).to_arrow()
             return _with_dummy(table) if len(keys) < len(join_key_columns) else table
 
         return PolarsRetrievalJob(evaluate, config.repo_path)
@@ -222,9 +222,3 @@ def _pulled(
 
 def _with_dummy(table: pa.Table) -> pa.Table:
     return table.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * table.num_rows, pa.string()))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
