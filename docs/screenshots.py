@@ -25,6 +25,7 @@ HOST = "127.0.0.1"
 IMAGES = PROJECT_ROOT / "docs" / "images"
 LARGEST_BYTES = 250_000
 MODEL = "flight_delay"
+TABLE = "features/carrier_traffic"
 
 
 @contextmanager
@@ -99,11 +100,18 @@ def open_evaluation(page: "Page", address: str, model: str = MODEL) -> None:
     page.get_by_text("verdict", exact=True).wait_for()
 
 
+def open_catalogue(page: "Page", address: str, table: str = TABLE) -> None:
+    """Go to the asset page of a table and wait until its columns are there."""
+    page.goto(f"{address}/assets/{table}", wait_until="networkidle")
+    page.get_by_placeholder("Filter columns").wait_for()
+    page.get_by_text("distributions", exact=True).wait_for()
+
+
 def open_picture(page: "Page", row: str) -> "Locator":
-    """Click on what a row of the metadata hides behind a link; the picture in the dialog that opens."""
+    """Click on what a row of the metadata hides behind a link; the pictures in the dialog that opens."""
     page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
     shown = page.locator("[role=dialog] img, .bp5-dialog img, .bp6-dialog img")
-    shown.wait_for()
+    shown.first.wait_for()
     return shown
 
 
@@ -118,6 +126,7 @@ def main() -> int:
         lineage(page, address)
         page.set_viewport_size({"width": 1300, "height": 1700})
         evaluation(page, address)
+        catalogue(page, address)
     too_large = 0
     for picture in sorted(IMAGES.glob("*.png")):
         size = picture.stat().st_size
@@ -148,6 +157,21 @@ def evaluation(page: "Page", address: str) -> None:
     page.wait_for_timeout(1000)
     dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
     dialog.screenshot(path=IMAGES / "reliability.png")
+
+
+def catalogue(page: "Page", address: str) -> None:
+    """The page of a feature table with its columns, and how their values are spread."""
+    open_catalogue(page, address)
+    page.wait_for_timeout(1500)
+    last = (
+        page.locator("tr").filter(has=page.get_by_text("carrier_cancelled", exact=True)).first.bounding_box()
+    )
+    height = last["y"] + 1 if last else 1100
+    page.screenshot(path=IMAGES / "catalogue.png", clip={"x": 68, "y": 0, "width": 1232, "height": height})
+    open_picture(page, "distributions")
+    page.wait_for_timeout(1000)
+    dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
+    dialog.screenshot(path=IMAGES / "distributions.png")
 
 
 if __name__ == "__main__":

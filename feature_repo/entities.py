@@ -2,13 +2,23 @@
 
 from feast import Entity, ValueType
 
-carrier = Entity(name="carrier", value_type=ValueType.STRING, description="Airline, IATA code.")
-flight = Entity(name="flight", value_type=ValueType.INT64, description="Flight number of a carrier.")
-origin = Entity(name="origin", value_type=ValueType.STRING, description="Airport of departure.")
-dest = Entity(name="dest", value_type=ValueType.STRING, description="Airport of arrival.")
-tailnum = Entity(name="tailnum", value_type=ValueType.STRING, description="Aircraft, tail number.")
-departure_hour = Entity(
-    name="departure_hour",
-    value_type=ValueType.INT64,
-    description="Start of the hour of departure, unix seconds.",
+from feature_repo.described import DOMAIN, KEYS, OWNER
+
+TYPES = {"String": ValueType.STRING, "Int64": ValueType.INT64}
+
+
+def entity(name: str) -> Entity:
+    """The entity of that name, as the catalogue describes it."""
+    key = KEYS[name]
+    return Entity(
+        name=name,
+        value_type=TYPES[key.type],
+        description=key.description,
+        tags={"domain": DOMAIN},
+        owner=OWNER,
+    )
+
+
+carrier, flight, origin, dest, tailnum, departure_hour = (
+    entity(name) for name in ("carrier", "flight", "origin", "dest", "tailnum", "departure_hour")
 )

@@ -5,17 +5,16 @@ from feast import Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Int64
 
-from feature_repo.views import aircraft, only, plane
+from feature_repo.catalogue import TRIP
+from feature_repo.described import OWNER, REQUEST
+from feature_repo.views import aircraft, describe, only, plane
 
 request = RequestSource(
     name="request",
-    schema=[
-        Field(name="departs_at", dtype=Int64),
-        Field(name="arrives_at", dtype=Int64),
-        Field(name="requested_at", dtype=Int64),
-    ],
+    schema=[Field(name=name, dtype=Int64, description=text) for name, text in REQUEST.items()],
+    description="What a request brings beside the keys.",
+    owner=OWNER,
 )
-"""Scheduled departure and arrival and the moment of the request, in unix seconds."""
 
 
 @on_demand_feature_view(
@@ -58,3 +57,6 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     free = numbers["aircraft_free_at"] / 60 + numbers["aircraft_leg_minutes"]
     out["aircraft_slack_minutes"] = departs / 60 - free
     return out.astype("float32")
+
+
+describe(trip, TRIP)

@@ -2,6 +2,7 @@
 
 from feast import FeatureService
 
+from feature_repo.described import DOMAIN, OWNER
 from feature_repo.on_demand import trip
 from feature_repo.views import (
     aircraft,
@@ -32,5 +33,7 @@ flight_delay_v1 = FeatureService(
         only(plane, "plane_seats"),
         trip,
     ],
+    owner=OWNER,
+    tags={"domain": DOMAIN},
     description="What is known two hours before the scheduled departure of a flight from New York.",
 )

@@ -94,7 +94,7 @@ class Lake(dg.ConfigurableResource):
             )
         paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
         frames = [self._read(path, columns) for path in paths]
-        return pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
+        return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
 
     def partitions(self, table: str) -> list[str]:
         """Names of the partitions there are, sorted; files of pushed rows are none."""
@@ -134,7 +134,26 @@ class Lake(dg.ConfigurableResource):
 
     @staticmethod
     def _read(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+        try:
+            return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+        except pl.exceptions.PolarsError as error:
+            raise LakeError(
+                f"file {path} cannot be read: {str(error).splitlines()[0]}. Materialize this partition again."
+            ) from error
+
+
+def _together(table: str, partitions: Sequence[str], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all partitions; numbers widen to a common type, but never to text, and no column may be missing."""
+    first = frames[0].schema
+    for name, schema in zip(partitions, (frame.schema for frame in frames), strict=True):
+        for column in dict.fromkeys([*first, *schema]):
+            kinds = schema.get(column), first.get(column)
+            if None in kinds or (pl.String in kinds and not {pl.String, pl.Null}.issuperset(kinds)):
+                raise LakeError(
+                    f"table {table!r}, column {column!r}: {kinds[0] or 'missing'} in partition {name}, "
+                    f"{kinds[1] or 'missing'} in partition {partitions[0]}. Materialize the older of them again."
+                )
+    return pl.concat([frame.select(*first) for frame in frames], how="vertical_relaxed")
 
 
 def sweep(folder: Path) -> int:

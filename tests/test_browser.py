@@ -5,6 +5,7 @@ import re
 import pytest
 
 from docs import screenshots
+from feature_repo.catalogue import VIEWS
 from resources.settings import settings
 from tests.small_year import THROUGH
 
@@ -102,6 +103,25 @@ def test_the_gate_is_shown_as_a_check_that_blocks(page, address):
     page.goto(f"{address}/assets/flight_delay/evaluation?view=checks", wait_until="networkidle")
     page.get_by_text("challenger_passes_the_gate").first.wait_for()
     assert page.get_by_text(re.compile("floor of at least 0.65")).first.is_visible()
+
+
+def test_the_catalogue_says_what_a_feature_means_and_what_it_is_made_of(page, address):
+    screenshots.open_catalogue(page, address)
+    delay = page.locator("tr").filter(has=page.get_by_text("carrier_delay", exact=True)).first
+    said = " ".join(delay.inner_text().split())
+    assert "Mean delay of flights of the carrier from the origin that left in the last 3 hours." in said
+    assert "from flights/raw: carrier, origin, dep_delay, departed_at" in said
+    assert "unit: minutes" in said
+    for tag in ("domain: flights", "entity: carrier.origin", "ttl: 30min"):
+        assert page.get_by_text(tag, exact=True).is_visible()
+
+
+def test_the_distributions_of_the_newest_week_open_on_a_click(page, address):
+    screenshots.open_catalogue(page, address)
+    pictures = screenshots.open_picture(page, "distributions")
+    assert pictures.count() == len(VIEWS["carrier_traffic"].features)
+    for picture in pictures.all():
+        assert picture.evaluate("image => [image.complete, image.naturalWidth]") == [True, 96]
 
 
 def test_runs_carry_the_reason_for_which_they_were_made(page, address):

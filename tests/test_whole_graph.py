@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.flights.assets import all_tables
 from mlops_assets.partitions import week_names
 from resources.local import local_resources
 from resources.settings import settings
@@ -53,6 +54,39 @@ def test_every_check_is_present_and_passes(graph):
     assert sorted(set(checks) - set(found)) == []
     assert [key.to_user_string() for key, record in found.items() if record.status.value != "SUCCEEDED"] == []
     assert len(checks) > 80
+
+
+def test_every_table_shows_words_lineage_and_distributions_of_its_newest_week(graph):
+    _, resources, instance = graph
+    tables = [*(table.key for table in all_tables()), *(f"{spec.name}/training_set" for spec in SPECS)]
+    for table in tables:
+        event = instance.get_latest_materialization_event(dg.AssetKey(table.split("/")))
+        assert event and event.asset_materialization
+        shown = event.asset_materialization.metadata
+        assert event.asset_materialization.partition in (WEEKS[-1], None)
+        columns = {column.name: column.description for column in shown["dagster/column_schema"].value.columns}
+        assert list(columns) == resources["lake"].read(table).columns
+        assert "" not in columns.values()
+        assert {line.split(" | ")[0][2:] for line in shown["distributions"].value.splitlines()[2:]} <= set(
+            columns
+        )
+        assert set(shown["dagster/column_lineage"].value.deps_by_column) <= set(columns)
+
+
+def test_training_columns_lead_back_to_feature_tables_and_to_the_request(graph):
+    _, _, instance = graph
+    event = instance.get_latest_materialization_event(dg.AssetKey(["flight_delay", "training_set"]))
+    lineage = event.asset_materialization.metadata["dagster/column_lineage"].value.deps_by_column
+
+    def sources(column: str) -> set[str]:
+        return {f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in lineage[column]}
+
+    assert sources("trip_minutes") == {"flights/raw.scheduled_departure", "flights/raw.scheduled_arrival"}
+    assert sources("temp") == {
+        *(f"features/weather.{column}" for column in ("temp", "origin", "event_timestamp")),
+        *("flights/raw.origin", "flights/raw.prediction_time"),
+    }
+    assert "features/aircraft.aircraft_seen_at" in sources("aircraft_unseen_minutes")
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

@@ -1,13 +1,14 @@
 """Lake tables as assets: built a week at a time, examined while in memory, and written only when nothing blocks."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from mlops_assets.catalogue import LINEAGE, SCHEMA, Column, column_lineage, column_schema, newest_metadata
 from mlops_assets.checks import table_check_results, table_check_specs
 from mlops_assets.metadata import table_metadata
 from mlops_assets.ml.tables import Expectation, Finding, examine
@@ -15,8 +16,13 @@ from mlops_assets.partitions import Week, week, weekly, weeks_back
 from mlops_assets.spec import Weeks
 from resources.lake import Lake, Manifest
 
+SHOWN_REFUSALS = 3
 WHOLE_TABLE = Week("", *(None, None))  # type: ignore[arg-type]
 Build = Callable[[Lake, Week], pl.DataFrame]
+
+
+class TableError(Exception):
+    """A table that cannot be built from what the lake holds."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Table:
 
     `build(lake, week)` gives the rows of one week; `weeks` None is a table that is written whole. `deps` maps
     upstream tables to how many earlier weeks a week reads (None: the same week, or a table that is not cut into
-    weeks). `appearance` goes to the asset as it is: group, kinds, owners, description.
+    weeks). `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
+    catalogue says of each column.
     """
 
     key: str
@@ -34,6 +41,7 @@ class Table:
     weeks: Weeks | None = None
     deps: Mapping[str, int | None] = field(default_factory=dict)
     appearance: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
     def span(self, name: str | None) -> Week:
         """The week of this name; for a table that is written whole, a week without a name or an end."""
@@ -53,7 +61,12 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             if manifest:
                 written[name] = manifest
         yield from table_check_results(findings)
-        yield from materialized(context, written, len(names))
+
+        def page(manifest: Manifest) -> dict[str, Any]:
+            frame = lake.read(table.key, [manifest.partition])
+            return newest_metadata(frame, table.expected, table.columns)
+
+        yield from materialized(context, written, len(names), page, refusals(table.key, findings))
 
     return dg.asset(
         key=path,
@@ -61,34 +74,64 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         partitions_def=weekly(table.weeks) if table.weeks else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=table_check_specs(path, table.expected),
+        metadata={
+            SCHEMA: column_schema(table.expected, table.columns),
+            LINEAGE: column_lineage(table.columns),
+        },
         **table.appearance,
     )(write)
 
 
 def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
-    """Build one partition, examine it, and write it if every claim that blocks holds."""
+    """Build one partition, examine it, and write it if every claim that blocks holds.
+
+    Raises TableError, with the tables and the column, where what it is made from is not as it must be.
+    """
     span = table.span(name)
-    frame = table.build(lake, span)
+    try:
+        frame = table.build(lake, span)
+    except pl.exceptions.PolarsError as error:
+        raise TableError(
+            f"{table.key}{f' {name}' if name else ''} cannot be made from {', '.join(table.deps) or 'its files'}: "
+            f"{str(error).splitlines()[0]}. Nothing was written; materialize what it is made from again."
+        ) from error
     found = examine(frame, table.expected, span.end)
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
     return found, lake.write(table.key, frame, span.name or None, keys=table.expected.keys)
 
 
+def refusals(table: str, findings: Mapping[str, Sequence[Finding]]) -> list[str]:
+    """A line for each partition that was not written: the table, the claim it broke, and the columns."""
+    return [
+        f"{table} {'' if partition == table else f'{partition} '}breaks {finding.claim}: {finding.reason}"
+        for partition, found in findings.items()
+        for finding in found
+        if finding.blocking and not finding.holds and "not examined" not in finding.numbers
+    ]
+
+
 def materialized(
-    context: dg.AssetExecutionContext, written: Mapping[Any, Manifest], asked: int
+    context: dg.AssetExecutionContext,
+    written: Mapping[Any, Manifest],
+    asked: int,
+    newest: Callable[[Manifest], dict[str, Any]] | None = None,
+    refused: Sequence[str] = (),
 ) -> Iterator[dg.MaterializeResult]:
     """One result for the partitions a run wrote: metadata for each, the content hash as data version.
 
-    Fails where fewer were written than asked for; what was sound is written and stays.
+    `newest` gives what is shown of the newest of them alone. Fails where fewer were written than asked for, with the
+    first reasons of `refused`; what was sound is written and stays.
     """
     if len(written) < asked:
+        reasons = "".join(f"\n{line}" for line in refused[:SHOWN_REFUSALS])
         raise dg.Failure(
             f"{asked - len(written)} of {asked} partitions broke a claim that blocks and were not written: "
-            "the failed checks name them with their numbers; the lake keeps what it had"
+            f"the failed checks name them with their numbers; the lake keeps what it had{reasons}"
         )
     for name, manifest in written.items():
-        context.add_asset_metadata(table_metadata(manifest), partition_key=name)
+        more = newest(manifest) if newest and name == max(written) else {}
+        context.add_asset_metadata({**table_metadata(manifest), **more}, partition_key=name)
     yield dg.MaterializeResult(data_version=dg.DataVersion(combined(written.values())))
 
 

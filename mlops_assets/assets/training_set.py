@@ -12,9 +12,12 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.tables import materialized, upstream
+from mlops_assets.assets.training_columns import training_columns
+from mlops_assets.catalogue import newest_metadata
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
+from mlops_assets.ml.tables import Expectation
 from mlops_assets.partitions import Week, week, week_bounds, weekly, weeks_back
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreResource, service_views
@@ -46,6 +49,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"feast", "polars", "parquet"},
         owners=[spec.owner],
+        tags={"feature_service": spec.feature_service},
         description=f"Rows of `{spec.prediction.table}` joined point in time with the feature service "
         f"`{spec.feature_service}`; rows without a label stay in and are counted.",
     )
@@ -74,9 +78,25 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
             True,
             {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong},
         )
-        yield from materialized(context, written, len(context.partition_keys))
+
+        def page(manifest: Manifest) -> dict[str, Any]:
+            return newest_page(spec, lake, feature_store, manifest)
+
+        yield from materialized(context, written, len(context.partition_keys), page)
 
     return training_set_
+
+
+def newest_page(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, manifest: Manifest
+) -> dict[str, Any]:
+    """What the catalogue shows of the newest week: described columns, their lineage, and distributions."""
+    frame = lake.read(manifest.table, [manifest.partition])
+    given = lake.manifest(spec.prediction.table, manifest.partition).columns
+    function = imported(spec.prediction.rows) if spec.prediction.rows else None
+    known = training_columns(spec, feature_store.repository, function, list(given))
+    columns = {name: known[name] for name in frame.columns if name in known}
+    return newest_metadata(frame, Expectation(frame.schema, spec.prediction.key), columns)
 
 
 @dataclass(frozen=True)

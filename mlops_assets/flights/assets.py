@@ -7,10 +7,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from feature_repo.catalogue import VIEWS
+from feature_repo.described import DOMAIN, OWNER
 from mlops_assets.assets.features import online_store, registry
 from mlops_assets.assets.tables import Table, recent, table_asset
 from mlops_assets.automation import ingest_job
 from mlops_assets.flights import features, ingest
+from mlops_assets.flights.columns import RAW, feature_columns
 from mlops_assets.flights.schema import (
     FEATURE_KEYS,
     FEATURE_RANGES,
@@ -28,14 +31,17 @@ from resources.settings import settings
 
 WEEKS = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
 INGEST_JOB = "ingest_week"
-OWNERS = ["team:flights"]
 NIGHT = timedelta(hours=9)
 SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
 
-NEVER_MISSING = {
-    "flights/raw": {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
-    "flights/weather": {"temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
+ALWAYS = (
+    *("carrier", "flight", "origin", "dest", "distance", "scheduled_departure", "scheduled_arrival"),
+    *("cancelled", "diverted", "prediction_time", "outcome_known_at"),
+)
+SELDOM_MISSING = {
+    "flights/raw": dict.fromkeys(ALWAYS, 0.0) | {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
+    "flights/weather": {"known_at": 0.0, "temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
 }
 DESCRIPTIONS = {
     "flights/raw": "Flights that were scheduled to leave New York in the week, with what became of them; times in UTC.",
@@ -78,7 +84,7 @@ def raw_table(name: str) -> Table:
         time=time,
         every=SILENCE.get(name),
         ranges=RANGES.get(name, {}),
-        nulls=dict.fromkeys(KEYS[name], 0.0) | NEVER_MISSING.get(name, {}),
+        nulls=dict.fromkeys(KEYS[name], 0.0) | SELDOM_MISSING.get(name, {}),
     )
     return Table(
         name,
@@ -86,14 +92,15 @@ def raw_table(name: str) -> Table:
         expected,
         WEEKS if time else None,
         {"flights/airports": None} if name == "flights/raw" else {},
-        appearance("ingest", DESCRIPTIONS[name]),
+        appearance("ingest", DESCRIPTIONS[name], {"domain": DOMAIN}),
+        RAW[name],
     )
 
 
 def feature_table(view: str) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
     function: Callable[..., pl.DataFrame] = getattr(features, view)
-    source = {"weather": "flights/weather", "plane": "flights/planes"}.get(view, "flights/raw")
+    source = VIEWS[view].source
     back = features.LOOKBACK_WEEKS.get(view)
 
     def build(lake: Lake, span: Week) -> pl.DataFrame:
@@ -116,10 +123,17 @@ def feature_table(view: str) -> Table:
         expected,
         None if back is None else WEEKS,
         {source: back},
-        appearance("features", (function.__doc__ or "").strip()),
+        appearance("features", VIEWS[view].description, VIEWS[view].tags()),
+        feature_columns(view),
     )
 
 
-def appearance(group: str, description: str) -> dict[str, Any]:
+def appearance(group: str, description: str, tags: dict[str, str]) -> dict[str, Any]:
     """How a table shows in the UI."""
-    return {"group_name": group, "kinds": {"polars", "parquet"}, "owners": OWNERS, "description": description}
+    return {
+        "group_name": group,
+        "kinds": {"polars", "parquet"},
+        "owners": [OWNER],
+        "tags": tags,
+        "description": description,
+    }

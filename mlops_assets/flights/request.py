@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
+from mlops_assets.spec import computed_from
 
 Airport = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="IATA code, for example JFK")]
 
@@ -84,6 +85,13 @@ def request_rows(requests: Sequence[FlightRequest], now: datetime) -> pl.DataFra
     return rows.with_columns(flight_id=flight_id(), prediction_time=pl.lit(now, dtype=UTC))
 
 
+@computed_from(
+    departure_hour="scheduled_departure",
+    hour="scheduled_departure",
+    departs_at="scheduled_departure",
+    arrives_at="scheduled_arrival",
+    requested_at="prediction_time",
+)
 def entity_rows(flights: pl.DataFrame) -> pl.DataFrame:
     """The rows with the join keys and request columns of the feature service added; same rows, same order.
 

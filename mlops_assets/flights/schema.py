@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from feature_repo.catalogue import VIEWS
+from feature_repo.described import KEYS as JOIN_KEYS
+from feature_repo.described import Feature, View
+
 UTC = pl.Datetime("us", "UTC")
 ORIGIN_ZONE = "America/New_York"
 PREDICTION_LEAD = timedelta(hours=2)
@@ -185,101 +189,39 @@ SCHEDULE_SPAN = timedelta(hours=2)
 
 PLANES_KNOWN_AT = datetime(2000, 1, 1, tzinfo=PYTHON_UTC)
 
-FEATURE_KEYS = {
-    "weather": ("origin",),
-    "origin_traffic": ("origin",),
-    "carrier_traffic": ("carrier", "origin"),
-    "dest_traffic": ("dest",),
-    "carrier_record": ("carrier",),
-    "route_record": ("origin", "dest"),
-    "flight_record": ("carrier", "flight"),
-    "aircraft": ("tailnum",),
-    "schedule": ("origin", "departure_hour"),
-    "plane": ("tailnum",),
-}
+FEATURE_KEYS = {name: view.keys for name, view in VIEWS.items()}
 """Feature tables and what each row is about; keys and `event_timestamp` name one row."""
 
-_VALUES = {
-    "weather": WEATHER,
-    "origin_traffic": (
-        "origin_departures",
-        "origin_delay",
-        "origin_late_share",
-        "origin_arrival_delay",
-        "origin_cancelled",
-        "origin_overdue",
-        "origin_overdue_minutes",
-    ),
-    "carrier_traffic": (
-        "carrier_departures",
-        "carrier_delay",
-        "carrier_late_share",
-        "carrier_arrival_delay",
-        "carrier_cancelled",
-        "carrier_overdue",
-        "carrier_overdue_minutes",
-    ),
-    "dest_traffic": (
-        "dest_arrivals",
-        "dest_arrival_delay",
-        "dest_late_share",
-        "dest_departure_delay",
-        "dest_lost",
-    ),
-    "carrier_record": ("carrier_late_share_28d", "carrier_delay_28d"),
-    "route_record": ("route_late_share_28d", "route_delay_28d", "route_flights", "route_distance"),
-    "flight_record": ("flight_late_share_28d", "flight_delay_28d"),
-    "aircraft": (
-        "aircraft_status",
-        "aircraft_delay",
-        "aircraft_leg_minutes",
-        "aircraft_free_at",
-        "aircraft_seen_at",
-    ),
-    "schedule": (
-        "schedule_departures",
-        "schedule_departures_before",
-        "schedule_departures_after",
-        "schedule_destinations",
-    ),
-    "plane": ("plane_year", "plane_seats"),
-}
-_INTEGERS: Schema = dict.fromkeys(
-    ("flight", "departure_hour", "aircraft_free_at", "aircraft_seen_at"), pl.Int64
-)
-
-PUSHED = ("weather",)
-"""Feature tables into which rows may be pushed between two ingestions.
-
-Their `created` is when a row was received, null in what was ingested: of two rows of one moment the pushed one counts.
-"""
+_TYPES: Schema = {"Float32": pl.Float32, "Int64": pl.Int64, "String": pl.String}
 
 
-def _feature_schema(table: str) -> Schema:
-    keys: Schema = {key: _INTEGERS.get(key, pl.String) for key in FEATURE_KEYS[table]}
-    values: Schema = {value: _INTEGERS.get(value, pl.Float32) for value in _VALUES[table]}
-    created: Schema = {"created": UTC} if table in PUSHED else {}
+def _feature_schema(view: View) -> Schema:
+    keys: Schema = {key: _TYPES[JOIN_KEYS[key].type] for key in view.keys}
+    values: Schema = {feature.name: _TYPES[feature.type] for feature in view.features}
+    created: Schema = {"created": UTC} if view.pushed_as else {}
     return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC} | created
 
 
-FEATURES: dict[str, Schema] = {name: _feature_schema(name) for name in FEATURE_KEYS}
-"""Columns of every feature table: times in UTC, delays in minutes, `_at` in unix seconds, shares from 0 to 1.
+FEATURES: dict[str, Schema] = {name: _feature_schema(view) for name, view in VIEWS.items()}
+"""Columns of every feature table: times in UTC, the rest as `feature_repo/catalogue.py` describes it.
 
-`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`.
+`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`. `created` is when
+a pushed row was received, null in what was ingested.
 """
 
 
-def _bounds(table: str, column: str) -> tuple[float, float] | None:
-    if table == "weather":
-        return RANGES["flights/weather"][column]
-    if "late_share" in column:
+def _bounds(view: str, feature: Feature) -> tuple[float, float] | None:
+    if view == "weather":
+        return RANGES["flights/weather"][feature.name]
+    if feature.unit == "share":
         return 0, 1
-    if "delay" in column:
+    if "delay" in feature.name:
         return -180, 2880
-    return None if column in _INTEGERS or column == "plane_year" else (0, 50_000)
+    return None if feature.unit in ("unix seconds", "year") else (0, 50_000)
 
 
 FEATURE_RANGES: dict[str, dict[str, tuple[float, float]]] = {
-    name: {value: bounds for value in _VALUES[name] if (bounds := _bounds(name, value))} for name in _VALUES
+    name: {f.name: bounds for f in view.features if (bounds := _bounds(name, f))}
+    for name, view in VIEWS.items()
 }
 """Smallest and largest believable value of features: outside of it a check warns."""

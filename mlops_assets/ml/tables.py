@@ -36,6 +36,11 @@ class Finding:
     blocking: bool
     numbers: dict[str, Any]
 
+    @property
+    def reason(self) -> str:
+        """The numbers in one line, those that are empty left out."""
+        return "; ".join(f"{name}: {_line(value)}" for name, value in self.numbers.items() if value)
+
 
 BLOCKING = ("schema_is_as_declared", "keys_are_unique", "no_event_after_the_partition")
 WARNING = ("nulls_within_limits", "values_in_range", "fresh_to_the_end", "no_gaps")
@@ -139,3 +144,9 @@ def _gaps(frame: pl.DataFrame, expected: Expectation) -> tuple[bool, dict[str, A
         "longest silence": str(longest),
         "limit": str(expected.every),
     }
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} is {text}" for name, text in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)

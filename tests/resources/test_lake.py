@@ -76,3 +76,33 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tm
     assert sweep(tmp_path) == 1
     assert alive.exists()
     assert not dead.exists()
+
+
+def test_numbers_of_two_widths_and_columns_in_another_order_are_read_together(lake):
+    lake.write("t", pl.DataFrame({"k": [1], "v": ["a"]}), "one")
+    lake.write("t", pl.DataFrame({"v": [None], "k": [1.5]}), "two")
+    assert lake.read("t").rows() == [(1.0, "a"), (1.5, None)]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"k": ["1"], "v": [2]}, r"table 't', column 'k': String in partition two, Int64 in partition one"),
+        ({"k": [1]}, r"table 't', column 'v': missing in partition two, Int64 in partition one"),
+        ({"k": [1], "v": [2], "w": [3]}, r"column 'w': Int64 in partition two, missing in partition one"),
+    ],
+)
+def test_partitions_that_do_not_go_together_are_named_with_the_column(lake, other, message):
+    lake.write("t", pl.DataFrame({"k": [1], "v": [2]}), "one")
+    lake.write("t", pl.DataFrame(other), "two")
+    with pytest.raises(LakeError, match=message):
+        lake.read("t")
+
+
+def test_a_file_that_is_not_parquet_is_named(lake):
+    lake.write("t", pl.DataFrame({"k": [1]}), "one")
+    lake.path("t", "one").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(
+        LakeError, match=r"t/one\.parquet cannot be read: .* Materialize this partition again"
+    ):
+        lake.read("t")

@@ -1,0 +1,103 @@
+"""Feast's registry and the catalogue in Dagster say the same of every feature, because both are told by one list."""
+
+import pytest
+
+from feature_repo.catalogue import TRIP, VIEWS
+from feature_repo.described import KEYS, REQUEST
+from mlops_assets.flights.columns import feature_columns
+from resources import feature_definitions
+from resources.feature_catalogue import described_features
+from resources.feature_definitions import FeatureStoreError
+from resources.feature_store import FeatureStoreResource
+
+SERVICE = "flight_delay_v1"
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory):
+    """What is read back from Feast's registry after the definitions were applied."""
+    from feast import FeatureStore
+
+    home = tmp_path_factory.mktemp("feast")
+    FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
+    return FeatureStore(config=feature_definitions.configuration("feature_repo", str(home)))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_in_the_registry_is_described_as_its_table_is(registry, name):
+    view, columns = registry.get_feature_view(name), feature_columns(name)
+    assert (view.description, view.owner) == (VIEWS[name].description, "team:flights")
+    assert view.tags == VIEWS[name].tags()
+    assert view.ttl == VIEWS[name].ttl
+    for field in view.features:
+        column = columns[field.name]
+        assert (field.description, field.tags["unit"]) == (column.description, column.unit)
+        assert tuple((field.tags["source"], n) for n in field.tags["inputs"].split()) == column.made_of
+    assert {c.name: c.description for c in view.entity_columns} == {
+        k: KEYS[k].description for k in VIEWS[name].keys
+    }
+
+
+def test_what_is_computed_on_demand_is_described_in_the_registry_too(registry):
+    view = registry.get_on_demand_feature_view("trip")
+    assert (view.description, view.owner) == (TRIP.description, "team:flights")
+    for feature in TRIP.features:
+        assert view.tags[f"{feature.name}.description"] == feature.description
+        assert view.tags[f"{feature.name}.inputs"] == feature.inputs
+    [request] = view.source_request_sources.values()
+    assert {field.name: field.description for field in request.schema} == REQUEST
+
+
+def test_entities_and_services_have_an_owner_and_a_description(registry):
+    things = [*registry.list_entities(), *registry.list_feature_services()]
+    ours = [thing for thing in things if thing.name != "__dummy"]
+    assert {e.name for e in ours} == {*KEYS, SERVICE}
+    assert all((thing.owner, thing.tags) == ("team:flights", {"domain": "flights"}) for thing in ours)
+    assert all(thing.description for thing in ours)
+
+
+def test_an_on_demand_feature_knows_its_inputs_and_a_stored_one_its_keys():
+    features = described_features(SERVICE, "feature_repo")
+    assert features["aircraft_years"].inputs == ("departs_at", "plane_year")
+    assert features["carrier_delay"].keys == ("carrier", "origin")
+    assert features["plane_year"].description == "Year in which the aircraft was made."
+
+
+def test_without_a_tag_an_on_demand_feature_is_made_of_all_that_its_view_reads(monkeypatch):
+    from feature_repo.on_demand import trip
+
+    monkeypatch.setattr(trip, "tags", {})
+    found = described_features(SERVICE, "feature_repo")["trip_weekday"]
+    assert set(found.inputs) == {
+        *REQUEST,
+        *("aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at", "plane_year"),
+    }
+    assert found.description == ""
+
+
+def test_an_input_that_the_view_does_not_read_is_refused(monkeypatch):
+    from feature_repo.on_demand import trip
+
+    monkeypatch.setattr(trip, "tags", {"trip_weekday.inputs": "departs_at temp"})
+    with pytest.raises(
+        FeatureStoreError, match=r"'trip'.*inputs of 'trip_weekday'.*temp; it reads departs_at"
+    ):
+        described_features(SERVICE, "feature_repo")
+
+
+def test_features_that_the_catalogue_does_not_list_are_refused():
+    from dataclasses import replace
+
+    from feature_repo.on_demand import trip
+    from feature_repo.views import describe
+
+    with pytest.raises(ValueError, match=r"'trip' has .*trip_weekday.*the catalogue lists"):
+        describe(trip, replace(TRIP, features=TRIP.features[1:]))
+
+
+def test_a_repository_that_says_nothing_is_shown_with_its_names_alone():
+    found = described_features("pump_stops_v1", "tests.pumps.repo")
+    assert {name: (f.description, f.keys) for name, f in found.items()} == {
+        "vibration": ("", ("pump",)),
+        "temperature": ("", ("pump",)),
+    }
