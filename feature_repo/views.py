@@ -16,7 +16,11 @@ TYPES = {"Float32": Float32, "Int64": Int64, "String": String}
 
 
 def view(name: str) -> FeatureView:
-    """The view of the feature table of that name; the source's path is relative to the lake."""
+    """The view of the feature table of that name; the source's path is relative to the lake.
+
+    Where rows may be pushed, an event's timestamp is the moment from which it may be used, and of two rows of one
+    moment the one created last counts.
+    """
     listed = VIEWS[name]
     keys = [
         Field(name=key, dtype=TYPES[KEYS[key].type], description=KEYS[key].description) for key in listed.keys
@@ -40,13 +44,12 @@ def view(name: str) -> FeatureView:
         timestamp_field="event_timestamp",
         created_timestamp_column="created" if listed.pushed_as else "",
     )
-    source = PushSource(name=listed.pushed_as, batch_source=table) if listed.pushed_as else table
     return FeatureView(
         name=name,
         entities=[getattr(entities, key) for key in listed.keys],
         ttl=listed.ttl,
         schema=keys + values,
-        source=source,
+        source=PushSource(name=listed.pushed_as, batch_source=table) if listed.pushed_as else table,
         description=listed.description,
         tags=listed.tags(),
         owner=OWNER,
