@@ -139,20 +139,23 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
     from mlops_assets.assets.evaluation import judge_challenger
     from mlops_assets.assets.model import train_challenger
     from mlops_assets.automation import decision_now
+    from mlops_assets.governance import record_evaluated, record_trained
 
-    lake, tracking = parts["lake"], parts["tracking"]
+    lake, tracking, audit = parts["lake"], parts["tracking"], parts["audit"]
     _, decision = decision_now(spec, lake)
     if not decision.retrain:
         return
     with stages.of("train"):
-        train_challenger(spec, lake, tracking, {})
+        version, _, data = train_challenger(spec, lake, tracking, {})
+        record_trained(audit, spec, version, data.hashes, data.now)
     with stages.of("judge"):
         judged = judge_challenger(
             spec, lake, tracking, {"reason": decision.reason, "trigger": decision.trigger}
         )
+        record_evaluated(audit, spec, judged.attempt, {})
     if judged.verdict.promote:
         with stages.of("refit and deploy"):
-            deploy(spec, lake, tracking, parts["endpoint"], {})
+            deploy(spec, lake, tracking, parts["endpoint"], audit, {})
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ class View:
     """A feature view: the table `features/<name>`, made of the raw table `source`.
 
     A value older than `ttl` is not used. `rows` are the raw columns that decide at which moments there are rows.
-    `pushed_as` names the push source through which rows may come between two ingestions.
+    `pushed_as` names a push source through which rows may come between two ingestions: an event's timestamp is the
+    moment from which it may be used, and of two rows of one moment the one created last counts.
     """
 
     name: str
@@ -48,7 +49,7 @@ class View:
     rows: str
     description: str
     features: tuple[Feature, ...]
-    pushed_as: str = ""
+    pushed_as: str | None = None
 
     def inputs_of(self, feature: Feature) -> tuple[str, ...]:
         """Columns of `source` that can change a feature, those of the keys first."""

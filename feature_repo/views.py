@@ -16,11 +16,7 @@ TYPES = {"Float32": Float32, "Int64": Int64, "String": String}
 
 
 def view(name: str) -> FeatureView:
-    """The view of the feature table of that name; the source's path is relative to the lake.
-
-    Where rows may be pushed, an event's timestamp is the moment from which it may be used, and of two rows of one
-    moment the one created last counts.
-    """
+    """The view of the feature table of that name; the source's path is relative to the lake."""
     listed = VIEWS[name]
     keys = [
         Field(name=key, dtype=TYPES[KEYS[key].type], description=KEYS[key].description) for key in listed.keys
@@ -44,12 +40,13 @@ def view(name: str) -> FeatureView:
         timestamp_field="event_timestamp",
         created_timestamp_column="created" if listed.pushed_as else "",
     )
+    source = PushSource(name=listed.pushed_as, batch_source=table) if listed.pushed_as else table
     return FeatureView(
         name=name,
         entities=[getattr(entities, key) for key in listed.keys],
         ttl=listed.ttl,
         schema=keys + values,
-        source=PushSource(name=listed.pushed_as, batch_source=table) if listed.pushed_as else table,
+        source=source,
         description=listed.description,
         tags=listed.tags(),
         owner=OWNER,

@@ -1,4 +1,4 @@
-"""`mlops`: replay a year, run the servers, try a variant, see what lies in the state folder."""
+"""`mlops`: replay a year, run the servers, try a variant, decide who is champion, see what lies in the state folder."""
 
 import argparse
 import atexit
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mlops_assets.commands import audit, decisions
 from resources.settings import settings, silence_usage_reports
 
 
@@ -68,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--no-register", action="store_true", help="log an MLflow run only, register nothing")
     train.set_defaults(act=_train)
+
+    audit.add(commands)
+    decisions.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
     size.set_defaults(act=_size)

@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 import mlops_assets.models  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
+from mlops_assets.decisions import decision_jobs  # noqa: E402
 from mlops_assets.flights.assets import flights_definitions  # noqa: E402
 from mlops_assets.spec import ModelSpec  # noqa: E402
 from resources.local import local_resources  # noqa: E402
@@ -32,7 +33,9 @@ def specs() -> dict[str, ModelSpec]:
 
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
-    shared = dg.Definitions(resources=local_resources(), executor=dg.in_process_executor)
+    shared = dg.Definitions(
+        jobs=decision_jobs(specs), resources=local_resources(), executor=dg.in_process_executor
+    )
     return dg.Definitions.merge(flights_definitions(), models().build_defs(), shared)
 
 

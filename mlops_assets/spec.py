@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 import pydantic
 from pydantic import Field
 
+from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_trainers import Trainer, XGBoost
+
 HIGHER_IS_BETTER = {"auc"}
 METRICS = {
     "classification": ("auc", "log_loss", "brier", "calibration_error"),
     "regression": ("mae", "rmse", "bias"),
 }
 Rows = TypeVar("Rows", bound=Callable[..., Any])
-ImportPath = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", examples=["package.module:function"])
-]
 
 
 def computed_from(**columns: str) -> Callable[[Rows], Rows]:
@@ -33,12 +33,6 @@ def computed_from(**columns: str) -> Callable[[Rows], Rows]:
         return function
 
     return said
-
-
-class Part(pydantic.BaseModel):
-    """A piece of a spec: unknown fields are errors, so that a typo never passes silently."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
 class Weeks(Part):
@@ -98,25 +92,6 @@ class Label(Part):
     )
 
 
-class Trainer(Part):
-    """How a model is fitted; the same seed, data and threads give the same bytes."""
-
-    kind: Literal["xgboost"] = "xgboost"
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Passed to XGBoost as they are.")
-    categories: list[str] = Field(
-        default_factory=list, description="Feature or join-key columns treated as categories."
-    )
-    rounds: int = Field(default=400, ge=1, description="Boosting rounds at most.")
-    early_stopping_rounds: int = Field(default=25, ge=1)
-    validation_share: float = Field(
-        default=0.15, gt=0, lt=0.5, description="Newest share of the training rows that decides when to stop."
-    )
-    seed: int = 0
-    threads: int = Field(default=2, ge=1)
-    device: Literal["cpu", "cuda"] = "cpu"
-    workers: int = Field(default=0, ge=0, description="Ray Train workers; 0 trains in this process.")
-
-
 class Window(Part):
     """Which labelled rows train the model: all so far, or the newest `days`."""
 
@@ -171,6 +146,24 @@ class Retrain(Part):
     drift_share_above: float | None = Field(
         default=None, gt=0, le=1, description="Share of columns that drifted."
     )
+
+
+class Promotion(Part):
+    """Who lets a challenger that passed the gate become champion: nobody, or a person who is named."""
+
+    mode: Literal["automatic", "approval"] = Field(
+        default="automatic", description="approval: a challenger that passed waits for one of the approvers."
+    )
+    approvers: list[str] = Field(default_factory=list, description="Names of those who may approve.")
+
+    @pydantic.model_validator(mode="after")
+    def _somebody_may_approve(self) -> Self:
+        if self.mode == "approval" and not any(name.strip() for name in self.approvers):
+            raise ValueError(
+                "promotion.mode=approval and promotion.approvers names nobody: no challenger could ever be promoted; "
+                "name at least one person, for example approvers: [ada]"
+            )
+        return self
 
 
 class Skew(Part):
@@ -242,7 +235,7 @@ class ModelSpec(Part):
     prediction: Prediction
     label: Label
     weeks: Weeks
-    trainer: Trainer = Trainer()
+    trainer: Trainer = XGBoost()
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
     slices: list[str] = Field(
@@ -250,6 +243,7 @@ class ModelSpec(Part):
     )
     drift: Drift = Drift()
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
+    promotion: Promotion = Promotion()
     deployment: Deployment = Deployment()
     skew: Skew = Skew()
     automation: Literal["on", "paused"] = Field(

@@ -21,6 +21,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.assets.evaluation import hold_out, rival
     from mlops_assets.assets.model import log_fit, training_rows
     from mlops_assets.assets.training_set import newest_week, training_data
+    from mlops_assets.governance import account, record_trained
     from mlops_assets.ml.promotion import judge
     from mlops_assets.ml.training import Scorer, fit
     from mlops_assets.project import Project
@@ -41,10 +42,15 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     champion = rival(spec, project.tracking, data)
     scorer = Scorer(project.tracking.load(champion)) if champion else None
     verdict = judge(hold_out(spec, data), Scorer(fitted.model), scorer, spec)
-    lineage = {"changes": " ".join(changes) or "none", "reason": "tried by hand"}
+    lineage = {
+        "changes": " ".join(changes) or "none",
+        "reason": "tried by hand",
+        "launched_by": f"account {account()}",
+    }
     logged = log_fit(spec, project.tracking, data, fitted, rows, "trial", lineage, verdict.challenger)
     version = logged.register(spec, project.tracking) if register else None
     if version:
+        record_trained(project.resources["audit"], spec, version, data.hashes, data.now)
         project.tracking.set_alias(spec.name, "challenger", version.number)
     print(text_table(_sides(verdict.challenger, verdict.champion, champion.number if champion else None)))
     print(f"\n{verdict.reason}")
@@ -62,13 +68,14 @@ def _spec(specs: dict[str, ModelSpec], model: str) -> ModelSpec:
 
 
 def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
-    """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else an XGBoost parameter."""
+    """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else a parameter of its library."""
     trainer = spec.trainer.model_dump()
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise VariantError(f"{change!r} is not NAME=VALUE, for example max_depth=8")
-        target = trainer if name in trainer and name != "parameters" else trainer["parameters"]
+        is_field = name in trainer and name != "parameters"
+        target = trainer if is_field else trainer.get("parameters", trainer)
         target[name] = yaml.safe_load(value)
     try:
         return type(spec).model_validate(spec.model_dump() | {"trainer": trainer})

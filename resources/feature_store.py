@@ -193,6 +193,14 @@ class FeatureStoreResource(dg.ConfigurableResource):
         with _LOCK, _quiet():
             push(self._store(), source, rows, to)
 
+    def feast(self) -> "FeatureStore":
+        """Feast's own object over this registry and these stores."""
+        return self._store()
+
+    def registered(self, service: str) -> Any:
+        """Feast's object of a service, as it was applied last."""
+        return _registered(self._store(), service)
+
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store)
 

@@ -126,6 +126,10 @@ class LiveModels:
                 LOG.exception("looking at the deployment records in %s failed", self.folder)
             time.sleep(every_s)
 
+    def moment(self) -> datetime | None:
+        """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
+        return max((model.record.moment for model in self.served.values()), default=None)
+
     def look(self) -> None:
         """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
         self.pushed.look()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from resources.audit import Audit
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.serving import Endpoint
@@ -11,7 +12,7 @@ from resources.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking, endpoint and serving log over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=str(where.lake)),
@@ -23,5 +24,6 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),
+        "audit": Audit(folder=str(where.audit)),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

@@ -53,6 +53,23 @@ class Endpoint(dg.ConfigurableResource):
         write_bytes(path, model)
         return path
 
+    def keep_record(self, record: Record | dict[str, Any]) -> Record:
+        """Put a version's record beside its model file, so that the version can be published again as it was."""
+        checked = record if isinstance(record, Record) else Record.model_validate(record)
+        text = json.dumps(checked.model_dump(mode="json"), indent=1, sort_keys=True)
+        write_text(self._kept_record(checked.name, checked.version), text)
+        return checked
+
+    def kept_record(self, name: str, version: int) -> Record | None:
+        """The record that a version was published with, its model file in this folder; None where it never was."""
+        path = self._kept_record(name, version)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        return record.model_copy(
+            update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
+        )
+
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
         path = Path(self.folder) / f"{name}.json"
@@ -73,6 +90,9 @@ class Endpoint(dg.ConfigurableResource):
     def records(self) -> dict[str, Record]:
         """Every published record by model name."""
         return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
+
+    def _kept_record(self, name: str, version: int | str) -> Path:
+        return Path(self.folder) / "models" / str(version) / f"{name}.json"
 
 
 def keep_ray_local() -> None:
@@ -121,6 +141,7 @@ def http_application(home: Settings) -> "FastAPI":
     """
     from resources.endpoint_http import application
     from resources.feature_store import FeatureStoreResource
+    from resources.features_http import mount
     from resources.live_models import LiveModels
     from resources.push import Pusher
     from resources.serving_log_writer import ServingLog
@@ -137,7 +158,8 @@ def http_application(home: Settings) -> "FastAPI":
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
     pusher = Pusher(features, models.pushed, models.now_of_view)
-    return application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    return mount(app, features, models.moment)
 
 
 def _import_ahead() -> None:

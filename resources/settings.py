@@ -66,6 +66,10 @@ class Settings:
         return self.home / "serving"
 
     @property
+    def audit(self) -> Path:
+        return self.home / "audit"
+
+    @property
     def serving_log(self) -> Path:
         return self.home / "serving_log"
 

@@ -24,6 +24,7 @@ from resources.versions import IDENTITY, PROMOTED_AT, SHA256, TrackingError, Ver
 
 __all__ = ["Tracking", "TrackingError", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+ANCHOR = "audit_log"
 
 
 class Tracking(dg.ConfigurableResource):
@@ -91,8 +92,12 @@ class Tracking(dg.ConfigurableResource):
                 return sorted(found, key=lambda v: v.number)
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
-        """Point an alias at a version."""
-        self._client.set_registered_model_alias(name, alias, str(number))
+        """Point an alias at a version; who is champion changes only with an audit record, in `resources/promotion.py`."""
+        if alias in (CHAMPION, PREVIOUS):
+            raise TrackingError(
+                f"{name}: alias {alias!r} is set by change_champion in resources/promotion.py only, which records it first"
+            )
+        self._set_alias(name, alias, number)
 
     def champion(self, name: str) -> Version | None:
         """The version that serves now."""
@@ -109,23 +114,38 @@ class Tracking(dg.ConfigurableResource):
     def promote(self, name: str, number: int, moment: datetime) -> Version:
         """Make a version champion as of `moment` (data time); the champion so far becomes `previous`.
 
-        Safe to repeat after a crash at any point: `previous` and the moment are written before the champion moves,
-        and a version that is champion already is left alone.
+        Called by `resources/promotion.py` alone, which records the change first. Safe to repeat after a crash at any
+        point: `previous` and the moments are written before the champion moves, and a version that is champion already
+        is left alone. One that became champion at the same moment never was, in data time: its moment is taken back.
         """
         with self._lock(name):
             current = self.champion(name)
             if current is not None and current.number == number:
                 return current
             if current is not None:
-                self.set_alias(name, PREVIOUS, current.number)
+                self._set_alias(name, PREVIOUS, current.number)
             self._record_promotion(name, number, moment)
-            self.set_alias(name, CHAMPION, number)
+            self._set_alias(name, CHAMPION, number)
             return self.version(name, number)
 
     def champion_at(self, name: str, moment: datetime) -> Version | None:
         """The version that was champion at a moment of data time: the last one promoted at or before it."""
         made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= utc(moment)]
         return max(made, key=lambda entry: entry[:2])[2] if made else None
+
+    def anchor(self, name: str, seq: int, digest: str) -> None:
+        """Remember where the audit log stood, on the registered model, so that a tail cut off the log is missed."""
+        self._client.set_registered_model_tag(name, ANCHOR, f"{seq} {digest}")
+
+    def anchors(self) -> dict[str, tuple[int, str]]:
+        """What every registered model remembers of the audit log: model -> number and hash of an entry."""
+        texts, token = {}, None
+        while True:
+            page = self._client.search_registered_models(max_results=200, page_token=token)
+            texts |= {model.name: model.tags[ANCHOR] for model in page if ANCHOR in model.tags}
+            token = page.token
+            if not token:
+                return {name: (int(text.split()[0]), text.split()[1]) for name, text in sorted(texts.items())}
 
     def load(self, version: Version) -> bytes:
         """The model's bytes, refused unless their SHA-256 is the one that was registered; local files need no network."""
@@ -184,9 +204,15 @@ class Tracking(dg.ConfigurableResource):
         self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
     def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
-        moments = sorted({*self.version(name, number).promotions, utc(moment)})
-        text = ", ".join(m.isoformat() for m in moments)
-        self._client.set_model_version_tag(name, str(number), PROMOTED_AT, text)
+        for version in self.versions(name):
+            before, at = set(version.promotions), {utc(moment)}
+            after = before | at if version.number == number else before - at
+            if after != before:
+                text = ", ".join(m.isoformat() for m in sorted(after))
+                self._client.set_model_version_tag(name, str(version.number), PROMOTED_AT, text)
+
+    def _set_alias(self, name: str, alias: str, number: int) -> None:
+        self._client.set_registered_model_alias(name, alias, str(number))
 
     def _aliased(self, name: str, alias: str) -> Version | None:
         from mlflow.exceptions import MlflowException

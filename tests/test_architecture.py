@@ -87,7 +87,7 @@ def test_there_is_something_to_look_at():
 
 
 def test_spec_and_ml_know_neither_dagster_nor_the_resources():
-    pure = inside("mlops_assets/spec.py", "mlops_assets/ml/")
+    pure = inside("mlops_assets/spec", "mlops_assets/ml/")
     assert offenders(pure, "dagster", "resources", "feature_repo", "mlops_assets.assets") == []
 
 
@@ -129,6 +129,22 @@ def test_assets_do_not_reach_up_to_components_or_automation():
 def test_only_the_project_opens_the_definitions():
     found = {line.split()[0] for line in offenders(FILES, "mlops_assets.definitions")}
     assert found == {"mlops_assets/project.py"}
+
+
+def calls(name: str) -> set[str]:
+    """Files of the packages that call a method of this name."""
+    return {
+        part(file)
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+    }
+
+
+def test_the_champion_changes_in_one_place_only():
+    assert calls("set_registered_model_alias") == {"resources/tracking.py"}
+    assert calls("promote") == {"resources/promotion.py"}
+    assert not calls("delete_registered_model_alias")
 
 
 @pytest.mark.parametrize("package", ["mlops_assets", "resources"])

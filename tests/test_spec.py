@@ -37,8 +37,15 @@ def changed(**parts) -> ModelSpec:
         ),
         ({"label": {"above": None}}, "label.above=None does not fit task classification"),
         ({"task": "regression"}, "does not exist for task regression"),
+        (
+            {"promotion": {"mode": "approval"}},
+            "promotion.mode=approval and promotion.approvers names nobody",
+        ),
         ({"weeks": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
         ({"gaet": 1}, "Extra inputs are not permitted"),
+        ({"trainer": {"kind": "lightgbn"}}, "kind 'lightgbn' does not exist: choose from xgboost, lightgbm"),
+        ({"trainer": {"rounds": 0}}, "trainer.rounds\n  Input should be greater than or equal to 1"),
+        ({"trainer": {"kind": "torch_tabular"}}, "trainer.parameters\n  Extra inputs are not permitted"),
     ],
 )
 def test_a_spec_that_contradicts_itself_says_what_and_how_to_mend_it(parts, message):

@@ -1,7 +1,7 @@
 """Rows on their way into an online store: serialised, with one row a key."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -59,6 +59,16 @@ class Batch:
     def sorted(self) -> "Batch":
         """The rows in the order of their keys' bytes."""
         return self.rows(pl.Series(self.keys).arg_sort().to_numpy())
+
+    def newer_than(self, stored: Mapping[bytes, tuple[int, int]]) -> "Batch":
+        """The rows that take the place of what is stored (event and created time by key): newer, or as new and not created earlier."""
+        if not stored:
+            return self
+        keys = self.keys.to_numpy(zero_copy_only=False).tolist()
+        there = np.array([stored.get(key, (NEVER, NEVER)) for key in keys], dtype=np.int64).reshape(-1, 2)
+        later = (self.event == there[:, 0]) & (self.created >= there[:, 1])
+        wins = (self.event > there[:, 0]) | later
+        return self if wins.all() else self.rows(np.flatnonzero(wins))
 
     def versions(self) -> pl.DataFrame:
         """Columns `key`, `event` and `created` (microseconds)."""

@@ -76,51 +76,81 @@ def value(content: bytes | None) -> Any:
 
 def column(cells: Cells, kind: ValueType) -> list[Any]:
     """What the stored bytes of one feature say, in order."""
+    return columns([cells], kind)[0]
+
+
+def columns(several: Sequence[Cells], kind: ValueType) -> list[list[Any]]:
+    """What the stored bytes of several features of one type say, each as long as the others."""
+    at_once = AT_ONCE.get(kind) if len(several) * len(several[0]) >= MANY else None
+    found = at_once(several) if at_once else None
+    if found is not None:
+        return found
     if kind in BY_MEANING:
-        return [
-            feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None for cell in cells
-        ]
-    at_once = AT_ONCE.get(kind) if len(cells) >= MANY else None
-    found = at_once(cells) if at_once else None
-    return [value(cell) for cell in cells] if found is None else found
+        return [[_meant(cell, kind) for cell in cells] for cells in several]
+    return [
+        _by_content(cells) if len(cells) >= MANY else [value(cell) for cell in cells] for cells in several
+    ]
 
 
-def _of_width(tag: int, dtype: str) -> Callable[[Cells], list[Any] | None]:
-    """Values of fixed width; None if some cell is of another type.
+def _meant(cell: bytes | None, kind: ValueType) -> Any:
+    return feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None
 
-    Serialised alone, a value that begins with this tag has exactly this width: so many tags in their places, and no
-    byte more, leave room for nothing else.
+
+def _by_content(cells: Cells) -> list[Any]:
+    """Equal bytes are read once, except lists and the like, which two rows must not share."""
+    known = {cell: value(cell) for cell in set(cells) if cell and cell[0] in BY_TAG}
+    if len(known) > len(cells) // 2:
+        return [value(cell) for cell in cells]
+    return [known[cell] if cell in known else value(cell) for cell in cells]
+
+
+Several = Sequence[Cells]
+
+
+def _numbers(
+    several: Several, blank: bytes, read: Callable[[bytes], np.ndarray | None]
+) -> list[list[Any]] | None:
+    """Columns of numbers read in one go, with None for what is missing or empty; None if `read` finds anything else."""
+    gaps = [place for place, cells in enumerate(several) if not all(cells)]
+    filled = list(several)
+    for place in gaps:
+        filled[place] = [cell or blank for cell in several[place]]
+    found = read(b"".join([cell for cells in filled for cell in cells]))  # type: ignore[misc]
+    height = len(several[0])
+    if found is None or len(found) != height * len(several):
+        return None
+    values = found.reshape(len(several), height).tolist()
+    for place in gaps:
+        pairs = zip(values[place], several[place], strict=True)
+        values[place] = [number if cell else None for number, cell in pairs]
+    return values
+
+
+def _of_width(tag: int, dtype: str) -> Callable[[Several], list[list[Any]] | None]:
+    """Values of fixed width.
+
+    Serialised alone, a value that begins with this tag has exactly this width: tags in all their places, and no byte
+    more, leave room for nothing else.
     """
     form = np.dtype([("tag", "u1"), ("value", dtype)])
     blank = bytes([tag]).ljust(form.itemsize, b"\0")
 
-    def decode(cells: Cells) -> list[Any] | None:
-        gaps = not all(cells)
-        content = b"".join([cell or blank for cell in cells] if gaps else cells)  # type: ignore[arg-type]
-        if len(content) != form.itemsize * len(cells):
+    def read(content: bytes) -> np.ndarray | None:
+        if len(content) % form.itemsize:
             return None
         found = np.frombuffer(content, dtype=form)
-        if (found["tag"] != tag).any():
-            return None
-        values = found["value"].tolist()
-        return [v if cell else None for v, cell in zip(values, cells, strict=True)] if gaps else values
+        return None if (found["tag"] != tag).any() else found["value"]
 
-    return decode
+    return lambda several: _numbers(several, blank, read)
 
 
-def _of_varints(tag: int) -> Callable[[Cells], list[Any] | None]:
+def _of_varints(tag: int) -> Callable[[Several], list[list[Any]] | None]:
     blank = bytes([tag, 0])
 
-    def decode(cells: Cells) -> list[Any] | None:
-        gaps = not all(cells)
-        content = b"".join([cell or blank for cell in cells] if gaps else cells)  # type: ignore[arg-type]
-        found = varint_column(np.frombuffer(content, dtype=np.uint8), tag)
-        if found is None or len(found) != len(cells):
-            return None
-        values = found.tolist()
-        return [v if cell else None for v, cell in zip(values, cells, strict=True)] if gaps else values
+    def read(content: bytes) -> np.ndarray | None:
+        return varint_column(np.frombuffer(content, dtype=np.uint8), tag)
 
-    return decode
+    return lambda several: _numbers(several, blank, read)
 
 
 def varint_column(content: np.ndarray, tag: int) -> np.ndarray | None:
@@ -138,7 +168,7 @@ def varint_column(content: np.ndarray, tag: int) -> np.ndarray | None:
     return numbers.view(np.int64)
 
 
-AT_ONCE: dict[ValueType, Callable[[Cells], list[Any] | None]] = {
+AT_ONCE: dict[ValueType, Callable[[Several], list[list[Any]] | None]] = {
     ValueType.FLOAT: _of_width(TAG_FLOAT, "<f4"),
     ValueType.DOUBLE: _of_width(TAG_DOUBLE, "<f8"),
     ValueType.INT64: _of_varints(TAG_INT64),
@@ -171,10 +201,11 @@ _NOTHING = b"\x08\x80\x80\x80\x80\x00"
 def _usual(parts: np.ndarray) -> bool:
     """Whether all are seconds in five bytes (2004 to 3058), then perhaps nanoseconds."""
     return bool(
-        (parts[:, 0] == 0x08).all()
+        6 <= parts.shape[1] <= 12
+        and (parts[:, 0] == 0x08).all()
         and (parts[:, 1:5] >= 0x80).all()
         and (parts[:, 5] < 0x80).all()
-        and ((parts[:, 6] == 0x10) | (parts[:, 6] == 0)).all()
+        and (parts.shape[1] == 6 or ((parts[:, 6] == 0x10) | (parts[:, 6] == 0)).all())
     )
 
 

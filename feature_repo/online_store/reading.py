@@ -24,7 +24,7 @@ from .moment import asked_moment, moment_of
 from .on_demand import computed
 from .plan import KeyGroup, Plan, Plans, ViewRead, alone
 from .request import Request
-from .response import PRESENT, BulkOnlineResponse, Column, Plain, Stored, sight
+from .response import PRESENT, BulkOnlineResponse, Column, Plain, Stored, read_all, sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +188,7 @@ def _answer(
         for name, cells, kind in zip(read.outputs, one.cells, read.kinds, strict=True):
             columns[name] = Stored(seen, cells, kind)
     if plan.on_demand:
+        read_all(columns.values())
         values = {name: column.values for name, column in columns.items()}
         columns |= {name: Plain(given) for name, given in computed(plan, values, full_names).items()}
     wanted = plan.wanted | (plan.join_keys & rows.columns.keys())

@@ -2,7 +2,8 @@
 
 Stock Feast reads what this store writes, and the other way round. The table has the stock columns and two more, the
 fractions of a second that the stock columns drop; clustered by its key, it needs one tree where the stock one has
-three. A change is one transaction, so that readers see all of it or nothing.
+three. Beside an entity's features stands one row that has all of them, which is what is read; where stock Feast
+writes, a trigger takes it away. A change is one transaction, so that readers see all of it or nothing.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pydantic
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
@@ -21,11 +23,11 @@ from feast.repo_config import RepoConfig
 from .batch import NEVER, Batch
 from .plan import KeyGroup
 from .reading import BulkReads, Found
-from .sqlite_reading import cells_of, query_of
+from .sqlite_packing import NAME, packed
+from .sqlite_reading import CREATED, MOMENT, found, query_of, versions
 from .writing import BulkWrites, Progress, Reach
 
 ROWS_A_STATEMENT = 100
-KEYS_A_QUERY = 5_000
 CHUNK = 20_000
 REACH = b"", "__reach"
 """Entity key and feature name of the row that says how far a view was brought; no entity has an empty key."""
@@ -35,16 +37,14 @@ COLUMNS = (
     "event_ts timestamp, created_ts timestamp, event_micros INTEGER, created_micros INTEGER, "
     "PRIMARY KEY(entity_key, feature_name)"
 )
-TIMES = "event_ts, event_micros, created_ts, created_micros"
-ORDER = (
-    "({0}event_ts, ifnull({0}event_micros, 0), ifnull({0}created_ts, -1e18), ifnull({0}created_micros, 0))"
-)
-UPSERT = (
-    "ON CONFLICT(entity_key, feature_name) DO UPDATE SET value = excluded.value, value_text = NULL, "
-    "vector_value = NULL, event_ts = excluded.event_ts, event_micros = excluded.event_micros, "
-    "created_ts = excluded.created_ts, created_micros = excluded.created_micros "
-    f"WHERE {ORDER.format('excluded.')} >= {ORDER.format('')}"
-)
+TRIGGERS = {
+    "inserted": "AFTER INSERT ON {table} WHEN NEW.event_micros IS NULL BEGIN {forget}; END",
+    "updated": "AFTER UPDATE ON {table} BEGIN {forget}; UPDATE {table} SET event_micros = NULL, "
+    "created_micros = NULL WHERE entity_key = NEW.entity_key AND feature_name = NEW.feature_name; END",
+}
+"""This store inserts and replaces, with fractions, and never updates: whatever else happens is stock Feast's."""
+
+FORGET = f"DELETE FROM {{table}} WHERE entity_key = NEW.entity_key AND feature_name = '{NAME}'"
 
 
 class BulkSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
@@ -72,14 +72,18 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
         self._ready: set[str] = set()
 
     def merge(self, config: RepoConfig, view: Any, batch: Batch, progress: Progress = None) -> None:
-        """Upsert the rows in the order of their keys, a statement an entity."""
-        name = self._table(config, view)
+        """Replace the rows that are older, in the order of their keys, a statement an entity."""
+        name, connection = self._table(config, view), self._get_conn(config)
+        whole = set(batch.features) >= {feature.name for feature in view.features}
         batch = batch.sorted()
         with self.change(config):
             for start in range(0, len(batch), CHUNK):
                 part = batch.rows(slice(start, min(start + CHUNK, len(batch))))
-                for features in _some(list(part.features), ROWS_A_STATEMENT):
-                    self._get_conn(config).executemany(_upsert(name, features), _bound(part, features))
+                keys = part.keys.to_numpy(zero_copy_only=False).tolist()
+                newer = part.newer_than(versions(connection, name, keys))
+                _replace(
+                    connection, name, newer, [feature.name for feature in view.features] if whole else None
+                )
                 if progress:
                     progress(len(part))
 
@@ -92,8 +96,7 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
     def versions(self, config: RepoConfig, view: Any) -> pl.DataFrame:
         """Event and created times of the newest value of each key."""
         rows = self._get_conn(config).execute(
-            "SELECT entity_key, max(event_ts * 1000000 + ifnull(event_micros, 0)), "
-            "max(created_ts * 1000000 + ifnull(created_micros, 0)) "
+            f"SELECT entity_key, max({MOMENT}), max({CREATED}) "
             f"FROM {self._table(config, view)} WHERE entity_key != x'' GROUP BY entity_key"
         )
         schema = {"key": pl.Binary, "event": pl.Int64, "created": pl.Int64}
@@ -118,7 +121,7 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
         with self.change(config):
             self._get_conn(config).execute(
                 f"INSERT OR REPLACE INTO {self._table(config, view)} "
-                "(entity_key, feature_name, value, event_ts) VALUES (?, ?, ?, ?)",
+                "(entity_key, feature_name, value, event_ts, event_micros) VALUES (?, ?, ?, ?, 0)",
                 (*REACH, content, reach.until // 1_000_000),
             )
 
@@ -137,17 +140,13 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
     def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
         """A query a view over a connection of the calling thread."""
         connection = self._reader(config)
-        found = []
-        for group, keys in asked:
-            tables = [self._table(config, read.view) for read in group.views]
-            parts = [keys[i : i + KEYS_A_QUERY] for i in range(0, len(keys), KEYS_A_QUERY)] or [[]]
-            found.append(
-                [
-                    cells_of(connection, query_of(group, read, table), parts)
-                    for read, table in zip(group.views, tables, strict=True)
-                ]
-            )
-        return found
+        return [
+            [
+                found(connection, query_of(group, read, self._table(config, read.view)), keys)
+                for read in group.views
+            ]
+            for group, keys in asked
+        ]
 
     def update(
         self,
@@ -209,15 +208,17 @@ def _prepare(connection: sqlite3.Connection, name: str) -> None:
     columns = _columns(connection, name)
     if "event_micros" in columns:
         return
-    if not columns:
-        connection.execute(f"CREATE TABLE {name} ({COLUMNS}) WITHOUT ROWID")
-        return
     old = name[:-1] + ' stock"'
-    connection.execute(f"ALTER TABLE {name} RENAME TO {old}")
+    if columns:
+        connection.execute(f"ALTER TABLE {name} RENAME TO {old}")
     connection.execute(f"CREATE TABLE {name} ({COLUMNS}) WITHOUT ROWID")
-    kept = "entity_key, feature_name, value, value_text, vector_value, event_ts, created_ts"
-    connection.execute(f"INSERT INTO {name} ({kept}) SELECT {kept} FROM {old}")
-    connection.execute(f"DROP TABLE {old}")
+    if columns:
+        kept = "entity_key, feature_name, value, value_text, vector_value, event_ts, created_ts"
+        connection.execute(f"INSERT INTO {name} ({kept}) SELECT {kept} FROM {old}")
+        connection.execute(f"DROP TABLE {old}")
+    for event, trigger in TRIGGERS.items():
+        body = trigger.format(table=name, forget=FORGET.format(table=name))
+        connection.execute(f'CREATE TRIGGER {name[:-1]} {event}" {body}')
 
 
 def _some(names: list[str], at_most: int) -> Iterator[list[str]]:
@@ -225,18 +226,32 @@ def _some(names: list[str], at_most: int) -> Iterator[list[str]]:
         yield names[start : start + at_most]
 
 
-def _upsert(name: str, features: Sequence[str]) -> str:
+def _replace(connection: sqlite3.Connection, name: str, batch: Batch, whole: list[str] | None) -> None:
+    """Put the rows in place of what is there; `whole` names all features of the view if the batch has all of them."""
+    for features in _some(list(batch.features), ROWS_A_STATEMENT):
+        cells = [batch.features[feature] for feature in features]
+        connection.executemany(_statement(name, features), _bound(batch, cells))
+    if whole:
+        ordered = Batch(batch.keys, batch.event, batch.created, {n: batch.features[n] for n in whole})
+        connection.executemany(_statement(name, [NAME]), _bound(batch, [packed(ordered)]))
+    else:
+        gone = [(key,) for key in batch.keys.to_pylist()]
+        connection.executemany(f"DELETE FROM {name} WHERE entity_key = ? AND feature_name = '{NAME}'", gone)
+
+
+def _statement(name: str, features: Sequence[str]) -> str:
     literals = ["'" + feature.replace("'", "''") + "'" for feature in features]
     rows = ", ".join(f"(?1, {text}, ?{6 + i}, ?2, ?3, ?4, ?5)" for i, text in enumerate(literals))
-    return f"INSERT INTO {name} (entity_key, feature_name, value, {TIMES}) VALUES {rows} {UPSERT}"
+    columns = "entity_key, feature_name, value, event_ts, event_micros, created_ts, created_micros"
+    return f"INSERT OR REPLACE INTO {name} ({columns}) VALUES {rows}"
 
 
-def _bound(batch: Batch, features: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _bound(batch: Batch, cells: Sequence[pa.Array]) -> Iterator[tuple[Any, ...]]:
     seconds, fractions = np.divmod(batch.event, 1_000_000)
     known = batch.created != NEVER
     created, created_fractions = np.divmod(np.where(known, batch.created, 0), 1_000_000)
     optional = [_where(known, part) for part in (created, created_fractions)]
-    values = [batch.features[feature].to_numpy(zero_copy_only=False).tolist() for feature in features]
+    values = [some.to_numpy(zero_copy_only=False).tolist() for some in cells]
     keys = batch.keys.to_numpy(zero_copy_only=False).tolist()
     return zip(keys, seconds.tolist(), fractions.tolist(), *optional, *values, strict=True)
 

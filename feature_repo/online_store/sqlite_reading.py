@@ -1,104 +1,92 @@
-"""One query a view: a row an entity, its values' bytes end to end with their names and lengths.
-
-A row a value, as the table has them, would cost a Python tuple and several objects each.
-"""
+"""Rows of a view by key: the packed row where there is one, else what stock Feast wrote, a row a feature."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
+from .batch import NEVER
 from .moment import asked_moment
 from .plan import KeyGroup, ViewRead
 from .reading import Found
+from .sqlite_packing import NAME, Layout, version
 
-SEPARATOR = "\x1f"
+KEYS_A_QUERY = 5_000
+MOMENT = "event_ts * 1000000 + ifnull(event_micros, 0)"
+CREATED = "created_ts * 1000000 + ifnull(created_micros, 0)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Query:
-    """SQL before and after the list of keys, and the features in the order of the answer."""
+    """How a view's features are read: from its table, in the order of the answer."""
 
     table: str
     features: tuple[str, ...]
-    whole: str
-    single: str
+    layout: Layout
 
 
 def query_of(group: KeyGroup, read: ViewRead, table: str) -> Query:
-    """The view's queries, kept with the plan."""
+    """The view's query, kept with the plan."""
     name = f"{table} {read.features}"
     if name not in group.memo:
-        group.memo[name] = _query(read, table)
+        layout = Layout([field.name for field in read.view.features], read.features)
+        group.memo[name] = Query(table, read.features, layout)
     return group.memo[name]
 
 
-def _query(read: ViewRead, table: str) -> Query:
-    names = ", ".join("'" + feature.replace("'", "''") + "'" for feature in read.features)
-    moment = "event_ts * 1000000 + ifnull(event_micros, 0)"
-    wanted = (
-        ""
-        if set(read.features) == {f.name for f in read.view.features}
-        else f" AND feature_name IN ({names})"
-    )
-    return Query(
-        table=table,
-        features=read.features,
-        whole=(
-            f"SELECT entity_key, min({moment}), max({moment}), CAST(group_concat(value, '') AS BLOB), "
-            f"group_concat(feature_name || '{SEPARATOR}' || length(value), '{SEPARATOR}') "
-            f"FROM {table} WHERE entity_key IN ({{}}){wanted} GROUP BY entity_key"
-        ),
-        single=(
-            f"SELECT feature_name, value, {moment} FROM {table} WHERE entity_key = ? AND feature_name IN ({names})"
-        ),
-    )
-
-
-def cells_of(connection: sqlite3.Connection, query: Query, parts: Sequence[Sequence[bytes]]) -> Found:
+def found(connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]) -> Found:
     """Times and cells of the keys, in their order."""
-    times: list[int | None] = []
-    rows: list[tuple[bytes | None, ...]] = []
-    nothing = (None,) * len(query.features)
-    for keys in parts:
-        marks = ",".join("?" * len(keys))
-        stored = {row[0]: row for row in connection.execute(query.whole.format(marks), keys)}
-        for key in keys:
-            found = stored.get(key)
-            if found is None:
-                times.append(None)
-                rows.append(nothing)
-                continue
-            _, oldest, newest, content, layout = found
-            if oldest == newest:
-                times.append(newest)
-                rows.append(
-                    tuple([content[a:b] if b >= 0 else None for a, b in places(layout, query.features)])
-                )
-            else:
-                time, cells = _of_several_times(connection, query, key)
-                times.append(time)
-                rows.append(cells)
-    return Found(times, list(zip(*rows, strict=True)) if rows else [()] * len(query.features))
+    taken = query.layout.taken
+    known = {key: taken(cell) for key, cell in _packed(connection, query.table, keys)}
+    apart = [key for key in keys if known.get(key) is None]
+    if apart:
+        known |= _of_rows(connection, query, apart)
+    missing = None, [None] * len(query.features)
+    answers = [known.get(key) or missing for key in keys]
+    columns = list(zip(*(cells for _, cells in answers), strict=True)) if keys else [()] * len(query.features)
+    return Found([time for time, _ in answers], columns)
 
 
-@lru_cache(maxsize=4096)
-def places(layout: str, features: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where each feature's bytes are; (0, -1) for one that is not stored."""
-    parts = layout.split(SEPARATOR)
-    found, position = {}, 0
-    for name, length in zip(parts[::2], parts[1::2], strict=True):
-        found[name] = (position, position + int(length))
-        position += int(length)
-    return [found.get(feature, (0, -1)) for feature in features]
+def versions(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> dict[bytes, tuple[int, int]]:
+    """Event and created time, in microseconds, of the keys that are stored."""
+    known = {key: version(cell) for key, cell in _packed(connection, table, keys)}
+    apart = [key for key in keys if key not in known]
+    query = (
+        f"SELECT entity_key, max({MOMENT}), max({CREATED}) FROM {table} WHERE entity_key IN ({{}}) GROUP BY 1"
+    )
+    for key, event, created in _rows(connection, query, apart):
+        known[key] = event, NEVER if created is None else created
+    return known
 
 
-def _of_several_times(
-    connection: sqlite3.Connection, query: Query, key: bytes
-) -> tuple[int | None, tuple[bytes | None, ...]]:
-    """An entity whose features were written apart: those known at the moment asked for, timed by the newest of them."""
+def _rows(connection: sqlite3.Connection, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(keys), KEYS_A_QUERY):
+        some = keys[start : start + KEYS_A_QUERY]
+        yield from connection.execute(query.format(",".join("?" * len(some))), some)
+
+
+def _packed(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    query = f"SELECT entity_key, value FROM {table} WHERE entity_key IN ({{}}) AND feature_name = '{NAME}'"
+    return _rows(connection, query, keys)
+
+
+def _of_rows(
+    connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]
+) -> dict[bytes, tuple[int, list[bytes | None]]]:
+    """Entities whose features stand apart: those known at the moment asked for, timed by the newest of them."""
     asked = asked_moment()
-    rows = connection.execute(query.single, (key,)).fetchall()
-    known = [row for row in rows if asked is None or row[2] <= asked] or rows
-    values = {name: value for name, value, _ in known}
-    return max(row[2] for row in known), tuple([values.get(feature) for feature in query.features])
+    select = f"SELECT entity_key, feature_name, value, {MOMENT} FROM {query.table} WHERE entity_key IN ({{}})"
+    stored: dict[bytes, list[tuple[str, bytes, int]]] = {}
+    for key, *row in _rows(connection, select, keys):
+        if row[0] in query.features:
+            stored.setdefault(key, []).append((row[0], row[1], row[2]))
+    answers: dict[bytes, tuple[int, list[bytes | None]]] = {}
+    for key, rows in stored.items():
+        known = [row for row in rows if asked is None or row[2] <= asked] or rows
+        values = {name: value for name, value, _ in known}
+        answers[key] = max(row[2] for row in known), [values.get(feature) for feature in query.features]
+    return answers

@@ -7,13 +7,18 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.approval import HeldBackError, Warrant, by_a_person, warranted
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.assets.model import fit_metadata, log_fit, run_lineage, training_rows
 from mlops_assets.assets.training_set import TrainingData, training_data
+from mlops_assets.governance import audit_entry, data_now, record_trained
 from mlops_assets.ml.drift import reference_profile
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.spec import ModelSpec
+from resources.audit import Audit
 from resources.lake import Lake
+from resources.live_models import Record
+from resources.promotion import change_champion, publish
 from resources.serving import Endpoint
 from resources.tracking import Tracking, Version
 
@@ -30,40 +35,80 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         tags={"automation": spec.automation},
         description="The champion behind the endpoint: the parameters and rounds that passed, refitted on all labelled "
         "rows up to now."
-        + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else ""),
+        + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
+        + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else ""),
     )
     def deployment_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, endpoint: Endpoint
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, endpoint: Endpoint, audit: Audit
     ) -> Iterator[dg.MaterializeResult]:
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
-        version, fitted, data = deploy(spec, lake, tracking, endpoint, run_lineage(context))
-        yield _result(version, fit_metadata(fitted, version, data))
+        try:
+            version, fitted, data = deploy(spec, lake, tracking, endpoint, audit, run_lineage(context))
+        except HeldBackError as held:
+            context.log.warning(str(held))
+            yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
+            return
+        yield _result(version, fit_metadata(fitted, version, data) | audit_entry(audit, spec.name))
 
     return deployment_
 
 
 def deploy(
-    spec: ModelSpec, lake: Lake, tracking: Tracking, endpoint: Endpoint, lineage: Mapping[str, str]
+    spec: ModelSpec,
+    lake: Lake,
+    tracking: Tracking,
+    endpoint: Endpoint,
+    audit: Audit,
+    lineage: Mapping[str, str],
 ) -> tuple[Version, Fit, TrainingData]:
-    """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint."""
+    """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint.
+
+    Raises HeldBackError, before anything is fitted, where a person has to say yes first or has said no.
+    """
     candidate = lake.read_json(f"{spec.name}/challenger")
     attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
     if attempt is None or not attempt["promote"]:
         raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
+    warrant = warranted(spec, tracking, audit, attempt)
     data = training_data(spec, lake, attempt["week"])
     rows = training_rows(spec, data, hold_out=False)
     fitted = fit(rows, spec, data.features, rounds=attempt["challenger"]["rounds"])
     lineage = {**lineage, "challenger": str(attempt["challenger"]["version"])}
     version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
+    record_trained(audit, spec, version, data.hashes, data.now)
     _keep_reference(spec, lake, data, rows, version, attempt)
-    tracking.promote(spec.name, version.number, data.now)
-    if spec.deployment.enabled:
-        kept = endpoint.keep(spec.name, version.number, tracking.load(version))
-        endpoint.publish(endpoint_record(spec, version, data, kept))
+    _make_champion(spec, lake, tracking, endpoint, audit, warrant, version, data)
     lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
     return version, fitted, data
+
+
+def _make_champion(
+    spec: ModelSpec,
+    lake: Lake,
+    tracking: Tracking,
+    endpoint: Endpoint,
+    audit: Audit,
+    warrant: Warrant,
+    version: Version,
+    data: TrainingData,
+) -> None:
+    """Record the promotion, move the aliases, and publish the version where the spec says so.
+
+    The deployment record is kept before the champion changes, so that a rollback always finds it. A promotion counts
+    from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
+    """
+    record = Record.model_validate(
+        endpoint_record(spec, version, data, endpoint.keep(spec.name, version.number, tracking.load(version)))
+    )
+    if spec.deployment.enabled:
+        endpoint.keep_record(record)
+    now = data_now(spec.weeks, spec.prediction.table, lake)
+    moment = max(data.now, now or data.now)
+    change = change_champion(tracking, audit, warrant.change(version, moment))
+    if spec.deployment.enabled:
+        publish(endpoint, audit, record, change)
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:

@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, version_identity
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.governance import record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
@@ -19,6 +20,7 @@ from mlops_assets.ml.promotion import Verdict, judge
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
+from resources.audit import Audit
 from resources.lake import Lake
 from resources.tracking import Tracking, Version
 
@@ -43,9 +45,12 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Challenger against champion on the newest {spec.window.hold_out_days} days, "
         f"gated on {spec.gate.metric}.",
     )
-    def evaluation_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
+    def evaluation_(
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
+    ) -> Iterator[Any]:
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
         judged = judge_challenger(spec, lake, tracking, reason)
+        record_evaluated(audit, spec, judged.attempt, run_lineage(context))
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(judged.digest), metadata=evaluation_metadata(judged)
         )

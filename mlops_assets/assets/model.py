@@ -14,16 +14,18 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
+from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.partitions import week_names
 from mlops_assets.spec import ModelSpec
+from resources.audit import Audit
 from resources.lake import Lake
 from resources.runs import Kind
 from resources.tracking import Tracking, Version
 
-FIT_SOURCES = ("dataset.py", "training.py")
+FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 
 
@@ -41,9 +43,10 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     def model_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
     ) -> Iterator[dg.MaterializeResult]:
         version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context))
+        record_trained(audit, spec, version, data.hashes, data.now)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data)
         )
@@ -135,7 +138,7 @@ def log_fit(
         kind=kind,
         identity=identity,
         params={
-            **spec.trainer.parameters,
+            **spec.trainer.hyperparameters(),
             "rounds": fitted.rounds,
             "rows": fitted.rows,
             "seed": spec.trainer.seed,
@@ -158,7 +161,8 @@ def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
 def spec_digest(spec: ModelSpec) -> str:
     """Hash of the rules that decide a fit; automation and deployment do not."""
     kept = spec.model_dump(
-        mode="json", exclude={"automation", "deployment", "owner", "description", "retrain", "drift"}
+        mode="json",
+        exclude={"automation", "deployment", "owner", "description", "retrain", "drift", "promotion"},
     )
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -168,8 +172,8 @@ def code_version() -> str:
     """Hash of the sources that turn a training set into a model."""
     folder = Path(__file__).resolve().parent.parent / "ml"
     digest = hashlib.sha256()
-    for name in FIT_SOURCES:
-        digest.update(name.encode() + (folder / name).read_bytes())
+    for path in sorted(found for pattern in FIT_SOURCES for found in folder.glob(pattern)):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -179,6 +183,7 @@ def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
     found = {
         "dagster_run": context.run.run_id,
         "reason": tags.get(REASON_TAG, "launched by hand"),
+        "launched_by": launched_by(tags),
         "revision": os.environ.get("MLOPS_REVISION", ""),
     }
     return {key: value for key, value in found.items() if value}

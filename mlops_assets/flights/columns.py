@@ -65,8 +65,6 @@ RAW: Mapping[str, Mapping[str, Column]] = {
 }
 """Raw tables; what comes straight from the files is made of no other table."""
 
-PUSHED = Column("When a pushed row was received; null in what was ingested.")
-
 
 def feature_columns(name: str) -> dict[str, Column]:
     """Every column of the table behind a feature view, with the raw columns that can change it."""
@@ -85,7 +83,11 @@ def feature_columns(name: str) -> dict[str, Column]:
         "content_known_at": Column(
             "When the newest of the row's inputs was known.", made_of=_of(view, [*keys, *rows])
         ),
-        **({"created": PUSHED} if view.pushed_as else {}),
+        **(
+            {"created": Column("When a pushed row was received; null if it was ingested.")}
+            if view.pushed_as
+            else {}
+        ),
     }
 
 

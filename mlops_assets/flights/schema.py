@@ -205,8 +205,8 @@ def _feature_schema(view: View) -> Schema:
 FEATURES: dict[str, Schema] = {name: _feature_schema(view) for name, view in VIEWS.items()}
 """Columns of every feature table: times in UTC, the rest as `feature_repo/catalogue.py` describes it.
 
-`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`. `created` is when
-a pushed row was received, null in what was ingested.
+`content_known_at` is when the newest input of a row became known, never after its `event_timestamp`.
+Tables into which rows may be pushed have `created`: when a row was received, null in what was ingested.
 """
 
 

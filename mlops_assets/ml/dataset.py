@@ -71,6 +71,20 @@ def split_newest(frame: pl.DataFrame, time_column: str, share: float) -> tuple[p
     return ordered[:cut], ordered[cut:]
 
 
+def split_moment(times: pl.Series, share: float) -> datetime:
+    """The moment from which on the newest `share` of sorted times lies, as `split_newest` cuts them.
+
+    Raises DatasetError where one side would be empty.
+    """
+    cut = _whole_moment(times, round(len(times) * (1 - share)))
+    if not 0 < cut < len(times):
+        raise DatasetError(
+            f"{len(times)} rows cannot be split in time into {1 - share:.0%} to train on and "
+            f"{share:.0%} to validate on: give more rows, or rows of more than one moment"
+        )
+    return times[cut]
+
+
 def between(
     frame: pl.DataFrame, time_column: str, start: datetime | None, end: datetime | None
 ) -> pl.DataFrame:

@@ -23,6 +23,7 @@ MLFLOW_CALLS = (
     "set_logged_model_tags",
     "set_registered_model_alias",
     "set_model_version_tag",
+    "set_registered_model_tag",
 )
 EVENTS = ("STEP_START", "ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION", "STEP_SUCCESS", "RUN_SUCCESS")
 
@@ -66,6 +67,7 @@ class Moments:
         import resources.lake
         from feature_repo.online_store.sqlite import BulkSqliteOnlineStore
         from mlops_assets.replay import Clock
+        from resources.audit import Audit
         from resources.feature_store import FeatureStoreResource
         from resources.tracking import Tracking
 
@@ -76,6 +78,7 @@ class Moments:
         for method in ("merge", "publish"):
             self.around(BulkSqliteOnlineStore, method, lambda *a, m=method: self._online(m, a[2]))
         self.around(Tracking, "log_fit", self._fit)
+        self.around(Audit, "_append", lambda log, line, head: f"audit entry {head.seq} in {self.run}")
         for method in MLFLOW_CALLS:
             self.around(MlflowClient, method, lambda *a, m=method, **o: self._mlflow(m, a))
         self.around(DagsterInstance, "handle_new_event", self._event)

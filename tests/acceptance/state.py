@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from resources.audit import Audit
 from resources.lake import Lake
 from resources.settings import settings
 from resources.tracking import Tracking
@@ -20,6 +21,7 @@ def end_state(home: Path) -> dict[str, Any]:
         **_online(home / "feast" / "online.db"),
         **_serving(home / "serving"),
         **_versions(home, "flight_delay"),
+        **_decisions(home),
     }
 
 
@@ -68,6 +70,13 @@ def _versions(home: Path, model: str) -> dict[str, Any]:
             v.number: (v.tags["kind"], v.identity, v.tags["trained_until"], v.promotions) for v in versions
         },
     }
+
+
+def _decisions(home: Path) -> dict[str, Any]:
+    """What was decided, in order, without the clock and the runs in which it was; and that the log is whole."""
+    audit = Audit(folder=str(settings({"MLOPS_HOME": str(home)}).audit))
+    assert audit.verify(tracking_of(home).anchors()).problem is None
+    return {"decisions": [(entry.kind, entry.model, entry.version, entry.event) for entry in audit.entries()]}
 
 
 def lake_of(home: Path) -> Lake:

@@ -20,7 +20,7 @@ from tests.acceptance.state import champion, end_state, lake_of
 UNTIL = ("--through", "2013-03-18")
 THROUGH = (*RUN, *UNTIL)
 STAGES = {
-    "raw": (2, r"write lake/flights/|event \w+ flights__"),
+    "raw": (1, r"write lake/flights/|event \w+ flights__"),
     "feature tables": (2, r"write lake/features/\w+/|event \w+ features__(?!online|registry)"),
     "online store": (2, r"online |write lake/features/online|event \w+ features__online|registry in"),
     "training set": (2, r"write lake/flight_delay/training_set|event \w+ flight_delay__training_set"),
@@ -30,6 +30,7 @@ STAGES = {
     "model": (2, r"of challenger in|log challenger|challenger.json|event \w+ flight_delay__model"),
     "evaluation": (1, r"write lake/flight_delay/attempts|event \w+ flight_delay__evaluation"),
     "deployment": (3, r"of refit in|log refit|write serving/|/reference/|/profiles/"),
+    "audit log": (1, r"audit entry |write audit/"),
     "between runs": (1, r"progress.json|after run |sensors of "),
     "a sensor's request": (1, r"before run flight_delay_|event PIPELINE_START in flight_delay_retrain"),
     "the table at the end": (1, r"write replay/"),

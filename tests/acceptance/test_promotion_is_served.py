@@ -13,6 +13,7 @@ from mlops_assets.assets.evaluation import judge_challenger
 from mlops_assets.assets.model import train_challenger
 from mlops_assets.definitions import specs
 from mlops_assets.flights.request import EXAMPLE
+from mlops_assets.governance import record_evaluated
 from mlops_assets.spec import Gate
 from mlops_assets.variant import varied
 from resources.local import local_resources
@@ -57,8 +58,10 @@ def promoted(home: Path) -> str:
     anything_passes = Gate(metric="log_loss", floors={"auc": 0.3}, tolerance=5)
     spec = varied(shipped, ["max_depth=3"]).model_copy(update={"gate": anything_passes})
     train_challenger(spec, lake, tracking, {})
-    assert judge_challenger(spec, lake, tracking, {}).verdict.promote
-    version, _, _ = deploy(spec, lake, tracking, resources["endpoint"], {})
+    judged = judge_challenger(spec, lake, tracking, {})
+    assert judged.verdict.promote
+    record_evaluated(resources["audit"], spec, judged.attempt, {})
+    version, _, _ = deploy(spec, lake, tracking, resources["endpoint"], resources["audit"], {})
     return str(version.number)
 
 

@@ -1,0 +1,218 @@
+"""`mlops audit` and `mlops history`: is the log whole, what is in it, and what was champion when."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from resources.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from resources.audit import Audit, Entry
+
+
+def add(commands: Any) -> None:
+    """Add `audit verify`, `audit show` and `history` to the parser's commands."""
+    audit = commands.add_parser("audit", help="the log of who decided what: verify it, show it")
+    inner = audit.add_subparsers(required=True, metavar="verify|show")
+    verify = inner.add_parser("verify", help="find one altered, dropped or reordered byte")
+    verify.add_argument(
+        "--head", metavar="SEQ:HASH", type=_head, help="a head that was noted down before must be in the log"
+    )
+    verify.add_argument(
+        "--no-anchors", action="store_true", help="leave out what MLflow remembers of the log"
+    )
+    verify.set_defaults(act=in_words(_verify))
+    show = inner.add_parser("show", help="print the entries")
+    show.add_argument("--model")
+    show.add_argument("--kind", help="trained, evaluated, promoted, ...")
+    show.add_argument(
+        "--since", metavar="TIME", type=datetime.fromisoformat, help="recorded at or after, wall clock, UTC"
+    )
+    show.set_defaults(act=in_words(_show))
+    history = commands.add_parser("history", help="which version was champion when, and on which data")
+    history.add_argument("model")
+    history.add_argument(
+        "--at",
+        metavar="TIME",
+        type=datetime.fromisoformat,
+        help="a moment, for example 2013-07-01; in the model's time zone",
+    )
+    history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
+    history.set_defaults(act=in_words(_history))
+
+
+def in_words(act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A log that cannot be read ends the command with one sentence and exit status 1."""
+
+    def told(options: argparse.Namespace) -> int:
+        from resources.audit import AuditError
+
+        try:
+            return act(options)
+        except AuditError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return told
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """0 where every entry is what was written, 1 where one is not, with its line."""
+    where = settings()
+    audit = _audit(where)
+    anchors = {} if options.no_anchors else _anchors(where)
+    if options.head:
+        anchors["--head"] = options.head
+    report = audit.verify(anchors)
+    for note in report.notes:
+        print(f"note: {note}")
+    if report.problem is not None:
+        held = report.head.seq
+        line = f"line {report.problem.line}: " if report.problem.line else ""
+        print(f"NOT WHOLE: {audit.folder}: {line}{report.problem.what}", file=sys.stderr)
+        print(f"{held} entries follow one another unbroken from the start.", file=sys.stderr)
+        return 1
+    seen = ", ".join(anchors) or "none"
+    print(f"whole: {report.head.seq} entries; agrees with what is remembered elsewhere: {seen}")
+    print(f"head: {report.head.seq}:{report.head.hash}")
+    return 0
+
+
+def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
+    """What MLflow's registered models remember; nothing where there is no MLflow yet."""
+    from resources.audit import AuditError
+    from resources.tracking import Tracking
+
+    database = where.mlflow_uri.removeprefix("sqlite:///")
+    if database != where.mlflow_uri and not Path(database).exists():
+        return {}
+    tracking = Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
+    except MlflowException as error:
+        raise AuditError(
+            f"MLflow at {where.mlflow_uri} cannot be asked what it remembers of the log ({error}): start it, or give "
+            f"--no-anchors, which verifies the files alone"
+        ) from error
+
+
+def _show(options: argparse.Namespace) -> int:
+    """0 where something was printed, 1 where nothing matches."""
+    from resources.audit import KINDS
+
+    if options.kind and options.kind not in KINDS:
+        print(f"error: kind {options.kind!r} is not one of {', '.join(KINDS)}", file=sys.stderr)
+        return 2
+    kinds = (options.kind,) if options.kind else ()
+    since = _in_zone(options.since, ZoneInfo("UTC")) if options.since else None
+    count = _print_rows(_audit(settings()).entries(options.model, kinds, since))
+    if not count:
+        print("no entry matches", file=sys.stderr)
+    return 0 if count else 1
+
+
+def _print_rows(entries: Iterable["Entry"]) -> int:
+    from mlops_assets.results import text_table
+
+    rows = [_row(entry) for entry in entries]
+    if rows:
+        print(text_table(rows))
+    return len(rows)
+
+
+def _row(entry: "Entry") -> dict[str, Any]:
+    return {
+        "entry": str(entry.seq),
+        "recorded": _minute(entry.at),
+        "data's now": _minute(entry.moment) if entry.moment else "-",
+        "model": entry.model or "-",
+        "what": entry.kind.replace("_", " "),
+        "version": str(entry.version or "-"),
+        "by": entry.by,
+        "why": entry.why,
+    }
+
+
+def _history(options: argparse.Namespace) -> int:
+    """0 with an answer; 1 where the model had no champion (then)."""
+    from resources.audit import CHANGES
+
+    audit = _audit(settings())
+    changes = list(audit.entries(options.model, CHANGES))
+    if not changes:
+        print(f"{options.model} never had a champion, as far as the audit log knows", file=sys.stderr)
+        return 1
+    if options.at is None:
+        _print_rows(changes)
+        return 0
+    return _champion_then(audit, changes, options)
+
+
+def _champion_then(audit: "Audit", changes: "list[Entry]", options: argparse.Namespace) -> int:
+    from resources.champions import champion_then
+
+    then = _in_zone(options.at, _zone(audit, options.model))
+    clock = "wall clock" if options.wall else "data time"
+    change = champion_then(changes, then, options.wall)
+    if change is None:
+        first = changes[0].at if options.wall else changes[0].moment or changes[0].at
+        print(
+            f"{options.model} had no champion at {then.isoformat()} ({clock}); the first came {first.isoformat()}"
+        )
+        return 1
+    print(f"{options.model} at {then.isoformat()} ({clock}): version {change.version}")
+    for name, value in _facts(audit, change).items():
+        print(f"  {name:<21}{value}")
+    return 0
+
+
+def _facts(audit: "Audit", change: "Entry") -> dict[str, str]:
+    """How the version became champion, and the data that it was fitted on."""
+    what = f"{change.kind.replace('_', ' ')} by {change.by} (entry {change.seq})"
+    facts = {"since, data's now": f"{change.moment}", "since, wall clock": f"{change.at}", "how": what}
+    facts |= {"why": change.why}
+    fits = audit.entries(change.model, ("trained",))
+    fit = next((entry for entry in fits if entry.version == change.version), None)
+    if fit is None:
+        return facts | {"data": "unknown: the log has no training of this version"}
+    weeks = fit.evidence["weeks"]
+    return facts | {
+        "weeks": f"{weeks['first']} to {weeks['last']} ({weeks['number']})",
+        "labels known until": fit.evidence["trained_until"],
+        "training set sha256": fit.evidence["training_set"],
+        "feature definitions": fit.evidence["feature_definitions"],
+        "model sha256": fit.evidence["sha256"],
+        "MLflow run": fit.evidence["run"],
+    }
+
+
+def _zone(audit: "Audit", model: str) -> ZoneInfo:
+    from mlops_assets.governance import recorded_weeks
+
+    recorded = recorded_weeks(audit, model)
+    return ZoneInfo(recorded[0].timezone if recorded else "UTC")
+
+
+def _in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _head(text: str) -> tuple[int, str]:
+    seq, _, digest = text.partition(":")
+    return int(seq), digest
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _audit(where: Settings) -> "Audit":
+    from resources.audit import Audit
+
+    return Audit(folder=str(where.audit))

@@ -1,0 +1,133 @@
+"""Where training rows lie: in memory, or in parquet files of which every worker reads its own share.
+
+Of files, the process that starts a fit reads only what cannot be learnt elsewhere: time, label and categories.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from mlops_assets.ml.dataset import LABEL, Encoding, between, labelled, require, split_moment
+from mlops_assets.spec import ModelSpec
+
+GROUPS_A_WORKER = 8
+"""With fewer row groups than this for each worker, every group is cut, so that the shares are alike."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What must be known of all rows before a worker sees its share."""
+
+    rows: int
+    encoding: Encoding
+    cut: datetime | None
+
+
+class Source(Protocol):
+    """Labelled rows that can be surveyed and shared out."""
+
+    def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey: ...
+
+    def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows in this process, labelled already (`dataset.labelled`) and in order."""
+
+    frame: pl.DataFrame
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, spec: ModelSpec) -> "Held":
+        """Rows in any order; raises DatasetError where label or time is missing."""
+        require(frame, [LABEL, spec.prediction.time], "training")
+        return cls(in_order(frame, spec))
+
+    def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey:
+        encoding = Encoding.fit(self.frame, features, spec.trainer.categories)
+        return Survey(self.frame.height, encoding, _cut(self.frame, spec) if stops else None)
+
+    def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
+        return self.frame if size == 1 else self.frame.gather_every(size, rank)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A training set's parquet files, with the moment by which a label must have been known and the window's start."""
+
+    paths: tuple[str, ...]
+    known_by: datetime
+    since: datetime | None = None
+
+    def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey:
+        empty = pl.concat([pl.read_parquet(p, n_rows=0) for p in self.paths], how="vertical_relaxed")
+        encoding = Encoding.fit(empty, features, spec.trainer.categories)
+        few = [*self._label_columns(spec), *spec.trainer.categories]
+        rows = self._labelled(
+            spec, (pl.read_parquet(p, columns=list(dict.fromkeys(few))) for p in self.paths)
+        )
+        values = Encoding.fit(rows, [], spec.trainer.categories).categories
+        cut = _cut(rows.sort(spec.prediction.time), spec) if stops else None
+        return Survey(rows.height, replace(encoding, categories=values), cut)
+
+    def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
+        stripes = self._stripes(size)[rank::size]
+        read = (pl.scan_parquet(path).slice(first, rows).collect() for path, first, rows in stripes)
+        return in_order(self._labelled(spec, read), spec)
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows in the files, labelled or not, from their footers alone."""
+        return sum(rows for path in self.paths for rows in _row_groups(path))
+
+    def _labelled(self, spec: ModelSpec, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
+        """Each file is cut down before the next is read."""
+        kept = [
+            between(labelled(f, spec, self.known_by), spec.prediction.time, self.since, None) for f in frames
+        ]
+        return pl.concat(kept, how="vertical_relaxed")
+
+    def _label_columns(self, spec: ModelSpec) -> list[str]:
+        return [spec.prediction.time, spec.label.column, spec.label.known_at]
+
+    def _stripes(self, size: int) -> list[tuple[str, int, int]]:
+        """File, first row and number of rows of each stretch; worker k of n reads every n-th from the k-th on."""
+        groups = [(path, rows) for path in self.paths for rows in _row_groups(path)]
+        cuts = 1 if len(groups) >= GROUPS_A_WORKER * size else size
+        stripes, first, last = [], 0, ""
+        for path, rows in groups:
+            first = first if path == last else 0
+            edges = [first + rows * i // cuts for i in range(cuts + 1)]
+            stripes += [(path, a, b - a) for a, b in pairwise(edges)]
+            first, last = first + rows, path
+        return stripes
+
+
+def in_order(rows: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
+    """Rows by time and key, so that the model does not depend on the order in which they were read."""
+    return rows.sort([spec.prediction.time, *(k for k in spec.prediction.key if k in rows.columns)])
+
+
+def written(frame: pl.DataFrame, folder: Path, known_by: datetime) -> Files:
+    """Rows of this process as a file that workers can read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rows.parquet"
+    frame.drop(LABEL, strict=False).write_parquet(path, row_group_size=100_000)
+    return Files((str(path),), known_by)
+
+
+def _cut(rows: pl.DataFrame, spec: ModelSpec) -> datetime:
+    return split_moment(rows[spec.prediction.time], spec.trainer.validation_share)
+
+
+def _row_groups(path: str) -> list[int]:
+    from pyarrow.parquet import read_metadata
+
+    footer = read_metadata(path)
+    return [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]

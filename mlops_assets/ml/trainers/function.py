@@ -1,0 +1,90 @@
+"""A training loop of one's own, by import path: it returns bytes, and a class by import path reads them.
+
+The loop runs inside Ray Train on every worker as the built-in ones do: `loop(job, worker)` may call `job.arrays`,
+`worker.save` and all of `ray.train`, and returns the model's bytes or an `Outcome`. The file names its scorer, so that
+a registered version is read by the class it was made for; the path is imported, nothing in the bytes is executed.
+"""
+
+import time
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import DatasetError, Encoding
+from mlops_assets.ml.trainers.base import Job, Outcome, Worker, pack, unpack
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_trainers import Function
+
+FILE = "model.bin"
+MAGIC = b"mlops function model\n"
+
+
+def recognises(model: bytes) -> bool:
+    return model.startswith(MAGIC)
+
+
+def check(spec: ModelSpec) -> None:
+    imported(_trainer(spec).loop, "loop")
+    imported(_trainer(spec).scorer, "scorer")
+
+
+def ray_trainer(spec: ModelSpec) -> Any:
+    framework = _trainer(spec).framework
+    if framework == "plain":
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+        return DataParallelTrainer
+    names = {"torch": "TorchTrainer", "xgboost": "XGBoostTrainer", "lightgbm": "LightGBMTrainer"}
+    return getattr(import_module(f"ray.train.{framework}"), names[framework])
+
+
+def train(job: Job, worker: Worker) -> Outcome:
+    started = time.perf_counter()
+    trainer = _trainer(job.spec)
+    returned = imported(trainer.loop, "loop")(job, worker)
+    outcome = returned if isinstance(returned, Outcome) else Outcome(returned, job.rounds)
+    if not isinstance(outcome.model, bytes):
+        raise DatasetError(
+            f"trainer.loop {trainer.loop} returned a {type(outcome.model).__name__}: return the model's bytes, "
+            f"or an Outcome that has them"
+        )
+    header = {"scorer": trainer.scorer, "encoding": job.encoding.to_json(), "task": job.spec.task}
+    outcome.model = MAGIC + pack(header, outcome.model)
+    outcome.phases.setdefault("loop", time.perf_counter() - started)
+    return outcome
+
+
+def load(model: bytes, threads: int) -> "Model":
+    return Model(model)
+
+
+class Model:
+    """The user's scorer, and the encoding that training used."""
+
+    def __init__(self, model: bytes) -> None:
+        header, body = unpack(model.removeprefix(MAGIC))
+        self.encoding = Encoding.from_json(header["encoding"])
+        self.task: str = header["task"]
+        self._scorer = imported(header["scorer"], "scorer")(body)
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return np.asarray(self._scorer.predict(frame), np.float64)
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        return self.predict(pl.DataFrame(matrix, schema=list(self.encoding.features)))
+
+
+def imported(path: str, field: str) -> Any:
+    """What `package.module:name` names; an error says which field of the spec is wrong."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise DatasetError(f"trainer.{field}={path!r} cannot be imported: {error}") from error
+
+
+def _trainer(spec: ModelSpec) -> Function:
+    assert isinstance(spec.trainer, Function)
+    return spec.trainer

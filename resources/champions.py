@@ -1,0 +1,46 @@
+"""Who was champion when, read from the entries of the audit log that changed it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from resources.audit import Entry
+from resources.versions import utc
+
+REPLACES = "replaces"
+
+
+def in_line(changes: Sequence[Entry]) -> list[int]:
+    """Champions that a rollback can go back through, oldest first, the one of now last.
+
+    A promotion adds to the line; a rollback takes away whatever came after the version that it went back to.
+    """
+    line: list[int] = []
+    for change in changes:
+        before, now = change.evidence.get(REPLACES), _version(change)
+        if before not in (None, now) and line[-1:] != [before]:
+            line.append(before)
+        if change.kind == "rolled_back" and now in line:
+            line = line[: len(line) - line[::-1].index(now)]
+        else:
+            line.append(now)
+    return line
+
+
+def rolled_back(changes: Sequence[Entry], version: int) -> Entry | None:
+    """The rollback that took a version away, unless the version became champion again after it."""
+    for change in reversed(changes):
+        if _version(change) == version:
+            return None
+        if change.kind == "rolled_back" and change.evidence.get(REPLACES) == version:
+            return change
+    return None
+
+
+def champion_then(changes: Sequence[Entry], then: datetime, wall: bool = False) -> Entry | None:
+    """The change that made the champion of a moment, in the data's time or by the wall clock; None before the first."""
+    return next((c for c in reversed(changes) if (c.at if wall else c.moment or c.at) <= utc(then)), None)
+
+
+def _version(change: Entry) -> int:
+    assert change.version is not None, f"entry {change.seq} changes the champion and names no version"
+    return change.version

@@ -1,0 +1,192 @@
+"""What holds for each kind of trainer: it learns, repeats itself byte by byte, and goes on where it was broken off."""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlops_assets.ml import distributed
+from mlops_assets.ml.dataset import DatasetError, split_newest
+from mlops_assets.ml.evaluation import auc
+from mlops_assets.ml.training import Scorer, fit, kind_of
+from tests.ml.trainers.loops import Rates
+
+KINDS = {
+    "xgboost": {"rounds": 40, "parameters": {"subsample": 0.8, "colsample_bytree": 0.6}},
+    "lightgbm": {
+        "rounds": 40,
+        "parameters": {"bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.7},
+    },
+    "torch_tabular": {"rounds": 8, "batch_size": 64, "hidden": [32, 16]},
+    "function": {
+        "rounds": 6,
+        "loop": "tests.ml.trainers.loops:depot_rates",
+        "scorer": "tests.ml.trainers.loops:Rates",
+    },
+}
+LEARNED = {"xgboost": 0.8, "lightgbm": 0.8, "torch_tabular": 0.75, "function": 0.55}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def spec_of(make_spec, kind) -> Callable:
+    def spec(**changes):
+        fixed = {"kind": kind, "categories": ["depot"], "early_stopping_rounds": 5}
+        return make_spec(trainer=fixed | KINDS[kind] | changes)
+
+    return spec
+
+
+class BrokenError(Exception):
+    pass
+
+
+class BrokenOff(distributed.Alone):
+    """A worker that is lost after its second checkpoint."""
+
+    saved = 0
+
+    def save(self, state):
+        super().save(state)
+        self.saved += 1
+        if self.saved == 2:
+            raise BrokenError
+
+
+def reach_of(folder):
+    class Storage:
+        address, storage = "", str(folder)
+
+        def connect(self, where):
+            raise AssertionError("Ray was asked for")
+
+    return Storage()
+
+
+def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
+    fitted = fit(known, spec_of(), features)
+    scorer = Scorer(fitted.model)
+    assert kind_of(fitted.model) == kind
+    assert auc(known["label"].to_numpy(), scorer.predict(known)) > LEARNED[kind]
+    assert scorer.features == (*features, "depot")
+    assert scorer.categories == {"depot": ("north", "south", "west")}
+    assert scorer.task == "classification"
+
+
+def test_the_same_rows_in_any_order_give_the_same_bytes(spec_of, known, features):
+    shuffled = known.sample(fraction=1, shuffle=True, seed=3)
+    assert fit(shuffled, spec_of(), features).model == fit(known, spec_of(), features).model
+
+
+def test_a_fit_that_was_broken_off_ends_as_one_that_was_not(spec_of, known, features, tmp_path, monkeypatch):
+    spec = spec_of(checkpoint_every=2)
+    unbroken = fit(known, spec, features)
+    reach = reach_of(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "Alone", BrokenOff)
+        with pytest.raises(BrokenError):
+            fit(known, spec, features, reach=reach, identity="run")
+    assert (tmp_path / "run" / "checkpoint").exists()
+    resumed = fit(known, spec, features, reach=reach, identity="run")
+    assert (resumed.rounds, resumed.history) == (unbroken.rounds, unbroken.history)
+    assert resumed.model == unbroken.model
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_fit_does_not_take_up_the_checkpoint(spec_of, known, features, tmp_path, monkeypatch):
+    spec, reach = spec_of(checkpoint_every=2), reach_of(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "Alone", BrokenOff)
+        with pytest.raises(BrokenError):
+            fit(known, spec, features, reach=reach, identity="one")
+    few = known.head(500)
+    assert fit(few, spec, features, reach=reach, identity="two").model == fit(few, spec, features).model
+
+
+def test_a_refit_takes_exactly_the_rounds_given(spec_of, known, features):
+    refitted = fit(known, spec_of(), features, rounds=3)
+    assert (refitted.rounds, refitted.history, refitted.rows) == (3, {}, known.height)
+
+
+def test_the_best_round_is_what_a_refit_on_the_older_rows_gives(spec_of, kind, known, features):
+    spec = spec_of()
+    fitted = fit(known, spec, features)
+    older, _ = split_newest(known, "sent", spec.trainer.validation_share)
+    again = fit(older, spec, features, rounds=fitted.rounds)
+    np.testing.assert_array_equal(Scorer(again.model).predict(known), Scorer(fitted.model).predict(known))
+
+
+def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, known, features):
+    scorer, some = Scorer(fit(known, spec_of(), features).model), known.head(20)
+    alone = [scorer.predict(some[i])[0] for i in range(some.height)]
+    np.testing.assert_allclose(scorer.predict(some), alone, rtol=1e-5)
+    strange = some.with_columns(depot=pl.lit("moon"), queue=pl.lit(None, pl.Float32))
+    assert np.isfinite(scorer.predict(strange)).all()
+    assert scorer.predict(some.clear()).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "torch_tabular"])
+def test_a_regression_predicts_the_value(kind, make_regression_spec, known, features):
+    frame = known.with_columns(label=pl.col("delay").cast(pl.Float32))
+    trainer = {"kind": kind, "categories": ["depot"], **KINDS[kind]}
+    fitted = fit(frame, make_regression_spec(trainer=trainer), features)
+    error = Scorer(fitted.model).predict(frame) - frame["delay"].to_numpy()
+    assert np.abs(error).mean() < 0.8 * np.abs(frame["delay"] - frame["delay"].mean()).mean()
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "torch_tabular"])
+def test_importances_are_shares_and_the_strongest_feature_leads(kind, spec_of, known, features):
+    importance = fit(known, spec_of(), features).importance
+    assert sum(importance.values()) == pytest.approx(1)
+    assert max(importance, key=importance.__getitem__) == "queue"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "field"),
+    [("xgboost", "nthread", "trainer.threads"), ("lightgbm", "num_iterations", "trainer.rounds")],
+)
+def test_a_parameter_that_the_spec_has_a_field_for_is_refused(kind, name, field, spec_of, known, features):
+    with pytest.raises(DatasetError, match=f"parameters.{name}=4 .* set {field}"):
+        fit(known, spec_of(parameters={name: 4}), features)
+
+
+def test_bytes_that_no_trainer_wrote_are_refused():
+    with pytest.raises(DatasetError, match="is no model of lightgbm, torch_tabular, function, xgboost"):
+        Scorer(b"\x80\x04pickle")
+
+
+def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, features, monkeypatch):
+    from mlops_assets.ml.trainers import torch_tabular
+
+    monkeypatch.setattr(torch_tabular, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(DatasetError, match=r"needs torch: pip install 'mlops-assets\[torch\]'"):
+        fit(known, make_spec(trainer={"kind": "torch_tabular"}), features)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"loop": "tests.ml.trainers.loops:nothing"},
+            "trainer.loop='tests.ml.trainers.loops:nothing' cannot be",
+        ),
+        ({"scorer": "no.such:Thing"}, "trainer.scorer='no.such:Thing' cannot be imported"),
+        ({"loop": "tests.ml.trainers.loops:returns_text"}, "returned a str: return the model's bytes"),
+    ],
+)
+def test_a_loop_of_ones_own_that_cannot_work_is_told_why(changes, said, make_spec, known, features):
+    trainer = {"kind": "function", "categories": ["depot"]} | KINDS["function"] | changes
+    with pytest.raises(DatasetError, match=said):
+        fit(known, make_spec(trainer=trainer), features)
+
+
+def test_a_model_of_ones_own_is_read_by_the_scorer_it_names(make_spec, known, features):
+    trainer = {"kind": "function", "categories": ["depot"], "early_stopping_rounds": 5} | KINDS["function"]
+    fitted = fit(known, make_spec(trainer=trainer), features)
+    body = fitted.model.split(b"\n", 2)[2]
+    np.testing.assert_array_equal(Scorer(fitted.model).predict(known), Rates(body).predict(known))

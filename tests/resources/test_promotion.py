@@ -1,0 +1,367 @@
+"""The champion changes with a record or not at all, whoever dies in between and whoever else wants to change it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import resources.audit
+import resources.lake
+from resources.audit import CHANGES, Audit
+from resources.champions import champion_then, in_line
+from resources.live_models import Record
+from resources.mlflow_client import client_of
+from resources.promotion import ChampionError, Change, Rollback, change_champion, publish, roll_back
+from resources.serving import Endpoint
+from resources.settings import PROJECT_ROOT
+from resources.tracking import Tracking, TrackingError
+from tests.resources.test_tracking import NAME, Killed, empty_database, model, month, register
+
+__all__ = ["empty_database", "model"]
+VERSIONS = 4
+PROCESS = """
+import os, signal, sys, time
+from pathlib import Path
+from tests.resources.test_promotion import change_champion, promotion, State
+state = State(Path(sys.argv[1]))
+number, replaces, die = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "die"
+if die:
+    type(state.tracking).promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+state.tracking.champion("late_parcel")
+Path(sys.argv[1], f"ready-{number}").touch()
+while not die and not Path(sys.argv[1], "go").exists():
+    time.sleep(0.01)
+change_champion(state.tracking, state.audit, promotion(number, replaces))
+"""
+
+
+class State:
+    """Registry, log and endpoint below one folder."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self.tracking = Tracking(uri=f"sqlite:///{home}/mlflow.db", artifacts=str(home / "artifacts"))
+        self.audit = Audit(folder=str(home / "audit"))
+        self.endpoint = Endpoint(folder=str(home / "serving"))
+
+    @property
+    def aliases(self) -> tuple[int | None, int | None]:
+        """Champion and previous."""
+        found = self.tracking.champion(NAME), self.tracking.previous(NAME)
+        return found[0] and found[0].number, found[1] and found[1].number
+
+    @property
+    def changes(self) -> list[tuple[str, int | None, int | None]]:
+        """Kind, version and what it replaced, of every change in the log."""
+        return [(e.kind, e.version, e.evidence["replaces"]) for e in self.audit.entries(NAME, CHANGES)]
+
+    @property
+    def published(self) -> str:
+        return self.endpoint.records()[NAME].version
+
+    def deploy(self, number: int, replaces: int | None, at: int | None = None) -> None:
+        version = self.tracking.version(NAME, number)
+        kept = self.endpoint.keep(NAME, number, self.tracking.load(version))
+        record = self.endpoint.keep_record(deployment_record(number, version.sha256, kept, month(1)))
+        change = promotion(number, replaces, month(at or number + 1))
+        publish(self.endpoint, self.audit, record, change_champion(self.tracking, self.audit, change))
+
+    def back(self, to: int | None = None, at: int = 9) -> Any:
+        wish = Rollback(NAME, to, month(at), "ada", "too many false alarms", "root")
+        return roll_back(self.tracking, self.audit, self.endpoint, wish)
+
+
+def promotion(number: int, replaces: int | None, at: datetime | None = None) -> Change:
+    return Change(
+        "promoted", NAME, number, replaces, at or month(6), "sensor retrain", "better by 0.01", {"run": "r"}
+    )
+
+
+def deployment_record(number: int, sha256: str, kept: Path, moment: datetime) -> Record:
+    return Record(
+        name=NAME,
+        version=str(number),
+        task="classification",
+        model_path=str(kept),
+        model_sha256=sha256,
+        scorer="tests.resources.serving_fakes:FakeScorer",
+        feature_service="parcels_v1",
+        time="leaves_at",
+        moment=moment,
+    )
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory, empty_database, model) -> Path:
+    """A registry with four versions and no champion."""
+    home = tmp_path_factory.mktemp("registered")
+    shutil.copy(empty_database, home / "mlflow.db")
+    for number in range(1, VERSIONS + 1):
+        register(State(home).tracking, model, f"fit-{number}")
+    return home
+
+
+@pytest.fixture
+def state(registered, tmp_path) -> State:
+    return State(Path(shutil.copytree(registered, tmp_path / "state")))
+
+
+def test_a_change_is_recorded_with_its_evidence_and_moves_both_aliases(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    entry = change_champion(state.tracking, state.audit, promotion(2, 1))
+    assert state.aliases == (2, 1)
+    assert state.changes == [("promoted", 1, None), ("promoted", 2, 1)]
+    assert (entry.by, entry.why, entry.moment) == ("sensor retrain", "better by 0.01", month(6))
+    assert entry.evidence == {"run": "r", "replaces": 1}
+    assert state.tracking.anchors() == {NAME: (entry.seq, entry.hash)}
+    assert state.audit.verify({"mlflow": state.tracking.anchors()[NAME]}).problem is None
+
+
+def test_the_same_change_again_is_no_second_entry(state):
+    first = change_champion(state.tracking, state.audit, promotion(1, None))
+    assert change_champion(state.tracking, state.audit, promotion(1, None)) == first
+    assert change_champion(state.tracking, state.audit, replace(promotion(1, None), by="other")) == first
+    assert state.changes == [("promoted", 1, None)]
+
+
+def test_evidence_about_another_champion_is_refused(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    change_champion(state.tracking, state.audit, promotion(2, 1))
+    said = "version 3 was to replace version 1, but version 2 is champion by now: judge it against that one"
+    with pytest.raises(ChampionError, match=said):
+        change_champion(state.tracking, state.audit, promotion(3, 1))
+    assert (state.aliases, len(state.changes)) == ((2, 1), 2)
+
+
+def test_an_alias_that_was_set_by_hand_is_in_the_next_record(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "4")
+    entry = change_champion(state.tracking, state.audit, promotion(2, 4))
+    assert state.aliases == (2, 4)
+    assert entry.evidence == {"run": "r", "replaces": 4, "champion by the log": 1}
+
+
+def test_the_registry_sets_no_champion_but_through_the_record(state):
+    for alias in ("champion", "previous"):
+        with pytest.raises(TrackingError, match=r"set by change_champion in resources/promotion\.py only"):
+            state.tracking.set_alias(NAME, alias, 1)
+    state.tracking.set_alias(NAME, "challenger", 1)
+
+
+def test_of_two_versions_that_became_champion_at_one_moment_the_later_one_was_it(state):
+    for number, replaces in ((2, None), (1, 2)):
+        change_champion(state.tracking, state.audit, promotion(number, replaces))
+    assert state.tracking.champion_at(NAME, month(6)).number == 1
+    assert state.tracking.version(NAME, 2).promotions == []
+
+
+def process(home: Path, number: int, replaces: int, die: bool) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROCESS, str(home), str(number), str(replaces), "die" if die else "live"]
+    return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_process_killed_between_record_and_alias_leaves_a_change_that_the_next_one_completes(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    dead = process(state.home, 2, 1, die=True)
+    assert dead.communicate()[1].strip() == "" and dead.returncode == -signal.SIGKILL
+    assert state.changes[1:] == [("promoted", 2, 1)]
+    assert state.aliases == (1, None)
+    change_champion(state.tracking, state.audit, promotion(2, 1))
+    assert (state.aliases, state.changes[1:]) == ((2, 1), [("promoted", 2, 1)])
+
+
+def test_a_change_of_another_version_completes_the_interrupted_one_before_it_is_refused(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    process(state.home, 2, 1, die=True).communicate()
+    with pytest.raises(ChampionError, match="but version 2 is champion by now"):
+        change_champion(state.tracking, state.audit, promotion(3, 1))
+    assert state.aliases == (2, 1)
+
+
+def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_refused(state):
+    change_champion(state.tracking, state.audit, promotion(1, None))
+    running = {number: process(state.home, number, 1, die=False) for number in (2, 3)}
+    while not all((state.home / f"ready-{number}").exists() for number in running):
+        assert all(p.poll() is None for p in running.values()), "a process died before it could begin"
+        time.sleep(0.01)
+    (state.home / "go").touch()
+    errors = {number: p.communicate()[1] for number, p in running.items()}
+    (winner,) = [number for number, p in running.items() if p.returncode == 0]
+    assert f"was to replace version 1, but version {winner} is champion by now" in errors[5 - winner]
+    assert (state.aliases, state.changes[1:]) == ((winner, 1), [("promoted", winner, 1)])
+
+
+def life(state: State) -> list[Any]:
+    """Two promotions and a rollback, and all that can be seen of them afterwards, without clocks."""
+    for number, replaces in ((1, None), (2, 1)):
+        if number not in [e.version for e in state.audit.entries(NAME, ("deployed",))]:
+            state.deploy(number, replaces)
+    if [e.kind for e in state.audit.entries()][-2:] != ["rolled_back", "deployed"]:
+        state.back()
+    promotions = [v.promotions for v in state.tracking.versions(NAME)]
+    events = [(e.kind, e.version, e.event) for e in state.audit.entries()]
+    return [state.aliases, promotions, events, state.published, state.tracking.anchors()[NAME][0]]
+
+
+def watched(state: State, monkeypatch: pytest.MonkeyPatch, passes: Callable[[], None]) -> None:
+    """Call `passes` before every write: to registry, log, head and endpoint."""
+    client = client_of(state.tracking.uri)
+    writes = ("set_registered_model_alias", "set_model_version_tag", "set_registered_model_tag")
+    places = [(client, name) for name in writes]
+    places += [(resources.audit, "write_head"), (Audit, "_append"), (resources.lake, "_durable_rename")]
+    for owner, name in places:
+        original = getattr(owner, name)
+
+        def call(*arguments: Any, original: Any = original) -> Any:
+            passes()
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+
+@pytest.mark.parametrize("first", range(0, 7, 2))
+def test_a_life_killed_at_any_write_and_begun_again_ends_like_an_unbroken_one(
+    registered, tmp_path, monkeypatch, first
+):
+    unbroken = life(State(Path(shutil.copytree(registered, tmp_path / "unbroken"))))
+    state = State(Path(shutil.copytree(registered, tmp_path / "killed")))
+    last = [*range(first + 1, 60, 7)]
+    count, kills = [0], 0
+
+    def passes() -> None:
+        count[0] += 1
+        if count[0] in last:
+            raise Killed
+
+    watched(state, monkeypatch, passes)
+    while True:
+        try:
+            again = life(state)
+            break
+        except Killed:
+            kills += 1
+    assert again == unbroken
+    assert kills >= 5
+    assert state.audit.verify({"mlflow": state.tracking.anchors()[NAME]}).problem is None
+
+
+def test_a_rollback_returns_to_the_champion_before_and_the_endpoint_follows(state):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    entry = state.back()
+    assert (state.aliases, state.published) == ((1, 2), "1")
+    assert (entry.kind, entry.by, entry.why) == ("rolled_back", "ada", "too many false alarms")
+    assert [e.kind for e in state.audit.entries()][-2:] == ["rolled_back", "deployed"]
+    assert state.tracking.champion_at(NAME, month(9)).number == 1
+    assert Path(state.endpoint.records()[NAME].model_path).read_bytes() == state.tracking.load(
+        state.tracking.version(NAME, 1)
+    )
+
+
+def test_one_rollback_after_the_other_goes_one_further_back_each_time(state):
+    for number in (1, 2, 3):
+        state.deploy(number, number - 1 or None)
+    assert [state.back(at=9).version, state.back(at=10).version] == [2, 1]
+    with pytest.raises(ChampionError, match="version 1 is the first champion: there is no earlier one"):
+        state.back(at=11)
+    assert state.back(3, at=11).version == 3
+
+
+def test_what_was_rolled_back_is_not_promoted_again_by_itself(state):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    state.back()
+    said = "version 2 was rolled back by ada .too many false alarms. and is not promoted again by itself"
+    with pytest.raises(ChampionError, match=said):
+        state.deploy(2, 1)
+    assert (state.aliases, state.published) == ((1, 2), "1")
+    state.deploy(3, 1, at=10)
+    assert state.back(2, at=11).version == 2
+    assert state.aliases == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [(2, "version 2 is champion already"), (4, "version 4 was never champion.*there were: 1, 2")],
+)
+def test_a_rollback_to_what_is_no_earlier_champion_is_refused(state, to, said):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    with pytest.raises(ChampionError, match=said):
+        state.back(to)
+    assert state.aliases == (2, 1)
+
+
+def test_a_rollback_without_any_champion_is_refused(state):
+    with pytest.raises(ChampionError, match="has no champion: there is nothing to roll back"):
+        state.back()
+
+
+def test_a_version_whose_files_were_changed_is_not_gone_back_to(state):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    kept = state.home / "serving" / "models" / "1" / f"{NAME}.json"
+    written = kept.read_text()
+    kept.write_text(json.dumps(json.loads(written) | {"scorer": "evil.module:Scorer"}))
+    with pytest.raises(
+        ChampionError, match="deployment record kept of version 1 is not the one that was deployed"
+    ):
+        state.back()
+    kept.unlink()
+    with pytest.raises(ChampionError, match="no deployment record of version 1 was kept"):
+        state.back()
+    kept.write_text(written)
+    record = state.endpoint.kept_record(NAME, 1)
+    assert record
+    Path(record.model_path).write_bytes(b"changed")
+    state.back()
+    assert Path(state.endpoint.records()[NAME].model_path).read_bytes() != b"changed"
+
+
+def test_a_version_whose_registered_model_was_changed_is_not_gone_back_to(state, registered):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    (recorded,) = (p for p in registered.rglob("model.ubj") if _is_of(state, 1, p))
+    content = recorded.read_bytes()
+    try:
+        recorded.write_bytes(content[:-1])
+        with pytest.raises(TrackingError, match="version 1: the model file's SHA-256 is"):
+            state.back()
+    finally:
+        recorded.write_bytes(content)
+    assert state.aliases == (2, 1)
+
+
+def _is_of(state: State, number: int, path: Path) -> bool:
+    run = client_of(state.tracking.uri).get_run(state.tracking.version(NAME, number).run_id)
+    return run.data.tags["model_id"] in path.parts
+
+
+def test_a_model_that_answers_nowhere_is_rolled_back_in_the_registry_alone(state):
+    change_champion(state.tracking, state.audit, promotion(1, None, month(2)))
+    change_champion(state.tracking, state.audit, promotion(2, 1, month(3)))
+    state.back()
+    assert state.aliases == (1, 2)
+    assert not (state.home / "serving").exists()
+
+
+def test_the_log_tells_who_was_champion_then_in_both_times(state):
+    state.deploy(1, None, at=2)
+    state.deploy(2, 1, at=4)
+    state.back(at=6)
+    changes = list(state.audit.entries(NAME, CHANGES))
+    found = [champion_then(changes, month(m)) for m in (1, 2, 3, 4, 5, 6, 7)]
+    assert [entry and entry.version for entry in found] == [None, 1, 1, 2, 2, 1, 1]
+    by_wall = [champion_then(changes, entry.at, wall=True) for entry in changes]
+    assert by_wall == changes
+    assert champion_then(changes, month(7), wall=True) is None
+    assert (in_line(changes), in_line(changes[:2])) == ([1], [1, 2])

@@ -1,0 +1,406 @@
+"""Who may promote, what the log says of it, and how a champion is taken back: the real assets on pumps made up on the spot."""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.assets.deployment import deployment
+from mlops_assets.assets.evaluation import evaluation
+from mlops_assets.assets.model import model
+from mlops_assets.cli import parser
+from mlops_assets.decisions import DecisionError, approve, decide, decision_jobs, go_back
+from mlops_assets.partitions import week, week_bounds, week_names
+from mlops_assets.spec import ModelSpec
+from resources.audit import CHANGES, AuditError, Entry
+from resources.lake import Lake
+from resources.local import local_resources
+from resources.mlflow_client import client_of
+from resources.settings import settings
+from tests.flights.shortened import NEVER_REJECTED
+from tests.pumps.project import SPEC, WEEKS, checks, states
+
+NAME = SPEC.name
+NAMES = week_names(WEEKS)
+FIRST = 5
+PASSES = NEVER_REJECTED["flight_delay"]
+STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
+
+
+def spec(**changes: Any) -> ModelSpec:
+    return ModelSpec.model_validate(SPEC.model_dump() | {"gate": PASSES} | changes)
+
+
+AUTOMATIC = spec()
+BY_ADA = spec(promotion={"mode": "approval", "approvers": ["ada", "lin"]})
+
+
+class Project:
+    """The model's own assets over one state folder, with as many weeks as were added."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self.parts = local_resources(settings({"MLOPS_HOME": str(home)}))
+        self.lake, self.tracking = self.parts["lake"], self.parts["tracking"]
+        self.endpoint, self.audit = self.parts["endpoint"], self.parts["audit"]
+
+    def make(self, given: ModelSpec, *stages: str, fails: bool = False) -> dg.ExecuteInProcessResult:
+        wanted = [STAGES[name](given) for name in stages or STAGES]
+        done = dg.materialize(wanted, resources=self.parts, raise_on_error=not fails)
+        assert done.success is not fails
+        return done
+
+    def said(self, given: ModelSpec, *stages: str) -> str:
+        """What the deployment's page says of the promotion."""
+        events = self.make(given, *stages).asset_materializations_for_node(f"{NAME}__deployment")
+        return str(events[0].metadata["promotion"].value)
+
+    def decide(self, job: str, **config: Any) -> dg.ExecuteInProcessResult:
+        defs = dg.Definitions(jobs=decision_jobs(lambda: {NAME: BY_ADA}), resources=self.parts)
+        op = {"roll_back_champion": "roll_back"}.get(job, job.split("_")[0])
+        run_config = {"ops": {op: {"config": {"model": NAME, **config}}}}
+        return defs.resolve_job_def(job).execute_in_process(run_config=run_config, raise_on_error=False)
+
+    def approve(self, version: int, by: str = "ada", reason: str = "looks right") -> int:
+        parts = (self.lake, self.tracking, self.endpoint, self.audit)
+        return approve(BY_ADA, *parts, version, by, reason).number
+
+    def back(self, to: int | None = None) -> Entry:
+        parts = (self.lake, self.tracking, self.endpoint, self.audit)
+        return go_back(*parts, NAME, to, "lin", "too many alarms")
+
+    @property
+    def champion(self) -> int | None:
+        found = self.tracking.champion(NAME)
+        return found and found.number
+
+    @property
+    def log(self) -> list[tuple[str, int | None]]:
+        return [(entry.kind, entry.version) for entry in self.audit.entries()]
+
+
+def add_week(lake: Lake, name: str, joined: bool = True) -> None:
+    """Ingest one week; `joined` writes its training set too."""
+    span = week(WEEKS, name)
+    rows = checks(lake, span)
+    lake.write(SPEC.prediction.table, rows, name)
+    if not joined:
+        return
+    known = states(lake, span).with_columns(checked_at=pl.col("event_timestamp") + timedelta(hours=1))
+    frame = rows.join(known.drop("event_timestamp"), on=["pump", "checked_at"])
+    notes = {"features": ["vibration", "temperature"], "feature definitions": "pumps-1"}
+    lake.write(f"{NAME}/training_set", frame, name, notes=notes)
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with five weeks and an empty registry."""
+    project = Project(tmp_path_factory.mktemp("ingested"))
+    for name in NAMES[:FIRST]:
+        add_week(project.lake, name)
+    client_of(project.tracking.uri)
+    return project.home
+
+
+@pytest.fixture
+def project(ingested: Path, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(ingested, tmp_path / "home")))
+
+
+@pytest.fixture(scope="module")
+def twice(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder in which version 2 was promoted, and a week later version 4; not to be changed."""
+    project = Project(Path(shutil.copytree(ingested, tmp_path_factory.mktemp("twice") / "home")))
+    project.make(AUTOMATIC)
+    add_week(project.lake, NAMES[FIRST])
+    add_week(project.lake, NAMES[FIRST + 1])
+    project.make(AUTOMATIC)
+    return project.home
+
+
+@pytest.fixture
+def promoted_twice(twice: Path, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(twice, tmp_path / "home")))
+
+
+def test_a_life_from_training_to_deployment_is_in_the_log_once_however_often_it_is_made(project):
+    project.make(AUTOMATIC)
+    expected = [
+        ("configuration_changed", None),
+        ("trained", 1),
+        ("evaluated", 1),
+        ("trained", 2),
+        ("promoted", 2),
+        ("deployed", 2),
+    ]
+    assert project.log == expected
+    project.make(AUTOMATIC)
+    assert project.log == expected
+    assert project.audit.verify(project.tracking.anchors()).problem is None
+
+
+def test_each_entry_names_the_evidence_that_it_rests_on(project):
+    project.make(AUTOMATIC)
+    _, _, evaluated, trained, promoted, deployed = project.audit.entries()
+    version = project.tracking.version(NAME, 2)
+    assert trained.evidence["training_set"] == version.tags["training_set"]
+    assert trained.evidence["weeks"] == {"first": NAMES[0], "last": NAMES[4], "number": 5}
+    assert promoted.evidence["evaluation"] == evaluated.evidence["evaluation"]
+    assert promoted.evidence["sha256"] == trained.evidence["sha256"] == version.sha256
+    assert promoted.why == evaluated.why
+    assert promoted.moment == week_bounds(WEEKS, NAMES[4])[1]
+    assert deployed.evidence["change"] == promoted.hash
+    assert deployed.evidence["model_sha256"] == project.endpoint.records()[NAME].model_sha256
+
+
+def test_a_change_of_the_spec_is_recorded_with_what_changed_and_so_is_the_way_back(project):
+    stricter = spec(gate=PASSES | {"tolerance": 4.0})
+    for given in (AUTOMATIC, AUTOMATIC, stricter, AUTOMATIC):
+        project.make(given, "model")
+    _, to, back = project.audit.entries(NAME, ("configuration_changed",))
+    assert (to.why, to.evidence["changed"]) == ("changed: gate.tolerance", {"gate.tolerance": [5.0, 4.0]})
+    assert back.evidence["changed"] == {"gate.tolerance": [4.0, 5.0]}
+
+
+def test_who_may_approve_does_not_make_another_model(project):
+    project.make(AUTOMATIC, "model")
+    project.make(BY_ADA, "model")
+    assert [v.number for v in project.tracking.versions(NAME)] == [1]
+
+
+def test_a_challenger_that_passed_waits_and_the_page_says_for_whom_and_how_to_approve(project):
+    said = project.said(BY_ADA)
+    assert f"{NAME}: version 1 passed the gate and waits for ada or lin" in said
+    assert f"`mlops approve {NAME} --version 1 --by NAME --reason WHY`" in said
+    assert "job approve_challenger" in said
+    assert (project.champion, project.endpoint.records()) == (None, {})
+    assert "promoted" not in dict(project.log)
+
+
+def test_an_approval_promotes_and_deploys_and_both_name_the_person(project):
+    project.make(BY_ADA)
+    assert project.approve(1) == project.champion == 2
+    (approved,) = project.audit.entries(NAME, ("approved",))
+    (promoted,) = project.audit.entries(NAME, ("promoted",))
+    assert (approved.by, approved.why, approved.version) == ("ada", "looks right", 1)
+    assert (promoted.by, promoted.evidence["approval"]) == ("ada", approved.hash)
+    assert promoted.why.startswith("looks right; Promoted as the first champion")
+    assert project.endpoint.records()[NAME].version == "2"
+
+
+def test_an_approval_that_was_interrupted_is_completed_by_the_next_run_of_the_asset(project):
+    project.make(BY_ADA)
+    decide(BY_ADA, project.lake, project.audit, "approved", 1, "ada", "")
+    assert project.champion is None
+    project.make(BY_ADA, "deployment")
+    assert project.champion == 2
+
+
+def refused(act: Callable[..., Any], *arguments: Any) -> str:
+    with pytest.raises(DecisionError) as caught:
+        act(*arguments)
+    return str(caught.value)
+
+
+def test_who_is_no_approver_decides_nothing(project):
+    project.make(BY_ADA)
+    before = project.log
+    assert refused(project.approve, 1, "eve") == (
+        f"'eve' may not decide about {NAME}; promotion.approvers: ada, lin"
+    )
+    assert (project.champion, project.log) == (None, before)
+
+
+def test_what_does_not_wait_is_not_approved(project):
+    assert "version 1 was never judged" in refused(project.approve, 1)
+    strict = BY_ADA.model_copy(
+        update={"gate": spec(gate={"metric": "log_loss", "floors": {"auc": 0.999}}).gate}
+    )
+    project.make(strict, "model", "evaluation", fails=True)
+    assert "version 1 did not pass the gate" in refused(project.approve, 1)
+    project.make(BY_ADA)
+    project.approve(2)
+    assert refused(project.approve, 2) == f"{NAME} version 2 is champion already (as version 3)"
+    assert refused(project.approve, 3) == f"{NAME} version 3 is champion already"
+
+
+def test_a_superseded_challenger_is_not_approved(project):
+    project.make(BY_ADA)
+    add_week(project.lake, NAMES[FIRST])
+    project.make(BY_ADA, "model")
+    assert "version 1 is superseded: challenger 2 was trained after it" in refused(project.approve, 1)
+    project.make(BY_ADA, "evaluation")
+    assert "version 1 is superseded: version 2 was judged after it" in refused(project.approve, 1)
+    assert project.approve(2) == 3
+
+
+def test_a_rejected_challenger_is_neither_approved_nor_deployed(project):
+    project.make(BY_ADA)
+    decide(BY_ADA, project.lake, project.audit, "rejected", 1, "lin", "trained in the wrong season")
+    assert "was rejected by lin already: trained in the wrong season" in refused(project.approve, 1)
+    assert f"{NAME}: version 1 was rejected by lin: trained in the wrong season" in project.said(
+        BY_ADA, "deployment"
+    )
+    assert project.champion is None
+
+
+def test_where_promotion_is_automatic_nobody_approves(project):
+    parts = (project.lake, project.audit, "approved", 1, "ada", "")
+    assert "promotion.mode=automatic: a challenger that passes is promoted by itself" in refused(
+        decide, AUTOMATIC, *parts
+    )
+
+
+def test_a_promotion_that_waited_counts_from_the_weeks_that_came_in_by_then(project):
+    project.make(BY_ADA)
+    add_week(project.lake, NAMES[FIRST], joined=False)
+    project.approve(1)
+    (promoted,) = project.audit.entries(NAME, ("promoted",))
+    assert promoted.moment == week_bounds(WEEKS, NAMES[FIRST])[1]
+    assert project.tracking.champion_at(NAME, week_bounds(WEEKS, NAMES[FIRST])[0]) is None
+
+
+def test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing(project):
+    project.make(AUTOMATIC, "model", "evaluation")
+    path = next((Path(project.lake.root) / NAME / "attempts").glob("*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": "Promoted: because I say so."}))
+    done = project.make(AUTOMATIC, "deployment", fails=True)
+    assert "was changed after it was judged" in failure(done)
+    assert project.champion is None
+
+
+def failure(done: dg.ExecuteInProcessResult) -> str:
+    (event,) = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
+    return str(event.step_failure_data.user_failure_data.description)  # type: ignore[union-attr]
+
+
+def test_evidence_about_a_champion_that_was_replaced_meanwhile_promotes_nothing(promoted_twice):
+    project = promoted_twice
+    add_week(project.lake, NAMES[FIRST + 2])
+    add_week(project.lake, NAMES[FIRST + 3])
+    project.make(AUTOMATIC, "model", "evaluation")
+    project.back()
+    done = project.make(AUTOMATIC, "deployment", fails=True)
+    assert "challenger 5 was judged against version 4, and version 2 is champion by now" in failure(done)
+
+
+def test_a_rollback_is_not_undone_by_the_automation_and_the_next_challenger_can_still_win(promoted_twice):
+    project = promoted_twice
+    assert project.champion == 4
+    entry = project.back()
+    assert (project.champion, project.endpoint.records()[NAME].version) == (2, "2")
+    assert entry.moment == week_bounds(WEEKS, NAMES[FIRST + 1])[1]
+    assert "version 4 was rolled back by lin (too many alarms)" in project.said(AUTOMATIC)
+    assert project.champion == 2
+    add_week(project.lake, NAMES[FIRST + 2])
+    project.make(AUTOMATIC)
+    assert project.champion == 6
+    assert [entry.version for entry in project.audit.entries(NAME, CHANGES)] == [2, 4, 2, 6]
+
+
+def test_a_rollback_that_names_nobody_or_no_reason_is_refused(promoted_twice):
+    parts = (promoted_twice.lake, promoted_twice.tracking, promoted_twice.endpoint, promoted_twice.audit)
+    assert "give both, --by NAME --reason WHY" in refused(go_back, *parts, NAME, None, " ", "x")
+    assert "give both, --by NAME --reason WHY" in refused(go_back, *parts, NAME, None, "lin", "")
+    assert "knows no champion of 'nobody'" in refused(go_back, *parts, "nobody", None, "lin", "x")
+
+
+def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(project):
+    project.make(BY_ADA)
+    done = project.decide("approve_challenger", version=1, by="eve")
+    assert failure(done) == f"'eve' may not decide about {NAME}; promotion.approvers: ada, lin"
+    done = project.decide("approve_challenger", version=1, by="ada", reason="fine")
+    (shown,) = done.asset_materializations_for_node("approve")
+    assert shown.asset_key == dg.AssetKey([NAME, "deployment"])
+    assert shown.metadata["champion"].value == project.champion == 2
+    assert shown.tags == {"dagster/data_version": "endpoint"}
+    add_week(project.lake, NAMES[FIRST])
+    add_week(project.lake, NAMES[FIRST + 1])
+    project.make(BY_ADA)
+    assert project.decide("reject_challenger", version=3, by="lin", reason="no").success
+    assert dict(project.log)["rejected"] == 3
+    done = project.decide("roll_back_champion", by="lin", reason="x")
+    assert failure(done) == f"{NAME}: version 2 is the first champion: there is no earlier one"
+
+
+@pytest.fixture
+def mlops(promoted_twice, monkeypatch, capsys):
+    """A function that runs a command on the state with two champions: exit status and what was printed."""
+    monkeypatch.setenv("MLOPS_HOME", str(promoted_twice.home))
+
+    def run(*arguments: str) -> tuple[int, str]:
+        options = parser().parse_args(arguments)
+        code = options.act(options)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+def test_history_tells_what_was_champion_then_and_on_which_data(mlops, promoted_twice):
+    code, said = mlops("history", NAME, "--at", "2024-02-10")
+    assert code == 0
+    assert said.startswith(f"{NAME} at 2024-02-10T00:00:00+00:00 (data time): version 2\n")
+    digest = promoted_twice.tracking.version(NAME, 2).tags["training_set"]
+    assert f"weeks                {NAMES[0]} to {NAMES[4]} (5)" in said
+    assert f"training set sha256  {digest}" in said
+    assert "version 4\n" in mlops("history", NAME, "--at", "2024-02-19")[1]
+    code, said = mlops("history", NAME, "--at", "2024-02-01")
+    assert (code, "had no champion" in said) == (1, True)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert "(wall clock): version 4\n" in mlops("history", NAME, "--wall", "--at", tomorrow)[1]
+    assert mlops("history", NAME, "--wall", "--at", "2024-02-19")[0] == 1
+
+
+def test_a_rollback_from_the_command_line_is_in_history_and_log(mlops, promoted_twice):
+    code, said = mlops("rollback", NAME, "--by", "lin", "--reason", "too many alarms")
+    assert (code, said) == (0, f"{NAME}: version 2 is champion (entry 12, rolled back by lin)\n")
+    code, said = mlops("history", NAME)
+    assert [line.split()[0] for line in said.splitlines()[1:]] == ["5", "10", "12"]
+    code, said = mlops("audit", "show", "--kind", "rolled_back")
+    assert (code, "too many alarms" in said) == (0, True)
+    assert mlops("rollback", NAME, "--by", "lin", "--reason", "x")[0] == 1
+    assert mlops("audit", "show", "--model", "nobody")[0] == 1
+    assert mlops("audit", "show", "--kind", "renamed")[0] == 2
+
+
+def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remembers(mlops, promoted_twice):
+    code, said = mlops("audit", "verify")
+    assert (code, said.splitlines()[0]) == (
+        0,
+        f"whole: 11 entries; agrees with what is remembered elsewhere: MLflow's model {NAME}",
+    )
+    head = said.split("head: ")[1].strip()
+    folder = Path(promoted_twice.audit.folder)
+    lines = (folder / "log.jsonl").read_bytes().splitlines(keepends=True)[:4]
+    (folder / "log.jsonl").write_bytes(b"".join(lines))
+    last = json.loads(lines[-1])
+    size = sum(map(len, lines))
+    (folder / "head.json").write_text(f'{{"seq":4,"hash":"{last["hash"]}","bytes":{size}}}\n')
+    code, said = mlops("audit", "verify")
+    assert (code, "remembers entry 10, the log ends with entry 4" in said) == (1, True)
+    assert mlops("audit", "verify", "--no-anchors")[0] == 0
+    assert mlops("audit", "verify", "--no-anchors", "--head", head)[0] == 1
+
+
+def test_an_altered_log_ends_every_question_with_a_sentence(mlops, promoted_twice):
+    log = Path(promoted_twice.audit.folder, "log.jsonl")
+    log.write_bytes(log.read_bytes().replace(b'"kind":"promoted"', b'"kind":"promotes"', 1))
+    code, said = mlops("audit", "verify")
+    assert (code, "line 5: the line was altered" in said) == (1, True)
+    assert "4 entries follow one another unbroken from the start." in said
+    code, said = mlops("audit", "show")
+    assert (code, said.startswith("error: a line of the audit log was altered")) == (1, True)
+
+
+def test_a_kept_spec_that_was_changed_is_noticed(promoted_twice):
+    (kept,) = Path(promoted_twice.audit.folder, "specs").glob("*.json")
+    kept.write_text(kept.read_text().replace("team:water", "team:fire"))
+    with pytest.raises(AuditError, match="which entry 1 names, is changed"):
+        promoted_twice.back()
