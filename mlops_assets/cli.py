@@ -1,9 +1,7 @@
 """`mlops`: replay a year, run the servers, try a variant, see what lies in the state folder."""
 
 import argparse
-import atexit
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +13,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_usage_reports()
     if not sys.warnoptions:
         _keep_warnings_out()
-    atexit.register(_quiet_exit)
     options = parser().parse_args(arguments)
     try:
         return options.act(options)
@@ -28,12 +25,6 @@ def _keep_warnings_out() -> None:
     """Libraries warn about each other, and undo filters; `python -W default` shows what they say."""
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").propagate = False
-
-
-def _quiet_exit() -> None:
-    """DuckDB's bindings list every object that lives at exit on the error stream: nobody can act on it."""
-    sys.stdout.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -89,8 +89,11 @@ def objects_hash(objects: list[Any]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def configuration(repository: str, home: str) -> "RepoConfig":
-    """The repository's feature_store.yaml with `home` as the folder of registry and online store."""
+def configuration(repository: str, home: str, offline_engine: str = "local") -> "RepoConfig":
+    """The repository's feature_store.yaml with `home` as the folder of registry and online store.
+
+    `offline_engine` says where historical features are joined: `local` or `ray`.
+    """
     import yaml
     from feast.repo_config import RepoConfig
 
@@ -98,7 +101,8 @@ def configuration(repository: str, home: str) -> "RepoConfig":
     template = folder / CONFIGURATION
     if not template.exists():
         template = _folder(REPOSITORY) / CONFIGURATION
-    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(MLOPS_FEAST=home)
+    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
+    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
     return RepoConfig(repo_path=folder, **yaml.safe_load(text))
 
 

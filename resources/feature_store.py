@@ -55,11 +55,15 @@ class ViewSource:
 
 
 class FeatureStoreResource(dg.ConfigurableResource):
-    """Feast over the lake's feature tables, with its registry and online store under `home`."""
+    """Feast over the lake's feature tables, with its registry and online store under `home`.
+
+    `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
+    """
 
     lake_root: str
     home: str
     repository: str = REPOSITORY
+    offline_engine: str = "local"
 
     def apply(self) -> dict[str, list[str]]:
         """Register every definition of the repository and remove what is no longer defined.
@@ -181,7 +185,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         return self._with_features(service, rows, found)
 
     def _store(self) -> "FeatureStore":
-        return _open(self.home, self.repository)
+        return _open(self.home, self.repository, self.offline_engine)
 
     def _service(self, name: str) -> Any:
         return repository_of.service(self.repository, name)
@@ -216,11 +220,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
 
 @lru_cache(maxsize=8)
-def _open(home: str, repository: str) -> "FeatureStore":
+def _open(home: str, repository: str, offline_engine: str) -> "FeatureStore":
     from feast import FeatureStore
 
     Path(home).mkdir(parents=True, exist_ok=True)
-    return FeatureStore(config=repository_of.configuration(repository, home))
+    return FeatureStore(config=repository_of.configuration(repository, home, offline_engine))
 
 
 def _registered(store: "FeatureStore", service: str) -> Any:

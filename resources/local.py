@@ -15,7 +15,10 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     return {
         "lake": Lake(root=str(where.lake)),
         "feature_store": FeatureStoreResource(
-            lake_root=str(where.lake), home=str(where.feast), repository=where.feature_repository
+            lake_root=str(where.lake),
+            home=str(where.feast),
+            repository=where.feature_repository,
+            offline_engine=where.offline_engine,
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "endpoint": Endpoint(folder=str(where.serving)),

@@ -34,6 +34,7 @@ class Settings:
     mlflow_uri: str
     data: Path | None = None
     feature_repository: str = "feature_repo"
+    offline_engine: str = "local"
     dagster_port: int = 3000
     mlflow_port: int = 5000
     serve_port: int = 8000
@@ -64,7 +65,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -72,10 +73,18 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         data=Path(env["MLOPS_DATA"]).expanduser().resolve() if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
+        offline_engine=_one_of(env, "MLOPS_OFFLINE_ENGINE", ("local", "ray")),
         dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
     )
+
+
+def _one_of(env: dict[str, str], name: str, known: tuple[str, ...]) -> str:
+    value = env.get(name) or known[0]
+    if value not in known:
+        raise ValueError(f"{name}={value!r} is not known: give {' or '.join(known)}")
+    return value
 
 
 def _port(env: dict[str, str], name: str, default: int) -> int:
