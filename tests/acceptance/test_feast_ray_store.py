@@ -12,7 +12,13 @@ from tests.feature_repo.offline_oracle.feast_table import told
 def test_feasts_ray_store_does_in_each_case_what_the_page_says(tmp_path: Path) -> None:
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
     try:
         seen = {
             name: judged(case, tmp_path / name, {"type": "ray", "storage_path": str(tmp_path / "ray")})

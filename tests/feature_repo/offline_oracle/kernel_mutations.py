@@ -22,31 +22,30 @@ class Change:
 
 CHANGES: dict[str, Change] = {
     "newest before, not at, the moment": Change(
-        "kernel",
-        'np.searchsorted(self.packed, needles, side="right") - 1',
-        'np.searchsorted(self.packed, needles, side="left") - 1',
+        "kernel", 'self.packed, needles, side="right")', 'self.packed, needles, side="left")'
     ),
-    "a tick of the future": Change("kernel", "self.clock.number(ticks)\n", "self.clock.number(ticks + 1)\n"),
-    "ttl open at its end": Change("kernel", "places[moments < np.", "places[moments <= np."),
-    "ttl a tick too long": Change("kernel", "NEVER + ttl) - ttl]", "NEVER + ttl) - ttl - 1]"),
+    "a tick of the future": Change(
+        "kernel", "_packed(keys, self.clock, ticks)", "_packed(keys, self.clock, ticks + 1)"
+    ),
+    "ttl open at its end": Change("kernel", "places[moments < _oldest", "places[moments <= _oldest"),
+    "ttl a tick too long": Change("kernel", "NEVER + ttl) - ttl\n", "NEVER + ttl) - ttl - 1\n"),
     "ttl forgotten": Change("kernel", "if ttl is not None:", "if False:"),
     "another key's row": Change("kernel", "places[found != keys] = -1", "pass"),
     "created not among the sort keys": Change(
-        "kernel", "np.lexsort((places, later, ordered[among]))", "np.lexsort((places, ordered[among]))"
+        "kernel", "np.lexsort((created[places], ordered[among]))", "np.lexsort((ordered[among],))"
     ),
     "place not among the sort keys": Change(
-        "kernel",
-        "np.lexsort((places, later, ordered[among]))",
-        "np.lexsort((-places, later, ordered[among]))",
+        "kernel", 'np.argsort(packed, kind="stable")', "np.lexsort((-np.arange(packed.size), packed))"
     ),
     "created at the moment not known": Change("kernel", "created[nodes] > ticks", "created[nodes] >= ticks"),
-    "unknown rows passed over one by one only": Change(
+    "unknown rows passed over once only": Change(
         "kernel", "for jump in reversed(self._jumps):", "for jump in ():"
     ),
     "rows not known at all kept": Change("kernel", "usable &= created != NEVER", "pass"),
     "rows taken to be in order": Change(
         "kernel", "order = None if _rises(packed) else", "order = None if True else"
     ),
+    "ties taken to be in order": Change("kernel", "np.array_equal(sorted_ties, among)", "True"),
     "keys of a run not numbered anew": Change(
         "kernel", "if np.count_nonzero(rank >= 0) < starts.size:", "if False:"
     ),
@@ -59,10 +58,12 @@ CHANGES: dict[str, Change] = {
     "null moments kept": Change("kernel", "usable = (codes >= 0) & (ticks != NEVER)", "usable = codes >= 0"),
     "the second key forgotten": Change("keys", "first * self.second + second)", "first * self.second)"),
     "nanoseconds cut": Change("moments", 'return "ns" if any(', 'return "us" if any('),
-    "later rows pruned": Change("sources", "last + margin}", "last - 2 * margin}"),
-    "expired rows pruned a unit too early": Change("sources", "first - margin,", "first + margin,"),
+    "later rows pruned": Change("reading", "_literal(span.last, kind, 1)", "_literal(span.last, kind, -3)"),
+    "expired rows pruned a unit too early": Change(
+        "reading", "_literal(span.first, kind, -1)", "_literal(span.first, kind, 1)"
+    ),
     "pruning without the time to live": Change(
-        "join", "return Span(_earlier(first, ttl), last)", "return Span(first, last)"
+        "asking", "microsecond(first) - length(ttl)", "microsecond(first)"
     ),
     "alias forgotten": Change("requests", "alias.get(key, key) for key in", "key for key in"),
 }

@@ -34,6 +34,7 @@ LAYOUTS: dict[str, Callable[[Row], tuple]] = {
     "shuffled": lambda row: (),
     "by_key": _by_key,
     "by_time": lambda row: _by_time(row)[:1],
+    "by_key_and_event": lambda row: (_by_key(row), _by_time(row)[0]),
     "by_key_and_time": lambda row: (_by_key(row), _by_time(row)),
 }
 
@@ -83,6 +84,7 @@ def settings(timelines: int) -> list[Setting]:
         {"lives": (1, 5, 11), "created_by_then": True, "zone": None, "files": 2},
         {"layout": "by_key_and_time", "nulls": False},
         {"layout": "by_key_and_time", "arrow": True, "keys": "dense", "created_by_then": True},
+        {"layout": "by_key_and_event", "keys": "dense", "tick": 1_000, "asked_zone": None},
         {"layout": "by_key", "nulls": False, "unit": "ns", "asked_unit": "us"},
         {"layout": "by_key", "keys": "dense", "files": 4, "asked_ticks": (5, 6)},
         {"layout": "by_time", "files": 6, "asked_ticks": (4, 6), "lives": (2, 1, 3), "tick": 1_000},
