@@ -43,6 +43,7 @@ bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.materialize
 	$(BIN)/python -m benchmarks.online_features
 	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.point_in_time
 	$(BIN)/python -m benchmarks.audit
 
 screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left

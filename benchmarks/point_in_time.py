@@ -25,8 +25,9 @@ OURS = "this store"
 DUCKDB = "Feast duckdb"
 DEFAULT = "Feast default"
 ASOF = "polars join_asof"
-PEERS = {"vs_feast_duckdb": DUCKDB, "vs_feast_default": DEFAULT, "vs_polars_join_asof": ASOF}
+PEERS = {"vs_polars_join_asof": ASOF, "vs_feast_duckdb": DUCKDB, "vs_feast_default": DEFAULT}
 FLIGHTS = "flights"
+ORDER = ("sorted", "unsorted", "t365", "5x", FLIGHTS)
 LARGEST = ("peak_gb", "wrong_cells", "rows_lost")
 
 
@@ -156,18 +157,21 @@ def ratios(figures: dict[str, Any]) -> dict[str, float]:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as lines of text: CPU seconds, wall seconds and peak memory by case and contender."""
-    lines = [f"{'case':<12}{'join':<18}{'rows':>9}{'CPU s':>9}{'wall s':>9}{'peak GB':>9}{'times ours':>12}"]
-    for case, contenders in figures.items():
-        if not isinstance(contenders, dict):
-            continue
+    lines = [f"{'case':<10}{'join':<18}{'rows':>9}{'CPU s':>9}{'wall s':>9}{'peak GB':>9}{'times':>8}"]
+    for case in [case for case in ORDER if case in figures]:
+        contenders = figures[case]
         ours = contenders[OURS]["cpu_seconds"]
-        for name, found in contenders.items():
-            times = "" if name == OURS else f"{found['cpu_seconds'] / ours:.1f}"
-            lines.append(
-                f"{case:<12}{name:<18}{found['rows']:>9.0f}{found['cpu_seconds']:>9.2f}{found['wall_seconds']:>9.2f}"
-                f"{found['peak_gb']:>9.2f}{times:>12}".rstrip()
-            )
+        for name in [name for name in (OURS, *PEERS.values()) if name in contenders]:
+            lines.append(f"{case:<10}{name:<18}{_line(contenders[name], ours)}".rstrip())
     return "\n".join(lines)
+
+
+def _line(found: dict[str, float], ours: float) -> str:
+    numbers = f"{found['cpu_seconds']:>9.2f}{found['wall_seconds']:>9.2f}{found['peak_gb']:>9.2f}"
+    times = f"{found['cpu_seconds'] / ours:>8.1f}"
+    wrong = [f"{found['rows_lost']:.0f} rows lost"] if found["rows_lost"] else []
+    wrong += [f"{found['wrong_cells']:.0f} cells of the sample wrong"] if found["wrong_cells"] else []
+    return f"{found['rows']:>9.0f}{numbers}{times}  {', '.join(wrong)}"
 
 
 if __name__ == "__main__":

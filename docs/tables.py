@@ -1,4 +1,4 @@
-"""The README's tables filled from what `make run` printed: `python -m docs.tables` after a run renews them."""
+"""The pages' tables filled from what `make run` printed and benchmarks left: `python -m docs.tables` renews them."""
 
 import json
 import re
@@ -6,15 +6,22 @@ import subprocess
 import sys
 from typing import Any
 
+from benchmarks.point_in_time import table as point_in_time_table
+from benchmarks.report import RESULTS
 from mlops_assets.probes import answers
 from resources.lake import write_text
 from resources.settings import PROJECT_ROOT, settings
 
 README = PROJECT_ROOT / "README.md"
+FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
+POINT_IN_TIME = RESULTS / "point_in_time.json"
 
 
 def main() -> int:
-    """Fill the tables of the README from the state folder's report."""
+    """Fill the speed tables, and the tables of the README from the state folder's report."""
+    if POINT_IN_TIME.exists():
+        for page in (README, FEATURE_STORE):
+            write_text(page, with_speed(page.read_text(), json.loads(POINT_IN_TIME.read_text())))
     report = settings().replay / "report.txt"
     if not report.exists():
         print(f"error: {report} is missing: run `make run` first", file=sys.stderr)
@@ -28,6 +35,11 @@ def main() -> int:
     write_text(README, page)
     print(f"{README.relative_to(PROJECT_ROOT)} filled from {report}")
     return 0
+
+
+def with_speed(page: str, measured: dict[str, Any]) -> str:
+    """The page with the table of the point-in-time benchmark between its markers."""
+    return between(page, "point-in-time", point_in_time_table(measured["figures"]), "text")
 
 
 def reply(page: str, port: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The point-in-time join on one machine: each view is read, asked, and its columns put beside the entity rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -15,8 +15,14 @@ def joined(entities: EntityRows, requests: Sequence[ViewRequest], only_known: bo
     """
     asker, table = Asker(entities, only_known), entities.table
     for request in requests:
-        rows = read(request.source, span(entities, request.ttl))
-        choice = asker.chosen(request, rows)
-        for name, column in request.columns.items():
-            table = table.append_column(name, choice.of(rows[column]))
+        for name, values in _features(asker, request):
+            table = table.append_column(name, values)
     return table
+
+
+def _features(asker: Asker, request: ViewRequest) -> Iterator[tuple[str, pa.Array | pa.ChunkedArray]]:
+    """A view's features; its source leaves the memory before the next one is read."""
+    rows = read(request.source, span(asker.entities, request.ttl))
+    choice = asker.chosen(request, rows)
+    for name, column in request.columns.items():
+        yield name, choice.of(rows[column])

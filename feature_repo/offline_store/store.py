@@ -21,7 +21,7 @@ from feast.utils import compute_non_entity_date_range
 
 from .asking import EntityRows, ViewRequest
 from .entities import entity_rows
-from .files import place
+from .files import files_of, place
 from .job import PolarsRetrievalJob
 from .join import joined
 from .pull import all_rows, latest_rows, seen_keys, with_zone
@@ -166,6 +166,14 @@ class PolarsOfflineStore(OfflineStore):
         append(source, table.rename_columns([column.get(name, name) for name in table.column_names]))
         if progress:
             progress(table.num_rows)
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """Refuse a source whose files lack its timestamps or cannot be read; one without a file yet is accepted."""
+        name = f"source {data_source.name!r}"
+        where = place_of(data_source, name, config.repo_path)
+        if files_of(where):
+            created = data_source.created_timestamp_column or None
+            parts(Source(name, where, str(data_source.timestamp_field), created))
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
