@@ -5,7 +5,7 @@ Named in feature_store.yaml as `batch_engine`, it makes `FeatureStore.materializ
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
@@ -25,9 +25,7 @@ from .writing import Brought, BulkWrites, Progress
 class BulkEngineConfig(FeastConfigBaseModel):
     """The engine has no settings."""
 
-    type: Literal["feature_repo.online_store.engine.BulkEngine"] = (
-        "feature_repo.online_store.engine.BulkEngine"
-    )
+    type: str = f"{__name__}.BulkEngine"
 
 
 class BulkEngine(LocalComputeEngine):

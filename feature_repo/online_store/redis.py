@@ -7,7 +7,7 @@ at all, so that nothing has to be read first and no lock is held.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,9 +36,7 @@ SCANNED = 5_000
 class BulkRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """The stock store's settings under this store's name."""
 
-    type: Literal["feature_repo.online_store.redis.BulkRedisOnlineStore"] = (  # type: ignore[assignment]
-        "feature_repo.online_store.redis.BulkRedisOnlineStore"
-    )
+    type: str = f"{__name__}.BulkRedisOnlineStore"  # type: ignore[assignment]
 
     @pydantic.model_validator(mode="after")
     def _one_server(self) -> "BulkRedisOnlineStoreConfig":

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -50,9 +50,7 @@ FORGET = f"DELETE FROM {{table}} WHERE entity_key = NEW.entity_key AND feature_n
 class BulkSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     """The stock store's settings under this store's name."""
 
-    type: Literal["feature_repo.online_store.sqlite.BulkSqliteOnlineStore"] = (  # type: ignore[assignment]
-        "feature_repo.online_store.sqlite.BulkSqliteOnlineStore"
-    )
+    type: str = f"{__name__}.BulkSqliteOnlineStore"  # type: ignore[assignment]
 
     @pydantic.model_validator(mode="after")
     def _plain_values_only(self) -> "BulkSqliteOnlineStoreConfig":

@@ -1,0 +1,133 @@
+"""`POST /get-online-features` takes the request of `feast serve` and gives its reply."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from resources.features_http import mount
+from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, Database, everything, opened, services
+from tests.feature_repo.online.test_with_stock_feast import ROWS
+
+
+class Shop:
+    """What the route needs of the platform's feature store, over the shop's definitions."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.store = opened(folder, database.bulk(), batch_engine=ENGINE)
+        self.store.apply(services(folder))
+        self.store.materialize(NOW - 5 * HOUR, NOW)
+
+    def feast(self) -> Any:
+        return self.store
+
+    def registered(self, service: str) -> Any:
+        return self.store.get_feature_service(service, allow_cache=True)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    if request.param == "sqlite":
+        return Shop(tmp_path, Database("sqlite", {"path": str(tmp_path / "online.db")}))
+    import redis
+
+    port = request.getfixturevalue("redis_port")
+    with redis.Redis(port=port, db=6) as client:
+        client.flushdb()
+    return Shop(tmp_path, Database("redis", {"connection_string": f"127.0.0.1:{port},db=6"}))
+
+
+def ours(shop: Shop, question: dict[str, Any], moment: Any = None) -> Any:
+    with TestClient(mount(FastAPI(), shop, lambda: moment)) as client:  # type: ignore[arg-type]
+        return client.post("/get-online-features", json=question)
+
+
+def theirs(shop: Shop, question: dict[str, Any]) -> Any:
+    from feast.feature_server import get_app
+
+    with TestClient(get_app(shop.store, registry_ttl_sec=0)) as client:
+        return client.post("/get-online-features", json=question)
+
+
+def by_name(reply: Any) -> dict[str, Any]:
+    body = reply.json()
+    return dict(zip(body["metadata"]["feature_names"], body["results"], strict=True))
+
+
+@pytest.mark.parametrize("service", ROWS)
+def test_the_reply_is_that_of_feast_serve_over_the_same_store(shop: Shop, service: str) -> None:
+    question = {
+        "feature_service": service,
+        "entities": ROWS[service],
+        "full_feature_names": service == "renamed",
+    }
+    mine, other = ours(shop, question), theirs(shop, question)
+    assert (mine.status_code, other.status_code) == (200, 200), mine.text
+    assert mine.headers["content-type"] == other.headers["content-type"]
+    assert by_name(mine) == by_name(other)
+    assert mine.json().keys() == other.json().keys()
+
+
+def test_references_and_versions_are_answered_as_feast_serve_does(shop: Shop) -> None:
+    question = {
+        "features": ["towns:people", "everything:doubles"],
+        "entities": {"town": ["Ribe", "none"], "customer_id": [1, 2]},
+        "include_feature_view_version_metadata": True,
+    }
+    mine, other = ours(shop, question), theirs(shop, question)
+    assert by_name(mine) == by_name(other)
+    assert mine.json()["metadata"] == other.json()["metadata"]
+
+
+def test_numbers_that_json_does_not_have_are_written_as_feast_writes_them(shop: Shop, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    view = everything(tmp_path)
+    table = pa.table(
+        {"customer_id": [7], "event_timestamp": [NOW], **{f.name: pa.nulls(1) for f in view.features}}
+    ).set_column(2, "floats", pa.array([float("-inf")]))
+    shop.store._get_provider().online_store.write_table(shop.store.config, view, table)  # type: ignore[attr-defined]
+    question = {"features": ["everything:floats", "everything:longs"], "entities": {"customer_id": [7]}}
+    mine = by_name(ours(shop, question))
+    assert mine == by_name(theirs(shop, question))
+    assert mine["floats"]["values"] == ["-Infinity"]
+
+
+def test_the_moment_of_the_models_is_answered_for_and_a_request_may_name_another(shop: Shop) -> None:
+    question = {"features": ["towns:people"], "entities": {"town": ["Ribe"]}}
+    before, after = NOW - 2 * HOUR, NOW
+    assert by_name(ours(shop, question, before))["people"]["statuses"] == ["NOT_FOUND"]
+    assert by_name(ours(shop, question, after))["people"]["values"] == [8000]
+    named = question | {"as_of": before.isoformat()}
+    assert by_name(ours(shop, named, after))["people"]["statuses"] == ["NOT_FOUND"]
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "said"),
+    [
+        ({"entities": {"town": "Ribe"}, "features": ["towns:people"]}, 422, "entities"),
+        ({"entities": {"town": ["Ribe"]}, "features": []}, 422, "No features specified"),
+        ({"entities": {"customer_id": [1]}, "features": ["towns:people"]}, 422, "Missing join key values"),
+        (
+            {"entities": {"town": ["Ribe"], "customer_id": [1, 2]}, "features": ["towns:people"]},
+            422,
+            "same columns",
+        ),
+        ({"entities": {"town": ["Ribe"]}, "features": ["nowhere:people"]}, 404, "nowhere"),
+        ({"entities": {"town": ["Ribe"]}, "feature_service": "none"}, 404, "none"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong_with_it(
+    shop: Shop, question: dict[str, Any], status: int, said: str
+) -> None:
+    reply = ours(shop, question)
+    assert (reply.status_code, said in reply.text) == (status, True), reply.text
+
+
+def test_many_rows_and_rows_twice_keep_their_order(shop: Shop) -> None:
+    towns = ["Ribe", "Mols", "none", None] * 50
+    reply = by_name(ours(shop, {"features": ["towns:people"], "entities": {"town": towns}}))
+    expected = {"Ribe": 8000, "Mols": 300}
+    assert reply["people"]["values"] == [expected.get(town) if town else None for town in towns]
