@@ -40,6 +40,8 @@ types: $(VENV)/.installed  ## pyright
 	$(BIN)/basedpyright --level error
 
 bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
+	$(BIN)/python -m benchmarks.materialize
+	$(BIN)/python -m benchmarks.online_features
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.audit
 

@@ -96,11 +96,19 @@ def of_table(view: Any, table: pa.Table) -> Batch:
 
 
 def of_rows(config: RepoConfig, rows: Sequence[Row]) -> list[Batch]:
-    """The newest of the rows that Feast hands to a store one by one; a batch for each set of features."""
+    """The newest of the rows that Feast hands to a store one by one; a batch for each set of features.
+
+    Rows without an event timestamp (None, or pandas' NaT) are left out.
+    """
     alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        alike[tuple(row[1])].append(row)
+        if _known(row[2]):
+            alike[tuple(row[1])].append(row)
     return [_of_alike(config, names, some) for names, some in alike.items()]
+
+
+def _known(moment: datetime | None) -> bool:
+    return moment is not None and moment == moment
 
 
 def serialised_key(config: RepoConfig, key: Any) -> bytes:
@@ -109,7 +117,7 @@ def serialised_key(config: RepoConfig, key: Any) -> bytes:
 
 
 def _of_alike(config: RepoConfig, names: Sequence[str], rows: Sequence[Row]) -> Batch:
-    created = [micros(row[3]) if row[3] is not None else NEVER for row in rows]
+    created = [micros(row[3]) if row[3] is not None and _known(row[3]) else NEVER for row in rows]
     batch = Batch(
         keys=pa.array([serialised_key(config, row[0]) for row in rows], BINARY),
         event=np.array([micros(row[2]) for row in rows], dtype=np.int64),

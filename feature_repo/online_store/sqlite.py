@@ -81,9 +81,8 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
                 part = batch.rows(slice(start, min(start + CHUNK, len(batch))))
                 keys = part.keys.to_numpy(zero_copy_only=False).tolist()
                 newer = part.newer_than(versions(connection, name, keys))
-                _replace(
-                    connection, name, newer, [feature.name for feature in view.features] if whole else None
-                )
+                if len(newer):
+                    _replace(connection, name, newer, [f.name for f in view.features] if whole else None)
                 if progress:
                     progress(len(part))
 
