@@ -104,9 +104,10 @@ def test_lineage_leads_to_columns_of_the_tables_that_a_table_is_made_from(table)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_column_of_a_feature_table_but_a_constant_has_a_lineage(view):
+def test_every_column_of_a_feature_table_has_a_lineage_but_a_constant_and_when_a_row_was_pushed(view):
     table = f"features/{view}"
-    constant = {"plane": {"event_timestamp"}, "weather": {"created"}}.get(view, set())
+    constant = {"event_timestamp"} if view == "plane" else set()
+    constant |= {"created"} if VIEWS[view].pushed_as else set()
     columns = {c.name for c in shown(table, SCHEMA).columns}
     assert columns - set(shown(table, LINEAGE).deps_by_column) == constant
 
