@@ -129,7 +129,7 @@ def bare_redis(port: int, n: int) -> Callable[[], Any]:
     """The hashes of `n` customers as the client gives them, nothing decoded."""
     import redis
 
-    client = redis.Redis(port=port, db=1)
+    client: Any = redis.Redis(port=port, db=1)
     keys = sorted(client.scan_iter(count=10_000))[:n]
     fields = list(client.hgetall(keys[0]))
 
@@ -244,8 +244,8 @@ def route(folder: Path, redis_port: int) -> Iterator[tuple[int, psutil.Process]]
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[psutil.Process]:
     """A server of its own process group, ended with all of its workers."""
-    quietly = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, start_new_session=True, **quietly) as server:
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, start_new_session=True, stdout=nowhere, stderr=nowhere) as server:
         try:
             wait_for(port)
             yield psutil.Process(server.pid)

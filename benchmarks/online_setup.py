@@ -110,7 +110,7 @@ def definitions(folder: Path) -> list[Any]:
         )
         for name in VIEWS
     ]
-    return [customer, *views, FeatureService(name="scoring", features=views)]
+    return [customer, *views, FeatureService(name="scoring", features=[*views])]
 
 
 def settings(folder: Path, online: dict[str, Any], **more: Any) -> dict[str, Any]:
