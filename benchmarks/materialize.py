@@ -30,6 +30,7 @@ from benchmarks.online_setup import (
 from benchmarks.report import save
 
 ROUNDS = 3
+ORDER = tuple(f"{kind} {way}" for kind in BULK for way in ("stock", "bulk", "limit"))
 OFFLINE = {"offline_store": {"type": "feature_repo.offline_store.store.PolarsOfflineStore"}}
 BATCH = 1_000
 
@@ -63,7 +64,16 @@ def main() -> None:
         "rows a CPU-second": rates,
         "CPU-seconds, median of three rounds": seconds,
     }
+    print(table_of(figures))
+    print("  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
     save("materialize", figures, {name: round(ratio, 3) for name, ratio in ratios.items()})
+
+
+def table_of(figures: dict[str, Any]) -> str:
+    """What the screen and the page show of the figures."""
+    rates, seconds = figures["rows a CPU-second"], figures["CPU-seconds, median of three rounds"]
+    lines = [f"{'':14}{'rows a CPU-second':>20}{'CPU-s':>10}"]
+    return "\n".join(lines + [f"{who:14}{rates[who]:20,.0f}{seconds[who]:10.2f}" for who in ORDER])
 
 
 def measured(folder: Path, port: int, server: psutil.Process) -> dict[str, float]:

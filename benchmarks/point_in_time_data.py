@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-VIEWS = {"one": timedelta(days=2), "two": timedelta(days=4), "three": timedelta(days=7)}
-"""Views by name with their time to live: at 24 timestamps in 90 days a third of the cells is null."""
+VIEWS = {"one": timedelta(days=7), "two": timedelta(days=14), "three": timedelta(days=30)}
+"""Views by name with their time to live: two, four and eight of the steps of 24 timestamps in 90 days."""
 FEATURES = 10
 DAYS = 90
 LATE = 0.02

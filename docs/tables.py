@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+from benchmarks.materialize import table_of as materialize_table
+from benchmarks.online_features import table_of as online_table
 from benchmarks.point_in_time import table as point_in_time_table
 from benchmarks.report import RESULTS
 from mlops_assets.probes import answers
@@ -14,14 +16,20 @@ from resources.settings import PROJECT_ROOT, settings
 
 README = PROJECT_ROOT / "README.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
-POINT_IN_TIME = RESULTS / "point_in_time.json"
+MEASURED = {
+    "point_in_time": ("point-in-time", point_in_time_table, (README, FEATURE_STORE)),
+    "materialize": ("materialize", materialize_table, (FEATURE_STORE,)),
+    "online_features": ("online-features", online_table, (FEATURE_STORE,)),
+}
+"""Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 
 
 def main() -> int:
     """Fill the speed tables, and the tables of the README from the state folder's report."""
-    if POINT_IN_TIME.exists():
-        for page in (README, FEATURE_STORE):
-            write_text(page, with_speed(page.read_text(), json.loads(POINT_IN_TIME.read_text())))
+    for name, (_, _, pages) in MEASURED.items():
+        for page in pages if (RESULTS / f"{name}.json").exists() else ():
+            figures = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
+            write_text(page, with_speed(page.read_text(), name, figures))
     report = settings().replay / "report.txt"
     if not report.exists():
         print(f"error: {report} is missing: run `make run` first", file=sys.stderr)
@@ -37,9 +45,10 @@ def main() -> int:
     return 0
 
 
-def with_speed(page: str, measured: dict[str, Any]) -> str:
-    """The page with the table of the point-in-time benchmark between its markers."""
-    return between(page, "point-in-time", point_in_time_table(measured["figures"]), "text")
+def with_speed(page: str, name: str, figures: dict[str, Any]) -> str:
+    """The page with the table of a benchmark's figures between its markers."""
+    marker, table, _ = MEASURED[name]
+    return between(page, marker, table(figures), "text")
 
 
 def reply(page: str, port: int) -> dict[str, Any]:
