@@ -8,7 +8,7 @@ from tests.feature_repo.offline_oracle.suite import told
 from tests.feature_repo.offline_oracle.timelines import settings
 from tests.feature_repo.offline_oracle.world import OURS
 
-SETTINGS = [settings(200)[number] for number in (2, 16)]
+SETTINGS = [settings(200)[number] for number in (2, 17)]
 
 
 @pytest.mark.filterwarnings("ignore")

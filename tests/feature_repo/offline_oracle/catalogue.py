@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tests.feature_repo.offline_oracle import cases_keys, cases_time
+from tests.feature_repo.offline_oracle import cases_keys, cases_time, cases_values
 from tests.feature_repo.offline_oracle.cases import CASES, Case
 from tests.feature_repo.offline_oracle.outcome import Failed, Line, expected, found, verdict
 from tests.feature_repo.offline_oracle.world import write_source
 
-__all__ = ["CASES", "answers", "cases_keys", "cases_time", "judged"]
+__all__ = ["CASES", "answers", "cases_keys", "cases_time", "cases_values", "judged"]
 
 
 def answers(case: Case, folder: Path, offline: dict[str, Any]) -> list[Line] | Failed:

@@ -52,6 +52,20 @@ CHANGES: dict[str, Change] = {
     "answers left in the order of the search": Change(
         "kernel", "scattered[questions.order] = answer", "scattered[:] = answer"
     ),
+    "ranks of moments one too low": Change(
+        "kernel", 'self.moments, ticks, side="right")', 'self.moments, ticks, side="left")'
+    ),
+    "unknown rows passed over into another key": Change(
+        "kernel", "jump[1:][np.append(True, self.keys[1:] != self.keys[:-1])] = 0", "pass"
+    ),
+    "places taken for rows": Change(
+        "kernel", "answer = places if self.rows is None else _chosen(self.rows, places)", "answer = places"
+    ),
+    "pairs of keys not numbered anew": Change(
+        "keys", "both if self.dense is None else self.dense.encode(_nulled(both))", "both"
+    ),
+    "nanoseconds of the time to live cut": Change("moments", "micro - span), nano)", "micro - span), None)"),
+    "null values filled": Change("assemble", "& self.found", "| self.found"),
     "null keys numbered": Change(
         "kernel", "usable = (codes >= 0) & (ticks != NEVER)", "usable = ticks != NEVER"
     ),

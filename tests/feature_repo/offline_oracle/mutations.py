@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 RIGHT = "none"
-LARGEST = 2**62
+LARGEST = 2**80
 
 
 @dataclass(frozen=True)

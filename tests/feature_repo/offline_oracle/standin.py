@@ -61,7 +61,9 @@ class StandInOfflineStore(DaskOfflineStore):
                 values = join.values(row, row[moment], names)
                 row.update({f"{shown}__{n}" if full_feature_names else n: values[n] for n in names})
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        return StandInJob(mutation.rows(rows), moment, full_feature_names, str(config.repo_path), on_demand)
+        return StandInJob(
+            mutation.rows(rows), moment, unit, full_feature_names, str(config.repo_path), on_demand
+        )
 
 
 class _Join:
@@ -136,14 +138,15 @@ class StandInJob(DaskRetrievalJob):
     """Rows that are already there."""
 
     def __init__(
-        self, rows: list[dict], moment: str, full_names: bool, repo_path: str, on_demand: list
+        self, rows: list[dict], moment: str, unit: str, full_names: bool, repo_path: str, on_demand: list
     ) -> None:
         super().__init__(lambda: None, full_names, repo_path, on_demand)
-        self._rows, self._moment = rows, moment
+        self._rows, self._moment, self._unit = rows, moment, unit
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-        moments = pa.array(columns.pop(self._moment), pa.timestamp("ns", "UTC"))
+        whole = [None if at is None else at // SCALE[self._unit] for at in columns.pop(self._moment)]
+        moments = pa.array(whole, pa.timestamp(self._unit, "UTC"))
         return pa.table(columns).append_column(self._moment, moments)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from tests.feature_repo.offline_oracle.suite import told
 from tests.feature_repo.offline_oracle.timelines import settings
 from tests.feature_repo.offline_oracle.world import OURS
 
-TIMELINES = 120
+TIMELINES = 300
 
 
 @pytest.mark.parametrize("name", CHANGES)

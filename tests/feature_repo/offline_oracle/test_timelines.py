@@ -8,7 +8,7 @@ from tests.feature_repo.offline_oracle.suite import told
 from tests.feature_repo.offline_oracle.timelines import Setting, settings, world_of
 from tests.feature_repo.offline_oracle.world import OURS
 
-TIMELINES = 500
+TIMELINES = 480
 SETTINGS = settings(TIMELINES)
 
 

@@ -18,6 +18,8 @@ from tests.feature_repo.offline_oracle.world import DAY, HOUR, PER_UNIT, SECOND,
 BASE = 1_709_294_400 * SECOND
 TICKS = 12
 ROWS = (0, 1, 2, 4, 8)
+STRANGERS = 10
+"""Keys on either side of those of the timelines, about which no timeline asks."""
 PARTS_STORED = ("p", "p", "p", "q", "q", "", None)
 PARTS_ASKED = ("p", "p", "p", "q", "q", "", None, "unknown")
 
@@ -56,6 +58,8 @@ class Setting:
     layout: str = "shuffled"
     arrow: bool = False
     nulls: bool = True
+    own_parts: bool = False
+    """Whether every timeline has its own second keys, so that pairs of keys are far more than rows."""
     asked_ticks: tuple[int, int] = (0, 12)
     full_names: bool = False
     created_by_then: bool = False
@@ -78,9 +82,10 @@ def settings(timelines: int) -> list[Setting]:
             "base": 1_711_846_800 * SECOND,
             "tick": HOUR // 2,
         },
-        {"files": 5, "lives": (4, 0, 1)},
+        {"files": 5, "lives": (4, 0, 1), "own_parts": True},
         {"files": 3, "full_names": True, "keys": "sparse", "asked_unit": "s", "tick": SECOND},
-        {"tick": 4_000 * DAY, "base": -20_000 * DAY, "keys": "sparse", "asked_unit": "us"},
+        {"tick": 60_000 * DAY, "base": -350_000 * DAY, "keys": "sparse", "asked_unit": "us"},
+        {"tick": 4_000 * DAY, "base": -20_000 * DAY, "zone": None},
         {"lives": (1, 5, 11), "created_by_then": True, "zone": None, "files": 2},
         {"layout": "by_key_and_time", "nulls": False},
         {"layout": "by_key_and_time", "arrow": True, "keys": "dense", "created_by_then": True},
@@ -132,6 +137,10 @@ class _Maker:
             return f"entity-{number * 7919 % 1000:03}-{number}"
         return number - 5 if self.setting.keys == "dense" else (number - self.setting.timelines // 2) * 10**15
 
+    def part(self, part: str | None, number: int) -> str | None:
+        """The second key of a timeline."""
+        return f"{part}-{number}" if part and self.setting.own_parts else part
+
     def null(self, random: Random, share: float) -> bool:
         """Whether a value is left out."""
         return random.random() < share and self.setting.nulls
@@ -153,7 +162,8 @@ class _Maker:
     ) -> View:
         """A view with every timeline's rows in the setting's layout: where they lie decides the last ties."""
         if rows is None:
-            owners = [n for n in range(self.setting.timelines) for _ in range(random.choice(ROWS) << parts)]
+            numbers = range(-STRANGERS, self.setting.timelines + STRANGERS)
+            owners = [n for n in numbers for _ in range(random.choice(ROWS) << parts)]
             random.shuffle(owners)
             rows = [self.row(name, n, random, created, parts) for n in owners]
             rows.sort(key=LAYOUTS[self.setting.layout])
@@ -183,7 +193,7 @@ class _Maker:
         key = (None if self.null(random, 0.03) else self.key(number),)
         value = None if self.null(random, 0.3) else random.random()
         return Row(
-            key + ((random.choice(PARTS_STORED),) if parts else ()),
+            key + ((self.part(random.choice(PARTS_STORED), number),) if parts else ()),
             None if self.null(random, 0.02) else self.instant(random, self.setting.unit),
             self.instant(random, self.setting.unit) if created and not self.null(random, 0.1) else None,
             {self.feature(view, "row"): self.serial, self.feature(view, "value"): value},
@@ -221,6 +231,15 @@ class _Maker:
     def question(self, number: int, random: Random) -> tuple[Any, Any, Any, Nanoseconds | None]:
         """A timeline's question: its key, the part, another entity, and the moment."""
         key = None if self.null(random, 0.03) else self.key(number)
-        other = None if self.null(random, 0.1) else self.key(random.randrange(self.setting.timelines + 5))
+        other = (
+            None
+            if self.null(random, 0.1)
+            else self.key(random.randrange(self.setting.timelines + 2 * STRANGERS))
+        )
         at = self.instant(random, self.setting.asked_unit, self.setting.asked_ticks)
-        return key, random.choice(PARTS_ASKED), other, None if self.null(random, 0.02) else at
+        return (
+            key,
+            self.part(random.choice(PARTS_ASKED), number),
+            other,
+            None if self.null(random, 0.02) else at,
+        )
