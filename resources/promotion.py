@@ -62,7 +62,13 @@ def champion_now(tracking: Tracking, audit: Audit, model: str) -> int | None:
 
 
 def publish(endpoint: Endpoint, audit: Audit, record: Record, change: Entry) -> Entry:
-    """Put a version behind the endpoint and record that it is there; repeated, it is one entry."""
+    """Put a version behind the endpoint and record that it is there; repeated, it is one entry.
+
+    The record that it replaces is kept, if it was published before records were, so that a rollback finds it.
+    """
+    before = endpoint.records().get(record.name)
+    if before is not None and endpoint.kept_record(before.name, before.version) is None:
+        endpoint.keep_record(before)
     endpoint.publish(record)
     return audit.record(
         "deployed",

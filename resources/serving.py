@@ -60,7 +60,7 @@ class Endpoint(dg.ConfigurableResource):
         write_text(self._kept_record(checked.name, checked.version), text)
         return checked
 
-    def kept_record(self, name: str, version: int) -> Record | None:
+    def kept_record(self, name: str, version: int | str) -> Record | None:
         """The record that a version was published with, its model file in this folder; None where it never was."""
         path = self._kept_record(name, version)
         if not path.exists():

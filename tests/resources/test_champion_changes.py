@@ -267,6 +267,17 @@ def test_a_rollback_returns_to_the_champion_before_and_the_endpoint_follows(stat
     )
 
 
+def test_a_champion_from_before_the_log_can_be_gone_back_to(state):
+    version = state.tracking.version(NAME, 1)
+    kept = state.endpoint.keep(NAME, 1, state.tracking.load(version))
+    state.endpoint.publish(deployment_record(1, version.sha256, kept, month(1)))
+    client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "1")
+    state.deploy(2, 1)
+    state.back()
+    assert (state.aliases, state.published) == ((1, 2), "1")
+    assert state.changes == [("promoted", 2, 1), ("rolled_back", 1, 2)]
+
+
 def test_one_rollback_after_the_other_goes_one_further_back_each_time(state):
     for number in (1, 2, 3):
         state.deploy(number, number - 1 or None)
