@@ -31,7 +31,7 @@ VERSIONS = 4
 PROCESS = """
 import os, signal, sys, time
 from pathlib import Path
-from tests.resources.test_promotion import change_champion, promotion, State
+from tests.resources.test_champion_changes import change_champion, promotion, State
 state = State(Path(sys.argv[1]))
 number, replaces, die = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "die"
 if die:
