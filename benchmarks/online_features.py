@@ -261,6 +261,7 @@ def serve(folder: str, redis_port: str, port: str) -> None:
     from fastapi import FastAPI
 
     from resources.features_http import mount
+    from resources.registered import registered
 
     config = {"type": BULK["redis"], "connection_string": f"{HOST}:{redis_port},db=2"}
     store = opened(Path(folder) / "bulk redis", config, batch_engine=ENGINE)
@@ -272,7 +273,7 @@ def serve(folder: str, redis_port: str, port: str) -> None:
             return store
 
         def registered(self, service: str) -> Any:
-            return store.get_feature_service(service, allow_cache=True)
+            return registered(store, service)
 
     app: Any = mount(FastAPI(), Features())  # type: ignore[arg-type]
     uvicorn.run(app, host=HOST, port=int(port), log_level="error", access_log=False)

@@ -24,6 +24,7 @@ from resources.feature_sources import service_names, service_views
 from resources.lake import write_text
 from resources.online_features import Answered, Brought, OnlineVectors, nothing
 from resources.push_sources import PushSource, push, push_sources
+from resources.registered import registered
 from resources.service_description import DescribedService, describe
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         store = self._store()
         with _LOCK, _quiet():
             # The store takes polars; Feast's own signature knows pandas only.
-            job = store.get_historical_features(entities, _registered(store, service))  # type: ignore[arg-type]
+            job = store.get_historical_features(entities, registered(store, service))  # type: ignore[arg-type]
         found = pl.DataFrame(pl.from_arrow(job.to_arrow()))
         if not found[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
@@ -181,7 +182,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if rows.is_empty():
             return nothing(self._with_features(service, rows, None), list(needs.types))
         store = self._store()
-        wanted = _registered(store, service)
+        wanted = registered(store, service)
         with at(as_of):
             answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
         return Answered(rows, answer, needs.types, needs.inputs)
@@ -201,7 +202,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
     def registered(self, service: str) -> Any:
         """Feast's object of a service, as it was applied last."""
-        return _registered(self._store(), service)
+        return registered(self._store(), service)
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store, self.offline_engine)
@@ -243,21 +244,6 @@ def _open(home: str, repository: str, online_store: str, offline_engine: str) ->
 
     Path(home).mkdir(parents=True, exist_ok=True)
     return FeatureStore(config=repository_of.configuration(repository, home, online_store, offline_engine))
-
-
-def _registered(store: "FeatureStore", service: str) -> Any:
-    from feast.errors import FeatureServiceNotFoundException
-
-    with contextlib.suppress(FeatureServiceNotFoundException):
-        return store.get_feature_service(service, allow_cache=True)
-    store.refresh_registry()
-    try:
-        return store.get_feature_service(service, allow_cache=True)
-    except FeatureServiceNotFoundException as error:
-        raise FeatureStoreError(
-            f"the feature service {service!r} is defined but not registered: materialize the asset that applies "
-            "the feature definitions first"
-        ) from error
 
 
 @contextlib.contextmanager
