@@ -1,6 +1,7 @@
 """What holds for each kind of trainer: it learns, repeats itself byte by byte, and goes on where it was broken off."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import polars as pl
@@ -28,7 +29,13 @@ KINDS = {
 LEARNED = {"xgboost": 0.8, "lightgbm": 0.8, "torch_tabular": 0.75, "function": 0.55}
 
 
-@pytest.fixture(params=KINDS)
+without_torch = find_spec("torch") is None or find_spec("safetensors") is None
+TORCH = pytest.param(
+    "torch_tabular", marks=pytest.mark.skipif(without_torch, reason="pip install 'mlops-assets[torch]'")
+)
+
+
+@pytest.fixture(params=[kind if kind != "torch_tabular" else TORCH for kind in KINDS])
 def kind(request) -> str:
     return request.param
 
@@ -130,7 +137,7 @@ def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, kn
     assert scorer.predict(some.clear()).shape == (0,)
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "torch_tabular"])
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", TORCH])
 def test_a_regression_predicts_the_value(kind, make_regression_spec, known, features):
     frame = known.with_columns(label=pl.col("delay").cast(pl.Float32))
     trainer = {"kind": kind, "categories": ["depot"], **KINDS[kind]}
@@ -139,7 +146,7 @@ def test_a_regression_predicts_the_value(kind, make_regression_spec, known, feat
     assert np.abs(error).mean() < 0.8 * np.abs(frame["delay"] - frame["delay"].mean()).mean()
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "torch_tabular"])
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", TORCH])
 def test_importances_are_shares_and_the_strongest_feature_leads(kind, spec_of, known, features):
     importance = fit(known, spec_of(), features).importance
     assert sum(importance.values()) == pytest.approx(1)
