@@ -75,7 +75,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     outcome = _outcome(booster[:rounds] if validation else booster, rounds, job, scores)
     outcome.phases = {"matrix": built - started, "boost": boosted - built}
     seen = train_data.num_row() * booster.num_boosted_rounds()
-    outcome.speed = {"samples a second": seen / (boosted - built)}
+    outcome.speed = {
+        "samples a second": seen / (boosted - built),
+        "share of time waiting for input": (built - started) / (boosted - started),
+    }
     return outcome
 
 
