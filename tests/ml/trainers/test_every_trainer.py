@@ -167,6 +167,20 @@ def test_bytes_that_no_trainer_wrote_are_refused():
         Scorer(b"\x80\x04pickle")
 
 
+@pytest.mark.parametrize("kind", ["xgboost", "torch_tabular"])
+def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cpu(
+    kind, spec_of, known, features, monkeypatch
+):
+    import torch
+    import xgboost
+
+    monkeypatch.setattr("mlops_assets.ml.distributed.choose.__defaults__", (lambda: True,))
+    monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DatasetError, match=r"trainer.gpu=true, and .* CUDA"):
+        fit(known, spec_of(gpu=True), features)
+
+
 def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, features, monkeypatch):
     from mlops_assets.ml.trainers import torch_tabular
 
