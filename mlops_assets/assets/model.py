@@ -135,23 +135,7 @@ def log_fit(
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
     identity = version_identity(spec, data, kind)
-    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
-    tags = {
-        "kind": kind,
-        "rounds": str(fitted.rounds),
-        "week": data.week,
-        "trained_until": trained_until.isoformat(),
-        "training_set": data.digest,
-        "feature_service": spec.feature_service,
-        "feature_definitions": data.feature_definitions,
-        "code_version": code_version(),
-        "spec": spec_digest(spec),
-        "owner": spec.owner,
-        "trainer": spec.trainer.kind,
-        "compute": fitted.compute,
-        **{name: str(value) for name, value in fitted.cost.rounded().items()},
-        **lineage,
-    }
+    tags = {**version_tags(spec, data, fitted, kind), **lineage}
     run_id = tracking.log_fit(
         spec.name,
         fitted.model,
@@ -171,6 +155,26 @@ def log_fit(
         file=trainer_module(spec.trainer.kind).FILE,
     )
     return Logged(run_id, identity, tags)
+
+
+def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -> dict[str, str]:
+    """What a version says of itself: its rows, its rules, its code, and what it cost."""
+    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
+    return {
+        "kind": kind,
+        "rounds": str(fitted.rounds),
+        "week": data.week,
+        "trained_until": trained_until.isoformat(),
+        "training_set": data.digest,
+        "feature_service": spec.feature_service,
+        "feature_definitions": data.feature_definitions,
+        "code_version": code_version(),
+        "spec": spec_digest(spec),
+        "owner": spec.owner,
+        "trainer": spec.trainer.kind,
+        "compute": fitted.compute,
+        **{name: str(value) for name, value in fitted.cost.rounded().items()},
+    }
 
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:

@@ -58,8 +58,7 @@ def fit(
     Raises DatasetError for rows or a spec that cannot be trained, ComputeError for hardware that is not there.
     """
     started = time.perf_counter()
-    module = trainer_module(spec.trainer.kind)
-    module.check(spec)
+    trainer_module(spec.trainer.kind).check(spec)
     with measured() as cost:
         rung = choose(spec.trainer, _cells(rows, spec, features), reach)
         name = identity or secrets.token_hex(8)
@@ -72,12 +71,9 @@ def fit(
     if rung.step == "in process" and spec.trainer.gpu:
         cost.gpu_seconds = finished - prepared
     return Fit(
-        outcome.model,
-        outcome.rounds,
-        outcome.history,
-        outcome.importance,
-        survey.rows,
-        finished - started,
+        *(outcome.model, outcome.rounds, outcome.history, outcome.importance),
+        rows=survey.rows,
+        seconds=finished - started,
         compute=str(rung),
         phases={"prepare": prepared - started, **outcome.phases, "train": finished - prepared},
         speed=outcome.speed,
