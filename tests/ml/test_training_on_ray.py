@@ -18,6 +18,7 @@ from mlops_assets.ml.training import Scorer, fit
 from resources.compute import Compute
 from resources.settings import PROJECT_ROOT
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
+from tests.ml.trainers.test_every_trainer import without_torch
 
 XGBOOST = {
     "rounds": 30,
@@ -28,6 +29,9 @@ LOOPS = {
     "xgboost": {"kind": "xgboost", **XGBOOST},
     "torch": {"kind": "torch_tabular", "rounds": 6, "batch_size": 128, "hidden": [16]},
 }
+TORCH_LOOP = pytest.param(
+    "torch", marks=pytest.mark.skipif(without_torch, reason="pip install 'mlops-assets[torch]'")
+)
 FIXED = {"categories": ["depot"], "threads": 1, "compute": "local"}
 
 
@@ -95,7 +99,7 @@ def test_two_workers_on_shares_of_the_files_learn_as_well_and_repeat_themselves(
     assert list(Path(compute.folder).iterdir()) == []
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", ["xgboost", TORCH_LOOP])
 def test_a_killed_worker_is_replaced_and_the_fit_ends_as_if_it_had_not_been(loop, compute, files, tmp_path):
     lossless, lossy = tmp_path / "lossless", tmp_path / "lossy"
     for folder in (lossless, lossy):

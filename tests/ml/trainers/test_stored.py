@@ -6,10 +6,10 @@ import pytest
 from mlops_assets.ml.distributed import trainer_module
 from mlops_assets.ml.training import Scorer, fit
 from resources.tracking import Tracking, TrackingError
-from tests.ml.trainers.test_every_trainer import KINDS
+from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
 
 
-@pytest.fixture(params=KINDS, scope="module")
+@pytest.fixture(params=PARAMS, scope="module")
 def stored(request, make_spec, known, features, tmp_path_factory):
     """A registry with one version, its fit, and the folder of files."""
     folder = tmp_path_factory.mktemp("registry")
