@@ -46,6 +46,7 @@ bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.point_in_time
 	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.skew
+	$(BIN)/python -m benchmarks.training
 
 screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

@@ -146,7 +146,7 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
     if not decision.retrain:
         return
     with stages.of("train"):
-        version, _, data = train_challenger(spec, lake, tracking, {})
+        version, _, data = train_challenger(spec, lake, tracking, {}, parts["compute"])
         record_trained(audit, spec, version, data.hashes, data.now)
     with stages.of("judge"):
         judged = judge_challenger(
@@ -155,7 +155,7 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
         record_evaluated(audit, spec, judged.attempt, {})
     if judged.verdict.promote:
         with stages.of("refit and deploy"):
-            deploy(spec, lake, tracking, parts["endpoint"], audit, {})
+            deploy(spec, lake, tracking, parts["endpoint"], audit, {}, parts["compute"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.assets.evaluation import hold_out
-from mlops_assets.assets.model import training_rows, version_identity
+from mlops_assets.assets.model import training_files, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.ml.backtest import Backtest, HistoryWeek, backtest
 from mlops_assets.ml.training import fit
@@ -63,7 +63,9 @@ def trainer(
         data = training_data(spec, project.lake, week)
         identity = version_identity(spec, data, "challenger" if held else "refit")
         if identity not in made:
-            made[identity] = _known(project, known.get(identity)) or _fitted(spec, data, held, rounds)
+            made[identity] = _known(project, known.get(identity)) or _fitted(
+                project, spec, data, held, rounds
+            )
         return made[identity]
 
     return train
@@ -75,8 +77,11 @@ def _known(project: Project, version: Any) -> tuple[bytes, int] | None:
     return project.tracking.load(version), int(version.tags["rounds"])
 
 
-def _fitted(spec: ModelSpec, data: TrainingData, held: bool, rounds: int | None) -> tuple[bytes, int]:
-    fitted = fit(training_rows(spec, data, hold_out=held), spec, data.features, rounds=rounds)
+def _fitted(
+    project: Project, spec: ModelSpec, data: TrainingData, held: bool, rounds: int | None
+) -> tuple[bytes, int]:
+    files = training_files(spec, data, hold_out=held)
+    fitted = fit(files, spec, data.features, rounds=rounds, reach=project.resources["compute"])
     return fitted.model, fitted.rounds
 
 

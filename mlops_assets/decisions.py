@@ -11,6 +11,7 @@ from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.governance import account, data_now, evaluation_digest, recorded_weeks
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
+from resources.compute import Compute
 from resources.lake import Lake
 from resources.live_models import RecordError
 from resources.promotion import ChampionError, Rollback, roll_back
@@ -33,6 +34,7 @@ def approve(
     version: int,
     by: str,
     reason: str,
+    compute: Compute | None = None,
 ) -> Version:
     """Record a person's approval of a challenger that waits, then refit, promote and deploy it as a run would.
 
@@ -41,7 +43,7 @@ def approve(
     entry = decide(spec, lake, audit, "approved", version, by, reason)
     lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
     try:
-        return deploy(spec, lake, tracking, endpoint, audit, lineage)[0]
+        return deploy(spec, lake, tracking, endpoint, audit, lineage, compute)[0]
     except (HeldBackError, ChampionError) as held:
         raise DecisionError(str(held)) from held
 
@@ -182,9 +184,11 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         tracking: Tracking,
         endpoint: Endpoint,
         audit: Audit,
+        compute: Compute,
     ) -> None:
         spec = _spec(specs(), config.model)
-        with_words(approve, spec, lake, tracking, endpoint, audit, config.version, config.by, config.reason)
+        said = (config.version, config.by, config.reason)
+        with_words(approve, spec, lake, tracking, endpoint, audit, *said, compute)
         entry = audit.latest(config.model, CHANGES)
         assert entry is not None
         context.log_event(deployment_event(config.model, told(entry)))

@@ -38,7 +38,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     print(
         f"Fitting {model} on {rows.height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
     )
-    fitted = fit(rows, spec, data.features)
+    fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
     champion = rival(spec, project.tracking, data)
     scorer = Scorer(project.tracking.load(champion)) if champion else None
     verdict = judge(hold_out(spec, data), Scorer(fitted.model), scorer, spec)

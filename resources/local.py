@@ -3,6 +3,7 @@
 from typing import Any
 
 from resources.audit import Audit
+from resources.compute import Compute
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.serving import Endpoint
@@ -12,7 +13,7 @@ from resources.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, Ray, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=str(where.lake)),
@@ -24,6 +25,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             offline_engine=where.offline_engine,
         ),
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
+        "compute": Compute(folder=str(where.training), address=where.ray_address),
         "endpoint": Endpoint(folder=str(where.serving)),
         "audit": Audit(folder=str(where.audit)),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),

@@ -1,4 +1,8 @@
-"""An XGBoost model as an MLflow model folder: the model's own bytes, a signature, an example, pinned requirements."""
+"""A model as an MLflow model folder: the model's own bytes, a signature, an example, pinned requirements.
+
+XGBoost's are loaded by MLflow's own flavour. The others are pyfunc models whose loader is this project's reader of
+model bytes, named by its module: nothing in the folder is executed, and no pickle is written.
+"""
 
 import json
 import os
@@ -12,12 +16,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Before XGBoost's first import, so that its waiting threads sleep whoever imports it first."""
 
 MODEL_FILE = "model.ubj"
-REQUIREMENTS = ("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas")
+LOADER = "mlops_assets.ml.training"
+REQUIREMENTS = {
+    "model.ubj": ("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas"),
+    "model.lgb": ("lightgbm", "numpy", "polars"),
+}
+OTHERS = ("mlops-assets", "numpy", "polars")
 
 
-def requirements() -> list[str]:
+def requirements(file: str) -> list[str]:
     """What the model needs to run, at the versions installed; given to MLflow, which would infer for a minute."""
-    found = {d.name: d.version for d in (_distribution(name) for name in REQUIREMENTS) if d is not None}
+    names = REQUIREMENTS.get(file, OTHERS)
+    found = {d.name: d.version for d in (_distribution(name) for name in names) if d is not None}
     return [f"{name}=={version}" for name, version in found.items()]
 
 
@@ -45,10 +55,27 @@ def signature(rows: Any) -> Any:
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype("float32"), (-1,))]))
 
 
-def write_model(folder: Path, content: bytes, example: pl.DataFrame, logged: Any, run_id: str) -> None:
-    """Write the folder that MLflow loads as `mlflow.xgboost` and as pyfunc; `model.ubj` holds exactly `content`."""
-    import xgboost
+def write_model(
+    folder: Path, file: str, content: bytes, example: pl.DataFrame, logged: Any, run_id: str
+) -> None:
+    """Write the folder that MLflow loads as pyfunc, XGBoost's also as `mlflow.xgboost`; `file` holds exactly `content`."""
     from mlflow.models.model import Model
+
+    described = Model(
+        artifact_path=logged.artifact_location,
+        run_id=run_id,
+        model_uuid=logged.model_id,
+        model_id=logged.model_id,
+    )
+    if file == MODEL_FILE:
+        _write_booster(folder, content, example, described)
+    else:
+        _write_pyfunc(folder, file, described)
+    (folder / file).write_bytes(content)
+
+
+def _write_booster(folder: Path, content: bytes, example: pl.DataFrame, described: Any) -> None:
+    import xgboost
     from mlflow.xgboost import save_model
 
     booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(content))
@@ -56,17 +83,18 @@ def write_model(folder: Path, content: bytes, example: pl.DataFrame, logged: Any
     save_model(
         booster,
         str(folder),
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            run_id=run_id,
-            model_uuid=logged.model_id,
-            model_id=logged.model_id,
-        ),
+        mlflow_model=described,
         signature=signature(rows),
         input_example=rows,
-        pip_requirements=requirements(),
+        pip_requirements=requirements(MODEL_FILE),
     )
-    (folder / MODEL_FILE).write_bytes(content)
+
+
+def _write_pyfunc(folder: Path, file: str, described: Any) -> None:
+    folder.mkdir(parents=True)
+    (folder / "requirements.txt").write_text("\n".join(requirements(file)) + "\n")
+    described.add_flavor("python_function", loader_module=LOADER, data=file, env={})
+    described.save(str(folder / "MLmodel"))
 
 
 def _distribution(name: str) -> metadata.Distribution | None:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from resources.model_files import write_model
-from resources.versions import IDENTITY, SHA256, TrackingError
+from resources.model_files import MODEL_FILE, write_model
+from resources.versions import FILE, IDENTITY, SHA256, TrackingError
 
 KIND, MODEL_ID, COMPLETE = "kind", "model_id", "complete"
 Kind = Literal["challenger", "refit", "trial"]
@@ -31,10 +31,11 @@ class FitRecord:
     tags: Mapping[str, str]
     example: pl.DataFrame
     artifacts: Mapping[str, bytes]
+    file: str = MODEL_FILE
 
     @property
     def labels(self) -> dict[str, str]:
-        ours = {IDENTITY: self.identity, KIND: self.kind, SHA256: sha256(self.model)}
+        ours = {IDENTITY: self.identity, KIND: self.kind, SHA256: sha256(self.model), FILE: self.file}
         return {**{key: str(value) for key, value in self.tags.items()}, **ours}
 
 
@@ -96,7 +97,7 @@ def _log_model(client: Any, experiment: str, run_id: str, record: FitRecord) -> 
         experiment, name="model", source_run_id=run_id, tags=record.labels, params=params
     )
     with tempfile.TemporaryDirectory() as folder:
-        write_model(Path(folder) / "model", record.model, record.example, logged, run_id)
+        write_model(Path(folder) / "model", record.file, record.model, record.example, logged, run_id)
         client.log_model_artifacts(logged.model_id, f"{folder}/model")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     client.set_tag(run_id, MODEL_ID, logged.model_id)

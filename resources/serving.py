@@ -9,7 +9,6 @@ import importlib
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import dagster as dg
 from resources import ports
 from resources.lake import write_bytes, write_text
 from resources.live_models import Record, read_record
-from resources.settings import Settings, settings, silence_usage_reports
+from resources.settings import Settings, private_ray, settings, silence_usage_reports
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,7 +48,7 @@ class Endpoint(dg.ConfigurableResource):
 
     def keep(self, name: str, version: int, model: bytes) -> Path:
         """Put a version's model file beside the records, where the endpoint reads it whatever the artifact store."""
-        path = Path(self.folder) / "models" / f"{name}-{version}.ubj"
+        path = Path(self.folder) / "models" / f"{name}-{version}.model"
         write_bytes(path, model)
         return path
 
@@ -96,15 +95,9 @@ class Endpoint(dg.ConfigurableResource):
 
 
 def keep_ray_local() -> None:
-    """Set, before Ray is imported, what keeps its processes on the loopback address and its reports at home.
-
-    `ray.init(_node_ip_address="127.0.0.1")` is turned into the machine's outside address on Linux unless Ray is told,
-    by this variable of its macOS port, that it runs no cluster.
-    """
+    """Set, before Ray is imported, what keeps its processes on the loopback address and its reports at home."""
     silence_usage_reports()
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ.update(private_ray())
     os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
 
 

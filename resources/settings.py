@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,25 @@ def silence_usage_reports() -> None:
     """Turn off every library's usage report before that library is imported.
 
     OpenMP's threads are told to sleep while they wait: spinning ones take ten times as long on a busy machine.
+    A Ray that this machine starts for itself is kept private, which Ray reads when it is imported, too.
     """
     os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not os.environ.get("MLOPS_RAY_ADDRESS"):
+        os.environ.update({name: os.environ.get(name) or value for name, value in private_ray().items()})
+
+
+def private_ray() -> dict[str, str]:
+    """What keeps Ray's processes on the loopback address, and others of this machine out of them.
+
+    `ray.init(_node_ip_address="127.0.0.1")` is turned into the machine's outside address on Linux unless Ray is told,
+    by the variable of its macOS port, that it runs no cluster.
+    """
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,7 @@ class Settings:
     dagster_port: int = 3000
     mlflow_port: int = 5000
     serve_port: int = 8000
+    ray_address: str = ""
 
     @property
     def online_kind(self) -> str:
@@ -67,6 +85,10 @@ class Settings:
         return self.home / "serving"
 
     @property
+    def training(self) -> Path:
+        return self.home / "training"
+
+    @property
     def audit(self) -> Path:
         return self.home / "audit"
 
@@ -80,7 +102,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI` and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_RAY_ADDRESS` (of a cluster to train on) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -93,6 +115,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
+        ray_address=env.get("MLOPS_RAY_ADDRESS") or "",
     )
 
 

@@ -20,7 +20,7 @@ from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, use_uri
 from resources.model_files import MODEL_FILE
 from resources.runs import MODEL_ID, FitRecord, Kind, find_run, is_complete, log, quotable, sha256, sweep
-from resources.versions import IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
+from resources.versions import FILE, IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
 
 __all__ = ["Tracking", "TrackingError", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -46,14 +46,15 @@ class Tracking(dg.ConfigurableResource):
         tags: Mapping[str, str],
         example: pl.DataFrame,
         artifacts: Mapping[str, bytes] | None = None,
+        file: str = MODEL_FILE,
     ) -> str:
         """Log one fit as a run with a logged model, and return the run's id.
 
         A finished run of the same identity and kind is returned instead; one that a killed process left half
-        logged is deleted and logged anew. `history` is a value a round, `artifacts` are files by name.
+        logged is deleted and logged anew. `history` is a value a round, `artifacts` are files by name, `file` names the model's own.
         """
         record = FitRecord(
-            kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}
+            kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}, file
         )
         with self._lock(name):
             experiment = self._experiment(name)
@@ -178,7 +179,7 @@ class Tracking(dg.ConfigurableResource):
         if not is_complete(run):
             raise TrackingError(f"run {run_id} of {name!r} is not completely logged: log the fit again first")
         self._register_name(name)
-        labels = {**tags, IDENTITY: identity, SHA256: run.data.tags[SHA256]}
+        labels = {**tags, IDENTITY: identity, **{name: run.data.tags[name] for name in (SHA256, FILE)}}
         with use_uri(self.uri):
             created = self._client.create_model_version(
                 name,
@@ -227,9 +228,10 @@ class Tracking(dg.ConfigurableResource):
     def _read(self, version: Version) -> bytes:
         home = self._client.get_model_version_download_uri(version.name, str(version.number))
         folder = local_path(home)
+        file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:
-            return download(f"{home}/{MODEL_FILE}", self.uri)
-        recorded = Path(folder, MODEL_FILE)
+            return download(f"{home}/{file}", self.uri)
+        recorded = Path(folder, file)
         moved = Path(local_path(self.artifacts) or folder, version.name, *recorded.parts[-4:])
         for path in (recorded, moved):
             if path.is_file():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-IDENTITY, SHA256 = "identity", "sha256"
+IDENTITY, SHA256, FILE = "identity", "sha256", "model_file"
 PROMOTED_AT, TRAINED_UNTIL = "promoted_at", "trained_until"
 
 

@@ -9,13 +9,21 @@ import polars as pl
 
 from mlops_assets.assets.approval import HeldBackError, Warrant, by_a_person, warranted
 from mlops_assets.assets.evaluation import attempt_name
-from mlops_assets.assets.model import fit_metadata, log_fit, run_lineage, training_rows
+from mlops_assets.assets.model import (
+    fit_metadata,
+    log_fit,
+    run_lineage,
+    training_files,
+    training_rows,
+    version_identity,
+)
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.governance import audit_entry, data_now, record_trained
 from mlops_assets.ml.drift import reference_profile
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
+from resources.compute import Compute
 from resources.lake import Lake
 from resources.live_models import Record
 from resources.promotion import change_champion, publish
@@ -39,13 +47,20 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else ""),
     )
     def deployment_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, endpoint: Endpoint, audit: Audit
+        context: dg.AssetExecutionContext,
+        lake: Lake,
+        tracking: Tracking,
+        endpoint: Endpoint,
+        audit: Audit,
+        compute: Compute,
     ) -> Iterator[dg.MaterializeResult]:
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
         try:
-            version, fitted, data = deploy(spec, lake, tracking, endpoint, audit, run_lineage(context))
+            version, fitted, data = deploy(
+                spec, lake, tracking, endpoint, audit, run_lineage(context), compute
+            )
         except HeldBackError as held:
             context.log.warning(str(held))
             yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
@@ -62,6 +77,7 @@ def deploy(
     endpoint: Endpoint,
     audit: Audit,
     lineage: Mapping[str, str],
+    compute: Compute | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint.
 
@@ -74,7 +90,9 @@ def deploy(
     warrant = warranted(spec, tracking, audit, attempt)
     data = training_data(spec, lake, attempt["week"])
     rows = training_rows(spec, data, hold_out=False)
-    fitted = fit(rows, spec, data.features, rounds=attempt["challenger"]["rounds"])
+    files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
+    rounds = attempt["challenger"]["rounds"]
+    fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
     lineage = {**lineage, "challenger": str(attempt["challenger"]["version"])}
     version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
     record_trained(audit, spec, version, data.hashes, data.now)

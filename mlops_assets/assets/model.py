@@ -17,15 +17,19 @@ from mlops_assets.assets.training_set import TrainingData, newest_week, training
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.dataset import labelled
+from mlops_assets.ml.distributed import trainer_module
+from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.partitions import week_names
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
+from resources.compute import Compute
 from resources.lake import Lake
 from resources.runs import Kind
 from resources.tracking import Tracking, Version
 
 FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
+KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 
 
@@ -36,16 +40,16 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         key=[spec.name, "model"],
         deps=[dg.AssetKey([spec.name, "training_set"])],
         group_name=spec.name,
-        kinds={"xgboost", "ray", "mlflow"},
+        kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
         owners=[spec.owner],
         code_version=spec_digest(spec)[:12],
         description=f"{spec.description} The challenger: fitted on every labelled row known "
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     def model_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit, compute: Compute
     ) -> Iterator[dg.MaterializeResult]:
-        version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context))
+        version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context), compute)
         record_trained(audit, spec, version, data.hashes, data.now)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data)
@@ -55,14 +59,20 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def train_challenger(
-    spec: ModelSpec, lake: Lake, tracking: Tracking, lineage: Mapping[str, str]
+    spec: ModelSpec,
+    lake: Lake,
+    tracking: Tracking,
+    lineage: Mapping[str, str],
+    compute: Compute | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs."""
     data = training_data(spec, lake, newest_week(spec, lake))
     enough_history(spec, data)
-    rows = training_rows(spec, data)
-    fitted = fit(rows, spec, data.features)
-    version = log_fit(spec, tracking, data, fitted, rows, "challenger", lineage).register(spec, tracking)
+    rows = training_files(spec, data)
+    identity = version_identity(spec, data, "challenger")
+    fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
+    example = rows.head(spec, 5)
+    version = log_fit(spec, tracking, data, fitted, example, "challenger", lineage).register(spec, tracking)
     tracking.set_alias(spec.name, "challenger", version.number)
     lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version))
     return version, fitted, data
@@ -86,6 +96,13 @@ def training_rows(spec: ModelSpec, data: TrainingData, hold_out: bool = True) ->
     if spec.window.days is None:
         return rows
     return rows.filter(pl.col(spec.prediction.time) >= spec.weeks.days_before(data.now, spec.window.days))
+
+
+def training_files(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> Files:
+    """The same rows as files, which every worker of a fit reads its share of."""
+    moment = hold_out_start(spec, data) if hold_out else data.now
+    since = spec.weeks.days_before(data.now, spec.window.days) if spec.window.days else None
+    return Files(data.paths, moment, since)
 
 
 def hold_out_start(spec: ModelSpec, data: TrainingData) -> datetime:
@@ -118,20 +135,7 @@ def log_fit(
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
     identity = version_identity(spec, data, kind)
-    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
-    tags = {
-        "kind": kind,
-        "rounds": str(fitted.rounds),
-        "week": data.week,
-        "trained_until": trained_until.isoformat(),
-        "training_set": data.digest,
-        "feature_service": spec.feature_service,
-        "feature_definitions": data.feature_definitions,
-        "code_version": code_version(),
-        "spec": spec_digest(spec),
-        "owner": spec.owner,
-        **lineage,
-    }
+    tags = {**version_tags(spec, data, fitted, kind), **lineage}
     run_id = tracking.log_fit(
         spec.name,
         fitted.model,
@@ -144,12 +148,33 @@ def log_fit(
             "seed": spec.trainer.seed,
         },
         history=fitted.history,
-        metrics={"fit_seconds": fitted.seconds, **(metrics or {})},
+        metrics={"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})},
         tags=tags,
         example=rows.select(data.features).head(5),
         artifacts={},
+        file=trainer_module(spec.trainer.kind).FILE,
     )
     return Logged(run_id, identity, tags)
+
+
+def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -> dict[str, str]:
+    """What a version says of itself: its rows, its rules, its code, and what it cost."""
+    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
+    return {
+        "kind": kind,
+        "rounds": str(fitted.rounds),
+        "week": data.week,
+        "trained_until": trained_until.isoformat(),
+        "training_set": data.digest,
+        "feature_service": spec.feature_service,
+        "feature_definitions": data.feature_definitions,
+        "code_version": code_version(),
+        "spec": spec_digest(spec),
+        "owner": spec.owner,
+        "trainer": spec.trainer.kind,
+        "compute": fitted.compute,
+        **{name: str(value) for name, value in fitted.cost.rounded().items()},
+    }
 
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
@@ -213,6 +238,9 @@ def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str,
         "feature definitions": data.feature_definitions,
         "trained until": str(version.trained_until),
         "fit seconds": round(fitted.seconds, 2),
+        "compute": fitted.compute,
+        **{name.replace("_", " "): value for name, value in fitted.cost.rounded().items()},
+        **{name: round(v, 4) if isinstance(v, float) else v for name, v in fitted.speed.items()},
         "mlflow run": version.run_id,
         "most important features": markdown_table([{"feature": name, "gain": gain} for name, gain in top]),
     }

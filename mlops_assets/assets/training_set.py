@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -191,12 +192,23 @@ def newest_week(spec: ModelSpec, lake: Lake) -> str:
 class TrainingData:
     """Every row that a training at the end of `week` may use, and where the rows came from."""
 
-    frame: pl.DataFrame
+    lake: Lake
+    table: str
     features: list[str]
     week: str
     now: datetime
     hashes: dict[str, str]
     feature_definitions: str
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """All rows, read when they are first asked for: a fit on a cluster never asks here."""
+        return self.lake.read(self.table, list(self.hashes))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The weeks' files, oldest first."""
+        return tuple(str(self.lake.path(self.table, name)) for name in self.hashes)
 
     @property
     def digest(self) -> str:
@@ -215,7 +227,8 @@ def training_data(spec: ModelSpec, lake: Lake, newest: str) -> TrainingData:
     refuse_mixed_definitions(spec.name, manifests)
     notes = manifests[newest].notes or {}
     return TrainingData(
-        frame=lake.read(table, weeks),
+        lake=lake,
+        table=table,
         features=list(dict.fromkeys([*spec.trainer.categories, *notes["features"]])),
         week=newest,
         now=week_bounds(spec.weeks, newest)[1],

@@ -125,7 +125,7 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
         there = reach.connect(rung.where)
         refuse_more_than_there_is(resources(job.spec.trainer), rung.workers, there)
         run_there = _as_task if rung.step == "task" else _on_workers
-        outcome, beside = run_there(job, cast(Path, folder), rung.workers)
+        outcome, beside = run_there(job, cast(Path, folder), rung)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome, beside
@@ -162,15 +162,9 @@ def in_process(job: Job, folder: Path | None) -> Outcome:
 
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = trainer_module(job.spec.trainer.kind).ray_trainer(job.spec)
-    return (
-        train(
-            lambda: _watched(job, Alone(folder)),
-            scaling_config=ScalingConfig(num_workers=0),
-            run_config=RunConfig(name="fit"),
-        )
-        .fit()
-        .return_value
-    )
+    scaling, name = ScalingConfig(num_workers=0), RunConfig(name="fit")
+    result = train(lambda: _watched(job, Alone(folder)), scaling_config=scaling, run_config=name).fit()
+    return result.return_value
 
 
 def _watched(job: Job, worker: Any) -> Outcome:
@@ -180,7 +174,7 @@ def _watched(job: Job, worker: Any) -> Outcome:
     return outcome
 
 
-def _as_task(job: Job, folder: Path, workers: int) -> tuple[Outcome, Cost]:
+def _as_task(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
     import ray
 
     trainer, asked = job.spec.trainer, resources(job.spec.trainer)
@@ -201,35 +195,44 @@ def _measured_task(job: Job, folder: Path) -> tuple[Outcome, Cost]:
     return outcome, cost
 
 
-def _on_workers(job: Job, folder: Path, workers: int) -> tuple[Outcome, Cost]:
+def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
     trainer = job.spec.trainer
     folder.mkdir(parents=True, exist_ok=True)
-    result = (
-        trainer_module(trainer.kind)
-        .ray_trainer(job.spec)(
-            lambda: _on_worker(job, folder),
-            scaling_config=ScalingConfig(
-                num_workers=workers,
-                use_gpu=trainer.gpu,
-                resources_per_worker=resources(trainer),
-                accelerator_type=trainer.accelerator_type,
-            ),
-            run_config=RunConfig(
-                name=folder.name,
-                storage_path=str(folder.parent),
-                failure_config=FailureConfig(max_failures=LOST_WORKERS),
-                checkpoint_config=CheckpointConfig(num_to_keep=2),
-            ),
-        )
-        .fit()
+    train = lean(trainer_module(trainer.kind).ray_trainer(job.spec), private=rung.where == "local")
+    scaling = ScalingConfig(
+        num_workers=rung.workers,
+        use_gpu=trainer.gpu,
+        resources_per_worker=resources(trainer),
+        accelerator_type=trainer.accelerator_type,
     )
-    spent = [Cost(**json.loads(file.read_text())) for file in sorted(folder.glob("cost-*.json"))]
+    kept = RunConfig(
+        name=folder.name,
+        storage_path=str(folder.parent),
+        failure_config=FailureConfig(max_failures=LOST_WORKERS),
+        checkpoint_config=CheckpointConfig(num_to_keep=2),
+    )
+    result = train(lambda: _on_worker(job, folder), scaling_config=scaling, run_config=kept).fit()
     total = Cost()
-    for cost in spent:
-        total = total.beside(cost)
+    for file in sorted(folder.glob("cost-*.json")):
+        total = total.beside(Cost(**json.loads(file.read_text())))
     return result.return_value, total
+
+
+def lean(trainer: Any, private: bool) -> Any:
+    """Ray Train's class without two helper processes that have nothing to do here, two CPU-seconds each.
+
+    One manages Ray Data sets, which are not used. The other, in a `private` Ray, would clean up after a lost driver,
+    which takes its whole Ray with it; asking the API server that is not there, it would end each fit 12 s late.
+    """
+    idle = {"DatasetsCallback"} | ({"PlacementGroupCleanerCallback"} if private else set())
+
+    class Lean(trainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            return [c for c in super()._create_default_callbacks() if type(c).__name__ not in idle]
+
+    return Lean
 
 
 def _on_worker(job: Job, folder: Path) -> Outcome:

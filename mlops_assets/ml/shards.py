@@ -81,6 +81,10 @@ class Files:
         read = (pl.scan_parquet(path).slice(first, rows).collect() for path, first, rows in stripes)
         return in_order(self._labelled(spec, read), spec)
 
+    def head(self, spec: ModelSpec, rows: int) -> pl.DataFrame:
+        """A few of the rows, as an example of the columns."""
+        return self._labelled(spec, (pl.read_parquet(path) for path in self.paths[:1])).head(rows)
+
     @cached_property
     def rows(self) -> int:
         """Rows in the files, labelled or not, from their footers alone."""

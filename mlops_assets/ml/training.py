@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,26 +58,22 @@ def fit(
     Raises DatasetError for rows or a spec that cannot be trained, ComputeError for hardware that is not there.
     """
     started = time.perf_counter()
-    module = trainer_module(spec.trainer.kind)
-    module.check(spec)
-    with measured(gpus=0) as cost:
-        source = rows if isinstance(rows, Files) else Held.of(rows, spec)
-        survey = source.survey(spec, features, stops=rounds is None)
-        rung = choose(spec.trainer, survey.rows * len(survey.encoding.features), reach)
+    trainer_module(spec.trainer.kind).check(spec)
+    with measured() as cost:
+        rung = choose(spec.trainer, _cells(rows, spec, features), reach)
         name = identity or secrets.token_hex(8)
-        job = _job(_placed(source, spec, rung, reach, name), spec, survey, rung, rounds)
+        source = _placed(rows, spec, rung, reach, name)
+        survey = source.survey(spec, features, stops=rounds is None)
+        job = _job(source, spec, survey, rung, rounds)
         prepared = time.perf_counter()
         outcome, beside = run(job, rung, reach, name)
     finished = time.perf_counter()
     if rung.step == "in process" and spec.trainer.gpu:
         cost.gpu_seconds = finished - prepared
     return Fit(
-        outcome.model,
-        outcome.rounds,
-        outcome.history,
-        outcome.importance,
-        survey.rows,
-        finished - started,
+        *(outcome.model, outcome.rounds, outcome.history, outcome.importance),
+        rows=survey.rows,
+        seconds=finished - started,
         compute=str(rung),
         phases={"prepare": prepared - started, **outcome.phases, "train": finished - prepared},
         speed=outcome.speed,
@@ -84,15 +81,23 @@ def fit(
     )
 
 
-def _placed(source: Held | Files, spec: ModelSpec, rung: Rung, reach: Reach | None, name: str) -> Source:
-    """The rows where the workers of this step can read them; those of files lie there already."""
-    if isinstance(source, Files):
-        return Held(source.part(spec, 0, 1)) if rung.step == "in process" else source
+def _cells(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[str]) -> int:
+    """Rows times features, before anything is read."""
+    height = rows.rows if isinstance(rows, Files) else rows.height
+    return height * len({*features, *spec.trainer.categories})
+
+
+def _placed(
+    rows: pl.DataFrame | Files, spec: ModelSpec, rung: Rung, reach: Reach | None, name: str
+) -> Source:
+    """The rows where the workers of this step can read them: in memory here, else as files."""
     if rung.step == "in process" or reach is None:
-        return source
-    known_by = source.frame[spec.label.known_at].max()
+        return Held(rows.part(spec, 0, 1)) if isinstance(rows, Files) else Held.of(rows, spec)
+    if isinstance(rows, Files):
+        return rows
+    known_by = Held.of(rows, spec).frame[spec.label.known_at].max()
     assert isinstance(known_by, datetime)
-    return written(source.frame, Path(reach.storage, name), known_by)
+    return written(rows, Path(reach.storage, name), known_by)
 
 
 def _job(source: Source, spec: ModelSpec, survey: Survey, rung: Rung, rounds: int | None) -> Job:
@@ -143,3 +148,18 @@ class Scorer:
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """The same for a matrix that `encoding.matrix` made."""
         return self._model.predict_matrix(matrix)
+
+
+def _load_pyfunc(path: str) -> "PyFunc":
+    """What MLflow calls to load a model of any kind but XGBoost's."""
+    return PyFunc(Scorer(Path(path).read_bytes()))
+
+
+class PyFunc:
+    """A scorer as MLflow's pyfunc wants it: a pandas frame with the features in, one number a row out."""
+
+    def __init__(self, scorer: Scorer):
+        self._scorer = scorer
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+        return self._scorer.predict(pl.from_pandas(model_input))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.trainers.base import Arrays, Job, Worker, shares
 from mlops_assets.ml.trainers.torch_tabular import OURS, Columns
 from mlops_assets.spec_trainers import TorchTabular
@@ -260,6 +261,10 @@ def _device(gpu: bool) -> Any:
 
     if not gpu:
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise DatasetError(
+            f"trainer.gpu=true, and PyTorch {torch.__version__} finds no CUDA: install the build for the driver"
+        )
     from ray.train.torch import get_device
 
     return get_device()

@@ -46,6 +46,7 @@ def train(job: Job, worker: Worker) -> Outcome:
 
     started = time.perf_counter()
     rows, validation = job.arrays(worker)
+    read = time.perf_counter()
     with kept_apart(job.spec.trainer.threads):
         loop = Loop(job, worker, rows, validation)
         built = time.perf_counter()
@@ -57,10 +58,10 @@ def train(job: Job, worker: Worker) -> Outcome:
         rounds=rounds,
         history={f"validation_{loop.metric}": loop.scores} if loop.scores else {},
         importance=weights,
-        phases={"matrix": built - started, "epochs": ended - built},
+        phases={"read": read - started, "set up": built - read, "epochs": ended - built},
         speed={
             "samples a second": loop.samples / (ended - built),
-            "share of time waiting for input": (built - started + loop.waited) / (ended - started),
+            "share of time waiting for input": (read - started + loop.waited) / (ended - started),
         },
     )
 

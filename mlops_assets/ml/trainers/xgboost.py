@@ -67,6 +67,7 @@ def parameters(spec: ModelSpec) -> dict[str, Any]:
 
 def train(job: Job, worker: Worker) -> Outcome:
     started = time.perf_counter()
+    _refuse_to_fall_back(job.spec)
     train_data, validation = _matrices(job, worker)
     built = time.perf_counter()
     booster, scores = _boost(job, worker, train_data, validation)
@@ -75,7 +76,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     outcome = _outcome(booster[:rounds] if validation else booster, rounds, job, scores)
     outcome.phases = {"matrix": built - started, "boost": boosted - built}
     seen = train_data.num_row() * booster.num_boosted_rounds()
-    outcome.speed = {"samples a second": seen / (boosted - built)}
+    outcome.speed = {
+        "samples a second": seen / (boosted - built),
+        "share of time waiting for input": (built - started) / (boosted - started),
+    }
     return outcome
 
 
@@ -108,6 +112,16 @@ class Model:
 def _trainer(spec: ModelSpec) -> XGBoost:
     assert isinstance(spec.trainer, XGBoost)
     return spec.trainer
+
+
+def _refuse_to_fall_back(spec: ModelSpec) -> None:
+    """Stop where XGBoost would train on the CPU although a GPU was asked for."""
+    import xgboost
+
+    if spec.trainer.gpu and not xgboost.build_info()["USE_CUDA"]:
+        raise DatasetError(
+            "trainer.gpu=true, and this XGBoost is built without CUDA: pip uninstall xgboost-cpu, pip install xgboost"
+        )
 
 
 def _matrices(job: Job, worker: Worker) -> tuple[Any, Any]:

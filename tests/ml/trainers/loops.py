@@ -1,11 +1,21 @@
-"""A trainer of one's own, as a user would write it: the base rate of each depot."""
+"""Trainers of one's own, as a user would write them: base rates by depot, and a built-in loop on a lost machine."""
 
 import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 
+from mlops_assets.ml.distributed import trainer_module
 from mlops_assets.ml.trainers.base import Job, Outcome, Worker
+from mlops_assets.ml.training import Scorer
+from mlops_assets.spec_trainers import Trainer
 
 
 def depot_rates(job: Job, worker: Worker) -> Outcome:
@@ -41,3 +51,51 @@ class Rates:
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         codes = {name: str(i) for i, name in enumerate(self.model["depots"])}
         return np.array([self.model["rates"][codes.get(d, "3")] for d in frame["depot"]])
+
+
+def killed_once(job: Job, worker: Worker) -> Outcome:
+    """A built-in loop on a machine that is lost once: after its second checkpoint the first worker gets a SIGKILL.
+
+    `parameters` has the built-in trainer, and a folder where a file says that it happened. The rounds from which it
+    went on are written there, too.
+    """
+    given = job.spec.trainer.parameters
+    spec = job.spec.model_copy(update={"trainer": TypeAdapter(Trainer).validate_python(given["trainer"])})
+    lost = Path(given["folder"])
+    outcome = trainer_module(spec.trainer.kind).train(replace(job, spec=spec), Lost(worker, lost))
+    outcome.phases = {}
+    return outcome
+
+
+class Lost:
+    """A worker whose process is killed after its second checkpoint, if it was not killed before."""
+
+    def __init__(self, worker: Worker, folder: Path) -> None:
+        self.worker, self.folder, self.saved = worker, folder, 0
+        self.rank, self.size = worker.rank, worker.size
+
+    def resume(self) -> bytes | None:
+        kept = self.worker.resume()
+        if self.rank == 0:
+            with (self.folder / "starts").open("a") as starts:
+                starts.write("resumed\n" if kept else "new\n")
+        return kept
+
+    def save(self, state: Callable[[], bytes]) -> None:
+        self.worker.save(state)
+        self.saved += 1
+        if self.rank == 0 and self.saved == 2 and not (self.folder / "lost").exists():
+            (self.folder / "lost").touch()
+            if (self.folder / "wait").exists():
+                time.sleep(600)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Bytes:
+    """Reads what `killed_once` returned."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model = Scorer(model)
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return self.model.predict(frame)

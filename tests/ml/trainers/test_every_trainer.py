@@ -33,9 +33,10 @@ without_torch = find_spec("torch") is None or find_spec("safetensors") is None
 TORCH = pytest.param(
     "torch_tabular", marks=pytest.mark.skipif(without_torch, reason="pip install 'mlops-assets[torch]'")
 )
+PARAMS = [kind if kind != "torch_tabular" else TORCH for kind in KINDS]
 
 
-@pytest.fixture(params=[kind if kind != "torch_tabular" else TORCH for kind in KINDS])
+@pytest.fixture(params=PARAMS)
 def kind(request) -> str:
     return request.param
 
@@ -165,6 +166,19 @@ def test_a_parameter_that_the_spec_has_a_field_for_is_refused(kind, name, field,
 def test_bytes_that_no_trainer_wrote_are_refused():
     with pytest.raises(DatasetError, match="is no model of lightgbm, torch_tabular, function, xgboost"):
         Scorer(b"\x80\x04pickle")
+
+
+@pytest.mark.parametrize("kind", ["xgboost", TORCH])
+def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cpu(
+    kind, spec_of, known, features, monkeypatch
+):
+    monkeypatch.setattr("mlops_assets.ml.distributed.choose.__defaults__", (lambda: True,))
+    if kind == "xgboost":
+        monkeypatch.setattr("xgboost.build_info", lambda: {"USE_CUDA": False})
+    else:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DatasetError, match=r"trainer.gpu=true, and .* CUDA"):
+        fit(known, spec_of(gpu=True), features)
 
 
 def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, features, monkeypatch):

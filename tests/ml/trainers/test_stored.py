@@ -1,0 +1,67 @@
+"""Every kind of model is kept in MLflow in its own format, found again by its hash, and loaded without a pickle."""
+
+import numpy as np
+import pytest
+
+from mlops_assets.ml.distributed import trainer_module
+from mlops_assets.ml.training import Scorer, fit
+from resources.tracking import Tracking, TrackingError
+from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
+
+
+@pytest.fixture(params=PARAMS, scope="module")
+def stored(request, make_spec, known, features, tmp_path_factory):
+    """A registry with one version, its fit, and the folder of files."""
+    folder = tmp_path_factory.mktemp("registry")
+    fixed = {"kind": request.param, "categories": ["depot"], "early_stopping_rounds": 5}
+    fitted = fit(known, make_spec(trainer=fixed | KINDS[request.param]), features, rounds=4)
+    tracking = Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder / "artifacts"))
+    run = tracking.log_fit(
+        "late_parcel",
+        fitted.model,
+        kind="challenger",
+        identity="one",
+        params={},
+        history={},
+        metrics={},
+        tags={},
+        example=known.select([*features, "depot"]).head(3),
+        file=trainer_module(request.param).FILE,
+    )
+    return tracking, tracking.register("late_parcel", run, "one"), fitted, folder / "artifacts"
+
+
+def test_a_version_is_found_again_byte_by_byte_and_no_pickle_lies_beside_it(stored):
+    tracking, version, fitted, folder = stored
+    assert tracking.load(version) == fitted.model
+    files = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"MLmodel", "requirements.txt"} <= files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pt"))]
+
+
+def test_mlflow_itself_can_load_and_score_it(stored, known, features):
+    import mlflow.pyfunc
+
+    from resources.mlflow_client import use_uri
+
+    tracking, version, fitted, _ = stored
+    with use_uri(tracking.uri):
+        model = mlflow.pyfunc.load_model(f"models:/late_parcel/{version.number}")
+    some = known.select([*features, "depot"]).head(50)
+    scorer = Scorer(fitted.model)
+    rows = some.to_pandas()
+    if version.tags["model_file"] == "model.ubj":
+        codes = {name: float(i) for i, name in enumerate(scorer.categories["depot"])}
+        rows["depot"] = rows["depot"].map(codes)
+        rows = rows.astype("float64")
+    np.testing.assert_allclose(model.predict(rows), scorer.predict(some), rtol=1e-5)
+
+
+def test_a_changed_file_is_refused(stored):
+    tracking, version, _, folder = stored
+    (file,) = folder.rglob(version.tags["model_file"])
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(TrackingError, match="the file was changed or cut"):
+        tracking.load(version)
+    file.write_bytes(content)
