@@ -42,6 +42,7 @@ types: $(VENV)/.installed  ## pyright
 bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.promotion
 
 screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

@@ -222,6 +222,7 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "slices too small to test": markdown_table(verdict.skipped),
         "slices": markdown_table(verdict.slices),
         "size and latency": markdown_table(judged.costs),
+        **{f"challenger {name}": value for name, value in judged.costs[0].items() if name != "model"},
         **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
         **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }

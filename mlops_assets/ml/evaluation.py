@@ -86,9 +86,8 @@ def reliability(y: np.ndarray, score: np.ndarray, bins: int = 10) -> pl.DataFram
     Equal scores share a bin, so there may be fewer bins than asked.
     """
     y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
-    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
-    index = np.searchsorted(edges, score, side="right")
-    rows = np.bincount(index, minlength=len(edges) + 1)
+    index = score_bins(score, bins)
+    rows = np.bincount(index)
     used = rows > 0
     n = rows[used]
     predicted, observed = (np.bincount(index, v, len(rows))[used] / n for v in (score, y))
@@ -103,6 +102,12 @@ def reliability(y: np.ndarray, score: np.ndarray, bins: int = 10) -> pl.DataFram
             "high": high,
         }
     )
+
+
+def score_bins(score: np.ndarray, bins: int = 10) -> np.ndarray:
+    """The number of each row's bin [rows]: bins of equally many rows by score, equal scores sharing one."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.searchsorted(edges, score, side="right")
 
 
 def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict[str, Any]]:

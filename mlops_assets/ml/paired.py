@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.evaluation import auc, calibration_error, goodness, row_losses
+from mlops_assets.ml.evaluation import auc, calibration_error, goodness, row_losses, score_bins
 
-RANKED = {"auc": auc, "calibration_error": calibration_error}
-"""Metrics that are no mean over rows: they are computed anew without each cluster."""
+WHOLE = {"auc": auc, "calibration_error": calibration_error}
+"""Metrics that are no mean over rows."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def gain_by_cluster(
 
 def whole(y: np.ndarray, score: np.ndarray, metric: str) -> float:
     """One metric on all rows, as `evaluation.evaluate` computes it."""
-    if metric in RANKED:
-        return RANKED[metric](y, score)
+    if metric in WHOLE:
+        return WHOLE[metric](y, score)
     mean = float(row_losses(y, score, metric).mean())
     return math.sqrt(mean) if metric == "rmse" else mean
 
@@ -129,18 +129,26 @@ def _jackknife(
     y: np.ndarray, score: np.ndarray, codes: np.ndarray, sizes: np.ndarray, metric: str
 ) -> np.ndarray:
     """The metric on all rows, then without each cluster: [1 + clusters]."""
-    if metric in RANKED:
-        rest = [_without(y, score, codes, code, metric) for code in range(len(sizes))]
-        return np.array([whole(y, score, metric), *rest])
-    sums = np.bincount(codes, row_losses(y, score, metric), len(sizes))
+    if metric == "auc":
+        rest = [auc(y[kept], score[kept]) for kept in (codes != code for code in range(len(sizes)))]
+        return np.array([auc(y, score), *rest])
+    rows = np.concatenate([[len(y)], len(y) - sizes])
     with np.errstate(invalid="ignore"):
-        means = np.concatenate([[sums.sum()], sums.sum() - sums]) / np.concatenate([[len(y)], len(y) - sizes])
+        if metric == "calibration_error":
+            return np.abs(_and_without(score - y, codes, score_bins(score))).sum(axis=1) / rows
+        means = _and_without(row_losses(y, score, metric), codes)[:, 0] / rows
     return np.sqrt(np.maximum(means, 0.0)) if metric == "rmse" else means
 
 
-def _without(y: np.ndarray, score: np.ndarray, codes: np.ndarray, code: int, metric: str) -> float:
-    kept = codes != code
-    return whole(y[kept], score[kept], metric) if kept.any() else math.nan
+def _and_without(values: np.ndarray, codes: np.ndarray, column: np.ndarray | None = None) -> np.ndarray:
+    """Sums of values by column, over all rows and then without each cluster: [1 + clusters, columns].
+
+    Columns are the bins of the calibration error, which stay where they are when a cluster is left out.
+    """
+    column = np.zeros(len(values), np.int64) if column is None else column
+    width = int(column.max()) + 1
+    sums = np.bincount(codes * width + column, values, (int(codes.max()) + 1) * width).reshape(-1, width)
+    return np.vstack([sums.sum(axis=0), sums.sum(axis=0) - sums])
 
 
 def _tail(distance: float, error: float, freedom: float) -> float:

@@ -172,4 +172,5 @@ def test_the_page_begins_with_the_verdict_and_shows_each_test_with_its_interval(
         "ms for 1 row",
         "ms for 1,000 rows |",
     ]
+    assert page["challenger bytes"] == 3 and page["challenger ms for 1 row"] > 0
     json.dumps({k: str(v) for k, v in page.items()})

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.simulated import two_models
 from mlops_assets.ml.guardrails import (
     CHAMPION_SCORE,
     CLUSTER,
@@ -14,7 +15,7 @@ from mlops_assets.ml.guardrails import (
     slice_guards,
 )
 from mlops_assets.spec_gate import Gate
-from tests.ml.simulated import between, two_models
+from tests.ml.conftest import between
 
 SLICES = 12
 

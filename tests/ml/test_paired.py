@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.simulated import false_promotions, lead_error, leading, two_models
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.paired import Effect, compare, gain_by_cluster, holm, whole
 from mlops_assets.spec_gate import METRICS
-from tests.ml.simulated import between, false_promotions, two_models
+from tests.ml.conftest import between
 
 TASK_OF = {metric: task for task, metrics in METRICS.items() for metric in metrics}
 METRIC = st.sampled_from(sorted(TASK_OF))
@@ -151,18 +152,17 @@ def test_a_test_that_counts_rows_instead_of_days_would_promote_equal_models_far_
 
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
 def test_a_planted_gain_is_found_with_the_stated_power(power):
-    days, rows, trials = 14, 50, 1000
-    true_error = math.sqrt((0.3**2 + 1 / rows) / days)
-    planted = Effect("mae", 0, 0, 0, true_error, days - 1, days, days * rows).detectable(0.05, power)
-    dice = np.random.default_rng(11)
-    day, found = np.repeat(np.arange(days), rows), 0
-    for _ in range(trials):
-        lead = planted + 0.3 * dice.normal(size=days)[day] + dice.normal(size=days * rows)
-        found += (
-            compare(np.zeros(days * rows), 20 - lead, np.full(days * rows, 20.0), day, "mae").p_above(0)
-            <= 0.05
-        )
-    assert between(found, trials, power)
+    truth = Effect("mae", 0, 0, 0, lead_error(days=14), 13, 14, 840)
+    planted, dice = truth.detectable(0.05, power), np.random.default_rng(11)
+    found = sum(compare(*leading(dice, planted), "mae").p_above(0) <= 0.05 for _ in range(1000))
+    assert between(found, 1000, power)
+
+
+@pytest.mark.parametrize("shape", ["normal", "heavy tails"])
+def test_of_a_thousand_challengers_worse_by_a_margin_as_many_are_shown_not_to_be_as_alpha_says(shape):
+    dice = np.random.default_rng(5)
+    shown = sum(compare(*leading(dice, -0.2, shape=shape), "mae").p_above(-0.2) <= 0.05 for _ in range(1000))
+    assert between(shown, 1000, 0.05)
 
 
 def test_holm_gives_the_values_of_a_worked_example():

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from benchmarks.simulated import two_models
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.plots import evidence_plots
 from mlops_assets.ml.promotion import Contender, Verdict, judge
 from mlops_assets.spec import ModelSpec
-from tests.ml.simulated import two_models
 
 
 class Given:

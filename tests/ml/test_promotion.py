@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.simulated import two_models
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.evaluation import goodness
 from mlops_assets.ml.paired import Effect
@@ -24,7 +25,7 @@ from mlops_assets.ml.promotion import (
 )
 from mlops_assets.ml.training import fit
 from mlops_assets.spec_gate import METRICS, Gate
-from tests.ml.simulated import between, two_models
+from tests.ml.conftest import between
 
 NUMBER = st.one_of(st.floats(0, 1), st.just(math.nan))
 EVIDENCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}
