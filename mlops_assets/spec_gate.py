@@ -58,7 +58,10 @@ class Gate(Part):
         description="Rate of false promotions: of models that are no better (superiority) or worse by `tolerance`.",
     )
     power: float = Field(
-        default=0.8, ge=0.5, lt=1, description="Rate at which the detectable gain that is reported is found."
+        default=0.8,
+        ge=0.5,
+        lt=1,
+        description="Rate at which a true gain is found that lies above the limit by what is reported as detectable.",
     )
     cluster: str = Field(
         default=DAY,

@@ -189,7 +189,7 @@ def attempt_record(
 
 
 def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:
-    """The rule and every number that was held against it; `detectable_gain` is what the test would have found."""
+    """The rule and every number that was held against it; `detectable_gain` over the limit would have been found."""
     gate = spec.gate
     effect = next((c.effect for c in verdict.of_kind("evidence")), None)
     detectable = effect.detectable(gate.alpha, gate.power) if effect else math.nan
