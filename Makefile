@@ -47,6 +47,7 @@ bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.skew
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.promotion
 
 screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

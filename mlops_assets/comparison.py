@@ -27,7 +27,7 @@ def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> s
     started = time.monotonic()
     progress.stage("now", "comparison with never and every four weeks")
     weeks = project.lake.partitions(f"{spec.name}/drift")
-    history = [_history(spec, project.lake, week) for week in weeks]
+    history = history_of(spec, project.lake)
     train = trainer(project, spec)
     never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
     monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=28)
@@ -35,12 +35,17 @@ def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> s
     attempts = [w for w in weeks if project.lake.read_json(f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
     policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
-    rows = [_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]
+    rows = [policy_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]
     project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})
     progress.seconds["comparison of policies"] += time.monotonic() - started
     return "Did retraining pay? Every scored flight, each label counted whenever it arrived.\n" + text_table(
         rows
     )
+
+
+def history_of(spec: ModelSpec, lake: Lake) -> list[HistoryWeek]:
+    """Every week that was reported on, as the back-test lives through it."""
+    return [_history(spec, lake, week) for week in lake.partitions(f"{spec.name}/drift")]
 
 
 def _history(spec: ModelSpec, lake: Lake, week: str) -> HistoryWeek:
@@ -85,7 +90,8 @@ def _fitted(
     return fitted.model, fitted.rounds
 
 
-def _row(spec: ModelSpec, lake: Lake, name: str, result: Backtest, weeks: list[str]) -> dict[str, Any]:
+def policy_row(spec: ModelSpec, lake: Lake, name: str, result: Backtest, weeks: list[str]) -> dict[str, Any]:
+    """What a policy came to in each period: trainings, log loss and AUC over every scored row."""
     row: dict[str, Any] = {"policy": name, "trainings": len(result.retrained)}
     for period, (first, last) in PERIODS.items():
         inside = [week for week in weeks if first <= week <= last]

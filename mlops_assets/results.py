@@ -9,7 +9,8 @@ from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.partitions import week_bounds
-from mlops_assets.spec import METRICS, ModelSpec
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake
 
 SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}

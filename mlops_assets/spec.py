@@ -12,13 +12,9 @@ import pydantic
 from pydantic import Field
 
 from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_gate import Gate, gate_fits
 from mlops_assets.spec_trainers import Trainer, XGBoost
 
-HIGHER_IS_BETTER = {"auc"}
-METRICS = {
-    "classification": ("auc", "log_loss", "brier", "calibration_error"),
-    "regression": ("mae", "rmse", "bias"),
-}
 Rows = TypeVar("Rows", bound=Callable[..., Any])
 
 
@@ -114,14 +110,6 @@ class Window(Part):
         return self
 
 
-class Gate(Part):
-    """When a challenger may become champion: floors for any model, and not worse than the champion on `metric`."""
-
-    metric: str
-    floors: dict[str, float] = Field(min_length=1, description="Metric -> worst value that may pass.")
-    tolerance: float = Field(default=0.0, ge=0, description="How much worse than the champion still passes.")
-
-
 class Drift(Part):
     """How a week is compared with the rows its champion was trained on."""
 
@@ -197,14 +185,6 @@ def _window_fits(window: Window, weeks: Weeks) -> str | None:
     )
 
 
-def _gate_fits(gate: Gate, task: str) -> str | None:
-    known = METRICS[task]
-    unknown = [metric for metric in (gate.metric, *gate.floors) if metric not in known]
-    if not unknown:
-        return None
-    return f"gate metric {unknown[0]!r} does not exist for task {task}: choose from {', '.join(known)}"
-
-
 def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
     if retrain.cool_down_days >= window.hold_out_days:
         return None
@@ -218,7 +198,7 @@ def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
 RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
     "label": ("task", _label_fits),
     "window": ("weeks", _window_fits),
-    "gate": ("task", _gate_fits),
+    "gate": ("task", gate_fits),
     "retrain": ("window", _cool_down_fits),
 }
 """Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""

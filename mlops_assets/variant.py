@@ -22,8 +22,8 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.assets.model import log_fit, training_rows
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
-    from mlops_assets.ml.promotion import judge
-    from mlops_assets.ml.training import Scorer, fit
+    from mlops_assets.ml.promotion import Contender, PromotionError, judge
+    from mlops_assets.ml.training import fit
     from mlops_assets.project import Project
     from mlops_assets.results import text_table
 
@@ -40,8 +40,11 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     )
     fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
     champion = rival(spec, project.tracking, data)
-    scorer = Scorer(project.tracking.load(champion)) if champion else None
-    verdict = judge(hold_out(spec, data), Scorer(fitted.model), scorer, spec)
+    beaten = Contender.of(f"version {champion.number}", project.tracking.load(champion)) if champion else None
+    try:
+        verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model), beaten, spec)
+    except PromotionError as error:
+        raise VariantError(str(error)) from error
     lineage = {
         "changes": " ".join(changes) or "none",
         "reason": "tried by hand",

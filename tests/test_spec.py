@@ -35,6 +35,11 @@ def changed(**parts) -> ModelSpec:
             {"gate": {"metric": "mae"}},
             "gate metric 'mae' does not exist for task classification: choose from auc",
         ),
+        ({"gate": {"tolerance": 0.1}}, "gate.tolerance=0.1 has no meaning for evidence superiority"),
+        (
+            {"gate": {"evidence": "non_inferiority"}},
+            "gate.evidence=non_inferiority needs gate.tolerance above 0: how much worse, in units of log_loss",
+        ),
         ({"label": {"above": None}}, "label.above=None does not fit task classification"),
         ({"task": "regression"}, "does not exist for task regression"),
         (

@@ -1,5 +1,6 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +16,10 @@ from mlops_assets.governance import record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
-from mlops_assets.ml.evaluation import evaluation_plots
-from mlops_assets.ml.promotion import Verdict, judge
+from mlops_assets.ml.evaluation import evaluation_plots, plain
+from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
+from mlops_assets.ml.plots import evidence_plots
+from mlops_assets.ml.promotion import Contender, Verdict, judge
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
@@ -36,14 +39,14 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([spec.name, "model"])],
         check_specs=[
             check_spec(
-                path, GATE, True, "Floors for any model; not worse than the champion on the same rows."
+                path, GATE, True, "Floors for any model; evidence against the champion on the same rows."
             )
         ],
         group_name=spec.name,
         kinds={"scikitlearn", "mlflow"},
         owners=[spec.owner],
         description=f"Challenger against champion on the newest {spec.window.hold_out_days} days, "
-        f"gated on {spec.gate.metric}.",
+        f"gated on {spec.gate.metric} by {spec.gate.evidence.replace('_', '-')}.",
     )
     def evaluation_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
@@ -61,13 +64,17 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
 
 @dataclass(frozen=True)
 class Judged:
-    """A challenger judged: its record in the lake, the record's hash, the verdict, small curves (SVG) and plots (PNG)."""
+    """A challenger judged: its record in the lake, the record's hash, the verdict, small curves (SVG) and plots (PNG).
+
+    `costs` says what each contender takes, in bytes and milliseconds; what was timed stays out of the record.
+    """
 
     attempt: dict[str, Any]
     digest: str
     verdict: Verdict
     curves: dict[str, str]
     plots: dict[str, bytes]
+    costs: list[dict[str, Any]]
 
 
 def judge_challenger(
@@ -78,17 +85,36 @@ def judge_challenger(
     if candidate is None:
         raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
     data = training_data(spec, lake, candidate["week"])
-    challenger = tracking.version(spec.name, candidate["version"])
     champion = rival(spec, tracking, data)
     rows = hold_out(spec, data)
-    beaten = Scorer(tracking.load(champion)) if champion else None
-    verdict = judge(rows, Scorer(tracking.load(challenger)), beaten, spec)
+    challenger = contender(tracking, tracking.version(spec.name, candidate["version"]), rows)
+    beaten = contender(tracking, champion, rows) if champion else None
+    verdict = judge(rows, challenger, beaten, spec)
     attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
     digest = lake.write_json(attempt_name(spec, data.week), attempt)
     labels = rows["label"].to_numpy()
     curves = sparklines(labels, verdict.score, spec.task)
-    plots = evaluation_plots(labels, verdict.score, spec.task, candidate["importance"])
-    return Judged(attempt, digest, verdict, curves, plots)
+    drawn = evaluation_plots(
+        labels, verdict.score, spec.task, candidate["importance"], verdict.champion_score
+    )
+    plots = evidence_plots(verdict, spec.gate) | drawn
+    costs = [_cost(role, side) for role, side in (("challenger", challenger), ("champion", beaten)) if side]
+    return Judged(attempt, digest, verdict, curves, plots, costs)
+
+
+def contender(tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:
+    """A version on trial, with the time its predictions take; no rows, no time."""
+    model = tracking.load(version)
+    scorer = Scorer(model)
+    taken = latency(scorer, rows) if rows.height else None
+    return Contender(f"version {version.number}", version.sha256, len(model), scorer, taken)
+
+
+def _cost(role: str, side: Contender) -> dict[str, Any]:
+    taken = {
+        f"ms for {rows:,} row{'s' * (rows > 1)}": (side.latency or {}).get(rows) for rows in LATENCY_ROWS
+    }
+    return {"model": f"{role}, {side.name}", "bytes": side.size, **taken}
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
@@ -156,8 +182,23 @@ def attempt_record(
         "promote": verdict.promote,
         "verdict": verdict.reason,
         "slices": verdict.slices,
+        "evidence": evidence_record(spec, verdict),
         "hold_out_scores": score_profile(verdict.score),
         "final": None,
+    }
+
+
+def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:
+    """The rule and every number that was held against it; `detectable_gain` over the limit would have been found."""
+    gate = spec.gate
+    effect = next((c.effect for c in verdict.of_kind("evidence")), None)
+    detectable = effect.detectable(gate.alpha, gate.power) if effect else math.nan
+    return {
+        "rule": gate.model_dump(mode="json"),
+        "criteria": [criterion.record(gate.alpha) for criterion in verdict.criteria],
+        "skipped_slices": verdict.skipped,
+        "clusters": [gain | plain({"gain": gain["gain"]}) for gain in verdict.gains],
+        **plain({"detectable_gain": detectable}),
     }
 
 
@@ -175,8 +216,34 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "champion version": (attempt["champion"] or {}).get("version", "none"),
         "held-out rows": attempt["hold_out"]["rows"],
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
+        "tests": markdown_table(_tests(judged, [c for c in verdict.criteria if c.kind != "slice"])),
         "metrics": markdown_table(sides),
+        "slice tests": markdown_table(_tests(judged, verdict.of_kind("slice"))),
+        "slices too small to test": markdown_table(verdict.skipped),
         "slices": markdown_table(verdict.slices),
+        "size and latency": markdown_table(judged.costs),
+        **{f"challenger {name}": value for name, value in judged.costs[0].items() if name != "model"},
         **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
         **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
+
+
+def _tests(judged: Judged, criteria: list[Criterion]) -> list[dict[str, Any]]:
+    """A row a criterion: what was found, the gain over the champion with its interval, p, and whether it passes."""
+    alpha = judged.attempt["evidence"]["rule"]["alpha"]
+    rows = [criterion.record(alpha) for criterion in criteria]
+    level = f"{100 * (1 - 2 * alpha):.3g}% interval"
+    return [
+        {
+            "test": f"{row['kind']} {row['name']}".removeprefix("slice "),
+            "challenger": row["challenger"],
+            "champion": row["champion"],
+            "gain": row["gain"],
+            level: None if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
+            "p": row["p"],
+            **({"corrected p": row["corrected_p"]} if row["kind"] == "slice" else {}),
+            "limit": row["limit"],
+            "passes": "yes" if row["passes"] else "no",
+        }
+        for row in rows
+    ]

@@ -17,7 +17,8 @@ from mlops_assets.ml.drift import column_drift, detach_script, report_html, scor
 from mlops_assets.ml.evaluation import by_slice, evaluate
 from mlops_assets.ml.promotion import goodness
 from mlops_assets.partitions import week_bounds, weekly
-from mlops_assets.spec import METRICS, ModelSpec
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake, Manifest, write_text
 
 SCRIPT = "evidently.js"

@@ -162,6 +162,7 @@ def _write(
         spec.label.column,
         spec.label.known_at,
         *spec.slices,
+        *spec.gate.cluster_columns,
         *spec.trainer.categories,
         *features,
     ]

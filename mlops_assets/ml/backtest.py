@@ -9,7 +9,7 @@ import polars as pl
 from mlops_assets.ml.dataset import LABEL, labelled
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.policy import WeekEvidence, decide
-from mlops_assets.ml.promotion import judge
+from mlops_assets.ml.promotion import Contender, judge
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec, Retrain
 
@@ -54,7 +54,8 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
         if not decide([evidence], last, spec, week.end).retrain:
             continue
         challenger, rounds = train(week.name, week.end, True, None)
-        verdict = judge(week.hold_out(), Scorer(challenger), Scorer(champion) if champion else None, spec)
+        beaten = Contender.of(f"champion of {promoted[-1]}", champion) if champion else None
+        verdict = judge(week.hold_out(), Contender.of(f"challenger of {week.name}", challenger), beaten, spec)
         last = week.end
         retrained.append(week.name)
         if verdict.promote:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import LABEL, DatasetError, require
-from mlops_assets.spec import METRICS
+from mlops_assets.spec_gate import HIGHER_IS_BETTER, METRICS
 
 SCORE = "score"
 SMALLEST_SLICE = 50
@@ -58,8 +58,19 @@ def auc(y: np.ndarray, score: np.ndarray) -> float:
 
 def log_loss(y: np.ndarray, score: np.ndarray) -> float:
     """Mean negative log likelihood, in nats; scores are kept 1e-15 away from 0 and 1."""
-    p = np.clip(score, 1e-15, 1 - 1e-15)
-    return float(-np.mean(np.where(y > 0.5, np.log(p), np.log1p(-p))))
+    return float(np.mean(_log_losses(y, score)))
+
+
+def row_losses(y: np.ndarray, score: np.ndarray, metric: str) -> np.ndarray:
+    """What each row adds to a metric that is a mean (for rmse: to its square), [rows]; raises KeyError for any other."""
+    return ROW_LOSSES[metric](y, score)
+
+
+def goodness(metric: str, value: Any) -> Any:
+    """A number or array that grows with quality: AUC as it is, errors negated, the bias by its distance from zero."""
+    if metric in HIGHER_IS_BETTER:
+        return value
+    return -abs(value) if metric == "bias" else -value
 
 
 def calibration_error(y: np.ndarray, score: np.ndarray, bins: int = 10) -> float:
@@ -75,9 +86,8 @@ def reliability(y: np.ndarray, score: np.ndarray, bins: int = 10) -> pl.DataFram
     Equal scores share a bin, so there may be fewer bins than asked.
     """
     y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
-    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
-    index = np.searchsorted(edges, score, side="right")
-    rows = np.bincount(index, minlength=len(edges) + 1)
+    index = score_bins(score, bins)
+    rows = np.bincount(index)
     used = rows > 0
     n = rows[used]
     predicted, observed = (np.bincount(index, v, len(rows))[used] / n for v in (score, y))
@@ -94,25 +104,25 @@ def reliability(y: np.ndarray, score: np.ndarray, bins: int = 10) -> pl.DataFram
     )
 
 
+def score_bins(score: np.ndarray, bins: int = 10) -> np.ndarray:
+    """The number of each row's bin [rows]: bins of equally many rows by score, equal scores sharing one."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.searchsorted(edges, score, side="right")
+
+
 def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict[str, Any]]:
     """Metrics by each slice column's values, for a frame with `label`, `score` and those columns.
 
-    A number with over 30 values is cut at its quintiles. Slices under 50 rows are left out: see `skipped_slices`.
+    A number with over 30 values is cut at its quintiles. Slices under 50 rows are left out.
     """
     require(frame, [LABEL, SCORE, *slices], "evaluation by slice")
     out = []
     for column in slices:
-        for value, rows in _groups(frame, column):
+        for value, rows in slice_parts(frame, column, [LABEL, SCORE]):
             if rows.height >= SMALLEST_SLICE:
                 metrics = evaluate(rows[LABEL].to_numpy(), rows[SCORE].to_numpy(), task)
                 out.append({"slice": column, "value": value, **plain(metrics), "rows": rows.height})
     return out
-
-
-def skipped_slices(frame: pl.DataFrame, slices: Sequence[str]) -> dict[str, dict[str, int]]:
-    """By slice column, how many values had under 50 rows and how many rows they hold together."""
-    small = {c: [r.height for _, r in _groups(frame, c) if r.height < SMALLEST_SLICE] for c in slices}
-    return {column: {"values": len(sizes), "rows": sum(sizes)} for column, sizes in small.items() if sizes}
 
 
 def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
@@ -121,16 +131,37 @@ def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def evaluation_plots(
-    y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]
+    y: np.ndarray,
+    score: np.ndarray,
+    task: str,
+    importance: Mapping[str, float],
+    champion: np.ndarray | None = None,
 ) -> dict[str, bytes]:
-    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance."""
+    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance.
+
+    The reliability of the champion's scores on the same rows is drawn beside the challenger's.
+    """
     from mlops_assets.ml.plots import draw
 
-    return draw(y, score, task, importance)
+    return draw(y, score, task, importance, champion)
 
 
-def _groups(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
-    kept = [name for name in (LABEL, SCORE) if name in frame.columns]
+def _log_losses(y: np.ndarray, score: np.ndarray) -> np.ndarray:
+    p = np.clip(score, 1e-15, 1 - 1e-15)
+    return -np.where(y > 0.5, np.log(p), np.log1p(-p))
+
+
+ROW_LOSSES = {
+    "log_loss": _log_losses,
+    "brier": lambda y, score: (score - y) ** 2,
+    "mae": lambda y, score: np.abs(score - y),
+    "rmse": lambda y, score: (score - y) ** 2,
+    "bias": lambda y, score: score - y,
+}
+
+
+def slice_parts(frame: pl.DataFrame, column: str, kept: Sequence[str]) -> list[tuple[str, pl.DataFrame]]:
+    """The values of a slice column in order, each with its rows of the columns `kept`; a number may be cut into fifths."""
     keyed = frame.select(*kept, _slice_key(frame[column]).alias("_slice"))
     ordered = keyed.sort("_slice", nulls_last=True, maintain_order=True)
     parts = ordered.partition_by("_slice", as_dict=True, include_key=False, maintain_order=True)

@@ -5,39 +5,55 @@ carry no date and no version, so the same numbers give the same file.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlops_assets.ml.evaluation import auc, calibration_error, reliability
+from mlops_assets.ml.guardrails import Criterion
+from mlops_assets.ml.paired import Effect
+from mlops_assets.ml.promotion import Verdict
+from mlops_assets.spec_gate import Gate
 
 INK, BLUE, GREY, ORANGE = "#1f2933", "#2563eb", "#9aa5b1", "#d97706"
 MOST_BARS = 15
+MOST_SLICES, MOST_TICKS = 60, 30
 
 
-def draw(y: np.ndarray, score: np.ndarray, task: str, importance: Mapping[str, float]) -> dict[str, bytes]:
+def draw(
+    y: np.ndarray,
+    score: np.ndarray,
+    task: str,
+    importance: Mapping[str, float],
+    champion: np.ndarray | None = None,
+) -> dict[str, bytes]:
     """All pictures of a task by name: what `evaluation.evaluation_plots` returns."""
     y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
     if task == "classification":
-        pictures = {"reliability": reliability_plot(y, score), "roc": roc_plot(y, score)}
+        pictures = {"reliability": reliability_plot(y, score, champion), "roc": roc_plot(y, score)}
     else:
         pictures = {"predicted_vs_actual": predicted_plot(y, score), "residuals": residuals_plot(y, score)}
     return {**pictures, "importance": importance_plot(importance)}
 
 
-def reliability_plot(y: np.ndarray, score: np.ndarray) -> bytes:
-    """Predicted against observed rate by bins of equally many rows, with 95% intervals."""
+def reliability_plot(y: np.ndarray, score: np.ndarray, champion: np.ndarray | None = None) -> bytes:
+    """Predicted against observed rate by bins of equally many rows, with 95% intervals; the champion's without."""
     table = reliability(y, score)
     predicted, observed = table["predicted"].to_numpy(), table["observed"].to_numpy()
     spread = np.maximum([observed - table["low"].to_numpy(), table["high"].to_numpy() - observed], 0.0)
     title = f"Predicted and observed rates differ by {calibration_error(y, score):.3f} on average"
     figure, axes = _figure(title, "predicted probability", "observed rate")
     top = max(float(table["high"].max() or 0), float(predicted.max())) * 1.05  # type: ignore[arg-type]
+    label = "tenths of the rows" if champion is None else "challenger, tenths of the rows"
     axes.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
-    axes.errorbar(
-        predicted, observed, yerr=spread, color=BLUE, marker="o", markersize=4, label="tenths of the rows"
-    )
+    axes.errorbar(predicted, observed, yerr=spread, color=BLUE, marker="o", markersize=4, label=label)
+    if champion is not None:
+        other = reliability(y, champion)
+        axes.plot(
+            other["predicted"], other["observed"], color=ORANGE, marker=".", linewidth=1, label="champion"
+        )
+        top = max(top, float(other["predicted"].max()) * 1.05)  # type: ignore[arg-type]
     axes.set(xlim=(0, top), ylim=(0, top))
     axes.legend(frameon=False, loc="upper left")
     return _png(figure)
@@ -97,10 +113,58 @@ def importance_plot(importance: Mapping[str, float]) -> bytes:
     return _png(figure)
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Any, Any]:
+def evidence_plots(verdict: Verdict, gate: Gate) -> dict[str, bytes]:
+    """PNG pictures of a comparison by name: gain_by_cluster and gain_by_slice; none without a champion."""
+    slices = verdict.of_kind("slice")
+    drawn = {
+        f"gain_by_{gate.cluster}": gain_plot(verdict.gains, c.effect, gate)
+        for c in verdict.of_kind("evidence")
+        if c.effect
+    }
+    return drawn | ({"gain_by_slice": forest_plot(slices, gate)} if slices else {})
+
+
+def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) -> bytes:
+    """The gain on each cluster's rows as bars, the gain on all rows with its interval as a band."""
+    low, high = effect.interval(gate.alpha)
+    level = f"{100 * (1 - 2 * gate.alpha):.3g}%"
+    title = f"Gain in {effect.metric} {effect.gain:+.4f}, {level} interval {low:+.4f} to {high:+.4f}"
+    figure, axes = _figure(title, "", "gain of the challenger (above 0 is better)")
+    values = [gain["gain"] for gain in gains]
+    places = np.arange(len(values))
+    axes.bar(places, values, color=[BLUE if v > 0 else ORANGE for v in values], width=0.7)
+    axes.axhspan(low, high, color=GREY, alpha=0.35, linewidth=0, label=f"{level} interval")
+    axes.axhline(effect.gain, color=INK, linewidth=1.5, label="all rows")
+    axes.axhline(0, color=INK, linewidth=0.5)
+    shown = places[:: max(1, len(places) // MOST_TICKS)]
+    axes.set_xticks(shown, [str(gains[i]["cluster"]) for i in shown], rotation=60, ha="right", fontsize=8)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def forest_plot(slices: Sequence[Criterion], gate: Gate) -> bytes:
+    """The gain on each slice with its interval, not corrected for the number of slices; those that fail are marked."""
+    known = [(c, c.effect) for c in slices if c.effect]
+    worst = sorted(known, key=lambda pair: (pair[1].gain, pair[0].name))[:MOST_SLICES][::-1]
+    better, failed = sum(e.gain > 0 for _, e in known), sum(not c.passes for c, _ in known)
+    title = f"{better} of {len(known)} slices are better, {failed} shown to be worse"
+    figure, axes = _figure(title, f"gain in {gate.metric} (above 0 is better)", "", 1.0 + 0.18 * len(worst))
+    low, high = np.transpose([effect.interval(gate.alpha) for _, effect in worst])
+    places, colours = np.arange(len(worst)), [BLUE if c.passes else ORANGE for c, _ in worst]
+    axes.hlines(places, low, high, color=GREY, linewidth=2)
+    axes.scatter([effect.gain for _, effect in worst], places, c=colours, s=18, zorder=3)
+    axes.axvline(0, color=INK, linewidth=0.5)
+    if gate.guards.slice_tolerance:
+        axes.axvline(-gate.guards.slice_tolerance, color=ORANGE, linestyle="--", linewidth=1)
+    axes.set_yticks(places, [_short(c.name) for c, _ in worst], fontsize=8)
+    axes.set_ylim(-0.6, len(worst) - 0.4)
+    return _png(figure)
+
+
+def _figure(title: str, x: str, y: str, height: float = 4.0) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), dpi=100, layout="constrained")
+    figure = Figure(figsize=(6.4, height), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(x, color=INK)

@@ -10,7 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mlops_assets.ml.dataset import moment
-from mlops_assets.ml.promotion import goodness
+from mlops_assets.ml.evaluation import goodness
 from mlops_assets.spec import ModelSpec
 
 Trigger = Literal[

@@ -1,105 +1,243 @@
-"""The gate: whether a challenger may become champion, in one sentence with the numbers."""
+"""The gate: whether a challenger may become champion, in one sentence with the numbers.
 
+Both models score the same held-out rows, which neither has seen. Floors hold for any model. Against the champion the
+rule is the spec's: superiority (a one-sided paired test that the challenger is better), non-inferiority (that it is
+less than a margin worse; Piaggio et al. 2012), or the bare difference. Guard-rails come on top.
+"""
+
+import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, DatasetError
-from mlops_assets.ml.evaluation import SCORE, by_slice, evaluate, skipped_slices
+from mlops_assets.ml.dataset import LABEL, DatasetError, require
+from mlops_assets.ml.evaluation import SCORE, by_slice, evaluate, goodness
+from mlops_assets.ml.guardrails import (
+    CHAMPION_SCORE,
+    CLUSTER,
+    Criterion,
+    calibration_guard,
+    latency,
+    latency_guard,
+    p_text,
+    paired_arrays,
+    size_guard,
+    slice_guards,
+)
+from mlops_assets.ml.paired import Effect, compare, gain_by_cluster
 from mlops_assets.ml.training import Scorer
-from mlops_assets.spec import HIGHER_IS_BETTER, ModelSpec
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_gate import DAY, HIGHER_IS_BETTER, WEEK, Gate
+
+MOST_NAMED = 3
+
+
+class PromotionError(Exception):
+    """A comparison that could show nothing was asked for."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model on trial: what the record calls it, the hash and size of its file, and how it scores."""
+
+    name: str
+    sha256: str
+    size: int
+    scorer: Scorer
+    latency: Mapping[int, float] | None = None
+
+    @classmethod
+    def of(cls, name: str, model: bytes) -> Self:
+        """The contender that a model's bytes make."""
+        return cls(name, hashlib.sha256(model).hexdigest(), len(model), Scorer(model))
 
 
 @dataclass
 class Verdict:
-    """Who won on the hold-out, why, and the numbers of both on the same rows."""
+    """Who won on the hold-out, why, and the numbers of both on the same rows.
+
+    `criteria` is everything the challenger was held to. `gains` has a row a cluster: what it is, its rows, the gain.
+    `skipped` names the slices too small for their guard-rail, and why.
+    """
 
     promote: bool
     reason: str
     challenger: dict[str, float]
     champion: dict[str, float] | None
     slices: list[dict[str, Any]] = field(default_factory=list)
-    champion_slices: list[dict[str, Any]] = field(default_factory=list)
-    skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+    criteria: list[Criterion] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    gains: list[dict[str, Any]] = field(default_factory=list)
     score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    champion_score: np.ndarray | None = None
+
+    def of_kind(self, kind: str) -> list[Criterion]:
+        """The criteria of one kind."""
+        return [criterion for criterion in self.criteria if criterion.kind == kind]
 
 
-def judge(hold_out: pl.DataFrame, challenger: Scorer, champion: Scorer | None, spec: ModelSpec) -> Verdict:
-    """Score the same labelled rows with both models and put the challenger through the gate."""
+def judge(
+    hold_out: pl.DataFrame, challenger: Contender, champion: Contender | None, spec: ModelSpec
+) -> Verdict:
+    """Score the same labelled rows with both models and put the challenger through the gate.
+
+    Raises DatasetError where there is no row, PromotionError where both are the same model.
+    """
     if not hold_out.height:
         raise DatasetError(
             f"model {spec.name!r} has no labelled row to judge the challenger on: "
             f"widen window.hold_out_days={spec.window.hold_out_days}"
         )
-    score, numbers, slices = _measure(hold_out, challenger, spec)
-    _, champion_numbers, champion_slices = (
-        _measure(hold_out, champion, spec) if champion else (None, None, [])
-    )
-    promote, reason = gate(numbers, champion_numbers, spec)
-    skipped = skipped_slices(hold_out, spec.slices)
-    return Verdict(promote, reason, numbers, champion_numbers, slices, champion_slices, skipped, score)
-
-
-def gate(
-    challenger: Mapping[str, float], champion: Mapping[str, float] | None, spec: ModelSpec
-) -> tuple[bool, str]:
-    """Every floor must hold, and `gate.metric` must not be worse than the champion's by more than the tolerance."""
-    failures = [
-        _floor_text(challenger, name, floor)
-        for name, floor in spec.gate.floors.items()
-        if not _holds(challenger, name, floor)
-    ]
-    if failures:
-        return False, f"Rejected: {' and '.join(failures)}."
-    floors = " and ".join(_floor_text(challenger, name, floor) for name, floor in spec.gate.floors.items())
+    if champion is not None:
+        refuse_itself(spec.name, challenger, champion)
+    rows = hold_out.with_columns(pl.Series(SCORE, challenger.scorer.predict(hold_out)))
+    labels, score = rows[LABEL].to_numpy(), rows[SCORE].to_numpy()
+    numbers = evaluate(labels, score, spec.task)
+    slices = by_slice(rows, spec.slices, spec.task)
+    criteria = floor_criteria(numbers, spec.gate)
     if champion is None:
-        return True, f"Promoted as the first champion: {floors}."
-    holds, duel = _duel(challenger, champion, spec)
-    return holds, f"{'Promoted' if holds else 'Rejected'}: {duel}; {floors}."
-
-
-def goodness(metric: str, value: float) -> float:
-    """A number that grows with quality: AUC as it is, errors negated, the bias by its distance from zero."""
-    if metric in HIGHER_IS_BETTER:
-        return value
-    return -abs(value) if metric == "bias" else -value
-
-
-def _measure(
-    hold_out: pl.DataFrame, model: Scorer, spec: ModelSpec
-) -> tuple[np.ndarray, dict[str, float], list[dict[str, Any]]]:
-    score = model.predict(hold_out)
-    numbers = evaluate(hold_out[LABEL].to_numpy(), score, spec.task)
-    return score, numbers, by_slice(hold_out.with_columns(pl.Series(SCORE, score)), spec.slices, spec.task)
-
-
-def _holds(metrics: Mapping[str, float], name: str, floor: float) -> bool:
-    return goodness(name, metrics[name]) >= goodness(name, floor)
-
-
-def _floor_text(metrics: Mapping[str, float], name: str, floor: float) -> str:
-    at_least = "at least" if name in HIGHER_IS_BETTER else "at most"
-    verb = "meets" if _holds(metrics, name, floor) else "misses"
-    return f"{name} {_number(metrics[name])} {verb} the floor of {at_least} {floor:g}"
-
-
-def _duel(
-    challenger: Mapping[str, float], champion: Mapping[str, float], spec: ModelSpec
-) -> tuple[bool, str]:
-    metric, tolerance = spec.gate.metric, spec.gate.tolerance
-    ours, theirs = challenger[metric], champion[metric]
-    gain = goodness(metric, ours) - goodness(metric, theirs)
-    holds = bool(gain >= -tolerance)
-    side = "better" if gain > 0 else "worse" if gain < 0 else "different"
-    allowed = (
-        f", {'within' if holds else 'over'} the tolerance of {tolerance:g}" if gain < 0 or not holds else ""
+        promote, reason = decision(criteria)
+        return Verdict(promote, reason, numbers, None, slices, criteria, score=score)
+    names, codes = clusters(hold_out, spec)
+    theirs = champion.scorer.predict(hold_out)
+    rows = rows.with_columns(pl.Series(CHAMPION_SCORE, theirs), pl.Series(CLUSTER, codes))
+    against, skipped = _against(rows, challenger, champion, spec)
+    criteria += against
+    promote, reason = decision(criteria)
+    gains = gain_by_cluster(*paired_arrays(rows), spec.gate.metric)
+    return Verdict(
+        promote,
+        reason,
+        numbers,
+        evaluate(labels, theirs, spec.task),
+        slices,
+        criteria,
+        skipped,
+        [{"cluster": name, "rows": n, "gain": gain} for name, (n, gain) in zip(names, gains, strict=True)],
+        score,
+        theirs,
     )
-    distance = "" if np.isnan(gain) else f" ({_number(abs(gain))} {side}{allowed})"
-    return holds, f"{metric} {_number(ours)} against the champion's {_number(theirs)}{distance}"
+
+
+def refuse_itself(model: str, challenger: Contender, champion: Contender) -> None:
+    """Raise where challenger and champion are one version, or two with the same bytes: they can only draw."""
+    if challenger.sha256 != champion.sha256 and challenger.name != champion.name:
+        return
+    raise PromotionError(
+        f"{model}: challenger {challenger.name} and champion {champion.name} are the same model (SHA-256 "
+        f"{challenger.sha256[:12]}): comparing a version with itself shows nothing. Train on other data or parameters."
+    )
+
+
+def clusters(frame: pl.DataFrame, spec: ModelSpec) -> tuple[list[str], np.ndarray]:
+    """Names of the clusters of rows, in order, and the code of each row's cluster [rows].
+
+    A day is a local one, from midnight to midnight in the spec's time zone; a week begins on Monday.
+    """
+    name = spec.gate.cluster
+    if name in (DAY, WEEK):
+        local = frame[spec.prediction.time].dt.convert_time_zone(spec.weeks.timezone)
+        values = (local.dt.truncate("1w") if name == WEEK else local).dt.date()
+    else:
+        require(frame, spec.gate.cluster_columns, "gate.cluster")
+        values = frame[name]
+    if values.null_count():
+        raise DatasetError(
+            f"gate.cluster {name!r} is null in {values.null_count()} of {len(values)} held-out rows: "
+            "name a column that every row has"
+        )
+    codes = values.rank("dense").cast(pl.Int64) - 1
+    return [str(value) for value in values.unique().sort()], codes.to_numpy()
+
+
+def floor_criteria(numbers: Mapping[str, float], gate: Gate) -> list[Criterion]:
+    """A criterion for each floor: what any model must reach, whoever the champion is."""
+    return [_floor(name, numbers[name], floor) for name, floor in gate.floors.items()]
+
+
+def evidence_criterion(effect: Effect, gate: Gate) -> Criterion:
+    """The rule against the champion: superiority, non-inferiority, or the bare difference."""
+    limit = 0.0 if gate.evidence == "superiority" else -gate.tolerance
+    if gate.evidence == "point":
+        passes, p, shown = bool(effect.gain >= limit), None, _within(effect, gate)
+    else:
+        p = effect.p_above(limit)
+        passes = effect.clusters >= gate.minimum_clusters and bool(p <= gate.alpha)
+        shown = f", {_interval_text(effect, gate)}: {_shown(effect, gate, passes, p)}"
+    side = "better" if effect.gain > 0 else "worse" if effect.gain < 0 else "different"
+    distance = "" if math.isnan(effect.gain) else f" ({_number(abs(effect.gain))} {side}{shown})"
+    text = f"{effect.metric} {_number(effect.challenger)} against the champion's {_number(effect.champion)}{distance}"
+    return Criterion("evidence", effect.metric, passes, text, limit, effect=effect, p=p)
+
+
+def decision(criteria: list[Criterion]) -> tuple[bool, str]:
+    """Promote where every criterion passes, and the sentence that says why; a missed floor comes first."""
+    floors = [c for c in criteria if c.kind == "floor"]
+    missed = [c for c in floors if not c.passes]
+    floor_text = " and ".join(c.text for c in missed or floors)
+    promote = all(c.passes for c in criteria)
+    if len(floors) == len(criteria):
+        return promote, f"{'Promoted as the first champion' if promote else 'Rejected'}: {floor_text}."
+    clauses = [*(c.text for c in criteria if c.kind == "evidence"), _guards_text(criteria)]
+    clauses = [floor_text, *clauses] if missed else [*clauses, floor_text]
+    return promote, f"{'Promoted' if promote else 'Rejected'}: {'; '.join(filter(None, clauses))}."
+
+
+def _against(
+    rows: pl.DataFrame, challenger: Contender, champion: Contender, spec: ModelSpec
+) -> tuple[list[Criterion], list[dict[str, Any]]]:
+    gate = spec.gate
+    by_slices, skipped = slice_guards(rows, spec)
+    found = [evidence_criterion(compare(*paired_arrays(rows), gate.metric), gate), *by_slices]
+    found += [*calibration_guard(rows, spec), *size_guard(challenger.size, champion.size, gate)]
+    if gate.guards.latency_ms is not None:
+        taken = challenger.latency or latency(challenger.scorer, rows)
+        found += latency_guard(taken[1], gate)
+    return found, skipped
+
+
+def _floor(name: str, value: float, floor: float) -> Criterion:
+    passes = bool(goodness(name, value) >= goodness(name, floor))
+    least, verb = "at least" if name in HIGHER_IS_BETTER else "at most", "meets" if passes else "misses"
+    text = f"{name} {_number(value)} {verb} the floor of {least} {floor:g}"
+    return Criterion("floor", name, passes, text, floor, value)
+
+
+def _within(effect: Effect, gate: Gate) -> str:
+    if effect.gain >= 0:
+        return ""
+    return f", {'within' if effect.gain >= -gate.tolerance else 'over'} the tolerance of {gate.tolerance:g}"
+
+
+def _interval_text(effect: Effect, gate: Gate) -> str:
+    low, high = effect.interval(gate.alpha)
+    noun = f"{gate.cluster}s" if gate.cluster in (DAY, WEEK) else f"clusters of {gate.cluster}"
+    return f"{100 * (1 - 2 * gate.alpha):.3g}% interval {_number(low)} to {_number(high)} over {effect.clusters} {noun}"
+
+
+def _shown(effect: Effect, gate: Gate, passes: bool, p: float) -> str:
+    if effect.clusters < gate.minimum_clusters:
+        return f"too few to show anything, {gate.minimum_clusters} are needed"
+    claim = "better" if gate.evidence == "superiority" else f"less than {gate.tolerance:g} worse"
+    return f"{'' if passes else 'not '}shown to be {claim}, p {p_text(p)}{'' if passes else f' over {gate.alpha:g}'}"
+
+
+def _guards_text(criteria: list[Criterion]) -> str:
+    harmed = sorted((c for c in criteria if c.kind == "slice" and not c.passes), key=lambda c: c.p or 0.0)
+    failed = [c.text for c in harmed[:MOST_NAMED]]
+    failed += [f"so are {len(harmed) - MOST_NAMED} more slices"] * (len(harmed) > MOST_NAMED)
+    failed += [c.text for c in criteria if c.kind in ("calibration", "size", "latency") and not c.passes]
+    if failed:
+        return "; ".join(failed)
+    slices = sum(c.kind == "slice" for c in criteria)
+    held = [f"none of {slices} slices"] * bool(slices)
+    held += ["not the calibration"] * any(c.kind == "calibration" for c in criteria)
+    return f"{' and '.join(held)} shown to be worse" if held else ""
 
 
 def _number(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+    return "undefined" if math.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"

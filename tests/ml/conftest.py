@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import settings
+from scipy import stats
 
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.spec import ModelSpec
@@ -64,6 +65,12 @@ def parcels(rows: int, seed: int = 0) -> pl.DataFrame:
             "depot": np.array(["north", "south", "west"])[depot],
         }
     ).with_columns(pl.col("queue").fill_nan(None), pl.when(pl.col("noise") < 2).then("delay").alias("delay"))
+
+
+def between(count: int, trials: int, rate: float) -> bool:
+    """Whether a count is what a rate gives in all but one of a thousand such experiments."""
+    low, high = stats.binom.ppf((0.0005, 0.9995), trials, rate)
+    return bool(low <= count <= high)
 
 
 @pytest.fixture(scope="session")
