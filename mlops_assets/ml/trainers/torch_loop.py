@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The epochs of `torch_tabular`. PyTorch is imported when a loop is made, because it is an extra.
 
 Every epoch draws its order and its dropout from the seed, the epoch and the worker, so that a fit that was broken off
