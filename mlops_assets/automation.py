@@ -31,8 +31,8 @@ def ingest_job(name: str, groups: Sequence[str]) -> Any:
 
 def model_jobs(spec: ModelSpec) -> list[Any]:
     """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
-    week = [[spec.name, part] for part in ("training_set", "predictions", "performance", "drift")]
-    retrain = [[spec.name, part] for part in ("model", "evaluation", "deployment")]
+    week = [[spec.name, part] for part in ("training_set", "predictions", "performance", "drift", "card")]
+    retrain = [[spec.name, part] for part in ("model", "evaluation", "deployment", "card")]
     return [
         dg.define_asset_job(
             f"{spec.name}_week",

@@ -6,6 +6,7 @@ from resources.audit import Audit
 from resources.compute import Compute
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
+from resources.pages import Pages
 from resources.serving import Endpoint
 from resources.serving_log import ServingLogResource
 from resources.settings import Settings, settings
@@ -27,6 +28,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
         "compute": Compute(folder=str(where.training), address=where.ray_address),
         "endpoint": Endpoint(folder=str(where.serving)),
+        "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=str(where.audit)),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

@@ -64,7 +64,7 @@ def log(client: Any, experiment: str, record: FitRecord) -> str:
     run_id = client.create_run(experiment, tags=record.labels, run_name=name).info.run_id
     model_id = _log_model(client, experiment, run_id, record)
     _log_numbers(client, run_id, model_id, record)
-    _log_files(client, run_id, record.artifacts)
+    attach(client, run_id, record.artifacts)
     client.set_terminated(run_id)
     client.set_tag(run_id, COMPLETE, "true")
     return run_id
@@ -116,7 +116,8 @@ def _log_numbers(client: Any, run_id: str, model_id: str, record: FitRecord) -> 
         client.log_batch(run_id, metrics=metrics, params=few)
 
 
-def _log_files(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
+def attach(client: Any, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Log files, by name, as a run's artifacts."""
     if not files:
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -58,11 +58,23 @@ class Settings:
     mlflow_port: int = 5000
     serve_port: int = 8000
     ray_address: str = ""
+    dagster_address: str = ""
 
     @property
     def online_kind(self) -> str:
         """What holds the online features: redis or sqlite."""
         return "redis" if self.online_store else "sqlite"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Where people open MLflow's pages: the tracking server, or the one that `make dev` starts."""
+        served = self.mlflow_uri.startswith(("http://", "https://"))
+        return self.mlflow_uri if served else f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Where people open Dagster's pages: `MLOPS_DAGSTER_URL`, or the one that `make dev` starts."""
+        return self.dagster_address or f"http://127.0.0.1:{self.dagster_port}"
 
     @property
     def lake(self) -> Path:
@@ -102,7 +114,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_RAY_ADDRESS` (of a cluster to train on) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_RAY_ADDRESS` (of a cluster to train on), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -116,6 +128,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
         ray_address=env.get("MLOPS_RAY_ADDRESS") or "",
+        dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
     )
 
 

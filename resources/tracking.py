@@ -19,7 +19,18 @@ import polars as pl
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, use_uri
 from resources.model_files import MODEL_FILE
-from resources.runs import MODEL_ID, FitRecord, Kind, find_run, is_complete, log, quotable, sha256, sweep
+from resources.runs import (
+    MODEL_ID,
+    FitRecord,
+    Kind,
+    attach,
+    find_run,
+    is_complete,
+    log,
+    quotable,
+    sha256,
+    sweep,
+)
 from resources.versions import FILE, IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
 
 __all__ = ["Tracking", "TrackingError", "Version"]
@@ -147,6 +158,10 @@ class Tracking(dg.ConfigurableResource):
             token = page.token
             if not token:
                 return {name: (int(text.split()[0]), text.split()[1]) for name, text in sorted(texts.items())}
+
+    def attach(self, version: Version, files: Mapping[str, bytes]) -> None:
+        """Put files beside what the version's run holds, in the place of those that have the same names."""
+        attach(self._client, version.run_id, files)
 
     def load(self, version: Version) -> bytes:
         """The model's bytes, refused unless their SHA-256 is the one that was registered; local files need no network."""

@@ -13,12 +13,14 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.workspace.context import LoadingContext
 
 from mlops_assets.automation import decision_now
+from mlops_assets.card import gather, sections
 from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import OUTCOME_TAG, Clock, Progress
 from mlops_assets.spec import ModelSpec
 from resources.local import local_resources
+from resources.mlflow_client import download, use_uri
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
@@ -105,6 +107,42 @@ def test_the_attempts_record_says_why_as_well(replayed):
     tags = [(run.tags["mlops/reason"], run.tags["mlops/trigger"]) for run in retrainings(replayed.instance)]
     assert [(a["reason"], a["trigger"]) for a in attempts] == tags
     assert [a["final"]["version"] for a in attempts] == [2, 4]
+
+
+def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_source(replayed):
+    tracking, pages = replayed.resources["tracking"], replayed.resources["pages"]
+    version = tracking.version("flight_delay", 2)
+    known = sections(gather(SPEC, version, replayed.lake, replayed.resources["audit"], pages))
+    facts = {fact.name: fact for section in known for fact in section.facts}
+    report = replayed.lake.read("flight_delay/performance", [LAST]).row(0, named=True)
+    attempt = replayed.lake.read_json(f"flight_delay/attempts/{WEEKS[4]}")
+    assert facts["weeks scored"].value == 1 and facts["rows scored"].value == report["scored"]
+    assert facts["log_loss, newest week"].value == f"{report['log_loss']:.4g} ({LAST})"
+    low, high = attempt["challenger"]["intervals"]["auc"]
+    auc = attempt["challenger"]["metrics"]["auc"]
+    assert low < auc < high and facts["auc"].value == f"{auc:.4g} ({low:.4g} to {high:.4g})"
+    assert facts["because"].value == attempt["verdict"] and facts["champion before"].value == "none"
+    assert facts["rows fitted on"].value > 100 and facts["CPU-seconds of the fit"].value > 0
+    assert facts["ms for 1 row"].value > 0 and facts["model file, SHA-256"].value == version.sha256
+    assert facts["weeks"].value == f"{WEEKS[0]} to {WEEKS[4]} (5 weeks)"
+    assert facts["largest PSI of the scores"].value > 0
+    addresses = (pages.asset("flight_delay", ""), pages.version("flight_delay", 2))
+    assert all(fact.source.link.startswith(addresses) for fact in facts.values())
+    unknown = {name for name, fact in facts.items() if fact.text == "unknown"}
+    assert unknown <= {"source revision", "lineage document, SHA-256"}
+
+
+def test_the_newest_champions_card_is_on_the_asset_page_and_among_the_artifacts_of_its_run(replayed):
+    event = replayed.instance.get_latest_materialization_event(dg.AssetKey(["flight_delay", "card"]))
+    shown = event.asset_materialization.metadata
+    champion = replayed.resources["tracking"].champion("flight_delay")
+    assert shown["model version"].value == champion.number
+    assert shown["card"].value.startswith(f"# Model card: flight_delay, version {champion.number}\n")
+    with use_uri(replayed.resources["tracking"].uri):
+        kept = download(f"runs:/{champion.run_id}/model_card.md", replayed.resources["tracking"].uri)
+        page = download(f"runs:/{champion.run_id}/model_card.html", replayed.resources["tracking"].uri)
+    assert kept.decode() == shown["card"].value
+    assert page.decode().count("<tr>") == kept.decode().count("\n| ")
 
 
 def test_no_prediction_is_made_by_a_version_that_was_trained_after_its_prediction_time(replayed):

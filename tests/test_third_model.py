@@ -49,7 +49,7 @@ def test_the_file_loads_beside_the_shipped_models(tmp_path):
     sensors = {sensor.name for sensor in whole.sensor_defs}
     named = set(re.findall(r"^- `(\w+)` makes a run", PAGE, re.MULTILINE))
     assert named == {name for name in sensors if "long_delay" in name}
-    stages = re.search(r"It has eight assets: (.*?)\.\n", PAGE, re.DOTALL)
+    stages = re.search(r"It has nine assets: (.*?)\.\n", PAGE, re.DOTALL)
     assert stages
     keys = {key.to_user_string() for key in whole.asset_graph.get_all_asset_keys()}
     told = {f"long_delay/{stage}" for stage in re.findall(r"`(\w+)`", stages[1])}

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from mlops_assets.assets.card import card
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
@@ -11,9 +12,9 @@ from mlops_assets.assets.skew import skew
 from mlops_assets.assets.training_set import training_set
 from mlops_assets.spec import ModelSpec
 
-STAGES = (training_set, model, evaluation, deployment, predictions, performance, drift, skew)
+STAGES = (training_set, model, evaluation, deployment, predictions, performance, drift, skew, card)
 
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
-    """The eight assets of a model."""
+    """The assets of a model."""
     return [stage(spec) for stage in STAGES]

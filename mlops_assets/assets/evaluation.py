@@ -18,11 +18,13 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots, plain
 from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
+from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
-from mlops_assets.ml.promotion import Contender, Verdict, judge
+from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_gate import METRICS
 from resources.audit import Audit
 from resources.lake import Lake
 from resources.tracking import Tracking, Version
@@ -98,7 +100,12 @@ def judge_challenger(
         labels, verdict.score, spec.task, candidate["importance"], verdict.champion_score
     )
     plots = evidence_plots(verdict, spec.gate) | drawn
-    costs = [_cost(role, side) for role, side in (("challenger", challenger), ("champion", beaten)) if side]
+    costs = [
+        contender_cost(role, side)
+        for role, side in (("challenger", challenger), ("champion", beaten))
+        if side
+    ]
+    lake.write_json(timings_name(spec, data.week), {"contenders": costs})
     return Judged(attempt, digest, verdict, curves, plots, costs)
 
 
@@ -110,7 +117,8 @@ def contender(tracking: Tracking, version: Version, rows: pl.DataFrame) -> Conte
     return Contender(f"version {version.number}", version.sha256, len(model), scorer, taken)
 
 
-def _cost(role: str, side: Contender) -> dict[str, Any]:
+def contender_cost(role: str, side: Contender) -> dict[str, Any]:
+    """What a contender takes: bytes, and milliseconds by number of rows."""
     taken = {
         f"ms for {rows:,} row{'s' * (rows > 1)}": (side.latency or {}).get(rows) for rows in LATENCY_ROWS
     }
@@ -155,6 +163,18 @@ def attempt_name(spec: ModelSpec, week: str) -> str:
     return f"{spec.name}/attempts/{week}"
 
 
+def timings_name(spec: ModelSpec, week: str) -> str:
+    """Where what was timed at an attempt lies in the lake, apart from its record, which repeats to the byte."""
+    return f"{spec.name}/timings/{week}"
+
+
+def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str, list[float | None]]:
+    """The 95% interval of each of the challenger's metrics on the held-out rows; None where it is not defined."""
+    labels, (_, codes) = rows["label"].to_numpy(), clusters(rows, spec)
+    found = {name: estimate(labels, verdict.score, codes, name)[1:] for name in METRICS[spec.task]}
+    return {name: [None if math.isnan(bound) else bound for bound in pair] for name, pair in found.items()}
+
+
 def attempt_record(
     spec: ModelSpec,
     candidate: dict[str, Any],
@@ -172,6 +192,7 @@ def attempt_record(
             "version": candidate["version"],
             "rounds": candidate["rounds"],
             "metrics": verdict.challenger,
+            "intervals": intervals(spec, rows, verdict),
         },
         "champion": {"version": champion.number, "metrics": verdict.champion} if champion else None,
         "hold_out": {

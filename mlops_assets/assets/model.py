@@ -163,6 +163,7 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
     return {
         "kind": kind,
         "rounds": str(fitted.rounds),
+        "rows": str(fitted.rows),
         "week": data.week,
         "trained_until": trained_until.isoformat(),
         "training_set": data.digest,

@@ -95,6 +95,24 @@ def compare(
     )
 
 
+def estimate(
+    y: np.ndarray, score: np.ndarray, cluster: np.ndarray, metric: str, level: float = 0.95
+) -> tuple[float, float, float]:
+    """One model's metric on rows [n] and its two-sided interval of `level`, by the same jackknife over clusters.
+
+    Fewer than two clusters leave the interval undefined (NaN).
+    """
+    _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    found, count = _jackknife(y, score, codes, sizes, metric), len(sizes)
+    value = float(found[0])
+    if count < 2:
+        return value, math.nan, math.nan
+    error = math.sqrt(((found[1:] - value) ** 2).sum() * (count - 1) / count)
+    freedom = len(y) ** 2 / float((sizes**2.0).sum()) - 1
+    half = _quantile(freedom, (1 + level) / 2) * error if error else 0.0
+    return value, value - half, value + half
+
+
 def gain_by_cluster(
     y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, cluster: np.ndarray, metric: str
 ) -> list[tuple[int, float]]:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks.simulated import false_promotions, lead_error, leading, two_models
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.paired import Effect, compare, gain_by_cluster, holm, whole
+from mlops_assets.ml.paired import Effect, compare, estimate, gain_by_cluster, holm, whole
 from mlops_assets.spec_gate import METRICS
 from tests.ml.conftest import between
 
@@ -178,3 +178,21 @@ def test_holm_keeps_the_order_lies_between_raw_and_bonferroni_and_knows_no_place
     dice.shuffle(places)
     assert holm([values[i] for i in places]) == pytest.approx([corrected[i] for i in places])
     assert sorted(corrected) == [corrected[i] for i in np.argsort(values, kind="stable")]
+
+
+def test_the_interval_of_one_model_covers_the_truth_about_as_often_as_it_says():
+    covered = 0
+    for seed in range(300):
+        dice = np.random.default_rng(seed)
+        day = np.repeat(np.arange(14), 60)
+        share = np.clip(0.3 + dice.normal(0, 0.1, 14), 0.01, 0.99)[day]
+        y = (dice.random(len(day)) < share).astype(float)
+        value, low, high = estimate(y, np.full(len(day), 0.3), day, "brier")
+        assert low <= value <= high
+        covered += low <= 0.3 * 0.7**2 + 0.7 * 0.3**2 <= high
+    assert 0.9 < covered / 300 < 0.99
+
+
+def test_one_cluster_gives_a_value_without_an_interval():
+    value, low, high = estimate(np.array([0.0, 1.0]), np.array([0.2, 0.7]), np.zeros(2), "log_loss")
+    assert value > 0 and math.isnan(low) and math.isnan(high)

@@ -1,0 +1,20 @@
+"""Addresses of the pages that show a thing: an asset in Dagster's UI, a version in MLflow's."""
+
+from urllib.parse import quote
+
+import dagster as dg
+
+
+class Pages(dg.ConfigurableResource):
+    """The two web UIs, by the addresses under which people open them."""
+
+    dagster: str
+    mlflow: str
+
+    def asset(self, *path: str) -> str:
+        """The page of an asset."""
+        return f"{self.dagster.rstrip('/')}/assets/{'/'.join(quote(part) for part in path)}"
+
+    def version(self, model: str, number: int) -> str:
+        """The page of a registered version."""
+        return f"{self.mlflow.rstrip('/')}/#/models/{quote(model)}/versions/{number}"
