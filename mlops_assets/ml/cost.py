@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 MEBIBYTE = 2**20
 
@@ -39,19 +40,40 @@ class Cost:
         return {name: round(value, 2) for name, value in asdict(self).items()}
 
 
+class Meter:
+    """Reads what was spent since it was made; one that is made while another runs does not hide the other's peak."""
+
+    _running: ClassVar[list["Meter"]] = []
+
+    def __init__(self, gpus: int = 0):
+        self.gpus, self.peak = gpus, 0.0
+        for other in self._running:
+            other.peak = max(other.peak, _peak())
+        _forget_peak()
+        self._running.append(self)
+        self.cpu, self.wall = _cpu(), time.perf_counter()
+
+    def cost(self) -> Cost:
+        """The cost up to now, children that have ended included."""
+        wall = time.perf_counter() - self.wall
+        return Cost(_cpu() - self.cpu, wall, max(self.peak, _peak()), self.gpus * wall)
+
+    def stop(self) -> None:
+        """End the measurement, so that later ones leave it alone."""
+        self._running.remove(self)
+
+
 @contextmanager
 def measured(gpus: int = 0) -> Iterator[Cost]:
-    """A cost that is filled in when the block ends, children that ended in it included."""
-    cost = Cost()
-    _forget_peak()
-    cpu, wall = _cpu(), time.perf_counter()
+    """A cost that is filled in when the block ends."""
+    cost, meter = Cost(), Meter(gpus)
     try:
         yield cost
     finally:
-        cost.cpu_seconds += _cpu() - cpu
-        cost.wall_seconds += time.perf_counter() - wall
-        cost.peak_memory_mib = max(cost.peak_memory_mib, _peak())
-        cost.gpu_seconds += gpus * cost.wall_seconds
+        found = meter.cost()
+        meter.stop()
+        for name, value in asdict(found).items():
+            setattr(cost, name, value)
 
 
 def _cpu() -> float:

@@ -46,3 +46,13 @@ def test_a_gpu_costs_its_wall_time_and_a_failure_is_costed_too():
 def test_work_side_by_side_adds_up_but_for_the_clock():
     both = Cost(2, 5, 100, 1).beside(Cost(3, 4, 300, 0))
     assert both == Cost(5, 5, 300, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets an earlier peak")
+def test_a_measurement_inside_another_does_not_hide_the_outer_ones_peak():
+    with measured() as outer:
+        held = np.ones(40 * 2**20)
+        del held
+        with measured() as inner:
+            pass
+    assert outer.peak_memory_mib > inner.peak_memory_mib + 250
