@@ -66,14 +66,14 @@ def test_an_unknown_feature_service_is_told_with_the_ones_there_are(tmp_path):
     assert "there are: flight_delay_v1" in said
 
 
-def test_a_folder_with_one_yaml_adds_eight_assets_two_jobs_and_two_sensors(tmp_path):
+def test_a_folder_with_one_yaml_adds_nine_assets_two_jobs_and_two_sensors(tmp_path):
     third = YAML.replace("name: flight_delay", "name: long_delay").replace("above: 15", "above: 60")
     before, after = project(models_folder(tmp_path)), project(models_folder(tmp_path, long_delay=third))
     assert keys(after) - keys(before) == {
         f"long_delay/{part}"
         for part in (
             *("training_set", "model", "evaluation", "deployment"),
-            *("predictions", "performance", "drift", "skew"),
+            *("predictions", "performance", "drift", "skew", "card"),
         )
     }
     assert names(after.jobs) - names(before.jobs) == {"long_delay_week", "long_delay_retrain"}
@@ -96,7 +96,7 @@ def test_the_assets_of_a_model_form_one_group_and_belong_to_its_owner(tmp_path):
     third = YAML.replace("name: flight_delay", "name: long_delay").replace("team:flights", "team:ground")
     graph = project(models_folder(tmp_path, long_delay=third)).resolve_asset_graph()
     ours = [node for node in graph.asset_nodes if node.key.path[0] == "long_delay"]
-    assert len(ours) == 8
+    assert len(ours) == 9
     assert {node.group_name for node in ours} == {"long_delay"}
     assert {tuple(node.owners) for node in ours} == {("team:ground",)}
 
