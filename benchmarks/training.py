@@ -46,7 +46,7 @@ class Size:
     many_rounds: int
 
 
-FULL = Size(rows=1_000_000, rounds=110, turns=5, many_rows=5_000_000, many_rounds=20)
+FULL = Size(rows=1_000_000, rounds=155, turns=5, many_rows=5_000_000, many_rounds=20)
 QUICK = Size(rows=100_000, rounds=60, turns=3, many_rows=300_000, many_rounds=10)
 
 
@@ -225,7 +225,7 @@ class Tree:
                 continue
             self.spent[process.pid] = used.user + used.system
             if "IDLE" not in title or process.pid not in self.names:
-                self.names[process.pid] = title.split(".")[0].rpartition("/")[2]
+                self.names[process.pid] = title.rpartition("/")[2].split(".")[0]
 
     def total(self) -> float:
         return sum(self.spent.values()) + time.process_time() - self.own
@@ -345,20 +345,27 @@ def many(size: Size, folder: Path, reach: Any) -> dict[str, Any]:
     return found
 
 
+def table_of(figures: dict[str, Any]) -> str:
+    """CPU and wall seconds of every side and step; below a step on Ray, the processes that the CPU time went to."""
+    lines = [f"{'':<40}{'CPU s':>9}{'wall s':>9}"]
+    lines += [_side(figures, side) for side in ("bare", "in_process")]
+    for step in ("ray_init", "first_task", "warm_task", "full_train_first", "full_train_again"):
+        lines.append(f"{step:<40}{figures[step]['cpu']:>9.2f}{figures[step]['wall']:>9.2f}")
+        split = {} if step == "warm_task" else figures[step]["split"]
+        lines += [
+            f"  {name:<38}{used:>9.2f}" for name, used in sorted(split.items(), key=lambda pair: -pair[1])
+        ]
+    lines += [_side(figures, side) for side in ("one_worker", "one_worker_two_threads", "two_workers")]
+    return "\n".join(lines)
+
+
+def _side(figures: dict[str, Any], side: str) -> str:
+    return f"{side:<40}{figures[f'{side}_cpu_seconds']:>9.2f}{figures[f'{side}_wall_seconds']:>9.2f}"
+
+
 def show(figures: dict[str, Any], ratios: dict[str, float]) -> None:
     """The table on the screen."""
-    print(f"\n{'':<40}{'CPU s':>9}{'wall s':>9}")
-    for side in ("bare", "in_process"):
-        print(f"{side:<40}{figures[f'{side}_cpu_seconds']:>9.2f}{figures[f'{side}_wall_seconds']:>9.2f}")
-    for step in ("ray_init", "first_task", "warm_task", "full_train_first", "full_train_again"):
-        print(f"{step:<40}{figures[step]['cpu']:>9.2f}{figures[step]['wall']:>9.2f}")
-        if step != "warm_task":
-            print(
-                "".join(f"  {name:<38}{used:>9.2f}\n" for name, used in figures[step]["split"].items()),
-                end="",
-            )
-    for side in ("one_worker", "one_worker_two_threads", "two_workers"):
-        print(f"{side:<40}{figures[f'{side}_cpu_seconds']:>9.2f}{figures[f'{side}_wall_seconds']:>9.2f}")
+    print(f"\n{table_of(figures)}")
     print(f"imports, CPU s: {figures['import_cpu_seconds']}")
     print(f"a warm task takes {figures['warm_task_more_seconds']} s more than a fit in this process")
     for name, ratio in ratios.items():

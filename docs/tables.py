@@ -10,16 +10,19 @@ from benchmarks.materialize import table_of as materialize_table
 from benchmarks.online_features import table_of as online_table
 from benchmarks.point_in_time import table as point_in_time_table
 from benchmarks.report import RESULTS
+from benchmarks.training import table_of as training_table
 from mlops_assets.probes import answers
 from resources.lake import write_text
 from resources.settings import PROJECT_ROOT, settings
 
 README = PROJECT_ROOT / "README.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
+TRAINING = PROJECT_ROOT / "docs" / "training.md"
 MEASURED = {
     "point_in_time": ("point-in-time", point_in_time_table, (README, FEATURE_STORE)),
     "materialize": ("materialize", materialize_table, (FEATURE_STORE,)),
     "online_features": ("online-features", online_table, (FEATURE_STORE,)),
+    "training": ("training", training_table, (TRAINING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 
