@@ -19,7 +19,7 @@ class DeclaredOnly(OnDemandFeatureView):
     """An on-demand view that is given join keys, request data and the features of views that it declares."""
 
     def __init__(self, view: OnDemandFeatureView, unseen: frozenset[str]) -> None:
-        self.__dict__.update(vars(view))
+        vars(self).update(vars(view))
         self.unseen = unseen
 
     def transform_arrow(self, pa_table: pa.Table, full_feature_names: bool = False) -> pa.Table:
