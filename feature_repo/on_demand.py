@@ -42,10 +42,12 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     """
     aircraft_inputs = ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at", "plane_year"]
     needed = inputs[["departs_at", "arrives_at", "requested_at", *aircraft_inputs]]
-    numbers = needed.apply(pd.to_numeric, errors="coerce").astype("float64")
+    given = needed.apply(pd.to_numeric, errors="coerce")
+    numbers = given.astype("float64")
     departs, arrives = numbers["departs_at"], numbers["arrives_at"]
-    moments = pd.Series(pd.to_datetime(departs, unit="s", utc=True))
-    local = moments.dt.tz_convert("America/New_York")
+    # Of whole numbers, and turned local once: pandas takes floats, and every field of a zoned moment, one by one.
+    moments = pd.Series(pd.to_datetime(given["departs_at"], unit="s", utc=True))
+    local = moments.dt.tz_convert("America/New_York").dt.tz_localize(None)
     minute, elapsed = local.dt.hour * 60 + local.dt.minute, (arrives - departs) / 60
     out = pd.DataFrame(index=inputs.index)
     out["trip_minute_of_day"] = minute

@@ -135,7 +135,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         with _LOCK, _quiet():
             # The store takes polars; Feast's own signature knows pandas only.
             job = store.get_historical_features(entities, registered(store, service))  # type: ignore[arg-type]
-        found = pl.DataFrame(pl.from_arrow(job.to_arrow()))
+        found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self._types(service)])))
         if not found[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
                 f"{rows.height} rows went into the join of {service!r} and {found.height} came out, "
@@ -274,4 +274,8 @@ def _by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def _stable(values: pl.Series, dtype: Any) -> pl.Series:
-    return values.fill_nan(None).cast(dtype) if values.dtype.is_float() else values.cast(dtype)
+    return (values.fill_nan(None) if _has_nan(values) else values).cast(dtype)
+
+
+def _has_nan(values: pl.Series) -> bool:
+    return values.dtype.is_float() and bool(values.is_nan().any())

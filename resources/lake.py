@@ -7,10 +7,10 @@ killed, finds either the old content or the new one.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import polars as pl
@@ -18,6 +18,8 @@ import polars as pl
 WHOLE = "all"
 PUSHED = "pushed-"
 """How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
+
+Found = TypeVar("Found")
 
 
 class LakeError(Exception):
@@ -92,9 +94,13 @@ class Lake(dg.ConfigurableResource):
                 f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
                 f"Materialize the asset {table!r} for it first."
             )
-        paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
-        frames = [self._read(path, columns) for path in paths]
-        return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
+
+        def rows() -> pl.DataFrame:
+            paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
+            frames = [self._read(path, columns) for path in paths]
+            return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
+
+        return while_folding(rows)
 
     def partitions(self, table: str) -> list[str]:
         """Names of the partitions there are, sorted; files of pushed rows are none."""
@@ -140,6 +146,14 @@ class Lake(dg.ConfigurableResource):
             raise LakeError(
                 f"file {path} cannot be read: {str(error).splitlines()[0]}. Materialize this partition again."
             ) from error
+
+
+def while_folding(read: Callable[[], Found]) -> Found:
+    """What `read` gives, which lists files and reads them; once more if one was folded into another in between."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return read()
 
 
 def _together(table: str, partitions: Sequence[str], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -1,10 +1,12 @@
 """The offline rows of a feature view for some keys, with the time at which each got into its table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+
+from resources.lake import while_folding
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
 INSTANT = pl.Datetime("us", "UTC")
@@ -16,12 +18,15 @@ def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until:
     Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `written`: when the row was
     created, or else when its file was last written. In the order of the files' names, rows in file order.
     """
-    found = [_rows(path, keys, wanted, until) for path in sorted(folder.glob("[!.]*.parquet"))]
+
+    def found() -> list[pl.DataFrame]:
+        return pl.collect_all([_rows(path, keys, wanted, until) for path in _files(folder)])
+
     kinds = dict.fromkeys((EVENT, CREATED, WRITTEN), INSTANT)
     nothing = (
         wanted.select(keys).clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in kinds.items())
     )
-    return pl.concat([nothing, *pl.collect_all(found)], how="vertical_relaxed")
+    return pl.concat([nothing, *while_folding(found)], how="vertical_relaxed")
 
 
 def _rows(path: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.LazyFrame:
@@ -41,6 +46,13 @@ def _rows(path: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime
 
 def newest_event(folder: Path) -> datetime | None:
     """The newest event timestamp in a table's files, None where there is none."""
-    files: Iterable[Path] = sorted(folder.glob("[!.]*.parquet"))
-    moments = [pl.scan_parquet(path, glob=False).select(pl.col(EVENT).cast(INSTANT).max()) for path in files]
-    return max((m for frame in pl.collect_all(moments) if (m := frame.item())), default=None)
+
+    def found() -> list[pl.DataFrame]:
+        newest = pl.col(EVENT).cast(INSTANT).max()
+        return pl.collect_all([pl.scan_parquet(path, glob=False).select(newest) for path in _files(folder)])
+
+    return max((moment for frame in while_folding(found) if (moment := frame.item())), default=None)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.parquet"))

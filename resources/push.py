@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import polars as pl
 import pydantic
 
+from resources.folding import fold
 from resources.offline_rows import newest_event
 from resources.push_sources import EVENT, PushSource
 from resources.pushed_moments import PushedMoments
@@ -21,6 +22,8 @@ from resources.pushed_rows import PushedRows
 
 To = Literal["online", "offline", "both"]
 MOST_AHEAD = timedelta(days=7)
+MOST_FILES = 256
+"""So many files of pushed rows a table may have until its next ingestion, which leaves one of them."""
 
 
 class PushError(Exception):
@@ -78,6 +81,7 @@ class Pusher:
         new = rows.filter(~written.has(rows.drop("created")))
         if new.height:
             self.store.push(source.name, new, "offline")
+            fold(source.folder, source.keys, above=MOST_FILES)
         return new.height
 
     def _push_online(self, source: PushSource, rows: pl.DataFrame) -> None:

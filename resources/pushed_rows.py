@@ -5,14 +5,17 @@ from pathlib import Path
 
 import polars as pl
 
-from resources.lake import PUSHED
+from resources.lake import PUSHED, while_folding
 from resources.push_sources import EVENT
 
 CREATED = "created"
 
 
 class PushedRows:
-    """The newest pushed row of each key and event timestamp; each file is read once, because files never change."""
+    """The newest pushed row of each key and event timestamp; each file is read once, because files never change.
+
+    Files that were folded into another are read again as part of that one.
+    """
 
     def __init__(self, folder: Path, keys: Sequence[str]) -> None:
         self.folder, self.keys = folder, [*keys, EVENT]
@@ -24,7 +27,7 @@ class PushedRows:
 
         A correction that was taken back is written again: only the newest row counts.
         """
-        self._take_up(sorted(set(self.folder.glob(f"{PUSHED}*.parquet")) - self._read))
+        while_folding(self._take_up)
         if self._newest is None:
             return pl.repeat(False, rows.height, eager=True)
         values = [name for name in rows.columns if name not in self.keys]
@@ -33,7 +36,9 @@ class PushedRows:
         same = pl.all_horizontal(pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values)
         return both.select(pl.col("_there").fill_null(False) & same).to_series()
 
-    def _take_up(self, files: Sequence[Path]) -> None:
+    def _take_up(self) -> None:
+        there = set(self.folder.glob(f"{PUSHED}*.parquet"))
+        files = sorted(there - self._read)
         if not files:
             return
         frames = [pl.read_parquet(path, glob=False) for path in files]
@@ -41,4 +46,4 @@ class PushedRows:
         rows = pl.concat([*known, *frames], how="diagonal_relaxed")
         ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)
         self._newest = ordered.unique(self.keys, keep="last", maintain_order=True)
-        self._read.update(files)
+        self._read = there

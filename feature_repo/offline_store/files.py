@@ -17,10 +17,15 @@ from pyarrow import fs, ipc
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
 S3 = "s3://"
+Types = dict[str, pl.DataType]
 
 
 class SourceError(ValueError):
     """A source's file or column is not as the feature view needs it; the message names file, column and view."""
+
+
+class FileGoneError(SourceError):
+    """A file that the source had when it was listed is there no more: somebody replaced it by another one."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,9 @@ class Footer:
         """Whether it is Arrow IPC, not parquet."""
         return self.path.endswith(ARROW)
 
-    def types(self, columns: tuple[str, ...]) -> dict[str, pl.DataType]:
-        """polars types of those of the columns that the file has."""
-        return dict(_types(self.schema, columns))
+    def types(self, columns: tuple[str, ...]) -> Types:
+        """polars types of those of the columns that the file has; the same object for files that are alike in them."""
+        return _types(self.schema, columns)
 
 
 def place(uri: str, repo_path: Path | str | None, endpoint: str = "") -> Place:
@@ -102,7 +107,7 @@ def files_of(where: Place) -> list[str]:
     Of a folder only parquet and Arrow IPC files count, and none whose name begins with a dot or an underscore.
     """
     found = _remote(where) if where.remote else _local(where.uri)
-    return sorted(found, key=lambda path: PurePosixPath(path).parts)
+    return sorted(found, key=lambda path: path.split("/"))
 
 
 def footer(where: Place, path: str, timestamp: str) -> Footer:
@@ -131,10 +136,15 @@ def _footer(where: Place, path: str, timestamp: str) -> Footer:
 
 
 @lru_cache(maxsize=256)
-def _types(schema: pa.Schema, columns: tuple[str, ...]) -> tuple[tuple[str, pl.DataType], ...]:
+def _types(schema: pa.Schema, columns: tuple[str, ...]) -> Types:
     there = [schema.field(name) for name in columns if name in schema.names]
     empty = pl.DataFrame(pl.from_arrow(pa.schema(there).empty_table()))
-    return tuple(empty.schema.items())
+    return _one_for_all(tuple(empty.schema.items()))
+
+
+@lru_cache(maxsize=1024)
+def _one_for_all(types: tuple[tuple[str, pl.DataType], ...]) -> Types:
+    return dict(types)
 
 
 def _spans(meta: pq.FileMetaData, timestamp: str) -> Iterator[tuple[int, int | None, int | None]]:

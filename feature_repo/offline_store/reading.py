@@ -7,7 +7,7 @@ import pyarrow as pa
 from polars.exceptions import PolarsError
 from pyarrow import ipc
 
-from .files import Place, SourceError
+from .files import FileGoneError, Place, SourceError
 from .moments import LIMIT, PER_SECOND, finest, utc
 from .sources import EVER, TEXT, UNREADABLE, Part, Source, Span, parts, unreadable
 
@@ -21,13 +21,20 @@ def read(source: Source, span: Span = EVER) -> pl.DataFrame:
     Rows whose event timestamp is outside of the span may be left out. Timestamps are UTC without a zone. Raises
     SourceError for no file, an unreadable file, a missing column, or a type that is not what the view declares.
     """
+    try:
+        return _read(source, span)
+    except FileGoneError:
+        return _read(source, span)
+
+
+def _read(source: Source, span: Span) -> pl.DataFrame:
     every = parts(source, span)
     kept = [part for part in every if part.passing > 0]
     if not kept:
         return _normal(pl.DataFrame(schema=every[0].types), source)
     few = sum(part.passing for part in kept) <= PAYS * sum(part.rows for part in kept)
     wanted = span if few else EVER
-    alike = len({(part.footer.arrow, tuple(part.types.items())) for part in kept}) == 1
+    alike = len({(part.footer.arrow, id(part.types)) for part in kept}) == 1
     groups = [kept] if alike else [[part] for part in kept]
     return _together([_normal(_collect(source, group, wanted), source) for group in groups], source)
 

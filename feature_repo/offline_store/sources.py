@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 from polars.exceptions import PanicException, PolarsError
 
-from .files import Footer, Place, SourceError, files_of, footer
+from .files import FileGoneError, Footer, Place, SourceError, Types, files_of, footer
 from .moments import PER_SECOND, is_moment
 
 UNREADABLE = (PolarsError, PanicException, pa.ArrowException, OSError)
@@ -66,10 +66,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Part:
-    """One file that is read: its footer, the polars types of the source's columns in it, and what can pass."""
+    """One file: its footer, the polars types of the source's columns in it (one object for files alike), what can pass."""
 
     footer: Footer
-    types: dict[str, pl.DataType]
+    types: Types
     rows: int
     passing: float
 
@@ -80,6 +80,13 @@ EVER = Span()
 def parts(source: Source, span: Span = EVER) -> list[Part]:
     """Every file of the source, in its order, checked by its footer alone."""
     try:
+        return _parts(source, span)
+    except FileGoneError:
+        return _parts(source, span)
+
+
+def _parts(source: Source, span: Span) -> list[Part]:
+    try:
         paths = files_of(source.where)
     except UNREADABLE as error:
         raise SourceError(f"view {source.view!r}: {source.where.uri} cannot be listed: {error}") from error
@@ -88,10 +95,29 @@ def parts(source: Source, span: Span = EVER) -> list[Part]:
             f"view {source.view!r}: there is no file at {source.where.uri}: write the table first or correct its path"
         )
     found = [_part(source, path, span) for path in paths]
+    kinds = _first_of_each_kind(found)
+    for part in kinds:
+        _check_types(source, part)
+    _check_families(source, kinds)
     if source.created and not any(source.created in part.types for part in found):
         _refuse(source, paths[0], source.created, "is missing there and in every other file of the source")
-    _check_families(source, found)
     return found
+
+
+def _first_of_each_kind(found: list[Part]) -> list[Part]:
+    first: dict[int, Part] = {}
+    for part in found:
+        first.setdefault(id(part.types), part)
+    return list(first.values())
+
+
+def _check_types(source: Source, part: Part) -> None:
+    for name, kind in part.types.items():
+        if name in source.moments and not is_moment(kind):
+            what = f"is {kind}, not a timestamp: write it as a timestamp or a date"
+            _refuse(source, part.footer.path, name, what)
+        if not _fits(source.kinds.get(name, ""), kind):
+            _refuse(source, part.footer.path, name, f"is {kind}, but the view declares {source.kinds[name]}")
 
 
 def _check_families(source: Source, found: list[Part]) -> None:
@@ -125,16 +151,10 @@ def _part(source: Source, path: str, span: Span) -> Part:
         types = one.types(tuple(source.columns))
     except UNREADABLE as error:
         unreadable(source, path, error)
-    for name in source.columns:
-        if name in types or name in one.hive:
-            continue
-        if name != source.created:
-            _refuse(source, path, name, f"is missing; the file has {', '.join(one.schema.names)}")
-    for name, kind in types.items():
-        if name in source.moments and not is_moment(kind):
-            _refuse(source, path, name, f"is {kind}, not a timestamp: write it as a timestamp or a date")
-        if not _fits(source.kinds.get(name, ""), kind):
-            _refuse(source, path, name, f"is {kind}, but the view declares {source.kinds[name]}")
+    missing = [name for name in source.columns if name not in types and name not in one.hive]
+    if missing and missing != [source.created]:
+        absent = next(name for name in missing if name != source.created)
+        _refuse(source, path, absent, f"is missing; the file has {', '.join(one.schema.names)}")
     return Part(one, types, *_passing(one, types.get(source.timestamp), span))
 
 
@@ -173,6 +193,7 @@ def _refuse(source: Source, path: str, column: str, what: str) -> NoReturn:
 
 def unreadable(source: Source, path: str, error: BaseException) -> NoReturn:
     name = PurePosixPath(path).name
-    raise SourceError(
+    kind = FileGoneError if isinstance(error, FileNotFoundError) else SourceError
+    raise kind(
         f"view {source.view!r}: {path} cannot be read: {error}. If {name} is damaged, write it again or remove it"
     ) from error

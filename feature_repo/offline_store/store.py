@@ -24,6 +24,7 @@ from .entities import entity_rows
 from .files import files_of, place
 from .job import PolarsRetrievalJob
 from .join import joined
+from .on_demand import declared_only
 from .pull import all_rows, latest_rows, seen_keys, with_zone
 from .requests import RequestError, check, place_of, renamed, view_requests, view_source
 from .sources import Source, parts
@@ -76,7 +77,7 @@ class PolarsOfflineStore(OfflineStore):
             partial(_engine(config), rows, requests, only_known),
             config.repo_path,
             full_feature_names,
-            on_demand,
+            declared_only(on_demand, requests),
             RetrievalMetadata(
                 features=feature_refs,
                 keys=[name for name in rows.table.column_names if name != rows.time],

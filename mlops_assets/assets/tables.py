@@ -14,6 +14,7 @@ from mlops_assets.metadata import table_metadata
 from mlops_assets.ml.tables import Expectation, Finding, examine
 from mlops_assets.partitions import Week, week, weekly, weeks_back
 from mlops_assets.spec import Weeks
+from resources.folding import fold
 from resources.lake import Lake, Manifest
 
 SHOWN_REFUSALS = 3
@@ -86,7 +87,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
-    """Build one partition, examine it, and write it if every claim that blocks holds.
+    """Build one partition, examine it, and write it if every claim that blocks holds; pushed rows are then one file.
 
     Raises TableError, with the tables and the column, where what it is made from is not as it must be.
     """
@@ -103,7 +104,10 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     found = examine(frame, table.expected, span.end)
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
-    return found, lake.write(table.key, frame, span.name or None, keys=table.expected.keys)
+    written = lake.write(table.key, frame, span.name or None, keys=table.expected.keys)
+    if EVENT_TIME in table.expected.keys:
+        fold(lake.path(table.key).parent, table.expected.keys)
+    return found, written
 
 
 def refusals(table: str, findings: Mapping[str, Sequence[Finding]]) -> list[str]:

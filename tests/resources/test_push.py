@@ -1,105 +1,37 @@
 """An event posted to the endpoint is in both real stores, once, and the next prediction uses it."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from mlops_assets.assets.tables import Table, build_partition
 from mlops_assets.assets.training_set import leaks
+from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import entity_rows
+from mlops_assets.flights.schema import FEATURES
+from mlops_assets.ml.tables import Expectation
 from mlops_assets.partitions import Week
-from resources.endpoint_http import application
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
-from resources.live_models import LiveModels
-from resources.push import Pusher
-from resources.serving import Endpoint
 from resources.serving_log import ServingLogResource
-from resources.serving_log_writer import ServingLog
 from tests.flights import lake as lakes
-from tests.flights.served import SERVICE, publish
+from tests.flights.pushing import LATER, NOW, SOURCE, START, UNKNOWN, Running, copied, event, prepared_state
+from tests.flights.served import SERVICE
 from tests.flights.shortened import short_spec
-
-START, NOW = lakes.bounds(lakes.MONDAYS[0])[0], lakes.bounds(lakes.MONDAYS[1])[1]
-LATER = NOW + timedelta(minutes=20)
-SOURCE = "weather_observation"
-UNKNOWN = -1000.0
-FLIGHT = {
-    "carrier": "UA",
-    "flight": 1,
-    "tailnum": "N1",
-    "origin": "EWR",
-    "dest": "ORD",
-    "scheduled_departure": "2013-03-18T08:00:00-04:00",
-    "scheduled_arrival": "2013-03-18T10:30:00-05:00",
-}
-
-
-def event(moment: datetime = LATER, **values) -> dict:
-    return {"origin": "EWR", "event_timestamp": moment.isoformat(), "temp": 71.5} | values
-
-
-class Running:
-    """The endpoint's application over a small lake with real stores, in this process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
-        self.store = FeatureStoreResource(lake_root=self.lake.root, home=str(folder / "feast"))
-        self.endpoint = Endpoint(folder=str(folder / "serving"))
-
-    def prepare(self) -> None:
-        lakes.write(
-            Path(self.lake.root), lakes.random_flights(7, 60), lakes.random_weather(7), lakes.some_planes()
-        )
-        self.store.apply()
-        self.store.materialize(self.store.views(SERVICE), START, NOW)
-        publish(self.folder / "serving", NOW)
-
-    def client(self) -> TestClient:
-        """The application as it is after a start of the process."""
-        log = ServingLog(self.folder / "serving_log")
-        self.models = LiveModels(self.folder / "serving", self.store, log)
-        self.models.look()
-        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view)
-        return TestClient(application(self.models, "http://here", log, pusher))
-
-    def predict(self, http: TestClient, **changes) -> dict:
-        reply = http.post("/predict/flight_delay?features=true", json=FLIGHT | changes)
-        assert reply.status_code == 200, reply.text
-        return reply.json()
-
-    def offline(self, moment: datetime) -> dict:
-        """What the offline join gives for the flight as of a moment."""
-        row = {k: datetime.fromisoformat(v) if k.startswith("scheduled") else v for k, v in FLIGHT.items()}
-        flights = pl.DataFrame([row]).with_columns(
-            pl.col("^scheduled_.*$").dt.convert_time_zone("UTC"),
-            prediction_time=pl.lit(moment, pl.Datetime("us", "UTC")),
-        )
-        return self.store.historical(SERVICE, entity_rows(flights), "prediction_time").row(0, named=True)
-
-    def pushed_files(self) -> list[Path]:
-        return self.lake.pushed("features/weather")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    running = Running(tmp_path_factory.mktemp("prepared"))
-    running.prepare()
-    return running.folder
+    return prepared_state(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture
 def running(prepared: Path, tmp_path: Path) -> Running:
-    import shutil
-
-    shutil.copytree(prepared, tmp_path / "state")
-    running = Running(tmp_path / "state")
-    running.store.apply()
-    publish(running.folder / "serving", NOW)
-    return running
+    return copied(prepared, tmp_path / "state")
 
 
 @pytest.fixture
@@ -248,6 +180,31 @@ def test_files_of_pushed_rows_are_no_partition(running, http):
     http.post(f"/push/{SOURCE}", json=event())
     assert running.lake.partitions("features/weather") == weeks
     assert len(running.pushed_files()) == 1
+
+
+def test_many_pushes_are_few_files_and_the_next_ingestion_leaves_one(running, http, monkeypatch):
+    monkeypatch.setattr("resources.push.MOST_FILES", 3)
+    moments = [NOW + timedelta(minutes=n) for n in range(8)]
+    for n, moment in enumerate(moments):
+        http.post(f"/push/{SOURCE}", json=event(moment, temp=float(n)))
+        assert len(running.pushed_files()) <= 3
+    assert [running.offline(moment)["temp"] for moment in moments] == [float(n) for n in range(8)]
+    assert http.post(f"/push/{SOURCE}", json=event(moments[0], temp=0.0)).json()["new"] == 0
+    assert len(running.pushed_files()) > 1
+    ingest_again(running.lake, "features/weather")
+    assert len(running.pushed_files()) == 1
+    assert [running.offline(moment)["temp"] for moment in moments] == [float(n) for n in range(8)]
+    assert running.predict(http)["value"] == 7.0
+
+
+def ingest_again(lake: Lake, table: str) -> None:
+    """Write a table's newest week as its asset does."""
+    week = lake.partitions(table)[-1]
+    expected = Expectation(FEATURES["weather"], ("origin", "event_timestamp"))
+    findings, manifest = build_partition(
+        lake, Table(table, lambda there, span: there.read(table, [span.name]), expected, WEEKS), week
+    )
+    assert manifest is not None, findings
 
 
 def test_without_a_model_the_table_itself_says_how_far_ahead_is_too_far(running):

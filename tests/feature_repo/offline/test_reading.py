@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
-from feature_repo.offline_store.files import Place
+from feature_repo.offline_store.files import Place, files_of
 from feature_repo.offline_store.moments import microsecond
 from feature_repo.offline_store.reading import read
 from feature_repo.offline_store.sources import Source, SourceError, Span
@@ -141,3 +142,48 @@ def test_columns_that_stand_in_the_path_are_columns(tmp_path: Path) -> None:
     found = read(source(tmp_path))
     assert found["key"].to_list() == ["a"] * 3 + ["b"] * 3
     assert found["x"].to_list() == [0.0, 1.0, 2.0] * 2
+
+
+def test_a_file_that_gives_way_to_another_between_listing_and_reading_is_looked_for_again(
+    tmp_path: Path, monkeypatch
+) -> None:
+    rows(0).write_parquet(tmp_path / "a.parquet")
+    rows(1).write_parquet(tmp_path / "b.parquet")
+    expected, listed = read(source(tmp_path)), list[str]()
+
+    def replaced_after_listing(where: Place) -> list[str]:
+        found = files_of(where)
+        if not listed:
+            listed.extend(found)
+            pl.concat([rows(0), rows(1)]).write_parquet(tmp_path / "both.parquet")
+            for path in found:
+                Path(path).unlink()
+        return found
+
+    monkeypatch.setattr("feature_repo.offline_store.sources.files_of", replaced_after_listing)
+    assert read(source(tmp_path)).equals(expected)
+    assert len(listed) == 2
+
+
+def test_a_file_that_goes_after_its_footer_was_read_is_looked_for_again(tmp_path: Path, monkeypatch) -> None:
+    for name in "ab":
+        rows(0).write_parquet(tmp_path / f"{name}.parquet")
+    scan, scanned = pl.scan_parquet, list[int]()
+
+    def gone_before_scanning(paths: list[str], **options: Any) -> pl.LazyFrame:
+        scanned.append(len(paths))
+        (tmp_path / "b.parquet").unlink(missing_ok=True)
+        return scan(paths, **options)
+
+    monkeypatch.setattr(pl, "scan_parquet", gone_before_scanning)
+    assert read(source(tmp_path)).equals(
+        rows(0).select(COLUMNS).with_columns(pl.col("event_timestamp").dt.replace_time_zone(None))
+    )
+    assert scanned[0] == 2
+
+
+def test_a_file_that_is_gone_again_and_again_is_named(tmp_path: Path, monkeypatch) -> None:
+    gone = str(tmp_path / "gone.parquet")
+    monkeypatch.setattr("feature_repo.offline_store.sources.files_of", lambda where: [gone])
+    with pytest.raises(SourceError, match=r"view 'v': .*gone\.parquet cannot be read"):
+        read(source(tmp_path))

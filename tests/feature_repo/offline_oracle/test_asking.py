@@ -10,7 +10,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from feast import FeatureStore
+from feast import FeatureStore, Field
+from feast.on_demand_feature_view import OnDemandFeatureView, on_demand_feature_view
+from feast.types import Float64
 
 from tests.feature_repo.offline_oracle.cases import WHOLE, ask, hours, moment, row, view
 from tests.feature_repo.offline_oracle.oracle import Question, answer
@@ -118,6 +120,32 @@ def test_without_entity_rows_every_key_seen_in_the_span_is_answered_as_of_its_en
         k: r.values["x"] if r else None for k, r in known.items()
     }
     assert {line["event_timestamp"] for line in found} == {stop}
+
+
+def seeing(views: dict) -> OnDemandFeatureView:
+    """An on-demand view of `v` that says how many of the columns x, id, asked and y it is given."""
+
+    @on_demand_feature_view(
+        sources=[views["v"]],
+        schema=[Field(name="mine", dtype=Float64), Field(name="others", dtype=Float64)],
+        mode="pandas",
+    )
+    def sight(inputs: pd.DataFrame) -> pd.DataFrame:
+        mine = sum(name in inputs for name in ("x", "v__x", "id", "asked"))
+        others = sum(name in inputs for name in ("y", "w__y"))
+        return pd.DataFrame({"mine": float(mine), "others": float(others)}, index=inputs.index)
+
+    return sight
+
+
+@pytest.mark.parametrize("full_names", [False, True])
+def test_an_on_demand_view_sees_what_it_sees_online(full_names: bool, tmp_path: Path) -> None:
+    views = [view(DAILY), view(DAILY, name="w", features={"y": WHOLE})]
+    world = World(views, ask(["a"], [36], {"asked": [1]}), full_names=full_names, on_demand=seeing)
+    (line,) = job_of(world, store_of(world, tmp_path)).to_arrow().to_pylist()
+    prefix = "sight__" if full_names else ""
+    assert (line[f"{prefix}mine"], line[f"{prefix}others"]) == (4.0, 0.0)
+    assert ("w__y" if full_names else "y") in line
 
 
 def test_sql_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:

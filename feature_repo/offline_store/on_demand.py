@@ -1,0 +1,40 @@
+"""On-demand views offline, which see what they see online.
+
+Feast serves a view without the features of views that it does not declare (its issue 6158), but trains it with them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from feast.on_demand_feature_view import OnDemandFeatureView
+
+from .asking import ViewRequest
+
+MODES = ("pandas", "python")
+"""Those in which Feast holds columns back online; substrait plans name theirs themselves."""
+
+
+class DeclaredOnly(OnDemandFeatureView):
+    """An on-demand view that is given join keys, request data and the features of views that it declares."""
+
+    def __init__(self, view: OnDemandFeatureView, unseen: frozenset[str]) -> None:
+        vars(self).update(vars(view))
+        self.unseen = unseen
+
+    def transform_arrow(self, pa_table: pa.Table, full_feature_names: bool = False) -> pa.Table:
+        """The view's features, computed from those columns."""
+        seen = [name for name in pa_table.column_names if name not in self.unseen]
+        return super().transform_arrow(pa_table.select(seen), full_feature_names)
+
+
+def declared_only(
+    views: Sequence[OnDemandFeatureView], requests: Sequence[ViewRequest]
+) -> list[OnDemandFeatureView]:
+    """The views, of which none sees a feature of a view that it does not declare."""
+    return [DeclaredOnly(view, _unseen(view, requests)) if view.mode in MODES else view for view in views]
+
+
+def _unseen(view: Any, requests: Sequence[ViewRequest]) -> frozenset[str]:
+    declared = {projection.name for projection in view.source_feature_view_projections.values()}
+    return frozenset(name for one in requests if one.name not in declared for name in one.columns)
