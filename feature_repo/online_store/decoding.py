@@ -153,9 +153,11 @@ def _tagged(content: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     tags, ends = lasts[0::2], lasts[1::2]
     if not len(lasts) or len(lasts) % 2 or ends[-1] != len(content) - 1:
         return None
-    lengths = np.diff(ends, prepend=-1)
+    lengths = ends.copy()
+    lengths[0] += 1
+    lengths[1:] -= ends[:-1]
     places = np.arange(len(content)) - np.repeat(tags + 1, lengths)
-    if len(lengths) != len(tags) or places.min() < -1:
+    if places.min() < -1:
         return None
     seven = (content & 0x7F).astype(np.uint64)
     places[tags] = seven[tags] = 0

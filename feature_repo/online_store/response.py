@@ -54,7 +54,7 @@ class Sight:
         """What a list of one element a key shows in each row: None where a key has no valid values."""
         for place in self.hidden:
             per_key[place] = None
-        return self.spread(per_key, None)
+        return per_key if self.places is None else self.spread(per_key, None)
 
 
 def sight(

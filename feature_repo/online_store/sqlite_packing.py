@@ -69,18 +69,22 @@ class Layout:
         self._complete = len(self._picked) == len(wanted)
         self._taker = lru_cache(maxsize=4096)(self._taker_of)
 
-    def taken(self, cell: bytes) -> tuple[bytes, ...] | None:
-        """The event time's eight bytes, then the values; None if the cell holds other features."""
-        take = self._taker(cell[NAMES : self._ends[cell[WIDTH]]])
-        return take and take(cell)
+    def taken(self, cells: Sequence[bytes | None]) -> list[tuple[bytes, ...] | None]:
+        """Of each cell the event time's eight bytes, then the values; None if it holds other features."""
+        ends, taker = self._ends, self._taker
+        return [taker(cell[NAMES : ends[cell[WIDTH]]])(cell) if cell else None for cell in cells]
 
     def _taker_of(self, shape: bytes) -> Any:
         """What takes the wanted bytes out of cells of one shape, which is the end of their head and the lengths."""
         names, width = struct.unpack_from("<IB", shape)
         if names != self._names or not self._complete:
-            return None
+            return _nothing
         ends = np.cumsum([self._ends[width], *np.frombuffer(shape[5:], f"<u{width}")]).tolist()
         return itemgetter(EVENT, *(slice(ends[place], ends[place + 1]) for place in self._picked))
+
+
+def _nothing(_: bytes) -> None:
+    """What is taken out of a cell that holds other features."""
 
 
 def version(cell: bytes) -> tuple[int, int]:

@@ -42,8 +42,7 @@ def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequen
 def _of_view(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes], cells: Sequence[bytes | None]
 ) -> Found:
-    taken = query.layout.taken
-    answers = [taken(cell) if cell else None for cell in cells]
+    answers = query.layout.taken(cells)
     if None in answers:
         apart = [key for key, answer in zip(keys, answers, strict=True) if answer is None]
         stored = _of_rows(connection, query, apart)
@@ -67,8 +66,8 @@ def versions(
     connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
 ) -> dict[bytes, tuple[int, int]]:
     """Event and created time, in microseconds, of the keys that are stored."""
-    packed = _rows(connection, partial(_packed_in, (table,)), keys)
-    known = {key: version(cell) for key, cell in packed if cell is not None}
+    packed = f"SELECT entity_key, value FROM {table} WHERE entity_key IN ({{}}) AND feature_name = '{NAME}'"
+    known = {key: version(cell) for key, cell in _rows(connection, partial(_among, packed), keys)}
     apart = [key for key in keys if key not in known]
     query = (
         f"SELECT entity_key, max({MOMENT}), max({CREATED}) FROM {table} WHERE entity_key IN ({{}}) GROUP BY 1"
