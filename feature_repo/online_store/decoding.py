@@ -17,10 +17,10 @@ from feast.value_type import ValueType
 from .encoding import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG_INT64, TAG_STRING, TAG_TIME
 
 Cells = Sequence[bytes | None]
-"""Stored bytes of one feature, an entity each; None where nothing is stored."""
+"""Stored bytes, of one feature or several of one type; None where nothing is stored."""
 
-MANY = 12
-"""From so many values on, decoding a column at once is cheaper than value by value."""
+MANY = 50
+"""From so many integers, or times, on, reading them at once is cheaper than one by one."""
 
 BY_MEANING = {kind for kind in ValueType if "UUID" in kind.name}
 """Types that Feast may keep in another one's field, so that the declared type decides how to read it."""
@@ -75,21 +75,14 @@ def value(content: bytes | None) -> Any:
 
 
 def column(cells: Cells, kind: ValueType) -> list[Any]:
-    """What the stored bytes of one feature say, in order."""
-    return columns([cells], kind)[0]
-
-
-def columns(several: Sequence[Cells], kind: ValueType) -> list[list[Any]]:
-    """What the stored bytes of several features of one type say, each as long as the others."""
-    at_once = AT_ONCE.get(kind) if len(several) * len(several[0]) >= MANY else None
-    found = at_once(several) if at_once else None
+    """What the stored bytes of features of one type say, in order."""
+    at_once = AT_ONCE.get(kind)
+    found = at_once(cells) if at_once else None
     if found is not None:
         return found
     if kind in BY_MEANING:
-        return [[_meant(cell, kind) for cell in cells] for cells in several]
-    return [
-        _by_content(cells) if len(cells) >= MANY else [value(cell) for cell in cells] for cells in several
-    ]
+        return [_meant(cell, kind) for cell in cells]
+    return _by_content(cells)
 
 
 def _meant(cell: bytes | None, kind: ValueType) -> Any:
@@ -98,77 +91,81 @@ def _meant(cell: bytes | None, kind: ValueType) -> Any:
 
 def _by_content(cells: Cells) -> list[Any]:
     """Equal bytes are read once, except lists and the like, which two rows must not share."""
-    known = {cell: value(cell) for cell in set(cells) if cell and cell[0] in BY_TAG}
-    if len(known) > len(cells) // 2:
+    different = set(cells)
+    if len(different) > len(cells) // 2 or any(cell and cell[0] not in BY_TAG for cell in different):
         return [value(cell) for cell in cells]
-    return [known[cell] if cell in known else value(cell) for cell in cells]
+    known = {cell: value(cell) for cell in different}
+    return [known[cell] for cell in cells]
 
 
-Several = Sequence[Cells]
-
-
-def _numbers(
-    several: Several, blank: bytes, read: Callable[[bytes], np.ndarray | None]
-) -> list[list[Any]] | None:
-    """Columns of numbers read in one go, with None for what is missing or empty; None if `read` finds anything else."""
-    gaps = [place for place, cells in enumerate(several) if not all(cells)]
-    filled = list(several)
-    for place in gaps:
-        filled[place] = [cell or blank for cell in several[place]]
-    found = read(b"".join([cell for cells in filled for cell in cells]))  # type: ignore[misc]
-    height = len(several[0])
-    if found is None or len(found) != height * len(several):
-        return None
-    values = found.reshape(len(several), height).tolist()
-    for place in gaps:
-        pairs = zip(values[place], several[place], strict=True)
-        values[place] = [number if cell else None for number, cell in pairs]
-    return values
-
-
-def _of_width(tag: int, dtype: str) -> Callable[[Several], list[list[Any]] | None]:
-    """Values of fixed width.
+def _of_width(tag: int, dtype: str) -> Callable[[Cells], list[Any] | None]:
+    """Values of fixed width, with None for what is missing or empty; None if there is anything else.
 
     Serialised alone, a value that begins with this tag has exactly this width: tags in all their places, and no byte
-    more, leave room for nothing else.
+    more, leave room for nothing else. No value begins with a zero, which marks the gaps.
     """
     form = np.dtype([("tag", "u1"), ("value", dtype)])
-    blank = bytes([tag]).ljust(form.itemsize, b"\0")
+    width, gap = form.itemsize, bytes(form.itemsize)
 
-    def read(content: bytes) -> np.ndarray | None:
-        if len(content) % form.itemsize:
+    def read(cells: Cells) -> list[Any] | None:
+        content = b"".join(cells if all(cells) else [cell or gap for cell in cells])  # type: ignore[arg-type]
+        tags = content[::width]
+        gaps = tags.count(0)
+        if len(content) != width * len(cells) or tags.count(tag) + gaps != len(cells):
             return None
-        found = np.frombuffer(content, dtype=form)
-        return None if (found["tag"] != tag).any() else found["value"]
+        values = np.frombuffer(content, dtype=form)["value"].tolist()
+        place = -1
+        for _ in range(gaps):
+            place = tags.index(0, place + 1)
+            values[place] = None
+        return values
 
-    return lambda several: _numbers(several, blank, read)
+    return read
 
 
-def _of_varints(tag: int) -> Callable[[Several], list[list[Any]] | None]:
+def _of_varints(tag: int) -> Callable[[Cells], list[Any] | None]:
+    """Integers, with None for what is missing or empty; None if there is anything else, or too few to matter."""
     blank = bytes([tag, 0])
 
-    def read(content: bytes) -> np.ndarray | None:
-        return varint_column(np.frombuffer(content, dtype=np.uint8), tag)
+    def read(cells: Cells) -> list[Any] | None:
+        if len(cells) < MANY:
+            return None
+        whole = all(cells)
+        content = b"".join(cells if whole else [cell or blank for cell in cells])  # type: ignore[arg-type]
+        found = varint_column(np.frombuffer(content, dtype=np.uint8), tag)
+        if found is None or len(found) != len(cells):
+            return None
+        values = found.tolist()
+        return values if whole else [v if cell else None for v, cell in zip(values, cells, strict=True)]
 
-    return lambda several: _numbers(several, blank, read)
+    return read
 
 
 def varint_column(content: np.ndarray, tag: int) -> np.ndarray | None:
     """Integers (n,) of `Value` bytes one after the other (uint8), each one varint behind a tag; None if a tag differs."""
+    found = _tagged(content)
+    return None if found is None or (found[0] != tag).any() else found[1]
+
+
+def _tagged(content: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Tags (n,) and numbers (n,) of fields of one varint each, one after the other; None if a field is cut off."""
     lasts = np.flatnonzero(content < 0x80)
     tags, ends = lasts[0::2], lasts[1::2]
-    if len(tags) != len(ends) or (content[tags] != tag).any():
+    if not len(lasts) or len(lasts) % 2 or ends[-1] != len(content) - 1:
         return None
-    numbers = np.zeros(len(tags), dtype=np.uint64)
-    lengths = ends - tags
-    for place in range(int(lengths.max(initial=0))):
-        here = np.minimum(tags + 1 + place, ends)
-        seven = (content[here] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
-        numbers |= np.where(place < lengths, seven, np.uint64(0))
-    return numbers.view(np.int64)
+    lengths = ends.copy()
+    lengths[0] += 1
+    lengths[1:] -= ends[:-1]
+    places = np.arange(len(content)) - np.repeat(tags + 1, lengths)
+    if places.min() < -1:
+        return None
+    seven = (content & 0x7F).astype(np.uint64)
+    places[tags] = seven[tags] = 0
+    numbers = np.add.reduceat(seven << (7 * places).astype(np.uint64), tags)
+    return content[tags], numbers.view(np.int64)
 
 
-AT_ONCE: dict[ValueType, Callable[[Several], list[list[Any]] | None]] = {
+AT_ONCE: dict[ValueType, Callable[[Cells], list[Any] | None]] = {
     ValueType.FLOAT: _of_width(TAG_FLOAT, "<f4"),
     ValueType.DOUBLE: _of_width(TAG_DOUBLE, "<f8"),
     ValueType.INT64: _of_varints(TAG_INT64),
@@ -178,43 +175,38 @@ AT_ONCE: dict[ValueType, Callable[[Several], list[list[Any]] | None]] = {
 
 def event_micros(stamps: Cells) -> list[int | None]:
     """Microseconds since 1970 of serialised protobuf timestamps; None where there is none."""
-    if len(stamps) < MANY:
-        return [_micros(stamp) for stamp in stamps]
-    padded = b"".join([(stamp or _NOTHING).ljust(12, b"\0") for stamp in stamps])
-    if len(padded) != 12 * len(stamps):
-        return [_micros(stamp) for stamp in stamps]
-    parts = np.frombuffer(padded, dtype=np.uint8).reshape(-1, 12)
-    if (parts[:, :6] >= 0x80).any(axis=0).tolist() != [False, True, True, True, True, False] or not _usual(
-        parts
-    ):
-        return [_micros(stamp) for stamp in stamps]
-    seven = (parts & 0x7F).astype(np.int64)
-    seconds, nanos = seven[:, 1:6] @ _PLACES, seven[:, 7:12] @ _PLACES
-    found = (seconds * 1_000_000 + nanos // 1000).tolist()
-    return found if all(stamps) else [v if stamp else None for v, stamp in zip(found, stamps, strict=True)]
+    found = _micros_at_once(stamps) if len(stamps) >= MANY else None
+    return [_micros(stamp) for stamp in stamps] if found is None else found
 
 
-_PLACES = np.int64(1) << (7 * np.arange(5, dtype=np.int64))
-_NOTHING = b"\x08\x80\x80\x80\x80\x00"
-
-
-def _usual(parts: np.ndarray) -> bool:
-    """Whether all are seconds in five bytes (2004 to 3058), then perhaps nanoseconds."""
-    return bool(
-        6 <= parts.shape[1] <= 12
-        and (parts[:, 0] == 0x08).all()
-        and (parts[:, 1:5] >= 0x80).all()
-        and (parts[:, 5] < 0x80).all()
-        and (parts.shape[1] == 6 or ((parts[:, 6] == 0x10) | (parts[:, 6] == 0)).all())
+def _micros_at_once(stamps: Cells) -> list[int | None] | None:
+    """The same, if all that are there begin with seconds."""
+    whole = all(stamps)
+    content = b"".join(stamps if whole else [stamp or _EPOCH for stamp in stamps])  # type: ignore[arg-type]
+    found = _tagged(np.frombuffer(content, dtype=np.uint8))
+    if found is None:
+        return None
+    tags, numbers = found
+    first = tags == SECONDS
+    firsts = np.flatnonzero(first)
+    if len(firsts) != len(stamps) or not ((tags == NANOS) | first).all():
+        return None
+    micros = np.add.reduceat(np.where(first, numbers * 1_000_000, numbers // 1000), firsts).tolist()
+    return (
+        micros if whole else [None if stamp is None else m for m, stamp in zip(micros, stamps, strict=True)]
     )
+
+
+SECONDS, NANOS = 0x08, 0x10
+_EPOCH = bytes([SECONDS, 0])
 
 
 def _micros(stamp: bytes | None) -> int | None:
     if stamp is None:
         return None
-    found, position = {0x08: 0, 0x10: 0}, 0
+    found, position = {SECONDS: 0, NANOS: 0}, 0
     while position < len(stamp):
         number, end = _varint(stamp, position + 1)
         found[stamp[position]] = number
         position = end
-    return found[0x08] * 1_000_000 + found[0x10] // 1000
+    return found[SECONDS] * 1_000_000 + found[NANOS] // 1000

@@ -16,8 +16,8 @@ from .encoding import BINARY, compute, fixed, joined, literal, seconds, whole_nu
 VERSION = 3
 NUMBERS = {ValueType.INT32: "<i4", ValueType.INT64: "<i8", ValueType.UNIX_TIMESTAMP: "<i8"}
 TYPES = (*NUMBERS, ValueType.STRING, ValueType.BYTES)
+FORMS = {"<i4": "<i", "<i8": "<q"}
 _HEAD = struct.Struct("<II")
-_LONG, _INT = struct.Struct("<IIq"), struct.Struct("<IIi")
 
 
 def prefix(join_keys: Sequence[str]) -> bytes:
@@ -70,31 +70,26 @@ def _numbers(name: str, column: pa.Array, kind: ValueType) -> np.ndarray:
     return found[0]
 
 
-def _long(kind: int) -> Callable[[int], bytes]:
-    pack = _LONG.pack
-    return lambda value: pack(kind, 8, value)
+def _part(kind: ValueType, start: bytes = b"") -> Callable[[Any], bytes]:
+    """What serialises one value of a join key, behind `start`."""
+    if kind in NUMBERS:
+        form = struct.Struct(FORMS[NUMBERS[kind]])
+        head, pack = start + _HEAD.pack(kind.value, form.size), form.pack
+        return lambda value: head + pack(value)
 
+    def varying(value: Any) -> bytes:
+        content = value.encode() if kind == ValueType.STRING else value
+        return start + _HEAD.pack(kind.value, len(content)) + content
 
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return _HEAD.pack(ValueType.STRING.value, len(encoded)) + encoded
-
-
-PARTS: dict[ValueType, Callable[[Any], bytes]] = {
-    ValueType.INT64: _long(ValueType.INT64.value),
-    ValueType.UNIX_TIMESTAMP: _long(ValueType.UNIX_TIMESTAMP.value),
-    ValueType.INT32: lambda value: _INT.pack(ValueType.INT32.value, 4, value),
-    ValueType.STRING: _text,
-    ValueType.BYTES: lambda value: _HEAD.pack(ValueType.BYTES.value, len(value)) + value,
-}
-"""For each type of join key, what serialises one value."""
+    return varying
 
 
 def of_values(start: bytes, columns: Sequence[tuple[ValueType, Sequence[Any]]]) -> list[bytes | None]:
     """Keys of the rows of a request, from its columns in the order of the join keys' names; None where a value is missing."""
     if len(columns) == 1:
         kind, values = columns[0]
-        part = PARTS[kind]
-        return [None if value is None else start + part(value) for value in values]
-    parts = [[None if v is None else PARTS[kind](v) for v in values] for kind, values in columns]
+        whole = _part(kind, start)
+        return [None if value is None else whole(value) for value in values]
+    several = [(_part(kind), values) for kind, values in columns]
+    parts = [[None if value is None else part(value) for value in values] for part, values in several]
     return [None if None in row else start + b"".join(row) for row in zip(*parts, strict=True)]  # type: ignore[arg-type]

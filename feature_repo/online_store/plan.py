@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from feast.feature_service import FeatureService
 from feast.utils import _get_cached_request_context, _parse_feature_ref
@@ -42,6 +43,14 @@ class KeyGroup:
     memo: dict[str, Any] = field(default_factory=dict)
 
 
+class Place(NamedTuple):
+    """Where a feature is found: number of its view, number in the view; and its name in the answer."""
+
+    view: int
+    feature: int
+    name: str
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """One request's reads: its inputs by role, the views by key, and what of the result is answered."""
@@ -57,6 +66,26 @@ class Plan:
     entityless: bool
     memo: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def reads(self) -> list[ViewRead]:
+        """All views, group by group."""
+        return [read for group in self.groups for read in group.views]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The features that are read, as they are called in the answer, in its order."""
+        return [name for read in self.reads for name in read.outputs]
+
+    @cached_property
+    def by_kind(self) -> dict[ValueType, list[Place]]:
+        """Where the features of each type are found."""
+        found: dict[ValueType, list[Place]] = defaultdict(list)
+        for number, read in enumerate(self.reads):
+            for place, (kind, name) in enumerate(zip(read.kinds, read.outputs, strict=True)):
+                found[kind].append(Place(number, place, name))
+        return found
+
+    @cached_property
     def needed(self) -> list[str]:
         """Columns of the request by which views are read."""
         return list(dict.fromkeys(c for group in self.groups for c in group.columns if c != DUMMY))

@@ -24,7 +24,7 @@ from .moment import asked_moment, moment_of
 from .on_demand import computed
 from .plan import KeyGroup, Plan, Plans, ViewRead, alone
 from .request import Request
-from .response import PRESENT, BulkOnlineResponse, Column, Plain, Stored, read_all, sight
+from .response import PRESENT, BulkOnlineResponse, Seen, sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class BulkReads(OnlineStore):
         self, plan: Plan, entity_rows: Any
     ) -> tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]:
         if "versions" not in plan.memo:
-            self._check_versioned_read_support([(r.view, r.features) for g in plan.groups for r in g.views])
+            self._check_versioned_read_support([(read.view, read.features) for read in plan.reads])
             plan.memo["versions"] = True
         rows = requests.read(plan, entity_rows)
         distinct = [requests.distinct(requests.keys_of(group, rows)) for group in plan.groups]
@@ -177,26 +177,18 @@ def _answer(
     with_versions: bool,
 ) -> BulkOnlineResponse:
     asked, now = asked_moment(), _now()
-    columns: dict[str, Column] = {name: Plain(given) for name, given in rows.columns.items()}
-    reads: list[tuple[ViewRead, Found, list[int] | None]] = [
-        (read, one, where)
+    seen = [
+        Seen(sight(one.times, where, read.lives, asked, now), one.cells)
         for group, views, where in zip(plan.groups, found, places, strict=True)
         for read, one in zip(group.views, views, strict=True)
     ]
-    for read, one, where in reads:
-        seen = sight(one.times, where, read.lives, asked, now)
-        for name, cells, kind in zip(read.outputs, one.cells, read.kinds, strict=True):
-            columns[name] = Stored(seen, cells, kind)
+    answer = BulkOnlineResponse(plan, rows.columns, seen, _versions(plan) if with_versions else ())
     if plan.on_demand:
-        read_all(columns.values())
-        values = {name: column.values for name, column in columns.items()}
-        columns |= {name: Plain(given) for name, given in computed(plan, values, full_names).items()}
-    wanted = plan.wanted | (plan.join_keys & rows.columns.keys())
-    shown = {name: column for name, column in columns.items() if name in wanted}
-    hidden = {name: column for name, column in columns.items() if name not in wanted}
-    return BulkOnlineResponse(shown, hidden, _versions(plan) if with_versions else ())
+        answer.computed = computed(plan, answer.values, full_names)
+    return answer
 
 
 def _versions(plan: Plan) -> list[tuple[str, int]]:
-    reads = [read for group in plan.groups for read in group.views]
-    return list({read.title: getattr(read.view, "current_version_number", 0) or 0 for read in reads}.items())
+    return list(
+        {read.title: getattr(read.view, "current_version_number", 0) or 0 for read in plan.reads}.items()
+    )

@@ -7,6 +7,7 @@ at all, so that nothing has to be read first and no lock is held.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from .decoding import event_micros
 from .plan import KeyGroup, ViewRead
 from .reading import BulkReads, Found
 from .redis_sockets import Wires
-from .redis_wire import commands, merging
+from .redis_wire import Command, merging
 from .writing import BulkWrites, Progress, Reach
 
 SCANNED = 5_000
@@ -87,7 +88,7 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         for found in self._keys(config, view):
             replies = self._wires.ask(
                 self._client_of(config),
-                commands(b"HMGET", found, [_stamp(config, view), _version(config, view)]),
+                Command(b"HMGET", b"", [_stamp(config, view), _version(config, view)]).of(found),
                 len(found),
             )
             times = event_micros([stamp for stamp, _ in replies])
@@ -118,32 +119,32 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
 
     def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
         """One round trip: a command an entity key, whatever the number of views that share it."""
-        request, counts = self._request(config, asked)
-        replies = self._wires.ask(self._client_of(config), request, sum(counts))
+        request, count = self._request(config, asked)
+        replies = self._wires.ask(self._client_of(config), request, count)
         return _found(asked, replies)
 
     async def fetch_async(
         self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
     ) -> list[list[Found]]:
         """`fetch` with the event loop's own sockets."""
-        request, counts = self._request(config, asked)
-        replies = await self._wires.ask_async(self._client_of(config), request, sum(counts))
+        request, count = self._request(config, asked)
+        replies = await self._wires.ask_async(self._client_of(config), request, count)
         return _found(asked, replies)
 
     def _request(
         self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> tuple[bytes, list[int]]:
-        suffix = config.project.encode()
-        request = [
-            commands(b"HMGET", [key + suffix for key in keys], self._asked_fields(config, group))
-            for group, keys in asked
-        ]
-        return b"".join(request), [len(keys) for _, keys in asked]
+    ) -> tuple[bytes, int]:
+        request = b"".join([self._command(config, group).of(keys) for group, keys in asked])
+        return request, sum(len(keys) for _, keys in asked)
 
-    def _asked_fields(self, config: RepoConfig, group: KeyGroup) -> list[bytes]:
-        if "fields" not in group.memo:
-            group.memo["fields"] = [f for read in group.views for f in _read_fields(config, read)]
-        return group.memo["fields"]
+    def _command(self, config: RepoConfig, group: KeyGroup) -> Command:
+        """Asks for the features of the group's views, and for their time stamps after them."""
+        if "command" not in group.memo:
+            names = [(_name(config, read.view), feature) for read in group.views for feature in read.features]
+            stamps = [_stamp(config, read.view) for read in group.views]
+            fields = [*(_mmh3(f"{view}:{feature}") for view, feature in names), *stamps]
+            group.memo["command"] = Command(b"HMGET", config.project.encode(), fields)
+        return group.memo["command"]
 
     def delete_table(self, config: RepoConfig, table: Any) -> None:
         """Remove all that is stored of a view."""
@@ -205,11 +206,6 @@ def _literal(pattern: bytes) -> bytes:
     return b"".join(b"\\" + bytes([c]) if c in b"*?[]^\\" else bytes([c]) for c in pattern)
 
 
-def _read_fields(config: RepoConfig, read: ViewRead) -> list[bytes]:
-    features = [_mmh3(f"{_name(config, read.view)}:{feature}") for feature in read.features]
-    return [*features, _stamp(config, read.view)]
-
-
 def _created(stamp: bytes, version: bytes | None) -> int:
     """Created time, if the version was written together with the time stamp."""
     if version is None or version[16:] != stamp:
@@ -218,19 +214,19 @@ def _created(stamp: bytes, version: bytes | None) -> int:
 
 
 def _found(asked: Sequence[tuple[KeyGroup, list[bytes]]], replies: list[list[Any]]) -> list[list[Found]]:
-    found, position = [], 0
+    found, first = [], 0
     for group, keys in asked:
-        rows = replies[position : position + len(keys)]
-        position += len(keys)
-        width = sum(len(read.features) + 1 for read in group.views)
-        columns = list(zip(*rows, strict=True)) if rows else [()] * width
+        rows = replies[first : first + len(keys)]
+        first += len(keys)
+        columns = list(zip(*rows, strict=True)) or [()] * sum(len(read.features) + 1 for read in group.views)
         found.append(list(_by_view(group.views, columns)))
     return found
 
 
 def _by_view(views: Sequence[ViewRead], columns: list[tuple[bytes | None, ...]]) -> Iterator[Found]:
-    first = 0
-    for read in views:
+    stamps = columns[-len(views) :]
+    times, height, first = event_micros(list(chain.from_iterable(stamps))), len(stamps[0]), 0
+    for number, read in enumerate(views):
         last = first + len(read.features)
-        yield Found(event_micros(columns[last]), columns[first:last])
-        first = last + 1
+        yield Found(times[number * height : (number + 1) * height], columns[first:last])
+        first = last

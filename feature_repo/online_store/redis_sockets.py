@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 CALLS_AHEAD = 16
-RECEIVED = 1 << 18
+RECEIVED = 1 << 16
 LIMIT = 64
 MORE = object()
 
@@ -30,6 +30,7 @@ class Wire:
         self.connection = client.connection_pool.get_connection()
         self.socket = self.connection._get_socket()
         self.reader = hiredis.Reader(notEnoughData=MORE)
+        self.received: Any = bytearray(RECEIVED)
 
     def take(self, wanted: int, replies: list[Any]) -> bool:
         """Move parsed replies to the list; whether all that are wanted are there."""
@@ -45,7 +46,7 @@ class Wire:
         """The next replies; an error that the server sends among them is raised after the last."""
         replies: list[Any] = []
         while not self.take(wanted, replies):
-            self.reader.feed(_alive(self.socket.recv(RECEIVED)))
+            self.reader.feed(self.received, 0, _alive(self.socket.recv_into(self.received)))
         return checked(replies)
 
     async def receive_async(self, wanted: int) -> list[Any]:
@@ -53,7 +54,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         replies: list[Any] = []
         while not self.take(wanted, replies):
-            self.reader.feed(_alive(await loop.sock_recv(self.socket, RECEIVED)))
+            self.reader.feed(self.received, 0, _alive(await loop.sock_recv_into(self.socket, self.received)))
         return checked(replies)
 
     def close(self) -> None:
@@ -62,7 +63,7 @@ class Wire:
             self.connection.disconnect()
 
 
-def _alive(received: bytes) -> bytes:
+def _alive(received: int) -> int:
     if not received:
         raise RedisConnectionError("Redis closed the connection")
     return received

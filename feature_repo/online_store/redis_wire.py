@@ -44,12 +44,10 @@ local function micros(s)
 end
 for i = 1, #KEYS do
   local key, version = KEYS[i], ARGV[2 * i - 1]
-  local event, created = unpacked('<dd', version)
-  local old = call('HMGET', key, STAMP, VERSION)
-  local stamp, before = old[1], old[2]
-  local newer = true
+  local stamp, newer = call('HGET', key, STAMP), true
   if stamp then
-    local was, made = 0, -math.huge
+    local event, created = unpacked('<dd', version)
+    local before, was, made = call('HGET', key, VERSION), 0, -math.huge
     if before and sub(before, 17) == stamp then was, made = unpacked('<dd', before) else was = micros(stamp) end
     newer = event > was or (event == was and created >= made)
   end
@@ -62,11 +60,25 @@ return #KEYS
 """
 
 
-def commands(name: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
-    """One command a key, each with the same further arguments, as the server reads them."""
-    head = b"*%d\r\n$%d\r\n%s\r\n$" % (2 + len(arguments), len(name), name)
-    tail = b"".join([b"\r\n", *(b"$%d\r\n%s\r\n" % (len(a), a) for a in arguments)])
-    return b"".join([b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in keys])
+class Command:
+    """One command for many keys, each with the same further arguments, as the server reads them.
+
+    All but the key is put together once.
+    """
+
+    def __init__(self, name: bytes, suffix: bytes, arguments: Sequence[bytes]) -> None:
+        self._start = b"*%d\r\n$%d\r\n%b\r\n$" % (2 + len(arguments), len(name), name)
+        self._added = len(suffix)
+        self._end = b"".join([suffix, b"\r\n", *(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments)])
+
+    def of(self, keys: Sequence[bytes]) -> bytes:
+        """The commands for keys, which go without the suffix."""
+        lengths = set(map(len, keys))
+        starts = {length: b"%b%d\r\n" % (self._start, length + self._added) for length in lengths}
+        if len(starts) == 1:
+            (start,) = starts.values()
+            return b"".join([start, (self._end + start).join(keys), self._end])
+        return b"".join([part for key in keys for part in (starts[len(key)], key, self._end)])
 
 
 def merging(
@@ -88,13 +100,14 @@ def merging(
 
 def _script(fields: Sequence[bytes], stamp: bytes, version: bytes, seconds: int, width: str) -> str:
     form = {"<u1": "Bc0", "<u4": "I4c0"}[width]
-    write = ["call('HSET', key, STAMP, sub(version, 17), VERSION, version) local at = 1"]
-    for start in range(0, len(fields), FIELDS_A_COMMAND):
+    write, times = ["local at = 1"], ", STAMP, sub(version, 17), VERSION, version"
+    for start in range(0, len(fields) or 1, FIELDS_A_COMMAND):
         some = fields[start : start + FIELDS_A_COMMAND]
-        names = ", ".join(f"v{i}" for i in range(len(some)))
-        pairs = ", ".join(f"{_quoted(field)}, v{i}" for i, field in enumerate(some))
-        write.append(f"do local {names}, after = unpacked('<{form * len(some)}', values, at)")
-        write.append(f"at = after call('HSET', key, {pairs}) end")
+        names = "".join(f"v{i}, " for i in range(len(some)))
+        pairs = "".join(f", {_quoted(field)}, v{i}" for i, field in enumerate(some))
+        write.append(f"do local {names}after = unpacked('<{form * len(some)}', values, at)")
+        write.append(f"at = after call('HSET', key{pairs}{times}) end")
+        times = ""
     if seconds:
         write.append(f"call('EXPIRE', key, {seconds})")
     named = MERGE.replace("WRITE", " ".join(write))

@@ -90,7 +90,7 @@ def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> 
     absent = [name for name in plan.request_data if name not in data]
     if absent:
         raise RequestDataNotFoundInEntityRowsException(feature_names=absent)
-    missing = [name for name in plan.needed() if name not in joined]
+    missing = [name for name in plan.needed if name not in joined]
     if missing:
         raise KeyError(
             f"Missing join key values for keys: {missing}. Provided join_key_values: {list(joined)}"
@@ -102,7 +102,7 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
     if kind == ValueType.UNKNOWN and values:
         kind = _inferred(values)
     plain = PLAIN.get(kind)
-    if plain is not None and all(type(value) is plain for value in values):
+    if plain is not None and set(map(type, values)) <= {plain}:
         return Given(values, values, kind)
     protos = (
         values if values and isinstance(values[0], Value) else python_values_to_proto_values(values, kind)

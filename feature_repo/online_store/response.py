@@ -4,11 +4,11 @@ Stock Feast fills the message, an object a value, and reads Python values out of
 what its online reads cost.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
 
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from . import decoding
 from .decoding import Cells
+from .plan import Plan
 from .request import Given
 
 Column: TypeAlias = "Stored | Plain"
@@ -30,28 +31,30 @@ class Sight:
     """What is known of one view for the rows of a request: statuses and event times of its different keys.
 
     `places` says which key each row has (-1: none), None where each has its own; `times` are microseconds since 1970;
-    `sound` says that all keys have valid values.
+    `hidden` are the places of keys that have no valid values.
     """
 
     times: Sequence[int | None]
     statuses: Sequence[int]
     places: list[int] | None
-    sound: bool
+    hidden: Sequence[int]
 
     @property
     def whole(self) -> bool:
         """Whether every row has valid values."""
-        return self.sound and (self.places is None or -1 not in self.places)
+        return not self.hidden and (self.places is None or -1 not in self.places)
 
     def spread(self, per_key: Sequence[Any], missing: Any) -> list[Any]:
         """One element a row, from one a key."""
         if self.places is None:
-            return list(per_key)
+            return per_key if isinstance(per_key, list) else list(per_key)
         return [missing if place < 0 else per_key[place] for place in self.places]
 
-    def row_times(self) -> list[int | None]:
-        """Event time a row."""
-        return self.spread(self.times, None)
+    def shown(self, per_key: list[Any]) -> list[Any]:
+        """What a list of one element a key shows in each row: None where a key has no valid values."""
+        for place in self.hidden:
+            per_key[place] = None
+        return per_key if self.places is None else self.spread(per_key, None)
 
 
 def sight(
@@ -63,55 +66,43 @@ def sight(
     if times and None not in times:
         fresh = oldest is None or min(times) >= oldest  # type: ignore[type-var]
         if fresh and (asked is None or max(times) <= asked):  # type: ignore[type-var]
-            return Sight(times, [PRESENT] * len(times), places, True)
+            return Sight(times, [PRESENT] * len(times), places, ())
 
     def judge(time: int | None) -> int:
         if time is None or (asked is not None and time > asked):
             return NOT_FOUND
         return PRESENT if oldest is None or time >= oldest else OUTSIDE_MAX_AGE
 
-    return Sight(times, [judge(time) for time in times], places, False)
+    statuses = [judge(time) for time in times]
+    hidden = [place for place, status in enumerate(statuses) if status != PRESENT]
+    return Sight(times, statuses, places, hidden)
 
 
+class Seen(NamedTuple):
+    """One view's part of an answer: the bytes of each feature, and how they are judged."""
+
+    sight: Sight
+    cells: Sequence[Cells]
+
+
+@dataclass(eq=False)
 class Stored:
-    """A feature read from the store: its bytes a key, judged by its view's sight."""
+    """A feature read from the store: its bytes a key, judged by its view's sight, and a value a row."""
 
-    __slots__ = ("_values", "cells", "kind", "sight")
-
-    def __init__(self, sight: Sight, cells: Cells, kind: ValueType) -> None:
-        self.sight = sight
-        self.cells = cells
-        self.kind = kind
-        self._values: list[Any] | None = None
+    sight: Sight
+    cells: Cells
+    kind: ValueType
+    values: list[Any]
 
     @property
-    def valid(self) -> Cells:
-        """The cells that may be served."""
-        if self.sight.sound:
-            return self.cells
-        pairs = zip(self.cells, self.sight.statuses, strict=True)
-        return [cell if status == PRESENT else None for cell, status in pairs]
-
-    @property
-    def values(self) -> list[Any]:
-        """A value a row."""
-        if self._values is None:
-            self.know(decoding.column(self.valid, self.kind))
-        return self._values  # type: ignore[return-value]
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the values were read from their bytes already."""
-        return self._values is not None
-
-    def know(self, per_key: list[Any]) -> None:
-        """Take over the values of the different keys."""
-        self._values = per_key if self.sight.places is None else self.sight.spread(per_key, None)
+    def complete(self) -> bool:
+        """Whether every key has something stored."""
+        return all(self.cells) or None not in self.cells
 
     @property
     def statuses(self) -> list[int]:
         """A status a row; of a feature that is not stored for a known key, NOT_FOUND."""
-        if None not in self.cells:
+        if self.complete:
             return self.sight.spread(self.sight.statuses, NOT_FOUND)
         pairs = zip(self.cells, self.sight.statuses, strict=True)
         judged = [NOT_FOUND if cell is None and status == PRESENT else status for cell, status in pairs]
@@ -119,22 +110,11 @@ class Stored:
 
     def times(self) -> list[int | None]:
         """Event time a row."""
-        return self.sight.row_times()
+        return self.sight.spread(self.sight.times, None)
 
     def protos(self) -> list[Value]:
         """The column as Feast's objects."""
-        return [Value.FromString(cell or b"") for cell in self.sight.spread(self.valid, b"")]
-
-
-def read_all(columns: Iterable[Column]) -> None:
-    """Read the values of stored columns, those of one type together."""
-    alike: dict[tuple[ValueType, int], list[Stored]] = defaultdict(list)
-    for column in columns:
-        if isinstance(column, Stored) and not column.is_known:
-            alike[column.kind, len(column.cells)].append(column)
-    for (kind, _), some in alike.items():
-        for column, values in zip(some, decoding.columns([c.valid for c in some], kind), strict=True):
-            column.know(values)
+        return [Value.FromString(cell or b"") for cell in self.sight.shown(list(self.cells))]
 
 
 @dataclass(eq=False)
@@ -142,6 +122,10 @@ class Plain:
     """A column that is not stored: of the request, or computed on demand."""
 
     given: Given
+
+    @property
+    def kind(self) -> ValueType:
+        return self.given.kind
 
     @property
     def values(self) -> list[Any]:
@@ -159,15 +143,64 @@ class Plain:
 
 
 class BulkOnlineResponse(OnlineResponse):
-    """Feast's answer to a request for online features; `hidden` holds what on-demand features were computed from."""
+    """Feast's answer to a request for online features: columns of the request, of the plan's views, and computed ones."""
 
     def __init__(
-        self, columns: dict[str, Column], hidden: dict[str, Column], versions: Sequence[tuple[str, int]] = ()
+        self,
+        plan: Plan,
+        given: dict[str, Given],
+        seen: Sequence[Seen],
+        versions: Sequence[tuple[str, int]] = (),
     ) -> None:
-        self.columns = columns
-        self.hidden = hidden
+        self.plan = plan
+        self.given = given
+        self.seen = seen
+        self.computed: dict[str, Given] = {}
         self.versions = versions
+        self.wanted = plan.wanted | (plan.join_keys & given.keys())
         self._feature_types = {}
+
+    @cached_property
+    def stored(self) -> dict[str, list[Any]]:
+        """Values a row of the features that were read, those of one type decoded together."""
+        found: dict[str, list[Any]] = {}
+        for kind, places in self.plan.by_kind.items():
+            columns = [self.seen[view].cells[feature] for view, feature, _ in places]
+            values, start = decoding.column(list(chain.from_iterable(columns)), kind), 0
+            for (view, _, name), cells in zip(places, columns, strict=True):
+                end = start + len(cells)
+                found[name] = self.seen[view].sight.shown(values[start:end])
+                start = end
+        return {name: found[name] for name in self.plan.names}
+
+    @property
+    def values(self) -> dict[str, list[Any]]:
+        """Values a row of all columns, those too that only on-demand features read."""
+        given, computed = (
+            {name: column.shown for name, column in some.items()} for some in (self.given, self.computed)
+        )
+        return given | self.stored | computed
+
+    @cached_property
+    def _all(self) -> dict[str, Column]:
+        stored = {}
+        for kind, places in self.plan.by_kind.items():
+            for view, feature, name in places:
+                seen = self.seen[view]
+                stored[name] = Stored(seen.sight, seen.cells[feature], kind, self.stored[name])
+        plain = {name: Plain(column) for name, column in (self.given | self.computed).items()}
+        found: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
+        return {name: found[name] for name in self.values}
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The answer's columns by name."""
+        return {name: column for name, column in self._all.items() if name in self.wanted}
+
+    @cached_property
+    def hidden(self) -> dict[str, Column]:
+        """What on-demand features were computed from, and was not asked for."""
+        return {name: column for name, column in self._all.items() if name not in self.wanted}
 
     @cached_property
     def proto(self) -> GetOnlineFeaturesResponse:  # type: ignore[override]
@@ -186,9 +219,8 @@ class BulkOnlineResponse(OnlineResponse):
 
     def to_dict(self, include_event_timestamps: bool = False) -> dict[str, Any]:
         """Values by column; with event timestamps, their unix seconds by the column's name and `__ts`."""
-        read_all(self.columns.values())
         if not include_event_timestamps:
-            return {name: column.values for name, column in self.columns.items()}
+            return {name: values for name, values in self.values.items() if name in self.wanted}
         found: dict[str, Any] = {}
         for name, column in self.columns.items():
             found[name] = column.values

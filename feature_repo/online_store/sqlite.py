@@ -24,7 +24,7 @@ from .batch import NEVER, Batch
 from .plan import KeyGroup
 from .reading import BulkReads, Found
 from .sqlite_packing import NAME, packed
-from .sqlite_reading import CREATED, MOMENT, found, query_of, versions
+from .sqlite_reading import CREATED, MOMENT, Query, found, query_of, versions
 from .writing import BulkWrites, Progress, Reach
 
 ROWS_A_STATEMENT = 100
@@ -135,15 +135,14 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
                 yield
 
     def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
-        """A query a view over a connection of the calling thread."""
+        """A query for all views with the same key, over a connection of the calling thread."""
         connection = self._reader(config)
-        return [
-            [
-                found(connection, query_of(group, read, self._table(config, read.view)), keys)
-                for read in group.views
-            ]
-            for group, keys in asked
-        ]
+        return [found(connection, self._queries(config, group), keys) for group, keys in asked]
+
+    def _queries(self, config: RepoConfig, group: KeyGroup) -> list[Query]:
+        if "queries" not in group.memo:
+            group.memo["queries"] = [query_of(read, self._table(config, read.view)) for read in group.views]
+        return group.memo["queries"]
 
     def update(
         self,

@@ -8,6 +8,8 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,9 @@ NAME = ""
 
 HEAD = struct.Struct("<5xqqIB")
 """After five bytes of protobuf: event and created time in microseconds, a digest of the names, bytes a length takes."""
+
+EVENT, NAMES, WIDTH = slice(5, 13), 21, 25
+"""Where the parts of the head are."""
 
 
 def digest(features: Sequence[str]) -> int:
@@ -58,27 +63,37 @@ class Layout:
     """How to take wanted features out of cells that hold `features`."""
 
     def __init__(self, features: Sequence[str], wanted: Sequence[str]) -> None:
-        self.names = digest(features)
-        self.count = len(features)
-        self.picked = [features.index(name) if name in features else -1 for name in wanted]
-        self.places = lru_cache(maxsize=4096)(self._places)
+        self._names = digest(features)
+        self._ends = {width: HEAD.size + width * len(features) for width in (1, 4)}
+        self._picked = [features.index(name) for name in wanted if name in features]
+        self._complete = len(self._picked) == len(wanted)
+        self._taker = lru_cache(maxsize=4096)(self._taker_of)
 
-    def taken(self, cell: bytes) -> tuple[int, list[bytes | None]] | None:
-        """Event time and values; None if the cell holds other features."""
-        event, _, names, width = HEAD.unpack_from(cell)
-        if names != self.names:
-            return None
-        start = HEAD.size + width * self.count
-        return event, [cell[a:b] for a, b in self.places(cell[HEAD.size : start], width)]
+    def taken(self, cells: Sequence[bytes | None]) -> list[tuple[bytes, ...] | None]:
+        """Of each cell the event time's eight bytes, then the values; None if it holds other features."""
+        ends, taker = self._ends, self._taker
+        return [taker(cell[NAMES : ends[cell[WIDTH]]])(cell) if cell else None for cell in cells]
 
-    def _places(self, lengths: bytes, width: int) -> list[tuple[int, int]]:
-        ends = np.cumsum(np.frombuffer(lengths, dtype=f"<u{width}"), dtype=np.int64).tolist()
-        start = HEAD.size + len(lengths)
-        edges = [start, *(start + end for end in ends)]
-        return [(edges[place], edges[place + 1]) for place in self.picked]
+    def _taker_of(self, shape: bytes) -> Any:
+        """What takes the wanted bytes out of cells of one shape, which is the end of their head and the lengths."""
+        names, width = struct.unpack_from("<IB", shape)
+        if names != self._names or not self._complete:
+            return _nothing
+        ends = np.cumsum([self._ends[width], *np.frombuffer(shape[5:], f"<u{width}")]).tolist()
+        return itemgetter(EVENT, *(slice(ends[place], ends[place + 1]) for place in self._picked))
+
+
+def _nothing(_: bytes) -> None:
+    """What is taken out of a cell that holds other features."""
 
 
 def version(cell: bytes) -> tuple[int, int]:
     """Event and created time of a cell."""
     event, created, _, _ = HEAD.unpack_from(cell)
     return event, created
+
+
+def event_times(found: Sequence[bytes | None]) -> list[int | None]:
+    """Microseconds since 1970, from eight bytes each."""
+    times = np.frombuffer(b"".join([time or bytes(8) for time in found]), "<i8").tolist()
+    return times if all(found) else [t if time else None for t, time in zip(times, found, strict=True)]

@@ -1,15 +1,16 @@
 """Rows of a view by key: the packed row where there is one, else what stock Feast wrote, a row a feature."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from .batch import NEVER
 from .moment import asked_moment
-from .plan import KeyGroup, ViewRead
+from .plan import ViewRead
 from .reading import Found
-from .sqlite_packing import NAME, Layout, version
+from .sqlite_packing import NAME, Layout, event_times, version
 
 KEYS_A_QUERY = 5_000
 MOMENT = "event_ts * 1000000 + ifnull(event_micros, 0)"
@@ -25,68 +26,84 @@ class Query:
     layout: Layout
 
 
-def query_of(group: KeyGroup, read: ViewRead, table: str) -> Query:
-    """The view's query, kept with the plan."""
-    name = f"{table} {read.features}"
-    if name not in group.memo:
-        layout = Layout([field.name for field in read.view.features], read.features)
-        group.memo[name] = Query(table, read.features, layout)
-    return group.memo[name]
+def query_of(read: ViewRead, table: str) -> Query:
+    """The query for a view."""
+    return Query(table, read.features, Layout([field.name for field in read.view.features], read.features))
 
 
-def found(connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]) -> Found:
-    """Times and cells of the keys, in their order."""
-    taken = query.layout.taken
-    known = {key: taken(cell) for key, cell in _packed(connection, query.table, keys)}
-    apart = [key for key in keys if known.get(key) is None]
-    if apart:
-        known |= _of_rows(connection, query, apart)
-    missing = None, [None] * len(query.features)
-    answers = [known.get(key) or missing for key in keys]
-    columns = list(zip(*(cells for _, cells in answers), strict=True)) if keys else [()] * len(query.features)
-    return Found([time for time, _ in answers], columns)
+def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
+    """Times and cells of the keys, in their order, view by view."""
+    tables = tuple(query.table for query in queries)
+    packed = {key: cells for key, *cells in _rows(connection, partial(_packed_in, tables), keys)}
+    views = zip(*[packed[key] for key in keys], strict=True) if keys else [()] * len(queries)
+    return [_of_view(connection, query, keys, cells) for query, cells in zip(queries, views, strict=True)]
+
+
+def _of_view(
+    connection: sqlite3.Connection, query: Query, keys: Sequence[bytes], cells: Sequence[bytes | None]
+) -> Found:
+    answers = query.layout.taken(cells)
+    if None in answers:
+        apart = [key for key, answer in zip(keys, answers, strict=True) if answer is None]
+        stored = _of_rows(connection, query, apart)
+        missing = (None,) * (1 + len(query.features))
+        answers = [answer or stored.get(key, missing) for key, answer in zip(keys, answers, strict=True)]
+    times, *columns = zip(*answers, strict=True) if answers else [()] * (1 + len(query.features))
+    return Found(event_times(times), columns)
+
+
+@lru_cache(maxsize=256)
+def _packed_in(tables: Sequence[str], keys: int) -> str:
+    """A key a row, with the packed cell of each table; looked up one by one, which is faster than a search for any of many."""
+    cells = [
+        f"(SELECT value FROM {table} WHERE entity_key = asked.column1 AND feature_name = '{NAME}')"
+        for table in tables
+    ]
+    return f"SELECT asked.column1, {', '.join(cells)} FROM (VALUES {','.join(['(?)'] * keys)}) AS asked"
 
 
 def versions(
     connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
 ) -> dict[bytes, tuple[int, int]]:
     """Event and created time, in microseconds, of the keys that are stored."""
-    known = {key: version(cell) for key, cell in _packed(connection, table, keys)}
+    packed = f"SELECT entity_key, value FROM {table} WHERE entity_key IN ({{}}) AND feature_name = '{NAME}'"
+    known = {key: version(cell) for key, cell in _rows(connection, partial(_among, packed), keys)}
     apart = [key for key in keys if key not in known]
     query = (
         f"SELECT entity_key, max({MOMENT}), max({CREATED}) FROM {table} WHERE entity_key IN ({{}}) GROUP BY 1"
     )
-    for key, event, created in _rows(connection, query, apart):
+    for key, event, created in _rows(connection, partial(_among, query), apart):
         known[key] = event, NEVER if created is None else created
     return known
 
 
-def _rows(connection: sqlite3.Connection, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+def _among(query: str, keys: int) -> str:
+    return query.format(",".join("?" * keys))
+
+
+def _rows(
+    connection: sqlite3.Connection, query: Callable[[int], str], keys: Sequence[bytes]
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of a query that is written for so many keys."""
     for start in range(0, len(keys), KEYS_A_QUERY):
         some = keys[start : start + KEYS_A_QUERY]
-        yield from connection.execute(query.format(",".join("?" * len(some))), some)
-
-
-def _packed(
-    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
-) -> Iterator[tuple[bytes, bytes]]:
-    query = f"SELECT entity_key, value FROM {table} WHERE entity_key IN ({{}}) AND feature_name = '{NAME}'"
-    return _rows(connection, query, keys)
+        yield from connection.execute(query(len(some)), some).fetchall()
 
 
 def _of_rows(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]
-) -> dict[bytes, tuple[int, list[bytes | None]]]:
-    """Entities whose features stand apart: those known at the moment asked for, timed by the newest of them."""
+) -> dict[bytes, tuple[bytes | None, ...]]:
+    """Entities whose features stand apart: those known at the moment asked for, behind the newest time of them."""
     asked = asked_moment()
     select = f"SELECT entity_key, feature_name, value, {MOMENT} FROM {query.table} WHERE entity_key IN ({{}})"
     stored: dict[bytes, list[tuple[str, bytes, int]]] = {}
-    for key, *row in _rows(connection, select, keys):
+    for key, *row in _rows(connection, partial(_among, select), keys):
         if row[0] in query.features:
             stored.setdefault(key, []).append((row[0], row[1], row[2]))
-    answers: dict[bytes, tuple[int, list[bytes | None]]] = {}
+    answers: dict[bytes, tuple[bytes | None, ...]] = {}
     for key, rows in stored.items():
         known = [row for row in rows if asked is None or row[2] <= asked] or rows
         values = {name: value for name, value, _ in known}
-        answers[key] = max(row[2] for row in known), [values.get(feature) for feature in query.features]
+        newest = max(time for _, _, time in known).to_bytes(8, "little", signed=True)
+        answers[key] = newest, *map(values.get, query.features)
     return answers

@@ -125,6 +125,18 @@ def everything(folder: Path) -> FeatureView:
     )
 
 
+def crowd(folder: Path, customers: range, time: datetime = NOW - HOUR) -> None:
+    """Customers by the hundred for the view `everything`: nulls in different places, numbers large, small and infinite."""
+    values = {
+        name: [rows[(n + place) // (1 + place % 3) % 4] for n in customers]
+        for place, (name, (_, _, rows)) in enumerate(TYPES.items())
+    }
+    values["doubles"] = [None if n % 7 == 0 else (n - 100) * 10.0 ** (n % 40 - 20) for n in customers]
+    values["longs"] = [None if n % 11 == 0 else (-7) ** (n % 22) for n in customers]
+    columns = {"customer_id": list(customers), "event_timestamp": [time] * len(customers), **values}
+    write(folder, "everything", columns, {name: kind for name, (_, kind, _) in TYPES.items()})
+
+
 def visits(folder: Path, ttl: timedelta = timedelta(0)) -> FeatureView:
     """A view keyed by customer and town."""
     write(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from feast import FeatureStore
 from feast.feature_server_utils import convert_response_to_dict
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
 from feature_repo.online_store.response import BulkOnlineResponse
-from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, TYPES, Database, opened, services
+from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, TYPES, Database, crowd, opened, services
 
 SPAN = (NOW - 5 * HOUR, NOW)
 ROWS = {
@@ -53,6 +54,21 @@ def test_both_read_what_either_wrote(stores: dict[str, FeatureStore], writer: st
     assert alike(ours.to_dict()) == alike(theirs.to_dict())
     assert alike(ours.to_dict(True)) == alike(theirs.to_dict(True))
     assert ours.to_arrow().select(sorted(ours.columns)) == theirs.to_arrow().select(sorted(ours.columns))
+
+
+def test_hundreds_of_rows_of_either_writer_missing_ones_and_twice_asked_ones(
+    stores: dict[str, FeatureStore], tmp_path: Path
+) -> None:
+    crowd(tmp_path, range(200))
+    stores["bulk"].materialize(*SPAN)
+    crowd(tmp_path, range(100, 250), NOW - HOUR / 2)
+    stores["stock"].materialize(*SPAN)
+    people, places = [*range(180), *range(120, 300)], ["Ribe", "Mols", "none"]
+    asked = {"customer_id": people, "town": [places[n % 7 % 3] for n in range(len(people))]}
+    ours, theirs = (read(stores[name], "plain", asked) for name in ("bulk", "stock"))
+    assert alike(ours.to_dict()) == alike(theirs.to_dict())
+    known = [n < 250 for n in people]
+    assert [status == FieldStatus.PRESENT for status in ours.columns["words"].statuses] == known
 
 
 @pytest.mark.parametrize("service", ROWS)
