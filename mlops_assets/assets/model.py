@@ -25,8 +25,7 @@ from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
-from resources.runs import Kind
-from resources.tracking import Tracking, Version
+from resources.tracking import Kind, Tracking, Version
 
 FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
 KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
