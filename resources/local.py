@@ -25,7 +25,12 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             online_store=where.online_store,
             offline_engine=where.offline_engine,
         ),
-        "tracking": Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts)),
+        "tracking": Tracking(
+            uri=where.mlflow_uri,
+            artifacts=str(where.mlflow_artifacts),
+            spool=str(where.mlflow_spool),
+            patience_s=where.mlflow_patience_s,
+        ),
         "compute": Compute(folder=str(where.training), address=where.ray_address),
         "endpoint": Endpoint(folder=str(where.serving)),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from resources.locks import file_lock
 from resources.settings import silence_usage_reports
+from resources.tracking_outage import no_blind_retries
 
 
 @cache
@@ -22,6 +23,7 @@ def client_of(uri: str) -> Any:
     MLflow's own start crashes when several processes open one new SQLite database at once.
     """
     silence_usage_reports()
+    no_blind_retries()
     from mlflow import MlflowClient
 
     for noisy in ("mlflow.store.db.utils", "alembic.runtime.migration"):

@@ -2,9 +2,8 @@
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,7 @@ Kind = Literal["challenger", "refit", "trial"]
 
 @dataclass(frozen=True)
 class FitRecord:
-    """All that is logged of one fit."""
+    """All that is logged of one fit; `logged_at` in milliseconds, the moment it bears whenever it is delivered."""
 
     kind: Kind
     identity: str
@@ -31,12 +30,24 @@ class FitRecord:
     tags: Mapping[str, str]
     example: pl.DataFrame
     artifacts: Mapping[str, bytes]
+    logged_at: int
     file: str = MODEL_FILE
+
+    def plain(self) -> "FitRecord":
+        """The same record with texts and numbers alone, as MLflow keeps it."""
+        return replace(
+            self,
+            params={key: str(value) for key, value in self.params.items()},
+            history={key: [float(value) for value in values] for key, values in self.history.items()},
+            metrics={key: float(value) for key, value in self.metrics.items()},
+            tags={key: str(value) for key, value in self.tags.items()},
+            artifacts=dict(self.artifacts),
+        )
 
     @property
     def labels(self) -> dict[str, str]:
         ours = {IDENTITY: self.identity, KIND: self.kind, SHA256: sha256(self.model), FILE: self.file}
-        return {**{key: str(value) for key, value in self.tags.items()}, **ours}
+        return {**self.tags, **ours}
 
 
 def find_run(client: Any, experiment: str, kind: str, identity: str) -> str | None:
@@ -61,7 +72,8 @@ def sweep(client: Any, experiment: str, kind: str, identity: str) -> None:
 def log(client: Any, experiment: str, record: FitRecord) -> str:
     """Log a fit and return the run's id; the mark of completion is written last."""
     name = f"{record.kind} {record.identity}"[:100]
-    run_id = client.create_run(experiment, tags=record.labels, run_name=name).info.run_id
+    run = client.create_run(experiment, start_time=record.logged_at, tags=record.labels, run_name=name)
+    run_id = run.info.run_id
     model_id = _log_model(client, experiment, run_id, record)
     _log_numbers(client, run_id, model_id, record)
     attach(client, run_id, record.artifacts)
@@ -92,7 +104,7 @@ def _runs(client: Any, experiment: str, kind: str, identity: str) -> list[Any]:
 def _log_model(client: Any, experiment: str, run_id: str, record: FitRecord) -> str:
     from mlflow.entities import LoggedModelOutput
 
-    params = {key: str(value)[:500] for key, value in record.params.items()}
+    params = {key: value[:500] for key, value in record.params.items()}
     logged = client.create_logged_model(
         experiment, name="model", source_run_id=run_id, tags=record.labels, params=params
     )
@@ -108,10 +120,10 @@ def _log_model(client: Any, experiment: str, run_id: str, record: FitRecord) -> 
 def _log_numbers(client: Any, run_id: str, model_id: str, record: FitRecord) -> None:
     from mlflow.entities import Metric, Param
 
-    now = int(time.time() * 1000)
-    rows = [Metric(k, float(v), now, step) for k, vs in record.history.items() for step, v in enumerate(vs)]
-    rows += [Metric(k, float(v), now, 0, model_id=model_id, run_id=run_id) for k, v in record.metrics.items()]
-    params = [Param(key, str(value)[:6000]) for key, value in record.params.items()]
+    now = record.logged_at
+    rows = [Metric(k, v, now, step) for k, vs in record.history.items() for step, v in enumerate(vs)]
+    rows += [Metric(k, v, now, 0, model_id=model_id, run_id=run_id) for k, v in record.metrics.items()]
+    params = [Param(key, value[:6000]) for key, value in record.params.items()]
     for metrics, few in zip_longest(_chunks(rows, 900), _chunks(params, 100), fillvalue=()):
         client.log_batch(run_id, metrics=metrics, params=few)
 

@@ -56,6 +56,7 @@ class Settings:
     offline_engine: str = "local"
     dagster_port: int = 3000
     mlflow_port: int = 5000
+    mlflow_patience_s: int = 300
     serve_port: int = 8000
     ray_address: str = ""
     dagster_address: str = ""
@@ -89,6 +90,10 @@ class Settings:
         return self.home / "mlflow" / "artifacts"
 
     @property
+    def mlflow_spool(self) -> Path:
+        return self.home / "mlflow" / "spool"
+
+    @property
     def feast(self) -> Path:
         return self.home / "feast"
 
@@ -114,7 +119,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_RAY_ADDRESS` (of a cluster to train on), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -126,6 +131,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         offline_engine=_one_of(env, "MLOPS_OFFLINE_ENGINE", ("local", "ray")),
         dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
+        mlflow_patience_s=_seconds(env, "MLOPS_MLFLOW_PATIENCE_S", 300),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
         ray_address=env.get("MLOPS_RAY_ADDRESS") or "",
         dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
@@ -143,6 +149,13 @@ def _port(env: dict[str, str], name: str, default: int) -> int:
     value = env.get(name) or str(default)
     if not value.isdigit() or not 0 < int(value) < 65536:
         raise ValueError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
+    return int(value)
+
+
+def _seconds(env: dict[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdigit():
+        raise ValueError(f"{name}={value!r} is not a time: give whole seconds, 0 or more")
     return int(value)
 
 

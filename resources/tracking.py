@@ -5,8 +5,8 @@ that was killed and started again ends with the same runs, version numbers and a
 """
 
 import hashlib
-import json
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -17,42 +17,39 @@ import dagster as dg
 import polars as pl
 
 from resources.locks import file_lock
-from resources.mlflow_client import client_of, download, is_database, local_path, use_uri
+from resources.mlflow_client import client_of, download, is_database, local_path
 from resources.model_files import MODEL_FILE
-from resources.runs import (
-    MODEL_ID,
-    FitRecord,
-    Kind,
-    attach,
-    find_run,
-    is_complete,
-    log,
-    quotable,
-    sha256,
-    sweep,
-)
-from resources.versions import (
-    FILE,
-    IDENTITY,
-    LINEAGE,
-    PROMOTED_AT,
-    SHA256,
-    TrackingError,
-    Version,
-    utc,
-    version_of,
-)
+from resources.registration import Registration, anchor_texts, create_version, link_model
+from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sha256, sweep
+from resources.tracking_outage import TrackingAwayError, patient
+from resources.tracking_spool import Spool, deliver_all
+from resources.versions import FILE, PROMOTED_AT, TrackingError, Version, utc, version_of
 
-__all__ = ["Tracking", "TrackingError", "Version"]
+__all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 ANCHOR = "audit_log"
 
 
 class Tracking(dg.ConfigurableResource):
-    """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`."""
+    """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`.
+
+    A server may be away for `patience_s`: every call waits so long and starts over. What is logged lies in `spool`
+    (empty: beside the artifacts) until MLflow has it, also when this process is killed in between.
+    """
 
     uri: str
     artifacts: str
+    spool: str = ""
+    patience_s: float = 300.0
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Deliver what a killed run left, each time a run begins."""
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Deliver what lies in the spool, without waiting for a server that is away; what stays there is told."""
+        at_once = Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
+        deliver_all(self._spool, at_once._deliver_fit, at_once._deliver_registration)
 
     def log_fit(
         self,
@@ -75,15 +72,14 @@ class Tracking(dg.ConfigurableResource):
         logged is deleted and logged anew. `history` is a value a round, `artifacts` are files by name, `file` names the model's own.
         """
         record = FitRecord(
-            kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}, file
-        )
-        with self._lock(name):
-            experiment = self._experiment(name)
-            found = find_run(self._client, experiment, kind, identity)
-            if found is None:
-                sweep(self._client, experiment, kind, identity)
-            return found or log(self._client, experiment, record)
+            *(kind, identity, fit_model, params, history, metrics, tags, example, artifacts or {}),
+            logged_at=_now(),
+            file=file,
+        ).plain()
+        with self._spool.holding(self._spool.put_fit(name, record)):
+            return self._deliver_fit(name, record)
 
+    @patient
     def find_run(self, name: str, kind: Kind, identity: str) -> str | None:
         """Id of the finished run with this identity, or None."""
         experiment = self._client.get_experiment_by_name(name)
@@ -93,16 +89,16 @@ class Tracking(dg.ConfigurableResource):
         self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None
     ) -> Version:
         """Make the run's model a version of `name`, or return the version that has this identity already."""
-        with self._lock(name):
-            found = next((v for v in self.versions(name) if v.identity == identity), None)
-            number = found.number if found else self._create_version(name, run_id, identity, tags or {})
-            self._link_model(name, number, run_id)
-            return found or self.version(name, number)
+        wanted = Registration(name, run_id, identity, {k: str(v) for k, v in (tags or {}).items()})
+        with self._spool.holding(self._spool.put_registration(wanted, _now())):
+            return self._deliver_registration(wanted)
 
+    @patient
     def version(self, name: str, number: int) -> Version:
         """One version by its number."""
         return version_of(self._client.get_model_version(name, str(number)))
 
+    @patient
     def versions(self, name: str) -> list[Version]:
         """All versions of a model, oldest first; none where the model was never registered."""
         found, token = [], None
@@ -113,6 +109,7 @@ class Tracking(dg.ConfigurableResource):
             if not token:
                 return sorted(found, key=lambda v: v.number)
 
+    @patient
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Point an alias at a version; who is champion changes only with an audit record, in `resources/promotion.py`."""
         if alias in (CHAMPION, PREVIOUS):
@@ -121,18 +118,22 @@ class Tracking(dg.ConfigurableResource):
             )
         self._set_alias(name, alias, number)
 
+    @patient
     def champion(self, name: str) -> Version | None:
         """The version that serves now."""
         return self._aliased(name, CHAMPION)
 
+    @patient
     def challenger(self, name: str) -> Version | None:
         """The version last proposed."""
         return self._aliased(name, CHALLENGER)
 
+    @patient
     def previous(self, name: str) -> Version | None:
         """The champion before this one."""
         return self._aliased(name, PREVIOUS)
 
+    @patient
     def promote(self, name: str, number: int, moment: datetime) -> Version:
         """Make a version champion as of `moment` (data time); the champion so far becomes `previous`.
 
@@ -155,24 +156,30 @@ class Tracking(dg.ConfigurableResource):
         made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= utc(moment)]
         return max(made, key=lambda entry: entry[:2])[2] if made else None
 
+    @patient
     def anchor(self, name: str, seq: int, digest: str) -> None:
         """Remember where the audit log stood, on the registered model, so that a tail cut off the log is missed."""
         self._client.set_registered_model_tag(name, ANCHOR, f"{seq} {digest}")
 
     def anchors(self) -> dict[str, tuple[int, str]]:
-        """What every registered model remembers of the audit log: model -> number and hash of an entry."""
-        texts, token = {}, None
-        while True:
-            page = self._client.search_registered_models(max_results=200, page_token=token)
-            texts |= {model.name: model.tags[ANCHOR] for model in page if ANCHOR in model.tags}
-            token = page.token
-            if not token:
-                return {name: (int(text.split()[0]), text.split()[1]) for name, text in sorted(texts.items())}
+        """What every registered model remembers of the audit log: model -> number and hash of an entry.
 
+        MLflow is asked once; TrackingError where it cannot say.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            texts = anchor_texts(self._client, ANCHOR)
+        except MlflowException as error:
+            raise TrackingError(f"MLflow at {self.uri} cannot be asked: {error}") from error
+        return {name: (int(text.split()[0]), text.split()[1]) for name, text in texts.items()}
+
+    @patient
     def attach(self, version: Version, files: Mapping[str, bytes]) -> None:
         """Put files beside what the version's run holds, in the place of those that have the same names."""
         attach(self._client, version.run_id, files)
 
+    @patient
     def load(self, version: Version) -> bytes:
         """The model's bytes, refused unless their SHA-256 is the one that was registered; local files need no network."""
         content = self._read(version)
@@ -195,6 +202,33 @@ class Tracking(dg.ConfigurableResource):
     def _client(self) -> Any:
         return client_of(self.uri)
 
+    @property
+    def _spool(self) -> Spool:
+        beside = local_path(self.artifacts)
+        if not self.spool and beside is None:
+            raise TrackingError(
+                f"artifacts {self.artifacts!r} are not on this machine: give `spool`, a folder that is"
+            )
+        return Spool(Path(self.spool or Path(str(beside)).with_name("spool")))
+
+    @patient
+    def _deliver_fit(self, name: str, record: FitRecord) -> str:
+        with self._lock(name):
+            experiment = self._experiment(name)
+            found = find_run(self._client, experiment, record.kind, record.identity)
+            if found is None:
+                sweep(self._client, experiment, record.kind, record.identity)
+            return found or log(self._client, experiment, record)
+
+    @patient
+    def _deliver_registration(self, wanted: Registration) -> Version:
+        name = wanted.name
+        with self._lock(name):
+            found = next((v for v in self.versions(name) if v.identity == wanted.identity), None)
+            number = found.number if found else create_version(self._client, self.uri, wanted)
+            link_model(self._client, wanted, number)
+            return found or self.version(name, number)
+
     def _lock(self, name: str) -> AbstractContextManager[None]:
         digest = hashlib.sha256(f"{self.uri} {name}".encode()).hexdigest()[:16]
         folder = Path(local_path(self.artifacts) or tempfile.gettempdir())
@@ -206,37 +240,6 @@ class Tracking(dg.ConfigurableResource):
             return found.experiment_id
         home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.uri) else None
         return self._client.create_experiment(name, artifact_location=home)
-
-    def _create_version(self, name: str, run_id: str, identity: str, tags: Mapping[str, str]) -> int:
-        run = self._client.get_run(run_id)
-        if not is_complete(run):
-            raise TrackingError(f"run {run_id} of {name!r} is not completely logged: log the fit again first")
-        self._register_name(name)
-        of_the_run = (name for name in (SHA256, FILE, LINEAGE) if name in run.data.tags)
-        labels = {**tags, IDENTITY: identity, **{name: run.data.tags[name] for name in of_the_run}}
-        with use_uri(self.uri):
-            created = self._client.create_model_version(
-                name,
-                f"models:/{run.data.tags[MODEL_ID]}",
-                run_id,
-                tags={k: str(v) for k, v in labels.items()},
-            )
-        return int(created.version)
-
-    def _register_name(self, name: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-    def _link_model(self, name: str, number: int, run_id: str) -> None:
-        """What MLflow's own registration leaves on the logged model, so that its page links to the version."""
-        model_id = self._client.get_run(run_id).data.tags[MODEL_ID]
-        link = json.dumps([{"name": name, "version": number}])
-        self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
     def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
         for version in self.versions(name):
@@ -277,3 +280,7 @@ class Tracking(dg.ConfigurableResource):
             f"{version.name} version {version.number}: no {recorded.name} at {recorded} nor at {moved}: "
             f"restore the artifacts folder, or train again"
         )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -147,6 +147,20 @@ def test_the_champion_changes_in_one_place_only():
     assert not calls("delete_registered_model_alias")
 
 
+MLFLOW = (
+    *("tracking", "tracking_outage", "tracking_spool", "registration"),
+    *("runs", "model_files", "mlflow_client"),
+)
+"""`resources/tracking.py` and what it is made of; the rest of the platform knows no MLflow."""
+
+
+def test_mlflow_is_reached_through_tracking_only():
+    parts = [f"resources/{name}.py" for name in MLFLOW]
+    outside = [file for file in FILES if part(file) not in parts]
+    inner = [f"resources.{name}" for name in MLFLOW if name != "tracking"]
+    assert offenders(outside, "mlflow", *inner) == []
+
+
 @pytest.mark.parametrize("package", ["mlops_assets", "resources"])
 def test_no_heavy_library_is_imported_when_a_module_is(package):
     assert offenders(inside(f"{package}/"), *HEAVY, module_level=True) == []

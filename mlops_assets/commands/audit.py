@@ -85,17 +85,16 @@ def _verify(options: argparse.Namespace) -> int:
 def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
     """What MLflow's registered models remember; nothing where there is no MLflow yet."""
     from resources.audit import AuditError
-    from resources.tracking import Tracking
+    from resources.tracking import Tracking, TrackingError
 
     database = where.mlflow_uri.removeprefix("sqlite:///")
     if database != where.mlflow_uri and not Path(database).exists():
         return {}
     tracking = Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
-    from mlflow.exceptions import MlflowException
 
     try:
         return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
-    except MlflowException as error:
+    except TrackingError as error:
         raise AuditError(
             f"MLflow at {where.mlflow_uri} cannot be asked what it remembers of the log ({error}): start it, or give "
             f"--no-anchors, which verifies the files alone"

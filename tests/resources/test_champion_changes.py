@@ -24,9 +24,8 @@ from resources.promotion import ChampionError, Change, Rollback, change_champion
 from resources.serving import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.tracking import Tracking, TrackingError
-from tests.resources.test_tracking import NAME, Killed, empty_database, model, month, register
+from tests.resources.test_tracking import NAME, Killed, month, register
 
-__all__ = ["empty_database", "model"]
 VERSIONS = 4
 PROCESS = """
 import os, signal, sys, time

@@ -14,7 +14,6 @@ from resources.mlflow_client import client_of
 from resources.tracking import Tracking, TrackingError
 
 NAME = "late_parcel"
-ENCODING = '{"features": ["queue", "depot"], "categories": {"depot": ["north", "south"]}}'
 EXAMPLE = pl.DataFrame({"depot": ["south", None, "moon"], "queue": [1.0, None, 2.0], "other": [1, 2, 3]})
 WRITES = (
     "create_run",
@@ -68,30 +67,6 @@ def log(tracking: Tracking, model: bytes, identity: str = "fit-1", **changes):
 def register(tracking: Tracking, model: bytes, identity: str):
     tags = {"trained_until": month(1).isoformat(), "team": "parcels"}
     return tracking.register(NAME, log(tracking, model, identity), identity, tags)
-
-
-@pytest.fixture(scope="module")
-def model() -> bytes:
-    import xgboost
-
-    draw = np.random.default_rng(0)
-    data = xgboost.DMatrix(draw.random((200, 2)), draw.random(200), feature_names=["queue", "depot"])
-    booster = xgboost.train({"max_depth": 2, "nthread": 1}, data, 3)
-    booster.set_attr(encoding=ENCODING)
-    return bytes(booster.save_raw("ubj"))
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    client_of(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def tracking(tmp_path, empty_database) -> Tracking:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
 
 
 def test_a_run_holds_everything_that_was_logged(tracking, model, tmp_path):

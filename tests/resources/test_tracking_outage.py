@@ -1,0 +1,197 @@
+"""A server that is away delays what is logged and loses none of it, whoever is killed in the meantime."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import polars as pl
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resources import tracking_outage
+from resources.mlflow_client import client_of
+from resources.runs import FitRecord
+from resources.tracking import Tracking, TrackingAwayError, TrackingError
+from resources.tracking_spool import packed, unpacked
+from tests.resources.test_tracking import EXAMPLE, NAME, WRITES, Killed, life, log, register
+
+Network = dict[str, Callable[[int], bool]]
+READS = ("get_experiment_by_name", "search_runs", "get_run", "search_model_versions", "get_model_version")
+
+
+class Clock:
+    """A clock that moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(tracking_outage, "time", clock)
+    return clock
+
+
+def unanswered() -> Exception:
+    """What MLflow raises when nobody answers: its own error, made while one of requests was handled."""
+    from mlflow.exceptions import MlflowException
+
+    error = MlflowException("API request failed with exception ... Connection refused")
+    error.__context__ = requests.ConnectionError("Connection refused")
+    return error
+
+
+@pytest.fixture
+def network(tracking, monkeypatch) -> Iterator[Network]:
+    """Lets a test say of each call, by its number, whether the network fails before it takes effect, or after."""
+    fails: Network = {"before": lambda number: False, "after": lambda number: False}
+    client, count = client_of(tracking.uri), [0]
+
+    def over(method):
+        def call(*args, **kwargs):
+            count[0] += 1
+            number = count[0]
+            if fails["before"](number):
+                raise unanswered()
+            answer = method(*args, **kwargs)
+            if fails["after"](number):
+                raise unanswered()
+            return answer
+
+        return call
+
+    for name in (*WRITES, *READS):
+        monkeypatch.setattr(client, name, over(getattr(client, name)))
+    yield fails
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+@pytest.mark.parametrize(("first", "gap"), [(1, 31), (7, 43), (19, 59)])
+def test_a_life_in_which_requests_or_answers_are_lost_ends_like_an_unbroken_one(
+    tracking, model, network, clock, lost, first, gap, tmp_path
+):
+    unbroken = _elsewhere(tmp_path, model)
+    lost_ones = range(first, 10_000, gap)
+    network[lost] = lambda number: number in lost_ones
+    assert life(tracking, model) == unbroken
+    assert clock.now > 0
+    assert list((tmp_path / "spool").glob("*")) == []
+
+
+def _elsewhere(tmp_path, model) -> list:
+    folder = tmp_path / "unbroken"
+    folder.mkdir()
+    with sqlite3.connect(tmp_path / "mlflow.db") as old, sqlite3.connect(folder / "mlflow.db") as new:
+        old.backup(new)
+    return life(Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder / "artifacts")), model)
+
+
+def test_after_its_patience_it_gives_up_with_the_address_and_keeps_what_was_logged(
+    tracking, model, network, clock, tmp_path, caplog
+):
+    network["before"] = lambda number: True
+    caplog.set_level(logging.WARNING)
+    patient = Tracking(uri=tracking.uri, artifacts=tracking.artifacts, patience_s=60)
+    with pytest.raises(TrackingAwayError, match=rf"MLflow at {tracking.uri} has been away for 60 s.*spool"):
+        log(patient, model)
+    assert clock.now == 60
+    assert "has been away for 0 s; asking again in 0.5 s" in caplog.text
+    (kept,) = (tmp_path / "spool").iterdir()
+    assert unpacked(kept.read_bytes())[1].model == model
+
+
+def test_a_process_that_comes_later_delivers_it_with_the_moment_at_which_it_was_logged(
+    tracking, model, network, clock, tmp_path
+):
+    network["before"] = lambda number: True
+    with pytest.raises(TrackingAwayError):
+        log(tracking, model)
+    (kept,) = (tmp_path / "spool").iterdir()
+    logged_at = unpacked(kept.read_bytes())[1].logged_at
+    Tracking(uri=tracking.uri, artifacts=tracking.artifacts).deliver()
+    assert kept.exists()
+    network["before"] = lambda number: False
+    Tracking(uri=tracking.uri, artifacts=tracking.artifacts).setup_for_execution(None)  # type: ignore[arg-type]
+    client = client_of(tracking.uri)
+    run = client.get_run(tracking.find_run(NAME, "refit", "fit-1"))
+    assert run.info.start_time == logged_at
+    assert {m.timestamp for m in client.get_metric_history(run.info.run_id, "validation_logloss")} == {
+        logged_at
+    }
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("killed_at", ["create_run", "log_batch", "create_model_version", "set_terminated"])
+def test_whoever_is_killed_while_logging_or_registering_leaves_it_to_the_next(
+    tracking, model, killed_at, tmp_path, monkeypatch
+):
+    def die(*args, **kwargs):
+        raise Killed
+
+    client = client_of(tracking.uri)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(client, killed_at, die)
+        register(tracking, model, "fit-1")
+    tracking.deliver()
+    run = client.get_run(tracking.find_run(NAME, "refit", "fit-1"))
+    assert run.data.params == {"max_depth": "3", "training_set": "abc"}
+    assert [v.identity for v in tracking.versions(NAME)] == ["fit-1"] * (killed_at == "create_model_version")
+    assert register(tracking, model, "fit-1").number == 1
+    assert len(client.search_runs([run.info.experiment_id])) == 1
+    assert list((tmp_path / "spool").glob("*")) == []
+
+
+def test_an_error_that_is_an_answer_is_raised_at_once_and_leaves_nothing_in_the_spool(
+    tracking, model, clock, tmp_path
+):
+    with pytest.raises(TrackingError, match="quotation mark"):
+        log(tracking, model, "it's")
+    assert clock.now == 0
+    assert list((tmp_path / "spool").glob("*")) == []
+
+
+def test_a_damaged_file_is_told_and_does_not_keep_back_the_others(
+    tracking, model, network, clock, tmp_path, caplog
+):
+    network["before"] = lambda number: True
+    with pytest.raises(TrackingAwayError):
+        log(tracking, model)
+    network["before"] = lambda number: False
+    damaged = tmp_path / "spool" / "000000000000001-0.fit.zip"
+    damaged.write_bytes(b"cut")
+    tracking.deliver()
+    assert f"{damaged} cannot be delivered to MLflow" in caplog.text
+    assert tracking.find_run(NAME, "refit", "fit-1")
+    assert list((tmp_path / "spool").iterdir()) == [damaged]
+
+
+TEXTS = st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=4)
+NUMBERS = st.floats(allow_nan=False)
+
+
+@given(
+    params=TEXTS,
+    tags=TEXTS,
+    history=st.dictionaries(st.text(max_size=5), st.lists(NUMBERS, max_size=4), max_size=3),
+    metrics=st.dictionaries(st.text(max_size=5), NUMBERS, max_size=3),
+    model=st.binary(max_size=50),
+    artifacts=st.dictionaries(
+        st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True), st.binary(max_size=9)
+    ),
+)
+def test_what_is_read_from_the_spool_is_what_was_put_there(params, tags, history, metrics, model, artifacts):
+    given_one = FitRecord(
+        "refit", "one", model, params, history, metrics, tags, EXAMPLE, artifacts, logged_at=7
+    )
+    name, found = unpacked(packed(NAME, given_one))
+    assert found.example.equals(EXAMPLE) and isinstance(found.example, pl.DataFrame)
+    assert (name, {**vars(found), "example": None}) == (NAME, {**vars(given_one), "example": None})
