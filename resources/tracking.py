@@ -31,9 +31,10 @@ from resources.runs import (
     sha256,
     sweep,
 )
+from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.versions import FILE, IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
 
-__all__ = ["Tracking", "TrackingError", "Version"]
+__all__ = ["Tracking", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 ANCHOR = "audit_log"
 
@@ -78,6 +79,28 @@ class Tracking(dg.ConfigurableResource):
         """Id of the finished run with this identity, or None."""
         experiment = self._client.get_experiment_by_name(name)
         return find_run(self._client, experiment.experiment_id, kind, identity) if experiment else None
+
+    def open_search(
+        self, name: str, identity: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        """Id of the parent run of a hyperparameter search, made once an identity."""
+        with self._lock(name):
+            return open_search(self._client, self._experiment(name), identity, params, tags)
+
+    def log_trial(self, name: str, parent: str, record: TrialRecord) -> str:
+        """Log one trial of a search as a nested run, once, and return its id."""
+        with self._lock(name):
+            return log_trial(self._client, self._experiment(name), parent, record)
+
+    def close_search(
+        self,
+        parent: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, bytes],
+    ) -> None:
+        """End a search's parent run with what was found."""
+        close_search(self._client, parent, metrics, tags, artifacts)
 
     def register(
         self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None

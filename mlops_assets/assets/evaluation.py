@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
+from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.governance import record_evaluated
@@ -86,6 +87,7 @@ def judge_challenger(
     candidate = lake.read_json(f"{spec.name}/challenger")
     if candidate is None:
         raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    spec = as_trained(spec, candidate)
     data = training_data(spec, lake, candidate["week"])
     champion = rival(spec, tracking, data)
     rows = hold_out(spec, data)
