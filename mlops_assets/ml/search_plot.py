@@ -70,7 +70,9 @@ def _history(axes: Any, trials: Sequence[Trial], metric: str, limits: tuple[floa
         some = [t for t in trials if t.state == state and t.score is not None]
         if some:
             scores = np.clip([t.score for t in some if t.score is not None], *limits)
-            axes.scatter([t.number for t in some], scores, c=colour, marker=marker, s=18, label=label)
+            axes.scatter(
+                [t.number for t in some], scores, c=colour, marker=marker, s=18, label=label, clip_on=False
+            )
     numbers, so_far = _best_so_far(trials, metric)
     axes.step(numbers, so_far, where="post", color=ORANGE, linewidth=1.5, label="best so far")
     axes.axhline(own.score, color=GREY, linestyle="--", linewidth=1, label="the spec's own")
@@ -106,7 +108,7 @@ def _strip(
         ([t is winner for t in inside], ORANGE, "o", 34),
     ):
         where = np.flatnonzero(chosen)
-        axes.scatter(np.array(values)[where], scores[where], c=colour, marker=marker, s=size)
+        axes.scatter(np.array(values)[where], scores[where], c=colour, marker=marker, s=size, clip_on=False)
     _scale(axes, dimension)
     axes.set_ylim(*limits)
     _plain(axes)

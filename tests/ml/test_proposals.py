@@ -4,7 +4,7 @@ import math
 from statistics import median
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.proposals import FEWEST_FOR_IMPORTANCE, importances, propose
@@ -36,6 +36,7 @@ def test_proposals_lie_in_the_space_and_repeat_themselves(seed, number):
     assert all(SPACE[name].holds(value) for name, value in one.items()) and set(one) == set(SPACE)
 
 
+@settings(max_examples=15)
 @given(order=st.permutations(range(14)))
 def test_the_order_in_which_trials_ended_does_not_matter(order):
     trials = trials_of(14)
