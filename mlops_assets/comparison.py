@@ -9,6 +9,7 @@ import polars as pl
 
 from mlops_assets.assets.evaluation import hold_out
 from mlops_assets.assets.model import training_files, version_identity
+from mlops_assets.assets.searched import searched
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.ml.backtest import Backtest, HistoryWeek, backtest
 from mlops_assets.ml.training import fit
@@ -65,11 +66,12 @@ def trainer(
     made: dict[str, tuple[bytes, int]] = {}
 
     def train(week: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
-        data = training_data(spec, project.lake, week)
-        identity = version_identity(spec, data, "challenger" if held else "refit")
+        followed, _ = searched(spec, project.lake, week)
+        data = training_data(followed, project.lake, week)
+        identity = version_identity(followed, data, "challenger" if held else "refit")
         if identity not in made:
             made[identity] = _known(project, known.get(identity)) or _fitted(
-                project, spec, data, held, rounds
+                project, followed, data, held, rounds
             )
         return made[identity]
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mlops_assets.spec_base import ImportPath, Part
 from mlops_assets.spec_gate import Gate, gate_fits
+from mlops_assets.spec_search import Search, search_fits
 from mlops_assets.spec_trainers import Trainer, XGBoost
 
 Rows = TypeVar("Rows", bound=Callable[..., Any])
@@ -218,6 +219,9 @@ class ModelSpec(Part):
     trainer: Trainer = XGBoost()
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
+    search: Search | None = Field(
+        default=None, description="Adds the asset `<name>/search`, whose winner the next training takes."
+    )
     slices: list[str] = Field(
         default_factory=list, description="Columns by whose values the metrics are split."
     )
@@ -240,5 +244,17 @@ class ModelSpec(Part):
     def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
         other, rule = RULES[str(info.field_name)]
         if other in info.data and (problem := rule(value, info.data[other])):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("search")
+    @classmethod
+    def _search_agrees_with_task_and_trainer(
+        cls, value: Search | None, info: pydantic.ValidationInfo
+    ) -> Search | None:
+        known = info.data
+        if value is None or not {"task", "trainer"} <= known.keys():
+            return value
+        if problem := search_fits(value, known["task"], known["trainer"]):
             raise ValueError(problem)
         return value

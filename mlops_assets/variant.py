@@ -20,6 +20,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     """
     from mlops_assets.assets.evaluation import hold_out, rival
     from mlops_assets.assets.model import log_fit, training_rows
+    from mlops_assets.assets.searched import searched
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
     from mlops_assets.ml.promotion import Contender, PromotionError, judge
@@ -33,7 +34,9 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
         raise VariantError(
             f"{model} has no training set yet: `make run`, or materialize {model}/training_set"
         )
-    data = training_data(spec, project.lake, newest_week(spec, project.lake))
+    week = newest_week(spec, project.lake)
+    spec = varied(searched(_spec(project.specs, model), project.lake, week)[0], changes)
+    data = training_data(spec, project.lake, week)
     rows = training_rows(spec, data)
     print(
         f"Fitting {model} on {rows.height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"

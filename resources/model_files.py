@@ -12,6 +12,9 @@ from typing import Any
 
 import polars as pl
 
+from resources.mlflow_client import local_path
+from resources.versions import TrackingError, Version
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Before XGBoost's first import, so that its waiting threads sleep whoever imports it first."""
 
@@ -102,3 +105,18 @@ def _distribution(name: str) -> metadata.Distribution | None:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def local_file(version: Version, recorded: Path, artifacts: str, depth: int) -> bytes:
+    """A version's file where it was recorded, or where it lies now if the artifacts folder was moved.
+
+    `depth` is how many parts of its path lie below the folder of the version's name.
+    """
+    moved = Path(local_path(artifacts) or recorded.anchor, version.name, *recorded.parts[-depth:])
+    for path in (recorded, moved):
+        if path.is_file():
+            return path.read_bytes()
+    raise TrackingError(
+        f"{version.name} version {version.number}: no {recorded.name} at {recorded} nor at {moved}: "
+        f"restore the artifacts folder, or train again"
+    )

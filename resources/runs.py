@@ -52,7 +52,7 @@ class FitRecord:
 
 def find_run(client: Any, experiment: str, kind: str, identity: str) -> str | None:
     """Id of the completely logged run of this kind and identity, or None."""
-    runs = _runs(client, experiment, kind, identity)
+    runs = runs_of(client, experiment, kind, identity)
     return next((r.info.run_id for r in runs if is_complete(r)), None)
 
 
@@ -63,7 +63,7 @@ def is_complete(run: Any) -> bool:
 
 def sweep(client: Any, experiment: str, kind: str, identity: str) -> None:
     """Delete what a killed process left half logged; call it only under the model's lock."""
-    for run in _runs(client, experiment, kind, identity):
+    for run in runs_of(client, experiment, kind, identity):
         for model in client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'"):
             client.delete_logged_model(model.model_id)
         client.delete_run(run.info.run_id)
@@ -96,7 +96,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _runs(client: Any, experiment: str, kind: str, identity: str) -> list[Any]:
+def runs_of(client: Any, experiment: str, kind: str, identity: str) -> list[Any]:
+    """All runs of this kind and identity, completely logged or not."""
     query = f"tags.{IDENTITY} = '{quotable(identity)}' and tags.{KIND} = '{kind}'"
     return list(client.search_runs([experiment], query))
 

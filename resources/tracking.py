@@ -18,14 +18,15 @@ import polars as pl
 
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path
-from resources.model_files import MODEL_FILE
+from resources.model_files import MODEL_FILE, local_file
 from resources.registration import Registration, anchor_texts, create_version, link_model
 from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sha256, sweep
+from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
 from resources.tracking_spool import Spool, deliver_all
 from resources.versions import FILE, PROMOTED_AT, TrackingError, Version, utc, version_of
 
-__all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "Version"]
+__all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 ANCHOR = "audit_log"
 
@@ -84,6 +85,31 @@ class Tracking(dg.ConfigurableResource):
         """Id of the finished run with this identity, or None."""
         experiment = self._client.get_experiment_by_name(name)
         return find_run(self._client, experiment.experiment_id, kind, identity) if experiment else None
+
+    @patient
+    def open_search(
+        self, name: str, identity: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        """Id of the parent run of a hyperparameter search, made once an identity."""
+        with self._lock(name):
+            return open_search(self._client, self._experiment(name), identity, params, tags)
+
+    @patient
+    def log_trial(self, name: str, parent: str, record: TrialRecord) -> str:
+        """Log one trial of a search as a nested run, once, and return its id."""
+        with self._lock(name):
+            return log_trial(self._client, self._experiment(name), parent, record)
+
+    @patient
+    def close_search(
+        self,
+        parent: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, bytes],
+    ) -> None:
+        """End a search's parent run with what was found."""
+        close_search(self._client, parent, metrics, tags, artifacts)
 
     def register(
         self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None
@@ -175,6 +201,7 @@ class Tracking(dg.ConfigurableResource):
         return {name: (int(text.split()[0]), text.split()[1]) for name, text in texts.items()}
 
     @patient
+    @patient
     def attach(self, version: Version, files: Mapping[str, bytes]) -> None:
         """Put files beside what the version's run holds, in the place of those that have the same names."""
         attach(self._client, version.run_id, files)
@@ -190,13 +217,14 @@ class Tracking(dg.ConfigurableResource):
             )
         return content
 
+    @patient
     def artifact(self, version: Version, name: str) -> bytes:
         """A file that was logged beside the version's fit, by its name."""
         home = self._client.get_run(version.run_id).info.artifact_uri
         folder = local_path(home)
         if folder is None:
             return download(f"{home}/{name}", self.uri)
-        return self._local_file(version, Path(folder, name), 3)
+        return local_file(version, Path(folder, name), self.artifacts, 3)
 
     @property
     def _client(self) -> Any:
@@ -268,18 +296,7 @@ class Tracking(dg.ConfigurableResource):
         file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:
             return download(f"{home}/{file}", self.uri)
-        return self._local_file(version, Path(folder, file), 4)
-
-    def _local_file(self, version: Version, recorded: Path, depth: int) -> bytes:
-        """The file where it was recorded, or where it lies now if the artifacts folder was moved."""
-        moved = Path(local_path(self.artifacts) or recorded.anchor, version.name, *recorded.parts[-depth:])
-        for path in (recorded, moved):
-            if path.is_file():
-                return path.read_bytes()
-        raise TrackingError(
-            f"{version.name} version {version.number}: no {recorded.name} at {recorded} nor at {moved}: "
-            f"restore the artifacts folder, or train again"
-        )
+        return local_file(version, Path(folder, file), self.artifacts, 4)
 
 
 def _now() -> int:

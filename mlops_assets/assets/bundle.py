@@ -8,6 +8,7 @@ from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.assets.monitoring import drift, performance
 from mlops_assets.assets.predictions import predictions
+from mlops_assets.assets.search import search
 from mlops_assets.assets.skew import skew
 from mlops_assets.assets.training_set import training_set
 from mlops_assets.spec import ModelSpec
@@ -16,5 +17,5 @@ STAGES = (training_set, model, evaluation, deployment, predictions, performance,
 
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
-    """The assets of a model."""
-    return [stage(spec) for stage in STAGES]
+    """The assets of a model, and its search where the spec has one."""
+    return [stage(spec) for stage in (*STAGES, *([search] if spec.search else []))]

@@ -17,6 +17,7 @@ from mlops_assets.assets.model import (
     training_rows,
     version_identity,
 )
+from mlops_assets.assets.searched import as_trained, origin_of
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.governance import audit_entry, data_now, record_trained
 from mlops_assets.ml.drift import reference_profile
@@ -85,15 +86,17 @@ def deploy(
     """
     candidate = lake.read_json(f"{spec.name}/challenger")
     attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-    if attempt is None or not attempt["promote"]:
+    if candidate is None or attempt is None or not attempt["promote"]:
         raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
     warrant = warranted(spec, tracking, audit, attempt)
+    spec = as_trained(spec, candidate)
     data = training_data(spec, lake, attempt["week"])
     rows = training_rows(spec, data, hold_out=False)
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt["challenger"]["rounds"]
     fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
-    lineage = {**lineage, "challenger": str(attempt["challenger"]["version"])}
+    number = attempt["challenger"]["version"]
+    lineage = {**lineage, "challenger": str(number), **origin_of(tracking.version(spec.name, number))}
     version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
     record_trained(audit, spec, version, data.hashes, data.now)
     _keep_reference(spec, lake, data, rows, version, attempt)

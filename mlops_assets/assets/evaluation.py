@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
+from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.fingerprints import judge_code, of_evaluation
@@ -99,6 +100,7 @@ def judge_challenger(
 ) -> Judged:
     """Score challenger and champion on the held-out days, put the challenger through the gate, keep the record."""
     candidate = challenger_on_record(spec, lake)
+    spec = as_trained(spec, candidate)
     data = training_data(spec, lake, candidate["week"])
     champion = rival(spec, tracking, data)
     rows = hold_out(spec, data)

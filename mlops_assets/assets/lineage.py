@@ -13,9 +13,6 @@ from resources.lake import PUSHED, Lake, LakeError
 from resources.runs import Kind, sha256
 from resources.settings import settings
 
-PARAMETERS = "parameters"
-"""The tag of a version with the parameters that a search won with, as JSON."""
-
 NOT_OF_A_FIT = {
     *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search")
 }

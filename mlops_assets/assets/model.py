@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.lineage import PARAMETERS, lineage_of
+from mlops_assets.assets.lineage import lineage_of
+from mlops_assets.assets.searched import PARAMETERS, PARAMETERS_FROM, searched
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
 from mlops_assets.fingerprints import fit_code, of_challenger
 from mlops_assets.governance import launched_by, record_trained
@@ -40,7 +41,9 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=[spec.name, "model"],
-        deps=[dg.AssetKey([spec.name, "training_set"])],
+        deps=[
+            dg.AssetKey([spec.name, part]) for part in ("training_set", *(["search"] if spec.search else []))
+        ],
         group_name=spec.name,
         kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
         owners=[spec.owner],
@@ -53,7 +56,9 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult]:
         data = training_data(spec, lake, newest_week(spec, lake))
         reuse = Reuse.of(context, lake, f"{spec.name}/model")
-        decides = of_challenger(spec, data.hashes, data.feature_definitions, spec_digest(spec))
+        decides = of_challenger(
+            spec, data.hashes, data.feature_definitions, spec_digest(searched(spec, lake, data.week)[0])
+        )
         kept = reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
         if kept is None:
             version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context), compute)
@@ -92,13 +97,16 @@ def train_challenger(
     """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs."""
     data = training_data(spec, lake, newest_week(spec, lake))
     enough_history(spec, data)
+    spec, origin = searched(spec, lake, data.week)
     rows = training_files(spec, data)
     identity = version_identity(spec, data, "challenger")
     fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
     example = rows.head(spec, 5)
-    version = log_fit(spec, tracking, data, fitted, example, "challenger", lineage).register(spec, tracking)
+    version = log_fit(spec, tracking, data, fitted, example, "challenger", {**lineage, **origin}).register(
+        spec, tracking
+    )
     tracking.set_alias(spec.name, "challenger", version.number)
-    lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version))
+    lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version, origin))
     return version, fitted, data
 
 
@@ -217,10 +225,19 @@ def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
 
 
 def spec_digest(spec: ModelSpec) -> str:
-    """Hash of the rules that decide a fit; automation and deployment do not."""
+    """Hash of the rules that decide a fit; automation and deployment do not, and a search only by the parameters it found."""
     kept = spec.model_dump(
         mode="json",
-        exclude={"automation", "deployment", "owner", "description", "retrain", "drift", "promotion"},
+        exclude={
+            "automation",
+            "deployment",
+            "owner",
+            "description",
+            "retrain",
+            "drift",
+            "promotion",
+            "search",
+        },
     )
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -240,9 +257,13 @@ def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
     }
 
 
-def challenger_record(data: TrainingData, fitted: Fit, version: Version) -> dict[str, Any]:
-    """What the evaluation needs to know of the newest challenger."""
+def challenger_record(
+    data: TrainingData, fitted: Fit, version: Version, origin: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the evaluation and the refit need to know of the newest challenger."""
+    found = {PARAMETERS: json.loads(origin[PARAMETERS])} if PARAMETERS in origin else {}
     return {
+        **found,
         "week": data.week,
         "now": data.now.isoformat(),
         "version": version.number,
@@ -265,6 +286,7 @@ def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str,
         "trained until": str(version.trained_until),
         "fit seconds": round(fitted.seconds, 2),
         "compute": fitted.compute,
+        "parameters from": version.tags.get(PARAMETERS_FROM, "the spec"),
         **{name.replace("_", " "): value for name, value in fitted.cost.rounded().items()},
         **{name: round(v, 4) if isinstance(v, float) else v for name, v in fitted.speed.items()},
         "lineage sha256": version.tags.get(LINEAGE, "unknown"),

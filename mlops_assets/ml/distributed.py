@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol, cast
 
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.gpu import gpu_here, watched
-from mlops_assets.ml.trainers.base import Job, Outcome, TrainerModule
+from mlops_assets.ml.trainers.base import Job, Outcome, TrainerModule, Worker
 from mlops_assets.spec_trainers import Trainer
 
 CHECKPOINT_EVERY = 25
@@ -120,7 +120,7 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
     """
     folder = Path(reach.storage, identity) if reach else None
     if rung.step == "in process" or reach is None:
-        outcome, beside = in_process(job, folder), Cost()
+        outcome, beside = in_process(job, Alone(folder)), Cost()
     else:
         there = reach.connect(rung.where)
         refuse_more_than_there_is(resources(job.spec.trainer), rung.workers, there)
@@ -155,19 +155,19 @@ def trainer_module(kind: str) -> TrainerModule:
     return cast(TrainerModule, import_module(f"mlops_assets.ml.trainers.{kind}"))
 
 
-def in_process(job: Job, folder: Path | None) -> Outcome:
-    """The trainer's loop in Ray Train's local mode; checkpoints, if any, go to the folder."""
+def in_process(job: Job, worker: Worker) -> Outcome:
+    """The trainer's loop in Ray Train's local mode, on one worker."""
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     from ray.train import RunConfig, ScalingConfig
 
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = trainer_module(job.spec.trainer.kind).ray_trainer(job.spec)
     scaling, name = ScalingConfig(num_workers=0), RunConfig(name="fit")
-    result = train(lambda: _watched(job, Alone(folder)), scaling_config=scaling, run_config=name).fit()
+    result = train(lambda: _watched(job, worker), scaling_config=scaling, run_config=name).fit()
     return result.return_value
 
 
-def _watched(job: Job, worker: Any) -> Outcome:
+def _watched(job: Job, worker: Worker) -> Outcome:
     with watched(job.spec.trainer.gpu) as gpu:
         outcome = trainer_module(job.spec.trainer.kind).train(job, worker)
     outcome.speed = {**outcome.speed, **gpu}
@@ -191,7 +191,7 @@ def _as_task(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
 
 def _measured_task(job: Job, folder: Path) -> tuple[Outcome, Cost]:
     with measured(gpus=int(job.spec.trainer.gpu)) as cost:
-        outcome = in_process(job, folder)
+        outcome = in_process(job, Alone(folder))
     return outcome, cost
 
 
@@ -265,6 +265,9 @@ class Alone:
             os.fsync(handle.fileno())
         temporary.replace(self._file)
 
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        """Nobody asks."""
+
 
 class OnRay:
     """One of the workers of a Ray Train run, whose checkpoints Ray Train keeps."""
@@ -294,3 +297,6 @@ class OnRay:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "checkpoint").write_bytes(state())
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        """Nobody asks."""

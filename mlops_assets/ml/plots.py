@@ -56,7 +56,7 @@ def reliability_plot(y: np.ndarray, score: np.ndarray, champion: np.ndarray | No
         top = max(top, float(other["predicted"].max()) * 1.05)  # type: ignore[arg-type]
     axes.set(xlim=(0, top), ylim=(0, top))
     axes.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def roc_plot(y: np.ndarray, score: np.ndarray) -> bytes:
@@ -72,7 +72,7 @@ def roc_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     axes.plot(misses[keep] / max(misses[-1], 1), hits[keep] / max(hits[-1], 1), color=BLUE, label="model")
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.legend(frameon=False, loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def predicted_plot(y: np.ndarray, score: np.ndarray) -> bytes:
@@ -85,7 +85,7 @@ def predicted_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     axes.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1, label="exact")
     axes.set(xlim=(left, max(right, left + 1e-6)), ylim=(low, max(high, low + 1e-6)))
     axes.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def residuals_plot(y: np.ndarray, score: np.ndarray) -> bytes:
@@ -99,7 +99,7 @@ def residuals_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvline(error.mean(), color=ORANGE, linewidth=1.5, label="mean")
     axes.legend(frameon=False, loc="upper right")
-    return _png(figure)
+    return png(figure)
 
 
 def importance_plot(importance: Mapping[str, float]) -> bytes:
@@ -110,7 +110,7 @@ def importance_plot(importance: Mapping[str, float]) -> bytes:
     figure, axes = _figure(title, "share of the model's gain", "")
     axes.barh([_short(name) for name, _ in top], [value for _, value in top], color=BLUE, height=0.7)
     axes.tick_params(axis="y", labelsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def evidence_plots(verdict: Verdict, gate: Gate) -> dict[str, bytes]:
@@ -139,7 +139,7 @@ def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) ->
     shown = places[:: max(1, len(places) // MOST_TICKS)]
     axes.set_xticks(shown, [str(gains[i]["cluster"]) for i in shown], rotation=60, ha="right", fontsize=8)
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def forest_plot(slices: Sequence[Criterion], gate: Gate) -> bytes:
@@ -158,7 +158,7 @@ def forest_plot(slices: Sequence[Criterion], gate: Gate) -> bytes:
         axes.axvline(-gate.guards.slice_tolerance, color=ORANGE, linestyle="--", linewidth=1)
     axes.set_yticks(places, [_short(c.name) for c, _ in worst], fontsize=8)
     axes.set_ylim(-0.6, len(worst) - 0.4)
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(title: str, x: str, y: str, height: float = 4.0) -> tuple[Any, Any]:
@@ -174,8 +174,8 @@ def _figure(title: str, x: str, y: str, height: float = 4.0) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
-    """Drawn, and cut down to a palette: a quarter of the size, and the eye sees no difference."""
+def png(figure: Any) -> bytes:
+    """The figure drawn, and cut down to a palette: a quarter of the size, and the eye sees no difference."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import polars as pl
 from mlops_assets.ml.dataset import LABEL, DatasetError, Encoding
 from mlops_assets.spec import ModelSpec
 
+T = TypeVar("T")
 Arrays = tuple[np.ndarray, np.ndarray]
 """A matrix, float32 [rows, features], and its labels, float32 [rows]."""
 
@@ -36,6 +38,13 @@ class Worker(Protocol):
 
     def save(self, state: Callable[[], bytes]) -> None:
         """Keep a checkpoint. Every worker calls it after the same round; only the first one's state is asked for."""
+        ...
+
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        """Told after each round that is validated; a hyperparameter search asks for the model so far and may end the fit.
+
+        Who asks does so `aside`.
+        """
         ...
 
 
@@ -119,6 +128,15 @@ class TrainerModule(Protocol):
     def load(self, model: bytes, threads: int) -> LoadedModel:
         """Read a model; nothing in the bytes is executed."""
         ...
+
+
+def aside(work: Callable[[], T]) -> T:
+    """Do something in the middle of a fit, in a thread of its own: XGBoost's random numbers belong to the thread.
+
+    A booster that is copied or loaded seeds them anew, and the rounds that follow would draw others.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def refuse_reserved(given: dict[str, Any], reserved: dict[str, str]) -> None:

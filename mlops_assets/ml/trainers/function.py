@@ -6,6 +6,7 @@ a registered version is read by the class it was made for; the path is imported,
 """
 
 import time
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -43,15 +44,14 @@ def ray_trainer(spec: ModelSpec) -> Any:
 def train(job: Job, worker: Worker) -> Outcome:
     started = time.perf_counter()
     trainer = _trainer(job.spec)
-    returned = imported(trainer.loop, "loop")(job, worker)
+    returned = imported(trainer.loop, "loop")(job, Telling(job, worker))
     outcome = returned if isinstance(returned, Outcome) else Outcome(returned, job.rounds)
     if not isinstance(outcome.model, bytes):
         raise DatasetError(
             f"trainer.loop {trainer.loop} returned a {type(outcome.model).__name__}: return the model's bytes, "
             f"or an Outcome that has them"
         )
-    header = {"scorer": trainer.scorer, "encoding": job.encoding.to_json(), "task": job.spec.task}
-    outcome.model = MAGIC + pack(header, outcome.model)
+    outcome.model = _packed(job, outcome.model)
     outcome.phases.setdefault("loop", time.perf_counter() - started)
     return outcome
 
@@ -76,6 +76,18 @@ class Model:
         return self.predict(pl.DataFrame(matrix, schema=list(self.encoding.features)))
 
 
+class Telling:
+    """The worker as the loop sees it: a model that it tells of is packed as the finished one will be."""
+
+    def __init__(self, job: Job, worker: Worker) -> None:
+        self.rank, self.size = worker.rank, worker.size
+        self.resume, self.save = worker.resume, worker.save
+        self._job, self._worker = job, worker
+
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        self._worker.reached(rounds, lambda: _packed(self._job, model()))
+
+
 def imported(path: str, field: str) -> Any:
     """What `package.module:name` names; an error says which field of the spec is wrong."""
     module, _, name = path.partition(":")
@@ -83,6 +95,15 @@ def imported(path: str, field: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise DatasetError(f"trainer.{field}={path!r} cannot be imported: {error}") from error
+
+
+def _packed(job: Job, model: bytes) -> bytes:
+    header = {
+        "scorer": _trainer(job.spec).scorer,
+        "encoding": job.encoding.to_json(),
+        "task": job.spec.task,
+    }
+    return MAGIC + pack(header, model)
 
 
 def _trainer(spec: ModelSpec) -> Function:

@@ -7,6 +7,7 @@ stretches, each with a seed of its own: one that was broken off and one that was
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,9 +173,18 @@ def _stretch(
         valid_sets=[validation] if validation else None,
         valid_names=[VALIDATION] if validation else None,
         init_model=lightgbm.Booster(model_str=text) if text else None,
-        callbacks=[stops.after_round] if validation else [],
+        callbacks=[stops.after_round, _telling(job, worker)] if validation else [],
     )
     return booster.model_to_string(num_iteration=-1)
+
+
+def _telling(job: Job, worker: Worker) -> Callable[[Any], None]:
+    def after_round(env: Any) -> None:
+        text = env.model.model_to_string
+        rounds = env.model.current_iteration()
+        worker.reached(rounds, lambda: _outcome(text(num_iteration=-1), rounds, job, {}).model)
+
+    return after_round
 
 
 @dataclass

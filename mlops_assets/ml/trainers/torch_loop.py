@@ -62,19 +62,22 @@ class Loop:
                 self.scores.append(self._score())
                 if self._best_round() == self.done:
                     self._best_state = self._state()
+                self.worker.reached(self.done, lambda: self._packed(self._state()))
             if self.job.checkpoint_every and self.done % self.job.checkpoint_every == 0:
                 self.worker.save(self._checkpoint)
 
     def best(self) -> tuple[bytes, int, dict[str, float]]:
         """The best epoch's model as safetensors, its number counted from 1, and each feature's share in its first layer."""
+        state = self._best_state if self.scores else self._state()
+        return self._packed(state), self._best_round() if self.scores else self.done, self._importance(state)
+
+    def _packed(self, state: dict[str, Any]) -> bytes:
         from safetensors.torch import save
 
-        state = self._best_state if self.scores else self._state()
         ours = json.dumps(
             {"encoding": self.job.encoding.to_json(), "task": self.job.spec.task}, sort_keys=True
         )
-        model = save({**state, **self.constants}, metadata={OURS: ours})
-        return model, self._best_round() if self.scores else self.done, self._importance(state)
+        return save({**state, **self.constants}, metadata={OURS: ours})
 
     def _epoch(self) -> None:
         import torch

@@ -158,6 +158,7 @@ def _boost(job: Job, worker: Worker, train_data: Any, validation: Any) -> tuple[
             _append(scores, booster.eval_set([(validation, VALIDATION)], i))
             if _stops(stop, booster, i, scores):
                 break
+            worker.reached(i + 1, lambda now=booster: _outcome(now[:], job.rounds, job, {}).model)
         if job.checkpoint_every and (i + 1) % job.checkpoint_every == 0:
             state = bytes(booster.save_raw("ubj"))
             worker.save(lambda state=state: pack({"scores": scores}, state))

@@ -32,10 +32,13 @@ def depot_rates(job: Job, worker: Worker) -> Outcome:
         ]
         if job.checkpoint_every and (i + 1) % job.checkpoint_every == 0:
             worker.save(lambda i=i, sums=sums: json.dumps([sums, i + 1]).encode())
+        worker.reached(i + 1, lambda sums=sums: _rates(job, sums))
+    return Outcome(_rates(job, sums), job.rounds)
+
+
+def _rates(job: Job, sums: list[list[float]]) -> bytes:
     rates = {str(c): s / max(n, 1) for c, (s, n) in enumerate(sums)}
-    return Outcome(
-        json.dumps({"rates": rates, "depots": job.encoding.categories["depot"]}).encode(), job.rounds
-    )
+    return json.dumps({"rates": rates, "depots": job.encoding.categories["depot"]}).encode()
 
 
 def returns_text(job: Job, worker: Worker) -> str:
@@ -80,6 +83,9 @@ class Lost:
             with (self.folder / "starts").open("a") as starts:
                 starts.write("resumed\n" if kept else "new\n")
         return kept
+
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        self.worker.reached(rounds, model)
 
     def save(self, state: Callable[[], bytes]) -> None:
         self.worker.save(state)

@@ -10,6 +10,7 @@ import pytest
 from mlops_assets.ml import distributed
 from mlops_assets.ml.dataset import DatasetError, split_newest
 from mlops_assets.ml.evaluation import auc
+from mlops_assets.ml.trainers.base import aside
 from mlops_assets.ml.training import Scorer, fit, kind_of
 from tests.ml.trainers.loops import Rates
 
@@ -84,6 +85,20 @@ def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
     assert scorer.features == (*features, "depot")
     assert scorer.categories == {"depot": ("north", "south", "west")}
     assert scorer.task == "classification"
+
+
+def test_the_model_so_far_at_the_best_round_is_the_one_that_is_kept(spec_of, known, features, monkeypatch):
+    told = {}
+
+    class Asking(distributed.Alone):
+        def reached(self, rounds, model):
+            told[rounds] = aside(model)
+
+    unasked = fit(known, spec_of(), features)
+    monkeypatch.setattr(distributed, "Alone", Asking)
+    fitted = fit(known, spec_of(), features)
+    assert fitted.model == unasked.model == told[fitted.rounds]
+    assert sorted(told)[: fitted.rounds] == list(range(1, fitted.rounds + 1))
 
 
 def test_the_same_rows_in_any_order_give_the_same_bytes(spec_of, known, features):

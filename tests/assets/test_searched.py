@@ -1,0 +1,115 @@
+"""What a training takes from a search: the winner as it was found, in its own time, and nothing that was changed since."""
+
+import dagster as dg
+import pytest
+
+from mlops_assets.assets.bundle import STAGES, model_assets
+from mlops_assets.assets.deployment import deploy
+from mlops_assets.assets.evaluation import judge_challenger
+from mlops_assets.assets.model import fit_metadata, spec_digest, train_challenger, training_files
+from mlops_assets.assets.searched import newest_result, searched
+from mlops_assets.governance import record_evaluated
+from mlops_assets.ml.training import fit
+from mlops_assets.ml.trials import parameters_hash, with_found
+from resources.audit import Audit
+from resources.lake import Lake
+from resources.serving import Endpoint
+from resources.tracking import Tracking
+from tests.parcel_weeks import parcel_lake, search_spec
+
+SPEC = search_spec()
+NAME, WEEK = SPEC.name, "2020-02-10"
+FOUND = {"max_depth": 3, "eta": 0.2}
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    """Six weeks of parcels, and a search that ended with them."""
+    lake = parcel_lake(tmp_path / "lake", SPEC)
+    write_result(lake, FOUND)
+    return lake
+
+
+@pytest.fixture
+def tracking(tmp_path) -> Tracking:
+    return Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
+
+
+def write_result(lake: Lake, parameters: dict, **changes) -> None:
+    record = {"week": WEEK, "trainer": "xgboost", "trial": 1, "trials": 2, "parameters": parameters}
+    lake.write_json(f"{NAME}/search/{WEEK}", record | {"sha256": parameters_hash(parameters)} | changes)
+
+
+def judged(lake: Lake, tracking: Tracking, folder) -> dict:
+    attempt = judge_challenger(SPEC, lake, tracking, {"reason": "by hand"}).attempt
+    record_evaluated(Audit(folder=str(folder / "audit")), SPEC, attempt, {})
+    return attempt
+
+
+def deployed(lake: Lake, tracking: Tracking, folder):
+    endpoint, audit = Endpoint(folder=str(folder / "serving")), Audit(folder=str(folder / "audit"))
+    return deploy(SPEC, lake, tracking, endpoint, audit, {})
+
+
+def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(lake, tracking, tmp_path):
+    challenger, _, _ = train_challenger(SPEC, lake, tracking, {})
+    assert judged(lake, tracking, tmp_path)["promote"]
+    write_result(lake, {"max_depth": 4, "eta": 0.2})
+    version, fitted, data = deployed(lake, tracking, tmp_path)
+    followed = with_found(SPEC, FOUND)
+    files = training_files(followed, data, hold_out=False)
+    assert fitted.model == fit(files, followed, data.features, rounds=fitted.rounds).model
+    assert version.tags["parameters"] == challenger.tags["parameters"] == '{"eta": 0.2, "max_depth": 3}'
+    assert version.tags["spec"] == challenger.tags["spec"] == spec_digest(followed)
+    assert version.tags["search"] == parameters_hash(FOUND)
+    page = fit_metadata(fitted, version, data)
+    assert page["parameters from"] == f"the search of {WEEK}: trial 1 of 2"
+
+
+def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judged_again(
+    lake, tracking, tmp_path
+):
+    train_challenger(SPEC, lake, tracking, {})
+    first = judged(lake, tracking, tmp_path)
+    deployed(lake, tracking, tmp_path)
+    assert judged(lake, tracking, tmp_path) == first
+
+
+def test_without_a_search_that_ended_the_spec_is_trained_and_the_page_says_so(tracking, tmp_path):
+    lake = parcel_lake(tmp_path, SPEC)
+    version, fitted, data = train_challenger(SPEC, lake, tracking, {})
+    said = fit_metadata(fitted, version, data)["parameters from"]
+    assert said == f"the spec: no search for the trainer xgboost has ended by {WEEK}"
+    assert version.tags["spec"] == spec_digest(SPEC)
+
+
+def test_a_spec_that_does_not_apply_the_search_trains_its_own_parameters(lake):
+    spec, origin = searched(search_spec(apply=False), lake, WEEK)
+    assert spec.trainer == SPEC.trainer
+    assert origin == {"parameters_from": "the spec: search.apply is false"}
+
+
+def test_a_training_of_an_earlier_week_does_not_know_a_later_search(lake):
+    spec, origin = searched(SPEC, lake, "2020-02-03")
+    assert spec == SPEC and "no search" in origin["parameters_from"]
+    assert searched(SPEC, lake, "2020-03-02")[0] == with_found(SPEC, FOUND)
+
+
+def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
+    assert newest_result(search_spec(trainer={"kind": "lightgbm"}), lake, WEEK) is None
+
+
+def test_parameters_that_were_changed_by_hand_are_refused(lake):
+    write_result(lake, {"max_depth": 9}, sha256=parameters_hash(FOUND))
+    with pytest.raises(dg.Failure, match="somebody changed them"):
+        searched(SPEC, lake, WEEK)
+
+
+def test_a_search_adds_one_asset_between_the_training_set_and_the_model():
+    def deps(spec):
+        return {a.key.path[-1]: {k.path[-1] for k in a.dependency_keys} for a in model_assets(spec)}
+
+    plain, with_search = deps(SPEC.model_copy(update={"search": None})), deps(SPEC)
+    assert len(plain) == len(STAGES) and plain["model"] == {"training_set"}
+    assert with_search.keys() - plain.keys() == {"search"}
+    assert with_search["search"] == {"training_set"} and with_search["model"] == {"training_set", "search"}

@@ -1,0 +1,36 @@
+"""A lake with six weeks of the invented parcels as a training set, as `<model>/training_set` leaves it."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.partitions import week_bounds, week_names
+from mlops_assets.spec import ModelSpec
+from resources.lake import Lake
+from tests.ml.conftest import FEATURES, parcel_spec, parcels
+
+ROWS = 4000
+TRAINER = {
+    "categories": ["depot"],
+    "rounds": 30,
+    "early_stopping_rounds": 5,
+    "threads": 1,
+    "parameters": {"max_depth": 2, "eta": 0.05},
+}
+
+
+def search_spec(trainer: dict[str, Any] | None = None, **search: Any) -> ModelSpec:
+    """The parcels' spec with a search of six trials."""
+    return parcel_spec(trainer=TRAINER | (trainer or {}), search={"trials": 6, "asha": {"grace": 3}} | search)
+
+
+def parcel_lake(folder: Path, spec: ModelSpec, frame: pl.DataFrame | None = None) -> Lake:
+    lake, rows = Lake(root=str(folder)), parcels(ROWS) if frame is None else frame
+    notes = {"features": list(FEATURES), "feature definitions": "one"}
+    for name in week_names(spec.weeks):
+        start, end = week_bounds(spec.weeks, name)
+        part = rows.filter(pl.col("sent").is_between(start, end, closed="left"))
+        if part.height:
+            lake.write(f"{spec.name}/training_set", part, name, spec.prediction.key, notes)
+    return lake
