@@ -1,8 +1,7 @@
 """Files of pushed rows folded into one, so that their number does not grow with every push.
 
 All rows stay, word for word: a pushed row outranks an ingested row of its moment, so ingestion makes none of them
-superfluous, and one that was corrected still answers questions from before its correction. What was folded is moved aside
-and kept, because the lineage of a model names it.
+superfluous, and one that was corrected still answers questions from before its correction.
 """
 
 import hashlib
@@ -20,7 +19,6 @@ from resources.locks import file_lock
 EVENT, CREATED = "event_timestamp", "created"
 INSTANT = pl.Datetime("us", "UTC")
 DIGEST = 12
-FOLDED = "_folded"
 
 
 def fold(folder: Path, keys: Iterable[str], above: int = 1) -> int:
@@ -53,17 +51,7 @@ def _fold(files: Sequence[Path], keys: Sequence[str]) -> None:
     # The first one first: of what is left the last file still ends every tie as all of them did.
     for path in files:
         if path != folded:
-            path.replace(_kept(path))
-
-
-def kept(path: Path) -> Path:
-    """Where a file of pushed rows lies once it is folded: no join reads it there, and a rebuild finds it by its name."""
-    return path.parent / FOLDED / path.name
-
-
-def _kept(path: Path) -> Path:
-    kept(path).parent.mkdir(exist_ok=True)
-    return kept(path)
+            path.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:
