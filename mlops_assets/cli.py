@@ -1,11 +1,11 @@
-"""`mlops`: replay a year, run the servers, try a variant, decide who is champion, see what lies in the state folder."""
+"""`mlops`: replay a year, run the servers, try a variant, decide who is champion, verify a version, see what lies in the state folder."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
-from mlops_assets.commands import audit, decisions
+from mlops_assets.commands import audit, decisions, verify
 from resources.settings import settings, silence_usage_reports
 
 
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
     audit.add(commands)
     decisions.add(commands)
+    verify.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
     size.set_defaults(act=_size)

@@ -12,9 +12,11 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 import mlops_assets.models  # noqa: E402
+from mlops_assets.assets.tables import Table  # noqa: E402
+from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.decisions import decision_jobs  # noqa: E402
-from mlops_assets.flights.assets import flights_definitions  # noqa: E402
+from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
 from mlops_assets.spec import ModelSpec  # noqa: E402
 from resources.local import local_resources  # noqa: E402
 
@@ -31,10 +33,18 @@ def specs() -> dict[str, ModelSpec]:
     return {spec.name: spec for spec in found}
 
 
+def tables() -> list[Table]:
+    """Every lake table that is built here, each after those that it is made from."""
+    return all_tables()
+
+
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
     shared = dg.Definitions(
-        jobs=decision_jobs(specs), resources=local_resources(), executor=dg.in_process_executor
+        assets=[verification(specs, tables)],
+        jobs=[*decision_jobs(specs), verify_job()],
+        resources=local_resources(),
+        executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(flights_definitions(), models().build_defs(), shared)
 

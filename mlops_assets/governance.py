@@ -46,7 +46,11 @@ def record_trained(
         why=version.tags.get("reason", "no reason was given"),
         moment=moment,
         evidence={
-            **{name: version.tags[name] for name in (*kept, "code_version", "spec") if name in version.tags},
+            **{
+                name: version.tags[name]
+                for name in (*kept, "code_version", "spec", "lineage")
+                if name in version.tags
+            },
             "fit": version.tags.get("kind"),
             "weeks": {"first": min(weeks), "last": max(weeks), "number": len(weeks)},
             "sha256": version.sha256,

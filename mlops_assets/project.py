@@ -9,6 +9,7 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
+from mlops_assets.assets.tables import Table
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import Clock, Progress
 from mlops_assets.spec import ModelSpec
@@ -21,6 +22,27 @@ INGEST_JOB = "ingest_week"
 
 class ProjectError(Exception):
     """The definitions cannot be loaded; says in which file and line and why."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the code declares: definitions, specs by model, and tables, each after those that it is made from."""
+
+    defs: dg.Definitions
+    specs: dict[str, ModelSpec]
+    tables: list[Table]
+
+    @classmethod
+    def load(cls) -> "Declared":
+        """Load it without touching any state; a mistake in a defs.yaml in a few lines instead of a traceback."""
+        try:
+            from mlops_assets.definitions import defs, specs, tables
+        except ComponentTreeException as error:
+            said = str(error.__cause__ or error).splitlines()
+            raise ProjectError(
+                "\n".join(line for line in said if "errors.pydantic.dev" not in line)
+            ) from error
+        return cls(defs, specs(), tables())
 
 
 @dataclass
@@ -41,8 +63,8 @@ class Project:
         prepare_dagster_home(settings)
         from resources.local import local_resources
 
-        defs, specs = _load()
-        return cls(defs, dg.DagsterInstance.get(), settings, local_resources(settings), specs)
+        loaded = Declared.load()
+        return cls(loaded.defs, dg.DagsterInstance.get(), settings, local_resources(settings), loaded.specs)
 
     @property
     def lake(self) -> Lake:
@@ -88,13 +110,3 @@ class Project:
             progress,
             tags={REASON_TAG: "first model", TRIGGER_TAG: "first_model"},
         )
-
-
-def _load() -> tuple[dg.Definitions, dict[str, ModelSpec]]:
-    """The definitions and the specs; a mistake in a defs.yaml in a few lines instead of a traceback."""
-    try:
-        from mlops_assets.definitions import defs, specs
-    except ComponentTreeException as error:
-        said = str(error.__cause__ or error).splitlines()
-        raise ProjectError("\n".join(line for line in said if "errors.pydantic.dev" not in line)) from error
-    return defs, specs()

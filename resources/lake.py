@@ -7,7 +7,7 @@ killed, finds either the old content or the new one.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,10 @@ class LakeError(Exception):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one partition holds: rows, columns with types, and the SHA-256 of its parquet bytes."""
+    """What one partition holds: rows, columns with types, and the SHA-256 of its parquet bytes.
+
+    `made_of` maps what it was made from (`table@partition`, or `view name`) to hashes; None: from outside of the lake.
+    """
 
     table: str
     partition: str
@@ -37,6 +40,7 @@ class Manifest:
     columns: dict[str, str]
     rows_changed: int | None = None
     notes: dict[str, Any] | None = None
+    made_of: dict[str, str] | None = None
 
 
 class Lake(dg.ConfigurableResource):
@@ -55,10 +59,11 @@ class Lake(dg.ConfigurableResource):
         partition: str | None = None,
         keys: Sequence[str] = (),
         notes: dict[str, Any] | None = None,
+        made_of: Mapping[str, str] | None = None,
     ) -> Manifest:
         """Replace one partition; with `keys` the manifest says how many rows differ from the content it replaces.
 
-        `notes` is kept in the manifest as it is (JSON values). The same frame gives the same bytes.
+        `notes` and `made_of` are kept in the manifest as they are (JSON values). The same frame gives the same bytes.
         """
         target = self.path(table, partition)
         changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
@@ -71,6 +76,7 @@ class Lake(dg.ConfigurableResource):
             columns={name: str(kind) for name, kind in frame.schema.items()},
             rows_changed=changed,
             notes=notes,
+            made_of=dict(made_of) if made_of else None,
         )
         write_text(self._manifest_path(table, partition), json.dumps(asdict(manifest), sort_keys=True))
         return manifest
@@ -119,6 +125,10 @@ class Lake(dg.ConfigurableResource):
                 f"table {table!r} has no manifest for {partition or WHOLE!r}: materialize it first"
             )
         return Manifest(**json.loads(path.read_text()))
+
+    def hash(self, table: str, partition: str | None = None) -> str:
+        """SHA-256 of the bytes that a partition's file has now, whatever its manifest says."""
+        return _sha256(self.path(table, partition))
 
     def write_json(self, name: str, payload: dict[str, Any]) -> str:
         """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""

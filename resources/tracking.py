@@ -31,7 +31,17 @@ from resources.runs import (
     sha256,
     sweep,
 )
-from resources.versions import FILE, IDENTITY, PROMOTED_AT, SHA256, TrackingError, Version, utc, version_of
+from resources.versions import (
+    FILE,
+    IDENTITY,
+    LINEAGE,
+    PROMOTED_AT,
+    SHA256,
+    TrackingError,
+    Version,
+    utc,
+    version_of,
+)
 
 __all__ = ["Tracking", "TrackingError", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -173,6 +183,14 @@ class Tracking(dg.ConfigurableResource):
             )
         return content
 
+    def artifact(self, version: Version, name: str) -> bytes:
+        """A file that was logged beside the version's fit, by its name."""
+        home = self._client.get_run(version.run_id).info.artifact_uri
+        folder = local_path(home)
+        if folder is None:
+            return download(f"{home}/{name}", self.uri)
+        return self._local_file(version, Path(folder, name), 3)
+
     @property
     def _client(self) -> Any:
         return client_of(self.uri)
@@ -194,7 +212,8 @@ class Tracking(dg.ConfigurableResource):
         if not is_complete(run):
             raise TrackingError(f"run {run_id} of {name!r} is not completely logged: log the fit again first")
         self._register_name(name)
-        labels = {**tags, IDENTITY: identity, **{name: run.data.tags[name] for name in (SHA256, FILE)}}
+        of_the_run = (name for name in (SHA256, FILE, LINEAGE) if name in run.data.tags)
+        labels = {**tags, IDENTITY: identity, **{name: run.data.tags[name] for name in of_the_run}}
         with use_uri(self.uri):
             created = self._client.create_model_version(
                 name,
@@ -246,12 +265,15 @@ class Tracking(dg.ConfigurableResource):
         file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:
             return download(f"{home}/{file}", self.uri)
-        recorded = Path(folder, file)
-        moved = Path(local_path(self.artifacts) or folder, version.name, *recorded.parts[-4:])
+        return self._local_file(version, Path(folder, file), 4)
+
+    def _local_file(self, version: Version, recorded: Path, depth: int) -> bytes:
+        """The file where it was recorded, or where it lies now if the artifacts folder was moved."""
+        moved = Path(local_path(self.artifacts) or recorded.anchor, version.name, *recorded.parts[-depth:])
         for path in (recorded, moved):
             if path.is_file():
                 return path.read_bytes()
         raise TrackingError(
-            f"{version.name} version {version.number}: no model file at {recorded} nor at {moved}: "
+            f"{version.name} version {version.number}: no {recorded.name} at {recorded} nor at {moved}: "
             f"restore the artifacts folder, or train again"
         )

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 IDENTITY, SHA256, FILE = "identity", "sha256", "model_file"
+LINEAGE = "lineage"
+"""The tag with the SHA-256 of the version's lineage document."""
+
 PROMOTED_AT, TRAINED_UNTIL = "promoted_at", "trained_until"
 
 

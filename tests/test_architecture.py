@@ -180,3 +180,8 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
 def test_files_stay_short_enough_to_be_read_at_once():
     long = {part(file): lines for file in FILES if (lines := len(file.read_text().splitlines())) > 310}
     assert long == {}
+
+
+def test_nothing_is_unpickled_by_our_own_code():
+    """A model, a lineage or a checkpoint that somebody else wrote must not run anything when it is read."""
+    assert offenders(FILES, "pickle", "cloudpickle", "dill", "joblib", "shelve") == []

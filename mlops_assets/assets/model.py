@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +12,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.lineage import PARAMETERS, lineage_of
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.distributed import trainer_module
+from mlops_assets.ml.lineage import FILE, Lineage
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.partitions import week_names
@@ -27,6 +28,7 @@ from resources.compute import Compute
 from resources.lake import Lake
 from resources.runs import Kind
 from resources.tracking import Tracking, Version
+from resources.versions import LINEAGE
 
 FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
 KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
@@ -135,7 +137,9 @@ def log_fit(
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
     identity = version_identity(spec, data, kind)
-    tags = {**version_tags(spec, data, fitted, kind), **lineage}
+    parameters = json.loads(lineage.get(PARAMETERS, "null"))
+    document = lineage_of(spec, data, fitted, kind, parameters)
+    tags = {**version_tags(spec, data, fitted, kind), **lineage_tags(document), **lineage}
     run_id = tracking.log_fit(
         spec.name,
         fitted.model,
@@ -151,7 +155,7 @@ def log_fit(
         metrics={"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})},
         tags=tags,
         example=rows.select(data.features).head(5),
-        artifacts={},
+        artifacts={FILE: document.to_bytes()},
         file=trainer_module(spec.trainer.kind).FILE,
     )
     return Logged(run_id, identity, tags)
@@ -176,6 +180,12 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
         "compute": fitted.compute,
         **{name: str(value) for name, value in fitted.cost.rounded().items()},
     }
+
+
+def lineage_tags(document: Lineage) -> dict[str, str]:
+    """Which lineage is the version's, by its hash, and the revision of the code, which people know it by."""
+    clean = {True: "clean", False: "changed", None: "unknown"}[document.code["clean"]]
+    return {LINEAGE: document.sha256, "revision": document.code["revision"], "tree": clean}
 
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
@@ -204,15 +214,13 @@ def code_version() -> str:
 
 
 def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """The Dagster run and its reason, and the source revision where it is given."""
+    """The Dagster run and its reason."""
     tags = context.run.tags
-    found = {
+    return {
         "dagster_run": context.run.run_id,
         "reason": tags.get(REASON_TAG, "launched by hand"),
         "launched_by": launched_by(tags),
-        "revision": os.environ.get("MLOPS_REVISION", ""),
     }
-    return {key: value for key, value in found.items() if value}
 
 
 def challenger_record(data: TrainingData, fitted: Fit, version: Version) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mlops_assets.partitions import Week, week, weekly, weeks_back
 from mlops_assets.spec import Weeks
 from resources.folding import fold
 from resources.lake import Lake, Manifest
+from resources.observed_lake import ObservedLake
 
 SHOWN_REFUSALS = 3
 WHOLE_TABLE = Week("", *(None, None))  # type: ignore[arg-type]
@@ -91,9 +92,9 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
 
     Raises TableError, with the tables and the column, where what it is made from is not as it must be.
     """
-    span = table.span(name)
+    span, observed = table.span(name), ObservedLake(root=lake.root)
     try:
-        frame = table.build(lake, span)
+        frame = table.build(observed, span)
     except pl.exceptions.PolarsError as error:
         raise TableError(
             f"{table.key}{f' {name}' if name else ''} cannot be made from {', '.join(table.deps) or 'its files'}: "
@@ -104,7 +105,9 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     found = examine(frame, table.expected, span.end)
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
-    written = lake.write(table.key, frame, span.name or None, keys=table.expected.keys)
+    written = lake.write(
+        table.key, frame, span.name or None, keys=table.expected.keys, made_of=observed.was_read
+    )
     if EVENT_TIME in table.expected.keys:
         fold(lake.path(table.key).parent, table.expected.keys)
     return found, written

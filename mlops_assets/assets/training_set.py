@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.joined_from import joined_from
 from mlops_assets.assets.tables import materialized, upstream
 from mlops_assets.assets.training_columns import training_columns
 from mlops_assets.catalogue import newest_metadata
@@ -178,6 +179,7 @@ def _write(
         span.name,
         spec.prediction.key,
         notes,
+        joined_from(spec, lake, feature_store, span, joined),
     )
 
 
@@ -216,13 +218,15 @@ class TrainingData:
         return hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode()).hexdigest()
 
 
-def training_data(spec: ModelSpec, lake: Lake, newest: str) -> TrainingData:
-    """Rows of the weeks a training at the end of the week `newest` may use.
+def training_data(
+    spec: ModelSpec, lake: Lake, newest: str, only: Sequence[str] | None = None
+) -> TrainingData:
+    """Rows of the weeks a training at the end of the week `newest` may use, or of `only` these.
 
     Raises MixedFeatureDefinitionsError where the weeks were joined under different feature definitions.
     """
     table = f"{spec.name}/training_set"
-    there = set(lake.partitions(table))
+    there = set(lake.partitions(table) if only is None else only)
     weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec)) if name in there]
     manifests = {name: lake.manifest(table, name) for name in weeks}
     refuse_mixed_definitions(spec.name, manifests)

@@ -17,6 +17,7 @@ import polars as pl
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.distributed import Reach, Rung, checkpoint_every, choose, run, trainer_module
+from mlops_assets.ml.layout import layout
 from mlops_assets.ml.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.trainers.base import Job, LoadedModel
 from mlops_assets.spec import ModelSpec
@@ -39,6 +40,7 @@ class Fit:
     phases: dict[str, float] = field(default_factory=dict)
     speed: dict[str, float | str] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
+    layout: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -78,6 +80,7 @@ def fit(
         phases={"prepare": prepared - started, **outcome.phases, "train": finished - prepared},
         speed=outcome.speed,
         cost=cost.beside(beside),
+        layout=layout(spec.trainer, rung, job.checkpoint_every),
     )
 
 

@@ -256,7 +256,7 @@ def test_the_models_bytes_come_back_and_a_changed_file_is_refused(tracking, mode
     with pytest.raises(TrackingError, match=r"version 1: the model file's SHA-256 is .* registered was"):
         tracking.load(version)
     file.unlink()
-    with pytest.raises(TrackingError, match=r"no model file at .*restore the artifacts folder"):
+    with pytest.raises(TrackingError, match=r"no model\.ubj at .*restore the artifacts folder"):
         tracking.load(version)
 
 

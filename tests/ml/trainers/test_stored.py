@@ -1,5 +1,7 @@
 """Every kind of model is kept in MLflow in its own format, found again by its hash, and loaded without a pickle."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,17 @@ def test_mlflow_itself_can_load_and_score_it(stored, known, features):
         rows["depot"] = rows["depot"].map(codes)
         rows = rows.astype("float64")
     np.testing.assert_allclose(model.predict(rows), scorer.predict(some), rtol=1e-5)
+
+
+def test_nothing_is_unpickled_when_a_stored_model_is_read_and_asked(stored, known, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was unpickled")
+
+    tracking, version, fitted, _ = stored
+    expected = Scorer(fitted.model).predict(known.head(5))
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    np.testing.assert_array_equal(Scorer(tracking.load(version)).predict(known.head(5)), expected)
 
 
 def test_a_changed_file_is_refused(stored):

@@ -1,0 +1,108 @@
+"""The lineage of a fit, gathered from the manifests of what it was fitted on and from this process's code and machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_assets.assets.joined_from import VIEW
+from mlops_assets.assets.training_set import TrainingData
+from mlops_assets.ml import provenance
+from mlops_assets.ml.lineage import Hashes, Lineage
+from mlops_assets.ml.training import Fit
+from mlops_assets.spec import ModelSpec
+from resources.lake import PUSHED, Lake, LakeError
+from resources.runs import Kind, sha256
+from resources.settings import settings
+
+PARAMETERS = "parameters"
+"""The tag of a version with the parameters that a search won with, as JSON."""
+
+NOT_OF_A_FIT = {
+    *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search")
+}
+"""Parts of a spec that no model's bytes follow from."""
+
+
+def lineage_of(
+    spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind, parameters: Mapping[str, Any] | None = None
+) -> Lineage:
+    """The lineage of a fit on `data`; `parameters` are those that a search won with, which the spec has already."""
+    traced = Trace(data)
+    return Lineage(
+        model=spec.name,
+        kind=kind,
+        week=data.week,
+        sources=traced.sources,
+        pushed=traced.pushed,
+        definitions=traced.definitions,
+        spec=spec.model_dump(mode="json"),
+        seed=spec.trainer.seed,
+        rounds=fitted.rounds if kind == "refit" else None,
+        parameters=dict(parameters) if parameters else None,
+        **surroundings(spec),
+        layout=fitted.layout,
+        tables=traced.tables,
+        training_set=data.hashes,
+        result={"sha256": sha256(fitted.model), "rounds": fitted.rounds},
+    )
+
+
+def surroundings(spec: ModelSpec) -> dict[str, Any]:
+    """The code, packages and machine of this process, as a lineage names them."""
+    paths = [spec.prediction.rows, *(getattr(spec.trainer, name, None) for name in ("loop", "scorer"))]
+    modules = [path.split(":")[0] for path in paths if path]
+    return {
+        "packages": provenance.packages(),
+        "lock": provenance.lock(),
+        "platform": provenance.platform(),
+        "code": provenance.code(settings().feature_repository, modules),
+    }
+
+
+def of_a_fit(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's content without what no model's bytes follow from."""
+    return {name: value for name, value in spec.items() if name not in NOT_OF_A_FIT}
+
+
+class Trace:
+    """The training set followed back through the manifests, from the newest week to the raw partitions.
+
+    A partition whose manifest names nothing that it was made of is a source; so is one from before manifests did.
+    Where two weeks rest on different contents of one partition, the newest week's counts.
+    """
+
+    def __init__(self, data: TrainingData):
+        self.sources: Hashes = {}
+        self.tables: Hashes = {}
+        self.pushed: dict[str, list[str]] = {}
+        self.definitions: dict[str, str] = {}
+        for week in sorted(data.hashes, reverse=True):
+            self._week(data, week)
+
+    def _week(self, data: TrainingData, week: str) -> None:
+        made_of = data.lake.manifest(data.table, week).made_of
+        if not made_of:
+            self.sources.setdefault(data.table, {})[week] = data.hashes[week]
+        for name, digest in (made_of or {}).items():
+            if name.startswith(VIEW):
+                self.definitions.setdefault(name.removeprefix(VIEW), digest)
+                continue
+            if name.partition("@")[2].startswith(PUSHED):
+                self.pushed.setdefault(week, []).append(name)
+            self._partition(data.lake, name, digest)
+
+    def _partition(self, lake: Lake, name: str, digest: str) -> None:
+        table, _, partition = name.partition("@")
+        if partition in self.sources.get(table, {}) or partition in self.tables.get(table, {}):
+            return
+        made_of = _made_of(lake, table, partition)
+        (self.tables if made_of else self.sources).setdefault(table, {})[partition] = digest
+        for upstream, theirs in (made_of or {}).items():
+            self._partition(lake, upstream, theirs)
+
+
+def _made_of(lake: Lake, table: str, partition: str) -> dict[str, str] | None:
+    """What the manifest says; pushed rows have none, and neither has a partition that was removed since."""
+    try:
+        return lake.manifest(table, partition).made_of
+    except LakeError:
+        return None

@@ -1,0 +1,93 @@
+"""All registered versions rebuilt from their lineage, as an asset with a check that names those that come out otherwise."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.tables import Table
+from mlops_assets.checks import check_result, check_spec
+from mlops_assets.metadata import markdown_table
+from mlops_assets.rebuild import Rebuild
+from mlops_assets.spec import ModelSpec
+from mlops_assets.verification import WITHIN, Verdict, verify_all
+from resources.audit import Audit
+from resources.compute import Compute
+from resources.feature_store import FeatureStoreResource
+from resources.lake import Lake
+from resources.tracking import Tracking
+
+KEY = ["models", "verification"]
+CLAIM = "every_version_can_be_rebuilt"
+JOB = "verify"
+
+
+class Asked(dg.Config):
+    """Which versions are rebuilt, and how far a prediction may be off."""
+
+    models: list[str] = []
+    within: float = WITHIN
+
+
+def verification(
+    specs: Callable[[], Mapping[str, ModelSpec]], tables: Callable[[], Sequence[Table]]
+) -> dg.AssetsDefinition:
+    """The asset `models/verification`, made when it is asked for; all models unless `models` names some."""
+
+    @dg.asset(
+        key=KEY,
+        group_name="verification",
+        kinds={"ray", "mlflow"},
+        check_specs=[check_spec(KEY, CLAIM, False)],
+        description="Every registered version rebuilt from its lineage and compared byte by byte.",
+    )
+    def verification_(
+        context: dg.AssetExecutionContext,
+        config: Asked,
+        lake: Lake,
+        tracking: Tracking,
+        feature_store: FeatureStoreResource,
+        audit: Audit,
+        compute: Compute,
+    ) -> Iterator[Any]:
+        chosen = {name: spec for name, spec in specs().items() if not config.models or name in config.models}
+        with tempfile.TemporaryDirectory(prefix="mlops-verify-") as folder:
+            systems = (lake, tables(), feature_store.repository, compute.address, context.log.info)
+            rebuild = Rebuild(Path(folder), *systems)
+            found = verify_all(tracking, audit, rebuild, chosen, config.within, context.log.info)
+            verdicts = [_told(context, verdict) for verdict in found]
+        different = {v.name: str(v.differences[0]) for v in verdicts if not v.holds}
+        yield check_result(CLAIM, not different, False, {"versions": len(verdicts), "different": different})
+        rows = [_row(verdict) for verdict in verdicts]
+        yield dg.MaterializeResult(metadata={"versions": len(rows), "verdicts": markdown_table(rows)})
+
+    return verification_
+
+
+def verify_job() -> Any:
+    """The job `verify`, which makes the asset."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(KEY),
+        executor_def=dg.in_process_executor,
+        description="Rebuild every registered version from its lineage and compare it byte by byte.",
+    )
+
+
+def _told(context: dg.AssetExecutionContext, verdict: Verdict) -> Verdict:
+    context.log.info(str(verdict))
+    return verdict
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "version": verdict.name,
+        "verdict": verdict.outcome,
+        "largest difference": verdict.largest,
+        "first node that differs": str(verdict.differences[0]) if verdict.differences else "",
+        "workers": verdict.layout.get("workers"),
+        "lineage": verdict.lineage[:12],
+        "seconds": verdict.seconds,
+    }

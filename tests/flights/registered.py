@@ -1,0 +1,111 @@
+"""A small state with registered versions, made by the functions that the assets call: four weeks of thinned flights."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.assets.model import log_fit, train_challenger, training_files
+from mlops_assets.assets.tables import build_partition
+from mlops_assets.assets.training_set import join_week, training_data
+from mlops_assets.flights.assets import all_tables
+from mlops_assets.governance import record_trained
+from mlops_assets.ml.training import fit
+from mlops_assets.partitions import week_names
+from mlops_assets.spec import ModelSpec
+from resources.compute import Compute
+from resources.local import local_resources
+from resources.settings import Settings
+from resources.tracking import Version
+from tests.flights.shortened import short_spec
+
+SPEC = short_spec()
+WEEKS = week_names(SPEC.weeks)[:4]
+PUSHED_INTO, PUSHED_LATER = WEEKS[2], WEEKS[3]
+
+
+def two_workers() -> ModelSpec:
+    """The same model on two workers of a local Ray."""
+    trainer = SPEC.trainer.model_dump() | {"workers": 2, "threads": 1, "compute": "local"}
+    return short_spec(trainer=trainer)
+
+
+@dataclass
+class Registered:
+    """Systems over one state folder, and its versions: a challenger, its refit, and one of two workers."""
+
+    parts: dict[str, Any]
+    challenger: Version
+    refit: Version
+    of_two_workers: Version
+
+    @property
+    def lake(self) -> Any:
+        return self.parts["lake"]
+
+
+def registered(where: Settings) -> Registered:
+    """Ingest, build, join and train; rows are pushed before the third week is joined, and more of them after."""
+    parts = local_resources(where)
+    parts["feature_store"].apply()
+    for week in WEEKS:
+        ingest(parts["lake"], week)
+        if week == PUSHED_INTO:
+            push(parts["lake"], week, "in-time", 40.0)
+        assert join_week(SPEC, parts["lake"], parts["feature_store"], week).manifest
+    push(parts["lake"], PUSHED_INTO, "too-late", 80.0)
+    compute = Compute(folder=str(where.training), cpus=4)
+    versions = [challenger(parts, SPEC), refit(parts), challenger(parts, two_workers(), compute)]
+    return Registered(parts, *versions)
+
+
+def ingest(lake: Any, week: str) -> None:
+    for table in all_tables():
+        if table.weeks is not None or not lake.partitions(table.key):
+            _, manifest = build_partition(lake, table, week if table.weeks else None)
+            assert manifest, table.key
+
+
+def push(lake: Any, week: str, name: str, temperature: float) -> None:
+    """Weather that was received between two observations of a week, as the offline store writes it beside the table."""
+    rows = lake.read("features/weather", [week]).with_columns(
+        pl.col("event_timestamp") + timedelta(minutes=20),
+        pl.lit(temperature, pl.Float32).alias("temp"),
+        created=pl.col("event_timestamp") + timedelta(minutes=21),
+    )
+    rows.write_parquet(lake.path("features/weather", f"pushed-{week}-{name}"))
+
+
+def challenger(parts: dict[str, Any], spec: ModelSpec, compute: Compute | None = None) -> Version:
+    version, _, data = train_challenger(spec, parts["lake"], parts["tracking"], {}, compute)
+    record_trained(parts["audit"], spec, version, data.hashes, data.now)
+    return version
+
+
+def refit(parts: dict[str, Any]) -> Version:
+    """The same parameters on everything, for a number of rounds that is given: what a deployment registers."""
+    data = training_data(SPEC, parts["lake"], WEEKS[-1])
+    files = training_files(SPEC, data, hold_out=False)
+    fitted = fit(files, SPEC, data.features, rounds=7)
+    logged = log_fit(SPEC, parts["tracking"], data, fitted, files.head(SPEC, 5), "refit", {})
+    version = logged.register(SPEC, parts["tracking"])
+    record_trained(parts["audit"], SPEC, version, data.hashes, data.now)
+    return version
+
+
+def moment(version: Version) -> datetime:
+    assert version.trained_until is not None
+    return version.trained_until
+
+
+def model_file(where: Settings, version: Version) -> Path:
+    (found,) = (p for p in where.mlflow_artifacts.rglob("model.ubj") if version.sha256 == sha(p))
+    return found
+
+
+def sha(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
