@@ -250,6 +250,7 @@ def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str,
         "compute": fitted.compute,
         **{name.replace("_", " "): value for name, value in fitted.cost.rounded().items()},
         **{name: round(v, 4) if isinstance(v, float) else v for name, v in fitted.speed.items()},
+        "lineage sha256": version.tags.get(LINEAGE, "unknown"),
         "mlflow run": version.run_id,
         "most important features": markdown_table([{"feature": name, "gain": gain} for name, gain in top]),
     }

@@ -38,6 +38,7 @@ def verification(
 
     @dg.asset(
         key=KEY,
+        deps=[dg.AssetKey([name, "deployment"]) for name in sorted(specs())],
         group_name="verification",
         kinds={"ray", "mlflow"},
         check_specs=[check_spec(KEY, CLAIM, False)],

@@ -1,7 +1,7 @@
 """A small state with registered versions, made by the functions that the assets call: four weeks of thinned flights."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from mlops_assets.partitions import week_names
 from mlops_assets.spec import ModelSpec
 from resources.compute import Compute
 from resources.local import local_resources
+from resources.runs import sha256
 from resources.settings import Settings
 from resources.tracking import Version
 from tests.flights.shortened import short_spec
 
 SPEC = short_spec()
 WEEKS = week_names(SPEC.weeks)[:4]
-PUSHED_INTO, PUSHED_LATER = WEEKS[2], WEEKS[3]
+PUSHED_INTO = WEEKS[2]
 
 
 def two_workers() -> ModelSpec:
@@ -95,17 +96,7 @@ def refit(parts: dict[str, Any]) -> Version:
     return version
 
 
-def moment(version: Version) -> datetime:
-    assert version.trained_until is not None
-    return version.trained_until
-
-
 def model_file(where: Settings, version: Version) -> Path:
-    (found,) = (p for p in where.mlflow_artifacts.rglob("model.ubj") if version.sha256 == sha(p))
+    files = where.mlflow_artifacts.rglob("model.ubj")
+    (found,) = (path for path in files if sha256(path.read_bytes()) == version.sha256)
     return found
-
-
-def sha(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
