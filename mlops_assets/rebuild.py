@@ -6,7 +6,7 @@ versions may be rebuilt in one folder: what two of them share is made once.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from mlops_assets.ml.training import Fit, fit
 from mlops_assets.spec import ModelSpec
 from resources.compute import Compute
 from resources.feature_store import FeatureStoreResource
-from resources.folding import kept
 from resources.lake import PUSHED, WHOLE, Lake
+from resources.pushed_part import PushedPart, content_hash, rows_of
 
 REFUSED, MISSING = "refused", "missing"
+Pushed = Mapping[str, Mapping[str, Any]]
+"""Table -> the part of its pushed rows that a join had before it."""
 
 
 class Rebuild:
@@ -44,7 +46,6 @@ class Rebuild:
         tell: Callable[[str], Any] = print,
     ):
         self.lake, self.origin = Lake(root=str(home / "lake")), origin
-        self._held = Lake(root=str(home / "pushed"))
         self._tables = {table.key: table for table in tables}
         self._store = FeatureStoreResource(
             lake_root=self.lake.root, home=str(home / "feast"), repository=repository
@@ -63,10 +64,15 @@ class Rebuild:
         return now
 
     def sources(self, lineage: Lineage) -> list[Difference]:
-        """Bring the raw partitions here, each held against its hash; those that are other bytes or missing."""
+        """Bring the raw partitions here, each held against its hash; those, and pushed rows, that are others or missing."""
         self._tell(f"{lineage.model}: {sum(map(len, lineage.sources.values()))} source files")
-        taken = [(t, p, digest, self._taken(t, p)) for t, p, digest in partitions(lineage.sources)]
-        return [Difference(f"source {t}@{p}", then, now) for t, p, then, now in taken if then != now]
+        taken = [(f"{t}@{p}", digest, self._taken(t, p)) for t, p, digest in partitions(lineage.sources)]
+        taken += [
+            (f"{table}@pushed for {week}", str(part["sha256"]), content_hash(self._pushed(table, part)))
+            for week, parts in sorted(lineage.pushed.items())
+            for table, part in sorted(parts.items())
+        ]
+        return [Difference(f"source {name}", then, now) for name, then, now in taken if then != now]
 
     def tables(self, lineage: Lineage) -> Iterator[Difference]:
         """Make every feature table again; partitions that came out as other bytes."""
@@ -88,7 +94,7 @@ class Rebuild:
             if week in lineage.sources.get(table, {}):
                 continue
             self._tell(f"{lineage.model}: training set {week}")
-            now = self._joined(spec, week, lineage.pushed.get(week, []))
+            now = self._joined(spec, week, lineage.pushed.get(week, {}))
             if now != then:
                 yield Difference(f"training set {week}", then, now)
 
@@ -112,18 +118,15 @@ class Rebuild:
         return training_files(spec, data, hold_out=lineage.kind != "refit").part(spec, 0, 1)
 
     def _taken(self, table: str, partition: str) -> str:
-        lake = self._held if partition.startswith(PUSHED) else self.lake
-        origin, target = self.origin.path(table, partition), lake.path(table, partition)
+        origin, target = self.origin.path(table, partition), self.lake.path(table, partition)
         if not target.exists():
-            if partition.startswith(PUSHED) and not origin.exists():
-                origin = kept(origin)
             if not origin.exists():
                 return MISSING
             bring(origin, target)
             beside = origin.parent / "_manifests" / f"{origin.stem}.json"
             if beside.exists():
                 bring(beside, target.parent / "_manifests" / beside.name)
-        return lake.hash(table, partition)
+        return self.lake.hash(table, partition)
 
     def _built(self, name: str, partition: str) -> str:
         table = self._tables.get(name)
@@ -137,26 +140,26 @@ class Rebuild:
         reasons = refusals(table.key, {partition: found})
         return manifest.sha256 if manifest else f"{REFUSED}: {'; '.join(reasons)}"
 
-    def _joined(self, spec: ModelSpec, week: str, pushed: Sequence[str]) -> str:
-        recipe = (of_a_fit(spec.model_dump(mode="json")), tuple(pushed))
+    def _joined(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
+        recipe = (of_a_fit(spec.model_dump(mode="json")), pushed)
         return self._once((f"{spec.name}/training_set", week), recipe, lambda: self._join(spec, week, pushed))
 
-    def _join(self, spec: ModelSpec, week: str, pushed: Sequence[str]) -> str:
-        self._lay_out_pushed_rows(pushed)
+    def _join(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
+        self._lay_out_pushed_rows(week, pushed)
         joined = join_week(spec, self.lake, self._store, week)
         if joined.manifest:
             return joined.manifest.sha256
         return f"{REFUSED}: {joined.lost} rows lost, {joined.duplicates} doubled, cells not as known: {joined.differ}"
 
-    def _lay_out_pushed_rows(self, names: Sequence[str]) -> None:
+    def _lay_out_pushed_rows(self, week: str, pushed: Pushed) -> None:
         """Beside the feature tables are those pushed rows alone that were there when the week was joined."""
-        wanted = {self.lake.path(*name.split("@")): self._held.path(*name.split("@")) for name in names}
         for path in Path(self.lake.root).glob(f"**/{PUSHED}*.parquet"):
-            if path not in wanted:
-                path.unlink()
-        for path, held in wanted.items():
-            if not path.exists():
-                bring(held, path)
+            path.unlink()
+        for table, part in pushed.items():
+            self._pushed(table, part).write_parquet(self.lake.path(table, f"{PUSHED}{week}"))
+
+    def _pushed(self, table: str, part: Mapping[str, Any]) -> pl.DataFrame:
+        return rows_of(self.origin.path(table).parent, PushedPart(**part))
 
     def _once(self, name: tuple[str, str], recipe: Any, make: Callable[[], str]) -> str:
         """The hash of a partition that was made here already by the same recipe, else of one that is made now."""

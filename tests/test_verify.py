@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 import yaml
 
@@ -22,7 +23,8 @@ from mlops_assets.rebuild import Rebuild, bring
 from mlops_assets.spec import ModelSpec
 from mlops_assets.verification import Verdict, VerificationError, verify, verify_version
 from resources.feature_definitions import definitions
-from resources.lake import PUSHED, Lake
+from resources.lake import Lake
+from resources.pushed_part import PushedPart, content_hash, rows_of
 from resources.runs import sha256
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.tracking import Version
@@ -37,8 +39,6 @@ from tests.flights.registered import (
 )
 from tests.flights.shortened import short_spec
 from tests.flights.thinned import thin
-
-WEATHER = f"features/weather@{PUSHED}"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_version_of_two_workers_is_rebuilt_byte_by_byte_on_two_workers(state, 
 
 def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
     lineage = lineage_of(state, state.refit)
-    assert set(lineage.sources) == {"flights/raw", "flights/weather", "flights/planes", "features/weather"}
+    assert set(lineage.sources) == {"flights/raw", "flights/weather", "flights/planes"}
     assert sorted(lineage.sources["flights/raw"]) == sorted(lineage.training_set) == WEEKS
     assert lineage.sources["flights/raw"][WEEKS[0]] == state.lake.manifest("flights/raw", WEEKS[0]).sha256
     assert set(lineage.tables["features/plane"]) == {"all"}
@@ -109,12 +109,24 @@ def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
     assert len(lineage.to_bytes()) < 100_000
 
 
-def test_rows_that_were_pushed_after_a_week_was_joined_are_no_part_of_it(state):
-    lineage = lineage_of(state, state.refit)
-    assert lineage.pushed[PUSHED_INTO] == [f"{WEATHER}{PUSHED_INTO}-in-time"]
-    assert not any("too-late" in name for names in lineage.pushed.values() for name in names)
-    assert set(lineage.sources["features/weather"]) == {f"{PUSHED}{PUSHED_INTO}-in-time"}
-    assert set(lineage.pushed) < set(WEEKS[2:])
+def test_rows_that_were_pushed_after_a_week_was_joined_are_no_part_of_it_though_one_file_holds_all(state):
+    pushed = lineage_of(state, state.refit).pushed
+    assert set(pushed) == {PUSHED_INTO} and set(pushed[PUSHED_INTO]) == {"features/weather"}
+    part = PushedPart(**pushed[PUSHED_INTO]["features/weather"])
+    folder = state.lake.path("features/weather").parent
+    rows = rows_of(folder, part)
+    assert set(rows["temp"]) == {40.0} and content_hash(rows) == part.sha256
+    (file,) = state.lake.pushed("features/weather")
+    assert set(pl.read_parquet(file)["temp"]) == {40.0, 80.0}
+
+
+def test_a_changed_pushed_row_is_named_with_the_week_that_it_had_a_say_in(state, tmp_path):
+    origin = Lake(root=str(shutil.copytree(state.lake.root, tmp_path / "lake")))
+    (file,) = origin.pushed("features/weather")
+    pl.read_parquet(file).with_columns(pl.col("temp") + 1).write_parquet(file)
+    verdict = verified(state, state.challenger, rebuild(tmp_path / "made", origin))
+    node = f"source features/weather@pushed for {PUSHED_INTO}"
+    assert (verdict.outcome, nodes(verdict)) == ("DIFFERENT", [node])
 
 
 def test_the_version_and_the_audit_log_carry_the_hash_of_the_lineage(state):
@@ -287,6 +299,8 @@ def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Pa
     raw = Lake(root=str(folder / "raw"))
     for table, partition, _ in partitions(lineage_of(state, state.refit).sources):
         bring(state.lake.path(table, partition), raw.path(table, partition))
+    for path in state.lake.pushed("features/weather"):
+        bring(path, folder / "raw" / "features" / "weather" / path.name)
     (folder / FILE).write_bytes(state.parts["tracking"].artifact(state.refit, FILE))
     return folder
 

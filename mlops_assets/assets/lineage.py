@@ -1,15 +1,16 @@
 """The lineage of a fit, gathered from the manifests of what it was fitted on and from this process's code and machine."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_assets.assets.joined_from import VIEW
+from mlops_assets.assets.joined_from import PUSHED_ROWS, VIEW
 from mlops_assets.assets.training_set import TrainingData
 from mlops_assets.ml import provenance
 from mlops_assets.ml.lineage import Hashes, Lineage
 from mlops_assets.ml.training import Fit
 from mlops_assets.spec import ModelSpec
-from resources.lake import PUSHED, Lake, LakeError
+from resources.lake import Lake, LakeError
 from resources.runs import Kind, sha256
 from resources.settings import settings
 
@@ -70,7 +71,7 @@ class Trace:
     def __init__(self, data: TrainingData):
         self.sources: Hashes = {}
         self.tables: Hashes = {}
-        self.pushed: dict[str, list[str]] = {}
+        self.pushed: dict[str, dict[str, dict[str, str | None]]] = {}
         self.definitions: dict[str, str] = {}
         for week in sorted(data.hashes, reverse=True):
             self._week(data, week)
@@ -80,12 +81,13 @@ class Trace:
         if not made_of:
             self.sources.setdefault(data.table, {})[week] = data.hashes[week]
         for name, digest in (made_of or {}).items():
+            table, _, partition = name.partition("@")
             if name.startswith(VIEW):
                 self.definitions.setdefault(name.removeprefix(VIEW), digest)
-                continue
-            if name.partition("@")[2].startswith(PUSHED):
-                self.pushed.setdefault(week, []).append(name)
-            self._partition(data.lake, name, digest)
+            elif partition == PUSHED_ROWS:
+                self.pushed.setdefault(week, {})[table] = json.loads(digest)
+            else:
+                self._partition(data.lake, name, digest)
 
     def _partition(self, lake: Lake, name: str, digest: str) -> None:
         table, _, partition = name.partition("@")
@@ -98,7 +100,7 @@ class Trace:
 
 
 def _made_of(lake: Lake, table: str, partition: str) -> dict[str, str] | None:
-    """What the manifest says; pushed rows have none, and neither has a partition that was removed since."""
+    """What the manifest says; a file of pushed rows has none, and neither has a partition that was removed since."""
     try:
         return lake.manifest(table, partition).made_of
     except LakeError:

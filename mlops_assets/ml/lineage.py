@@ -45,8 +45,8 @@ class Difference:
 class Lineage:
     """Everything that a version follows from, in the order in which one thing follows from another.
 
-    `sources` are the partitions that no code here made, `tables` those made of them, `pushed` the files of pushed rows by
-    week of the training set. `rounds` is the number that was given (a refit), or None where early stopping decided.
+    `sources` are the partitions that no code here made, `tables` those made of them. `pushed` are the rows that had been
+    pushed when a week was joined, by week and table: a span of events, when the last of them was received, and a hash. `rounds` is the number that was given (a refit), or None where early stopping decided.
     `parameters` are those that a search won with, if there was one; the spec has them already. `result` is the model.
     """
 
@@ -54,7 +54,7 @@ class Lineage:
     kind: str
     week: str
     sources: Hashes
-    pushed: dict[str, list[str]]
+    pushed: dict[str, dict[str, dict[str, str | None]]]
     definitions: dict[str, str]
     spec: dict[str, Any]
     seed: int

@@ -16,6 +16,8 @@ from mlops_assets.ml.training import fit
 from mlops_assets.partitions import week_names
 from mlops_assets.spec import ModelSpec
 from resources.compute import Compute
+from resources.folding import fold
+from resources.lake import Lake
 from resources.local import local_resources
 from resources.runs import sha256
 from resources.settings import Settings
@@ -48,35 +50,35 @@ class Registered:
 
 
 def registered(where: Settings) -> Registered:
-    """Ingest, build, join and train; rows are pushed before the third week is joined, and more of them after."""
+    """Ingest, build, join and train; rows are pushed before the third week is joined, corrected later, and folded."""
     parts = local_resources(where)
     parts["feature_store"].apply()
     for week in WEEKS:
         ingest(parts["lake"], week)
         if week == PUSHED_INTO:
-            push(parts["lake"], week, "in-time", 40.0)
+            push(parts["lake"], week, 40.0, received=timedelta(minutes=1))
         assert join_week(SPEC, parts["lake"], parts["feature_store"], week).manifest
-    push(parts["lake"], PUSHED_INTO, "too-late", 80.0)
+    push(parts["lake"], PUSHED_INTO, 80.0, received=timedelta(days=30))
     compute = Compute(folder=str(where.training), cpus=4)
     versions = [challenger(parts, SPEC), refit(parts), challenger(parts, two_workers(), compute)]
     return Registered(parts, *versions)
 
 
-def ingest(lake: Any, week: str) -> None:
+def ingest(lake: Lake, week: str) -> None:
     for table in all_tables():
         if table.weeks is not None or not lake.partitions(table.key):
             _, manifest = build_partition(lake, table, week if table.weeks else None)
             assert manifest, table.key
 
 
-def push(lake: Any, week: str, name: str, temperature: float) -> None:
-    """Weather that was received between two observations of a week, as the offline store writes it beside the table."""
+def push(lake: Lake, week: str, temperature: float, received: timedelta) -> None:
+    """Weather between two observations of a week, as the offline store writes pushed rows, all of them in one file."""
     rows = lake.read("features/weather", [week]).with_columns(
-        pl.col("event_timestamp") + timedelta(minutes=20),
-        pl.lit(temperature, pl.Float32).alias("temp"),
-        created=pl.col("event_timestamp") + timedelta(minutes=21),
+        pl.col("event_timestamp") + timedelta(minutes=20), pl.lit(temperature, pl.Float32).alias("temp")
     )
-    rows.write_parquet(lake.path("features/weather", f"pushed-{week}-{name}"))
+    rows = rows.with_columns(created=pl.col("event_timestamp") + received)
+    rows.write_parquet(lake.path("features/weather", f"pushed-{week}-{temperature:g}"))
+    assert fold(lake.path("features/weather").parent, ("origin", "event_timestamp")) == 1
 
 
 def challenger(parts: dict[str, Any], spec: ModelSpec, compute: Compute | None = None) -> Version:
