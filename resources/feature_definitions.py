@@ -4,11 +4,13 @@ A repository is a package whose modules hold Feast objects at top level, as `fea
 name their files relative to the lake, so that the same definitions serve every state folder.
 """
 
+import ast
 import copy
 import hashlib
 import importlib
 import json
 import string
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -222,8 +224,25 @@ def describe_on_demand(view: "OnDemandFeatureView") -> dict[str, Any]:
     code = view.feature_transformation.udf_string if view.feature_transformation else ""
     return {
         "name": view.name,
-        "code": code,
+        "code": without_words(code),
         "fields": [(f.name, str(f.dtype)) for f in view.features],
         "request": {name: str(t) for name, t in view.get_request_data_schema().items()},
         "inputs": sorted((p.name, sorted(f.name for f in p.features)) for p in _projections(view)),
     }
+
+
+def without_words(code: str) -> str:
+    """Source as its syntax tree in text, without comments, docstrings and layout, which change no value.
+
+    What is no statement by itself, as the line of a lambda, stays as it is.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(code))
+    except SyntaxError:
+        return code
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

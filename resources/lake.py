@@ -120,6 +120,26 @@ class Lake(dg.ConfigurableResource):
             )
         return Manifest(**json.loads(path.read_text()))
 
+    def holds(self, table: str, partition: str | None, sha256: str) -> bool:
+        """Whether a partition's file is there, its manifest names this hash, and its bytes have it."""
+        path = self.path(table, partition)
+        if not path.exists() or not self._manifest_path(table, partition).exists():
+            return False
+        return self.manifest(table, partition).sha256 == sha256 == _sha256(path)
+
+    def remember(self, table: str, partition: str | None, record: dict[str, Any]) -> None:
+        """Keep beside a partition's manifest how it was made (JSON values); lost in a crash, it is only made again."""
+        text = json.dumps(record, sort_keys=True, default=str)
+        write_bytes(self._making_path(table, partition), text.encode(), flush=False)
+
+    def remembered(self, table: str, partition: str | None = None) -> dict[str, Any] | None:
+        """How a partition was made, or None where that is not known."""
+        path = self._making_path(table, partition)
+        try:
+            return json.loads(path.read_text()) if path.exists() else None
+        except json.JSONDecodeError:
+            return None
+
     def write_json(self, name: str, payload: dict[str, Any]) -> str:
         """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
         text = json.dumps(payload, sort_keys=True, indent=1, default=str)
@@ -137,6 +157,9 @@ class Lake(dg.ConfigurableResource):
 
     def _manifest_path(self, table: str, partition: str | None) -> Path:
         return Path(self.root) / table / "_manifests" / f"{partition or WHOLE}.json"
+
+    def _making_path(self, table: str, partition: str | None) -> Path:
+        return self._manifest_path(table, partition).with_suffix(".made")
 
     @staticmethod
     def _read(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -206,12 +229,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file whole: temporary name, flush, rename."""
+def write_bytes(path: Path, content: bytes, flush: bool = True) -> None:
+    """Replace a file whole: temporary name, flush to disk unless told otherwise, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(content)
-    _durable_rename(temporary, path)
+    _durable_rename(temporary, path) if flush else temporary.replace(path)
 
 
 def _durable_rename(temporary: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -12,17 +13,20 @@ import polars as pl
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
-from mlops_assets.governance import record_evaluated
+from mlops_assets.fingerprints import judge_code, of_evaluation
+from mlops_assets.governance import evaluation_digest, record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots, plain
+from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
 from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
 from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import METRICS
 from resources.audit import Audit
@@ -39,6 +43,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=path,
         deps=[dg.AssetKey([spec.name, "model"])],
+        code_version=judge_code(spec)[:12],
         check_specs=[
             check_spec(
                 path, GATE, True, "Floors for any model; evidence against the champion on the same rows."
@@ -54,12 +59,22 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
     ) -> Iterator[Any]:
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
-        judged = judge_challenger(spec, lake, tracking, reason)
-        record_evaluated(audit, spec, judged.attempt, run_lineage(context))
+        reuse = Reuse.of(context, lake, f"{spec.name}/evaluation")
+        kept = reuse.unchanged(None, judged_on(spec, lake, tracking), partial(is_on_record, spec, lake))
+        if kept is None:
+            judged = judge_challenger(spec, lake, tracking, reason)
+            record_evaluated(audit, spec, judged.attempt, run_lineage(context))
+            verdict = judged.verdict
+            kept = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
+            reuse.made(None, evaluation_digest(judged.attempt), kept)
+            shown = evaluation_metadata(judged)
+        else:
+            shown = reuse.shown_before(context)
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(judged.digest), metadata=evaluation_metadata(judged)
+            data_version=dg.DataVersion(kept["digest"]), metadata=shown | reuse.counts()
         )
-        yield check_result(GATE, judged.verdict.promote, True, {"verdict": judged.verdict.reason})
+        reuse.remember()
+        yield check_result(GATE, kept["promote"], True, {"verdict": kept["verdict"]})
 
     return evaluation_
 
@@ -83,9 +98,7 @@ def judge_challenger(
     spec: ModelSpec, lake: Lake, tracking: Tracking, reason: Mapping[str, str | None]
 ) -> Judged:
     """Score challenger and champion on the held-out days, put the challenger through the gate, keep the record."""
-    candidate = lake.read_json(f"{spec.name}/challenger")
-    if candidate is None:
-        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    candidate = challenger_on_record(spec, lake)
     data = training_data(spec, lake, candidate["week"])
     champion = rival(spec, tracking, data)
     rows = hold_out(spec, data)
@@ -107,6 +120,28 @@ def judge_challenger(
     ]
     lake.write_json(timings_name(spec, data.week), {"contenders": costs})
     return Judged(attempt, digest, verdict, curves, plots, costs)
+
+
+def challenger_on_record(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
+    """What the model's asset left for its evaluation."""
+    candidate = lake.read_json(f"{spec.name}/challenger")
+    if candidate is None:
+        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    return candidate
+
+
+def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking) -> Fingerprint:
+    """What decides the verdict: both models and the rows."""
+    candidate = challenger_on_record(spec, lake)
+    data = training_data(spec, lake, candidate["week"])
+    challenger = tracking.version(spec.name, candidate["version"])
+    return of_evaluation(spec, challenger, rival(spec, tracking, data), data.digest)
+
+
+def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
+    """Whether the record of the newest challenger's attempt is there and has this digest."""
+    attempt = lake.read_json(attempt_name(spec, challenger_on_record(spec, lake)["week"]))
+    return attempt is not None and evaluation_digest(attempt) == digest
 
 
 def contender(tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:

@@ -4,16 +4,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
+from mlops_assets.fingerprints import fit_code, of_challenger
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.dataset import labelled
@@ -21,13 +22,13 @@ from mlops_assets.ml.distributed import trainer_module
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.partitions import week_names
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
-from resources.tracking import Kind, Tracking, Version
+from resources.tracking import Kind, Tracking, TrackingError, Version
 
-FIT_SOURCES = ("dataset.py", "distributed.py", "shards.py", "training.py", "trainers/*.py")
 KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 
@@ -41,20 +42,42 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
         owners=[spec.owner],
-        code_version=spec_digest(spec)[:12],
+        code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
         description=f"{spec.description} The challenger: fitted on every labelled row known "
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     def model_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit, compute: Compute
     ) -> Iterator[dg.MaterializeResult]:
-        version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context), compute)
-        record_trained(audit, spec, version, data.hashes, data.now)
+        data = training_data(spec, lake, newest_week(spec, lake))
+        reuse = Reuse.of(context, lake, f"{spec.name}/model")
+        decides = of_challenger(spec, data.hashes, data.feature_definitions, spec_digest(spec))
+        kept = reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
+        if kept is None:
+            version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context), compute)
+            record_trained(audit, spec, version, data.hashes, data.now)
+            reuse.made(None, version.sha256, {"version": version.number})
+            shown = fit_metadata(fitted, version, data)
+        else:
+            version = tracking.version(spec.name, kept["version"])
+            shown = reuse.shown_before(context)
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(version.sha256), metadata=fit_metadata(fitted, version, data)
+            data_version=dg.DataVersion(version.sha256), metadata=shown | reuse.counts()
         )
+        reuse.remember()
 
     return model_
+
+
+def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) -> bool:
+    """Whether the challenger on record is a version with this hash, and its model file is there with it."""
+    record = lake.read_json(f"{spec.name}/challenger")
+    if record is None:
+        return False
+    with suppress(TrackingError):
+        version = tracking.version(spec.name, record["version"])
+        return version.sha256 == sha256 and bool(tracking.load(version))
+    return False
 
 
 def train_challenger(
@@ -168,7 +191,7 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
         "training_set": data.digest,
         "feature_service": spec.feature_service,
         "feature_definitions": data.feature_definitions,
-        "code_version": code_version(),
+        "code_version": code_version(spec),
         "spec": spec_digest(spec),
         "owner": spec.owner,
         "trainer": spec.trainer.kind,
@@ -179,7 +202,7 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
     """What makes a version the same version: model, spec, rows, code and the moment, whoever asks and how often."""
-    parts = [spec.name, spec_digest(spec), data.week, data.digest, code_version(), kind]
+    parts = [spec.name, spec_digest(spec), data.week, data.digest, code_version(spec), kind]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -192,14 +215,9 @@ def spec_digest(spec: ModelSpec) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-@cache
-def code_version() -> str:
-    """Hash of the sources that turn a training set into a model."""
-    folder = Path(__file__).resolve().parent.parent / "ml"
-    digest = hashlib.sha256()
-    for path in sorted(found for pattern in FIT_SOURCES for found in folder.glob(pattern)):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def code_version(spec: ModelSpec) -> str:
+    """Hash of the code that turns a training set into a model; comments and layout are not part of it."""
+    return fit_code(spec)[:16]
 
 
 def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:

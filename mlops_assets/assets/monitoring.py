@@ -1,6 +1,7 @@
 """What became of a week: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from mlops_assets.assets.deployment import reference_name
 from mlops_assets.assets.features import basis
 from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.fingerprints import of_report, report_code
 from mlops_assets.metadata import frame_table, markdown_table, metrics_metadata
 from mlops_assets.ml.dataset import label_counts, labelled
 from mlops_assets.ml.drift import column_drift, detach_script, report_html, score_psi, summary, worst_columns
 from mlops_assets.ml.evaluation import by_slice, evaluate
 from mlops_assets.ml.promotion import goodness
 from mlops_assets.partitions import week_bounds, weekly
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake, Manifest, write_text
@@ -33,6 +36,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([spec.name, "predictions"]), dg.AssetKey([spec.name, "training_set"])],
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=report_code("performance")[:12],
         check_specs=[check_spec(path, "week_meets_the_floors", False)],
         group_name=spec.name,
         kinds={"polars"},
@@ -40,13 +44,18 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         description="The week's metrics on every scored row whose label was known when the week ended.",
     )
     def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, below = {}, {}
+        written, below, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/performance")
         for name in context.partition_keys:
-            written[name], report, slices = write_performance(spec, lake, name)
-            below |= {name: missed} if (missed := floors_missed(spec, report)) else {}
-            shown = metrics_metadata({k: v for k, v in report.items() if isinstance(v, float | int)})
-            context.add_asset_metadata(shown | {"slices": markdown_table(slices)}, partition_key=name)
-        yield from materialized(context, written, len(written))
+            kept = reuse.unchanged(name, of_report(spec, lake, "performance", name))
+            if kept is None:
+                manifest, report, slices = write_performance(spec, lake, name)
+                kept = {"report": report, "slices": slices}
+                reuse.made(name, manifest.sha256, kept)
+            written[name] = lake.manifest(reuse.table, name)
+            below |= {name: missed} if (missed := floors_missed(spec, kept["report"])) else {}
+            shown = metrics_metadata({k: v for k, v in kept["report"].items() if isinstance(v, float | int)})
+            context.add_asset_metadata(shown | {"slices": markdown_table(kept["slices"])}, partition_key=name)
+        yield from materialized(context, written, len(written), reuse=reuse)
         yield check_result(
             "week_meets_the_floors", not below, False, {"floors": spec.gate.floors, "missed": below}
         )
@@ -99,6 +108,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "predictions"])],
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=report_code("drift")[:12],
         check_specs=[check_spec(path, "scores_have_not_drifted", False)],
         group_name=spec.name,
         kinds={"polars"},
@@ -107,13 +117,18 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         "a seeded sample, against the rows the week's champion was trained on.",
     )
     def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, drifted = {}, {}
+        written, drifted, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
         for name in context.partition_keys:
-            written[name], columns, numbers = write_drift(spec, lake, name)
-            psi = numbers["prediction_psi"]
+            decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
+            if reuse.unchanged(name, decides, partial(with_its_page, lake, reuse.table, name)) is None:
+                reuse.made(name, write_drift(spec, lake, name)[0].sha256)
+            written[name] = lake.manifest(reuse.table, name)
+            psi = (written[name].notes or {})["prediction_psi"]
             drifted |= {name: psi} if psi is not None and psi > spec.drift.psi else {}
-            context.add_asset_metadata({"columns": frame_table(columns)}, partition_key=name)
-        yield from materialized(context, written, len(written))
+            context.add_asset_metadata(
+                {"columns": frame_table(lake.read(reuse.table, [name]))}, partition_key=name
+            )
+        yield from materialized(context, written, len(written), reuse=reuse)
         yield check_result(
             "scores_have_not_drifted",
             not drifted,
@@ -122,6 +137,23 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return drift_
+
+
+def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
+    """The version that a week is compared by, with its profile and the hash of its sample; None without champion."""
+    version = lake.read(f"{spec.name}/predictions", [name], ["model_version"])["model_version"].max()
+    if version is None:
+        return None
+    sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
+    return [version, lake.read_json(reference_name(spec, int(version))), sample]  # type: ignore[arg-type]
+
+
+def with_its_page(lake: Lake, table: str, name: str, sha256: str) -> bool:
+    """Whether a week's drift is there whole, Evidently's page included."""
+    if not lake.holds(table, name, sha256):
+        return False
+    page = (lake.manifest(table, name).notes or {}).get("evidently report")
+    return page is None or Path(page).exists()
 
 
 def write_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:

@@ -8,8 +8,10 @@ import polars as pl
 
 from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.fingerprints import of_predictions, score_code
 from mlops_assets.ml.training import Scorer
 from mlops_assets.partitions import weekly
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake, Manifest
 from resources.tracking import Tracking, Version
@@ -23,6 +25,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "deployment"])],
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=score_code(spec)[:12],
         check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],
         group_name=spec.name,
         kinds={"xgboost", "polars"},
@@ -31,8 +34,13 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         "from before the first champion has no score: no model ever scores a time it was trained on.",
     )
     def predictions_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
-        written = {name: score_week(spec, lake, tracking, name) for name in context.partition_keys}
-        yield from materialized(context, written, len(written))
+        reuse, versions = Reuse.of(context, lake, f"{spec.name}/predictions"), tracking.versions(spec.name)
+        written = {}
+        for name in context.partition_keys:
+            if reuse.unchanged(name, of_predictions(spec, lake, versions, name)) is None:
+                reuse.made(name, score_week(spec, lake, tracking, name).sha256)
+            written[name] = lake.manifest(reuse.table, name)
+        yield from materialized(context, written, len(written), reuse=reuse)
         wrong = {name: found for name in written if (found := faults(spec, lake, name))}
         rows = sum(manifest.rows for manifest in written.values())
         yield check_result("scores_are_finite_and_unique", not wrong, True, {"rows": rows, "faults": wrong})

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -11,8 +11,11 @@ import polars as pl
 from mlops_assets.catalogue import LINEAGE, SCHEMA, Column, column_lineage, column_schema, newest_metadata
 from mlops_assets.checks import table_check_results, table_check_specs
 from mlops_assets.metadata import table_metadata
+from mlops_assets.ml.code_digest import code_digest
+from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.ml.tables import Expectation, Finding, examine
 from mlops_assets.partitions import Week, week, weekly, weeks_back
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import Weeks
 from resources.folding import fold
 from resources.lake import Lake, Manifest
@@ -35,7 +38,8 @@ class Table:
 
     `build(lake, week)` gives the rows of one week; `weeks` None is a table that is written whole. `deps` maps
     upstream tables to how many earlier weeks a week reads (None: the same week, or a table that is not cut into
-    weeks). `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
+    weeks). `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
+    `deps`: a table that gives `code` is made anew only if one of these changes. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
     catalogue says of each column.
     """
 
@@ -46,10 +50,31 @@ class Table:
     deps: Mapping[str, int | None] = field(default_factory=dict)
     appearance: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Column] = field(default_factory=dict)
+    code: Sequence[str] = ()
+    files: Callable[[], Mapping[str, str]] = dict
 
     def span(self, name: str | None) -> Week:
         """The week of this name; for a table that is written whole, a week without a name or an end."""
         return week(self.weeks, name) if self.weeks and name else WHOLE_TABLE
+
+    @property
+    def code_version(self) -> str | None:
+        """Digest of the code and the promises, or None where the code is not named."""
+        rules = digest([repr(self.expected), sorted(self.deps.items())])
+        return f"{code_digest(self.code)[:12]}-{rules[:12]}" if self.code else None
+
+    def fingerprint(self, lake: Lake, name: str | None) -> Fingerprint | None:
+        """What decides a partition's content; None where that is not known."""
+        if self.code_version is None:
+            return None
+        read = {table: self._read_of(lake, table, name, back) for table, back in self.deps.items()}
+        return {"code": self.code_version, "week": digest(self.span(name)), **read, **self.files()}
+
+    def _read_of(self, lake: Lake, table: str, name: str | None, back: int | None) -> str:
+        names = weeks_back(self.weeks, name, back or 0) if self.weeks and name else []
+        there = set(lake.partitions(table))
+        found = [n for n in names if n in there] or sorted(there)
+        return digest({n: lake.manifest(table, n).sha256 for n in found})
 
 
 def table_asset(table: Table) -> dg.AssetsDefinition:
@@ -60,8 +85,9 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         names = context.partition_keys if table.weeks else [None]
         findings: dict[str, list[Finding]] = {}
         written: dict[str | None, Manifest] = {}
+        reuse = Reuse.of(context, lake, table.key)
         for name in names:
-            findings[name or table.key], manifest = build_partition(lake, table, name)
+            findings[name or table.key], manifest = reused(reuse, table, name) or built(reuse, table, name)
             if manifest:
                 written[name] = manifest
         yield from table_check_results(findings)
@@ -70,13 +96,14 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             frame = lake.read(table.key, [manifest.partition])
             return newest_metadata(frame, table.expected, table.columns)
 
-        yield from materialized(context, written, len(names), page, refusals(table.key, findings))
+        yield from materialized(context, written, len(names), page, refusals(table.key, findings), reuse)
 
     return dg.asset(
         key=path,
         deps=[upstream(name, back) for name, back in table.deps.items()],
         partitions_def=weekly(table.weeks) if table.weeks else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=table.code_version,
         check_specs=table_check_specs(path, table.expected),
         metadata={
             SCHEMA: column_schema(table.expected, table.columns),
@@ -84,6 +111,22 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         },
         **table.appearance,
     )(write)
+
+
+def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest] | None:
+    """What was found and written when nothing that decides the partition was different; None where something was."""
+    kept = reuse.unchanged(name, table.fingerprint(reuse.lake, name))
+    if kept is None:
+        return None
+    return [Finding(**found) for found in kept["findings"]], reuse.lake.manifest(table.key, name)
+
+
+def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
+    """Build a partition and, if it is written, remember what decided it."""
+    findings, manifest = build_partition(reuse.lake, table, name)
+    if manifest:
+        reuse.made(name, manifest.sha256, {"findings": [asdict(found) for found in findings]})
+    return findings, manifest
 
 
 def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
@@ -126,11 +169,12 @@ def materialized(
     asked: int,
     newest: Callable[[Manifest], dict[str, Any]] | None = None,
     refused: Sequence[str] = (),
+    reuse: Reuse | None = None,
 ) -> Iterator[dg.MaterializeResult]:
     """One result for the partitions a run wrote: metadata for each, the content hash as data version.
 
-    `newest` gives what is shown of the newest of them alone. Fails where fewer were written than asked for, with the
-    first reasons of `refused`; what was sound is written and stays.
+    `newest` gives what is shown of the newest of them alone, `reuse` which were skipped and why. Fails where fewer were
+    written than asked for, with the first reasons of `refused`; what was sound is written and stays.
     """
     if len(written) < asked:
         reasons = "".join(f"\n{line}" for line in refused[:SHOWN_REFUSALS])
@@ -140,8 +184,13 @@ def materialized(
         )
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
-        context.add_asset_metadata({**table_metadata(manifest), **more}, partition_key=name)
-    yield dg.MaterializeResult(data_version=dg.DataVersion(combined(written.values())))
+        context.add_asset_metadata(
+            {**table_metadata(manifest), **(reuse.told(name) if reuse else {}), **more}, partition_key=name
+        )
+    counts = reuse.counts() if reuse else {}
+    yield dg.MaterializeResult(data_version=dg.DataVersion(combined(written.values())), metadata=counts)
+    if reuse:
+        reuse.remember()
 
 
 def combined(manifests: Iterable[Manifest]) -> str:

@@ -16,10 +16,12 @@ from mlops_assets.assets.tables import materialized, upstream
 from mlops_assets.assets.training_columns import training_columns
 from mlops_assets.catalogue import newest_metadata
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.fingerprints import join_code, of_training_week
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.partitions import Week, week, week_bounds, weekly, weeks_back
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreResource, service_views
 from resources.lake import Lake, Manifest
@@ -42,6 +44,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[upstream(spec.prediction.table, None), *views, dg.AssetKey(["features", "registry"])],
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=join_code(spec)[:12],
         check_specs=[
             check_spec(path, "rows_out_equal_rows_in", True),
             check_spec(path, "keys_are_unique", True),
@@ -58,12 +61,18 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
     ) -> Iterator[Any]:
         written, lost, wrong, twice = {}, {}, {}, {}
+        reuse = Reuse.of(context, lake, f"{spec.name}/training_set")
         for name in context.partition_keys:
+            if reuse.unchanged(name, of_training_week(spec, lake, feature_store, name)) is not None:
+                written[name] = lake.manifest(reuse.table, name)
+                continue
             joined = join_week(spec, lake, feature_store, name)
             lost |= {name: joined.lost} if joined.lost else {}
             wrong |= {name: joined.differ} if joined.differ else {}
             twice |= {name: joined.duplicates} if joined.duplicates else {}
-            written |= {name: joined.manifest} if joined.manifest else {}
+            if joined.manifest:
+                written[name] = joined.manifest
+                reuse.made(name, joined.manifest.sha256)
         yield check_result(
             "rows_out_equal_rows_in",
             not lost,
@@ -83,7 +92,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         def page(manifest: Manifest) -> dict[str, Any]:
             return newest_page(spec, lake, feature_store, manifest)
 
-        yield from materialized(context, written, len(context.partition_keys), page)
+        yield from materialized(context, written, len(context.partition_keys), page, reuse=reuse)
 
     return training_set_
 

@@ -72,10 +72,11 @@ def all_tables() -> list[Table]:
 
 def raw_table(name: str) -> Table:
     """`flights/raw`, `flights/weather`, `flights/planes` or `flights/airports`."""
-    time = TIME_COLUMNS.get(name)
+    time, short = TIME_COLUMNS.get(name), name.split("/")[1].replace("raw", "flights")
+    read = ["flights", "airports"] if short == "flights" else [short]
 
     def build(lake: Lake, span: Week) -> pl.DataFrame:
-        whole = getattr(ingest.tables(settings().data), name.split("/")[1].replace("raw", "flights"))
+        whole = getattr(ingest.tables(settings().data), short)
         return ingest.in_week(whole, time, span.start, span.end) if time else whole
 
     expected = Expectation(
@@ -94,6 +95,8 @@ def raw_table(name: str) -> Table:
         {"flights/airports": None} if name == "flights/raw" else {},
         appearance("ingest", DESCRIPTIONS[name], {"domain": DOMAIN}),
         RAW[name],
+        code=[f"{ingest.__name__}:{part}" for part in (*read, "read_table", "in_week")],
+        files=lambda: ingest.file_hashes(read, settings().data),
     )
 
 
@@ -125,6 +128,7 @@ def feature_table(view: str) -> Table:
         {source: back},
         appearance("features", VIEWS[view].description, VIEWS[view].tags()),
         feature_columns(view),
+        code=[f"{features.__name__}:{view}"],
     )
 
 

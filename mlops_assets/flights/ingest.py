@@ -3,6 +3,7 @@
 Departures are New York local time, arrivals the destination's; whatever disagrees raises instead of shifting.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = [
     "IngestError",
     "Tables",
     "airports",
+    "file_hashes",
     "flights",
     "in_week",
     "planes",
@@ -49,6 +51,11 @@ class Tables:
 def tables(folder: Path | None = None) -> Tables:
     """All four tables of a folder; kept in memory as long as the files stay the same, so that 53 weeks read once."""
     return _tables(folder, tuple(_fingerprints(folder)))
+
+
+def file_hashes(names: Iterable[str], folder: Path | None = None) -> dict[str, str]:
+    """SHA-256 of the raw files of these tables, by file name; a file is read again only where its state changed."""
+    return {Path(state[0]).name: _file_hash(*state) for state in _fingerprints(folder, names)}
 
 
 def flights(raw: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
@@ -123,11 +130,17 @@ def _tables(folder: Path | None, _fingerprints: tuple) -> Tables:
     )
 
 
-def _fingerprints(folder: Path | None) -> Iterable[tuple]:
-    for name in FILES:
+def _fingerprints(folder: Path | None, names: Iterable[str] = tuple(FILES)) -> Iterable[tuple]:
+    for name in names:
         for path in locate(name, folder):
             state: os.stat_result = path.stat()
             yield str(path), state.st_size, state.st_mtime_ns, state.st_ino
+
+
+@lru_cache(maxsize=64)
+def _file_hash(path: str, *_state: int) -> str:
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _check_flights(raw: pl.DataFrame) -> None:
