@@ -22,9 +22,8 @@ from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.feature_store import FeatureStoreError
 from resources.lake import LakeError
-from resources.runs import sha256
 from resources.tracking import Tracking, TrackingError, Version
-from resources.versions import LINEAGE
+from resources.versions import LINEAGE, sha256
 
 WITHIN = 1e-6
 """Largest difference of a prediction that counts as none, unless it is given."""

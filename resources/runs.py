@@ -1,6 +1,5 @@
 """Fits as MLflow runs, found again by their identity: kind and identity name one run, complete or not."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from resources.model_files import MODEL_FILE, write_model
-from resources.versions import FILE, IDENTITY, SHA256, TrackingError
+from resources.versions import FILE, IDENTITY, SHA256, TrackingError, sha256
 
 KIND, MODEL_ID, COMPLETE = "kind", "model_id", "complete"
 Kind = Literal["challenger", "refit", "trial"]
@@ -89,11 +88,6 @@ def quotable(text: str) -> str:
             f"{text!r} holds a quotation mark, which MLflow's search cannot take: leave it out"
         )
     return text
-
-
-def sha256(content: bytes) -> str:
-    """The content's SHA-256 in hex."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def runs_of(client: Any, experiment: str, kind: str, identity: str) -> list[Any]:

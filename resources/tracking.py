@@ -20,11 +20,11 @@ from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path
 from resources.model_files import MODEL_FILE, local_file
 from resources.registration import Registration, anchor_texts, create_version, link_model
-from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sha256, sweep
+from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sweep
 from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
 from resources.tracking_spool import Spool, deliver_all
-from resources.versions import FILE, PROMOTED_AT, TrackingError, Version, utc, version_of
+from resources.versions import FILE, PROMOTED_AT, TrackingError, Version, sha256, utc, version_of
 
 __all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"

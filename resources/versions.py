@@ -1,5 +1,6 @@
 """A registered model version as a value, read from MLflow's tags."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,11 @@ def version_of(found: Any) -> Version:
 def moments(text: str) -> list[datetime]:
     """Moments written one after the other, with commas between."""
     return [utc(datetime.fromisoformat(part.strip())) for part in text.split(",") if part.strip()]
+
+
+def sha256(content: bytes) -> str:
+    """The content's SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def utc(moment: datetime) -> datetime:

@@ -25,9 +25,9 @@ from mlops_assets.verification import Verdict, VerificationError, verify, verify
 from resources.feature_definitions import definitions
 from resources.lake import Lake
 from resources.pushed_part import PushedPart, content_hash, rows_of
-from resources.runs import sha256
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.tracking import Version
+from resources.versions import sha256
 from tests.flights.registered import (
     PUSHED_INTO,
     SPEC,

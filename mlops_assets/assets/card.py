@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.card import gather, sections
+from mlops_assets.costs import costed
 from mlops_assets.ml.card import as_html, as_markdown
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
@@ -29,6 +30,7 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         description="The champion's model card, from records alone: each line says where it came from, and what is "
         "not known is said to be unknown.",
     )
+    @costed
     def card_(lake: Lake, tracking: Tracking, audit: Audit, pages: Pages) -> Iterator[dg.MaterializeResult]:
         champion = tracking.champion(spec.name)
         if champion is None:

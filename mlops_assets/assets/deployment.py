@@ -19,6 +19,7 @@ from mlops_assets.assets.model import (
 )
 from mlops_assets.assets.searched import as_trained, origin_of
 from mlops_assets.assets.training_set import TrainingData, training_data
+from mlops_assets.costs import costed
 from mlops_assets.governance import audit_entry, data_now, record_trained
 from mlops_assets.ml.drift import reference_profile
 from mlops_assets.ml.training import Fit, fit
@@ -47,6 +48,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
         + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else ""),
     )
+    @costed
     def deployment_(
         context: dg.AssetExecutionContext,
         lake: Lake,

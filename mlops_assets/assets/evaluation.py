@@ -14,6 +14,7 @@ from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, r
 from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.fingerprints import judge_code, of_evaluation
 from mlops_assets.governance import evaluation_digest, record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture
@@ -56,6 +57,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Challenger against champion on the newest {spec.window.hold_out_days} days, "
         f"gated on {spec.gate.metric} by {spec.gate.evidence.replace('_', '-')}.",
     )
+    @costed
     def evaluation_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
     ) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.costs import costed
 from mlops_assets.metadata import markdown_table
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.spec import Weeks
@@ -31,6 +32,7 @@ def registry() -> dg.AssetsDefinition:
         kinds={"feast"},
         description="Entities, feature views, on-demand views and services of feature_repo/, applied.",
     )
+    @costed
     def registry_(feature_store: FeatureStoreResource) -> Iterator[dg.MaterializeResult]:
         applied = feature_store.apply()
         versions = {name: feature_store.definition_version(name) for name in service_names()}
@@ -57,6 +59,7 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
         description="Feature values as the endpoint reads them. A week is written together with all later ones, so that "
         "a week ingested again never overwrites newer values.",
     )
+    @costed
     def online(
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource, endpoint: Endpoint
     ) -> Iterator[dg.MaterializeResult]:

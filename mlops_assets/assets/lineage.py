@@ -11,8 +11,9 @@ from mlops_assets.ml.lineage import Hashes, Lineage
 from mlops_assets.ml.training import Fit
 from mlops_assets.spec import ModelSpec
 from resources.lake import Lake, LakeError
-from resources.runs import Kind, sha256
 from resources.settings import settings
+from resources.tracking import Kind
+from resources.versions import sha256
 
 NOT_OF_A_FIT = {
     *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search")

@@ -15,6 +15,7 @@ import polars as pl
 from mlops_assets.assets.lineage import lineage_of
 from mlops_assets.assets.searched import PARAMETERS, PARAMETERS_FROM, searched
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
+from mlops_assets.costs import costed
 from mlops_assets.fingerprints import fit_code, of_challenger
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
@@ -51,6 +52,7 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"{spec.description} The challenger: fitted on every labelled row known "
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
+    @costed
     def model_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit, compute: Compute
     ) -> Iterator[dg.MaterializeResult]:

@@ -12,6 +12,7 @@ from mlops_assets.assets.deployment import reference_name
 from mlops_assets.assets.features import basis
 from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.fingerprints import of_report, report_code
 from mlops_assets.metadata import frame_table, markdown_table, metrics_metadata
 from mlops_assets.ml.dataset import label_counts, labelled
@@ -43,6 +44,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         owners=[spec.owner],
         description="The week's metrics on every scored row whose label was known when the week ended.",
     )
+    @costed
     def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
         written, below, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/performance")
         for name in context.partition_keys:
@@ -116,6 +118,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         description="PSI and Wasserstein distance of every feature on all rows of the week, and Evidently's report on "
         "a seeded sample, against the rows the week's champion was trained on.",
     )
+    @costed
     def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
         written, drifted, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
         for name in context.partition_keys:

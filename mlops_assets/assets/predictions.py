@@ -8,6 +8,7 @@ import polars as pl
 
 from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.fingerprints import of_predictions, score_code
 from mlops_assets.ml.training import Scorer
 from mlops_assets.partitions import weekly
@@ -33,6 +34,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         description="Every row of a week scored by the version that was champion at the row's prediction time. A row "
         "from before the first champion has no score: no model ever scores a time it was trained on.",
     )
+    @costed
     def predictions_(context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking) -> Iterator[Any]:
         reuse, versions = Reuse.of(context, lake, f"{spec.name}/predictions"), tracking.versions(spec.name)
         written = {}

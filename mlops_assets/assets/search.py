@@ -18,6 +18,7 @@ from mlops_assets.assets.model import (
 )
 from mlops_assets.assets.searched import search_folder
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
+from mlops_assets.costs import costed
 from mlops_assets.metadata import markdown_table, picture
 from mlops_assets.ml import tuning
 from mlops_assets.ml.evaluation import goodness
@@ -48,6 +49,7 @@ def search(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Hyperparameter search for {spec.name}: trials by {metric_of(spec)} on the newest rows before the "
         f"{spec.window.hold_out_days} held-out days. Made on request; one that was broken off goes on.",
     )
+    @costed
     def search_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, compute: Compute
     ) -> Iterator[dg.MaterializeResult]:

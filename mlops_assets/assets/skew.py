@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.metadata import frame_table, markdown_table, small_picture
 from mlops_assets.ml.known_rows import ASKED, SERVED
 from mlops_assets.ml.skew import (
@@ -62,6 +63,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"The newest {spec.skew.requests:,} logged requests, replayed through the offline store as of the "
         "moment that each asked for, and compared cell by cell. Every cell that differs has a verdict.",
     )
+    @costed
     def skew_(
         lake: Lake, feature_store: FeatureStoreResource, serving_log: ServingLogResource
     ) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from mlops_assets.catalogue import LINEAGE, SCHEMA, Column, column_lineage, column_schema, newest_metadata
 from mlops_assets.checks import table_check_results, table_check_specs
+from mlops_assets.costs import costed
 from mlops_assets.metadata import table_metadata
 from mlops_assets.ml.code_digest import code_digest
 from mlops_assets.ml.fingerprint import Fingerprint, digest
@@ -111,7 +112,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             LINEAGE: column_lineage(table.columns),
         },
         **table.appearance,
-    )(write)
+    )(costed(write))
 
 
 def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest] | None:

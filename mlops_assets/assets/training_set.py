@@ -17,6 +17,7 @@ from mlops_assets.assets.tables import materialized, upstream
 from mlops_assets.assets.training_columns import training_columns
 from mlops_assets.catalogue import newest_metadata
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.fingerprints import join_code, of_training_week
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
@@ -58,6 +59,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Rows of `{spec.prediction.table}` joined point in time with the feature service "
         f"`{spec.feature_service}`; rows without a label stay in and are counted.",
     )
+    @costed
     def training_set_(
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
     ) -> Iterator[Any]:

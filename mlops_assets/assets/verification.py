@@ -9,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.assets.tables import Table
 from mlops_assets.checks import check_result, check_spec
+from mlops_assets.costs import costed
 from mlops_assets.metadata import markdown_table
 from mlops_assets.rebuild import Rebuild
 from mlops_assets.spec import ModelSpec
@@ -44,6 +45,7 @@ def verification(
         check_specs=[check_spec(KEY, CLAIM, False)],
         description="Every registered version rebuilt from its lineage and compared byte by byte.",
     )
+    @costed
     def verification_(
         context: dg.AssetExecutionContext,
         config: Asked,

@@ -19,9 +19,9 @@ from resources.compute import Compute
 from resources.folding import fold
 from resources.lake import Lake
 from resources.local import local_resources
-from resources.runs import sha256
 from resources.settings import Settings
 from resources.tracking import Version
+from resources.versions import sha256
 from tests.flights.shortened import short_spec
 
 SPEC = short_spec()

@@ -7,9 +7,8 @@ import pytest
 
 from resources.mlflow_client import client_of
 from resources.tracking import Tracking, TrialRecord
-from tests.resources.test_tracking import NAME, empty_database
+from tests.resources.test_tracking import NAME
 
-__all__ = ["empty_database"]
 TRIAL = TrialRecord(
     identity="search-1-4",
     name="trial 4",
