@@ -48,7 +48,7 @@ def record_trained(
         evidence={
             **{
                 name: version.tags[name]
-                for name in (*kept, "code_version", "spec", "lineage")
+                for name in (*kept, "code_version", "spec", "lineage", "search")
                 if name in version.tags
             },
             "fit": version.tags.get("kind"),

@@ -121,7 +121,7 @@ from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import fit
 from resources.compute import Compute
 from tests.ml.conftest import FEATURES
-from tests.ml.test_training_on_ray import killed_spec
+from tests.acceptance.test_training_on_ray import killed_spec
 from pathlib import Path
 folder, storage, paths, known_by = json.loads(sys.argv[1])
 files = Files(tuple(paths), datetime.fromisoformat(known_by))
