@@ -107,9 +107,15 @@ def open_catalogue(page: "Page", address: str, table: str = TABLE) -> None:
     page.get_by_text("distributions", exact=True).wait_for()
 
 
+def open_text(page: "Page", row: str) -> "Locator":
+    """Click on what a row of the metadata hides behind a link; the dialog that opens."""
+    page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
+    return page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
+
+
 def open_picture(page: "Page", row: str) -> "Locator":
     """Click on what a row of the metadata hides behind a link; the pictures in the dialog that opens."""
-    page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
+    open_text(page, row)
     shown = page.locator("[role=dialog] img, .bp5-dialog img, .bp6-dialog img")
     shown.first.wait_for()
     return shown
@@ -127,6 +133,7 @@ def main() -> int:
         page.set_viewport_size({"width": 1300, "height": 1700})
         evaluation(page, address)
         catalogue(page, address)
+        card(page, address)
     too_large = 0
     for picture in sorted(IMAGES.glob("*.png")):
         size = picture.stat().st_size
@@ -152,7 +159,7 @@ def evaluation(page: "Page", address: str) -> None:
     page.wait_for_timeout(1500)
     last = page.get_by_text("importance plot", exact=True).bounding_box()
     height = last["y"] + 40 if last else 1500
-    page.screenshot(path=IMAGES / "evaluation.png", clip={"x": 68, "y": 0, "width": 850, "height": height})
+    page.screenshot(path=IMAGES / "evaluation.png", clip={"x": 68, "y": 0, "width": 1232, "height": height})
     open_picture(page, "reliability plot")
     page.wait_for_timeout(1000)
     dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
@@ -172,6 +179,18 @@ def catalogue(page: "Page", address: str) -> None:
     page.wait_for_timeout(1000)
     dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
     dialog.screenshot(path=IMAGES / "distributions.png")
+
+
+def card(page: "Page", address: str) -> None:
+    """The model card, as the asset page opens it."""
+    page.set_viewport_size({"width": 1300, "height": 1000})
+    page.goto(f"{address}/assets/{MODEL}/card", wait_until="networkidle")
+    title = open_text(page, "card").get_by_text("Model card:").first
+    title.wait_for()
+    page.wait_for_timeout(1000)
+    title.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    page.screenshot(path=IMAGES / "card.png", clip={"x": 130, "y": 0, "width": 1040, "height": 1000})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_assets.ml.sparklines import data_uri
+
 UNKNOWN = "unknown"
 COLUMNS = ("what", "value", "from")
 STYLE = (
@@ -80,7 +82,9 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
             f"| {_cell(fact.name)} | {_cell(fact.text)} | {_reference(fact.source)} |"
             for fact in section.facts
         ]
-        parts += [f"## {section.title}", *([section.note] if section.note else []), "\n".join(lines)]
+        picture = [f"![{section.title}]({data_uri(section.picture)})"] if section.picture else []
+        note = [section.note] if section.note else []
+        parts += [f"## {section.title}", *note, *picture, "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

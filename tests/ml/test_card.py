@@ -1,5 +1,6 @@
 """A model card says what is known and where from, and calls the rest unknown."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.ml.card import Fact, Section, Source, as_html, as_markdown, told, with_interval
+from mlops_assets.ml.sparklines import bars
 
 REGISTRY = Source("version 7 in MLflow", "http://127.0.0.1:5000/#/models/m/versions/7")
 
@@ -78,3 +80,14 @@ def test_the_page_shows_any_text_as_it_is(pairs):
     assert shown == normal
     assert read.links == [REGISTRY.link] * len(pairs)
     assert "<card>" not in page
+
+
+def test_a_picture_stands_between_the_note_and_the_table_in_both():
+    section = Section(
+        "Since", [Fact("weeks", 2, REGISTRY)], "Rows by week:", bars({"2013-12-23": 5881, "2013-12-30": 1712})
+    )
+    assert re.search(
+        r"Rows by week:\n\n!\[Since\]\(data:image/svg\+xml,[^)\s]+\)\n\n\| what ",
+        as_markdown("Card", [section]),
+    )
+    assert f"<p>Rows by week:</p>{section.picture}<table>" in as_html("Card", [section])
