@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from resources.folding import CREATED, EVENT, INSTANT
 from resources.lake import PUSHED, while_folding
@@ -48,7 +49,9 @@ def rows_of(folder: Path, part: PushedPart) -> pl.DataFrame:
 def content_hash(rows: pl.DataFrame) -> str:
     """SHA-256 of different rows, whatever order and columns' order they are in."""
     columns = sorted(rows.columns)
-    text = rows.select(columns).unique().sort(columns).write_csv(null_value="null")
+    # Minus zero is zero to a fold, which keeps one of the two.
+    alike = rows.select(columns).with_columns(selectors.float() + 0.0)
+    text = alike.unique().sort(columns).write_csv(null_value="null")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
