@@ -42,13 +42,14 @@ class Case:
     rounds: int
 
 
-def cases(rows: int, quick: bool, with_default: bool) -> dict[str, Case]:
+def cases(rows: int, quick: bool, with_default: bool, rounds: int = 5) -> dict[str, Case]:
     """The cases of a run by the ending of their ratios; Feast's default store takes part once, in one of them."""
-    peers, few = (OURS, ASOF, DUCKDB), 1 if quick else 3
+    rounds = 1 if quick else rounds
+    peers, few = (OURS, ASOF, DUCKDB), min(rounds, 3)
     default = (DEFAULT,) if with_default else ()
     found = {
-        "": Case(rows, 24, "sorted", peers, 1 if quick else 5),
-        "_unsorted": Case(rows, 24, "unsorted", (*peers, *default), 1 if quick else 5),
+        "": Case(rows, 24, "sorted", peers, rounds),
+        "_unsorted": Case(rows, 24, "unsorted", (*peers, *default), rounds),
         "_t365": Case(rows, 365, "sorted", peers, few),
         "_5x": Case(5 * rows, 24, "sorted", (OURS, ASOF), few),
     }
@@ -58,6 +59,7 @@ def cases(rows: int, quick: bool, with_default: bool) -> dict[str, Case]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="entity rows")
+    parser.add_argument("--rounds", type=int, default=5, help="at most so many times each; the largest three")
     parser.add_argument("--quick", action="store_true", help="one round, without the largest case")
     parser.add_argument(
         "--with-feast-default", action="store_true", help="Feast's default store too, once: it takes 15 GB"
@@ -70,7 +72,7 @@ def main() -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="point-in-time-"))
     try:
-        todo = cases(options.rows, options.quick, options.with_feast_default)
+        todo = cases(options.rows, options.quick, options.with_feast_default, options.rounds)
         figures = {name or "_sorted": measured(case, folder) for name, case in todo.items()}
         if not options.without_flights:
             figures[FLIGHTS] = {OURS: flights(folder)}
