@@ -27,7 +27,9 @@ def end_state(home: Path) -> dict[str, Any]:
 
 def _files(home: Path, folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
     found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-    kept = [path for path in found if path.parent.name != "_manifests" and not path.name.startswith(".")]
+    # What was timed is another number each time.
+    left = ("_manifests", "timings")
+    kept = [path for path in found if path.parent.name not in left and not path.name.startswith(".")]
     return {str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
