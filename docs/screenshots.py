@@ -128,7 +128,7 @@ def main() -> int:
         print(f"error: {home.home} holds no evaluation of {MODEL}: run `make run` first", file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with webserver(home) as address, browser(1800, 620) as page:
+    with webserver(home) as address, browser(1800, 900) as page:
         lineage(page, address)
         page.set_viewport_size({"width": 1300, "height": 1700})
         evaluation(page, address)
@@ -149,7 +149,7 @@ def lineage(page: "Page", address: str) -> None:
     page.goto(lineage_address(address, MODEL), wait_until="networkidle")
     page.get_by_text("performance", exact=True).last.wait_for()
     page.wait_for_timeout(1500)
-    page.screenshot(path=IMAGES / "lineage.png", clip={"x": 384, "y": 112, "width": 1372, "height": 400})
+    page.screenshot(path=IMAGES / "lineage.png", clip={"x": 384, "y": 224, "width": 1372, "height": 486})
 
 
 def evaluation(page: "Page", address: str) -> None:
