@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The whole GPU path on a machine that has one: XGBoost on `cuda` and the network on one GPU, beside the same fits on the CPU.
 
 Without a GPU it says so and measures nothing.
