@@ -26,6 +26,7 @@ IMAGES = PROJECT_ROOT / "docs" / "images"
 LARGEST_BYTES = 250_000
 MODEL = "flight_delay"
 TABLE = "features/carrier_traffic"
+DIALOG = "[role=dialog], .bp5-dialog, .bp6-dialog"
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def open_catalogue(page: "Page", address: str, table: str = TABLE) -> None:
 def open_text(page: "Page", row: str) -> "Locator":
     """Click on what a row of the metadata hides behind a link; the dialog that opens."""
     page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
-    return page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
+    return page.locator(DIALOG).last
 
 
 def open_picture(page: "Page", row: str) -> "Locator":
@@ -160,10 +161,14 @@ def evaluation(page: "Page", address: str) -> None:
     last = page.get_by_text("importance plot", exact=True).bounding_box()
     height = last["y"] + 40 if last else 1500
     page.screenshot(path=IMAGES / "evaluation.png", clip={"x": 68, "y": 0, "width": 1232, "height": height})
-    open_picture(page, "reliability plot")
+    dialog(page, "reliability plot", "reliability.png")
+
+
+def dialog(page: "Page", row: str, name: str) -> None:
+    """What a row of the metadata hides, as the dialog shows it."""
+    open_picture(page, row)
     page.wait_for_timeout(1000)
-    dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
-    dialog.screenshot(path=IMAGES / "reliability.png")
+    page.locator(DIALOG).last.screenshot(path=IMAGES / name)
 
 
 def catalogue(page: "Page", address: str) -> None:
@@ -175,10 +180,7 @@ def catalogue(page: "Page", address: str) -> None:
     )
     height = last["y"] + 1 if last else 1100
     page.screenshot(path=IMAGES / "catalogue.png", clip={"x": 68, "y": 0, "width": 1232, "height": height})
-    open_picture(page, "distributions")
-    page.wait_for_timeout(1000)
-    dialog = page.locator("[role=dialog], .bp5-dialog, .bp6-dialog").last
-    dialog.screenshot(path=IMAGES / "distributions.png")
+    dialog(page, "distributions", "distributions.png")
 
 
 def card(page: "Page", address: str) -> None:

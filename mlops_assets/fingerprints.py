@@ -8,22 +8,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
 from mlops_assets.assets.features import basis
 from mlops_assets.ml.code_digest import code_digest
 from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreResource, ViewSource
-from resources.lake import PUSHED, WHOLE, Lake, while_folding
+from resources.lake import PUSHED, WHOLE, Lake
+from resources.pushed_part import part_now
 from resources.tracking import Version
 
 ASSETS = "mlops_assets.assets"
 JOIN = (f"{ASSETS}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
 FIT = ("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files")
 SCORER = "mlops_assets.ml.training:Scorer"
-EVENT_TIME = "event_timestamp"
 NOTHING = "none"
 
 
@@ -140,25 +138,8 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
         start, end = (None, None) if name == WHOLE else week_bounds(spec.weeks, name)
         if (start is None or start <= last) and (end is None or since is None or end > since):
             found[name] = lake.manifest(view.table, name).sha256
-    return found | _pushed(lake, view, since, last)
-
-
-def _pushed(lake: Lake, view: ViewSource, since: datetime | None, last: datetime) -> dict[str, str]:
-    """A digest of the pushed rows within reach, however many files they lie in."""
-    newest = f"{PUSHED}{last:%Y%m%dT%H%M%S}~"
-
-    def rows() -> list[pl.DataFrame]:
-        return [pl.read_parquet(path, glob=False) for path in lake.pushed(view.table) if path.stem < newest]
-
-    frames = while_folding(rows)
-    if not frames:
-        return {}
-    moment = pl.col(EVENT_TIME)
-    near = moment <= last if since is None else moment.is_between(since, last)
-    empty = pl.DataFrame(schema={"created": pl.Datetime("us", "UTC")})
-    within = pl.concat([*frames, empty], how="diagonal_relaxed").filter(near)
-    hashes = within.select(sorted(within.columns)).unique().hash_rows(seed=0).sort().to_list()
-    return {PUSHED: digest(hashes)} if hashes else {}
+    pushed = part_now(lake.path(view.table).parent, since, last)
+    return found | ({PUSHED: pushed.sha256} if pushed else {})
 
 
 def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:

@@ -80,17 +80,14 @@ def compare(
     _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     ours, theirs = (_jackknife(y, score, codes, sizes, metric) for score in (challenger, champion))
     gains = goodness(metric, ours) - goodness(metric, theirs)
-    count = len(sizes)
-    spread = ((gains[1:] - gains[0]) ** 2).sum() * (count - 1) / count if count > 1 else math.nan
-    freedom = len(y) ** 2 / float((sizes**2.0).sum()) - 1
     return Effect(
         metric=metric,
         challenger=float(ours[0]),
         champion=float(theirs[0]),
         gain=float(gains[0]),
-        error=math.sqrt(spread),
-        freedom=freedom,
-        clusters=count,
+        error=_error(gains),
+        freedom=_freedom(sizes),
+        clusters=len(sizes),
         rows=len(y),
     )
 
@@ -103,13 +100,9 @@ def estimate(
     Fewer than two clusters leave the interval undefined (NaN).
     """
     _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
-    found, count = _jackknife(y, score, codes, sizes, metric), len(sizes)
-    value = float(found[0])
-    if count < 2:
-        return value, math.nan, math.nan
-    error = math.sqrt(((found[1:] - value) ** 2).sum() * (count - 1) / count)
-    freedom = len(y) ** 2 / float((sizes**2.0).sum()) - 1
-    half = _quantile(freedom, (1 + level) / 2) * error if error else 0.0
+    found = _jackknife(y, score, codes, sizes, metric)
+    value, error = float(found[0]), _error(found)
+    half = _quantile(_freedom(sizes), (1 + level) / 2) * error if error else 0.0
     return value, value - half, value + half
 
 
@@ -141,6 +134,17 @@ def holm(p: Sequence[float]) -> list[float]:
     factors = len(values) - np.arange(len(values))
     corrected[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
     return corrected.tolist()
+
+
+def _error(values: np.ndarray) -> float:
+    """The standard error that a jackknife's values [1 + clusters] give; NaN where there is only one cluster."""
+    count = len(values) - 1
+    return math.sqrt(((values[1:] - values[0]) ** 2).sum() * (count - 1) / count) if count > 1 else math.nan
+
+
+def _freedom(sizes: np.ndarray) -> float:
+    """One less than the effective number of clusters of these sizes."""
+    return float(sizes.sum()) ** 2 / float((sizes**2.0).sum()) - 1
 
 
 def _jackknife(
