@@ -86,7 +86,7 @@ def script(through: str) -> None:
     silence_usage_reports()
     stages = Stages()
     with stages.of("imports"):
-        from mlops_assets.assets.features import bring_online
+        from mlops_assets.assets.online import bring_online
         from mlops_assets.definitions import specs
         from mlops_assets.flights.assets import WEEKS
         from mlops_assets.flights.schema import FEATURES

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.features import BASIS, ONLINE
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
+from mlops_assets.assets.online import BASIS, ONLINE
 from mlops_assets.ml.policy import Decision, WeekEvidence, decide
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec

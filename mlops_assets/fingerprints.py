@@ -8,14 +8,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.assets.features import basis
+import polars as pl
+
+from mlops_assets.assets.online import basis
 from mlops_assets.ml.code_digest import code_digest
 from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
-from resources.feature_store import FeatureStoreResource, ViewSource
+from resources.feature_store import FeatureStoreResource, ViewSource, service_names
 from resources.lake import PUSHED, WHOLE, Lake
 from resources.pushed_part import part_now
+from resources.serving_log import REQUEST, REQUESTED_AT, SERVICE
 from resources.tracking import Version
 
 ASSETS = "mlops_assets.assets"
@@ -51,6 +54,11 @@ def report_code(report: str) -> str:
     return code_digest([f"{ASSETS}.monitoring:write_{report}"])
 
 
+def skew_code() -> str:
+    """Digest of what replays logged requests and compares them."""
+    return code_digest([f"{ASSETS}.skew:replay", JOIN[1]])
+
+
 def of_training_week(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str
 ) -> Fingerprint:
@@ -79,6 +87,18 @@ def of_challenger(spec: ModelSpec, hashes: dict[str, str], definitions: str, rul
         "rules": rules,
         "feature definitions": definitions,
         **{f"{spec.name}/training_set {week}": sha256 for week, sha256 in hashes.items()},
+    }
+
+
+def of_deployment(
+    spec: ModelSpec, hashes: dict[str, str], definitions: str, rules: str, evaluation: str
+) -> Fingerprint:
+    """What the refit is made from, the evidence that allows it, and what the endpoint and the drift reports need of it."""
+    served = ["prediction", "deployment", "drift", "feature_service", "owner"]
+    return {
+        **of_challenger(spec, hashes, definitions, rules),
+        "evaluation": evaluation,
+        "endpoint": _rules(spec, None, served),
     }
 
 
@@ -122,6 +142,23 @@ def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: An
         **{key: str(value) for key, value in basis(lake, name).items()},
         "reference": digest(reference),
     }
+
+
+def of_skew(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, log: pl.DataFrame
+) -> Fingerprint:
+    """The logged requests by their ids, the definitions of now, and of every view what the replay may read."""
+    decides = {"code": skew_code(), "requests": digest(log[REQUEST].to_list() if log.width else NOTHING)}
+    if log.is_empty():
+        return decides
+    first, last = log[REQUESTED_AT].min(), log[REQUESTED_AT].max()
+    assert isinstance(first, datetime) and isinstance(last, datetime)
+    served = log[SERVICE].unique().to_list()
+    defined = [name for name in service_names(feature_store.repository) if name in served]
+    views = {view.table: view for name in defined for view in feature_store.view_tables(name)}
+    versions = {name: feature_store.definition_version(name) for name in defined}
+    tables = {table: digest(_reach(spec, lake, view, first, last)) for table, view in views.items()}
+    return {**decides, "feature definitions": digest(versions), **tables}
 
 
 def _rules(spec: ModelSpec, week: str | None, parts: Sequence[str], more: Any = None) -> str:

@@ -61,6 +61,11 @@ class Reuse:
         self.reasons[partition] = {BECAUSE: str(reason)}
         return None
 
+    @property
+    def to_make(self) -> list[str]:
+        """The partitions, of those asked about, that must be made."""
+        return [name for name, reason in self.reasons.items() if name is not None and SKIPPED not in reason]
+
     def made(self, partition: str | None, sha256: str, kept: Mapping[str, Any] | None = None) -> None:
         """Say that content of this hash was made; `kept` (JSON values) is what a later run that skips it will need."""
         if partition in self._asked:

@@ -19,7 +19,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     With `register` it becomes the challenger; it is promoted only by the pipeline.
     """
     from mlops_assets.assets.evaluation import hold_out, rival
-    from mlops_assets.assets.model import log_fit, training_rows
+    from mlops_assets.assets.model import log_fit, training_files
     from mlops_assets.assets.searched import searched
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
@@ -37,9 +37,10 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     week = newest_week(spec, project.lake)
     spec = varied(searched(_spec(project.specs, model), project.lake, week)[0], changes)
     data = training_data(spec, project.lake, week)
-    rows = training_rows(spec, data)
+    rows = training_files(spec, data)
+    height = rows.read(spec, [spec.prediction.time]).height
     print(
-        f"Fitting {model} on {rows.height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
+        f"Fitting {model} on {height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
     )
     fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
     champion = rival(spec, project.tracking, data)
@@ -53,7 +54,9 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
         "reason": "tried by hand",
         "launched_by": f"account {account()}",
     }
-    logged = log_fit(spec, project.tracking, data, fitted, rows, "trial", lineage, verdict.challenger)
+    logged = log_fit(
+        spec, project.tracking, data, fitted, rows.head(spec, 5), "trial", lineage, verdict.challenger
+    )
     version = logged.register(spec, project.tracking) if register else None
     if version:
         record_trained(project.resources["audit"], spec, version, data.hashes, data.now)

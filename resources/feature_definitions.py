@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 REPOSITORY = "feature_repo"
+STAMPS = ("created_timestamp", "last_updated_timestamp")
 CONFIGURATION = "feature_store.yaml"
 REDIS = "feature_repo.online_store.redis.BulkRedisOnlineStore"
 
@@ -124,11 +125,27 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
 
 
 def objects_hash(objects: list[Any]) -> str:
-    """A hash of everything that is registered, descriptions and source paths included."""
+    """A hash of everything that is registered, descriptions and source paths included; not when it was written down."""
     parts = sorted(
-        (kind(thing), thing.name, thing.to_proto().SerializeToString(deterministic=True)) for thing in objects
+        (kind(thing), thing.name, _timeless(thing.to_proto()).SerializeToString(deterministic=True))
+        for thing in objects
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _timeless(message: Any) -> Any:
+    """The message without the times that Feast stamps objects with when they are made and registered."""
+    for described, value in message.ListFields():
+        if described.name in STAMPS:
+            message.ClearField(described.name)
+        elif described.message_type:
+            parts = (
+                value.values() if hasattr(value, "values") else value if described.is_repeated else [value]
+            )
+            for part in parts:
+                if hasattr(part, "ListFields"):
+                    _timeless(part)
+    return message
 
 
 def configuration(
@@ -180,9 +197,10 @@ def _sources(repository: str) -> list[Path]:
 
 
 def _with_root(thing: Any, lake: Path) -> Any:
-    if kind(thing) != "FeatureView":
-        return thing
+    """A copy, because Feast stamps what it registers with the time."""
     view = copy.copy(thing)
+    if kind(thing) != "FeatureView":
+        return view
     source = copy.deepcopy(_source(thing))
     source.file_options.uri = str(lake / source.path)
     view.batch_source = source

@@ -68,15 +68,22 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
         Returns the names of the registered objects by kind. What was applied as it is now is not applied again.
         """
-        objects = repository_of.rooted(self.repository, Path(self.lake_root))
-        marker, digest = Path(self.home) / "applied.sha256", repository_of.objects_hash(objects)
-        if (Path(self.home) / "registry.db").exists() and marker.exists() and marker.read_text() == digest:
-            return _by_kind(objects)
-        store = self._store()
-        with _LOCK, _quiet():
-            store.apply(objects, objects_to_delete=_stale(store, objects), partial=False)
-        write_text(marker, digest)
+        objects = self._objects()
+        if not self.holds(digest := repository_of.objects_hash(objects)):
+            store = self._store()
+            with _LOCK, _quiet():
+                store.apply(objects, objects_to_delete=_stale(store, objects), partial=False)
+            write_text(self._applied, digest)
         return _by_kind(objects)
+
+    def definitions_hash(self) -> str:
+        """A hash of every definition of the repository, as it would be registered now."""
+        return repository_of.objects_hash(self._objects())
+
+    def holds(self, digest: str) -> bool:
+        """Whether the registry is there, and was last applied from definitions with this hash."""
+        marker = self._applied
+        return (Path(self.home) / "registry.db").exists() and marker.exists() and marker.read_text() == digest
 
     def definition_version(self, service: str) -> str:
         """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
@@ -169,6 +176,16 @@ class FeatureStoreResource(dg.ConfigurableResource):
                     progress(done[-1])
         return done
 
+    def online_until(self, views: Sequence[str]) -> datetime | None:
+        """Up to when all of these views are online, by the online store's own word; None where one of them is not."""
+        store = self._store()
+        engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
+        with _LOCK, _quiet():
+            found = [
+                engine.reached(store.get_feature_view(name, allow_registry_cache=True)) for name in views
+            ]
+        return min(found, default=None) if all(found) else None
+
     def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         """The rows with the features that `historical` gives at `as_of`, read from the online store."""
         return self.online_vectors(service, rows, as_of).frame
@@ -203,6 +220,13 @@ class FeatureStoreResource(dg.ConfigurableResource):
     def registered(self, service: str) -> Any:
         """Feast's object of a service, as it was applied last."""
         return registered(self._store(), service)
+
+    @property
+    def _applied(self) -> Path:
+        return Path(self.home) / "applied.sha256"
+
+    def _objects(self) -> list[Any]:
+        return repository_of.rooted(self.repository, Path(self.lake_root))
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store, self.offline_engine)

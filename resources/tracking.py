@@ -201,7 +201,6 @@ class Tracking(dg.ConfigurableResource):
         return {name: (int(text.split()[0]), text.split()[1]) for name, text in texts.items()}
 
     @patient
-    @patient
     def attach(self, version: Version, files: Mapping[str, bytes]) -> None:
         """Put files beside what the version's run holds, in the place of those that have the same names."""
         attach(self._client, version.run_id, files)

@@ -61,6 +61,10 @@ class BulkEngine(LocalComputeEngine):
 
         return self._store().bring_up(self.repo_config, view, pull, start, end, progress)
 
+    def reached(self, view: Any) -> datetime | None:
+        """Up to when a view is online, by the store's own word."""
+        return self._store().reached(self.repo_config, view)
+
     def _store(self) -> BulkWrites:
         if not isinstance(self.online_store, BulkWrites):
             raise TypeError(

@@ -81,6 +81,11 @@ class BulkWrites(OnlineStore):
         if progress:
             progress(len(data))
 
+    def reached(self, config: RepoConfig, view: Any) -> datetime | None:
+        """Up to when all that was known of the view is stored; None where it never was, or was with other features."""
+        reach = self.reach(config, view)
+        return moment_of(reach.until) if reach and reach.shape == shape(view) else None
+
     def write_table(self, config: RepoConfig, view: Any, table: pa.Table, progress: Progress = None) -> int:
         """Merge a table with the view's columns; returns its number of different keys."""
         batch = of_table(view, table)

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -9,11 +11,12 @@ import dagster as dg
 from mlops_assets.card import gather, sections
 from mlops_assets.costs import costed
 from mlops_assets.ml.card import as_html, as_markdown
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.lake import Lake
 from resources.pages import Pages
-from resources.tracking import Tracking
+from resources.tracking import Tracking, TrackingError, Version
 
 FILES = ("model_card.md", "model_card.html")
 
@@ -31,7 +34,9 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         "not known is said to be unknown.",
     )
     @costed
-    def card_(lake: Lake, tracking: Tracking, audit: Audit, pages: Pages) -> Iterator[dg.MaterializeResult]:
+    def card_(
+        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit, pages: Pages
+    ) -> Iterator[dg.MaterializeResult]:
         champion = tracking.champion(spec.name)
         if champion is None:
             yield dg.MaterializeResult(metadata={"card": f"{spec.name} has no champion yet"})
@@ -41,11 +46,23 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         text = as_markdown(title, known)
         told: dict[str, Any] = {"card": dg.MetadataValue.md(text), "model version": champion.number}
         contents = (text.encode(), as_html(title, known).encode())
-        tracking.attach(champion, dict(zip(FILES, contents, strict=True)))
+        digest, reuse = hashlib.sha256(contents[0]).hexdigest(), Reuse.of(context, lake, f"{spec.name}/card")
+        if reuse.unchanged(None, {"what is known": digest}, partial(is_attached, tracking, champion)) is None:
+            tracking.attach(champion, dict(zip(FILES, contents, strict=True)))
+            reuse.made(None, digest)
         page = dg.MetadataValue.url(pages.version(spec.name, champion.number))
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(hashlib.sha256(contents[0]).hexdigest()),
-            metadata=told | {"version in MLflow": page},
+            data_version=dg.DataVersion(digest), metadata=told | {"version in MLflow": page} | reuse.counts()
         )
+        reuse.remember()
 
     return card_
+
+
+def is_attached(tracking: Tracking, version: Version, sha256: str) -> bool:
+    """Whether the version's run holds a card with this hash."""
+    from mlflow.exceptions import MlflowException
+
+    with suppress(TrackingError, MlflowException):
+        return hashlib.sha256(tracking.artifact(version, FILES[0])).hexdigest() == sha256
+    return False

@@ -1,11 +1,11 @@
 """The deployment: a challenger that passed is refitted on everything up to now and put behind the endpoint."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from mlops_assets.assets.approval import HeldBackError, Warrant, by_a_person, warranted
 from mlops_assets.assets.evaluation import attempt_name
@@ -13,16 +13,19 @@ from mlops_assets.assets.model import (
     fit_metadata,
     log_fit,
     run_lineage,
+    spec_digest,
     training_files,
-    training_rows,
     version_identity,
 )
+from mlops_assets.assets.reference import keep_reference, reference_name
 from mlops_assets.assets.searched import as_trained, origin_of
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.costs import costed
-from mlops_assets.governance import audit_entry, data_now, record_trained
-from mlops_assets.ml.drift import reference_profile
+from mlops_assets.fingerprints import fit_code, of_deployment
+from mlops_assets.governance import audit_entry, data_now, evaluation_digest, record_trained
+from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.training import Fit, fit
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.compute import Compute
@@ -43,6 +46,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={"ray", "mlflow"},
         owners=[spec.owner],
         tags={"automation": spec.automation},
+        code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
         description="The champion behind the endpoint: the parameters and rounds that passed, refitted on all labelled "
         "rows up to now."
         + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
@@ -60,6 +64,12 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
+        reuse, passed = Reuse.of(context, lake, f"{spec.name}/deployment"), passed_gate(spec, lake)
+        if reuse.unchanged(
+            None, decided_by(spec, lake, passed), partial(is_live, spec, lake, tracking, endpoint)
+        ):
+            yield _result(tracking.champion(spec.name), reuse.shown_before(context) | reuse.counts())
+            return
         try:
             version, fitted, data = deploy(
                 spec, lake, tracking, endpoint, audit, run_lineage(context), compute
@@ -68,7 +78,10 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             context.log.warning(str(held))
             yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
             return
-        yield _result(version, fit_metadata(fitted, version, data) | audit_entry(audit, spec.name))
+        reuse.made(None, version.sha256, {"version": version.number})
+        shown = fit_metadata(fitted, version, data) | audit_entry(audit, spec.name)
+        yield _result(version, shown | reuse.counts())
+        reuse.remember()
 
     return deployment_
 
@@ -86,25 +99,55 @@ def deploy(
 
     Raises HeldBackError, before anything is fitted, where a person has to say yes first or has said no.
     """
-    candidate = lake.read_json(f"{spec.name}/challenger")
-    attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-    if candidate is None or attempt is None or not attempt["promote"]:
-        raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
+    candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
     spec = as_trained(spec, candidate)
     data = training_data(spec, lake, attempt["week"])
-    rows = training_rows(spec, data, hold_out=False)
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt["challenger"]["rounds"]
     fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
     number = attempt["challenger"]["version"]
     lineage = {**lineage, "challenger": str(number), **origin_of(tracking.version(spec.name, number))}
-    version = log_fit(spec, tracking, data, fitted, rows, "refit", lineage).register(spec, tracking)
+    version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
+        spec, tracking
+    )
     record_trained(audit, spec, version, data.hashes, data.now)
-    _keep_reference(spec, lake, data, rows, version, attempt)
+    keep_reference(spec, lake, data, files, version, attempt)
     _make_champion(spec, lake, tracking, endpoint, audit, warrant, version, data)
     lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
     return version, fitted, data
+
+
+def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The challenger on record and the record of its evaluation; raises where none has passed."""
+    candidate = lake.read_json(f"{spec.name}/challenger")
+    attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
+    if candidate is None or attempt is None or not attempt["promote"]:
+        raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
+    return candidate, attempt
+
+
+def decided_by(
+    spec: ModelSpec, lake: Lake, passed: tuple[Mapping[str, Any], Mapping[str, Any]]
+) -> Fingerprint:
+    """What decides a deployment: the refit's rows, rules and code, the evidence, and how it is served."""
+    candidate, attempt = passed
+    data = training_data(spec, lake, attempt["week"])
+    rules = spec_digest(as_trained(spec, candidate))
+    return of_deployment(spec, data.hashes, data.feature_definitions, rules, evaluation_digest(attempt))
+
+
+def is_live(spec: ModelSpec, lake: Lake, tracking: Tracking, endpoint: Endpoint, sha256: str) -> bool:
+    """Whether the champion is a version with this hash, whole, with its reference, and is what the endpoint answers with."""
+    champion = tracking.champion(spec.name)
+    if champion is None or champion.sha256 != sha256:
+        return False
+    if lake.read_json(reference_name(spec, champion.number)) is None:
+        return False
+    if not spec.deployment.enabled:
+        return True
+    record = endpoint.records().get(spec.name)
+    return record is not None and record.model_sha256 == sha256 and Path(record.model_path).exists()
 
 
 def _make_champion(
@@ -140,32 +183,6 @@ def _result(version: Version | None, metadata: dict[str, Any]) -> dg.Materialize
     return dg.MaterializeResult(
         data_version=dg.DataVersion("endpoint"), metadata={"champion": number} | metadata
     )
-
-
-def reference_name(spec: ModelSpec, version: int) -> str:
-    """Where the profile that later weeks are compared with lies in the lake."""
-    return f"{spec.name}/profiles/{version:06d}"
-
-
-def _keep_reference(
-    spec: ModelSpec,
-    lake: Lake,
-    data: TrainingData,
-    rows: pl.DataFrame,
-    version: Version,
-    attempt: dict[str, Any],
-) -> None:
-    """Keep what the champion was trained on, in short: profiles for the numbers, a sample for Evidently's report."""
-    columns = spec.drift.columns or data.features
-    sample = rows.sample(min(spec.drift.sample_rows, rows.height), seed=spec.trainer.seed).select(columns)
-    lake.write(f"{spec.name}/reference", sample, f"{version.number:06d}")
-    profile = {
-        "features": reference_profile(rows, columns, spec.trainer.categories),
-        "scores": attempt["hold_out_scores"],
-        "metrics": attempt["challenger"]["metrics"],
-        "columns": columns,
-    }
-    lake.write_json(reference_name(spec, version.number), profile)
 
 
 def endpoint_record(spec: ModelSpec, version: Version, data: TrainingData, kept: Path) -> dict[str, Any]:

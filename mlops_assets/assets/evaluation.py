@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,6 @@ from mlops_assets.costs import costed
 from mlops_assets.fingerprints import judge_code, of_evaluation
 from mlops_assets.governance import evaluation_digest, record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture
-from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots, plain
 from mlops_assets.ml.fingerprint import Fingerprint
@@ -26,6 +25,7 @@ from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
 from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
 from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
+from mlops_assets.ml.shards import Files
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.skipping import Reuse
@@ -166,8 +166,7 @@ def contender_cost(role: str, side: Contender) -> dict[str, Any]:
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
     """Labelled rows of the held-out days."""
-    rows = labelled(data.frame, spec, data.now)
-    return rows.filter(pl.col(spec.prediction.time) >= hold_out_start(spec, data))
+    return Files(data.paths, data.now, hold_out_start(spec, data)).read(spec)
 
 
 def rival(spec: ModelSpec, tracking: Tracking, data: TrainingData) -> Version | None:
@@ -178,7 +177,7 @@ def rival(spec: ModelSpec, tracking: Tracking, data: TrainingData) -> Version | 
     """
     champion = tracking.champion(spec.name)
     if champion and champion.identity == version_identity(spec, data, "refit"):
-        champion = tracking.champion_at(spec.name, data.now - timedelta(microseconds=1))
+        champion = tracking.previous(spec.name)
     start = hold_out_start(spec, data)
     if champion is None or unseen(champion, start):
         return champion

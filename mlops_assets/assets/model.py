@@ -19,7 +19,6 @@ from mlops_assets.costs import costed
 from mlops_assets.fingerprints import fit_code, of_challenger
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
-from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.distributed import trainer_module
 from mlops_assets.ml.lineage import FILE, Lineage
 from mlops_assets.ml.shards import Files
@@ -123,17 +122,11 @@ def enough_history(spec: ModelSpec, data: TrainingData) -> None:
         )
 
 
-def training_rows(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> pl.DataFrame:
-    """Labelled rows inside the window; with `hold_out`, only what was known when the held-out days began."""
-    moment = hold_out_start(spec, data) if hold_out else data.now
-    rows = labelled(data.frame, spec, moment)
-    if spec.window.days is None:
-        return rows
-    return rows.filter(pl.col(spec.prediction.time) >= spec.weeks.days_before(data.now, spec.window.days))
-
-
 def training_files(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> Files:
-    """The same rows as files, which every worker of a fit reads its share of."""
+    """Labelled rows inside the window, of which every worker of a fit reads its share.
+
+    With `hold_out`, only what was known when the held-out days began.
+    """
     moment = hold_out_start(spec, data) if hold_out else data.now
     since = spec.weeks.days_before(data.now, spec.window.days) if spec.window.days else None
     return Files(data.paths, moment, since)

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.deployment import reference_name
-from mlops_assets.assets.features import basis
+from mlops_assets.assets.online import basis
+from mlops_assets.assets.reference import reference_name
 from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.costs import costed

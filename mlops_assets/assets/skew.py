@@ -12,6 +12,7 @@ import polars as pl
 
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.costs import costed
+from mlops_assets.fingerprints import of_skew, skew_code
 from mlops_assets.metadata import frame_table, markdown_table, small_picture
 from mlops_assets.ml.known_rows import ASKED, SERVED
 from mlops_assets.ml.skew import (
@@ -26,6 +27,7 @@ from mlops_assets.ml.skew import (
     totals,
 )
 from mlops_assets.ml.sparklines import bars
+from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreError, FeatureStoreResource
 from resources.lake import Lake
@@ -58,6 +60,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         ],
         automation_condition=EVERY_MORNING & ~dg.AutomationCondition.in_progress(),
         group_name=spec.name,
+        code_version=skew_code()[:12],
         kinds={"feast", "polars"},
         owners=[spec.owner],
         description=f"The newest {spec.skew.requests:,} logged requests, replayed through the offline store as of the "
@@ -65,15 +68,26 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     @costed
     def skew_(
-        lake: Lake, feature_store: FeatureStoreResource, serving_log: ServingLogResource
+        context: dg.AssetExecutionContext,
+        lake: Lake,
+        feature_store: FeatureStoreResource,
+        serving_log: ServingLogResource,
     ) -> Iterator[Any]:
         log = serving_log.read(spec.name, spec.skew.requests)
-        found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
-        manifest = lake.write(f"{spec.name}/skew", found.cells)
+        reuse = Reuse.of(context, lake, f"{spec.name}/skew")
+        kept = reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
+        if kept is None:
+            found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
+            sha256 = lake.write(reuse.table, found.cells).sha256
+            reuse.made(None, sha256, {"compared": dict(found.compared), "refused": dict(found.refused)})
+        else:
+            counts = Counter(kept["compared"]), Counter(kept["refused"])
+            found, sha256 = Replayed(log, lake.read(reuse.table), *counts), lake.manifest(reuse.table).sha256
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(manifest.sha256), metadata=skew_metadata(spec.name, found)
+            data_version=dg.DataVersion(sha256), metadata=skew_metadata(spec.name, found) | reuse.counts()
         )
         yield skew_check(found)
+        reuse.remember()
 
     return skew_
 

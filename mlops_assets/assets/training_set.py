@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -213,11 +212,6 @@ class TrainingData:
     now: datetime
     hashes: dict[str, str]
     feature_definitions: str
-
-    @cached_property
-    def frame(self) -> pl.DataFrame:
-        """All rows, read when they are first asked for: a fit on a cluster never asks here."""
-        return self.lake.read(self.table, list(self.hashes))
 
     @property
     def paths(self) -> tuple[str, ...]:

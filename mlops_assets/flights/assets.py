@@ -9,7 +9,8 @@ import polars as pl
 
 from feature_repo.catalogue import VIEWS
 from feature_repo.described import DOMAIN, OWNER
-from mlops_assets.assets.features import online_store, registry
+from mlops_assets.assets.features import registry
+from mlops_assets.assets.online import online_store
 from mlops_assets.assets.tables import Table, recent, table_asset
 from mlops_assets.automation import ingest_job
 from mlops_assets.flights import features, ingest

@@ -69,9 +69,7 @@ class Files:
         empty = pl.concat([pl.read_parquet(p, n_rows=0) for p in self.paths], how="vertical_relaxed")
         encoding = Encoding.fit(empty, features, spec.trainer.categories)
         few = [*self._label_columns(spec), *spec.trainer.categories]
-        rows = self._labelled(
-            spec, (pl.read_parquet(p, columns=list(dict.fromkeys(few))) for p in self.paths)
-        )
+        rows = self.read(spec, [*dict.fromkeys(few)])
         values = Encoding.fit(rows, [], spec.trainer.categories).categories
         cut = _cut(rows.sort(spec.prediction.time), spec) if stops else None
         return Survey(rows.height, replace(encoding, categories=values), cut)
@@ -80,6 +78,12 @@ class Files:
         stripes = self._stripes(size)[rank::size]
         read = (pl.scan_parquet(path).slice(first, rows).collect() for path, first, rows in stripes)
         return in_order(self._labelled(spec, read), spec)
+
+    def read(self, spec: ModelSpec, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows in the order of the files, with all columns or these."""
+        wanted = list(dict.fromkeys([*self._label_columns(spec), *columns])) if columns else None
+        rows = self._labelled(spec, (pl.read_parquet(path, columns=wanted) for path in self.paths))
+        return rows.select(columns) if columns else rows
 
     def head(self, spec: ModelSpec, rows: int) -> pl.DataFrame:
         """A few of the rows, as an example of the columns."""

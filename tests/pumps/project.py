@@ -6,7 +6,8 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from mlops_assets.assets.features import online_store, registry
+from mlops_assets.assets.features import registry
+from mlops_assets.assets.online import online_store
 from mlops_assets.assets.tables import Table, table_asset
 from mlops_assets.automation import ingest_job
 from mlops_assets.components.model import ModelComponent

@@ -203,6 +203,19 @@ def test_doing_it_twice_changes_nothing(store: FeatureStoreResource, rows: pl.Da
     assert store.historical(SERVICE, rows, "prediction_time").equals(first)
 
 
+def test_the_hash_of_the_definitions_is_the_same_after_they_were_registered_and_in_another_process(
+    store: FeatureStoreResource,
+) -> None:
+    registered = store.definitions_hash()
+    assert store.holds(registered)
+    code = (
+        "import sys; from resources.feature_store import FeatureStoreResource as Store; "
+        "print(Store(lake_root=sys.argv[1], home=sys.argv[2]).definitions_hash())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, store.lake_root, store.home]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == registered
+
+
 def online_contents(store: FeatureStoreResource) -> dict[str, list]:
     import sqlite3
 

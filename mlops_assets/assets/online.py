@@ -1,0 +1,170 @@
+"""The online store as an asset: the newest value of every entity, brought up to a week's end."""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.costs import costed
+from mlops_assets.metadata import markdown_table
+from mlops_assets.ml.code_digest import code_digest
+from mlops_assets.ml.fingerprint import Fingerprint, digest
+from mlops_assets.partitions import week_bounds, weekly
+from mlops_assets.skipping import Reuse
+from mlops_assets.spec import Weeks
+from resources.feature_store import FeatureStoreResource, service_names
+from resources.lake import PUSHED, Lake
+from resources.online_features import Brought
+from resources.pushed_part import part_now
+from resources.serving import Endpoint
+from resources.settings import settings
+
+ONLINE = "features/online"
+BASIS = "features online"
+WRITES = (
+    "feature_repo.online_store.engine:BulkEngine",
+    "feature_repo.online_store.sqlite:BulkSqliteOnlineStore",
+    "feature_repo.online_store.redis:BulkRedisOnlineStore",
+)
+
+
+def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
+    """The asset `features/online`: the newest value of every entity, as of the newest week's end."""
+
+    @dg.asset(
+        key=ONLINE.split("/"),
+        deps=[dg.AssetKey(["features", "registry"]), *(dg.AssetKey(["features", view]) for view in views)],
+        partitions_def=weekly(weeks),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="features",
+        kinds={"feast", settings().online_kind},
+        code_version=code_digest(WRITES)[:12],
+        description="Feature values as the endpoint reads them. A week is written together with all later ones, so that "
+        "a week ingested again never overwrites newer values.",
+    )
+    @costed
+    def online(
+        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource, endpoint: Endpoint
+    ) -> Iterator[dg.MaterializeResult]:
+        reuse, until = Reuse.of(context, lake, ONLINE), feature_store.online_until(views)
+        for week in context.partition_keys:
+            decides = of_online(weeks, views, lake, feature_store, week)
+            reuse.unchanged(week, decides, partial(reaches, until, week_bounds(weeks, week)[1]))
+        content = {week: _content(lake, views, week) for week in context.partition_keys}
+        if reuse.to_make:
+            done = bring_online(weeks, views, lake, feature_store, reuse.to_make, _told(context, views))
+            for week in reuse.to_make:
+                reuse.made(week, content[week])
+            shown = online_metadata(done)
+        else:
+            shown = reuse.shown_before(context)
+        endpoint.advance(week_bounds(weeks, max(lake.read_json(ONLINE) or content))[1])
+        for week in content:
+            context.add_asset_metadata(reuse.reasons[week], partition_key=week)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()),
+            metadata=shown | reuse.counts(),
+        )
+        reuse.remember()
+
+    return online
+
+
+def of_online(
+    weeks: Weeks, views: Sequence[str], lake: Lake, feature_store: FeatureStoreResource, week: str
+) -> Fingerprint:
+    """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
+    start, end = week_bounds(weeks, week)
+    tables = {view: f"features/{view}" for view in views}
+    pushed = {view: part_now(lake.path(table).parent, start, end) for view, table in tables.items()}
+    return {
+        "code": code_digest(WRITES),
+        "feature definitions": digest(
+            {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
+        ),
+        "online store": feature_store.online_store or "SQLite",
+        **{table: lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables.values()},
+        **{f"{tables[view]} {PUSHED}": part.sha256 for view, part in pushed.items() if part},
+    }
+
+
+def reaches(until: datetime | None, end: datetime, _: str) -> bool:
+    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end."""
+    return until is not None and until >= end
+
+
+@dataclass(frozen=True)
+class Online:
+    """What a run brought online: content by week, the span that was asked for, and what happened to each view."""
+
+    content: dict[str, str]
+    start: datetime
+    end: datetime
+    views: list[Brought]
+
+
+def bring_online(
+    weeks: Weeks,
+    views: Sequence[str],
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    asked: Sequence[str],
+    progress: Callable[[Brought], Any] | None = None,
+) -> Online:
+    """Materialise some weeks and all later ones, then say in the lake which content is online."""
+    content = {week: _content(lake, views, week) for week in asked}
+    ready = (lake.read_json(ONLINE) or {}) | content
+    start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
+    brought = feature_store.materialize(list(views), start, end, progress)
+    lake.write_json(ONLINE, ready)
+    return Online(content, start, end, brought)
+
+
+def _told(context: dg.AssetExecutionContext, views: Sequence[str]) -> Callable[[Brought], None]:
+    """A line in the run's log for each view, so that a long backfill shows how far it is."""
+    done = itertools.count(1)
+
+    def tell(view: Brought) -> None:
+        context.log.info(f"{view.view}: {view.rows:,} keys online, {next(done)} of {len(views)} views")
+
+    return tell
+
+
+def online_metadata(done: Online) -> dict[str, Any]:
+    """What the asset page shows of a run: the span, and what happened to each view."""
+    return {
+        "from": str(done.start),
+        "up to": str(done.end),
+        "dagster/row_count": sum(view.rows for view in done.views),
+        "views": markdown_table([_row(view, done.end) for view in done.views]),
+    }
+
+
+def _row(view: Brought, moment: datetime) -> dict[str, Any]:
+    return {
+        "view": view.view,
+        "keys": view.rows,
+        "removed": view.removed,
+        "newest event": str(view.newest or "none"),
+        "lag": str(moment - view.newest) if view.newest else "",
+    }
+
+
+def basis(lake: Lake, week: str) -> dict[str, str | None]:
+    """Which content of the week's features a report rests on."""
+    return {BASIS: (lake.read_json(ONLINE) or {}).get(week)}
+
+
+def _content(lake: Lake, views: Sequence[str], week: str) -> str:
+    tables = [f"features/{view}" for view in views]
+    hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _partition(lake: Lake, table: str, week: str) -> str | None:
+    return week if lake.path(table, week).exists() else None
