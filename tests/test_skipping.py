@@ -1,5 +1,6 @@
 """What need not run does not: the whole graph twice, and what is made again after one thing changed."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ SKIPPABLE = [*CODED, "features/registry", f"{NAME}/deployment", f"{NAME}/card"]
 class Graph:
     """A small real project that can be run again and asked what the last run did."""
 
+    home: Path
     data: Path
     defs: dg.Definitions
     instance: dg.DagsterInstance
@@ -92,7 +94,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         everything = dg.Definitions(jobs=[dg.define_asset_job("everything", dg.AssetSelection.all())])
         defs = dg.Definitions.merge(definitions(resources, SPEC), everything)
         with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings()))) as instance:
-            graph = Graph(data, defs, instance, resources["lake"])
+            graph = Graph(home / "home", data, defs, instance, resources["lake"])
             first = graph.run()
             assert not skipped(first)
             assert {said[BECAUSE] for which, said in first.items() if which[0] in SKIPPABLE} == {
@@ -131,6 +133,16 @@ def test_a_file_that_is_gone_is_made_again_and_nothing_that_rests_on_it(graph):
     assert made(did) == {"features/weather": [WEEKS[1]]}
     assert did["features/weather", WEEKS[1]][BECAUSE] == "what was stored is missing or changed"
     assert did["features/weather", WEEKS[1]]["partitions skipped"] == len(WEEKS) - 1
+
+
+def test_a_model_that_is_not_behind_the_endpoint_any_more_is_put_back(graph):
+    record = graph.home / "serving" / f"{NAME}.json"
+    before = json.loads(record.read_text())
+    record.unlink()
+    did = graph.run(f"{NAME}/deployment")
+    assert did[f"{NAME}/deployment", None][BECAUSE] == "what was stored is missing or changed"
+    assert json.loads(record.read_text()) == before
+    assert made(graph.run(f"{NAME}/deployment")) == {}
 
 
 def test_the_tag_makes_everything_anew(graph):

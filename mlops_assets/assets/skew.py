@@ -79,9 +79,11 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         if kept is None:
             found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
             sha256 = lake.write(reuse.table, found.cells).sha256
-            reuse.made(None, sha256, {"compared": dict(found.compared), "refused": dict(found.refused)})
+            reuse.made(
+                None, sha256, {"counts": [list(one.items()) for one in (found.compared, found.refused)]}
+            )
         else:
-            counts = Counter(kept["compared"]), Counter(kept["refused"])
+            counts = [Counter(dict(pairs)) for pairs in kept["counts"]]
             found, sha256 = Replayed(log, lake.read(reuse.table), *counts), lake.manifest(reuse.table).sha256
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(sha256), metadata=skew_metadata(spec.name, found) | reuse.counts()

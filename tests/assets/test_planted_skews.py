@@ -12,6 +12,7 @@ import pytest
 
 from mlops_assets.assets.skew import Replayed, replay, skew, skew_check
 from mlops_assets.ml.skew import EXPIRED, LATE, MISSING, ROUNDING, STALE
+from mlops_assets.skipping import BECAUSE, SKIPPED
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.local import local_resources
@@ -204,6 +205,31 @@ def test_the_asset_shows_verdicts_features_and_cells_and_fails_its_check(tmp_pat
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     kept = pl.read_parquet(world.lake / "flight_delay" / "skew" / "all.parquet")
     assert kept.height > 0 and kept["__request_id"].null_count() == 0
+
+
+def without_cost(shown: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in shown.items() if not name.startswith("run ")}
+
+
+def test_requests_that_were_replayed_are_replayed_again_only_when_something_changed(tmp_path: Path) -> None:
+    world, spec = World(tmp_path, until=NOW - HOUR), short_spec("flight_delay")
+    resources = {"lake": Lake(root=str(world.lake)), "feature_store": world.store}
+
+    def told(log: ServingLogResource) -> tuple[dict[str, str], bool]:
+        result = dg.materialize([skew(spec)], resources=resources | {"serving_log": log})
+        (shown,) = result.asset_materializations_for_node("flight_delay__skew")
+        passed = result.get_asset_check_evaluations()[0].passed
+        return {name: str(value.value) for name, value in shown.metadata.items()}, passed
+
+    log = world.asked(tmp_path)
+    first, second = told(log), told(log)
+    assert second[0].pop(SKIPPED).startswith("nothing changed since ")
+    assert first[0].pop(BECAUSE) == "it was not made before"
+    assert without_cost(first[0]) == without_cost(second[0])
+    assert first[1] is second[1] is False
+    world.store.push("weather_observation", observation(NOW - timedelta(minutes=7), 71.5), "offline")
+    assert told(log)[0][BECAUSE] == "changed: features/weather"
+    assert told(world.asked(tmp_path, flights=20))[0][BECAUSE] == "changed: requests"
 
 
 def test_late_data_alone_warns(tmp_path: Path) -> None:
