@@ -46,7 +46,7 @@ class Size:
     many_rounds: int
 
 
-FULL = Size(rows=1_000_000, rounds=110, turns=5, many_rows=5_000_000, many_rounds=20)
+FULL = Size(rows=1_000_000, rounds=155, turns=5, many_rows=5_000_000, many_rounds=20)
 QUICK = Size(rows=100_000, rounds=60, turns=3, many_rows=300_000, many_rounds=10)
 
 

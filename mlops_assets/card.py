@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.assets.evaluation import attempt_name, timings_name
+from mlops_assets.assets.searched import PARAMETERS_FROM, SEARCH
 from mlops_assets.ml.card import Fact, Section, Source, told, with_interval
 from mlops_assets.ml.sparklines import bars
 from mlops_assets.spec import ModelSpec
@@ -234,9 +235,12 @@ def _lineage(known: Evidence) -> Section:
         "dagster_run": "Dagster run",
     }
     facts = [Fact(what, tags.get(name), known.registry) for name, what in names.items()]
+    chosen = [Fact("parameters from", tags.get(PARAMETERS_FROM, "the spec"), known.registry)]
+    if SEARCH in tags:
+        chosen.append(Fact("search result, SHA-256", tags[SEARCH], known.asset("search")))
     return Section(
         "Lineage",
-        [Fact("model file, SHA-256", version.sha256, known.registry), *facts],
+        [Fact("model file, SHA-256", version.sha256, known.registry), *facts, *chosen],
         note=f"`mlops verify {known.spec.name}@{version.number}` builds this version again and compares.",
     )
 

@@ -8,11 +8,13 @@ from mlops_assets.assets.deployment import deploy
 from mlops_assets.assets.evaluation import judge_challenger
 from mlops_assets.assets.model import fit_metadata, spec_digest, train_challenger, training_files
 from mlops_assets.assets.searched import newest_result, searched
+from mlops_assets.card import gather, sections
 from mlops_assets.governance import record_evaluated
 from mlops_assets.ml.training import fit
 from mlops_assets.ml.trials import parameters_hash, with_found
 from resources.audit import Audit
 from resources.lake import Lake
+from resources.pages import Pages
 from resources.serving import Endpoint
 from resources.tracking import Tracking
 from tests.parcel_weeks import parcel_lake, search_spec
@@ -64,6 +66,12 @@ def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(
     assert version.tags["search"] == parameters_hash(FOUND)
     page = fit_metadata(fitted, version, data)
     assert page["parameters from"] == f"the search of {WEEK}: trial 1 of 2"
+    pages = Pages(dagster="http://dagster", mlflow="http://mlflow")
+    known = gather(SPEC, version, lake, Audit(folder=str(tmp_path / "audit")), pages)
+    lineage = next(section for section in sections(known) if section.title == "Lineage")
+    told = {fact.name: (fact.value, fact.source.link) for fact in lineage.facts}
+    assert told["parameters from"][0] == f"the search of {WEEK}: trial 1 of 2"
+    assert told["search result, SHA-256"] == (parameters_hash(FOUND), pages.asset(NAME, "search"))
 
 
 def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judged_again(
