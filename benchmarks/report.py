@@ -3,12 +3,16 @@
 import json
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("dagster", "feast", "mlflow", "ray", "polars", "duckdb", "xgboost-cpu", "evidently", "numpy")
+PACKAGES = (
+    *("dagster", "feast", "mlflow", "ray", "polars", "duckdb", "evidently", "numpy"),
+    *("xgboost-cpu", "xgboost", "torch"),
+)
 
 
 def machine() -> dict[str, Any]:
@@ -22,12 +26,21 @@ def machine() -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, str]:
+    """Versions of what is measured, as far as it is installed: XGBoost has two names, PyTorch is an extra."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 def save(name: str, figures: dict[str, Any], ratios: dict[str, float]) -> Path:
     """Write `benchmarks/results/<name>.json`."""
     RESULTS.mkdir(exist_ok=True)
     content = {
         "machine": machine(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "figures": figures,
         "ratios": ratios,
     }
