@@ -217,6 +217,11 @@ class Tracking(dg.ConfigurableResource):
         return content
 
     @patient
+    def holds(self, version: Version, name: str) -> bool:
+        """Whether a file of this name was logged beside the version's fit."""
+        return any(file.path == name for file in self._client.list_artifacts(version.run_id))
+
+    @patient
     def artifact(self, version: Version, name: str) -> bytes:
         """A file that was logged beside the version's fit, by its name."""
         home = self._client.get_run(version.run_id).info.artifact_uri

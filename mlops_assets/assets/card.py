@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.lake import Lake
 from resources.pages import Pages
-from resources.tracking import Tracking, TrackingError, Version
+from resources.tracking import Tracking, Version
 
 FILES = ("model_card.md", "model_card.html")
 
@@ -61,8 +60,5 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
 
 def is_attached(tracking: Tracking, version: Version, sha256: str) -> bool:
     """Whether the version's run holds a card with this hash."""
-    from mlflow.exceptions import MlflowException
-
-    with suppress(TrackingError, MlflowException):
-        return hashlib.sha256(tracking.artifact(version, FILES[0])).hexdigest() == sha256
-    return False
+    kept = tracking.holds(version, FILES[0]) and tracking.artifact(version, FILES[0])
+    return bool(kept) and hashlib.sha256(kept).hexdigest() == sha256
