@@ -180,7 +180,7 @@ class Errand:
             pods = self._answered(lambda: self.jobs.pending(status.get("rayClusterName", "")))
             pending = f"{state}; " + ("; ".join(pods) or "no pod is pending: a queue or a quota holds it")
         return (
-            f"{self} has not started after {pending_seconds(self.manifest):.0f} s: {pending}. It stays, and a run that is "
+            f"{self} has not started after {pending_seconds(self.manifest):.0f} s: {pending.rstrip('.')}. It stays, and a run that is "
             f"started again goes on waiting; ask for less (trainer.workers, threads, gpu, accelerator_type, "
             f"resources_per_worker), add nodes, or end it: {self._delete}"
         )

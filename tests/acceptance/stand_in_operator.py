@@ -18,17 +18,23 @@ from typing import Any
 from resources.rayjob import GROUP, PLURAL, VERSION
 from tests.acceptance.kube_api import NAMESPACE
 
+NO_NODE = "0/3 nodes are available: 3 Insufficient cpu."
 OWN = (GROUP, VERSION, NAMESPACE, PLURAL)
 
 
 @dataclass
 class StandInOperator:
-    """Runs RayJobs from `with` to its end; `seen` are those there were, by uid, and `running` their processes."""
+    """Runs RayJobs from `with` to its end; `seen` are those there were, by uid, and `running` their processes.
+
+    While it has no `nodes`, a RayJob gets one pod that no node takes, and its command does not run.
+    """
 
     client: Any
     ray_address: str
     logs: Path
+    nodes: bool = True
     seen: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
 
@@ -71,7 +77,13 @@ class StandInOperator:
         if uid not in self.seen:
             self.seen[uid] = name
             self._tell(name, jobDeploymentStatus="Initializing", rayClusterName=f"{name}-abcde")
-            self.running[uid] = self._started(uid, spec["entrypoint"])
+            self.waiting[uid] = spec["entrypoint"]
+            if not self.nodes:
+                self._pod_without_a_node(
+                    name, spec["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
+                )
+        elif uid in self.waiting and self.nodes:
+            self.running[uid] = self._started(uid, self.waiting.pop(uid))
             self._tell(name, jobDeploymentStatus="Running", jobStatus="RUNNING")
         elif uid in self.running and (code := self.running[uid].poll()) is not None:
             del self.running[uid]
@@ -94,6 +106,15 @@ class StandInOperator:
                 stdout=log,
                 stderr=log,
             )
+
+    def _pod_without_a_node(self, name: str, pod: dict[str, Any]) -> None:
+        from kubernetes.client import CoreV1Api
+
+        metadata = {"name": f"{name}-worker", "labels": {"ray.io/cluster": f"{name}-abcde"}}
+        unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": NO_NODE}
+        core = CoreV1Api(self.client)
+        core.create_namespaced_pod(NAMESPACE, {"metadata": metadata, "spec": pod})
+        core.patch_namespaced_pod_status(metadata["name"], NAMESPACE, {"status": {"conditions": [unplaced]}})
 
     def _tell(self, name: str, **status: str) -> None:
         from kubernetes.client.exceptions import ApiException

@@ -16,7 +16,7 @@ from resources.compute import Compute
 from resources.kuberay import KubeRayError
 from resources.settings import PROJECT_ROOT, RAYJOB
 from tests.acceptance.kube_api import NAMESPACE, client
-from tests.acceptance.stand_in_operator import OWN, StandInOperator
+from tests.acceptance.stand_in_operator import NO_NODE, OWN, StandInOperator
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 INNER = {
@@ -187,6 +187,25 @@ def test_a_fit_whose_cluster_was_lost_is_named_and_sent_again_by_the_next_run_fr
     assert (list(operator.seen.values()), starts(tmp_path)) == (["mlops-a-fit"] * 2, ["new", "resumed"])
     here = fit(files, on_local(spec), FEATURES, reach=local)
     assert there.model == here.model
+
+
+def test_a_fit_that_finds_no_nodes_says_so_and_a_later_run_waits_for_the_same_rayjob(
+    operator, reach, volume, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "resources.compute")
+    impatient = tmp_path / "rayjob.yaml"
+    text = (volume / "rayjob.yaml").read_text()
+    impatient.write_text(text.replace('pending-seconds: "1800"', 'pending-seconds: "3"'))
+    operator.nodes = False
+    spec, files = spec_of(INNER), files_of(volume)
+    pending = rf"after 3 s: Initializing; pod mlops-late-worker: {NO_NODE} It stays, and a run that is started again"
+    with pytest.raises(KubeRayError, match=pending):
+        fit(files, spec, FEATURES, reach=reach.model_copy(update={"rayjob": str(impatient)}), identity="late")
+    assert rayjobs(operator) == ["mlops-late"]
+    operator.nodes = True
+    assert fit(files, spec, FEATURES, reach=reach, identity="late").model
+    assert list(operator.seen.values()) == ["mlops-late"]
+    assert "RayJob mlops-late in namespace ml is there already: waiting for it" in caplog.messages
 
 
 def starts(folder: Path):
