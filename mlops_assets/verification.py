@@ -14,14 +14,16 @@ from mlops_assets.assets.lineage import of_a_fit
 from mlops_assets.assets.tables import TableError
 from mlops_assets.assets.training_set import MixedFeatureDefinitionsError
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.distributed import ComputeError
+from mlops_assets.ml.ladder import ComputeError
 from mlops_assets.ml.lineage import FILE, Difference, Lineage, LineageError, differences
 from mlops_assets.ml.training import Scorer
 from mlops_assets.rebuild import Rebuild
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.feature_store import FeatureStoreError
+from resources.kuberay import KubeRayError
 from resources.lake import LakeError
+from resources.rayjob import TemplateError
 from resources.tracking import Tracking, TrackingError, Version
 from resources.versions import LINEAGE, sha256
 
@@ -30,7 +32,8 @@ WITHIN = 1e-6
 
 Outcome = Literal["IDENTICAL", "EQUAL WITHIN", "DIFFERENT"]
 CANNOT_BE_REBUILT = (
-    *(ComputeError, DatasetError, FeatureStoreError, LakeError, MixedFeatureDefinitionsError, TableError),
+    *(ComputeError, KubeRayError, TemplateError),
+    *(DatasetError, FeatureStoreError, LakeError, MixedFeatureDefinitionsError, TableError),
     *(dg.Failure, pl.exceptions.PolarsError, pydantic.ValidationError, ModuleNotFoundError),
 )
 

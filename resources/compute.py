@@ -1,4 +1,4 @@
-"""How Ray is reached for training: a private one on this machine, or a cluster by its address.
+"""How Ray is reached for training: a private one on this machine, a cluster by its address, or one that KubeRay makes.
 
 A private Ray listens on the loopback address only, is started at the first fit that needs it, and lives as long as
 the process, so that the next fit finds it warm.
@@ -7,13 +7,18 @@ the process, so that the next fit finds it warm.
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
+from resources.kuberay import Errand
+from resources.kubernetes_api import RayJobs
+from resources.rayjob import read_template, rendered
 from resources.serving import without_api_server
+from resources.settings import KUBERAY, RAYJOB
 
 HOST = "127.0.0.1"
 MEBIBYTE = 2**20
@@ -30,19 +35,28 @@ TRAIN_SETTINGS = {
 
 
 class Compute(dg.ConfigurableResource):
-    """Ray at `address` (empty: a private one), checkpoints under `folder`, which every worker must see."""
+    """Ray at `address` (empty: a private one), checkpoints under `folder`, which every worker must see.
+
+    `kuberay://` and a namespace as the address: each fit becomes a KubeRay job, made from the template `rayjob`.
+    """
 
     folder: str
     address: str = ""
     object_store_mib: int = 256
     cpus: int | None = None
+    rayjob: str = str(RAYJOB)
+    _log: Any = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """What a KubeRay job does is told in the log of the step that waits for it."""
+        self._log = context.log or self._log
 
     @property
     def storage(self) -> str:
         return self.folder
 
     def connect(self, where: str) -> Mapping[str, float]:
-        """Connect once a process to the `cluster`, or start the `local` Ray; what it has in all, as Ray names it.
+        """Connect once a process to the cluster, or start the `local` Ray; what it has in all, as Ray names it.
 
         A process has one Ray at a time: asked for the other one, it leaves the first.
         """
@@ -50,7 +64,7 @@ class Compute(dg.ConfigurableResource):
             os.environ.setdefault(name, value)
         import ray
 
-        address = self.address if where == "cluster" else ""
+        address = "" if where == "local" else self.address
         if ray.is_initialized() and CONNECTED.get("address") != address:
             ray.shutdown()
         if not ray.is_initialized():
@@ -58,6 +72,32 @@ class Compute(dg.ConfigurableResource):
             join(address) if address else start_local(self.object_store_mib, self.cpus)
             CONNECTED["address"] = address
         return ray.cluster_resources()
+
+    def send(
+        self,
+        name: str,
+        job: str,
+        *,
+        command: Sequence[str],
+        workers: int,
+        each: Mapping[str, float],
+        accelerator: str | None,
+        paths: Sequence[str],
+        done: Callable[[], bool],
+    ) -> None:
+        """Have a command run as the KubeRay job `name` in the namespace of the address, and wait until it is `done`."""
+        manifest = rendered(
+            read_template(self.rayjob),
+            name,
+            self.address.removeprefix(KUBERAY),
+            job=job,
+            command=command,
+            workers=workers,
+            each=each,
+            accelerator=accelerator,
+            paths=paths,
+        )
+        Errand(RayJobs(self.address.removeprefix(KUBERAY)), manifest, done, self._log.info).run()
 
 
 CONNECTED: dict[str, str] = {}

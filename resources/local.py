@@ -31,7 +31,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             spool=str(where.mlflow_spool),
             patience_s=where.mlflow_patience_s,
         ),
-        "compute": Compute(folder=str(where.training), address=where.ray_address),
+        "compute": Compute(folder=str(where.training), address=where.ray_address, rayjob=str(where.rayjob)),
         "endpoint": Endpoint(folder=str(where.serving)),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=str(where.audit)),

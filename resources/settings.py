@@ -8,6 +8,11 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+KUBERAY = "kuberay://"
+"""How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
+
+RAYJOB = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob.yaml"
+
 USAGE_REPORTS_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -19,15 +24,17 @@ USAGE_REPORTS_OFF = {
 }
 
 
-def silence_usage_reports() -> None:
+def silence_usage_reports(private: bool | None = None) -> None:
     """Turn off every library's usage report before that library is imported.
 
     OpenMP's threads are told to sleep while they wait: spinning ones take ten times as long on a busy machine.
-    A Ray that this machine starts for itself is kept private, which Ray reads when it is imported, too.
+    A Ray that this machine starts for itself is kept private, which Ray reads when it is imported, too; `private` None:
+    unless a cluster's address is set.
     """
     os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not os.environ.get("MLOPS_RAY_ADDRESS"):
+    address = os.environ.get("MLOPS_RAY_ADDRESS") or KUBERAY
+    if address.startswith(KUBERAY) if private is None else private:
         os.environ.update({name: os.environ.get(name) or value for name, value in private_ray().items()})
 
 
@@ -59,6 +66,7 @@ class Settings:
     mlflow_patience_s: int = 300
     serve_port: int = 8000
     ray_address: str = ""
+    rayjob: Path = RAYJOB
     dagster_address: str = ""
 
     @property
@@ -119,7 +127,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
     return Settings(
@@ -133,7 +141,8 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
         mlflow_patience_s=_seconds(env, "MLOPS_MLFLOW_PATIENCE_S", 300),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
-        ray_address=env.get("MLOPS_RAY_ADDRESS") or "",
+        ray_address=_ray(env, "MLOPS_RAY_ADDRESS"),
+        rayjob=Path(env.get("MLOPS_RAYJOB") or RAYJOB).expanduser().resolve(),
         dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
     )
 
@@ -165,6 +174,15 @@ def _redis(env: dict[str, str], name: str) -> str:
         raise ValueError(
             f"{name}={value!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
         )
+    return value
+
+
+def _ray(env: dict[str, str], name: str) -> str:
+    value = env.get(name) or ""
+    if value.startswith(KUBERAY) and not re.fullmatch(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value.removeprefix(KUBERAY)
+    ):
+        raise ValueError(f"{name}={value!r} names no Kubernetes namespace: give {KUBERAY} and its name")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Where a fit runs: in this process, as one task on a warm Ray, or on several workers of Ray Train that recover.
+"""A fit on its step of the ladder: in this process, as one task on a warm Ray, or on workers of Ray Train that recover.
 
 All three run the trainer's loop inside Ray Train; with no workers that is its local mode, which starts no Ray.
 A fit that is killed goes on from its last checkpoint, in the same run (a lost worker) or the next one (a lost run):
@@ -10,107 +10,21 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, cast
 
 from mlops_assets.ml.cost import Cost, measured
-from mlops_assets.ml.gpu import gpu_here, watched
+from mlops_assets.ml.gpu import watched
+from mlops_assets.ml.ladder import Reach, Rung, refuse_more_than_there_is, resources
+from mlops_assets.ml.sending import sent
 from mlops_assets.ml.trainers.base import Job, Outcome, TrainerModule, Worker
-from mlops_assets.spec_trainers import Trainer
 
-CHECKPOINT_EVERY = 25
 LOST_WORKERS = 3
 """How many times the workers of one run are started again."""
-
-
-class ComputeError(Exception):
-    """A fit asks for hardware that is not there."""
-
-
-class Reach(Protocol):
-    """How Ray is reached and where checkpoints lie; `resources.compute` has the real one."""
-
-    @property
-    def address(self) -> str:
-        """Of a cluster; empty for none."""
-        ...
-
-    @property
-    def storage(self) -> str:
-        """A folder that this process and all workers see."""
-        ...
-
-    def connect(self, where: str) -> Mapping[str, float]:
-        """Connect to a `local` Ray or the `cluster`, once a process; what it has in all, as Ray names it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Rung:
-    """The step of the ladder that a fit stands on, and why."""
-
-    step: Literal["in process", "task", "workers"]
-    where: Literal["here", "local", "cluster"]
-    workers: int
-    reason: str
-
-    def __str__(self) -> str:
-        places = {"here": "this process", "local": "local Ray", "cluster": "the Ray cluster"}
-        steps = {"in process": "in", "task": "a task on", "workers": f"{self.workers} workers on"}
-        return f"{steps[self.step]} {places[self.where]}: {self.reason}"
-
-
-def choose(trainer: Trainer, cells: int, reach: Reach | None, has_gpu: Callable[[], bool] = gpu_here) -> Rung:
-    """The lowest step that the size of the data, the spec and the hardware allow.
-
-    Raises ComputeError where the spec forces a step that cannot be had.
-    """
-    address = reach.address if reach else ""
-    size = f"{cells:,} cells (rows times features)"
-    small = cells <= trainer.cells_in_process
-    if trainer.compute == "in_process" or (trainer.compute == "auto" and (small or reach is None)):
-        if trainer.gpu and not has_gpu():
-            return _to_a_gpu(trainer, address)
-        told = f"{size} are at most trainer.cells_in_process={trainer.cells_in_process:,}"
-        why = told if small else f"{size}, and no Ray was given"
-        return Rung(
-            "in process", "here", 1, "trainer.compute=in_process" if trainer.compute == "in_process" else why
-        )
-    if reach is None or (trainer.compute == "cluster" and not address):
-        raise ComputeError(
-            f"trainer.compute={trainer.compute} needs {'an address' if reach else 'a Ray'}: set MLOPS_RAY_ADDRESS to the "
-            f"cluster's address, or trainer.compute to auto"
-        )
-    why = (
-        f"trainer.compute={trainer.compute}"
-        if trainer.compute != "auto"
-        else f"{size} are more than trainer.cells_in_process={trainer.cells_in_process:,}"
-    )
-    on_cluster = trainer.compute == "cluster" or (trainer.compute == "auto" and bool(address))
-    return _on_ray(trainer, on_cluster, why)
-
-
-def _to_a_gpu(trainer: Trainer, address: str) -> Rung:
-    why = "trainer.gpu=true, and nvidia-smi shows no GPU on this machine"
-    if trainer.compute == "auto" and address:
-        return _on_ray(trainer, True, why)
-    raise ComputeError(
-        f"{why}: set trainer.gpu to false, or MLOPS_RAY_ADDRESS to a cluster that has one and trainer.compute to auto"
-    )
-
-
-def _on_ray(trainer: Trainer, on_cluster: bool, why: str) -> Rung:
-    step = "workers" if trainer.workers > 1 else "task"
-    return Rung(step, "cluster" if on_cluster else "local", trainer.workers, why)
-
-
-def checkpoint_every(trainer: Trainer, rung: Rung) -> int | None:
-    """Rounds between checkpoints: as the spec says, else only where workers can be lost."""
-    return trainer.checkpoint_every or (CHECKPOINT_EVERY if rung.step == "workers" else None)
 
 
 def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outcome, Cost]:
@@ -119,34 +33,23 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
     `identity` names the fit: a killed one that is run again under the same identity goes on from its checkpoint.
     """
     folder = Path(reach.storage, identity) if reach else None
-    if rung.step == "in process" or reach is None:
+    if rung.step == "in process" or reach is None or folder is None:
         outcome, beside = in_process(job, Alone(folder)), Cost()
+    elif rung.where == "kuberay":
+        outcome, beside = sent(job, rung, reach, folder)
     else:
-        there = reach.connect(rung.where)
-        refuse_more_than_there_is(resources(job.spec.trainer), rung.workers, there)
-        run_there = _as_task if rung.step == "task" else _on_workers
-        outcome, beside = run_there(job, cast(Path, folder), rung)
+        outcome, beside = on_ray(job, rung, reach, folder)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome, beside
 
 
-def resources(trainer: Trainer) -> dict[str, float]:
-    """What one worker asks Ray for."""
-    gpu = {"GPU": 1.0} if trainer.gpu else {}
-    return {"CPU": float(trainer.threads), **gpu, **trainer.resources_per_worker}
-
-
-def refuse_more_than_there_is(each: Mapping[str, float], workers: int, there: Mapping[str, float]) -> None:
-    """Raise ComputeError before Ray would wait for ever for resources that the cluster does not have."""
-    short = {name: each[name] * workers for name in each if each[name] * workers > there.get(name, 0.0)}
-    if short:
-        asked = ", ".join(f"{name} {amount:g}" for name, amount in short.items())
-        has = ", ".join(f"{name} {there.get(name, 0.0):g}" for name in short)
-        raise ComputeError(
-            f"{workers} workers with {', '.join(f'{n} {a:g}' for n, a in each.items())} each need {asked}; Ray has {has}: "
-            f"lower trainer.workers, trainer.threads or trainer.resources_per_worker, or reach a larger cluster"
-        )
+def on_ray(job: Job, rung: Rung, reach: Reach, folder: Path) -> tuple[Outcome, Cost]:
+    """Run a fit on the Ray of its step; checkpoints lie in `folder`. Raises ComputeError where that has too little."""
+    there = reach.connect(rung.where)
+    refuse_more_than_there_is(resources(job.spec.trainer), rung.workers, there)
+    run_there = _as_task if rung.step == "task" else _on_workers
+    return run_there(job, folder, rung)
 
 
 @cache
@@ -200,7 +103,7 @@ def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
 
     trainer = job.spec.trainer
     folder.mkdir(parents=True, exist_ok=True)
-    train = lean(trainer_module(trainer.kind).ray_trainer(job.spec), private=rung.where == "local")
+    train = lean(trainer_module(trainer.kind).ray_trainer(job.spec), private=rung.where != "cluster")
     scaling = ScalingConfig(
         num_workers=rung.workers,
         use_gpu=trainer.gpu,
@@ -223,8 +126,9 @@ def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
 def lean(trainer: Any, private: bool) -> Any:
     """Ray Train's class without two helper processes that have nothing to do here, two CPU-seconds each.
 
-    One manages Ray Data sets, which are not used. The other, in a `private` Ray, would clean up after a lost driver,
-    which takes its whole Ray with it; asking the API server that is not there, it would end each fit 12 s late.
+    One manages Ray Data sets, which are not used. The other, in a `private` Ray (a local one, or a KubeRay job's), would
+    clean up after a lost driver, which takes its whole Ray with it; asking the API server that is not there, it would
+    end each fit 12 s late.
     """
     idle = {"DatasetsCallback"} | ({"PlacementGroupCleanerCallback"} if private else set())
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_assets.ml.distributed import Rung
+from mlops_assets.ml.ladder import Rung
 from mlops_assets.spec_trainers import Trainer
 
 
@@ -21,7 +21,7 @@ def layout(trainer: Trainer, rung: Rung, every: int | None) -> dict[str, Any]:
 
 def laid_out(trainer: Trainer, given: Mapping[str, Any], address: str) -> Trainer:
     """The trainer forced onto a layout; without a cluster's address a local Ray stands in for the cluster."""
-    on_ray = "cluster" if given["where"] == "cluster" and address else "local"
+    on_ray = "cluster" if given["where"] in ("cluster", "kuberay") and address else "local"
     forced = {
         "compute": "in_process" if given["step"] == "in process" else on_ray,
         "checkpoint_every": given["checkpoint_every"],

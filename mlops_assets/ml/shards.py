@@ -3,6 +3,7 @@
 Of files, the process that starts a fit reads only what cannot be learnt elsewhere: time, label and categories.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -123,10 +124,11 @@ def in_order(rows: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
 
 
 def written(frame: pl.DataFrame, folder: Path, known_by: datetime) -> Files:
-    """Rows of this process as a file that workers can read."""
+    """Rows of this process as a file that workers can read; one that is being read is replaced whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "rows.parquet"
-    frame.drop(LABEL, strict=False).write_parquet(path, row_group_size=100_000)
+    path, temporary = folder / "rows.parquet", folder / f"rows.{os.getpid()}.tmp"
+    frame.drop(LABEL, strict=False).write_parquet(temporary, row_group_size=100_000)
+    temporary.replace(path)
     return Files((str(path),), known_by)
 
 

@@ -16,7 +16,8 @@ import polars as pl
 
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.distributed import Reach, Rung, checkpoint_every, choose, run, trainer_module
+from mlops_assets.ml.distributed import run, trainer_module
+from mlops_assets.ml.ladder import Reach, Rung, checkpoint_every, choose
 from mlops_assets.ml.layout import layout
 from mlops_assets.ml.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.trainers.base import Job, LoadedModel
@@ -62,8 +63,8 @@ def fit(
     started = time.perf_counter()
     trainer_module(spec.trainer.kind).check(spec)
     with measured() as cost:
-        rung = choose(spec.trainer, _cells(rows, spec, features), reach)
         name = identity or secrets.token_hex(8)
+        rung = choose(spec.trainer, _cells(rows, spec, features), reach, identity=name)
         source = _placed(rows, spec, rung, reach, name)
         survey = source.survey(spec, features, stops=rounds is None)
         job = _job(source, spec, survey, rung, rounds)

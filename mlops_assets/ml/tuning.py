@@ -15,8 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.distributed import LOST_WORKERS, Reach, refuse_more_than_there_is, trainer_module
+from mlops_assets.ml.distributed import LOST_WORKERS, trainer_module
 from mlops_assets.ml.evaluation import goodness
+from mlops_assets.ml.ladder import Reach, place, refuse_more_than_there_is
 from mlops_assets.ml.proposals import Space, propose
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.trials import Trial, metric_of, run_trial
@@ -123,7 +124,7 @@ class Plan:
 
 
 def _tune(plan: Plan, rows: Files, features: Sequence[str], reach: Reach, name: str) -> None:
-    there = reach.connect("cluster" if reach.address else "local")
+    there = reach.connect("cluster" if place(reach.address) == "cluster" else "local")
     each = {"CPU": 1.0, **({"GPU": 1.0} if plan.spec.trainer.gpu else {})}
     refuse_more_than_there_is(each, 1, there)
     for key, value in TUNE_SETTINGS.items():

@@ -1,9 +1,11 @@
 """What the long tests share."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.kube_api import kubernetes_api, prepared
 from tests.flights.thinned import thin
 
 
@@ -11,3 +13,11 @@ from tests.flights.thinned import thin
 def winter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every third flight of the first thirteen weeks: fewer, and the first model misses its floor."""
     return thin(tmp_path_factory.mktemp("winter"), every=3, before="2013-04-02")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Path]:
+    """Of a real Kubernetes API that knows RayJobs; its user may send fits and do nothing else. Skipped without one."""
+    with kubernetes_api(tmp_path_factory.mktemp("kubernetes"), free_port) as config:
+        prepared(config)
+        yield config

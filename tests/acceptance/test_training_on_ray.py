@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.distributed import ComputeError
 from mlops_assets.ml.evaluation import auc
+from mlops_assets.ml.ladder import ComputeError
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Scorer, fit
 from resources.compute import Compute

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.ml.dataset import DatasetError, labelled
-from mlops_assets.ml.distributed import ComputeError
 from mlops_assets.ml.evaluation import evaluate
+from mlops_assets.ml.ladder import ComputeError
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Scorer, fit
 from mlops_assets.ml.trials import better, with_found

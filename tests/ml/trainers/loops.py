@@ -62,10 +62,21 @@ def killed_once(job: Job, worker: Worker) -> Outcome:
     `parameters` has the built-in trainer, and a folder where a file says that it happened. The rounds from which it
     went on are written there, too.
     """
-    given = job.spec.trainer.parameters
-    spec = job.spec.model_copy(update={"trainer": TypeAdapter(Trainer).validate_python(given["trainer"])})
-    lost = Path(given["folder"])
-    outcome = trainer_module(spec.trainer.kind).train(replace(job, spec=spec), Lost(worker, lost))
+    return _built_in(job, Lost(worker, Path(job.spec.trainer.parameters["folder"])))
+
+
+def held(job: Job, worker: Worker) -> Outcome:
+    """A built-in loop that stops in the middle, after its first checkpoint, until a file lets it go on.
+
+    `parameters` are those of `killed_once`; the files are `held` and `go`.
+    """
+    return _built_in(job, Held(worker, Path(job.spec.trainer.parameters["folder"])))
+
+
+def _built_in(job: Job, worker: Worker) -> Outcome:
+    given = TypeAdapter(Trainer).validate_python(job.spec.trainer.parameters["trainer"])
+    spec = job.spec.model_copy(update={"trainer": given})
+    outcome = trainer_module(spec.trainer.kind).train(replace(job, spec=spec), worker)
     outcome.phases = {}
     return outcome
 
@@ -97,8 +108,20 @@ class Lost:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Held(Lost):
+    """A worker that waits in its first checkpoint."""
+
+    def save(self, state: Callable[[], bytes]) -> None:
+        self.worker.save(state)
+        (self.folder / "held").touch()
+        deadline = time.monotonic() + 300
+        while self.rank == 0 and not (self.folder / "go").exists():
+            assert time.monotonic() < deadline, "nobody let the fit go on"
+            time.sleep(0.05)
+
+
 class Bytes:
-    """Reads what `killed_once` returned."""
+    """Reads what those loops returned."""
 
     def __init__(self, model: bytes) -> None:
         self.model = Scorer(model)

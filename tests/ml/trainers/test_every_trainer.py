@@ -187,7 +187,7 @@ def test_bytes_that_no_trainer_wrote_are_refused():
 def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cpu(
     kind, spec_of, known, features, monkeypatch
 ):
-    monkeypatch.setattr("mlops_assets.ml.distributed.choose.__defaults__", (lambda: True,))
+    monkeypatch.setattr("mlops_assets.ml.ladder.choose.__defaults__", (lambda: True,))
     if kind == "xgboost":
         monkeypatch.setattr("xgboost.build_info", lambda: {"USE_CUDA": False})
     else:

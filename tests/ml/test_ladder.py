@@ -2,13 +2,14 @@
 
 import pytest
 
-from mlops_assets.ml.distributed import (
+from mlops_assets.ml.ladder import (
     ComputeError,
     checkpoint_every,
     choose,
     refuse_more_than_there_is,
     resources,
 )
+from mlops_assets.ml.layout import laid_out, layout
 from mlops_assets.spec_trainers import XGBoost
 
 
@@ -44,10 +45,24 @@ def test_small_data_trains_here_and_says_why():
         ("", 3, ("workers", "local")),
         ("head:6379", 1, ("task", "cluster")),
         ("head:6379", 3, ("workers", "cluster")),
+        ("kuberay://ml", 1, ("task", "kuberay")),
+        ("kuberay://ml", 3, ("workers", "kuberay")),
     ],
 )
 def test_large_data_climbs_to_ray_and_to_the_cluster_where_there_is_one(address, workers, found):
     assert step(101, Ray(address), cells_in_process=100, workers=workers) == found
+
+
+def test_a_kuberay_job_is_told_by_its_name_and_namespace():
+    reach, identity = Ray("kuberay://ml"), "4f" * 32
+    rung = choose(XGBoost(cells_in_process=100, workers=2), 101, reach, identity=identity)
+    assert str(rung) == (
+        f"2 workers on a KubeRay job mlops-{'4f' * 20} in namespace ml: 101 cells (rows times features) are more than "
+        f"trainer.cells_in_process=100"
+    )
+    forced = choose(XGBoost(compute="cluster"), 7, reach, identity="a-fit")
+    assert str(forced) == "a task on a KubeRay job mlops-a-fit in namespace ml: trainer.compute=cluster"
+    assert step(10**12, reach, compute="local") == ("task", "local")
 
 
 def test_large_data_without_any_ray_trains_here():
@@ -105,3 +120,11 @@ def test_workers_can_be_lost_so_their_fits_keep_checkpoints():
     assert checkpoint_every(XGBoost(), workers) == 25
     assert checkpoint_every(XGBoost(), alone) is None
     assert checkpoint_every(XGBoost(checkpoint_every=5), alone) == 5
+
+
+@pytest.mark.parametrize(("address", "compute"), [("kuberay://ml", "cluster"), ("", "local")])
+def test_a_fit_that_was_a_kuberay_job_is_laid_out_again_as_one_or_on_a_local_ray(address, compute):
+    rung = choose(XGBoost(compute="cluster", workers=2), 7, Ray("kuberay://ml"), identity="a-fit")
+    kept = layout(XGBoost(workers=2), rung, 25)
+    again = laid_out(XGBoost(), kept, address)
+    assert (again.compute, again.workers, again.checkpoint_every) == (compute, 2, 25)

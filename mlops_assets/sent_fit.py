@@ -1,0 +1,52 @@
+"""What a KubeRay job runs: the fit whose job lies in a folder, on the Ray cluster that was made for it.
+
+`python -m mlops_assets.sent_fit FOLDER`; it can be run again, and goes on from the checkpoints in that folder.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops_assets.ml.distributed import on_ray
+from mlops_assets.ml.ladder import ComputeError, Reach, refuse_more_than_there_is, resources
+from mlops_assets.ml.sending import JOB, read_job, read_outcome, write_outcome
+from mlops_assets.spec_trainers import Trainer
+from resources.compute import Compute
+from resources.settings import silence_usage_reports
+
+GROWING_S = 300.0
+"""How long workers may take to join the cluster after its head answers."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the fit in the folder named first, and leave its outcome there."""
+    silence_usage_reports(private=False)
+    folder = Path(arguments[0])
+    if not (folder / JOB).exists():
+        raise SystemExit(
+            f"{folder / JOB} is not on this machine: mount the volume that holds MLOPS_HOME under the same path as "
+            f"where the fit was sent from"
+        )
+    job, rung, digest = read_job(folder)
+    if read_outcome(folder, digest) is None:
+        reach = Compute(folder=str(folder.parent), address="auto")
+        grown(reach, job.spec.trainer, rung.workers)
+        outcome, cost = on_ray(job, rung, reach, folder)
+        write_outcome(folder, outcome, cost, digest)
+
+
+def grown(reach: Reach, trainer: Trainer, workers: int, patience_s: float = GROWING_S) -> None:
+    """Return when the cluster has what the fit asks for; raises ComputeError where it does not get there in time."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return refuse_more_than_there_is(resources(trainer), workers, reach.connect("kuberay"))
+        except ComputeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,125 @@
+"""The RayJob that is sent: the size that was asked for, under a name and with a command, on the template's terms."""
+
+import json
+import math
+import shlex
+from copy import deepcopy
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resources.rayjob import JOB, TemplateError, read_template, rendered
+from resources.settings import RAYJOB
+
+TEMPLATE = read_template(str(RAYJOB))
+COMMAND = ("python", "-m", "module", "/mlops/a folder/it's")
+
+
+def made(template=TEMPLATE, **given):
+    asked = {"job": "content", "command": COMMAND, "workers": 1, "each": {"CPU": 1.0}} | given
+    return rendered(template, "mlops-fit", "ml", **asked)
+
+
+def group(manifest):
+    [workers] = manifest["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    return workers
+
+
+def pods(manifest):
+    cluster = manifest["spec"]["rayClusterSpec"]
+    return [part["template"]["spec"] for part in (cluster["headGroupSpec"], group(manifest))]
+
+
+def cpus(quantity):
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else int(quantity)
+
+
+resources = st.fixed_dictionaries(
+    {"CPU": st.floats(0.1, 96)},
+    optional={
+        "GPU": st.integers(1, 8).map(float),
+        "memory": st.floats(2**20, 2**40),
+        "fast disk's": st.floats(0.5, 4),
+    },
+)
+
+
+@given(workers=st.integers(1, 64), each=resources)
+def test_every_worker_is_a_pod_that_has_what_it_asks_ray_for(workers, each):
+    sized = group(made(workers=workers, each=each))
+    assert {sized[count] for count in ("replicas", "minReplicas", "maxReplicas")} == {workers}
+    container, started = sized["template"]["spec"]["containers"][0], sized["rayStartParams"]
+    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+    assert each["CPU"] <= cpus(requests["cpu"]) < each["CPU"] + 0.0011
+    assert int(started["num-cpus"]) >= each["CPU"]
+    assert requests.get("nvidia.com/gpu") == limits.get("nvidia.com/gpu") == started.get("num-gpus")
+    assert int(started.get("num-gpus", 0)) == each.get("GPU", 0)
+    assert requests["memory"] == limits["memory"]
+    if "memory" in each:
+        assert int(started["memory"]) == math.ceil(each["memory"])
+        assert int(limits["memory"].removesuffix("Mi")) * 2**20 > each["memory"] * 1.29
+    if "fast disk's" in each:
+        [told] = shlex.split(started["resources"])
+        assert json.loads(told) == {"fast disk's": each["fast disk's"]}
+    assert all(isinstance(value, str) for value in started.values())
+
+
+@given(workers=st.integers(1, 9), each=resources, job=st.text("abcdef0123456789", min_size=40, max_size=40))
+def test_rendering_leaves_the_template_as_it_was_and_what_a_fit_does_not_decide_as_in_the_template(
+    workers, each, job
+):
+    before = deepcopy(TEMPLATE)
+    manifest = made(workers=workers, each=each, job=job)
+    assert before == TEMPLATE
+    assert yaml.safe_load(yaml.safe_dump(manifest)) == manifest
+    assert (manifest["metadata"]["name"], manifest["metadata"]["namespace"]) == ("mlops-fit", "ml")
+    assert manifest["metadata"]["annotations"][JOB] == job
+    assert shlex.split(manifest["spec"]["entrypoint"]) == list(COMMAND)
+    for name in ("shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit"):
+        assert manifest["spec"][name] == TEMPLATE["spec"][name]
+    head, _ = pods(manifest)
+    assert head == pods(TEMPLATE)[0]
+
+
+def test_the_head_runs_no_part_of_a_fit():
+    assert made()["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+def test_an_accelerator_is_a_label_of_nodes_that_the_template_knows():
+    head, worker = pods(made(accelerator="A10G"))
+    assert worker["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A10G"}
+    assert "nodeSelector" not in head
+    with pytest.raises(
+        TemplateError,
+        match=r"accelerator_type='B200': the RayJob template knows T4, .*annotation mlops-assets/acc",
+    ):
+        made(accelerator="B200")
+
+
+def test_a_cluster_that_could_not_see_the_fits_files_is_not_started():
+    made(paths=["/mlops/training/a", "/mlops/lake/b.parquet"])
+    with pytest.raises(
+        TemplateError, match=r"'ray-head' of the RayJob template mounts /mlops, where /home/m/training is"
+    ):
+        made(paths=["/home/m/training"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: RayJob\nspec: {}", "lacks 'rayClusterSpec': it must be a RayJob with a head"),
+        ("[]", "lacks .*: it must be a RayJob"),
+        (
+            yaml.safe_dump(TEMPLATE | {"kind": "RayCluster"}),
+            "must be a RayJob with a head, one group of workers",
+        ),
+    ],
+)
+def test_a_file_that_is_no_template_is_refused_with_an_example(text, said, tmp_path):
+    (tmp_path / "rayjob.yaml").write_text(text)
+    with pytest.raises(TemplateError, match=said):
+        read_template(str(tmp_path / "rayjob.yaml"))
+    with pytest.raises(TemplateError, match=r"MLOPS_RAYJOB=.*gone\.yaml does not exist"):
+        read_template(str(tmp_path / "gone.yaml"))
