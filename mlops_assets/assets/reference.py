@@ -12,7 +12,8 @@ from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
 from resources.tracking import Version
 
-COLUMNS_AT_ONCE = 8
+CELLS_AT_ONCE = 50_000_000
+"""Of a table that is larger, some columns are read after others: 200 MB of float32 at a time."""
 
 
 def reference_name(spec: ModelSpec, version: int) -> str:
@@ -42,10 +43,11 @@ def keep_reference(
 
 
 def reference(spec: ModelSpec, rows: Files, columns: Sequence[str]) -> tuple[dict[str, Any], pl.DataFrame]:
-    """The profile of all rows and a seeded sample of them, read a few columns at a time: not all need fit in memory."""
+    """The profile of all rows and a seeded sample of them; the rows need not fit in memory with all of their columns."""
     profiles, samples = [], []
-    for start in range(0, len(columns), COLUMNS_AT_ONCE):
-        some = columns[start : start + COLUMNS_AT_ONCE]
+    step = max(1, CELLS_AT_ONCE // max(1, rows.rows))
+    for start in range(0, len(columns), step):
+        some = columns[start : start + step]
         part = rows.read(spec, some)
         profiles.append(reference_profile(part, some, spec.trainer.categories))
         samples.append(part.sample(min(spec.drift.sample_rows, part.height), seed=spec.trainer.seed))
