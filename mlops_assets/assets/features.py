@@ -26,9 +26,9 @@ def registry() -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
     ) -> Iterator[dg.MaterializeResult]:
         reuse, defined = Reuse.of(context, lake, "features/registry"), feature_store.definitions_hash()
-        reuse.unchanged(None, {"definitions": defined}, feature_store.holds)
+        if reuse.unchanged(None, {"definitions": defined}, feature_store.holds) is None:
+            reuse.made(None, defined)
         applied = feature_store.apply()
-        reuse.made(None, defined)
         versions = {
             name: feature_store.definition_version(name) for name in service_names(feature_store.repository)
         }
