@@ -103,13 +103,13 @@ class Asker:
 
     def asked(self, keys: tuple[str, ...], on: Scale) -> Questions:
         """The questions about these keys; those in microseconds are the same for every view."""
-        if on is MICROSECONDS and keys in self.questions:
-            return self.questions[keys]
         space = self.space(keys)
-        asked = Questions(space.codes, on.ticks(self.entities.moments), space.size)
-        if on is MICROSECONDS:
-            self.questions[keys] = asked
-        return asked
+        if on is not MICROSECONDS:
+            return Questions(space.codes, on.ticks(self.entities.moments), space.size)
+        if keys not in self.questions:
+            ticks, first = on.ticks(self.entities.moments), next(iter(self.questions.values()), None)
+            self.questions[keys] = Questions(space.codes, ticks, space.size, first)
+        return self.questions[keys]
 
 
 def span(entities: EntityRows, ttl: timedelta | None) -> Span:

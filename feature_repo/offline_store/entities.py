@@ -37,7 +37,8 @@ def _table(given: Any) -> pa.Table:
     if isinstance(given, pl.LazyFrame):
         given = given.collect()
     if isinstance(given, pl.DataFrame):
-        return given.to_arrow()
+        # One by one: a frame whose columns are cut differently would be copied first.
+        return pa.table({column.name: column.to_arrow() for column in given})
     if isinstance(given, pa.Table):
         return given
     if not isinstance(given, pd.DataFrame):

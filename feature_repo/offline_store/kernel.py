@@ -18,15 +18,26 @@ NEVER = np.iinfo(np.int64).min
 """The tick of a moment that is null."""
 WORD = 63
 DIGIT = 16
+BLOCK = 1 << 15
+"""Rows worked on at a time: what is computed on the way then stays in the cache and takes no fresh memory."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked: for each row a key code in `[0, size)`, or -1 where a key is null, and a tick or `NEVER`."""
+    """What is asked: for each row a key code in `[0, size)`, or -1 where a key is null, and a tick or `NEVER`.
+
+    `beside` are questions at the same moments about other keys.
+    """
 
     codes: Ints
     ticks: Ints
     size: int
+    beside: "Questions | None" = None
+
+    @cached_property
+    def by_time(self) -> Ints:
+        """Rows roughly by time, which does not depend on the keys."""
+        return _rough_order(self.ticks) if self.beside is None else self.beside.by_time
 
     @cached_property
     def order(self) -> Ints | None:
@@ -36,8 +47,7 @@ class Questions:
         """
         if self.codes.size < 2 or _rises(self.codes):
             return None
-        by_time = np.argsort(_digit(self.ticks), kind="stable")
-        return by_time[np.argsort(_digit(self.codes)[by_time], kind="stable")]
+        return self.by_time[_rough_order(self.codes[self.by_time])]
 
     @cached_property
     def ordered(self) -> tuple[Ints, Ints]:
@@ -121,18 +131,14 @@ class Timeline:
         the oldest tick that is allowed.
         """
         codes, ticks = questions.ordered
+        answer = np.full(codes.size, -1)
         if not self.packed.size:
-            return np.full(codes.size, -1)
-        places = self._places(codes if self.rank is None else self.rank[codes], ticks)
-        if ttl is not None:
-            moments = self.clock.tick(self.packed.take(places, mode="clip") & ((1 << self.clock.bits) - 1))
-            places[moments < _oldest(questions, ttl)] = -1
-        answer = places if self.rows is None else _chosen(self.rows, places)
-        if questions.order is None:
             return answer
-        scattered = np.empty_like(answer)
-        scattered[questions.order] = answer
-        return scattered
+        for block in _blocks(codes.size):
+            asked = block if questions.order is None else questions.order[block]
+            oldest = ttl[asked] if isinstance(ttl, np.ndarray) else _oldest(ticks[block], ttl)
+            answer[asked] = self._newest(codes[block], ticks[block], oldest)
+        return answer
 
     def last(self) -> Ints:
         """The source row of each key's newest row, by key."""
@@ -140,10 +146,19 @@ class Timeline:
         places = np.asarray(ends, dtype=np.int64)
         return places if self.rows is None else self.rows[places]
 
+    def _newest(self, codes: Ints, ticks: Ints, oldest: Ints | None) -> Ints:
+        places = self._places(codes if self.rank is None else self.rank[codes], ticks)
+        if oldest is not None:
+            moments = self.clock.tick(self.packed.take(places, mode="clip") & ((1 << self.clock.bits) - 1))
+            places[moments < oldest] = -1
+        return places if self.rows is None else _chosen(self.rows, places)
+
     def _places(self, keys: Ints, ticks: Ints) -> Ints:
         needles = _packed(keys, self.clock, ticks)
-        places = np.searchsorted(self.packed, needles, side="right")
-        places -= 1
+        # Needles that come in order are close together: the search is in what lies between the first and the last.
+        low, high = np.searchsorted(self.packed, (needles.min(), needles.max()), side="right")
+        places = np.searchsorted(self.packed[low:high], needles, side="right")
+        places += low - 1
         found = self.packed.take(places, mode="clip")
         found >>= self.clock.bits
         places[found != keys] = -1
@@ -151,9 +166,7 @@ class Timeline:
 
     def _known(self, places: Ints, ticks: Ints) -> Ints:
         """Go back from each place to the newest row of its key that had been created by the tick."""
-        assert self.created is not None
-        created = np.concatenate(([NEVER], self.created))
-        nodes = places + 1
+        created, nodes = self._created, places + 1
         late = np.flatnonzero(created[nodes] > ticks)
         at, until = nodes[late], ticks[late]
         for jump in reversed(self._jumps):
@@ -163,14 +176,15 @@ class Timeline:
         return nodes - 1
 
     @cached_property
-    def _jumps(self) -> list[Ints]:
-        """Jumps of 1, 2, 4, ... steps from row to the nearest earlier row of its key that was created before it.
-
-        Rows count from 1; 0 stands for "no such row" and was created `NEVER`.
-        """
+    def _created(self) -> Ints:
+        """The created ticks by row, counted from 1; 0 stands for "no such row" and was created `NEVER`."""
         assert self.created is not None
-        created = np.concatenate(([NEVER], self.created))
-        jump = np.arange(-1, self.packed.size)
+        return np.concatenate(([NEVER], self.created))
+
+    @cached_property
+    def _jumps(self) -> list[Ints]:
+        """Jumps of 1, 2, 4, ... steps from row to the nearest earlier row of its key that was created before it."""
+        created, jump = self._created, np.arange(-1, self.packed.size)
         jump[0] = 0
         jump[1:][np.append(True, self.keys[1:] != self.keys[:-1])] = 0
         while (later := np.flatnonzero((created[jump] >= created) & (jump > 0))).size:
@@ -199,23 +213,36 @@ def timeline(
     codes, rank = _numbered_by_run(codes, size)
     clock = Clock.fitting(ticks, WORD - size.bit_length())
     packed = _packed(codes, clock, ticks)
-    order = _order(packed, created)
+    order, packed = _order(packed, created)
     if order is not None:
-        packed, rows = packed[order], order if rows is None else rows[order]
+        rows = order if rows is None else rows[order]
         created = None if created is None else created[order]
     return Timeline(packed, clock, rows, rank, created if only_known else None)
 
 
-def _oldest(questions: Questions, ttl: int | Ints) -> Ints:
-    if isinstance(ttl, int):
-        return np.maximum(questions.ordered[1], NEVER + ttl) - ttl
-    return ttl if questions.order is None else ttl[questions.order]
+def _rough_order(values: Ints) -> Ints:
+    """The order of the values as far as the highest 16 bits in which they differ tell, which numpy sorts by counting."""
+    low = int(values.min())
+    shift = max((int(values.max()) - low).bit_length() - DIGIT, 0)
+    digits, whole = np.empty(values.size, np.uint16), values.view(np.uint64)
+    for block in _blocks(values.size):
+        digits[block] = (whole[block] - np.uint64(low % 2**64)) >> np.uint64(shift)
+    return np.argsort(digits, kind="stable")
+
+
+def _oldest(ticks: Ints, ttl: int | None) -> Ints | None:
+    return None if ttl is None else np.maximum(ticks, NEVER + ttl) - ttl
 
 
 def _packed(keys: Ints, clock: Clock, ticks: Ints) -> Ints:
     packed = keys << clock.bits
-    packed |= clock.number(ticks)
+    for block in _blocks(packed.size):
+        packed[block] |= clock.number(ticks[block])
     return packed
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
 
 
 def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
@@ -232,22 +259,22 @@ def _numbered_by_run(codes: Ints, size: int) -> tuple[Ints, Ints | None]:
     return np.repeat(np.arange(starts.size), np.diff(np.append(starts, codes.size))), rank
 
 
-def _order(packed: Ints, created: Ints | None) -> Ints | None:
-    """The order by (packed, created, place), or None where the rows have it."""
+def _order(packed: Ints, created: Ints | None) -> tuple[Ints | None, Ints]:
+    """The order by (packed, created, place), or None where the rows have it, and what is packed in that order."""
     # A stable sort keeps places, and takes files that are sorted each for itself as runs to merge.
     order = None if _rises(packed) else np.argsort(packed, kind="stable")
     ordered = packed if order is None else packed[order]
     tied = ordered[1:] == ordered[:-1]
     if created is None or not tied.any():
-        return order
+        return order, ordered
     among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
     places = among if order is None else order[among]
     sorted_ties = places[np.lexsort((created[places], ordered[among]))]
     if order is None and np.array_equal(sorted_ties, among):
-        return None
+        return None, ordered
     order = np.arange(packed.size) if order is None else order
     order[among] = sorted_ties
-    return order
+    return order, ordered
 
 
 def _doubled(jump: Ints) -> Iterator[Ints]:
@@ -265,10 +292,3 @@ def _chosen(rows: Ints, places: Ints) -> Ints:
 
 def _rises(values: Ints) -> bool:
     return bool((values[1:] >= values[:-1]).all())
-
-
-def _digit(values: Ints) -> NDArray[np.uint16]:
-    """The highest 16 bits that differ between the values, which numpy sorts by counting."""
-    low = int(values.min())
-    shift = max((int(values.max()) - low).bit_length() - DIGIT, 0)
-    return ((values.view(np.uint64) - np.uint64(low % 2**64)) >> np.uint64(shift)).astype(np.uint16)

@@ -19,6 +19,9 @@ SPARSE = 4
 ROOM = 1 << 16
 SORTED = 1 << 17
 """So many strings are put in order; of more, sorting them costs more than it saves."""
+HEAD = 1 << 12
+RUN = 3
+"""Runs of equal strings of more than this length, on average over the first rows, are looked up once each."""
 EXACT = 2**53
 """Whole numbers below this are the same as Float64 and as Int64."""
 
@@ -72,6 +75,12 @@ class Text:
 
     def encode(self, values: pl.Series) -> Ints:
         """Int64 places in the dictionary, -1 for strings that nobody asks for."""
+        if _in_runs(values):
+            runs = values.rle().struct.unnest()
+            return np.repeat(self._encode(runs["value"]), runs["len"].to_numpy())
+        return self._encode(values)
+
+    def _encode(self, values: pl.Series) -> Ints:
         numbers = _filled(values.cast(self.kind).to_physical())
         beyond = numbers >= self.size
         return np.where(beyond, -1, numbers) if beyond.any() else numbers
@@ -106,7 +115,9 @@ class Pair:
 
     def combine(self, first: Ints, second: Ints) -> Ints:
         """Int64 numbers of the pairs, -1 where one of them is."""
-        both = np.where((first < 0) | (second < 0), -1, first * self.second + second)
+        both = first * self.second
+        both += second
+        both[(first < 0) | (second < 0)] = -1
         return both if self.dense is None else self.dense.encode(_nulled(both))
 
 
@@ -221,6 +232,12 @@ def _whole(values: pl.Series) -> pl.Series:
 
 def _over(values: pl.Series) -> bool:
     return len(values) > values.null_count() and int(values.max()) > np.iinfo(np.int64).max  # type: ignore[arg-type]
+
+
+def _in_runs(values: pl.Series) -> bool:
+    """Whether equal values follow each other in the first rows, as in a file that is sorted by them."""
+    first = values.head(HEAD)
+    return first.len() > RUN * first.rle().len()
 
 
 def _filled(numbers: pl.Series) -> Ints:

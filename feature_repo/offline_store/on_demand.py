@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from feast import Field
 from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.transformation.pandas_transformation import PandasTransformation
 
 from .asking import ViewRequest
 
@@ -21,11 +23,22 @@ class DeclaredOnly(OnDemandFeatureView):
     def __init__(self, view: OnDemandFeatureView, unseen: frozenset[str]) -> None:
         vars(self).update(vars(view))
         self.unseen = unseen
+        given = view.feature_transformation
+        if isinstance(given, PandasTransformation):
+            self.feature_transformation = OneThread(given.udf, given.udf_string)
 
     def transform_arrow(self, pa_table: pa.Table, full_feature_names: bool = False) -> pa.Table:
         """The view's features, computed from those columns."""
         seen = [name for name in pa_table.column_names if name not in self.unseen]
         return super().transform_arrow(pa_table.select(seen), full_feature_names)
+
+
+class OneThread(PandasTransformation):
+    """A view's function, given its frame by one thread: pyarrow's others only fight it for Python's lock."""
+
+    def transform_arrow(self, pa_table: pa.Table, features: list[Field]) -> pa.Table:
+        """The view's features, computed from those columns."""
+        return pa.Table.from_pandas(self.udf(pa_table.to_pandas(use_threads=False)), nthreads=1)
 
 
 def declared_only(

@@ -22,14 +22,16 @@ class Change:
 
 CHANGES: dict[str, Change] = {
     "newest before, not at, the moment": Change(
-        "kernel", 'self.packed, needles, side="right")', 'self.packed, needles, side="left")'
+        "kernel",
+        'self.packed[low:high], needles, side="right")',
+        'self.packed[low:high], needles, side="left")',
     ),
     "a tick of the future": Change(
         "kernel", "_packed(keys, self.clock, ticks)", "_packed(keys, self.clock, ticks + 1)"
     ),
-    "ttl open at its end": Change("kernel", "places[moments < _oldest", "places[moments <= _oldest"),
+    "ttl open at its end": Change("kernel", "places[moments < oldest]", "places[moments <= oldest]"),
     "ttl a tick too long": Change("kernel", "NEVER + ttl) - ttl\n", "NEVER + ttl) - ttl - 1\n"),
-    "ttl forgotten": Change("kernel", "if ttl is not None:", "if False:"),
+    "ttl forgotten": Change("kernel", "if oldest is not None:", "if False:"),
     "another key's row": Change("kernel", "places[found != keys] = -1", "pass"),
     "created not among the sort keys": Change(
         "kernel", "np.lexsort((created[places], ordered[among]))", "np.lexsort((ordered[among],))"
@@ -50,7 +52,7 @@ CHANGES: dict[str, Change] = {
         "kernel", "if np.count_nonzero(rank >= 0) < starts.size:", "if False:"
     ),
     "answers left in the order of the search": Change(
-        "kernel", "scattered[questions.order] = answer", "scattered[:] = answer"
+        "kernel", "answer[asked] = self._newest(", "answer[block] = self._newest("
     ),
     "ranks of moments one too low": Change(
         "kernel", 'self.moments, ticks, side="right")', 'self.moments, ticks, side="left")'
@@ -59,7 +61,7 @@ CHANGES: dict[str, Change] = {
         "kernel", "jump[1:][np.append(True, self.keys[1:] != self.keys[:-1])] = 0", "pass"
     ),
     "places taken for rows": Change(
-        "kernel", "answer = places if self.rows is None else _chosen(self.rows, places)", "answer = places"
+        "kernel", "return places if self.rows is None else _chosen(self.rows, places)", "return places"
     ),
     "pairs of keys not numbered anew": Change(
         "keys", "both if self.dense is None else self.dense.encode(_nulled(both))", "both"
@@ -70,7 +72,7 @@ CHANGES: dict[str, Change] = {
         "kernel", "usable = (codes >= 0) & (ticks != NEVER)", "usable = ticks != NEVER"
     ),
     "null moments kept": Change("kernel", "usable = (codes >= 0) & (ticks != NEVER)", "usable = codes >= 0"),
-    "the second key forgotten": Change("keys", "first * self.second + second)", "first * self.second)"),
+    "the second key forgotten": Change("keys", "both += second\n", "\n"),
     "nanoseconds cut": Change("moments", 'return "ns" if any(', 'return "us" if any('),
     "later rows pruned": Change("reading", "_literal(span.last, kind, 1)", "_literal(span.last, kind, -3)"),
     "expired rows pruned a unit too early": Change(
