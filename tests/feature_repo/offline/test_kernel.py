@@ -1,16 +1,26 @@
 """The as-of lookup against a search through every row, whatever the order, the range of the ticks, and the keys."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_repo.offline_store import kernel
 from feature_repo.offline_store.kernel import NEVER, WORD, Clock, Questions, timeline
 
 KEYS = 5
 FAR = 2**62 - 2**40
 SPANS = [st.integers(0, 6), st.integers(-3, 3).map((10**12).__mul__), st.integers(-FAR, FAR)]
 """Few ticks with many ties; multiples of a common divisor; anything, which no 64 bits hold beside a key."""
+
+
+@pytest.fixture(autouse=True, scope="module", params=[3, kernel.BLOCK], ids=["small blocks", "one block"])
+def _block(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "BLOCK", request.param)
+        yield
 
 
 def row(moments: st.SearchStrategy[int]) -> st.SearchStrategy[tuple[int, int, int]]:

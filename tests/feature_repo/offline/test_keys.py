@@ -87,6 +87,17 @@ def test_without_a_key_every_row_has_the_same_one():
     assert (space.codes.tolist(), space.encode([], 2).tolist(), space.size) == ([0, 0, 0], [0, 0], 1)
 
 
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.sampled_from(["", "a", "b", "c" * 40])), st.integers(4, 9)))
+)
+def test_texts_in_runs_are_numbered_as_one_by_one(runs):
+    key = KeyColumn(pl.Series(["c" * 40, "a", "", None]))
+    values = pl.Series([text for text, count in runs for _ in range(count)], dtype=pl.String)
+    assert key.encode(values).tolist() == [
+        code for text in values for code in key.encode(pl.Series([text], dtype=pl.String))
+    ]
+
+
 def test_texts_are_numbered_in_their_order_so_that_sorted_files_need_no_sorting():
     space = KeySpace((KeyColumn(pl.Series(["c", "a", "b", "a"])),), 4)
     assert space.encode([pl.Series(["a", "b", "c"])], 3).tolist() == [0, 1, 2]
