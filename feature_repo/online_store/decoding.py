@@ -141,6 +141,17 @@ def _of_varints(tag: int) -> Callable[[Cells], list[Any] | None]:
     return read
 
 
+def numbers(content: np.ndarray, kind: ValueType) -> np.ndarray | None:
+    """Numbers (n,) of `Value` bytes one after the other (uint8), all of a type of numbers; None if there is anything else."""
+    if kind in INTEGERS:
+        return varint_column(content, INTEGERS[kind]) if len(content) else np.empty(0, np.int64)
+    form = np.dtype([("tag", "u1"), ("value", FLOATS[kind][1])])
+    if len(content) % form.itemsize:
+        return None
+    found = content.view(form)
+    return found["value"] if (found["tag"] == FLOATS[kind][0]).all() else None
+
+
 def varint_column(content: np.ndarray, tag: int) -> np.ndarray | None:
     """Integers (n,) of `Value` bytes one after the other (uint8), each one varint behind a tag; None if a tag differs."""
     found = _tagged(content)
@@ -165,11 +176,11 @@ def _tagged(content: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return content[tags], numbers.view(np.int64)
 
 
+FLOATS = {ValueType.FLOAT: (TAG_FLOAT, "<f4"), ValueType.DOUBLE: (TAG_DOUBLE, "<f8")}
+INTEGERS = {ValueType.INT32: TAG_INT32, ValueType.INT64: TAG_INT64}
 AT_ONCE: dict[ValueType, Callable[[Cells], list[Any] | None]] = {
-    ValueType.FLOAT: _of_width(TAG_FLOAT, "<f4"),
-    ValueType.DOUBLE: _of_width(TAG_DOUBLE, "<f8"),
-    ValueType.INT64: _of_varints(TAG_INT64),
-    ValueType.INT32: _of_varints(TAG_INT32),
+    **{kind: _of_width(tag, dtype) for kind, (tag, dtype) in FLOATS.items()},
+    **{kind: _of_varints(tag) for kind, tag in INTEGERS.items()},
 }
 
 

@@ -79,25 +79,35 @@ def sight(
 
 
 class Seen(NamedTuple):
-    """One view's part of an answer: the bytes of each feature, and how they are judged."""
+    """One view's part of an answer: the bytes of each feature, how they are judged, and the values if the store has them."""
 
     sight: Sight
     cells: Sequence[Cells]
+    values: Sequence[list[Any]] | None
 
 
 @dataclass(eq=False)
 class Stored:
-    """A feature read from the store: its bytes a key, judged by its view's sight, and a value a row."""
+    """A feature read from the store: its place in its view, judged by the view's sight, and a value a row."""
 
-    sight: Sight
-    cells: Cells
+    seen: Seen
+    place: int
     kind: ValueType
     values: list[Any]
 
     @property
+    def sight(self) -> Sight:
+        return self.seen.sight
+
+    @property
+    def cells(self) -> Cells:
+        """Its bytes a key."""
+        return self.seen.cells[self.place]
+
+    @property
     def complete(self) -> bool:
-        """Whether every key has something stored."""
-        return all(self.cells) or None not in self.cells
+        """Whether every key that the view has, has something stored."""
+        return self.seen.values is not None or all(self.cells) or None not in self.cells
 
     @property
     def statuses(self) -> list[int]:
@@ -164,7 +174,11 @@ class BulkOnlineResponse(OnlineResponse):
     def stored(self) -> dict[str, list[Any]]:
         """Values a row of the features that were read, those of one type decoded together."""
         found: dict[str, list[Any]] = {}
-        for kind, places in self.plan.by_kind.items():
+        for seen, read in zip(self.seen, self.plan.reads, strict=True):
+            if seen.values is not None:
+                found.update(zip(read.outputs, map(seen.sight.shown, seen.values), strict=True))
+        for kind, everywhere in self.plan.by_kind.items() if len(found) < len(self.plan.names) else ():
+            places = [place for place in everywhere if self.seen[place.view].values is None]
             columns = [self.seen[view].cells[feature] for view, feature, _ in places]
             values, start = decoding.column(list(chain.from_iterable(columns)), kind), 0
             for (view, _, name), cells in zip(places, columns, strict=True):
@@ -187,7 +201,7 @@ class BulkOnlineResponse(OnlineResponse):
         for kind, places in self.plan.by_kind.items():
             for view, feature, name in places:
                 seen = self.seen[view]
-                stored[name] = Stored(seen.sight, seen.cells[feature], kind, self.stored[name])
+                stored[name] = Stored(seen, feature, kind, self.stored[name])
         plain = {name: Plain(column) for name, column in (self.given | self.computed).items()}
         found: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
         return {name: found[name] for name in self.values}
