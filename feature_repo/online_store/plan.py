@@ -77,13 +77,14 @@ class Plan:
         return [name for read in self.reads for name in read.outputs]
 
     @cached_property
-    def by_kind(self) -> dict[ValueType, list[Place]]:
-        """Where the features of each type are found."""
-        found: dict[ValueType, list[Place]] = defaultdict(list)
-        for number, read in enumerate(self.reads):
+    def alike(self) -> list[tuple[ValueType, list[Place]]]:
+        """Where the features are that are read with the same keys and have one type."""
+        found: dict[tuple[int, ValueType], list[Place]] = defaultdict(list)
+        views = [(number, read) for number, group in enumerate(self.groups) for read in group.views]
+        for view, (group, read) in enumerate(views):
             for place, (kind, name) in enumerate(zip(read.kinds, read.outputs, strict=True)):
-                found[kind].append(Place(number, place, name))
-        return found
+                found[group, kind].append(Place(view, place, name))
+        return [(kind, places) for (_, kind), places in found.items()]
 
     @cached_property
     def needed(self) -> list[str]:

@@ -7,7 +7,6 @@ what its online reads cost.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
@@ -172,20 +171,20 @@ class BulkOnlineResponse(OnlineResponse):
 
     @cached_property
     def stored(self) -> dict[str, list[Any]]:
-        """Values a row of the features that were read, those of one type decoded together."""
+        """Values a row of the features that were read, those of one type decoded together where the store has bytes."""
         found: dict[str, list[Any]] = {}
-        for seen, read in zip(self.seen, self.plan.reads, strict=True):
+        for seen, view in zip(self.seen, self.plan.reads, strict=True):
             if seen.values is not None:
-                found.update(zip(read.outputs, map(seen.sight.shown, seen.values), strict=True))
-        for kind, everywhere in self.plan.by_kind.items() if len(found) < len(self.plan.names) else ():
-            places = [place for place in everywhere if self.seen[place.view].values is None]
-            columns = [self.seen[view].cells[feature] for view, feature, _ in places]
-            values, start = decoding.column(list(chain.from_iterable(columns)), kind), 0
-            for (view, _, name), cells in zip(places, columns, strict=True):
-                end = start + len(cells)
-                found[name] = self.seen[view].sight.shown(values[start:end])
-                start = end
-        return {name: found[name] for name in self.plan.names}
+                found.update(zip(view.outputs, map(seen.sight.shown, seen.values), strict=True))
+        if len(found) == len(self.plan.names):
+            return found
+        read = dict(found)
+        for kind, everywhere in self.plan.alike:
+            places = [place for place in everywhere if place.name not in found] if found else everywhere
+            cells = [self.seen[view].cells[feature] for view, feature, _ in places]
+            for (view, _, name), values in zip(places, decoding.columns(cells, kind), strict=True):
+                read[name] = self.seen[view].sight.shown(values)
+        return {name: read[name] for name in self.plan.names}
 
     @property
     def values(self) -> dict[str, list[Any]]:
@@ -198,7 +197,7 @@ class BulkOnlineResponse(OnlineResponse):
     @cached_property
     def _all(self) -> dict[str, Column]:
         stored = {}
-        for kind, places in self.plan.by_kind.items():
+        for kind, places in self.plan.alike:
             for view, feature, name in places:
                 seen = self.seen[view]
                 stored[name] = Stored(seen, feature, kind, self.stored[name])

@@ -88,12 +88,10 @@ def form_of(view: Any) -> Form:
 
 def _numbers(cells: pa.Array, kind: ValueType) -> tuple[np.ndarray, np.ndarray] | None:
     """Where (n,) there is a number, and these numbers, of serialised values; None if there is anything else."""
-    lengths, content = lengths_of(cells), encoding.content_of(cells)
+    lengths = lengths_of(cells)
     here = lengths > 0
-    numbers = decoding.numbers(content, kind)
-    if numbers is None or len(numbers) != here.sum() or np.isnan(numbers).any():
-        return None
-    return here, numbers
+    numbers = decoding.numbers(lengths[here], encoding.content_of(cells), kind)
+    return None if numbers is None or np.isnan(numbers).any() else (here, numbers)
 
 
 def _prefix(lengths: np.ndarray) -> pa.Array:
@@ -113,7 +111,6 @@ class Reader:
         self.wanted = wanted
         self.complete = form.kinds.keys() >= set(wanted)
         slots = {name: slot for slot, name in enumerate(wanted)}
-        self._slots = slots
         self._gaps = [slots.get(name) for name in form.numbers]
         self._blocks = [
             (dtype, [slots[name] for name in names if name in slots], [name in slots for name in names])
@@ -142,18 +139,19 @@ class Reader:
         for dtype, slots, picked in self._blocks:
             block = rows[dtype].T
             columns.update(zip(slots, (block if all(picked) else block[picked]).tolist(), strict=True))
-        if not (here := rows["here"]).all():
-            for row, number in np.argwhere(~here).tolist():
-                if (slot := self._gaps[number]) is not None:
-                    columns[slot][row] = None
+        for row, number in zip(*map(np.ndarray.tolist, (~rows["here"]).nonzero()), strict=True):
+            if (slot := self._gaps[number]) is not None:
+                columns[slot][row] = None
         return [columns[slot] for slot in range(len(columns))]
 
     def _bytes(self, rows: np.ndarray, cells: Sequence[bytes]) -> dict[int, Cells]:
         """The features whose values stand behind the numbers."""
         if not self._others:
             return {}
-        size = self.form.dtype.itemsize
-        ends = [[size] * len(rows), *(rows["lengths"].cumsum(axis=1) + size).T.tolist()]
+        size, lengths = self.form.dtype.itemsize, rows["lengths"]
+        if lengths.shape[1] == 1:
+            return {self._others[0][1]: [cell[size:] for cell in cells]}
+        ends = [[size] * len(rows), *(lengths.cumsum(axis=1) + size).T.tolist()]
         return {
             slot: [cell[start:end] for cell, start, end in zip(cells, ends[place], ends[place + 1], strict=True)]
             for place, slot in self._others
