@@ -25,10 +25,12 @@ AtOnce = Callable[[Sequence[Cells]], list[list[Any]] | None]
 MANY = 50
 """From so many integers, or times, on, reading them at once is cheaper than one by one."""
 
+FEW = 4
+"""Under so many cells, it is not worth looking for equal ones."""
+
 VARINT, STAMP = 11, 12
 """Bytes of the longest integer with its tag, and of the longest timestamp after 1978."""
 
-SEVENS = np.arange(0, 70, 7, dtype=np.uint64)
 WEIGHTS = 128 ** np.arange(5)
 
 BY_MEANING = {kind for kind in ValueType if "UUID" in kind.name}
@@ -105,6 +107,8 @@ def _meant(cell: bytes | None, kind: ValueType) -> Any:
 
 def _by_content(cells: Cells) -> list[Any]:
     """Equal bytes are read once, except lists and the like, which two rows must not share."""
+    if len(cells) < FEW:
+        return [value(cell) for cell in cells]
     different = set(cells)
     if len(different) > len(cells) // 2 or any(cell and cell[0] not in BY_TAG for cell in different):
         return [value(cell) for cell in cells]
@@ -160,18 +164,28 @@ def _of_varints(tag: int) -> AtOnce:
 
 def _padded(cells: Sequence[bytes], width: int) -> np.ndarray | None:
     """Rows (n, width) of bytes with zeros behind them; None if one is longer."""
-    content = b"".join([cell.ljust(width, b"\0") for cell in cells])
-    found = np.frombuffer(content, dtype=np.uint8)
-    return found.reshape(len(cells), width) if len(content) == len(cells) * width else None
+    lengths = set(map(len, cells))
+    if max(lengths) > width:
+        return None
+    if len(lengths) > 1:
+        content = b"".join([cell.ljust(width, b"\0") for cell in cells])
+        return np.frombuffer(content, dtype=np.uint8).reshape(len(cells), width)
+    rows = np.zeros((len(cells), width), dtype=np.uint8)
+    rows[:, : lengths.pop()] = np.frombuffer(b"".join(cells), dtype=np.uint8).reshape(len(cells), -1)
+    return rows
 
 
 def _varints(rows: np.ndarray, tag: int) -> np.ndarray | None:
-    """Numbers (n,) of rows (n, 11) that hold a tag, a varint and zeros; None if one holds anything else."""
-    body = rows[:, 1:]
-    ends = (body >= 0x80).argmin(axis=1)
-    if (rows[:, 0] != tag).any() or body[np.arange(10) > ends[:, None]].any():
+    """Numbers (n,) of rows (n, 11) that hold a tag, a varint and zeros; None if one has another tag."""
+    if (rows[:, 0] != tag).any():
         return None
-    return ((body & 0x7F).astype(np.uint64) << SEVENS).sum(axis=1).view(np.int64)
+    found = np.zeros(len(rows), dtype=np.uint64)
+    for place in range(1, VARINT):
+        seven = rows[:, place]
+        if not seven.any():
+            break
+        found |= (seven & 0x7F).astype(np.uint64) << np.uint64(7 * (place - 1))
+    return found.view(np.int64)
 
 
 def numbers(lengths: np.ndarray, content: np.ndarray, kind: ValueType) -> np.ndarray | None:

@@ -4,7 +4,7 @@ Stock Feast fills the message, an object a value, and reads Python values out of
 what its online reads cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -175,16 +175,22 @@ class BulkOnlineResponse(OnlineResponse):
         found: dict[str, list[Any]] = {}
         for seen, view in zip(self.seen, self.plan.reads, strict=True):
             if seen.values is not None:
-                found.update(zip(view.outputs, map(seen.sight.shown, seen.values), strict=True))
-        if len(found) == len(self.plan.names):
-            return found
-        read = dict(found)
+                found.update(zip(view.outputs, seen.values, strict=True))
+        if len(found) < len(self.plan.names):
+            found = self._decoded(found)
+        for seen, view in zip(self.seen, self.plan.reads, strict=True):
+            if seen.sight.hidden or seen.sight.places is not None:
+                found.update((name, seen.sight.shown(found[name])) for name in view.outputs)
+        return found
+
+    def _decoded(self, known: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Values a key of all features, in the order of the plan, from the bytes of those that are not known yet."""
+        found = dict(known)
         for kind, everywhere in self.plan.alike:
-            places = [place for place in everywhere if place.name not in found] if found else everywhere
-            cells = [self.seen[view].cells[feature] for view, feature, _ in places]
-            for (view, _, name), values in zip(places, decoding.columns(cells, kind), strict=True):
-                read[name] = self.seen[view].sight.shown(values)
-        return {name: read[name] for name in self.plan.names}
+            places = [place for place in everywhere if place.name not in known] if known else everywhere
+            columns = [self.seen[view].cells[feature] for view, feature, _ in places]
+            found.update(zip([place.name for place in places], decoding.columns(columns, kind), strict=True))
+        return {name: found[name] for name in self.plan.names}
 
     @property
     def values(self) -> dict[str, list[Any]]:
