@@ -7,6 +7,7 @@ has no short way here goes through Feast's own conversion, so that every type gi
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .encoding import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG
 Cells = Sequence[bytes | None]
 """Stored bytes, of one feature or several of one type; None where nothing is stored."""
 
+Decoder = Callable[[Sequence[Cells]], list[list[Any]]]
 AtOnce = Callable[[Sequence[Cells]], list[list[Any]] | None]
 """Reads features of one type, all with the same number of cells; None if it cannot."""
 
@@ -85,24 +87,25 @@ def value(content: bytes | None) -> Any:
     return BY_TAG.get(content[0], _other)(content) if content else None
 
 
-def columns(cells: Sequence[Cells], kind: ValueType) -> list[list[Any]]:
-    """What the stored bytes of features of one type say: a list a feature, all of one length, in order."""
-    at_once = AT_ONCE.get(kind) if cells else None
-    found = at_once(cells) if at_once else None
-    if found is not None:
-        return found
-    if kind in BY_MEANING:
-        return [[_meant(cell, kind) for cell in some] for some in cells]
-    return [_by_content(some) for some in cells]
+def decoder(kind: ValueType) -> Decoder:
+    """What reads the stored bytes of features of one type, all with as many cells: a list a feature, in order."""
+    at_once = AT_ONCE.get(kind)
+    one_by_one = partial(_meant, kind=kind) if kind in BY_MEANING else _by_content
+
+    def decode(features: Sequence[Cells]) -> list[list[Any]]:
+        found = at_once(features) if at_once and features else None
+        return [one_by_one(cells) for cells in features] if found is None else found
+
+    return decode
 
 
 def column(cells: Cells, kind: ValueType) -> list[Any]:
-    """The same of one feature."""
-    return columns([cells], kind)[0]
+    """What the stored bytes of one feature say."""
+    return decoder(kind)([cells])[0]
 
 
-def _meant(cell: bytes | None, kind: ValueType) -> Any:
-    return feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None
+def _meant(cells: Cells, kind: ValueType) -> list[Any]:
+    return [feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None for cell in cells]
 
 
 def _by_content(cells: Cells) -> list[Any]:
@@ -238,9 +241,9 @@ _STAMP_HEAD = np.array([SECONDS, *[0x80] * 4, 0, 0], dtype=np.uint8)
 def _micros(stamp: bytes | None) -> int | None:
     if stamp is None:
         return None
-    found, position = {SECONDS: 0, NANOS: 0}, 0
+    micros = position = 0
     while position < len(stamp):
-        number, end = _varint(stamp, position + 1)
-        found[stamp[position]] = number
-        position = end
-    return found[SECONDS] * 1_000_000 + found[NANOS] // 1000
+        tag = stamp[position]
+        number, position = _varint(stamp, position + 1)
+        micros += number * 1_000_000 if tag == SECONDS else number // 1000
+    return micros

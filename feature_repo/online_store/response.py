@@ -7,6 +7,7 @@ what its online reads cost.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
@@ -15,7 +16,6 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from . import decoding
 from .decoding import Cells
 from .plan import Plan
 from .request import Given
@@ -185,28 +185,32 @@ class BulkOnlineResponse(OnlineResponse):
 
     def _decoded(self, known: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """Values a key of all features, in the order of the plan, from the bytes of those that are not known yet."""
-        found = dict(known)
-        for kind, everywhere in self.plan.alike:
-            places = [place for place in everywhere if place.name not in known] if known else everywhere
-            columns = [self.seen[view].cells[feature] for view, feature, _ in places]
-            found.update(zip([place.name for place in places], decoding.columns(columns, kind), strict=True))
+        found = {}
+        for _, decode, places, names in self.plan.alike:
+            if known:
+                unknown = [n not in known for n in names]
+                places, names = list(compress(places, unknown)), list(compress(names, unknown))
+            found.update(
+                zip(names, decode([self.seen[view].cells[place] for view, place in places]), strict=True)
+            )
+        found.update(known)
         return {name: found[name] for name in self.plan.names}
 
     @property
     def values(self) -> dict[str, list[Any]]:
         """Values a row of all columns, those too that only on-demand features read."""
-        given, computed = (
-            {name: column.shown for name, column in some.items()} for some in (self.given, self.computed)
-        )
-        return given | self.stored | computed
+        found = {name: column.shown for name, column in self.given.items()}
+        found.update(self.stored)
+        for name, column in self.computed.items():
+            found[name] = column.shown
+        return found
 
     @cached_property
     def _all(self) -> dict[str, Column]:
         stored = {}
-        for kind, places in self.plan.alike:
-            for view, feature, name in places:
-                seen = self.seen[view]
-                stored[name] = Stored(seen, feature, kind, self.stored[name])
+        for kind, _, places, names in self.plan.alike:
+            for (view, place), name in zip(places, names, strict=True):
+                stored[name] = Stored(self.seen[view], place, kind, self.stored[name])
         plain = {name: Plain(column) for name, column in (self.given | self.computed).items()}
         found: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
         return {name: found[name] for name in self.values}

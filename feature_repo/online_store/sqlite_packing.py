@@ -117,6 +117,9 @@ class Reader:
             for dtype, names in form.by_type.items()
         ]
         self._others = [(place, slots[name]) for place, name in enumerate(form.others) if name in slots]
+        self._decoders = {
+            slots[name]: decoding.decoder(form.kinds[name]) for name in form.others if name in slots
+        }
         self._mark = form.digest.to_bytes(4, "little")
 
     def read(self, cells: Sequence[bytes | None]) -> "Packed":
@@ -134,7 +137,7 @@ class Reader:
 
     def _values(self, rows: np.ndarray, others: Mapping[int, Cells]) -> list[list[Any]]:
         columns: dict[int, list[Any]] = {
-            slot: decoding.column(cells, self.form.kinds[self.wanted[slot]]) for slot, cells in others.items()
+            slot: self._decoders[slot]([cells])[0] for slot, cells in others.items()
         }
         for dtype, slots, picked in self._blocks:
             block = rows[dtype].T
@@ -153,7 +156,9 @@ class Reader:
             return {self._others[0][1]: [cell[size:] for cell in cells]}
         ends = [[size] * len(rows), *(lengths.cumsum(axis=1) + size).T.tolist()]
         return {
-            slot: [cell[start:end] for cell, start, end in zip(cells, ends[place], ends[place + 1], strict=True)]
+            slot: [
+                cell[start:end] for cell, start, end in zip(cells, ends[place], ends[place + 1], strict=True)
+            ]
             for place, slot in self._others
         }
 
