@@ -64,7 +64,7 @@ class Form:
 
     def packed(self, batch: Batch) -> pa.Array | None:
         """The cells (n,) of a batch that has all features; None if one has values of another type than declared."""
-        rows = np.zeros(len(batch), self.dtype)
+        rows: Any = np.zeros(len(batch), self.dtype)
         rows["event"], rows["created"], rows["names"] = batch.event, batch.created, self.digest
         for dtype, names in self.by_type.items():
             for place, name in enumerate(names):
@@ -127,7 +127,7 @@ class Reader:
         blank, mark = self.form.blank, self._mark
         known = [cell if cell and cell[NAMES] == mark and self.complete else blank for cell in cells]
         size = self.form.dtype.itemsize
-        rows = np.frombuffer(b"".join([cell[:size] for cell in known]), self.form.dtype)
+        rows: Any = np.frombuffer(b"".join([cell[:size] for cell in known]), self.form.dtype)
         times: list[int | None] = rows["event"].tolist()
         apart = [place for place, cell in enumerate(known) if cell is blank] if blank in known else []
         for place in apart:
@@ -135,7 +135,7 @@ class Reader:
         others = self._bytes(rows, known)
         return Packed(times, _Encoded(self, rows, others), self._values(rows, others), apart)
 
-    def _values(self, rows: np.ndarray, others: Mapping[int, Cells]) -> list[list[Any]]:
+    def _values(self, rows: Any, others: Mapping[int, Cells]) -> list[list[Any]]:
         columns: dict[int, list[Any]] = {
             slot: self._decoders[slot]([cells])[0] for slot, cells in others.items()
         }
@@ -147,7 +147,7 @@ class Reader:
                 columns[slot][row] = None
         return [columns[slot] for slot in range(len(columns))]
 
-    def _bytes(self, rows: np.ndarray, cells: Sequence[bytes]) -> dict[int, Cells]:
+    def _bytes(self, rows: Any, cells: Sequence[bytes]) -> dict[int, Cells]:
         """The features whose values stand behind the numbers."""
         if not self._others:
             return {}
@@ -162,7 +162,7 @@ class Reader:
             for place, slot in self._others
         }
 
-    def encoded(self, rows: np.ndarray, slot: int) -> Cells:
+    def encoded(self, rows: Any, slot: int) -> Cells:
         """A number's column as the bytes that stock Feast stores."""
         name = self.wanted[slot]
         dtype, arrow = NUMBERS[kind := self.form.kinds[name]]

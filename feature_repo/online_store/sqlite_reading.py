@@ -13,6 +13,9 @@ from .reading import Found
 from .sqlite_packing import NAME, Reader, form_of, version
 
 KEYS_A_QUERY = 5_000
+TABLES_A_QUERY = 60
+"""SQLite joins at most 64 tables."""
+
 MOMENT = "event_ts * 1000000 + ifnull(event_micros, 0)"
 CREATED = "created_ts * 1000000 + ifnull(created_micros, 0)"
 
@@ -34,8 +37,11 @@ def query_of(read: ViewRead, table: str) -> Query:
 def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
     """Times and cells of the keys, in their order, view by view."""
     tables = tuple(query.table for query in queries)
-    rows = {row[0]: row for row in _rows(connection, partial(_packed_in, tables), keys)}
-    views = list(zip(*[rows[key] for key in keys], strict=True))[1:] if keys else [()] * len(queries)
+    views: list[Sequence[bytes | None]] = []
+    for start in range(0, len(tables), TABLES_A_QUERY):
+        some = tables[start : start + TABLES_A_QUERY]
+        rows = {row[0]: row for row in _rows(connection, partial(_packed_in, some), keys)}
+        views += list(zip(*[rows[key] for key in keys], strict=True))[1:] or [()] * len(some)
     return [_of_view(connection, query, keys, cells) for query, cells in zip(queries, views, strict=True)]
 
 
