@@ -79,8 +79,7 @@ def test_more_views_than_sqlite_joins_are_read_with_one_key() -> None:
         {"a": pa.array([b"\x20\x05"], encoding.BINARY)},
     )
     connection.execute("CREATE TABLE t (entity_key, feature_name, value, event_ts, event_micros)")
-    connection.execute(
-        "INSERT INTO t VALUES (?, ?, ?, 0, 0)", (b"k", NAME, form.packed(batch).to_pylist()[0])
-    )  # type: ignore[union-attr]
+    packed: Any = form.packed(batch)
+    connection.execute("INSERT INTO t VALUES (?, ?, ?, 0, 0)", (b"k", NAME, packed[0].as_py()))
     answers = found(connection, [Query("t", ("a",), Reader(form, ["a"]))] * 130, [b"none", b"k"])
     assert [(answer.times, answer.values) for answer in answers] == [([None, 7], [[None, 5]])] * 130
