@@ -76,7 +76,7 @@ def _values(column: Column) -> str:
 
 def _statuses(column: Column) -> str:
     if isinstance(column, Stored) and column.sight.whole and column.complete:
-        return _all_present(len(column.sight.places or column.cells))
+        return _all_present(len(column.values))
     return _encoded([NAMES[status] for status in column.statuses])
 
 

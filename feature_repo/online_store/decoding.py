@@ -7,6 +7,7 @@ has no short way here goes through Feast's own conversion, so that every type gi
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,20 @@ from .encoding import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG
 Cells = Sequence[bytes | None]
 """Stored bytes, of one feature or several of one type; None where nothing is stored."""
 
+Decoder = Callable[[Sequence[Cells]], list[list[Any]]]
+AtOnce = Callable[[Sequence[Cells]], list[list[Any]] | None]
+"""Reads features of one type, all with the same number of cells; None if it cannot."""
+
 MANY = 50
 """From so many integers, or times, on, reading them at once is cheaper than one by one."""
+
+FEW = 4
+"""Under so many cells, it is not worth looking for equal ones."""
+
+VARINT, STAMP = 11, 12
+"""Bytes of the longest integer with its tag, and of the longest timestamp after 1978."""
+
+WEIGHTS = 128 ** np.arange(5)
 
 BY_MEANING = {kind for kind in ValueType if "UUID" in kind.name}
 """Types that Feast may keep in another one's field, so that the declared type decides how to read it."""
@@ -74,23 +87,31 @@ def value(content: bytes | None) -> Any:
     return BY_TAG.get(content[0], _other)(content) if content else None
 
 
-def column(cells: Cells, kind: ValueType) -> list[Any]:
-    """What the stored bytes of features of one type say, in order."""
+def decoder(kind: ValueType) -> Decoder:
+    """What reads the stored bytes of features of one type, all with as many cells: a list a feature, in order."""
     at_once = AT_ONCE.get(kind)
-    found = at_once(cells) if at_once else None
-    if found is not None:
-        return found
-    if kind in BY_MEANING:
-        return [_meant(cell, kind) for cell in cells]
-    return _by_content(cells)
+    one_by_one = partial(_meant, kind=kind) if kind in BY_MEANING else _by_content
+
+    def decode(features: Sequence[Cells]) -> list[list[Any]]:
+        found = at_once(features) if at_once and features else None
+        return [one_by_one(cells) for cells in features] if found is None else found
+
+    return decode
 
 
-def _meant(cell: bytes | None, kind: ValueType) -> Any:
-    return feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None
+def column(cells: Cells, kind: ValueType) -> list[Any]:
+    """What the stored bytes of one feature say."""
+    return decoder(kind)([cells])[0]
+
+
+def _meant(cells: Cells, kind: ValueType) -> list[Any]:
+    return [feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None for cell in cells]
 
 
 def _by_content(cells: Cells) -> list[Any]:
     """Equal bytes are read once, except lists and the like, which two rows must not share."""
+    if len(cells) < FEW:
+        return [value(cell) for cell in cells]
     different = set(cells)
     if len(different) > len(cells) // 2 or any(cell and cell[0] not in BY_TAG for cell in different):
         return [value(cell) for cell in cells]
@@ -98,7 +119,7 @@ def _by_content(cells: Cells) -> list[Any]:
     return [known[cell] for cell in cells]
 
 
-def _of_width(tag: int, dtype: str) -> Callable[[Cells], list[Any] | None]:
+def _of_width(tag: int, dtype: str) -> AtOnce:
     """Values of fixed width, with None for what is missing or empty; None if there is anything else.
 
     Serialised alone, a value that begins with this tag has exactly this width: tags in all their places, and no byte
@@ -107,69 +128,90 @@ def _of_width(tag: int, dtype: str) -> Callable[[Cells], list[Any] | None]:
     form = np.dtype([("tag", "u1"), ("value", dtype)])
     width, gap = form.itemsize, bytes(form.itemsize)
 
-    def read(cells: Cells) -> list[Any] | None:
-        content = b"".join(cells if all(cells) else [cell or gap for cell in cells])  # type: ignore[arg-type]
-        tags = content[::width]
+    def read(cells: Sequence[Cells]) -> list[list[Any]] | None:
+        content = b"".join([cell or gap for some in cells for cell in some])
+        tags, each = content[::width], len(cells[0])
         gaps = tags.count(0)
-        if len(content) != width * len(cells) or tags.count(tag) + gaps != len(cells):
+        if len(content) != width * len(cells) * each or tags.count(tag) + gaps != len(tags):
             return None
-        values = np.frombuffer(content, dtype=form)["value"].tolist()
+        found = np.frombuffer(content, dtype=form)["value"].reshape(len(cells), each).tolist()
         place = -1
         for _ in range(gaps):
             place = tags.index(0, place + 1)
-            values[place] = None
-        return values
+            found[place // each][place % each] = None
+        return found
 
     return read
 
 
-def _of_varints(tag: int) -> Callable[[Cells], list[Any] | None]:
+def _of_varints(tag: int) -> AtOnce:
     """Integers, with None for what is missing or empty; None if there is anything else, or too few to matter."""
     blank = bytes([tag, 0])
 
-    def read(cells: Cells) -> list[Any] | None:
-        if len(cells) < MANY:
+    def read(cells: Sequence[Cells]) -> list[list[Any]] | None:
+        each = len(cells[0])
+        if len(cells) * each < MANY:
             return None
-        whole = all(cells)
-        content = b"".join(cells if whole else [cell or blank for cell in cells])  # type: ignore[arg-type]
-        found = varint_column(np.frombuffer(content, dtype=np.uint8), tag)
-        if found is None or len(found) != len(cells):
+        rows = _padded([cell or blank for some in cells for cell in some], VARINT)
+        numbers = None if rows is None else _varints(rows, tag)
+        if numbers is None:
             return None
-        values = found.tolist()
-        return values if whole else [v if cell else None for v, cell in zip(values, cells, strict=True)]
+        found = numbers.reshape(len(cells), each).tolist()
+        for some, values in zip(cells, found, strict=True):
+            if not all(some):
+                values[:] = [value if cell else None for value, cell in zip(values, some, strict=True)]
+        return found
 
     return read
 
 
-def varint_column(content: np.ndarray, tag: int) -> np.ndarray | None:
-    """Integers (n,) of `Value` bytes one after the other (uint8), each one varint behind a tag; None if a tag differs."""
-    found = _tagged(content)
-    return None if found is None or (found[0] != tag).any() else found[1]
-
-
-def _tagged(content: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Tags (n,) and numbers (n,) of fields of one varint each, one after the other; None if a field is cut off."""
-    lasts = np.flatnonzero(content < 0x80)
-    tags, ends = lasts[0::2], lasts[1::2]
-    if not len(lasts) or len(lasts) % 2 or ends[-1] != len(content) - 1:
+def _padded(cells: Sequence[bytes], width: int) -> np.ndarray | None:
+    """Rows (n, width) of bytes with zeros behind them; None if one is longer."""
+    lengths = set(map(len, cells))
+    if max(lengths) > width:
         return None
-    lengths = ends.copy()
-    lengths[0] += 1
-    lengths[1:] -= ends[:-1]
-    places = np.arange(len(content)) - np.repeat(tags + 1, lengths)
-    if places.min() < -1:
+    if len(lengths) > 1:
+        content = b"".join([cell.ljust(width, b"\0") for cell in cells])
+        return np.frombuffer(content, dtype=np.uint8).reshape(len(cells), width)
+    rows = np.zeros((len(cells), width), dtype=np.uint8)
+    rows[:, : lengths.pop()] = np.frombuffer(b"".join(cells), dtype=np.uint8).reshape(len(cells), -1)
+    return rows
+
+
+def _varints(rows: np.ndarray, tag: int) -> np.ndarray | None:
+    """Numbers (n,) of rows (n, 11) that hold a tag, a varint and zeros; None if one has another tag."""
+    if (rows[:, 0] != tag).any():
         return None
-    seven = (content & 0x7F).astype(np.uint64)
-    places[tags] = seven[tags] = 0
-    numbers = np.add.reduceat(seven << (7 * places).astype(np.uint64), tags)
-    return content[tags], numbers.view(np.int64)
+    found = np.zeros(len(rows), dtype=np.uint64)
+    for place in range(1, VARINT):
+        seven = rows[:, place]
+        if not seven.any():
+            break
+        found |= (seven & 0x7F).astype(np.uint64) << np.uint64(7 * (place - 1))
+    return found.view(np.int64)
 
 
-AT_ONCE: dict[ValueType, Callable[[Cells], list[Any] | None]] = {
-    ValueType.FLOAT: _of_width(TAG_FLOAT, "<f4"),
-    ValueType.DOUBLE: _of_width(TAG_DOUBLE, "<f8"),
-    ValueType.INT64: _of_varints(TAG_INT64),
-    ValueType.INT32: _of_varints(TAG_INT32),
+def numbers(lengths: np.ndarray, content: np.ndarray, kind: ValueType) -> np.ndarray | None:
+    """Numbers (n,) of `Value` bytes one after the other (uint8) with these lengths (n,); None if there is anything else."""
+    if kind in INTEGERS:
+        rows = np.zeros((len(lengths), VARINT), dtype=np.uint8)
+        if lengths.max(initial=0) > VARINT:
+            return None
+        rows[np.arange(VARINT) < lengths[:, None]] = content
+        return _varints(rows, INTEGERS[kind])
+    tag, dtype = FLOATS[kind]
+    form = np.dtype([("tag", "u1"), ("value", dtype)])
+    if (lengths != form.itemsize).any():
+        return None
+    found = content.view(form)
+    return found["value"] if (found["tag"] == tag).all() else None
+
+
+FLOATS = {ValueType.FLOAT: (TAG_FLOAT, "<f4"), ValueType.DOUBLE: (TAG_DOUBLE, "<f8")}
+INTEGERS = {ValueType.INT32: TAG_INT32, ValueType.INT64: TAG_INT64}
+AT_ONCE: dict[ValueType, AtOnce] = {
+    **{kind: _of_width(tag, dtype) for kind, (tag, dtype) in FLOATS.items()},
+    **{kind: _of_varints(tag) for kind, tag in INTEGERS.items()},
 }
 
 
@@ -180,33 +222,28 @@ def event_micros(stamps: Cells) -> list[int | None]:
 
 
 def _micros_at_once(stamps: Cells) -> list[int | None] | None:
-    """The same, if all that are there begin with seconds."""
+    """The same, if all that are there have seconds of five bytes, as from 1978 to 3058, and nothing or nanoseconds behind."""
     whole = all(stamps)
-    content = b"".join(stamps if whole else [stamp or _EPOCH for stamp in stamps])  # type: ignore[arg-type]
-    found = _tagged(np.frombuffer(content, dtype=np.uint8))
-    if found is None:
+    rows = _padded(stamps if whole else [stamp or _LATER for stamp in stamps], STAMP)  # type: ignore[arg-type]
+    if rows is None or not ((rows[:, :7] & _STAMP_MASK) == _STAMP_HEAD).all():
         return None
-    tags, numbers = found
-    first = tags == SECONDS
-    firsts = np.flatnonzero(first)
-    if len(firsts) != len(stamps) or not ((tags == NANOS) | first).all():
-        return None
-    micros = np.add.reduceat(np.where(first, numbers * 1_000_000, numbers // 1000), firsts).tolist()
-    return (
-        micros if whole else [None if stamp is None else m for m, stamp in zip(micros, stamps, strict=True)]
-    )
+    sevens = (rows & 0x7F).astype(np.int64)
+    micros = (sevens[:, 1:6] @ WEIGHTS * 1_000_000 + sevens[:, 7:] @ WEIGHTS // 1000).tolist()
+    return micros if whole else [m if stamp else None for m, stamp in zip(micros, stamps, strict=True)]
 
 
 SECONDS, NANOS = 0x08, 0x10
-_EPOCH = bytes([SECONDS, 0])
+_LATER = bytes([SECONDS, *[0x80] * 4, 1])
+_STAMP_MASK = np.array([0xFF, *[0x80] * 5, 0xFF ^ NANOS], dtype=np.uint8)
+_STAMP_HEAD = np.array([SECONDS, *[0x80] * 4, 0, 0], dtype=np.uint8)
 
 
 def _micros(stamp: bytes | None) -> int | None:
     if stamp is None:
         return None
-    found, position = {SECONDS: 0, NANOS: 0}, 0
+    micros = position = 0
     while position < len(stamp):
-        number, end = _varint(stamp, position + 1)
-        found[stamp[position]] = number
-        position = end
-    return found[SECONDS] * 1_000_000 + found[NANOS] // 1000
+        tag = stamp[position]
+        number, position = _varint(stamp, position + 1)
+        micros += number * 1_000_000 if tag == SECONDS else number // 1000
+    return micros

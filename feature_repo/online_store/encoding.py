@@ -85,6 +85,13 @@ def lengths_of(content: pa.Array) -> np.ndarray:
     return compute.binary_length(content).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
+def content_of(rows: pa.Array) -> np.ndarray:
+    """The bytes of all rows one after the other (uint8)."""
+    _, offsets, content = rows.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[rows.offset : rows.offset + len(rows) + 1]
+    return np.frombuffer(content or b"", dtype=np.uint8)[ends[0] : ends[-1]]
+
+
 def values(column: pa.Array, kind: ValueType) -> pa.Array:
     """Serialised `Value` of each element of a column, for a feature of that type; null is the empty `Value`.
 

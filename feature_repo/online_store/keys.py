@@ -5,6 +5,7 @@ Format: feast/infra/key_encoding_utils.py. Join keys are sorted by name; a value
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def _numbers(name: str, column: pa.Array, kind: ValueType) -> np.ndarray:
     return found[0]
 
 
+@lru_cache(maxsize=4096)
 def _part(kind: ValueType, start: bytes = b"") -> Callable[[Any], bytes]:
     """What serialises one value of a join key, behind `start`."""
     if kind in NUMBERS:

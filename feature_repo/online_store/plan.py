@@ -11,6 +11,7 @@ from feast.utils import _get_cached_request_context, _parse_feature_ref
 from feast.value_type import ValueType
 
 from . import keys
+from .decoding import Decoder, decoder
 from .moment import MICROSECOND
 
 DUMMY = "__dummy_id"
@@ -43,12 +44,13 @@ class KeyGroup:
     memo: dict[str, Any] = field(default_factory=dict)
 
 
-class Place(NamedTuple):
-    """Where a feature is found: number of its view, number in the view; and its name in the answer."""
+class Alike(NamedTuple):
+    """Features that are read with the same keys and have one type: numbers of view and feature, and names in the answer."""
 
-    view: int
-    feature: int
-    name: str
+    kind: ValueType
+    decode: Decoder
+    places: list[tuple[int, int]]
+    names: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +79,16 @@ class Plan:
         return [name for read in self.reads for name in read.outputs]
 
     @cached_property
-    def by_kind(self) -> dict[ValueType, list[Place]]:
-        """Where the features of each type are found."""
-        found: dict[ValueType, list[Place]] = defaultdict(list)
-        for number, read in enumerate(self.reads):
+    def alike(self) -> list[Alike]:
+        """The features by keys and type."""
+        found: dict[tuple[int, ValueType], Alike] = {}
+        views = [(number, read) for number, group in enumerate(self.groups) for read in group.views]
+        for view, (group, read) in enumerate(views):
             for place, (kind, name) in enumerate(zip(read.kinds, read.outputs, strict=True)):
-                found[kind].append(Place(number, place, name))
-        return found
+                alike = found.setdefault((group, kind), Alike(kind, decoder(kind), [], []))
+                alike.places.append((view, place))
+                alike.names.append(name)
+        return list(found.values())
 
     @cached_property
     def needed(self) -> list[str]:

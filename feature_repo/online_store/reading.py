@@ -29,10 +29,14 @@ from .response import PRESENT, BulkOnlineResponse, Seen, sight
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes."""
+    """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes.
+
+    Where the store keeps values in a form of its own, it gives each feature's `values` as well.
+    """
 
     times: Sequence[int | None]
     cells: Sequence[Cells]
+    values: Sequence[list[Any]] | None = None
 
 
 class BulkReads(OnlineStore):
@@ -178,7 +182,7 @@ def _answer(
 ) -> BulkOnlineResponse:
     asked, now = asked_moment(), _now()
     seen = [
-        Seen(sight(one.times, where, read.lives, asked, now), one.cells)
+        Seen(sight(one.times, where, read.lives, asked, now), one.cells, one.values)
         for group, views, where in zip(plan.groups, found, places, strict=True)
         for read, one in zip(group.views, views, strict=True)
     ]

@@ -1,8 +1,8 @@
 """Feast's Redis online store with bulk writes, fast reads, and the rules of the offline join that it leaves out.
 
-Stock Feast reads what this store writes, and the other way round. Beside the stock fields of an entity's hash stands
-one more a view, with event and created time; a script in the server compares them and writes an entity whole or not
-at all, so that nothing has to be read first and no lock is held.
+Stock Feast reads what this store writes, and the other way round. Where rows have created times, one field more a
+view stands beside the stock fields of an entity's hash, with event and created time; a script in the server compares
+them and writes an entity whole or not at all, so that nothing has to be read first and no lock is held.
 """
 
 from collections.abc import Iterator, Sequence

@@ -6,15 +6,17 @@ Protocol: https://redis.io/docs/latest/develop/reference/protocol-spec.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from .batch import Batch
-from .encoding import compute, fixed, joined, lengths_of, literal, rows_of_bytes, varints
+from .batch import NEVER, Batch
+from .encoding import BINARY, fixed, joined, lengths_of, literal, varints
 
 ROWS_A_CALL = 200
 FIELDS_A_COMMAND = 50
+END = literal(b"\r\n")
 
 MERGE = """
 local call, unpacked, sub, byte = redis.call, struct.unpack, string.sub, string.byte
@@ -92,15 +94,21 @@ def merging(
     lengths = [lengths_of(some) for some in cells]
     width = "<u1" if all(some.max(initial=0) < 256 for some in lengths) else "<u4"
     values = [part for n, some in zip(lengths, cells, strict=True) for part in (_number(n, width), some)]
-    script = _script(fields, stamp, version, seconds, width)
-    keys = _bulk(joined(batch.keys, literal(suffix)))
-    arguments = joined(_bulk(_versions(batch)), _bulk(joined(*values)) if values else literal(b"$0\r\n\r\n"))
+    size = np.sum([*lengths, np.full(len(batch), np.dtype(width).itemsize * len(cells))], axis=0)
+    times = f", {_quoted(stamp)}, sub(version, 17)"
+    if (batch.created != NEVER).any():
+        times += f", {_quoted(version)}, version"
+    script = _script(fields, times, seconds, width)
+    script = script.replace("STAMP", _quoted(stamp)).replace("VERSION", _quoted(version))
+    moments = _versions(batch)
+    arguments = joined(_head(sum(map(lengths_of, moments))), *moments, END, _head(size), *values, END)
+    keys = joined(_head(lengths_of(batch.keys) + len(suffix)), batch.keys, literal(suffix), END)
     return script, _calls(script, keys, arguments)
 
 
-def _script(fields: Sequence[bytes], stamp: bytes, version: bytes, seconds: int, width: str) -> str:
+def _script(fields: Sequence[bytes], times: str, seconds: int, width: str) -> str:
     form = {"<u1": "Bc0", "<u4": "I4c0"}[width]
-    write, times = ["local at = 1"], ", STAMP, sub(version, 17), VERSION, version"
+    write = ["local at = 1"]
     for start in range(0, len(fields) or 1, FIELDS_A_COMMAND):
         some = fields[start : start + FIELDS_A_COMMAND]
         names = "".join(f"v{i}, " for i in range(len(some)))
@@ -110,8 +118,7 @@ def _script(fields: Sequence[bytes], stamp: bytes, version: bytes, seconds: int,
         times = ""
     if seconds:
         write.append(f"call('EXPIRE', key, {seconds})")
-    named = MERGE.replace("WRITE", " ".join(write))
-    return named.replace("STAMP", _quoted(stamp)).replace("VERSION", _quoted(version))
+    return MERGE.replace("WRITE", " ".join(write))
 
 
 def _quoted(content: bytes) -> str:
@@ -123,18 +130,18 @@ def _number(numbers: np.ndarray, width: str) -> pa.Array:
     return fixed(typed.view(np.uint8).reshape(len(typed), typed.itemsize))
 
 
-def _bulk(content: pa.Array) -> pa.Array:
-    """Rows as arguments of a command: the length in digits, then the bytes."""
-    digits = compute.binary_length(content).cast(pa.large_string()).cast(content.type)
-    return joined(literal(b"$"), digits, literal(b"\r\n"), content, literal(b"\r\n"))
+def _head(lengths: Any) -> pa.Array:
+    """What stands before an argument of a command with this length (n,)."""
+    digits = pa.array(lengths).cast(pa.large_string()).cast(BINARY)
+    return joined(literal(b"$"), digits, END)
 
 
-def _versions(batch: Batch) -> pa.Array:
+def _versions(batch: Batch) -> tuple[pa.Array, ...]:
     """Event and created time as two doubles, in which microseconds are exact to the year 2255, then the stock time stamp."""
     times = np.stack([batch.event, batch.created], axis=1).astype("<f8")
     seconds, fractions = np.divmod(batch.event, 1_000_000)
-    return joined(
-        rows_of_bytes(np.full(len(times), 16), times.view(np.uint8)),
+    return (
+        fixed(times.view(np.uint8)),
         varints(seconds, b"\x08", seconds != 0),
         varints(fractions * 1000, b"\x10", fractions != 0),
     )

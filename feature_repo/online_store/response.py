@@ -4,10 +4,10 @@ Stock Feast fills the message, an object a value, and reads Python values out of
 what its online reads cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
@@ -16,7 +16,6 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from . import decoding
 from .decoding import Cells
 from .plan import Plan
 from .request import Given
@@ -79,25 +78,35 @@ def sight(
 
 
 class Seen(NamedTuple):
-    """One view's part of an answer: the bytes of each feature, and how they are judged."""
+    """One view's part of an answer: the bytes of each feature, how they are judged, and the values if the store has them."""
 
     sight: Sight
     cells: Sequence[Cells]
+    values: Sequence[list[Any]] | None
 
 
 @dataclass(eq=False)
 class Stored:
-    """A feature read from the store: its bytes a key, judged by its view's sight, and a value a row."""
+    """A feature read from the store: its place in its view, judged by the view's sight, and a value a row."""
 
-    sight: Sight
-    cells: Cells
+    seen: Seen
+    place: int
     kind: ValueType
     values: list[Any]
 
     @property
+    def sight(self) -> Sight:
+        return self.seen.sight
+
+    @property
+    def cells(self) -> Cells:
+        """Its bytes a key."""
+        return self.seen.cells[self.place]
+
+    @property
     def complete(self) -> bool:
-        """Whether every key has something stored."""
-        return all(self.cells) or None not in self.cells
+        """Whether every key that the view has, has something stored."""
+        return self.seen.values is not None or all(self.cells) or None not in self.cells
 
     @property
     def statuses(self) -> list[int]:
@@ -162,32 +171,46 @@ class BulkOnlineResponse(OnlineResponse):
 
     @cached_property
     def stored(self) -> dict[str, list[Any]]:
-        """Values a row of the features that were read, those of one type decoded together."""
+        """Values a row of the features that were read, those of one type decoded together where the store has bytes."""
         found: dict[str, list[Any]] = {}
-        for kind, places in self.plan.by_kind.items():
-            columns = [self.seen[view].cells[feature] for view, feature, _ in places]
-            values, start = decoding.column(list(chain.from_iterable(columns)), kind), 0
-            for (view, _, name), cells in zip(places, columns, strict=True):
-                end = start + len(cells)
-                found[name] = self.seen[view].sight.shown(values[start:end])
-                start = end
+        for seen, view in zip(self.seen, self.plan.reads, strict=True):
+            if seen.values is not None:
+                found.update(zip(view.outputs, seen.values, strict=True))
+        if len(found) < len(self.plan.names):
+            found = self._decoded(found)
+        for seen, view in zip(self.seen, self.plan.reads, strict=True):
+            if seen.sight.hidden or seen.sight.places is not None:
+                found.update((name, seen.sight.shown(found[name])) for name in view.outputs)
+        return found
+
+    def _decoded(self, known: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Values a key of all features, in the order of the plan, from the bytes of those that are not known yet."""
+        found = {}
+        for _, decode, places, names in self.plan.alike:
+            if known:
+                unknown = [n not in known for n in names]
+                places, names = list(compress(places, unknown)), list(compress(names, unknown))
+            found.update(
+                zip(names, decode([self.seen[view].cells[place] for view, place in places]), strict=True)
+            )
+        found.update(known)
         return {name: found[name] for name in self.plan.names}
 
     @property
     def values(self) -> dict[str, list[Any]]:
         """Values a row of all columns, those too that only on-demand features read."""
-        given, computed = (
-            {name: column.shown for name, column in some.items()} for some in (self.given, self.computed)
-        )
-        return given | self.stored | computed
+        found = {name: column.shown for name, column in self.given.items()}
+        found.update(self.stored)
+        for name, column in self.computed.items():
+            found[name] = column.shown
+        return found
 
     @cached_property
     def _all(self) -> dict[str, Column]:
         stored = {}
-        for kind, places in self.plan.by_kind.items():
-            for view, feature, name in places:
-                seen = self.seen[view]
-                stored[name] = Stored(seen.sight, seen.cells[feature], kind, self.stored[name])
+        for kind, _, places, names in self.plan.alike:
+            for (view, place), name in zip(places, names, strict=True):
+                stored[name] = Stored(self.seen[view], place, kind, self.stored[name])
         plain = {name: Plain(column) for name, column in (self.given | self.computed).items()}
         found: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
         return {name: found[name] for name in self.values}

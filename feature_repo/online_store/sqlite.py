@@ -23,7 +23,7 @@ from feast.repo_config import RepoConfig
 from .batch import NEVER, Batch
 from .plan import KeyGroup
 from .reading import BulkReads, Found
-from .sqlite_packing import NAME, packed
+from .sqlite_packing import NAME, Form, form_of
 from .sqlite_reading import CREATED, MOMENT, Query, found, query_of, versions
 from .writing import BulkWrites, Progress, Reach
 
@@ -72,7 +72,7 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
     def merge(self, config: RepoConfig, view: Any, batch: Batch, progress: Progress = None) -> None:
         """Replace the rows that are older, in the order of their keys, a statement an entity."""
         name, connection = self._table(config, view), self._get_conn(config)
-        whole = set(batch.features) >= {feature.name for feature in view.features}
+        form = form_of(view) if set(batch.features) >= {feature.name for feature in view.features} else None
         batch = batch.sorted()
         with self.change(config):
             for start in range(0, len(batch), CHUNK):
@@ -80,7 +80,7 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
                 keys = part.keys.to_numpy(zero_copy_only=False).tolist()
                 newer = part.newer_than(versions(connection, name, keys))
                 if len(newer):
-                    _replace(connection, name, newer, [f.name for f in view.features] if whole else None)
+                    _replace(connection, name, newer, form)
                 if progress:
                     progress(len(part))
 
@@ -222,14 +222,14 @@ def _some(names: list[str], at_most: int) -> Iterator[list[str]]:
         yield names[start : start + at_most]
 
 
-def _replace(connection: sqlite3.Connection, name: str, batch: Batch, whole: list[str] | None) -> None:
-    """Put the rows in place of what is there; `whole` names all features of the view if the batch has all of them."""
+def _replace(connection: sqlite3.Connection, name: str, batch: Batch, form: Form | None) -> None:
+    """Put the rows in place of what is there; `form` is that of the packed row if the batch has all features of the view."""
     for features in _some(list(batch.features), ROWS_A_STATEMENT):
         cells = [batch.features[feature] for feature in features]
         connection.executemany(_statement(name, features), _bound(batch, cells))
-    if whole:
-        ordered = Batch(batch.keys, batch.event, batch.created, {n: batch.features[n] for n in whole})
-        connection.executemany(_statement(name, [NAME]), _bound(batch, [packed(ordered)]))
+    packed = form.packed(batch) if form else None
+    if packed is not None:
+        connection.executemany(_statement(name, [NAME]), _bound(batch, [packed]))
     else:
         gone = [(key,) for key in batch.keys.to_pylist()]
         connection.executemany(f"DELETE FROM {name} WHERE entity_key = ? AND feature_name = '{NAME}'", gone)

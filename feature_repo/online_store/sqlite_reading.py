@@ -10,9 +10,12 @@ from .batch import NEVER
 from .moment import asked_moment
 from .plan import ViewRead
 from .reading import Found
-from .sqlite_packing import NAME, Layout, event_times, version
+from .sqlite_packing import NAME, Reader, form_of, version
 
 KEYS_A_QUERY = 5_000
+TABLES_A_QUERY = 60
+"""SQLite joins at most 64 tables."""
+
 MOMENT = "event_ts * 1000000 + ifnull(event_micros, 0)"
 CREATED = "created_ts * 1000000 + ifnull(created_micros, 0)"
 
@@ -23,43 +26,49 @@ class Query:
 
     table: str
     features: tuple[str, ...]
-    layout: Layout
+    reader: Reader
 
 
 def query_of(read: ViewRead, table: str) -> Query:
     """The query for a view."""
-    return Query(table, read.features, Layout([field.name for field in read.view.features], read.features))
+    return Query(table, read.features, Reader(form_of(read.view), read.features))
 
 
 def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
     """Times and cells of the keys, in their order, view by view."""
     tables = tuple(query.table for query in queries)
-    packed = {key: cells for key, *cells in _rows(connection, partial(_packed_in, tables), keys)}
-    views = zip(*[packed[key] for key in keys], strict=True) if keys else [()] * len(queries)
+    views: list[Sequence[bytes | None]] = []
+    for start in range(0, len(tables), TABLES_A_QUERY):
+        some = tables[start : start + TABLES_A_QUERY]
+        rows = {row[0]: row for row in _rows(connection, partial(_packed_in, some), keys)}
+        views += list(zip(*[rows[key] for key in keys], strict=True))[1:] or [()] * len(some)
     return [_of_view(connection, query, keys, cells) for query, cells in zip(queries, views, strict=True)]
 
 
 def _of_view(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes], cells: Sequence[bytes | None]
 ) -> Found:
-    answers = query.layout.taken(cells)
-    if None in answers:
-        apart = [key for key, answer in zip(keys, answers, strict=True) if answer is None]
-        stored = _of_rows(connection, query, apart)
-        missing = (None,) * (1 + len(query.features))
-        answers = [answer or stored.get(key, missing) for key, answer in zip(keys, answers, strict=True)]
-    times, *columns = zip(*answers, strict=True) if answers else [()] * (1 + len(query.features))
-    return Found(event_times(times), columns)
+    packed = query.reader.read(cells)
+    stored = _of_rows(connection, query, [keys[place] for place in packed.apart]) if packed.apart else {}
+    if not stored:
+        return packed
+    missing = (None,) * (1 + len(query.features))
+    answers = list(zip(packed.times, *packed.cells, strict=True))
+    for place in packed.apart:
+        answers[place] = stored.get(keys[place], missing)
+    times, *columns = zip(*answers, strict=True)
+    return Found(times, columns)
 
 
 @lru_cache(maxsize=256)
 def _packed_in(tables: Sequence[str], keys: int) -> str:
-    """A key a row, with the packed cell of each table; looked up one by one, which is faster than a search for any of many."""
-    cells = [
-        f"(SELECT value FROM {table} WHERE entity_key = asked.column1 AND feature_name = '{NAME}')"
-        for table in tables
+    """A key a row, with the packed cell of each table; the keys lead, and each is looked up in its turn."""
+    joins = [
+        f"LEFT JOIN {table} AS t{n} ON t{n}.entity_key = asked.column1 AND t{n}.feature_name = '{NAME}'"
+        for n, table in enumerate(tables)
     ]
-    return f"SELECT asked.column1, {', '.join(cells)} FROM (VALUES {','.join(['(?)'] * keys)}) AS asked"
+    cells = "".join(f", t{n}.value" for n in range(len(tables)))
+    return f"SELECT asked.column1{cells} FROM (VALUES {','.join(['(?)'] * keys)}) AS asked {' '.join(joins)}"
 
 
 def versions(
@@ -92,7 +101,7 @@ def _rows(
 
 def _of_rows(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]
-) -> dict[bytes, tuple[bytes | None, ...]]:
+) -> dict[bytes, tuple[Any, ...]]:
     """Entities whose features stand apart: those known at the moment asked for, behind the newest time of them."""
     asked = asked_moment()
     select = f"SELECT entity_key, feature_name, value, {MOMENT} FROM {query.table} WHERE entity_key IN ({{}})"
@@ -100,10 +109,9 @@ def _of_rows(
     for key, *row in _rows(connection, partial(_among, select), keys):
         if row[0] in query.features:
             stored.setdefault(key, []).append((row[0], row[1], row[2]))
-    answers: dict[bytes, tuple[bytes | None, ...]] = {}
+    answers: dict[bytes, tuple[Any, ...]] = {}
     for key, rows in stored.items():
         known = [row for row in rows if asked is None or row[2] <= asked] or rows
         values = {name: value for name, value, _ in known}
-        newest = max(time for _, _, time in known).to_bytes(8, "little", signed=True)
-        answers[key] = newest, *map(values.get, query.features)
+        answers[key] = max(time for _, _, time in known), *map(values.get, query.features)
     return answers

@@ -175,11 +175,11 @@ def test_event_times_are_read_to_the_microsecond(moments: list[datetime | None])
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=50))
 def test_varints_are_read_as_they_were_written(numbers: list[int]) -> None:
-    encoded = encoding.varints(np.array(numbers, dtype=np.int64), b"\x20")
-    content = np.frombuffer(b"".join(encoded.to_pylist()), dtype=np.uint8)
-    found = decoding.varint_column(content, 0x20)
+    cells = encoding.varints(np.array(numbers, dtype=np.int64), b"\x20")
+    written = encoding.lengths_of(cells), encoding.content_of(cells)
+    found = decoding.numbers(*written, ValueType.INT64)
     assert found is not None and found.tolist() == numbers
-    assert decoding.varint_column(content, 0x18) is None
+    assert decoding.numbers(*written, ValueType.INT32) is None
 
 
 def test_lists_of_whole_columns_can_be_chunks_of_larger_ones() -> None:
