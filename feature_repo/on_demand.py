@@ -1,5 +1,6 @@
 """Features computed from the request, at training as at serving, by the very same function."""
 
+import numpy as np
 import pandas as pd
 from feast import Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
@@ -40,25 +41,27 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     Slack is what is left between the moment at which the aircraft's last leg ends, as far as was known, plus a
     flight back as long as that leg, and the scheduled departure.
     """
-    aircraft_inputs = ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at", "plane_year"]
-    needed = inputs[["departs_at", "arrives_at", "requested_at", *aircraft_inputs]]
-    given = needed.apply(pd.to_numeric, errors="coerce")
-    numbers = given.astype("float64")
-    departs, arrives = numbers["departs_at"], numbers["arrives_at"]
-    # Of whole numbers, and turned local once: pandas takes floats, and every field of a zoned moment, one by one.
-    moments = pd.Series(pd.to_datetime(given["departs_at"], unit="s", utc=True))
-    local = moments.dt.tz_convert("America/New_York").dt.tz_localize(None)
-    minute, elapsed = local.dt.hour * 60 + local.dt.minute, (arrives - departs) / 60
-    out = pd.DataFrame(index=inputs.index)
-    out["trip_minute_of_day"] = minute
-    out["trip_weekday"] = local.dt.weekday
-    out["trip_minutes"] = elapsed
-    out["trip_arrival_minute"] = minute + elapsed
-    out["aircraft_years"] = local.dt.year - numbers["plane_year"]
-    out["aircraft_unseen_minutes"] = (numbers["requested_at"] - numbers["aircraft_seen_at"]) / 60
-    free = numbers["aircraft_free_at"] / 60 + numbers["aircraft_leg_minutes"]
-    out["aircraft_slack_minutes"] = departs / 60 - free
-    return out.astype("float32")
+    names = ["departs_at", "arrives_at", "requested_at", "plane_year"]
+    names += ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at"]
+    given = (pd.to_numeric(inputs[name], errors="coerce") for name in names)
+    departs, arrives, asked, built, free_at, leg, seen = (
+        numbers.to_numpy("float64", na_value=np.nan) for numbers in given
+    )
+    # New York's clock is whole hours from UTC: pandas turns each hour that occurs local once; -1 stands for none.
+    place, hours = pd.factorize(departs // 3600)
+    local = pd.to_datetime((hours * 3600).astype("int64"), unit="s", utc=True).tz_convert("America/New_York")
+    hour, weekday, year = (np.append(part, np.nan)[place] for part in (local.hour, local.weekday, local.year))
+    minute, elapsed = hour * 60 + departs // 60 % 60, (arrives - departs) / 60
+    out = {
+        "trip_minute_of_day": minute,
+        "trip_weekday": weekday,
+        "trip_minutes": elapsed,
+        "trip_arrival_minute": minute + elapsed,
+        "aircraft_years": year - built,
+        "aircraft_unseen_minutes": (asked - seen) / 60,
+        "aircraft_slack_minutes": departs / 60 - (free_at / 60 + leg),
+    }
+    return pd.DataFrame({name: values.astype("float32") for name, values in out.items()}, inputs.index)
 
 
 describe(trip, TRIP)

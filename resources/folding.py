@@ -68,5 +68,5 @@ def _columns(path: Path) -> dict[str, pl.DataType]:
 
 def _parquet(rows: pl.DataFrame) -> bytes:
     sink = io.BytesIO()
-    rows.write_parquet(sink, compression="zstd", compression_level=1, statistics=True)
+    rows.write_parquet(sink, compression="lz4", statistics=True)
     return sink.getvalue()

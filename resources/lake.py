@@ -228,7 +228,7 @@ def write_frame(path: Path, frame: pl.DataFrame) -> str:
     """Replace a parquet file whole, and return the SHA-256 of its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="zstd", compression_level=1, statistics=True)
+    frame.write_parquet(temporary, compression="lz4", statistics=True)
     digest = _sha256(temporary)
     _durable_rename(temporary, path)
     return digest
