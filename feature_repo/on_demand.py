@@ -1,5 +1,7 @@
 """Features computed from the request, at training as at serving, by the very same function."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from feast import Field, RequestSource
@@ -43,13 +45,13 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     """
     names = ["departs_at", "arrives_at", "requested_at", "plane_year"]
     names += ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at"]
-    given = (pd.to_numeric(inputs[name], errors="coerce") for name in names)
     departs, arrives, asked, built, free_at, leg, seen = (
-        numbers.to_numpy("float64", na_value=np.nan) for numbers in given
+        np.asarray(pd.to_numeric(inputs[name], errors="coerce"), dtype="float64") for name in names
     )
     # New York's clock is whole hours from UTC: pandas turns each hour that occurs local once; -1 stands for none.
     place, hours = pd.factorize(departs // 3600)
-    local = pd.to_datetime((hours * 3600).astype("int64"), unit="s", utc=True).tz_convert("America/New_York")
+    moments: Any = pd.to_datetime((hours * 3600).astype("int64"), unit="s", utc=True)
+    local = moments.tz_convert("America/New_York")
     hour, weekday, year = (np.append(part, np.nan)[place] for part in (local.hour, local.weekday, local.year))
     minute, elapsed = hour * 60 + departs // 60 % 60, (arrives - departs) / 60
     out = {
