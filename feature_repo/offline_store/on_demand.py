@@ -6,6 +6,7 @@ Feast serves a view without the features of views that it does not declare (its 
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 from feast import Field
 from feast.on_demand_feature_view import OnDemandFeatureView
@@ -38,7 +39,20 @@ class OneThread(PandasTransformation):
 
     def transform_arrow(self, pa_table: pa.Table, features: list[Field]) -> pa.Table:
         """The view's features, computed from those columns."""
-        return pa.Table.from_pandas(self.udf(pa_table.to_pandas(use_threads=False)), nthreads=1)
+        return pa.Table.from_pandas(self.udf(frame_of(pa_table)), nthreads=1)
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """The table in pandas, a block a column: put together, blocks of one type would be copied into one more.
+
+    A column that pandas only looks at in the table is copied, because a function may write into what it is given.
+    """
+    frame = table.to_pandas(use_threads=False, split_blocks=True)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        shared = pa.types.is_temporal(column.type) or not column.null_count
+        if shared and pa.types.is_primitive(column.type):
+            frame[name] = frame[name].copy()
+    return frame
 
 
 def declared_only(
