@@ -127,16 +127,17 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
 def objects_hash(objects: list[Any]) -> str:
     """A hash of everything that is registered, descriptions and source paths included; not when it was written down."""
     parts = sorted(
-        (kind(thing), thing.name, _timeless(thing.to_proto()).SerializeToString(deterministic=True))
+        (kind(thing), thing.name, _lasting(thing.to_proto()).SerializeToString(deterministic=True))
         for thing in objects
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _timeless(message: Any) -> Any:
-    """The message without the times that Feast stamps objects with when they are made and registered."""
+def _lasting(message: Any) -> Any:
+    """The message without what differs from process to process: when an object was made, and functions as bytes beside their text."""
+    pickled = {"body"} if getattr(message, "body_text", "") else set()
     for described, value in message.ListFields():
-        if described.name in STAMPS:
+        if described.name in {*STAMPS, *pickled}:
             message.ClearField(described.name)
         elif described.message_type:
             parts = (
@@ -144,7 +145,7 @@ def _timeless(message: Any) -> Any:
             )
             for part in parts:
                 if hasattr(part, "ListFields"):
-                    _timeless(part)
+                    _lasting(part)
     return message
 
 
