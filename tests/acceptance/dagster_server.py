@@ -29,7 +29,7 @@ mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params)
 """
 RUNS = """
 query Runs($filter: RunsFilter) { runsOrError(filter: $filter) {
-  ... on Runs { results { runId status jobName tags { key value } } } } }
+  ... on Runs { results { runId status jobName assetSelection { path } tags { key value } } } } }
 """
 START_SENSOR = """
 mutation Start($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
