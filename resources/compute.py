@@ -86,10 +86,11 @@ class Compute(dg.ConfigurableResource):
         done: Callable[[], bool],
     ) -> None:
         """Have a command run as the KubeRay job `name` in the namespace of the address, and wait until it is `done`."""
+        namespace = self.address.removeprefix(KUBERAY)
         manifest = rendered(
             read_template(self.rayjob),
             name,
-            self.address.removeprefix(KUBERAY),
+            namespace,
             job=job,
             command=command,
             workers=workers,
@@ -97,7 +98,7 @@ class Compute(dg.ConfigurableResource):
             accelerator=accelerator,
             paths=paths,
         )
-        Errand(RayJobs(self.address.removeprefix(KUBERAY)), manifest, done, self._log.info).run()
+        Errand(RayJobs(namespace), manifest, done, self._log.info).run()
 
 
 CONNECTED: dict[str, str] = {}

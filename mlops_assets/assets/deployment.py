@@ -65,9 +65,8 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
         reuse, passed = Reuse.of(context, lake, f"{spec.name}/deployment"), passed_gate(spec, lake)
-        if reuse.unchanged(
-            None, decided_by(spec, lake, passed), partial(is_live, spec, lake, tracking, endpoint)
-        ):
+        live = partial(is_live, spec, lake, tracking, endpoint)
+        if reuse.unchanged(None, decided_by(spec, lake, passed), live) is not None:
             yield _result(tracking.champion(spec.name), reuse.shown_before(context) | reuse.counts())
             return
         try:
@@ -78,7 +77,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             context.log.warning(str(held))
             yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
             return
-        reuse.made(None, version.sha256, {"version": version.number})
+        reuse.made(None, version.sha256)
         shown = fit_metadata(fitted, version, data) | audit_entry(audit, spec.name)
         yield _result(version, shown | reuse.counts())
         reuse.remember()

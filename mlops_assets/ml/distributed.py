@@ -20,7 +20,7 @@ from typing import Any, cast
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.gpu import watched
 from mlops_assets.ml.ladder import Reach, Rung, refuse_more_than_there_is, resources
-from mlops_assets.ml.sending import sent
+from mlops_assets.ml.sending import replaced, sent
 from mlops_assets.ml.trainers.base import Job, Outcome, TrainerModule, Worker
 
 LOST_WORKERS = 3
@@ -159,15 +159,8 @@ class Alone:
         return self._file.read_bytes() if self._file and self._file.exists() else None
 
     def save(self, state: Callable[[], bytes]) -> None:
-        if self._file is None:
-            return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(".tmp")
-        with temporary.open("wb") as handle:
-            handle.write(state())
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(self._file)
+        if self._file is not None:
+            replaced(self._file, state())
 
     def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
         """Nobody asks."""
