@@ -102,10 +102,18 @@ class Lost:
         self.worker.save(state)
         self.saved += 1
         if self.rank == 0 and self.saved == 2 and not (self.folder / "lost").exists():
+            _wait_until_kept()
             (self.folder / "lost").touch()
             if (self.folder / "wait").exists():
                 time.sleep(600)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_until_kept() -> None:
+    """A report returns before Ray Train has what it reports, which is lost if its worker dies in between."""
+    import ray.train
+
+    ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED, timeout_s=60)
 
 
 class Held(Lost):
