@@ -52,18 +52,13 @@ def main() -> None:
         "redis_vs_limit": rates["redis bulk"] / rates["redis limit"],
         "sqlite_vs_limit": rates["sqlite bulk"] / rates["sqlite limit"],
     }
-    print(
-        f"{len(VIEWS)} views of 10 features, {rows} rows each\n{'':14}{'rows a CPU-second':>20}{'CPU-s':>10}"
-    )
-    for contender, rate in rates.items():
-        print(f"{contender:14}{rate:20,.0f}{seconds[contender]:10.2f}")
-    print("  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
     figures = {
         "rows": rows,
         "views": len(VIEWS),
         "rows a CPU-second": rates,
         "CPU-seconds, median of three rounds": seconds,
     }
+    print(f"{len(VIEWS)} views of 10 features, {rows} rows each")
     print(table_of(figures))
     print("  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
     save("materialize", figures, {name: round(ratio, 3) for name, ratio in ratios.items()})

@@ -73,9 +73,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="point-in-time-"))
     try:
         todo = cases(options.rows, options.quick, options.with_feast_default, options.rounds)
-        figures = {name or "_sorted": measured(case, folder) for name, case in todo.items()}
-        if not options.without_flights:
-            figures[FLIGHTS] = {OURS: flights(folder)}
+        # First, because it can fail: a state folder may be of another version.
+        alone = {} if options.without_flights else {FLIGHTS: {OURS: flights(folder)}}
+        figures = {name or "_sorted": measured(case, folder) for name, case in todo.items()} | alone
     finally:
         shutil.rmtree(folder)
     figures = {name.removeprefix("_"): figure for name, figure in figures.items()}

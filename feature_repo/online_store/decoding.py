@@ -222,8 +222,13 @@ def event_micros(stamps: Cells) -> list[int | None]:
 
 
 def _micros_at_once(stamps: Cells) -> list[int | None] | None:
-    """The same, if all that are there have seconds of five bytes, as from 1978 to 3058, and nothing or nanoseconds behind."""
+    """The same, if all that are there have seconds of five bytes, as from 1978 to 3058, and nothing or nanoseconds behind.
+
+    The stamp of the first moment of 1970 has no byte at all.
+    """
     whole = all(stamps)
+    if not whole and b"" in stamps:
+        return None
     rows = _padded(stamps if whole else [stamp or _LATER for stamp in stamps], STAMP)  # type: ignore[arg-type]
     if rows is None or not ((rows[:, :7] & _STAMP_MASK) == _STAMP_HEAD).all():
         return None

@@ -160,7 +160,15 @@ def test_a_key_of_a_type_that_feast_cannot_store_is_refused() -> None:
         keys.of_columns({"id": (pa.array(["a"]), ValueType.INT64)})
 
 
-@given(st.lists(st.none() | st.datetimes(datetime(1900, 1, 1), datetime(9000, 1, 1)), max_size=40))
+MOMENTS = st.sampled_from([None, datetime(1970, 1, 1)]) | st.datetimes(
+    datetime(1900, 1, 1), datetime(9000, 1, 1)
+)
+LATER = st.sampled_from([None, datetime(1970, 1, 1)]) | st.datetimes(
+    datetime(1990, 1, 1), datetime(2050, 1, 1)
+)
+
+
+@given(st.lists(MOMENTS, max_size=decoding.MANY - 1) | st.lists(LATER, min_size=decoding.MANY))
 def test_event_times_are_read_to_the_microsecond(moments: list[datetime | None]) -> None:
     stamps: list[bytes | None] = []
     for moment in moments:
