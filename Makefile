@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev serve test acceptance lint types bench serve clean lock screenshots help
+.PHONY: run dev serve test acceptance lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -27,7 +27,7 @@ serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
 test: $(VENV)/.installed lint types  ## lint, types and tests
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance
+	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
 	$(BIN)/python -m pytest tests/acceptance

@@ -101,7 +101,7 @@ def test_resources_never_import_what_exists():
 
 
 def test_the_feature_repository_imports_feast_frames_and_store_clients_only():
-    tools = {"feast", "polars", "numpy", "pyarrow", "pandas", "pydantic", "google", "ray"}
+    tools = {"feast", "polars", "numpy", "pyarrow", "pandas", "pydantic", "pydantic_core", "google", "ray"}
     allowed = {*tools, "sqlite3", "redis", "hiredis", "feature_repo"}
     found = {name.split(".")[0] for file in inside("feature_repo/") for name in imports(file)}
     assert found - allowed - set(sys.stdlib_module_names) == set()
