@@ -37,7 +37,7 @@ class Questions:
     @cached_property
     def by_time(self) -> Ints:
         """Rows roughly by time, which does not depend on the keys."""
-        return _rough_order(self.ticks) if self.beside is None else self.beside.by_time
+        return np.argsort(_digits(self.ticks), kind="stable") if self.beside is None else self.beside.by_time
 
     @cached_property
     def order(self) -> Ints | None:
@@ -47,14 +47,7 @@ class Questions:
         """
         if self.codes.size < 2 or _rises(self.codes):
             return None
-        return self.by_time[_rough_order(self.codes[self.by_time])]
-
-    @cached_property
-    def ordered(self) -> tuple[Ints, Ints]:
-        """Codes and ticks in that order."""
-        if self.order is None:
-            return self.codes, self.ticks
-        return self.codes[self.order], self.ticks[self.order]
+        return self.by_time[np.argsort(_digits(self.codes)[self.by_time], kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -130,14 +123,14 @@ class Timeline:
         with `ttl` ticks, not before `tick - ttl`: both ends belong to it. `ttl` may also give, for each question,
         the oldest tick that is allowed.
         """
-        codes, ticks = questions.ordered
-        answer = np.full(codes.size, -1)
+        answer = np.full(questions.codes.size, -1)
         if not self.packed.size:
             return answer
-        for block in _blocks(codes.size):
+        for block in _blocks(answer.size):
             asked = block if questions.order is None else questions.order[block]
-            oldest = ttl[asked] if isinstance(ttl, np.ndarray) else _oldest(ticks[block], ttl)
-            answer[asked] = self._newest(codes[block], ticks[block], oldest)
+            codes, ticks = questions.codes[asked], questions.ticks[asked]
+            oldest = ttl[asked] if isinstance(ttl, np.ndarray) else _oldest(ticks, ttl)
+            answer[asked] = self._newest(codes, ticks, oldest)
         return answer
 
     def last(self) -> Ints:
@@ -220,14 +213,14 @@ def timeline(
     return Timeline(packed, clock, rows, rank, created if only_known else None)
 
 
-def _rough_order(values: Ints) -> Ints:
-    """The order of the values as far as the highest 16 bits in which they differ tell, which numpy sorts by counting."""
+def _digits(values: Ints) -> NDArray[np.uint16]:
+    """The highest 16 bits in which the values differ: they keep a rough order, and numpy sorts them by counting."""
     low = int(values.min())
     shift = max((int(values.max()) - low).bit_length() - DIGIT, 0)
     digits, whole = np.empty(values.size, np.uint16), values.view(np.uint64)
     for block in _blocks(values.size):
         digits[block] = (whole[block] - np.uint64(low % 2**64)) >> np.uint64(shift)
-    return np.argsort(digits, kind="stable")
+    return digits
 
 
 def _oldest(ticks: Ints, ttl: int | None) -> Ints | None:
