@@ -177,11 +177,6 @@ class Tracking(dg.ConfigurableResource):
             self._set_alias(name, CHAMPION, number)
             return self.version(name, number)
 
-    def champion_at(self, name: str, moment: datetime) -> Version | None:
-        """The version that was champion at a moment of data time: the last one promoted at or before it."""
-        made = [(at, v.number, v) for v in self.versions(name) for at in v.promotions if at <= utc(moment)]
-        return max(made, key=lambda entry: entry[:2])[2] if made else None
-
     @patient
     def anchor(self, name: str, seq: int, digest: str) -> None:
         """Remember where the audit log stood, on the registered model, so that a tail cut off the log is missed."""

@@ -8,11 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
 
 silence_usage_reports()
+
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("steady")
+"""Generated cases are the same in every run, and no slow machine makes one fail."""
 
 
 def _free_port() -> int:

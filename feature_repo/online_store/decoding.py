@@ -14,6 +14,7 @@ import numpy as np
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
 from feast.value_type import ValueType
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from .encoding import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG_INT64, TAG_STRING, TAG_TIME
 
@@ -246,9 +247,5 @@ _STAMP_HEAD = np.array([SECONDS, *[0x80] * 4, 0, 0], dtype=np.uint8)
 def _micros(stamp: bytes | None) -> int | None:
     if stamp is None:
         return None
-    micros = position = 0
-    while position < len(stamp):
-        tag = stamp[position]
-        number, position = _varint(stamp, position + 1)
-        micros += number * 1_000_000 if tag == SECONDS else number // 1000
-    return micros
+    time = Timestamp.FromString(stamp)
+    return time.seconds * 1_000_000 + time.nanos // 1000

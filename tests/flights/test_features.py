@@ -52,7 +52,7 @@ FEATURE_KEYS_OF = {
 }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_traffic_is_what_a_loop_over_all_flights_finds(seed: int) -> None:
     raw = flights(seed)
@@ -62,14 +62,14 @@ def test_traffic_is_what_a_loop_over_all_flights_finds(seed: int) -> None:
     agrees(features.dest_traffic(raw, START, END), raw, "dest", oracle.dest_traffic, half_hour)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_records_are_what_a_loop_over_all_flights_finds(seed: int) -> None:
     raw = oracle.random_flights(seed, datetime(2013, 2, 5), 34, 150)
     agrees(features.flight_record(raw, START, END), raw, "flight", oracle.record, timedelta(days=1))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_an_aircraft_is_where_it_was_last_seen(seed: int) -> None:
     raw = flights(seed)
@@ -89,7 +89,7 @@ def test_an_aircraft_is_where_it_was_last_seen(seed: int) -> None:
                 assert got == [(status, delay, int(free.timestamp()), int(moment.timestamp()))]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_the_schedule_counts_the_hour_and_its_neighbours(seed: int) -> None:
     raw = flights(seed)
@@ -105,7 +105,7 @@ def test_the_schedule_counts_the_hour_and_its_neighbours(seed: int) -> None:
     assert table.height == inside.select("origin", "hour").n_unique()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SEEDS, st.sampled_from(TABLES))
 def test_a_week_cut_in_two_gives_the_same_rows(seed: int, name: str) -> None:
     raw = oracle.random_flights(seed, datetime(2013, 2, 5), 34, 150)
@@ -116,7 +116,7 @@ def test_a_week_cut_in_two_gives_the_same_rows(seed: int, name: str) -> None:
     assert parts.sort(keys).equals(make(raw, START, END).sort(keys))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SEEDS, st.sampled_from(TABLES))
 def test_nothing_enters_a_row_before_it_is_known(seed: int, name: str) -> None:
     table = getattr(features, name)(flights(seed), START, END)

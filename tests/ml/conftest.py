@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import settings
 from scipy import stats
 
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.spec import ModelSpec
-
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
 
 NOW = datetime(2020, 7, 6, tzinfo=UTC)
 FEATURES = ("queue", "weight", "hour", "noise")

@@ -28,7 +28,7 @@ def drawn(values: str) -> ElementTree.Element:
     return ElementTree.fromstring(unquote(address[1]))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(NUMBERS)
 def test_every_value_is_in_one_bar(values):
     counts = histogram(np.sort(np.array(values, dtype=np.float64)))
@@ -37,13 +37,13 @@ def test_every_value_is_in_one_bar(values):
     assert (counts >= 0).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(NUMBERS)
 def test_the_order_of_rows_does_not_matter(values):
     assert row(values) == row(values[::-1])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(NUMBERS)
 def test_the_picture_fits_into_a_table_and_stays_in_its_frame(values):
     found = row(values)

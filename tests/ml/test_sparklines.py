@@ -27,7 +27,7 @@ def points(svg: str) -> list[tuple[float, float]]:
     return [tuple(float(v) for v in pair.split(",")) for pair in line[1].split()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SIZES, st.sampled_from(["classification", "regression"]), st.floats(1e-3, 1e6))
 def test_every_picture_is_short_enough_to_be_shown_in_place(seed, size, task, scale):
     y, score = rows(seed, size)
@@ -38,7 +38,7 @@ def test_every_picture_is_short_enough_to_be_shown_in_place(seed, size, task, sc
         assert not set(' ()<>"') & set(data_uri(svg))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SIZES)
 def test_every_point_lies_inside_the_picture(seed, size):
     y, score = rows(seed, size)

@@ -83,7 +83,7 @@ def pushed_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PUSHED}*.parquet"))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pushes=batches, without=batches)
 def test_joins_answer_alike_before_and_after(pushes, without, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("lake") / "v"
@@ -94,7 +94,7 @@ def test_joins_answer_alike_before_and_after(pushes, without, tmp_path_factory) 
     assert left == len(pushed_files(folder)) == min(len(files), 1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     pushes=st.lists(st.lists(rows, min_size=1, max_size=5), min_size=2, max_size=5), step=st.integers(0, 5)
 )

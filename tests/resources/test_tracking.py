@@ -136,13 +136,13 @@ def test_promotion_moves_champion_and_previous(tracking, model):
     assert tracking.previous(NAME).number == 1
 
 
-def test_the_champion_of_a_past_moment_is_found_even_after_going_back(tracking, model):
+def test_a_version_knows_every_moment_at_which_it_became_champion(tracking, model):
     for number in (1, 2):
         register(tracking, model, f"fit-{number}")
     for number, at in ((1, month(2)), (2, month(4)), (1, month(6))):
         tracking.promote(NAME, number, at)
-    found = [tracking.champion_at(NAME, month(m)) for m in (1, 2, 3, 4, 5, 6, 7)]
-    assert [v and v.number for v in found] == [None, 1, 1, 2, 2, 1, 1]
+    found = {version.number: version.promotions for version in tracking.versions(NAME)}
+    assert found == {1: [month(2), month(6)], 2: [month(4)]}
     assert tracking.previous(NAME).number == 2
 
 

@@ -1,15 +1,10 @@
-"""The two databases that every behaviour is tested on, and settings for generated cases."""
+"""The two databases that every behaviour is tested on."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.feature_repo.online.shop import Database
-
-settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("steady")
-"""Generated cases are the same in every run, and no slow machine makes one fail."""
 
 
 @pytest.fixture(params=["sqlite", "redis"])
