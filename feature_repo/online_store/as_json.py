@@ -10,18 +10,12 @@ from feast.feature_server_utils import _value_to_native
 from feast.value_type import ValueType
 from pydantic_core import to_json
 
+from .decoding import FLOATS, INTEGERS
 from .moment import moment_of
 from .response import BulkOnlineResponse, Column, Stored
 
 NAMES = ("INVALID", "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")
-NATIVE = {
-    ValueType.FLOAT,
-    ValueType.DOUBLE,
-    ValueType.INT32,
-    ValueType.INT64,
-    ValueType.STRING,
-    ValueType.BOOL,
-}
+NATIVE = {*FLOATS, *INTEGERS, ValueType.STRING, ValueType.BOOL}
 """Types whose Python values are their JSON values."""
 
 _encoded = partial(to_json, inf_nan_mode="strings")

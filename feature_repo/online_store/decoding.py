@@ -223,19 +223,16 @@ def event_micros(stamps: Cells) -> list[int | None]:
 
 
 def _micros_at_once(stamps: Cells) -> list[int | None] | None:
-    """The same, if all that are there have seconds of five bytes, as from 1978 to 3058, and nothing or nanoseconds behind.
-
-    The stamp of the first moment of 1970 has no byte at all.
-    """
-    whole = all(stamps)
-    if not whole and b"" in stamps:
-        return None
-    rows = _padded(stamps if whole else [stamp or _LATER for stamp in stamps], STAMP)  # type: ignore[arg-type]
+    """The same, if all that are there have seconds of five bytes, as from 1978 to 3058, and nothing or nanoseconds behind."""
+    whole = None not in stamps
+    rows = _padded(stamps if whole else [_LATER if stamp is None else stamp for stamp in stamps], STAMP)  # type: ignore[arg-type]
     if rows is None or not ((rows[:, :7] & _STAMP_MASK) == _STAMP_HEAD).all():
         return None
     sevens = (rows & 0x7F).astype(np.int64)
     micros = (sevens[:, 1:6] @ WEIGHTS * 1_000_000 + sevens[:, 7:] @ WEIGHTS // 1000).tolist()
-    return micros if whole else [m if stamp else None for m, stamp in zip(micros, stamps, strict=True)]
+    return (
+        micros if whole else [None if stamp is None else m for m, stamp in zip(micros, stamps, strict=True)]
+    )
 
 
 SECONDS, NANOS = 0x08, 0x10

@@ -14,7 +14,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feature_repo.online_store import decoding, encoding, keys
@@ -160,15 +160,20 @@ def test_a_key_of_a_type_that_feast_cannot_store_is_refused() -> None:
         keys.of_columns({"id": (pa.array(["a"]), ValueType.INT64)})
 
 
-MOMENTS = st.sampled_from([None, datetime(1970, 1, 1)]) | st.datetimes(
-    datetime(1900, 1, 1), datetime(9000, 1, 1)
-)
-LATER = st.sampled_from([None, datetime(1970, 1, 1)]) | st.datetimes(
-    datetime(1990, 1, 1), datetime(2050, 1, 1)
-)
+EPOCH = datetime(1970, 1, 1)
 
 
-@given(st.lists(MOMENTS, max_size=decoding.MANY - 1) | st.lists(LATER, min_size=decoding.MANY))
+def moments_between(first: int, last: int) -> st.SearchStrategy[datetime | None]:
+    """Moments of these years, and the two that look alike when they are stored: none, and the first one of all."""
+    return st.sampled_from([None, EPOCH]) | st.datetimes(datetime(first, 1, 1), datetime(last, 1, 1))
+
+
+@given(
+    st.lists(moments_between(1900, 9000), max_size=decoding.MANY - 1)
+    | st.lists(moments_between(1990, 2050), min_size=decoding.MANY)
+)
+@example([EPOCH] * decoding.MANY)
+@example([None] * decoding.MANY)
 def test_event_times_are_read_to_the_microsecond(moments: list[datetime | None]) -> None:
     stamps: list[bytes | None] = []
     for moment in moments:
@@ -177,8 +182,7 @@ def test_event_times_are_read_to_the_microsecond(moments: list[datetime | None])
             stamp.FromDatetime(moment)
         stamps.append(None if moment is None else stamp.SerializeToString())
     found = decoding.event_micros(stamps)
-    epoch = datetime(1970, 1, 1)
-    assert found == [None if m is None else (m - epoch) // timedelta(microseconds=1) for m in moments]
+    assert found == [None if m is None else (m - EPOCH) // timedelta(microseconds=1) for m in moments]
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=50))
