@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev serve test acceptance lint types bench clean lock screenshots help
+.PHONY: run dev serve test acceptance fuzz nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -31,6 +31,14 @@ test: $(VENV)/.installed lint types  ## lint, types and tests
 
 acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
 	$(BIN)/python -m pytest tests/acceptance
+
+SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
+fuzz: SEED := $(SEED)
+fuzz: $(VENV)/.installed  ## the tests with generated cases, on new ones; SEED=n repeats a run
+	@echo "fuzz: SEED=$(SEED)"
+	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
+
+nightly: fuzz acceptance bench  ## what takes longer than a commit should wait for
 
 lint: $(VENV)/.installed  ## ruff
 	$(BIN)/ruff check .

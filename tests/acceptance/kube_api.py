@@ -16,8 +16,8 @@ import yaml
 from resources.settings import PROJECT_ROOT
 
 MISSING = (
-    "a Kubernetes API is needed: set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd, as "
-    "`setup-envtest use -p path` prints one (sigs.k8s.io/controller-runtime/tools/setup-envtest)"
+    "a Kubernetes API is needed: set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd (apt-get install "
+    "etcd-server), as `setup-envtest use -p path` prints one (sigs.k8s.io/controller-runtime/tools/setup-envtest)"
 )
 NAMESPACE, ADMIN, SENDER = "ml", "admin", "sender"
 CERTIFICATE = "certificates/apiserver.crt"
