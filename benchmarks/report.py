@@ -1,4 +1,4 @@
-"""What every benchmark leaves: its table on the screen, and one JSON with machine, versions, figures and ratios."""
+"""What every benchmark leaves: its table on the screen, and one JSON with machine, versions, revision, figures and ratios."""
 
 import json
 import os
@@ -7,6 +7,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from mlops_assets.ml.provenance import revision
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -35,12 +37,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+def measured_at() -> dict[str, Any]:
+    """The git revision that is measured, and whether the code is just that; results of earlier benchmarks are no change."""
+    name, clean = revision(":(exclude)benchmarks/results", ":(exclude)*.md")
+    return {"revision": name, "clean": clean}
+
+
 def save(name: str, figures: dict[str, Any], ratios: dict[str, float]) -> Path:
     """Write `benchmarks/results/<name>.json`."""
     RESULTS.mkdir(exist_ok=True)
     content = {
         "machine": machine(),
         "versions": versions(),
+        "git": measured_at(),
         "figures": figures,
         "ratios": ratios,
     }

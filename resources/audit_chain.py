@@ -104,7 +104,7 @@ def read_head(folder: Path) -> Head | None:
 
 
 def write_head(folder: Path, head: Head) -> None:
-    """Replace the head whole; it outlasts a power cut once this returns."""
+    """Replace the head whole; file and folder are flushed to disk when this returns."""
     write_bytes(folder / HEAD_FILE, head.text().encode())
     handle = os.open(folder, os.O_RDONLY)
     try:

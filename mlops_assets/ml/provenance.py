@@ -33,9 +33,9 @@ def code(repository: str, modules: Sequence[str] = ()) -> dict[str, Any]:
     installed package without git has them too.
     """
     files = _files(repository, tuple(sorted(set(modules))))
-    revision, clean = _revision()
+    name, clean = revision()
     return {
-        "revision": revision,
+        "revision": name,
         "clean": clean,
         "digest": _hash(repr(sorted(files.items()))),
         "files": files,
@@ -95,10 +95,13 @@ def _origin(module: str) -> Path:
 
 
 @cache
-def _revision() -> tuple[str, bool | None]:
-    """What `MLOPS_REVISION` or git says; both unknown in an installed package."""
+def revision(*pathspecs: str) -> tuple[str, bool | None]:
+    """What `MLOPS_REVISION` or git says, and whether the tree is clean; both unknown in an installed package.
+
+    `pathspecs` narrow what counts as a change, as git writes them.
+    """
     given = os.environ.get("MLOPS_REVISION", "")
-    head, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".")
+    head, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", *pathspecs)
     if head is None or changed is None:
         return given or "unknown", None
     return given or head, not changed

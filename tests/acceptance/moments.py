@@ -37,7 +37,7 @@ class Moments:
         self.run, self.fit, self.week = "no run", "no fit", "no week"
 
     def passes(self, moment: str) -> None:
-        """Note a moment; the last one ends this process as a power cut would."""
+        """Note a moment; the last one ends this process at once, by SIGKILL; what the system holds back of its writes stays."""
         self.trace.write(f"{moment}\n")
         if moment == self.last:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -67,9 +67,9 @@ def test_the_packages_that_are_installed_have_their_versions_and_others_are_left
 def test_without_git_revision_and_clean_are_unknown_unless_they_are_given(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.delenv("MLOPS_REVISION", raising=False)
-    assert provenance._revision.__wrapped__() == ("unknown", None)
+    assert provenance.revision.__wrapped__() == ("unknown", None)
     monkeypatch.setenv("MLOPS_REVISION", "v1.2")
-    assert provenance._revision.__wrapped__() == ("v1.2", None)
+    assert provenance.revision.__wrapped__() == ("v1.2", None)
     assert provenance.lock() is None
 
 
@@ -85,9 +85,9 @@ def test_in_a_git_tree_the_revision_is_head_and_a_changed_file_makes_it_unclean(
     git("commit", "-q", "-m", "one")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.delenv("MLOPS_REVISION", raising=False)
-    assert provenance._revision.__wrapped__() == (git("rev-parse", "HEAD"), True)
+    assert provenance.revision.__wrapped__() == (git("rev-parse", "HEAD"), True)
     Path(tmp_path, "a.py").write_text("x = 2\n")
-    assert provenance._revision.__wrapped__() == (git("rev-parse", "HEAD"), False)
+    assert provenance.revision.__wrapped__() == (git("rev-parse", "HEAD"), False)
 
 
 def test_the_machine_is_told_in_plain_values():
