@@ -233,6 +233,18 @@ class ModelSpec(Part):
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )
+    earlier_code: list[ImportPath] = Field(
+        default_factory=list,
+        description="Functions and classes that versions were made with before and that this spec no longer names. "
+        "Whatever else a model file, a record or the registry names is not imported.",
+    )
+
+    @property
+    def code(self) -> frozenset[str]:
+        """Import paths that this spec vouches for; nothing else is imported for one of its versions."""
+        own = (getattr(self.trainer, name, None) for name in ("loop", "scorer"))
+        named = (self.prediction.rows, self.prediction.request, *own, *self.earlier_code)
+        return frozenset(path for path in named if path)
 
     @pydantic.field_validator("automation", mode="before")
     @classmethod

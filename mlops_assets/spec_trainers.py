@@ -95,7 +95,9 @@ class Function(AnyTrainer):
 
     kind: Literal["function"]
     loop: ImportPath = Field(description="Function (job, worker) -> bytes or Outcome, run on every worker.")
-    scorer: ImportPath = Field(description="Class made from those bytes, with `predict(frame) -> array`.")
+    scorer: ImportPath = Field(
+        description="Subclass of `mlops_assets.ml.trainers.base:ByteScorer` that reads those bytes."
+    )
     framework: Literal["plain", "torch", "xgboost", "lightgbm"] = Field(
         default="plain", description="Whose process group Ray Train sets up around the loop."
     )

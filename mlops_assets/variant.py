@@ -44,9 +44,13 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     )
     fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
     champion = rival(spec, project.tracking, data)
-    beaten = Contender.of(f"version {champion.number}", project.tracking.load(champion)) if champion else None
+    beaten = (
+        Contender.of(f"version {champion.number}", project.tracking.load(champion), spec)
+        if champion
+        else None
+    )
     try:
-        verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model), beaten, spec)
+        verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model, spec), beaten, spec)
     except PromotionError as error:
         raise VariantError(str(error)) from error
     lineage = {

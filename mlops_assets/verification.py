@@ -1,7 +1,7 @@
 """Is a registered version what its lineage says: every node compared, from the raw partitions to the model's bytes."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.ladder import ComputeError
 from mlops_assets.ml.lineage import FILE, Difference, Lineage, LineageError, differences
 from mlops_assets.ml.training import Scorer
-from mlops_assets.rebuild import Rebuild
+from mlops_assets.rebuild import Rebuild, spec_of
 from mlops_assets.spec import ModelSpec
 from resources.audit import Audit
 from resources.feature_store import FeatureStoreError
@@ -136,10 +136,10 @@ def verify(
 ) -> Verdict:
     """Rebuild from a lineage alone and say how it compares; `registered` are the model's bytes, where they are at hand.
 
-    Sources must be the lineage's, else nothing is computed. Other code, packages or definitions are named, and the
+    Code that the lineage names and `declared` does not is never imported. Sources must be the lineage's, else nothing is computed. Other code, packages or definitions are named, and the
     verdict is about what comes out. The rebuild follows the lineage's spec; the one `declared` now is only compared.
     """
-    started, found = time.perf_counter(), rebuild.sources(lineage)
+    started, found = time.perf_counter(), [*_unvouched(lineage, declared)] or rebuild.sources(lineage)
     outcome, largest = "DIFFERENT", None
     if not found:
         try:
@@ -153,6 +153,15 @@ def verify(
     return Verdict(
         *(lineage.model, version, outcome, found, largest, lineage.sha256, lineage.layout, seconds)
     )
+
+
+def _unvouched(lineage: Lineage, declared: ModelSpec | None) -> Iterator[Difference]:
+    """Import paths that the lineage names and the repository's spec does not: a record decides no import."""
+    vouched = declared.code if declared else frozenset()
+    for path in sorted(spec_of(lineage).code - vouched):
+        yield Difference(
+            f"code {path}", path, "not named by the spec (list it under earlier_code if it is right)"
+        )
 
 
 def _before_the_model(lineage: Lineage, rebuild: Rebuild, declared: ModelSpec | None) -> Iterator[Difference]:
@@ -172,13 +181,13 @@ def _model(
     differs = [Difference("model", then, sha256(rebuilt))]
     if registered is None:
         return "DIFFERENT", None, differs
-    largest = largest_difference(registered, rebuilt, rebuild.rows(lineage))
+    largest = largest_difference(registered, rebuilt, rebuild.rows(lineage), spec_of(lineage).code)
     return ("EQUAL WITHIN" if largest <= within else "DIFFERENT"), largest, differs
 
 
-def largest_difference(one: bytes, other: bytes, rows: pl.DataFrame) -> float:
+def largest_difference(one: bytes, other: bytes, rows: pl.DataFrame, code: Collection[str] = ()) -> float:
     """The largest absolute difference between two models' predictions on the same rows, in the label's unit."""
-    first, second = (Scorer(model).predict(rows) for model in (one, other))
+    first, second = (Scorer(model, code=code).predict(rows) for model in (one, other))
     return float(np.abs(first - second).max(initial=0.0))
 
 

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import dagster as dg
 import polars as pl
 
+from resources.contained import below
+
 WHOLE = "all"
 PUSHED = "pushed-"
 """How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
@@ -50,7 +52,7 @@ class Lake(dg.ConfigurableResource):
 
     def path(self, table: str, partition: str | None = None) -> Path:
         """Where a partition's parquet lies, whether or not it exists."""
-        return Path(self.root) / table / f"{partition or WHOLE}.parquet"
+        return below(self.root, f"{table}/{partition or WHOLE}.parquet")
 
     def write(
         self,
@@ -110,12 +112,12 @@ class Lake(dg.ConfigurableResource):
 
     def partitions(self, table: str) -> list[str]:
         """Names of the partitions there are, sorted; files of pushed rows are none."""
-        names = (p.stem for p in (Path(self.root) / table).glob("*.parquet"))
+        names = (p.stem for p in below(self.root, table).glob("*.parquet"))
         return sorted(name for name in names if not name.startswith(PUSHED))
 
     def pushed(self, table: str) -> list[Path]:
         """Files of rows that were pushed beside the partitions, sorted by name."""
-        return sorted((Path(self.root) / table).glob(f"{PUSHED}*.parquet"))
+        return sorted(below(self.root, table).glob(f"{PUSHED}*.parquet"))
 
     def manifest(self, table: str, partition: str | None = None) -> Manifest:
         """The manifest of one partition."""
@@ -153,20 +155,20 @@ class Lake(dg.ConfigurableResource):
     def write_json(self, name: str, payload: dict[str, Any]) -> str:
         """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
         text = json.dumps(payload, sort_keys=True, indent=1, default=str)
-        write_text(Path(self.root) / f"{name}.json", text)
+        write_text(below(self.root, f"{name}.json"), text)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """One JSON record, or None where it was never written."""
-        path = Path(self.root) / f"{name}.json"
+        path = below(self.root, f"{name}.json")
         return json.loads(path.read_text()) if path.exists() else None
 
     def records(self, folder: str) -> list[str]:
         """Names of the JSON records in a folder, without their ending, sorted."""
-        return sorted(p.stem for p in (Path(self.root) / folder).glob("*.json"))
+        return sorted(p.stem for p in below(self.root, folder).glob("*.json"))
 
     def _manifest_path(self, table: str, partition: str | None) -> Path:
-        return Path(self.root) / table / "_manifests" / f"{partition or WHOLE}.json"
+        return below(self.root, f"{table}/_manifests/{partition or WHOLE}.json")
 
     def _making_path(self, table: str, partition: str | None) -> Path:
         return self._manifest_path(table, partition).with_suffix(".made")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from resources.contained import below
 from resources.lake import write_text
 
 
@@ -34,7 +35,7 @@ class PushedMoments:
         with self._lock:
             self.look()
             if moment > self._moments.get(view, datetime.min.replace(tzinfo=UTC)):
-                write_text(self.folder / f"{view}.txt", moment.astimezone(UTC).isoformat())
+                write_text(below(self.folder, f"{view}.txt"), moment.astimezone(UTC).isoformat())
                 self.look()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from resources.contained import below
 from resources.lake import sweep, write_frame, write_text
 from resources.service_description import DescribedService
 from resources.serving_log import DEFINITIONS, ServedBatch, as_frame
@@ -124,7 +125,7 @@ class _Files:
     def write(self, group: list[ServedBatch]) -> None:
         first = group[0]
         self._describe(self.folder / first.model / DEFINITIONS, first.service)
-        day = self.folder / first.model / f"{first.served_at:%Y-%m-%d}"
+        day = below(self.folder, f"{first.model}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
         write_frame(path, as_frame(group))
         self.parts[day].append(path)

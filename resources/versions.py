@@ -30,6 +30,11 @@ class Version:
     promoted_at: datetime | None = None
 
     @property
+    def trainer(self) -> str | None:
+        """The kind of trainer that made it; None for versions from before that was recorded."""
+        return self.tags.get("trainer")
+
+    @property
     def promotions(self) -> list[datetime]:
         """Every moment at which this version became champion, oldest first; `promoted_at` is the last."""
         return moments(self.tags.get(PROMOTED_AT, ""))

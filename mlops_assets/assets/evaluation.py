@@ -106,8 +106,8 @@ def judge_challenger(
     data = training_data(spec, lake, candidate["week"])
     champion = rival(spec, tracking, data)
     rows = hold_out(spec, data)
-    challenger = contender(tracking, tracking.version(spec.name, candidate["version"]), rows)
-    beaten = contender(tracking, champion, rows) if champion else None
+    challenger = contender(spec, tracking, tracking.version(spec.name, candidate["version"]), rows)
+    beaten = contender(spec, tracking, champion, rows) if champion else None
     verdict = judge(rows, challenger, beaten, spec)
     attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
     digest = lake.write_json(attempt_name(spec, data.week), attempt)
@@ -148,10 +148,10 @@ def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
     return attempt is not None and evaluation_digest(attempt) == digest
 
 
-def contender(tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:
+def contender(spec: ModelSpec, tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:
     """A version on trial, with the time its predictions take; no rows, no time."""
     model = tracking.load(version)
-    scorer = Scorer(model)
+    scorer = Scorer(model, code=spec.code, kind=version.trainer)
     taken = latency(scorer, rows) if rows.height else None
     return Contender(f"version {version.number}", version.sha256, len(model), scorer, taken)
 

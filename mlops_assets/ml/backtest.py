@@ -54,8 +54,9 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
         if not decide([evidence], last, spec, week.end).retrain:
             continue
         challenger, rounds = train(week.name, week.end, True, None)
-        beaten = Contender.of(f"champion of {promoted[-1]}", champion) if champion else None
-        verdict = judge(week.hold_out(), Contender.of(f"challenger of {week.name}", challenger), beaten, spec)
+        beaten = Contender.of(f"champion of {promoted[-1]}", champion, spec) if champion else None
+        trained = Contender.of(f"challenger of {week.name}", challenger, spec)
+        verdict = judge(week.hold_out(), trained, beaten, spec)
         last = week.end
         retrained.append(week.name)
         if verdict.promote:
@@ -67,7 +68,7 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
 
 def _score(spec: ModelSpec, model: bytes, rows: pl.DataFrame) -> pl.DataFrame:
     kept = rows.select(*spec.prediction.key, spec.prediction.time)
-    return kept.with_columns(pl.Series("score", Scorer(model).predict(rows)))
+    return kept.with_columns(pl.Series("score", Scorer(model, code=spec.code).predict(rows)))
 
 
 def _evidence(

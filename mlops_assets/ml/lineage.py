@@ -5,6 +5,7 @@ Written once, beside the model, in canonical form: the same lineage has the same
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -23,6 +24,10 @@ NODES = {
     "code": "code",
 }
 """Sections that are compared before anything is computed, the most specific first, and what one of their entries is called."""
+
+
+PLAIN = re.compile(r"[A-Za-z0-9][\w.:+-]*")
+"""A part of a table's or partition's name: nothing that leads out of a folder."""
 
 
 class LineageError(Exception):
@@ -68,6 +73,18 @@ class Lineage:
     tables: Hashes
     training_set: dict[str, str]
     result: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse names that could be paths out of the folder that a version is rebuilt in."""
+        tables = [*self.sources, *self.tables, *(table for parts in self.pushed.values() for table in parts)]
+        weeks = [self.week, *self.training_set, *self.pushed]
+        names = [name for hashes in (self.sources, self.tables) for name in flat_names(hashes)]
+        for name in [self.model, *tables, *weeks, *names]:
+            if not all(PLAIN.fullmatch(part) for part in str(name).split("/")):
+                raise LineageError(
+                    f"{FILE} names {name!r}, which is no name of a model, table or partition: letters, digits and "
+                    f". : + - _ are, and / between the parts of a table's name; restore it from a copy"
+                )
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, with a hash of each section, so that a changed one can be named."""
@@ -123,6 +140,11 @@ def partitions(hashes: Hashes) -> Iterator[tuple[str, str, str]]:
     for table in sorted(hashes):
         for name in sorted(hashes[table]):
             yield table, name, hashes[table][name]
+
+
+def flat_names(hashes: Hashes) -> Iterator[str]:
+    """The names of all partitions."""
+    return (name for _, name, _ in partitions(hashes))
 
 
 def _of_a_search(lineage: Lineage) -> set[str]:

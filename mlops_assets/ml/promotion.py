@@ -51,9 +51,9 @@ class Contender:
     latency: Mapping[int, float] | None = None
 
     @classmethod
-    def of(cls, name: str, model: bytes) -> Self:
-        """The contender that a model's bytes make."""
-        return cls(name, hashlib.sha256(model).hexdigest(), len(model), Scorer(model))
+    def of(cls, name: str, model: bytes, spec: ModelSpec) -> Self:
+        """The contender that the bytes of one of a spec's models make."""
+        return cls(name, hashlib.sha256(model).hexdigest(), len(model), Scorer(model, code=spec.code))
 
 
 @dataclass

@@ -5,7 +5,7 @@ The same rows, spec, threads and number of workers give the same bytes: nothing 
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -129,11 +129,21 @@ def kind_of(model: bytes) -> str:
 class Scorer:
     """A model ready to score frames, read from its bytes alone.
 
-    Threads are pinned to one by default: a second one makes a single row slower, not faster.
+    Threads are pinned to one by default: a second one makes a single row slower, not faster. The bytes are data: of
+    what they name only the import paths in `code` are imported (`spec.code`), and `kind` is the trainer that the
+    registry says made them, where it is known. Raises DatasetError for anything else.
     """
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
-        self._model: LoadedModel = trainer_module(kind_of(model)).load(model, threads)
+    def __init__(
+        self, model: bytes, threads: int = 1, *, code: Collection[str] = (), kind: str | None = None
+    ) -> None:
+        found = kind_of(model)
+        if kind not in (None, found):
+            raise DatasetError(
+                f"the version was made by trainer {kind}, and its file is one of trainer {found}: the file or the "
+                f"registry was changed; restore it from a copy, or roll back to another version"
+            )
+        self._model: LoadedModel = _loaded(found, model, threads, code)
         self.encoding: Encoding = self._model.encoding
         self.task: str = self._model.task
 
@@ -154,9 +164,24 @@ class Scorer:
         return self._model.predict_matrix(matrix)
 
 
+def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:
+    try:
+        return trainer_module(kind).load(model, threads, code)
+    except DatasetError:
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        raise DatasetError(
+            f"the model file, of trainer {kind}, is damaged: {type(error).__name__}: {said[-1] if said else ''}; "
+            f"restore it from a copy"
+        ) from error
+
+
 def _load_pyfunc(path: str) -> "PyFunc":
-    """What MLflow calls to load a model of any kind but XGBoost's."""
-    return PyFunc(Scorer(Path(path).read_bytes()))
+    """What MLflow calls to load a model of any kind but XGBoost's; one of a user's own loop only if the repository declares it."""
+    from mlops_assets.spec_files import declared_code
+
+    return PyFunc(Scorer(Path(path).read_bytes(), code=declared_code()))
 
 
 class PyFunc:

@@ -149,9 +149,12 @@ class Telling:
             outcome = self.so_far("finished", score=score, rounds=rounds, sha256=digest)
         tune.report({"goodness": float(goodness(self._metric, score)), "outcome": json.dumps(outcome)})
 
+    def _scorer(self, model: bytes) -> Scorer:
+        return Scorer(model, code=self._spec.code)
+
     def score(self, model: bytes) -> float:
         """The metric on the validation rows."""
-        labels, predicted = self._validation[LABEL].to_numpy(), Scorer(model).predict(self._validation)
+        labels, predicted = self._validation[LABEL].to_numpy(), self._scorer(model).predict(self._validation)
         return evaluate(labels, predicted, self._spec.task)[self._metric]
 
     def so_far(self, state: str, **more: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ REASON = {"reason": "by hand", "trigger": None}
 class Guess:
     """Stands in for a model: of which share of the rows it knows the truth is written in its bytes."""
 
-    def __init__(self, model: bytes):
+    def __init__(self, model: bytes, **_: object):
         self.knows = float(model)
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
@@ -70,7 +70,13 @@ def lake(tmp_path) -> Lake:
 def version(number: int, model: bytes, until: datetime) -> SimpleNamespace:
     digest = hashlib.sha256(model).hexdigest()
     return SimpleNamespace(
-        number=number, model=model, sha256=digest, trained_until=until, identity=str(number), tags={}
+        number=number,
+        model=model,
+        sha256=digest,
+        trained_until=until,
+        identity=str(number),
+        tags={},
+        trainer=None,
     )
 
 

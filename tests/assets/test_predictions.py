@@ -16,7 +16,7 @@ DAY = datetime(2024, 2, 1, tzinfo=UTC)
 class VersionScorer:
     """Stands in for a model: its score is its own version number."""
 
-    def __init__(self, number: int):
+    def __init__(self, number: int, **_: object):
         self.number = number
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
@@ -30,7 +30,9 @@ def scorers(monkeypatch):
 
 def scored(promotions: dict[int, list[datetime]], times: list[datetime]) -> list[tuple[datetime, int]]:
     rows = pl.DataFrame({"check_id": [str(i) for i in range(len(times))], "checked_at": times})
-    versions = [SimpleNamespace(number=n, promotions=moments) for n, moments in promotions.items()]
+    versions = [
+        SimpleNamespace(number=n, promotions=moments, trainer=None) for n, moments in promotions.items()
+    ]
     tracking = SimpleNamespace(load=lambda version: version.number)
     result = predictions.score(SPEC, rows, versions, tracking)  # type: ignore[arg-type]
     assert (result["score"] == result["model_version"]).all()

@@ -131,3 +131,27 @@ def test_what_is_not_given_is_not_compared():
 def test_partitions_come_table_by_table_oldest_first():
     hashes = {"b": {"2": "x", "1": "y"}, "a": {"all": "z"}}
     assert list(partitions(hashes)) == [("a", "all", "z"), ("b", "1", "y"), ("b", "2", "x")]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../../etc", "/etc", "a/../b", "", "a//b", ".hidden", "a\\b", "a\0b", "a b"]
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda name: {"model": name},
+        lambda name: {"week": name},
+        lambda name: {"sources": {name: {"2024-01-01": "a" * 64}}},
+        lambda name: {"sources": {"parcels/raw": {name: "a" * 64}}},
+        lambda name: {"tables": {name: {"all": "a" * 64}}},
+        lambda name: {"tables": {"features/depot_load": {name: "a" * 64}}},
+        lambda name: {"training_set": {name: "a" * 64}},
+        lambda name: {"pushed": {name: {}}},
+        lambda name: {"pushed": {"2024-01-01": {name: {}}}},
+    ],
+)
+def test_a_name_that_leads_out_of_a_folder_is_refused_wherever_it_stands(place, name):
+    document = lineage().to_bytes()
+    with pytest.raises(LineageError, match="is no name of a model, table or partition"):
+        lineage(**place(name))
+    assert Lineage.read(document) == lineage()

@@ -1,7 +1,8 @@
 """What trainers share: the job they are given, the worker they run on, the outcome they return."""
 
 import json
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,9 +126,20 @@ class TrainerModule(Protocol):
         """The Ray Train class that sets up the workers' communication."""
         ...
 
-    def load(self, model: bytes, threads: int) -> LoadedModel:
-        """Read a model; nothing in the bytes is executed."""
+    def load(self, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:
+        """Read a model. Its bytes are data: a class that they name is taken only if it is among `code`."""
         ...
+
+
+class ByteScorer(ABC):
+    """What reads the bytes that a loop of one's own returned; a spec names it, and nothing else is ever called with them."""
+
+    @abstractmethod
+    def __init__(self, model: bytes) -> None: ...
+
+    @abstractmethod
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        """One number a row [rows], for a frame that has the features."""
 
 
 def aside(work: Callable[[], T]) -> T:

@@ -1,12 +1,12 @@
 """A training loop of one's own, by import path: it returns bytes, and a class by import path reads them.
 
 The loop runs inside Ray Train on every worker as the built-in ones do: `loop(job, worker)` may call `job.arrays`,
-`worker.save` and all of `ray.train`, and returns the model's bytes or an `Outcome`. The file names its scorer, so that
-a registered version is read by the class it was made for; the path is imported, nothing in the bytes is executed.
+`worker.save` and all of `ray.train`, and returns the model's bytes or an `Outcome`. The file says which class it was
+made for. That name is data: the class is imported only if the spec names it, too, and must be a `ByteScorer`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.trainers.base import Job, Outcome, Worker, pack, unpack
+from mlops_assets.ml.trainers.base import ByteScorer, Job, Outcome, Worker, pack, unpack
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_trainers import Function
 
@@ -28,7 +28,7 @@ def recognises(model: bytes) -> bool:
 
 def check(spec: ModelSpec) -> None:
     imported(_trainer(spec).loop, "loop")
-    imported(_trainer(spec).scorer, "scorer")
+    scorer_class(_trainer(spec).scorer)
 
 
 def ray_trainer(spec: ModelSpec) -> Any:
@@ -56,18 +56,24 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int) -> "Model":
-    return Model(model)
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
+    return Model(model, code)
 
 
 class Model:
     """The user's scorer, and the encoding that training used."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, code: Collection[str]) -> None:
         header, body = unpack(model.removeprefix(MAGIC))
+        named, self.task = str(header["scorer"]), str(header["task"])
+        if named not in code:
+            raise DatasetError(
+                f"the model file names {named!r} as its reader, which the spec does not: only what the spec names is "
+                f"imported. If it is right, set trainer.scorer to it or list it under earlier_code"
+            )
+        reader = scorer_class(named)
         self.encoding = Encoding.from_json(header["encoding"])
-        self.task: str = header["task"]
-        self._scorer = imported(header["scorer"], "scorer")(body)
+        self._scorer = reader(body)
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         return np.asarray(self._scorer.predict(frame), np.float64)
@@ -95,6 +101,16 @@ def imported(path: str, field: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise DatasetError(f"trainer.{field}={path!r} cannot be imported: {error}") from error
+
+
+def scorer_class(path: str) -> type[ByteScorer]:
+    """The class that a spec names to read its bytes; anything that is no ByteScorer is refused and not called."""
+    found = imported(path, "scorer")
+    if not (isinstance(found, type) and issubclass(found, ByteScorer)):
+        raise DatasetError(
+            f"trainer.scorer={path!r} is no subclass of mlops_assets.ml.trainers.base:ByteScorer: derive it from that class"
+        )
+    return found
 
 
 def _packed(job: Job, model: bytes) -> bytes:

@@ -7,7 +7,7 @@ stretches, each with a seed of its own: one that was broken off and one that was
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int) -> "Model":
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
     return Model(model, threads)
 
 

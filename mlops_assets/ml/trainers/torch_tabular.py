@@ -6,6 +6,7 @@ safetensors with its encoding in the header, and scored by numpy, so that servin
 
 import json
 import time
+from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Any
 
@@ -66,7 +67,7 @@ def train(job: Job, worker: Worker) -> Outcome:
     )
 
 
-def load(model: bytes, threads: int) -> "Model":
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
     return Model(model)
 
 

@@ -6,7 +6,7 @@ one that was broken off and one that was not go through the same stretches.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int) -> "Model":
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
     return Model(model, threads)
 
 

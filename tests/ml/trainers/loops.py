@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from mlops_assets.ml.distributed import trainer_module
-from mlops_assets.ml.trainers.base import Job, Outcome, Worker
+from mlops_assets.ml.trainers.base import ByteScorer, Job, Outcome, Worker
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec_trainers import Trainer
 
@@ -45,7 +45,7 @@ def returns_text(job: Job, worker: Worker) -> str:
     return "no bytes"
 
 
-class Rates:
+class Rates(ByteScorer):
     """Reads what `depot_rates` returned."""
 
     def __init__(self, model: bytes) -> None:
@@ -128,7 +128,7 @@ class Held(Lost):
             time.sleep(0.05)
 
 
-class Bytes:
+class Bytes(ByteScorer):
     """Reads what those loops returned."""
 
     def __init__(self, model: bytes) -> None:

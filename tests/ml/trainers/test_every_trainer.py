@@ -6,11 +6,15 @@ from importlib.util import find_spec
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_assets.ml import distributed
 from mlops_assets.ml.dataset import DatasetError, split_newest
 from mlops_assets.ml.evaluation import auc
-from mlops_assets.ml.trainers.base import aside
+from mlops_assets.ml.trainers import function
+from mlops_assets.ml.trainers.base import aside, pack
+from mlops_assets.ml.trainers.function import MAGIC
 from mlops_assets.ml.training import Scorer, fit, kind_of
 from tests.ml.trainers.loops import Rates
 
@@ -79,7 +83,7 @@ def reach_of(folder):
 
 def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
     fitted = fit(known, spec_of(), features)
-    scorer = Scorer(fitted.model)
+    scorer = Scorer(fitted.model, code=spec_of().code)
     assert kind_of(fitted.model) == kind
     assert auc(known["label"].to_numpy(), scorer.predict(known)) > LEARNED[kind]
     assert scorer.features == (*features, "depot")
@@ -141,11 +145,13 @@ def test_the_best_round_is_what_a_refit_on_the_older_rows_gives(spec_of, kind, k
     fitted = fit(known, spec, features)
     older, _ = split_newest(known, "sent", spec.trainer.validation_share)
     again = fit(older, spec, features, rounds=fitted.rounds)
-    np.testing.assert_array_equal(Scorer(again.model).predict(known), Scorer(fitted.model).predict(known))
+    first, second = (Scorer(model, code=spec.code).predict(known) for model in (fitted.model, again.model))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, known, features):
-    scorer, some = Scorer(fit(known, spec_of(), features).model), known.head(20)
+    scorer = Scorer(fit(known, spec_of(), features).model, code=spec_of().code)
+    some = known.head(20)
     alone = [scorer.predict(some[i])[0] for i in range(some.height)]
     np.testing.assert_allclose(scorer.predict(some), alone, rtol=1e-5)
     strange = some.with_columns(depot=pl.lit("moon"), queue=pl.lit(None, pl.Float32))
@@ -223,6 +229,50 @@ def test_a_loop_of_ones_own_that_cannot_work_is_told_why(changes, said, make_spe
 
 def test_a_model_of_ones_own_is_read_by_the_scorer_it_names(make_spec, known, features):
     trainer = {"kind": "function", "categories": ["depot"], "early_stopping_rounds": 5} | KINDS["function"]
-    fitted = fit(known, make_spec(trainer=trainer), features)
-    body = fitted.model.split(b"\n", 2)[2]
-    np.testing.assert_array_equal(Scorer(fitted.model).predict(known), Rates(body).predict(known))
+    spec = make_spec(trainer=trainer)
+    model = fit(known, spec, features).model
+    body = model.split(b"\n", 2)[2]
+    np.testing.assert_array_equal(Scorer(model, code=spec.code).predict(known), Rates(body).predict(known))
+
+
+def with_reader(path: str) -> bytes:
+    """A model file as an attacker writes it: any import path as its reader, and any body."""
+    header = {"scorer": path, "encoding": {}, "task": "classification"}
+    return MAGIC + pack(header, b"touch planted")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["os:system", "subprocess:getoutput", "builtins:eval", "pickle:loads", "tests.ml.trainers.loops:Rates"],
+)
+def test_a_class_that_only_the_file_names_is_never_imported(path, monkeypatch):
+    monkeypatch.setattr(function, "import_module", lambda name: pytest.fail(f"{name} was imported"))
+    with pytest.raises(DatasetError, match=f"names '{path}' as its reader, which the spec does not"):
+        Scorer(with_reader(path), code={"tests.ml.trainers.loops:Other"})
+
+
+@pytest.mark.parametrize("path", ["os:system", "tests.ml.trainers.loops:depot_rates", "builtins:dict"])
+def test_what_a_spec_names_is_not_called_unless_it_is_a_scorer(
+    path, make_spec, known, features, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=r"is no subclass of .*ByteScorer"):
+        Scorer(with_reader(path), code={path})
+    trainer = {"kind": "function", **KINDS["function"], "scorer": path}
+    with pytest.raises(DatasetError, match=r"is no subclass of .*ByteScorer"):
+        fit(known, make_spec(trainer=trainer), features)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_than_its_versions_is_refused(spec_of, kind, known, features):
+    model = fit(known, spec_of(), features, rounds=2).model
+    assert Scorer(model, code=spec_of().code, kind=kind).task == "classification"
+    other = "xgboost" if kind != "xgboost" else "function"
+    with pytest.raises(DatasetError, match=f"made by trainer {other}, and its file is one of trainer {kind}"):
+        Scorer(model, code=spec_of().code, kind=other)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", MAGIC, b"tree\n", b"{", b'\x10\0\0\0\0\0\0\0{"a":1}']))
+def test_no_bytes_bring_a_scorer_down_with_anything_but_a_sentence(content, start):
+    with pytest.raises(DatasetError):
+        Scorer(start + content)
