@@ -46,7 +46,22 @@ def read_template(path: str) -> Manifest:
         raise TemplateError(f"{path} lacks {error}: it must be a {_example()}") from error
     if not whole:
         raise TemplateError(f"{path} must be a {_example()}")
+    if not (
+        read["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") == "token"
+        or all(map(_asks_for_token, pods))
+    ):
+        raise TemplateError(
+            f"{path} makes a Ray that anybody who reaches its pods can command: set rayClusterSpec.authOptions.mode to "
+            f"token (KubeRay 1.5.1), or RAY_AUTH_MODE=token and RAY_AUTH_TOKEN from a secret in each container"
+        )
     return read
+
+
+def _asks_for_token(pod: Manifest) -> bool:
+    given = {one["name"]: one for container in pod["containers"] for one in container.get("env", [])}
+    return given.get("RAY_AUTH_MODE", {}).get("value") == "token" and "valueFrom" in given.get(
+        "RAY_AUTH_TOKEN", {}
+    )
 
 
 def rendered(

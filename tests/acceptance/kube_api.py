@@ -67,8 +67,10 @@ def prepared(kubeconfig: Path) -> None:
     api = client(kubeconfig)
     kinds.CoreV1Api(api).create_namespace({"metadata": {"name": NAMESPACE}})
     utils.create_from_yaml(api, str(Path(__file__).with_name("rayjob-crd.yaml")))
-    rights = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob-rights.yaml"
-    utils.create_from_yaml(api, str(rights), namespace=NAMESPACE)
+    for shipped in ("rayjob-rights.yaml", "rayjob-network.yaml"):
+        utils.create_from_yaml(
+            api, str(PROJECT_ROOT / "deployments" / "kubernetes" / shipped), namespace=NAMESPACE
+        )
     kinds.RbacAuthorizationV1Api(api).create_namespaced_role_binding(
         NAMESPACE,
         {

@@ -123,3 +123,65 @@ def test_a_file_that_is_no_template_is_refused_with_an_example(text, said, tmp_p
         read_template(str(tmp_path / "rayjob.yaml"))
     with pytest.raises(TemplateError, match=r"MLOPS_RAYJOB=.*gone\.yaml does not exist"):
         read_template(str(tmp_path / "gone.yaml"))
+
+
+def with_cluster(tmp_path, change):
+    template = deepcopy(TEMPLATE)
+    change(template["spec"]["rayClusterSpec"])
+    file = tmp_path / "rayjob.yaml"
+    file.write_text(yaml.safe_dump(template))
+    return str(file)
+
+
+def token_by_hand(cluster):
+    del cluster["authOptions"]
+    secret = {"secretKeyRef": {"name": "ray", "key": "auth_token"}}
+    env = [{"name": "RAY_AUTH_MODE", "value": "token"}, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
+    for part in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        part["template"]["spec"]["containers"][0]["env"] = env
+
+
+def test_a_ray_that_asks_for_a_token_is_taken_whoever_makes_it(tmp_path):
+    assert read_template(with_cluster(tmp_path, lambda cluster: None)) == TEMPLATE
+    assert read_template(with_cluster(tmp_path, token_by_hand))["kind"] == "RayJob"
+
+
+def token_on_the_head_alone(cluster):
+    token_by_hand(cluster)
+    del cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["env"]
+
+
+def token_in_the_open(cluster):
+    token_by_hand(cluster)
+    for part in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        env = part["template"]["spec"]["containers"][0]["env"]
+        env[1] = {"name": "RAY_AUTH_TOKEN", "value": "secret"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cluster: cluster.pop("authOptions"),
+        lambda cluster: cluster.update(authOptions={"mode": "disabled"}),
+        token_on_the_head_alone,
+        token_in_the_open,
+    ],
+)
+def test_a_ray_that_anybody_could_command_is_refused(change, tmp_path):
+    with pytest.raises(TemplateError, match="anybody who reaches its pods can command"):
+        read_template(with_cluster(tmp_path, change))
+
+
+def test_the_network_policy_covers_every_pod_of_a_fit_and_lets_them_in_only_by_label():
+    policy = yaml.safe_load((RAYJOB.parent / "rayjob-network.yaml").read_text())["spec"]
+    cluster = TEMPLATE["spec"]["rayClusterSpec"]
+    labels = [
+        part["template"]["metadata"]["labels"]
+        for part in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    ]
+    covered = policy["podSelector"]["matchLabels"].items()
+    assert all(covered <= of_pod.items() for of_pod in labels)
+    assert policy["policyTypes"] == ["Ingress"]
+    sources = [source for rule in policy["ingress"] for source in rule["from"]]
+    assert all(source["podSelector"]["matchLabels"] for source in sources)
+    assert "ipBlock" not in yaml.safe_dump(policy)
