@@ -65,4 +65,4 @@ lock:  ## pin every version with hashes
 	  --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -q -o requirements.lock
 
 clean:  ## remove all state
-	rm -rf $(MLOPS_HOME)
+	@$(PYTHON) -m mlops_assets.commands.clean

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from mlops_assets.commands import audit, decisions, verify
+from mlops_assets.commands import audit, clean, decisions, verify
 from resources.settings import settings, silence_usage_reports
 
 
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     audit.add(commands)
     decisions.add(commands)
     verify.add(commands)
+    clean.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
     size.set_defaults(act=_size)
@@ -74,10 +75,11 @@ def _run(options: argparse.Namespace) -> int:
     from mlops_assets.main_job import replay_year
     from mlops_assets.project import ProjectError
     from mlops_assets.replay import ReplayError
+    from resources.at_work import AtWorkError
 
     try:
         return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
-    except (ReplayError, ProjectError) as error:
+    except (ReplayError, ProjectError, AtWorkError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 from mlops_assets.probes import answers, load_errors
 from mlops_assets.processes import Server, Supervisor
-from resources import ports
+from resources import at_work, ports
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
 HOST = "127.0.0.1"
@@ -48,11 +48,11 @@ def main(
     stopping = _Stop()
     supervisor = Supervisor()
     try:
-        with stopping.listening():
+        with stopping.listening(), at_work.serving(settings.home):
             check_ports(settings)
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
-    except DevError as error:
+    except (DevError, at_work.AtWorkError) as error:
         if stopping.asked:
             return 0
         print(f"error: {error}", file=sys.stderr)

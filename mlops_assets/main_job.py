@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from resources.at_work import alone
 from resources.lake import sweep, write_text
 from resources.settings import PROJECT_ROOT, Settings, size_of
 
@@ -23,9 +24,7 @@ def replay_year(settings: Settings, through: str | None, compare: bool, others: 
         print((settings.replay / "report.txt").read_text())
         print_size(settings)
         return 0
-    from mlops_assets.replay import only_one
-
-    with only_one(settings.replay):
+    with alone(settings.home, "a replay"):
         sweep(settings.lake)
         report = _replay(settings, through, compare, others)
         write_text(settings.replay / "report.txt", report)

@@ -5,14 +5,11 @@ they ask for nothing more. All progress lies in the lake, the registry and the D
 killed goes on where it stopped and ends with the same bytes.
 """
 
-import fcntl
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -182,17 +179,3 @@ def first_error(events: Sequence[Any]) -> str:
             cause = error.cause or error
             return f"{event.step_key}: {cause.message.strip()}"
     return "no step failed; see the run's log"
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the state folder's lock, so that two replays never work on the same state."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReplayError(
-                f"another replay is at work on {folder.parent}: wait for it or set MLOPS_HOME"
-            ) from None
-        yield

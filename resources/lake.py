@@ -7,14 +7,16 @@ killed, finds either the old content or the new one.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 import polars as pl
 
+from resources.at_work import beside_others
 from resources.contained import below
 
 WHOLE = "all"
@@ -46,9 +48,19 @@ class Manifest:
 
 
 class Lake(dg.ConfigurableResource):
-    """Tables under one folder: `<root>/<table>/<partition>.parquet`."""
+    """Tables under one folder: `<root>/<table>/<partition>.parquet`.
+
+    With `state`, the folder that all state lies in, a Dagster run is refused while a replay works on it alone.
+    """
 
     root: str
+    state: str = ""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the state folder for as long as a run lasts; what only looks, a sensor, holds nothing."""
+        with beside_others(Path(self.state)) if self.state and context.run else nullcontext():
+            yield self
 
     def path(self, table: str, partition: str | None = None) -> Path:
         """Where a partition's parquet lies, whether or not it exists."""

@@ -17,7 +17,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     """Lake, feature store, tracking, Ray, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
-        "lake": Lake(root=str(where.lake)),
+        "lake": Lake(root=str(where.lake), state=str(where.home)),
         "feature_store": FeatureStoreResource(
             lake_root=str(where.lake),
             home=str(where.feast),

@@ -1,0 +1,87 @@
+"""`mlops clean`: the state folder removed, and nothing that is not one.
+
+Only the standard library is needed, so that `make clean` works where nothing is installed.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from resources.at_work import RUNS, SERVERS, AtWorkError, alone, serving
+from resources.settings import PROJECT_ROOT, settings
+
+PARTS = {
+    *("audit", "dagster", "feast", "lake", "logs", "mlflow", "replay", "serving", "serving_log", "training"),
+    *(RUNS, SERVERS),
+}
+"""What a state folder holds; anything else in it is somebody's."""
+
+
+class NotStateError(Exception):
+    """A folder that is not removed, because it is not what this project made; says what is in it."""
+
+
+def add(commands: Any) -> None:
+    """Add `clean` to the parser's commands."""
+    parser = commands.add_parser(
+        "clean", help="remove the state folder, if it is one and nobody is at work on it"
+    )
+    parser.set_defaults(act=_clean)
+
+
+def _clean(options: argparse.Namespace) -> int:
+    return main()
+
+
+def main() -> int:
+    """Remove the state folder that the environment names; 1 where it is none or in use, with the reason."""
+    home = settings().home
+    try:
+        removed = remove(home)
+    except (NotStateError, AtWorkError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"removed {home}" if removed else f"{home} does not exist: there is nothing to remove")
+    return 0
+
+
+def remove(home: Path) -> bool:
+    """Remove a state folder; False where there is none. Raises NotStateError for any other folder, touching nothing."""
+    if not home.exists():
+        return False
+    refuse_foreign(home)
+    with alone(home, "its removal"), serving(home):
+        for name in sorted(PARTS - {RUNS, SERVERS}):
+            if (home / name).exists():
+                shutil.rmtree(home / name)
+    for lock in (RUNS, SERVERS):
+        (home / lock).unlink(missing_ok=True)
+    home.rmdir()
+    return True
+
+
+def refuse_foreign(home: Path) -> None:
+    """Raise where a folder holds, or is, something else than state."""
+    if not home.is_dir():
+        raise NotStateError(f"MLOPS_HOME={home} is no folder: nothing is removed")
+    for place, called in (
+        (PROJECT_ROOT, "the project"),
+        (Path.home(), "your home folder"),
+        (Path.cwd(), "the folder you are in"),
+    ):
+        if place == home or home in place.parents:
+            raise NotStateError(f"MLOPS_HOME={home} is or holds {called} ({place}): nothing is removed")
+    foreign = sorted(
+        {entry.name for entry in home.iterdir() if entry.is_symlink() or entry.name not in PARTS}
+    )
+    if foreign:
+        raise NotStateError(
+            f"MLOPS_HOME={home} holds {', '.join(foreign[:5])}{' and more' if len(foreign) > 5 else ''}, which this project does "
+            f"not keep in its state: nothing is removed. Move it elsewhere, or name the right folder"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
