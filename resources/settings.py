@@ -18,7 +18,7 @@ USAGE_REPORTS_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
     "FEAST_USAGE": "False",
-    "DO_NOT_TRACK": "1",
+    "DO_NOT_TRACK": "true",
     "ANONYMIZED_TELEMETRY": "False",
     "GIT_PYTHON_REFRESH": "quiet",
 }

@@ -1,16 +1,25 @@
 """Nothing phones home: the libraries are used with the project's settings while every step off this machine is refused.
 
 The guard sees Python's sockets in every process; Ray's C++ processes are looked at from outside, by their connections.
+Each process has an environment made from nothing, because libraries switch their reports off by themselves where they
+find CI or pytest. The same library without our settings is the control: there the guard must see a call.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF
+from docs import screenshots
+from mlops_assets import dev
+from mlops_assets.probes import answers
+from resources.settings import PROJECT_ROOT, settings
 
 GUARD = Path(__file__).parent / "network_guard"
 
@@ -117,20 +126,26 @@ USES = {
 }
 
 
-def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start code in a guarded process whose environment has none of our switches."""
+NEEDED = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""What a process needs of this machine; nothing by which a library could know a test."""
+
+
+def guarded_environment(home: Path) -> dict[str, str]:
+    """An environment made from nothing, under which every step off this machine is refused and written down."""
     (home / "refused.log").touch()
-    clean = {name: value for name, value in os.environ.items() if name not in {*USAGE_REPORTS_OFF, "CI"}}
-    clean |= {
+    return {name: os.environ[name] for name in NEEDED if name in os.environ} | {
         "PYTHONPATH": os.pathsep.join([str(GUARD), str(PROJECT_ROOT)]),
         "NETWORK_GUARD_LOG": str(home / "refused.log"),
         "MLOPS_HOME": str(home),
         "HOME": str(home),
-        **environment,
     }
+
+
+def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start code in a guarded process."""
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        env=clean,
+        env=guarded_environment(home) | environment,
         cwd=home,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -190,16 +205,108 @@ def test_the_guard_lets_loopback_pass(tmp_path):
     assert (status, refused) == (0, []), errors
 
 
-def test_without_our_settings_a_usage_report_would_be_caught(tmp_path):
-    """The proof that the switches matter: Dagster's uploader alone, with nothing set, is caught by the guard."""
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "event.log").write_text("{}\n")
-    code = (
-        "import threading\n"
-        "from dagster._core.telemetry_upload import _upload_logs\n"
-        "from dagster_shared.telemetry import get_or_create_dir_from_dagster_home as folder\n"
-        "_upload_logs(folder('logs'), 1, folder('.logs_queue'), raise_errors=True)\n"
+UNTIL_REFUSED = """
+import os, time
+until = time.monotonic() + 60
+while not os.path.getsize(os.environ["NETWORK_GUARD_LOG"]) and time.monotonic() < until:
+    time.sleep(0.1)
+"""
+UPLOADS = """
+import os, threading
+os.makedirs(os.environ["HOME"] + "/logs")
+with open(os.environ["HOME"] + "/logs/event.log", "w") as log:
+    log.write("{}\\n")
+from dagster_shared.telemetry import get_or_create_dir_from_dagster_home as folder
+from dagster._core.telemetry_upload import _upload_logs
+try:
+    _upload_logs(folder("logs"), 1, folder(".logs_queue"), raise_errors=True)
+except Exception as error:
+    print(error)
+"""
+TRACKS = """
+import os
+import mlflow
+mlflow.set_tracking_uri("sqlite:///" + os.path.join(os.environ["MLOPS_HOME"], "mlflow.db"))
+with mlflow.start_run():
+    mlflow.log_metric("auc", 0.7)
+"""
+REPORTS = """
+from evidently.telemetry import event_logger
+event_logger.send_event("test", "test_action")
+"""
+LOOKS_FOR_A_CLOUD = """
+import ray
+ray.init(address="local", num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False,
+         _node_ip_address="127.0.0.1")
+"""
+CONTROLS = {
+    "dagster": (UPLOADS, "telemetry.dagster.io"),
+    "mlflow": (TRACKS, "config.mlflow-telemetry.io"),
+    "evidently": (REPORTS, "35.232.253.5"),
+    "ray": (LOOKS_FOR_A_CLOUD, "169.254.169.254"),
+}
+"""Library -> what makes it report where nobody has switched that off, and whom it then calls."""
+
+
+@pytest.mark.parametrize("library", CONTROLS)
+def test_without_our_settings_the_guard_would_see_a_report(library, tmp_path):
+    code, called = CONTROLS[library]
+    environment = {"DAGSTER_HOME": str(tmp_path), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    _, errors, refused = ended(start_guarded(code + UNTIL_REFUSED, tmp_path, **environment), tmp_path)
+    assert any(called in line for line in refused), errors[-2000:]
+
+
+def test_feast_has_nothing_that_could_report():
+    """There is no control for Feast: its reports were taken out, and this is how one would come back."""
+    found = [file.name for file in (Path(find_spec("feast").origin).parent).glob("*usage*")]
+    assert found == []
+
+
+@pytest.mark.parametrize("switched_off", [True, False])
+def test_visitors_of_mlflows_pages_send_nothing_off_this_machine(switched_off, tmp_path, free_port, chromium):
+    """The page says that it collects usage data; with our settings it does not. Without them the server's call is seen."""
+    where = settings({"MLOPS_HOME": str(tmp_path), "MLOPS_MLFLOW_PORT": str(free_port())})
+    dev.prepare_mlflow(where)
+    server = next(
+        server
+        for server in dev.servers(where, tmp_path / "workspace.yaml", ["true"])
+        if server.name == "MLflow"
     )
-    status, _, refused = ended(start_guarded(code, tmp_path, DAGSTER_HOME=str(tmp_path)), tmp_path)
-    assert status != 0
-    assert any("telemetry.dagster.io" in line for line in refused)
+    ours = server.environment if switched_off else {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = guarded_environment(tmp_path) | ours
+    environment["PYTHONPATH"] = os.pathsep.join([str(GUARD), str(PROJECT_ROOT)])
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            server.command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        asked = visited(server.address, server.health, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert {
+        urlsplit(address).hostname for address in asked if not address.startswith(("data:", "blob:"))
+    } == {"127.0.0.1"}
+    refused = (tmp_path / "refused.log").read_text()
+    assert ("cloudfront.net" in refused or "mlflow-telemetry.io" in refused) == (not switched_off)
+    assert switched_off == (refused == "")
+
+
+SETTLED_MS = 2_000
+"""How long a page is left open: its telemetry worker asks the server whether it may report as soon as it starts."""
+
+
+def visited(address: str, health: str, process: subprocess.Popen[bytes]) -> list[str]:
+    """Every address that the browser asked for while it looked at MLflow's pages."""
+    until = time.monotonic() + 120
+    while not answers(health):
+        assert process.poll() is None and time.monotonic() < until, "MLflow's server did not come up"
+        time.sleep(0.2)
+    asked: list[str] = []
+    with screenshots.browser(1200, 900) as page:
+        page.context.on("request", lambda request: asked.append(request.url))
+        for part in ("", "/#/experiments", "/#/models"):
+            page.goto(f"{address}{part}")
+            page.reload()
+            page.wait_for_timeout(SETTLED_MS)
+    return asked
