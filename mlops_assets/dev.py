@@ -15,6 +15,7 @@ from types import FrameType
 from mlops_assets.probes import answers, load_errors
 from mlops_assets.processes import Server, Supervisor
 from resources import at_work, ports
+from resources.addresses import shown
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
 HOST = "127.0.0.1"
@@ -147,13 +148,12 @@ def prepare_mlflow(settings: Settings) -> None:
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     if _is_remote(settings.mlflow_uri):
         return
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", settings.mlflow_uri]
-    done = subprocess.run(
-        command, env={**os.environ, **USAGE_REPORTS_OFF}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "resources.mlflow_client"]
+    environment = {**os.environ, **USAGE_REPORTS_OFF, "MLFLOW_TRACKING_URI": settings.mlflow_uri}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DevError(
-            f"MLflow's database {settings.mlflow_uri} could not be upgraded:\n{done.stderr[-2000:]}"
+            f"MLflow's database {shown(settings.mlflow_uri)} could not be upgraded:\n{done.stderr[-2000:]}"
         )
 
 
@@ -199,18 +199,21 @@ def _dagster(settings: Settings, workspace: Path) -> Server:
 def _mlflow(settings: Settings) -> Server:
     address = f"http://{HOST}:{settings.mlflow_port}"
     at = ["--host", HOST, "--port", str(settings.mlflow_port), "--workers", "1"]
-    store = ["--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"]
     return Server(
         name="MLflow",
         command=[
-            *(sys.executable, "-m", "mlflow", "server", *at, *store),
+            *(sys.executable, "-m", "mlflow", "server", *at, "--no-serve-artifacts"),
             *("--default-artifact-root", str(settings.mlflow_artifacts)),
         ],
         address=address,
         health=f"{address}/health",
         hint="training runs, metrics and registered versions",
         log=settings.home / "logs" / "mlflow.log",
-        environment={**_environment(settings), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        environment={
+            **_environment(settings),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_BACKEND_STORE_URI": settings.mlflow_uri,
+        },
         folder=settings.home,
     )
 
@@ -261,7 +264,7 @@ def table(running: Sequence[Server], settings: Settings) -> str:
     """The addresses, what to do at each, and where state and logs lie."""
     rows = [(server.name, server.address, server.hint) for server in running]
     if _is_remote(settings.mlflow_uri):
-        rows.insert(1, ("MLflow", settings.mlflow_uri, "training runs, metrics and registered versions"))
+        rows.insert(1, ("MLflow", settings.mlflow_url, "training runs, metrics and registered versions"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"  {name:<{widths[0]}}  {address:<{widths[1]}}  {hint}" for name, address, hint in rows]
     return "\n".join(

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources.addresses import revealed, shown
 from resources.kuberay import Errand
 from resources.kubernetes_api import RayJobs
 from resources.rayjob import read_template, rendered
@@ -64,7 +65,7 @@ class Compute(dg.ConfigurableResource):
             os.environ.setdefault(name, value)
         import ray
 
-        address = "" if where == "local" else self.address
+        address = "" if where == "local" else revealed(self.address)
         if ray.is_initialized() and CONNECTED.get("address") != address:
             ray.shutdown()
         if not ray.is_initialized():
@@ -133,6 +134,6 @@ def join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except OSError as error:
         raise ConnectionError(
-            f"no Ray answers at MLOPS_RAY_ADDRESS={address!r} ({error}): start the cluster, or empty the variable "
+            f"no Ray answers at MLOPS_RAY_ADDRESS={shown(address)!r} ({error}): start the cluster, or empty the variable "
             f"to train on this machine"
         ) from error

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import polars as pl
 
+from resources.addresses import revealed
 from resources.feature_sources import service_names
 
 if TYPE_CHECKING:
@@ -168,7 +169,10 @@ def configuration(
     text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
     content = yaml.safe_load(text)
     if online_store:
-        content["online_store"] = {"type": REDIS, "connection_string": connection_string(online_store)}
+        content["online_store"] = {
+            "type": REDIS,
+            "connection_string": connection_string(revealed(online_store)),
+        }
     return RepoConfig(repo_path=folder, **content)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from resources.addresses import handed_on
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.feature_store import FeatureStoreResource
@@ -22,16 +23,20 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             lake_root=str(where.lake),
             home=str(where.feast),
             repository=where.feature_repository,
-            online_store=where.online_store,
+            online_store=handed_on("MLOPS_ONLINE_STORE", where.online_store),
             offline_engine=where.offline_engine,
         ),
         "tracking": Tracking(
-            uri=where.mlflow_uri,
+            uri=handed_on("MLFLOW_TRACKING_URI", where.mlflow_uri),
             artifacts=str(where.mlflow_artifacts),
             spool=str(where.mlflow_spool),
             patience_s=where.mlflow_patience_s,
         ),
-        "compute": Compute(folder=str(where.training), address=where.ray_address, rayjob=str(where.rayjob)),
+        "compute": Compute(
+            folder=str(where.training),
+            address=handed_on("MLOPS_RAY_ADDRESS", where.ray_address),
+            rayjob=str(where.rayjob),
+        ),
         "endpoint": Endpoint(folder=str(where.serving)),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=str(where.audit)),

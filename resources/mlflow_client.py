@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from resources.addresses import without_user
 from resources.locks import file_lock
 from resources.settings import silence_usage_reports
 from resources.tracking_outage import no_blind_retries
@@ -32,6 +33,17 @@ def client_of(uri: str) -> Any:
         return MlflowClient(uri, uri)
     with file_lock(_database_lock(uri)):
         return _opened(uri)
+
+
+def reachable(uri: str) -> str:
+    """A server's address without user and password, which MLflow would put into its errors; it finds them in its variables."""
+    if not uri.startswith(("http://", "https://")):
+        return uri
+    address, user, password = without_user(uri)
+    for name, value in (("MLFLOW_TRACKING_USERNAME", user), ("MLFLOW_TRACKING_PASSWORD", password)):
+        if value is not None:
+            os.environ[name] = value
+    return address
 
 
 def is_database(uri: str) -> bool:
@@ -106,3 +118,7 @@ def _database_lock(uri: str) -> Path:
         return path.with_name(f".{path.name}.lock")
     digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"mlops-{digest}.lock"
+
+
+if __name__ == "__main__":  # a command of its own, because an address with a password is no argument of one
+    _upgrade(os.environ["MLFLOW_TRACKING_URI"])

@@ -3,8 +3,10 @@
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from resources.addresses import shown, without_user
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,18 +58,18 @@ class Settings:
     """Where state lies and on which local addresses the servers listen."""
 
     home: Path
-    mlflow_uri: str
+    mlflow_uri: str = field(repr=False)
     data: Path | None = None
     feature_repository: str = "feature_repo"
-    online_store: str = ""
+    online_store: str = field(default="", repr=False)
     offline_engine: str = "local"
     dagster_port: int = 3000
     mlflow_port: int = 5000
     mlflow_patience_s: int = 300
     serve_port: int = 8000
-    ray_address: str = ""
+    ray_address: str = field(default="", repr=False)
     rayjob: Path = RAYJOB
-    dagster_address: str = ""
+    dagster_address: str = field(default="", repr=False)
 
     @property
     def online_kind(self) -> str:
@@ -78,12 +80,12 @@ class Settings:
     def mlflow_url(self) -> str:
         """Where people open MLflow's pages: the tracking server, or the one that `make dev` starts."""
         served = self.mlflow_uri.startswith(("http://", "https://"))
-        return self.mlflow_uri if served else f"http://127.0.0.1:{self.mlflow_port}"
+        return without_user(self.mlflow_uri)[0] if served else f"http://127.0.0.1:{self.mlflow_port}"
 
     @property
     def dagster_url(self) -> str:
         """Where people open Dagster's pages: `MLOPS_DAGSTER_URL`, or the one that `make dev` starts."""
-        return self.dagster_address or f"http://127.0.0.1:{self.dagster_port}"
+        return without_user(self.dagster_address)[0] or f"http://127.0.0.1:{self.dagster_port}"
 
     @property
     def lake(self) -> Path:
@@ -172,7 +174,7 @@ def _redis(env: dict[str, str], name: str) -> str:
     value = env.get(name) or ""
     if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
         raise ValueError(
-            f"{name}={value!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
+            f"{name}={shown(value)!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
         )
     return value
 
@@ -182,7 +184,9 @@ def _ray(env: dict[str, str], name: str) -> str:
     if value.startswith(KUBERAY) and not re.fullmatch(
         r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value.removeprefix(KUBERAY)
     ):
-        raise ValueError(f"{name}={value!r} names no Kubernetes namespace: give {KUBERAY} and its name")
+        raise ValueError(
+            f"{name}={shown(value)!r} names no Kubernetes namespace: give {KUBERAY} and its name"
+        )
     return value
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from resources.addresses import revealed, shown
 from resources.locks import file_lock
-from resources.mlflow_client import client_of, download, is_database, local_path
+from resources.mlflow_client import client_of, download, is_database, local_path, reachable
 from resources.model_files import MODEL_FILE, local_file
 from resources.registration import Registration, anchor_texts, create_version, link_model
 from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sweep
@@ -42,6 +43,11 @@ class Tracking(dg.ConfigurableResource):
     artifacts: str
     spool: str = ""
     patience_s: float = 300.0
+
+    @property
+    def address(self) -> str:
+        """Where MLflow is, without user and password: MLflow takes those from its own variables."""
+        return reachable(revealed(self.uri))
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Deliver what a killed run left, each time a run begins."""
@@ -192,7 +198,7 @@ class Tracking(dg.ConfigurableResource):
         try:
             texts = anchor_texts(self._client, ANCHOR)
         except MlflowException as error:
-            raise TrackingError(f"MLflow at {self.uri} cannot be asked: {error}") from error
+            raise TrackingError(f"MLflow at {shown(self.address)} cannot be asked: {error}") from error
         return {name: (int(text.split()[0]), text.split()[1]) for name, text in texts.items()}
 
     @patient
@@ -222,12 +228,12 @@ class Tracking(dg.ConfigurableResource):
         home = self._client.get_run(version.run_id).info.artifact_uri
         folder = local_path(home)
         if folder is None:
-            return download(f"{home}/{name}", self.uri)
+            return download(f"{home}/{name}", self.address)
         return local_file(version, Path(folder, name), self.artifacts, 3)
 
     @property
     def _client(self) -> Any:
-        return client_of(self.uri)
+        return client_of(self.address)
 
     @property
     def _spool(self) -> Spool:
@@ -252,12 +258,12 @@ class Tracking(dg.ConfigurableResource):
         name = wanted.name
         with self._lock(name):
             found = next((v for v in self.versions(name) if v.identity == wanted.identity), None)
-            number = found.number if found else create_version(self._client, self.uri, wanted)
+            number = found.number if found else create_version(self._client, self.address, wanted)
             link_model(self._client, wanted, number)
             return found or self.version(name, number)
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
-        digest = hashlib.sha256(f"{self.uri} {name}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{self.address} {name}".encode()).hexdigest()[:16]
         folder = Path(local_path(self.artifacts) or tempfile.gettempdir())
         return file_lock(folder / ".locks" / f"{digest}.lock")
 
@@ -265,7 +271,7 @@ class Tracking(dg.ConfigurableResource):
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.uri) else None
+        home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.address) else None
         return self._client.create_experiment(name, artifact_location=home)
 
     def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
@@ -294,7 +300,7 @@ class Tracking(dg.ConfigurableResource):
         folder = local_path(home)
         file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:
-            return download(f"{home}/{file}", self.uri)
+            return download(f"{home}/{file}", self.address)
         return local_file(version, Path(folder, file), self.artifacts, 4)
 
 

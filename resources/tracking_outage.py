@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from resources.addresses import shown
 from resources.versions import TrackingError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
@@ -28,8 +29,10 @@ class TrackingAwayError(TrackingError):
 class Patient(Protocol):
     """What has an address and says for how many seconds it may be away."""
 
-    uri: str
     patience_s: float
+
+    @property
+    def address(self) -> str: ...
 
 
 S = TypeVar("S", bound=Patient)
@@ -54,7 +57,7 @@ def patient(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
             try:
                 return method(self, *args, **kwargs)
             except Exception as error:
-                if isinstance(error, TrackingError) or not is_away(error, self.uri):
+                if isinstance(error, TrackingError) or not is_away(error, self.address):
                     raise
                 since = time.monotonic() if since is None else since
                 _wait(self, time.monotonic() - since, next(pauses), error)
@@ -76,7 +79,7 @@ def is_away(error: BaseException, uri: str) -> bool:
 def _wait(tracking: Patient, gone: float, pause: float, error: Exception) -> None:
     from dagster import get_dagster_logger
 
-    where, reason = f"MLflow at {tracking.uri}", _reason(error)
+    where, reason = f"MLflow at {shown(tracking.address)}", _reason(error)
     left = tracking.patience_s - gone
     if left <= 0:
         raise TrackingAwayError(

@@ -17,6 +17,7 @@ from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import Weeks
+from resources.addresses import revealed, shown
 from resources.feature_store import FeatureStoreResource, service_names
 from resources.lake import PUSHED, Lake
 from resources.online_features import Brought
@@ -87,7 +88,7 @@ def of_online(
         "feature definitions": digest(
             {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
         ),
-        "online store": feature_store.online_store or "SQLite",
+        "online store": shown(revealed(feature_store.online_store)) or "SQLite",
         **{table: lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables.values()},
         **{f"{tables[view]} {PUSHED}": part.sha256 for view, part in pushed.items() if part},
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from resources.addresses import shown
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
         return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
     except TrackingError as error:
         raise AuditError(
-            f"MLflow at {where.mlflow_uri} cannot be asked what it remembers of the log ({error}): start it, or give "
+            f"MLflow at {shown(where.mlflow_uri)} cannot be asked what it remembers of the log ({error}): start it, or give "
             f"--no-anchors, which verifies the files alone"
         ) from error
 
