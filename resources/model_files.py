@@ -38,14 +38,15 @@ def example_frame(model: Any, example: pl.DataFrame) -> Any:
     """The example's rows as the model file itself takes them: its columns in order, categories as their codes."""
     encoding = json.loads(model.attr("encoding") or "{}")
     codes = {c: {v: float(i) for i, v in enumerate(vs)} for c, vs in encoding.get("categories", {}).items()}
-    names = model.feature_names or example.columns
+    features = encoding.get("features") or example.columns
+    names = model.feature_names or features
     columns = [
         pl.col(c).cast(pl.String).replace_strict(codes[c] or {"": 0.0}, default=None, return_dtype=pl.Float64)
         if c in codes
         else pl.col(c).cast(pl.Float64)
-        for c in names
+        for c in features
     ]
-    return example.select(columns).to_pandas()
+    return example.select(columns).rename(dict(zip(features, names, strict=True))).to_pandas()
 
 
 def signature(rows: Any) -> Any:

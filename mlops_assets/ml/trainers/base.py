@@ -1,6 +1,7 @@
 """What trainers share: the job they are given, the worker they run on, the outcome they return."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,16 @@ def shares(gains: dict[str, float], names: Sequence[str]) -> dict[str, float]:
     """Gains as shares of their sum, 0 for a feature that was never used."""
     total = sum(gains.values()) or 1.0
     return {name: gains.get(name, 0.0) / total for name in names}
+
+
+def library_names(features: Sequence[str]) -> list[str]:
+    """What a library calls the features: their names, or numbers where one of them is more than letters, digits and _.
+
+    XGBoost and LightGBM refuse brackets, quotes, commas and more. The encoding beside the trees has the real names.
+    """
+    if all(re.fullmatch(r"\w+", name, re.ASCII) for name in features):
+        return list(features)
+    return [f"f{number}" for number in range(len(features))]
 
 
 def pack(header: dict[str, Any], body: bytes) -> bytes:

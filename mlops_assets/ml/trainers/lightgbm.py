@@ -15,7 +15,16 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.trainers.base import Job, Outcome, Worker, pack, refuse_reserved, shares, unpack
+from mlops_assets.ml.trainers.base import (
+    Job,
+    Outcome,
+    Worker,
+    library_names,
+    pack,
+    refuse_reserved,
+    shares,
+    unpack,
+)
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_trainers import LightGBM
 
@@ -133,7 +142,7 @@ def _datasets(job: Job, worker: Worker) -> tuple[Any, Any]:
     from lightgbm import Dataset
 
     options = {
-        "feature_name": list(job.features),
+        "feature_name": library_names(job.features),
         "categorical_feature": [i for i, f in enumerate(job.features) if f in job.encoding.categories],
         "params": {**parameters(job.spec, worker), "pre_partition": True},
         "free_raw_data": job.checkpoint_every is None,

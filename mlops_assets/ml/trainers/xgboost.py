@@ -13,7 +13,16 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.trainers.base import Job, Outcome, Worker, pack, refuse_reserved, shares, unpack
+from mlops_assets.ml.trainers.base import (
+    Job,
+    Outcome,
+    Worker,
+    library_names,
+    pack,
+    refuse_reserved,
+    shares,
+    unpack,
+)
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_trainers import XGBoost
 
@@ -131,7 +140,7 @@ def _matrices(job: Job, worker: Worker) -> tuple[Any, Any]:
     options = {
         "nthread": chosen["nthread"],
         "max_bin": chosen["max_bin"],
-        "feature_names": list(job.features),
+        "feature_names": library_names(job.features),
     }
     (x, y), validation = job.arrays(worker)
     train_data = QuantileDMatrix(x, y, **options)
@@ -201,5 +210,7 @@ def _outcome(booster: Any, rounds: int, job: Job, scores: dict[str, list[float]]
     booster.set_attr(
         best_iteration=None, best_score=None, encoding=job.encoding.to_json(), task=job.spec.task
     )
-    gains = booster.get_score(importance_type="total_gain")
+    by_library = booster.get_score(importance_type="total_gain")
+    named = zip(job.features, library_names(job.features), strict=True)
+    gains = {feature: by_library[name] for feature, name in named if name in by_library}
     return Outcome(bytes(booster.save_raw("ubj")), rounds, scores, shares(gains, job.features))

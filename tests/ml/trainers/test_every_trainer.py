@@ -276,3 +276,31 @@ def test_a_file_of_another_kind_than_its_versions_is_refused(spec_of, kind, know
 def test_no_bytes_bring_a_scorer_down_with_anything_but_a_sentence(content, start):
     with pytest.raises(DatasetError):
         Scorer(start + content)
+
+
+NASTY = {"queue": "temp [C]", "weight": 'say "hi", {a: <b>}', "hour": "größe %\t", "noise": "f0"}
+
+
+def test_features_may_be_called_anything(kind, spec_of, known, features):
+    """Brackets, quotes and the names that a library would give itself: the same model, under the names of the user."""
+    plain = fit(known, spec_of(), features, rounds=4)
+    nasty = fit(known.rename(NASTY), spec_of(), [NASTY[name] for name in features], rounds=4)
+    first, second = (
+        Scorer(fitted.model, code=spec_of().code).predict(frame)
+        for fitted, frame in ((plain, known), (nasty, known.rename(NASTY)))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert nasty.importance == {NASTY.get(name, name): share for name, share in plain.importance.items()}
+
+
+def test_mlflows_example_of_such_a_model_has_the_names_that_the_file_has(make_spec, known, features):
+    import xgboost
+
+    from resources.model_files import example_frame
+
+    spec = make_spec(trainer={"kind": "xgboost", "categories": ["depot"]})
+    model = fit(known.rename(NASTY), spec, [NASTY[name] for name in features], rounds=2).model
+    booster = xgboost.Booster(model_file=bytearray(model))
+    example = example_frame(booster, known.rename(NASTY).head(3))
+    assert list(example.columns) == booster.feature_names == ["f0", "f1", "f2", "f3", "f4"]
+    np.testing.assert_array_equal(example["f0"], known["queue"].cast(pl.Float64).head(3).to_numpy())
