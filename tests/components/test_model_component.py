@@ -40,6 +40,9 @@ def complaint(root, text: str) -> str:
         ("task: classification", "task: clasification", "task:", "'classification' or 'regression'"),
         ("name: flight_delay", "name: Flight Delay", "name:", "String should match pattern"),
         ("automation: on", "automation: maybe", "automation:", "'on' or 'paused'"),
+        ("above: 15", "above: .nan", "label:", "attributes.label.above"),
+        ("psi_above: 0.2", "psi_above: .inf", "retrain:", "Input should be a finite number"),
+        ("eta: ", "eta: nan, _: ", "trainer:", "eta is 'nan', which is no finite number"),
         ("window: {", "window: {days: 10, ", "window:", "window.days=10 leaves nothing to train on"),
     ],
 )
