@@ -148,7 +148,7 @@ def test_too_few_days_show_nothing_however_clear_they_are():
 
 def test_a_metric_that_is_undefined_never_passes():
     promote, reason = decision(floor_criteria({"auc": math.nan}, gate()))
-    assert not promote and "auc undefined misses" in reason
+    assert not promote and "auc undefined, one class, misses" in reason
     for evidence in EVIDENCE:
         assert not said(gate(evidence), effect(math.nan, math.nan))[0]
     assert not said(gate(), effect(0.1, math.nan))[0]
