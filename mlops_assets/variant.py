@@ -97,7 +97,7 @@ def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
 
 
 def _sides(
-    variant: dict[str, float], champion: dict[str, float] | None, number: int | None
+    variant: dict[str, float | None], champion: dict[str, float | None] | None, number: int | None
 ) -> list[dict[str, Any]]:
     name = f"champion {number}" if number else "champion"
     return [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import polars as pl
 
@@ -82,7 +82,7 @@ def log(client: Any, experiment: str, record: FitRecord) -> str:
     return run_id
 
 
-def is_number(value: float | None) -> bool:
+def is_number(value: float | None) -> TypeGuard[float]:
     """Whether a metric is defined; MLflow would show infinity as the largest number there is."""
     return value is not None and math.isfinite(value)
 
@@ -128,7 +128,11 @@ def _log_numbers(client: Any, run_id: str, model_id: str, record: FitRecord) -> 
         for step, v in enumerate(vs)
         if is_number(v)
     ]
-    rows += [Metric(k, v, now, 0, model_id=model_id, run_id=run_id) for k, v in record.metrics.items()]
+    rows += [
+        Metric(k, v, now, 0, model_id=model_id, run_id=run_id)
+        for k, v in record.metrics.items()
+        if is_number(v)
+    ]
     params = [Param(key, value[:6000]) for key, value in record.params.items()]
     for metrics, few in zip_longest(_chunks(rows, 900), _chunks(params, 100), fillvalue=()):
         client.log_batch(run_id, metrics=metrics, params=few)

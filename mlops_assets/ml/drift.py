@@ -28,7 +28,7 @@ def reference_profile(
     """What a comparison needs of the reference rows, as JSON values, by column.
 
     A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
-    standard deviation. A category: counts of its values. NaN counts as null.
+    standard deviation. A category: counts of its values. NaN and infinity count as null.
     """
     require(frame, columns, "a drift reference")
     if not frame.height:
@@ -187,7 +187,7 @@ def _deviation(values: np.ndarray) -> float | None:
 
 def _sorted_numbers(column: pl.Series) -> np.ndarray:
     values = column.cast(pl.Float64).drop_nulls().to_numpy()
-    return np.sort(values[~np.isnan(values)])
+    return np.sort(values[np.isfinite(values)])
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

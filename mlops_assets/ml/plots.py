@@ -124,12 +124,20 @@ def evidence_plots(verdict: Verdict, gate: Gate) -> dict[str, bytes]:
         for c in verdict.of_kind("evidence")
         if c.effect and c.effect.gain is not None
     }
-    return drawn | ({"gain_by_slice": forest_plot(slices, gate)} if any(map(_has_interval, slices)) else {})
+    return drawn | ({"gain_by_slice": forest_plot(slices, gate)} if _with_intervals(slices, gate) else {})
 
 
-def _has_interval(criterion: Criterion) -> bool:
-    effect = criterion.effect
-    return effect is not None and effect.gain is not None and effect.error is not None
+def _with_intervals(
+    slices: Sequence[Criterion], gate: Gate
+) -> list[tuple[Criterion, float, tuple[float, float]]]:
+    """The slices whose gain and interval are defined, with both."""
+    found = []
+    for criterion in slices:
+        gain = criterion.effect and criterion.effect.gain
+        low, high = criterion.effect.interval(gate.alpha) if criterion.effect else (None, None)
+        if gain is not None and low is not None and high is not None:
+            found.append((criterion, gain, (low, high)))
+    return found
 
 
 def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) -> bytes:
@@ -154,19 +162,19 @@ def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) ->
 
 def forest_plot(slices: Sequence[Criterion], gate: Gate) -> bytes:
     """The gain on each slice with its interval, not corrected for the number of slices; those that fail are marked."""
-    known = [(c, c.effect) for c in slices if c.effect and _has_interval(c)]
-    worst = sorted(known, key=lambda pair: (pair[1].gain, pair[0].name))[:MOST_SLICES][::-1]
-    better, failed = sum(e.gain > 0 for _, e in known), sum(not c.passes for c, _ in known)
+    known = _with_intervals(slices, gate)
+    worst = sorted(known, key=lambda one: (one[1], one[0].name))[:MOST_SLICES][::-1]
+    better, failed = sum(gain > 0 for _, gain, _ in known), sum(not c.passes for c, _, _ in known)
     title = f"{better} of {len(known)} slices are better, {failed} shown to be worse"
     figure, axes = _figure(title, f"gain in {gate.metric} (above 0 is better)", "", 1.0 + 0.18 * len(worst))
-    low, high = np.transpose([effect.interval(gate.alpha) for _, effect in worst])
-    places, colours = np.arange(len(worst)), [BLUE if c.passes else ORANGE for c, _ in worst]
+    low, high = np.transpose([interval for _, _, interval in worst])
+    places, colours = np.arange(len(worst)), [BLUE if c.passes else ORANGE for c, _, _ in worst]
     axes.hlines(places, low, high, color=GREY, linewidth=2)
-    axes.scatter([effect.gain for _, effect in worst], places, c=colours, s=18, zorder=3)
+    axes.scatter([gain for _, gain, _ in worst], places, c=colours, s=18, zorder=3)
     axes.axvline(0, color=INK, linewidth=0.5)
     if gate.guards.slice_tolerance:
         axes.axvline(-gate.guards.slice_tolerance, color=ORANGE, linestyle="--", linewidth=1)
-    axes.set_yticks(places, [_short(c.name) for c, _ in worst], fontsize=8)
+    axes.set_yticks(places, [_short(c.name) for c, _, _ in worst], fontsize=8)
     axes.set_ylim(-0.6, len(worst) - 0.4)
     return png(figure)
 

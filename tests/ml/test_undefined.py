@@ -242,5 +242,7 @@ def test_a_fitted_model_that_does_not_answer_every_row_is_refused_where_it_score
 def test_the_predictions_of_a_week_are_refused_in_the_name_of_their_version(known, spec, gaps):
     model = SimpleNamespace(number=7, promotions=[START - timedelta(days=900)])
     tracking = SimpleNamespace(load=lambda version: gaps)
-    with pytest.raises(ScoreError, match=r"version 7 of late_parcel gives no finite number for \d+ of 2946 rows"):
+    with pytest.raises(
+        ScoreError, match=r"version 7 of late_parcel gives no finite number for \d+ of 2946 rows"
+    ):
         score(spec, known, [model], tracking)  # type: ignore[list-item, arg-type]
