@@ -12,6 +12,7 @@ from mlops_assets.assets.evaluation import hold_out
 from mlops_assets.assets.monitoring import LABELS, labels_known, performance, write_performance
 from mlops_assets.assets.training_set import training_data
 from mlops_assets.automation import week_evidence
+from mlops_assets.card import Evidence, sections
 from mlops_assets.comparison import history_of, policy_row, refusals
 from mlops_assets.ml.backtest import Backtest, backtest
 from mlops_assets.ml.policy import decide
@@ -20,6 +21,8 @@ from mlops_assets.partitions import week_bounds
 from mlops_assets.results import text_table, totals, weeks_table
 from mlops_assets.spec import ModelSpec, Retrain
 from resources.lake import Lake
+from resources.pages import Pages
+from resources.versions import Version
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 from tests.parcel_weeks import TRAINER, parcel_lake
 
@@ -127,6 +130,26 @@ def test_the_table_of_weeks_has_a_dash_for_what_is_not_known(lake):
     assert [line.split()[3:6] for line in lines[1:]] == [["-", "-", "-"]] * 3
     assert text_table([{"auc": float("nan"), "mae": float("inf")}]).splitlines()[1].split() == ["-", "-"]
     assert "NaN" not in table.write_csv()
+
+
+def facts(lake: Lake, attempt: dict[str, Any]) -> dict[str, str]:
+    """The lines of the champion's card."""
+    version = Version("late_parcel", 1, "one", "run", "a" * 64, {})
+    weeks = lake.read("late_parcel/performance").to_dicts()
+    pages = Pages(dagster="http://127.0.0.1:3000", mlflow="http://127.0.0.1:5000")
+    known = Evidence(spec_of(), version, pages, attempt, weeks=weeks)
+    return {fact.name: fact.text for section in sections(known) for fact in section.facts}
+
+
+def test_the_card_says_how_many_weeks_have_no_label_and_why_a_metric_has_no_value(lake):
+    slices = [{"slice": "depot", "value": "north", "rows": 60, "auc": None, "log_loss": 0.3}]
+    side = {"metrics": {"auc": None, "log_loss": 0.31}, "intervals": {"log_loss": [0.2, 0.4]}}
+    shown = facts(lake, {"challenger": side, "slices": slices})
+    assert shown["auc"] == "undefined, one class" and shown["log_loss"] == "0.31 (0.2 to 0.4)"
+    assert shown["depot = north"] == "auc undefined, one class on 60 rows"
+    assert shown["weeks without a known label"] == shown["weeks scored"] == "3"
+    assert shown["auc, mean of the weeks"] == "unknown"
+    assert facts(lake, {})["auc"] == "unknown"
 
 
 def lived_through(folder: Any, spec: ModelSpec, weeks: int) -> tuple[Lake, dict[str, Backtest]]:

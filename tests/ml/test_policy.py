@@ -1,5 +1,7 @@
 """One rule from evidence to decision: never inside the cool-down, always with its numbers."""
 
+import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -136,6 +138,31 @@ def test_the_order_of_the_evidence_does_not_matter(make_spec):
     spec = make_spec(retrain=RULES)
     evidence = weeks([(0.7, 0.77, 0.1, 0.2), (0.76, 0.77, 0.3, 0.4), (0.6, 0.77, 0.0, 0.0)])
     assert decide(evidence, day(0), spec, day(30)) == decide(evidence[::-1], day(0), spec, day(30))
+
+
+@given(
+    WEEK, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), min_size=4, max_size=4), st.booleans()
+)
+def test_a_number_that_is_not_finite_says_as_little_as_one_that_is_missing(make_spec, row, bad, served):
+    names, spec = ("metric", "reference", "prediction_psi", "drift_share"), make_spec(retrain=RULES)
+    missing = dict(zip(names, row, strict=True))
+    broken = {name: bad[i] if missing[name] is None else missing[name] for i, name in enumerate(names)}
+    one, other = (
+        decide([week(70, **numbers, served=served)], day(40), spec, day(70)) for numbers in (missing, broken)
+    )
+    assert one == other
+
+
+def test_a_champion_that_could_not_be_measured_is_neither_good_nor_bad_news_and_the_reason_is_told(make_spec):
+    spec = make_spec(retrain={"metric_worse_by": 0.05})
+    for evidence, said in (
+        (replace(week(70, reference=0.77, served=True), rows=0), "is not known, no label is known yet"),
+        (week(70, reference=0.77, served=True), "auc in week 2020-03-09 is undefined, one class"),
+        (week(70, metric=0.77, served=True), "auc at promotion is undefined, one class"),
+    ):
+        decision = decide([evidence], day(30), spec, day(70))
+        assert (decision.retrain, decision.trigger) == (False, "none")
+        assert said in decision.reason and "not held against the limit of 5.0%" in decision.reason
 
 
 def test_what_the_cool_down_holds_back_is_said(make_spec):
