@@ -216,21 +216,22 @@ def test_a_time_that_is_unknown_fails_its_guard():
 
 LOOPS = "tests.ml.trainers.loops"
 WITH_GAPS = {"kind": "function", "loop": f"{LOOPS}:depot_rates", "scorer": f"{LOOPS}:Gaps", "rounds": 2}
+OWN = parcel_spec(trainer=WITH_GAPS | {"categories": ["depot"]})
 
 
 @pytest.fixture(scope="module")
 def gaps(known: pl.DataFrame) -> bytes:
     """A fitted model of one's own that has no answer where the queue is missing."""
-    return fit(known, parcel_spec(trainer=WITH_GAPS | {"categories": ["depot"]}), FEATURES).model
+    return fit(known, OWN, FEATURES).model
 
 
 def test_a_fitted_model_that_does_not_answer_every_row_is_refused_where_it_scores(known, fitted, spec, gaps):
-    challenger, missing = Contender.of("version 7", gaps), known["queue"].is_null()
+    challenger, missing = Contender.of("version 7", gaps, OWN), known["queue"].is_null()
     first, count = int(missing.arg_true()[0]), int(missing.sum())
     said = f"version 7 gives no finite number for {count} of {known.height} rows, the first is row {first} "
     for refused in (
         lambda: challenger.scorer.predict(known),
-        lambda: judge(known, challenger, Contender.of("champion", fitted.model), spec),
+        lambda: judge(known, challenger, Contender.of("champion", fitted.model, spec), spec),
         lambda: judge(known, challenger, None, spec),
     ):
         with pytest.raises(ScoreError, match=said):
@@ -239,10 +240,10 @@ def test_a_fitted_model_that_does_not_answer_every_row_is_refused_where_it_score
     assert np.isfinite(challenger.scorer.predict(answered)).all()
 
 
-def test_the_predictions_of_a_week_are_refused_in_the_name_of_their_version(known, spec, gaps):
-    model = SimpleNamespace(number=7, promotions=[START - timedelta(days=900)])
+def test_the_predictions_of_a_week_are_refused_in_the_name_of_their_version(known, gaps):
+    model = SimpleNamespace(number=7, trainer="function", promotions=[START - timedelta(days=900)])
     tracking = SimpleNamespace(load=lambda version: gaps)
     with pytest.raises(
         ScoreError, match=r"version 7 of late_parcel gives no finite number for \d+ of 2946 rows"
     ):
-        score(spec, known, [model], tracking)  # type: ignore[list-item, arg-type]
+        score(OWN, known, [model], tracking)  # type: ignore[list-item, arg-type]
