@@ -23,6 +23,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.assets.searched import searched
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
+    from mlops_assets.ml.dataset import DatasetError
     from mlops_assets.ml.promotion import Contender, PromotionError, judge
     from mlops_assets.ml.training import fit
     from mlops_assets.project import Project
@@ -51,7 +52,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     )
     try:
         verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model, spec), beaten, spec)
-    except PromotionError as error:
+    except (PromotionError, DatasetError) as error:
         raise VariantError(str(error)) from error
     lineage = {
         "changes": " ".join(changes) or "none",

@@ -176,3 +176,5 @@ def test_after_a_rejected_first_model_another_is_tried_when_the_cool_down_is_ove
     again = decide(unscored, day(28), make_spec(), day(42))
     assert (again.retrain, again.trigger) == (True, "first_model")
     assert "no model serves in week 2020-02-10" in again.reason
+    watching = make_spec(retrain={"metric_worse_by": 0.05})
+    assert "label" not in decide(unscored, day(28), watching, day(42)).reason
