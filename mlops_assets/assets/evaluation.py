@@ -265,12 +265,8 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     attempt, verdict = judged.attempt, judged.verdict
     champion = verdict.champion or {}
     sides = [
-        {
-            "metric": name,
-            "challenger": told(name, value),
-            **({"champion": told(name, champion[name])} if champion else {}),
-        }
-        for name, value in verdict.challenger.items()
+        {"metric": n, "challenger": told(n, value), "champion": told(n, champion[n]) if champion else None}
+        for n, value in verdict.challenger.items()
     ]
     return {
         "verdict": verdict.reason,
@@ -301,9 +297,9 @@ def _tests(judged: Judged, criteria: list[Criterion]) -> list[dict[str, Any]]:
     return [
         {
             "test": f"{row['kind']} {row['name']}".removeprefix("slice "),
-            "challenger": row["challenger"],
-            "champion": row["champion"],
-            "gain": row["gain"],
+            "challenger": told(_metric(criterion), row["challenger"]),
+            "champion": told(_metric(criterion), row["champion"]) if criterion.effect else row["champion"],
+            "gain": told(_metric(criterion), row["gain"]) if criterion.effect else None,
             level: _span(row["low"], row["high"]) if criterion.effect else None,
             "p": "undefined" if row["p"] is None and _is_tested(criterion, rule) else row["p"],
             **({"corrected p": row["corrected_p"]} if row["kind"] == "slice" else {}),
@@ -312,6 +308,11 @@ def _tests(judged: Judged, criteria: list[Criterion]) -> list[dict[str, Any]]:
         }
         for criterion, row in zip(criteria, rows, strict=True)
     ]
+
+
+def _metric(criterion: Criterion) -> str:
+    """The metric whose numbers a criterion holds."""
+    return criterion.effect.metric if criterion.effect else criterion.name
 
 
 def _is_tested(criterion: Criterion, rule: Mapping[str, Any]) -> bool:
