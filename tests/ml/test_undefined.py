@@ -146,8 +146,6 @@ def test_whatever_is_undefined_never_promotes_and_every_record_is_of_finite_numb
     if evidence.effect.gain is None or floor.challenger is None or undefined:
         assert not verdict.promote
         assert "undefined" in verdict.reason
-    for drawn in evidence_plots(verdict, spec.gate).values():
-        assert drawn.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("evidence", TOLERANCE)
@@ -161,6 +159,22 @@ def test_the_verdict_on_rows_of_one_class_says_so(evidence):
         in verdict.reason
     )
     assert verdict.challenger["auc"] is None and verdict.challenger["log_loss"] is not None
+
+
+@pytest.mark.parametrize(
+    ("label", "days", "names"),
+    [
+        (np.zeros(70), 7, []),
+        (np.arange(70) == 0, 7, ["gain_by_day"]),
+        (np.arange(70) % 2, 1, ["gain_by_day"]),
+    ],
+)
+def test_what_has_no_value_is_left_out_of_the_pictures(label, days, names):
+    rows = fortnight(label.astype(float), np.linspace(0.9, 0.1, 70), np.full(70, 0.3), days=days)
+    spec = gated("classification", "auc", "superiority", "auc")
+    drawn = evidence_plots(judge(rows, told("ours"), told("theirs"), spec), spec.gate)
+    assert list(drawn) == names
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
 
 
 @pytest.mark.parametrize("evidence", TOLERANCE)
