@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.criteria import criteria_rows
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
 from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
@@ -20,7 +21,7 @@ from mlops_assets.metadata import markdown_table, picture, small_picture, told
 from mlops_assets.ml.drift import score_profile
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.fingerprint import Fingerprint
-from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
+from mlops_assets.ml.guardrails import LATENCY_ROWS, latency
 from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
 from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
@@ -263,6 +264,7 @@ def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:
 def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
     attempt, verdict = judged.attempt, judged.verdict
+    rule = attempt["evidence"]["rule"]
     champion = verdict.champion or {}
     sides = [
         {"metric": n, "challenger": told(n, value), "champion": told(n, champion[n]) if champion else None}
@@ -274,9 +276,9 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "champion version": (attempt["champion"] or {}).get("version", "none"),
         "held-out rows": attempt["hold_out"]["rows"],
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
-        "tests": markdown_table(_tests(judged, [c for c in verdict.criteria if c.kind != "slice"])),
+        "tests": markdown_table(criteria_rows([c for c in verdict.criteria if c.kind != "slice"], rule)),
         "metrics": markdown_table(sides),
-        "slice tests": markdown_table(_tests(judged, verdict.of_kind("slice"))),
+        "slice tests": markdown_table(criteria_rows(verdict.of_kind("slice"), rule)),
         "slices too small to test": markdown_table(verdict.skipped),
         "slices": markdown_table(
             [{name: told(name, value) for name, value in row.items()} for row in verdict.slices]
@@ -286,39 +288,3 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
         **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
-
-
-def _tests(judged: Judged, criteria: list[Criterion]) -> list[dict[str, Any]]:
-    """A row a criterion: what was found, the gain over the champion with its interval, p, and whether it passes."""
-    rule = judged.attempt["evidence"]["rule"]
-    alpha = rule["alpha"]
-    rows = [criterion.record(alpha) for criterion in criteria]
-    level = f"{100 * (1 - 2 * alpha):.3g}% interval"
-    return [
-        {
-            "test": f"{row['kind']} {row['name']}".removeprefix("slice "),
-            "challenger": told(_metric(criterion), row["challenger"]),
-            "champion": told(_metric(criterion), row["champion"]) if criterion.effect else row["champion"],
-            "gain": told(_metric(criterion), row["gain"]) if criterion.effect else None,
-            level: _span(row["low"], row["high"]) if criterion.effect else None,
-            "p": "undefined" if row["p"] is None and _is_tested(criterion, rule) else row["p"],
-            **({"corrected p": row["corrected_p"]} if row["kind"] == "slice" else {}),
-            "limit": row["limit"],
-            "passes": "yes" if row["passes"] else "no",
-        }
-        for criterion, row in zip(criteria, rows, strict=True)
-    ]
-
-
-def _metric(criterion: Criterion) -> str:
-    """The metric whose numbers a criterion holds."""
-    return criterion.effect.metric if criterion.effect else criterion.name
-
-
-def _is_tested(criterion: Criterion, rule: Mapping[str, Any]) -> bool:
-    """Whether a p value belongs to the criterion: the bare difference is not tested."""
-    return criterion.effect is not None and (criterion.kind != "evidence" or rule["evidence"] != "point")
-
-
-def _span(low: float | None, high: float | None) -> str:
-    return "undefined" if low is None or high is None else f"{low:.4f} to {high:.4f}"
