@@ -95,6 +95,15 @@ def places(texts: pl.Series, names: Iterable[str], dtype: Any = pl.Int64) -> pl.
     return _mapped(texts, {name: place for place, name in enumerate(names)}, dtype)
 
 
+def alike(frame: pl.DataFrame, other: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both frames with keys that can be joined: those of two types by their canonical texts, which are equal where they are."""
+    differ = [key for key in keys if frame.schema[key] != other.schema[key]]
+    if not differ:
+        return frame, other
+    first, second = (side.with_columns(canonical(side[key]) for key in differ) for side in (frame, other))
+    return first, second
+
+
 @dataclass(frozen=True)
 class Known:
     """The different values that a column of a kind had, by canonical text, for columns of any type to be read by."""

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.drift import column_drift, reference_profile
 from mlops_assets.ml.evaluation import by_slice
+from mlops_assets.ml.known_rows import known_rows
+from mlops_assets.ml.point_in_time import ViewTable, as_of
 from mlops_assets.ml.promotion import clusters
 from mlops_assets.ml.values import Known, canonical, groups, numbers, spelled
 
@@ -225,3 +227,22 @@ def test_a_cluster_that_is_not_a_number_is_refused_as_a_missing_one(make_spec):
         clusters(pl.DataFrame({"c": [1.0, math.nan]}), spec)
     names, codes = clusters(pl.DataFrame({"c": pl.Series(["b", "a", "b"], dtype=pl.Enum(["b", "a"]))}), spec)
     assert (names, codes.tolist()) == (["a", "b"], [1, 0, 1])
+
+
+@settings(max_examples=60)
+@given(same_twice())
+def test_the_probe_for_leaks_and_the_replay_know_a_key_in_another_type(pair):
+    asked, source = pair
+    assume(asked.dtype not in (pl.String, pl.Boolean) and source.dtype not in (pl.String, pl.Boolean))
+    keys = source.drop_nulls().unique(maintain_order=True)
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = keys.to_frame().with_columns(event_timestamp=pl.lit(at), value=pl.int_range(pl.len()))
+    questions = asked.to_frame().with_columns(at=pl.lit(at), __asked_at=pl.lit(at), __served_at=pl.lit(at))
+    found = as_of(questions, "at", ViewTable("v", rows, ["c"], ["value"], None))
+    assert found["_known"].is_not_null().to_list() == asked.is_not_null().to_list()
+    order = dict(zip(groups(keys)[1].to_list(), rows["value"], strict=True))
+    same = [None if place is None else order[place] for place in groups(asked)[1].to_list()]
+    assert found["value"].to_list() == same
+    written = rows.with_columns(created=pl.lit(None, pl.Datetime("us", "UTC")), written=pl.lit(at))
+    then = known_rows(questions, written, ["c"])
+    assert then["event_now"].is_not_null().to_list() == asked.is_not_null().to_list()
