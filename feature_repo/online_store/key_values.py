@@ -7,28 +7,25 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from feast.value_type import ValueType
-
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)(\.0+)?")
 
 
-def key_value(name: str, value: Any, kind: ValueType) -> int | str | None:
-    """The value as a join key of a whole-number or text type, None for a missing one.
+def key_value(value: Any, kind: type) -> int | str | None:
+    """The value as a key that is `int` or `str`, None for a missing one.
 
-    Raises ValueError, which names the key, the value and the rule, for what equals no key of that type.
+    Raises ValueError, which names the value and the rule, for what equals no key of that type.
     """
     value = value.item() if hasattr(value, "item") else value
     if value is None or value != value:
         return None
     text = _text(value)
-    if kind == ValueType.STRING and text is not None:
+    if kind is str and text is not None:
         return text
     if text is not None and WHOLE.fullmatch(text):
         return int(text.partition(".")[0])
-    wanted = "text" if kind == ValueType.STRING else "a whole number"
+    wanted = "text" if kind is str else "a whole number"
     raise ValueError(
-        f"join key {name!r} is {kind.name} and {value!r} ({type(value).__name__}) is not {wanted}: "
-        f"send the key as the entity declares it"
+        f"{value!r} ({type(value).__name__}) is not {wanted}: send the value in the type that is declared for it"
     )
 
 

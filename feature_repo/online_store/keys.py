@@ -54,7 +54,7 @@ def _column_parts(name: str, column: pa.Array, kind: ValueType) -> list[pa.Array
         width = numbers.dtype.itemsize
         matrix = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), width)
         return [literal(_HEAD.pack(kind.value, width)), fixed(matrix)]
-    content = (_texts(name, column) if kind == ValueType.STRING else column).cast(BINARY)
+    content = (_texts(column) if kind == ValueType.STRING else column).cast(BINARY)
     lengths = compute.binary_length(content).to_numpy(zero_copy_only=False).astype("<u4")
     return [
         literal(struct.pack("<I", kind.value)),
@@ -84,11 +84,11 @@ def _refuse_fractions(name: str, column: pa.Array, kind: ValueType, whole: np.nd
         )
 
 
-def _texts(name: str, column: pa.Array) -> pa.Array:
+def _texts(column: pa.Array) -> pa.Array:
     """The column as text, numbers as a request's are told."""
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         return column.cast(pa.large_string())
-    told = [key_value(name, value, ValueType.STRING) for value in column.to_pylist()]
+    told = [key_value(value, str) for value in column.to_pylist()]
     return pa.array(told, pa.large_string())
 
 

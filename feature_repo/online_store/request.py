@@ -105,7 +105,7 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
     """
     protos = bool(values) and isinstance(values[0], Value)
     if kind in PLAIN and not protos and not set(map(type, values)) <= {PLAIN[kind]}:
-        values = [key_value(name, value, kind) for value in values]
+        values = _key_values(name, values, kind)
         return Given(values, values, kind)
     if kind == ValueType.UNKNOWN and values:
         kind = _inferred(values)
@@ -120,6 +120,13 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
         keyed=[getattr(proto, one) if one else None for proto, one in zip(protos, held, strict=True)],
         kind=found.pop() if len(found) == 1 else kind,
     )
+
+
+def _key_values(name: str, values: list[Any], kind: ValueType) -> list[Any]:
+    try:
+        return [key_value(value, PLAIN[kind]) for value in values]
+    except ValueError as error:
+        raise ValueError(f"join key {name!r} is {kind.name} and {error}") from error
 
 
 def _inferred(values: list[Any]) -> ValueType:

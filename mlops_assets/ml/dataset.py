@@ -109,7 +109,7 @@ class Encoding:
 
     features: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
-    kinds: dict[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, frame: pl.DataFrame, features: Sequence[str], categories: Sequence[str]) -> Self:
@@ -123,7 +123,7 @@ class Encoding:
                 f"list it in trainer.categories or leave it out of the features"
             )
         known = {c: Known.of(frame[c]) for c in categories}
-        kinds = {c: found.kind for c, found in known.items() if found.kind != "text"}
+        kinds: dict[str, Kind] = {c: found.kind for c, found in known.items() if found.kind != "text"}
         return cls(names, {c: tuple(found.values) for c, found in known.items()}, kinds)
 
     def matrix(self, frame: pl.DataFrame) -> np.ndarray:
@@ -147,7 +147,7 @@ class Encoding:
     def as_dict(self) -> dict[str, Any]:
         """The encoding as JSON values; `kinds` is there where a category was no text."""
         told = {"features": self.features, "categories": self.categories}
-        return told | ({"kinds": self.kinds} if self.kinds else {})
+        return told | ({"kinds": dict(self.kinds)} if self.kinds else {})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -177,8 +177,9 @@ class Encoding:
         out = np.empty((frame.height, len(self.features)), np.float32)
         for i, name in enumerate(self.features):
             codes, values = self._codes.get(name), frame[name].to_list()
-            read = None if codes is None else self._known[name].read_one
-            out[:, i] = values if read is None else [codes.get(read(v)) for v in values]
+            out[:, i] = (
+                values if codes is None else [codes.get(self._known[name].read_one(v)) for v in values]
+            )
         return out
 
 

@@ -127,8 +127,9 @@ class Known:
     def read_one(self, value: Any) -> str | None:
         """The same for one value as polars gives it to Python."""
         text = canonical_text(value)
-        plain = text is None or (isinstance(value, str) and self.kind == "text")
-        return text if plain else self._read(text)
+        if text is None or (isinstance(value, str) and self.kind == "text"):
+            return text
+        return self._read(text)
 
     def _read(self, text: str) -> str | None:
         if text in self._all:

@@ -129,3 +129,17 @@ def test_evidentlys_page_is_made_without_network_whatever_the_columns_hold(known
     assert '<script src="evidently.js"></script>' in small and "queue" in small
     assert len(small) + len(script) == pytest.approx(len(page), abs=100)
     assert len(script) > 3_000_000 > len(small)
+
+
+def test_a_profile_from_before_values_were_told_by_one_text_is_still_compared():
+    numbers = {
+        "kind": "number",
+        "edges": [0.7],
+        "counts": [50, 50, 0],
+        "quantiles": [0.1] * 50 + [0.7] * 51,
+        "deviation": 0.3,
+    }
+    names = {"kind": "category", "values": ["1.0", "2.0"], "counts": [50, 50, 0]}
+    frame = pl.DataFrame({"x": [0.1, 0.7] * 50, "c": [1, 2] * 50})
+    found = column_drift({"rows": 100, "columns": {"x": numbers, "c": names}}, frame)
+    assert found["psi_raw"].to_list() == [0, 0]

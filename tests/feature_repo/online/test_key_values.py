@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pydantic
 import pytest
 from feast.value_type import ValueType
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from feature_repo.online_store import keys
 from feature_repo.online_store.request import typed
+from resources.request_forms import request_model
 
 WHOLE = st.integers(-(2**31), 2**31 - 1)
 FORMS = (
@@ -74,3 +76,21 @@ def test_a_column_of_floats_is_written_under_the_keys_by_which_it_is_asked_for(n
 def test_a_column_with_a_fraction_is_no_whole_number_and_is_refused():
     with pytest.raises(ValueError, match=r"join key 'k' is declared INT64 and its column has 1\.5"):
         keys.of_columns({"k": (pa.array([1.0, 1.5]), ValueType.INT64)})
+
+
+@given(WHOLE, st.sampled_from([int, str, float, lambda n: str(float(n))]))
+def test_a_request_to_a_model_names_whole_numbers_and_texts_by_the_same_rule(number, form):
+    model = request_model("stop_request", {"pump": int, "tag": str, "load": float})
+    assert model(pump=form(number), tag=number, load=1).model_dump() == {
+        "pump": number,
+        "tag": str(number),
+        "load": 1.0,
+    }
+
+
+@pytest.mark.parametrize("pump", [True, "01", 1.5, None, float("nan"), " 1"])
+def test_a_request_to_a_model_is_refused_for_what_is_no_whole_number(pump):
+    model = request_model("stop_request", {"pump": int})
+    with pytest.raises(pydantic.ValidationError, match="pump"):
+        model(pump=pump)
+    assert model.model_json_schema()["properties"]["pump"]["type"] == "integer"
