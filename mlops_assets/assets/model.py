@@ -179,7 +179,7 @@ def log_fit(
         history=fitted.history,
         metrics={"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})},
         tags=tags,
-        example=Scorer(fitted.model).encoding.coded(rows.select(data.features).head(5)),
+        example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
         artifacts={FILE: document.to_bytes()},
         file=trainer_module(spec.trainer.kind).FILE,
     )
