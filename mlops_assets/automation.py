@@ -133,6 +133,7 @@ def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
         metric=report[spec.gate.metric],
         reference=drift.get("reference metric"),
         prediction_psi=drift.get("prediction_psi"),
+        prediction_psi_chance=drift.get("prediction_psi_chance"),
         drift_share=drift.get("drift_share"),
         served=report["model_version"] is not None,
     )

@@ -193,6 +193,7 @@ def _since(known: Evidence) -> Section:
     values = [value for _, value in found]
     shares = [note["drift_share"] for note in known.drift.values() if note.get("drift_share") is not None]
     psi = [note["prediction_psi"] for note in known.drift.values() if note.get("prediction_psi") is not None]
+    few = "too few rows" if any(note.get("prediction_remark") for note in known.drift.values()) else None
     scored = {str(week["week"]): int(week["scored"]) for week in known.weeks[-MOST_BARS:]}
     return Section(
         "Since it became champion",
@@ -206,8 +207,8 @@ def _since(known: Evidence) -> Section:
                 f"{told(values[-1])} ({found[-1][0]})" if found else None,
                 performance,
             ),
-            Fact("largest share of features that drifted", max(shares, default=None), drift),
-            Fact("largest PSI of the scores", max(psi, default=None), drift),
+            Fact("largest share of features that drifted", max(shares, default=few), drift),
+            Fact("largest PSI of the scores", max(psi, default=few), drift),
         ],
         note="Scored rows with a known label, by week:" if scored else "",
         picture=bars(scored) if scored else "",

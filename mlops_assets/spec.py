@@ -115,7 +115,11 @@ class Drift(Part):
     """How a week is compared with the rows its champion was trained on."""
 
     sample_rows: int = Field(default=1500, ge=100, description="Seeded sample for Evidently's report.")
-    psi: float = Field(default=0.25, gt=0, description="A column whose PSI exceeds this has drifted.")
+    psi: float = Field(
+        default=0.25,
+        gt=0,
+        description="A column whose PSI exceeds this, and what chance reaches, has drifted.",
+    )
     columns: list[str] | None = Field(default=None, description="Features compared; all by default.")
 
 
@@ -131,9 +135,11 @@ class Retrain(Part):
         gt=0,
         description="Retrain when the week's gate metric is worse than at promotion by this share.",
     )
-    prediction_psi_above: float | None = Field(default=None, gt=0)
+    prediction_psi_above: float | None = Field(
+        default=None, gt=0, description="PSI of the week's scores, less what is expected of so few rows."
+    )
     drift_share_above: float | None = Field(
-        default=None, gt=0, le=1, description="Share of columns that drifted."
+        default=None, gt=0, le=1, description="Share that drifted of the columns with rows enough for a PSI."
     )
 
 

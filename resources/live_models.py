@@ -24,7 +24,7 @@ from pydantic import Field
 
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
-from resources.request_forms import example, request_frame
+from resources.request_forms import example, request_frame, request_model
 from resources.service_description import DescribedService
 from resources.serving_log import ServedBatch
 
@@ -196,12 +196,7 @@ class LiveModels:
         self._score(model, [request], self.now(model))
 
     def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
-        fields: dict[str, Any] = {
-            name: (kind, ...) for name, kind in self.features.request_fields(record.feature_service).items()
-        }
-        return pydantic.create_model(
-            f"{record.name}_request", __config__=pydantic.ConfigDict(extra="forbid"), **fields
-        )
+        return request_model(f"{record.name}_request", self.features.request_fields(record.feature_service))
 
     def now(self, model: Served) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""

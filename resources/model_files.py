@@ -35,14 +35,19 @@ def requirements(file: str) -> list[str]:
 
 
 def example_frame(model: Any, example: pl.DataFrame) -> Any:
-    """The example's rows as the model file itself takes them: its columns in order, categories as their codes."""
+    """The example's rows as the model file itself takes them: its columns in order, categories that are text as codes.
+
+    Any other column holds numbers or codes already: which code a number has only the encoding's owner knows.
+    """
     encoding = json.loads(model.attr("encoding") or "{}")
     codes = {c: {v: float(i) for i, v in enumerate(vs)} for c, vs in encoding.get("categories", {}).items()}
     features = encoding.get("features") or example.columns
     names = model.feature_names or features
     columns = [
-        pl.col(c).cast(pl.String).replace_strict(codes[c] or {"": 0.0}, default=None, return_dtype=pl.Float64)
-        if c in codes
+        pl.col(c)
+        .cast(pl.String)
+        .replace_strict(codes[c] or {"": None}, default=None, return_dtype=pl.Float64)
+        if c in codes and example.schema[c] in (pl.String, pl.Categorical, pl.Enum)
         else pl.col(c).cast(pl.Float64)
         for c in features
     ]

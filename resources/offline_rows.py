@@ -31,17 +31,28 @@ def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until:
 
 def _rows(path: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.LazyFrame:
     file = pl.scan_parquet(path, glob=False)
-    created = pl.col(CREATED) if CREATED in file.collect_schema() else pl.lit(None)
+    kinds = file.collect_schema()
+    created = pl.col(CREATED) if CREATED in kinds else pl.lit(None)
+    named = [_as(name, kinds[name], wanted.schema[name]) for name in keys]
     changed = pl.lit(datetime.fromtimestamp(path.stat().st_mtime, UTC), INSTANT)
     return (
         file.filter(pl.col(EVENT) <= pl.lit(until))
-        .select(*keys, pl.col(EVENT).cast(INSTANT), created.cast(INSTANT).alias(CREATED))
+        .select(*named, pl.col(EVENT).cast(INSTANT), created.cast(INSTANT).alias(CREATED))
         .with_columns(pl.coalesce(CREATED, changed).alias(WRITTEN))
         .with_row_index("_order")
         .join(wanted.select(keys).lazy().unique(), on=list(keys), how="semi")
         .sort("_order")
         .drop("_order")
     )
+
+
+def _as(name: str, kind: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+    """A key in the type in which it is asked for, null where that does not hold the same value: 1.5 is not 1."""
+    key = pl.col(name)
+    if kind == wanted:
+        return key
+    cast = key.cast(wanted, strict=False)
+    return pl.when(cast.cast(kind, strict=False) == key).then(cast).alias(name)
 
 
 def newest_event(folder: Path) -> datetime | None:

@@ -1,12 +1,14 @@
 """Pydantic models of what is sent to an endpoint: turned into rows, and an example of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import pydantic
+
+from feature_repo.online_store.key_values import key_value
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -17,6 +19,21 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "date-time": (INSTANT, "2013-06-03T12:00:00Z"),
 }
 """JSON schema's types: the column's type in a frame, and a value to show."""
+
+
+def _declared(kind: type) -> Any:
+    """A request field's type; a whole number or a text is told by its value, and nothing is cut off to be one."""
+    return (
+        Annotated[kind, pydantic.BeforeValidator(lambda v: key_value(v, kind))]
+        if kind in (int, str)
+        else kind
+    )
+
+
+def request_model(name: str, fields: Mapping[str, type]) -> type[pydantic.BaseModel]:
+    """The model of a request with these fields, all required, and no other."""
+    declared: dict[str, Any] = {field: (_declared(kind), ...) for field, kind in fields.items()}
+    return pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **declared)
 
 
 @lru_cache(maxsize=64)

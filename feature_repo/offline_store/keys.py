@@ -189,8 +189,11 @@ class KeySpace:
 
 
 def normal(values: pl.Series) -> pl.Series:
-    """The column in the one type of its kind: Int64, String, Float64 without NaN, or what it is."""
+    """The column in the one type of its kind: Int64, String, Float64 without NaN, Decimal with fractions, or what it is."""
     kind = values.dtype
+    if kind.is_decimal():
+        whole = _exactly(values, pl.Int64())
+        return whole if whole.null_count() == values.null_count() else values
     if kind.is_integer():
         return values if kind == pl.UInt64 and _over(values) else values.cast(pl.Int64)
     if kind in (pl.Categorical, pl.Enum):
@@ -211,9 +214,20 @@ def alike(values: pl.Series, asked: pl.Series) -> pl.Series:
         return pl.Series(values.name, [None], dtype=asked.dtype).new_from_index(0, len(values))
     if values.dtype == pl.Float64 and asked.dtype.is_integer():
         return values.set(~_whole(values).fill_null(False), None).cast(asked.dtype, strict=False)
+    if asked.dtype.is_decimal() and (values.dtype.is_decimal() or values.dtype.is_integer()):
+        return _exactly(values, asked.dtype)
+    if values.dtype.is_decimal() and asked.dtype.is_integer():
+        return _exactly(values, asked.dtype)
     if values.dtype.is_integer() and (asked.dtype.is_integer() or asked.dtype.is_float()):
         return values.cast(asked.dtype, strict=False)
     raise KeyTypeError(f"{values.dtype} in the source, {asked.dtype} in the entity rows")
+
+
+def _exactly(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """The values in another type, null where that type does not hold the same value."""
+    found = values.cast(kind, strict=False)
+    same = found.cast(values.dtype, strict=False) == values
+    return found.set(~same.fill_null(False), None)
 
 
 def _coder(values: pl.Series) -> Coder:

@@ -16,6 +16,7 @@ from feast.type_map import (
 from feast.value_type import ValueType
 
 from . import keys
+from .key_values import key_value
 from .plan import DUMMY, KeyGroup, Plan
 
 PLAIN = {ValueType.INT64: int, ValueType.INT32: int, ValueType.STRING: str}
@@ -98,15 +99,20 @@ def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> 
 
 
 def typed(name: str, values: list[Any], kind: ValueType) -> Given:
-    """A column in the type that the views declare for it; plain values of that type are taken as they are."""
+    """A column in the type that the views declare for it; plain values of that type are taken as they are.
+
+    Another value is the key that it equals (`key_values.py`), or is refused.
+    """
+    protos = bool(values) and isinstance(values[0], Value)
+    if kind in PLAIN and not protos and not set(map(type, values)) <= {PLAIN[kind]}:
+        values = _key_values(name, values, kind)
+        return Given(values, values, kind)
     if kind == ValueType.UNKNOWN and values:
         kind = _inferred(values)
     plain = PLAIN.get(kind)
     if plain is not None and set(map(type, values)) <= {plain}:
         return Given(values, values, kind)
-    protos = (
-        values if values and isinstance(values[0], Value) else python_values_to_proto_values(values, kind)
-    )
+    protos = values if protos else python_values_to_proto_values(values, kind)
     held = [proto.WhichOneof("val") for proto in protos]
     found = {PROTO_VALUE_TO_VALUE_TYPE_MAP[one] for one in held if one}
     return Given(
@@ -114,6 +120,13 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
         keyed=[getattr(proto, one) if one else None for proto, one in zip(protos, held, strict=True)],
         kind=found.pop() if len(found) == 1 else kind,
     )
+
+
+def _key_values(name: str, values: list[Any], kind: ValueType) -> list[Any]:
+    try:
+        return [key_value(value, PLAIN[kind]) for value in values]
+    except ValueError as error:
+        raise ValueError(f"join key {name!r} is {kind.name} and {error}") from error
 
 
 def _inferred(values: list[Any]) -> ValueType:

@@ -22,7 +22,7 @@ from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.distributed import trainer_module
 from mlops_assets.ml.lineage import FILE, Lineage
 from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import Fit, fit
+from mlops_assets.ml.training import Fit, Scorer, fit
 from mlops_assets.partitions import week_names
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
@@ -179,7 +179,7 @@ def log_fit(
         history=fitted.history,
         metrics={"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})},
         tags=tags,
-        example=rows.select(data.features).head(5),
+        example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
         artifacts={FILE: document.to_bytes()},
         file=trainer_module(spec.trainer.kind).FILE,
     )

@@ -16,7 +16,14 @@ from mlops_assets.costs import costed
 from mlops_assets.fingerprints import of_report, report_code
 from mlops_assets.metadata import frame_table, markdown_table, told
 from mlops_assets.ml.dataset import label_counts, labelled
-from mlops_assets.ml.drift import column_drift, detach_script, report_html, score_psi, summary, worst_columns
+from mlops_assets.ml.drift import (
+    column_drift,
+    detach_script,
+    report_html,
+    score_drift,
+    summary,
+    worst_columns,
+)
 from mlops_assets.ml.evaluation import by_slice, evaluate
 from mlops_assets.ml.promotion import goodness
 from mlops_assets.ml.scores import in_words
@@ -28,6 +35,15 @@ from resources.lake import Lake, Manifest, write_text
 
 SCRIPT = "evidently.js"
 LABELS = "labels_are_known"
+SCORES = {
+    "prediction_psi": "psi",
+    "prediction_psi_raw": "psi_raw",
+    "prediction_psi_expected": "psi_expected",
+    "prediction_psi_chance": "psi_chance",
+    "prediction_drifted": "drifted",
+    "prediction_remark": "remark",
+}
+"""What is noted of the drift of a week's predictions, by its name in the row of `score_drift`."""
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -165,28 +181,29 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"polars"},
         owners=[spec.owner],
-        description="PSI and Wasserstein distance of every feature on all rows of the week, and Evidently's report on "
-        "a seeded sample, against the rows the week's champion was trained on.",
+        description="PSI, less what few rows make of it, and Wasserstein distance of every feature on all rows of the "
+        "week, and Evidently's report on a seeded sample, against the rows the week's champion was trained on.",
     )
     @costed
     def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, drifted, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
+        written, drifted, few, reuse = {}, {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
         for name in context.partition_keys:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
             if reuse.unchanged(name, decides, partial(with_its_page, lake, reuse.table, name)) is None:
                 reuse.made(name, write_drift(spec, lake, name)[0].sha256)
             written[name] = lake.manifest(reuse.table, name)
-            psi = (written[name].notes or {})["prediction_psi"]
-            drifted |= {name: psi} if psi is not None and psi > spec.drift.psi else {}
-            context.add_asset_metadata(
-                {"columns": frame_table(lake.read(reuse.table, [name]))}, partition_key=name
-            )
+            notes = written[name].notes or {}
+            drifted |= {name: notes["prediction_psi"]} if notes.get("prediction_drifted") else {}
+            few |= {name: notes["prediction_remark"]} if notes.get("prediction_remark") else {}
+            told = {key: notes[key] for key in SCORES if notes.get(key) not in (None, "")}
+            columns = frame_table(lake.read(reuse.table, [name]))
+            context.add_asset_metadata({"columns": columns, **told}, partition_key=name)
         yield from materialized(context, written, len(written), reuse=reuse)
         yield check_result(
             "scores_have_not_drifted",
             not drifted,
             False,
-            {"PSI over the limit": drifted, "limit": spec.drift.psi},
+            {"PSI over the limit": drifted, "limit": spec.drift.psi, "without a PSI": few},
         )
 
     return drift_
@@ -223,7 +240,7 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
         empty = {"column": pl.String, "psi": pl.Float64, "drifted": pl.Boolean}
         return pl.DataFrame(schema=empty), {
             "drift_share": None,
-            "prediction_psi": None,
+            **dict.fromkeys(SCORES),
             "reference version": None,
         }
     version = int(scored["model_version"].max())  # type: ignore[arg-type]
@@ -231,10 +248,11 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
     rows = lake.read(f"{spec.name}/training_set", [name])
     columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
     moved = summary(columns)
+    scores = score_drift(profile["scores"], scored["score"].to_numpy(), spec.drift.psi)
     return columns, {
         **moved,
         "drift_share": moved["share_drifted"],
-        "prediction_psi": score_psi(profile["scores"], scored["score"].to_numpy()),
+        **{noted: scores[name] for noted, name in SCORES.items()},
         "reference metric": profile["metrics"][spec.gate.metric],
         "reference version": version,
         "evidently report": str(evidently_report(spec, lake, name, version, columns, rows)),

@@ -5,7 +5,7 @@ Frames are polars; moments are time-zone aware datetimes, compared in UTC.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.values import Kind, Known, kind_of, places
 from mlops_assets.spec import ModelSpec
 
 LABEL = "label"
@@ -100,59 +101,85 @@ def between(
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which columns make the matrix, in order, and the known values of those that are categories."""
+    """Which columns make the matrix, in order, and the known values of those that are categories.
+
+    Values are canonical texts (`ml/values.py`); `kinds` says of a category that was no text what it was. A model file
+    from before `kinds` names none: its values are read as text, among which a number still finds the one that spells it.
+    """
 
     features: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, frame: pl.DataFrame, features: Sequence[str], categories: Sequence[str]) -> Self:
         """Learn the sorted values of each category; a category that is no feature yet is added as the last ones."""
         names = tuple(dict.fromkeys([*features, *categories]))
         require(frame, names, "the encoding")
-        texts = [c for c in names if c not in categories and not _is_number(frame.schema[c])]
+        texts = [c for c in names if c not in categories and kind_of(frame.schema[c]) == "text"]
         if texts:
             raise DatasetError(
                 f"feature {texts[0]!r} is {frame.schema[texts[0]]}, which is no number: "
                 f"list it in trainer.categories or leave it out of the features"
             )
-        return cls(names, {c: _values(frame[c]) for c in categories})
+        known = {c: Known.of(frame[c]) for c in categories}
+        kinds: dict[str, Kind] = {c: found.kind for c, found in known.items() if found.kind != "text"}
+        return cls(names, {c: tuple(found.values) for c, found in known.items()}, kinds)
 
     def matrix(self, frame: pl.DataFrame) -> np.ndarray:
         """Float32 array [rows, features]; a category becomes its code, an unseen or null value becomes NaN."""
         require(frame, self.features, "the model")
         if frame.height <= 8:
             return self._small(frame)
-        columns = [self._code(c) if c in self._codes else pl.col(c).cast(pl.Float32) for c in self.features]
+        columns = [
+            self._code(frame[c]) if c in self._codes else pl.col(c).cast(pl.Float32) for c in self.features
+        ]
         return frame.select(columns).to_numpy(order="fortran").astype(np.float32, order="C", copy=False)
+
+    def coded(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with its categories as their codes; an unseen or null value becomes null."""
+        return frame.with_columns(self._code(frame[c]) for c in self.categories)
 
     def to_json(self) -> str:
         """Text with the same bytes for the same encoding."""
-        return json.dumps({"features": self.features, "categories": self.categories}, sort_keys=True)
+        return json.dumps(self.as_dict(), sort_keys=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The encoding as JSON values; `kinds` is there where a category was no text."""
+        told = {"features": self.features, "categories": self.categories}
+        return told | ({"kinds": dict(self.kinds)} if self.kinds else {})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read back what `to_json` wrote."""
-        data: dict[str, Any] = json.loads(text)
-        return cls(tuple(data["features"]), {c: tuple(v) for c, v in data["categories"].items()})
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read back what `as_dict` gave."""
+        categories = {c: tuple(v) for c, v in data["categories"].items()}
+        return cls(tuple(data["features"]), categories, dict(data.get("kinds", {})))
 
     @cached_property
-    def _codes(self) -> dict[str, dict[str, float]]:
+    def _known(self) -> dict[str, Known]:
+        return {c: Known(values, self.kinds.get(c, "text")) for c, values in self.categories.items()}
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str | None, float]]:
         return {c: {v: float(i) for i, v in enumerate(values)} for c, values in self.categories.items()}
 
-    def _code(self, column: str) -> pl.Expr:
-        text = pl.col(column).cast(pl.String)
-        codes: Mapping[str, float] = self._codes[column] or {"": float("nan")}
-        return text.replace_strict(codes, default=None, return_dtype=pl.Float32).alias(column)
+    def _code(self, column: pl.Series) -> pl.Series:
+        known = self._known[column.name]
+        return places(known.read(column), known.values, pl.Float32)
 
     def _small(self, frame: pl.DataFrame) -> np.ndarray:
         """The same for a few rows, without the set-up that a query costs."""
         out = np.empty((frame.height, len(self.features)), np.float32)
         for i, name in enumerate(self.features):
-            codes = self._codes.get(name)
-            column = frame[name] if codes is None else frame[name].cast(pl.String)
-            values = column.to_list()
-            out[:, i] = values if codes is None else [codes.get(v) for v in values]
+            codes, values = self._codes.get(name), frame[name].to_list()
+            out[:, i] = (
+                values if codes is None else [codes.get(self._known[name].read_one(v)) for v in values]
+            )
         return out
 
 
@@ -173,11 +200,3 @@ def _whole_moment(times: pl.Series, cut: int) -> int:
         return min(max(cut, 0), len(times))
     first = int(times.search_sorted(times[cut], side="left"))
     return first or int(times.search_sorted(times[cut], side="right"))
-
-
-def _is_number(kind: pl.DataType) -> bool:
-    return kind.is_numeric() or kind == pl.Boolean
-
-
-def _values(column: pl.Series) -> tuple[str, ...]:
-    return tuple(column.cast(pl.String).drop_nulls().unique().sort().to_list())

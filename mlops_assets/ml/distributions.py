@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.sparklines import data_uri
+from mlops_assets.ml.values import TEXTS, canonical, kind_of
 
 BARS, WIDTH, HEIGHT = 12, 96, 24
 TAILS = (0.01, 0.99)
@@ -32,7 +33,7 @@ def distributions(
     return [
         {"column": name, **_spread(frame[name], name in unix_seconds)}
         for name, dtype in frame.schema.items()
-        if name not in skip and (dtype.is_numeric() or dtype in (pl.String, pl.Boolean))
+        if name not in skip and (kind_of(dtype) != "text" or dtype in TEXTS)
     ]
 
 
@@ -60,6 +61,8 @@ def bars(counts: np.ndarray) -> str:
 
 
 def _spread(values: pl.Series, moments: bool) -> dict[str, str]:
+    values = values.cast(pl.Float64) if values.dtype.is_decimal() else values
+    values = values.fill_nan(None) if values.dtype.is_float() else values
     numbers = {
         "values": NOTHING,
         "missing": _missing(values),
@@ -69,7 +72,7 @@ def _spread(values: pl.Series, moments: bool) -> dict[str, str]:
     }
     if values.null_count() == len(values):
         return numbers
-    if not values.dtype.is_numeric():
+    if kind_of(values.dtype) != "number":
         return {**numbers, "values": _most_frequent(values)}
     ordered = np.sort(values.drop_nulls().to_numpy())
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
@@ -93,8 +96,8 @@ def _missing(values: pl.Series) -> str:
 def _most_frequent(values: pl.Series) -> str:
     name = values.name
     counts = (
-        values.drop_nulls()
-        .cast(pl.String)
+        canonical(values)
+        .drop_nulls()
         .value_counts(name="_count")
         .sort("_count", name, descending=[True, False])
     )

@@ -13,13 +13,16 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, require
+from mlops_assets.ml.psi import LEAST_ROWS, Psi, measured, pooled
 from mlops_assets.ml.scores import defined
+from mlops_assets.ml.values import SINGLE, Known, canonical, kind_of, numbers
 
 BINS = 10
 QUANTILES = 101
 REPORT_COLUMNS = 12
-SMALLEST_SHARE = 1e-4
 SCORE = "score"
+NUMBERS = ("psi", "psi_raw", "psi_expected", "psi_chance", "wasserstein", "nulls_reference", "nulls_current")
+TOO_FEW = "too few rows"
 
 
 def reference_profile(
@@ -28,69 +31,69 @@ def reference_profile(
     """What a comparison needs of the reference rows, as JSON values, by column.
 
     A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
-    standard deviation. A category: counts of its values. NaN and infinity count as null.
+    standard deviation, in single precision, which is what a model sees. A category, and any text: counts of its values
+    by their canonical text (`ml/values.py`). NaN and infinity count as null.
     """
     require(frame, columns, "a drift reference")
     if not frame.height:
         raise DatasetError("a drift reference needs at least one row: the frame is empty")
-    kinds = {c: _category_profile if c in categories else _number_profile for c in columns}
+    named = [c for c in columns if c in categories or kind_of(frame.schema[c]) == "text"]
+    kinds = {c: _category_profile if c in named else _number_profile for c in columns}
     return {"rows": frame.height, "columns": {c: kind(frame[c]) for c, kind in kinds.items()}}
 
 
 def column_drift(profile: Mapping[str, Any], current: pl.DataFrame, threshold: float = 0.25) -> pl.DataFrame:
-    """Each column of the profile against the current rows: column, psi, wasserstein, nulls_reference, nulls_current, drifted.
+    """Each column of the profile against the current rows: `column`, NUMBERS, `drifted` and `remark`.
 
-    Nulls are shares. `psi` is the population stability index with nulls as a bin of their own (0.1 is usually called
-    small, 0.25 large); `wasserstein` is the first distance in standard deviations of the reference, null for
-    categories; `drifted` says whether the PSI exceeds the threshold.
+    `psi` is the population stability index with nulls as a bin of their own (0.1 is usually called small, 0.25 large),
+    less `psi_expected`, what two samples of one distribution have (`ml/psi.py`), and not below 0; `psi_raw` is as it was
+    before. `wasserstein` is the first distance in standard deviations of the reference, null for categories; nulls are
+    shares. `drifted` says whether `psi` exceeds the threshold and `psi_chance`. Where either side has too few rows,
+    the PSI and `drifted` are null and `remark` says so.
     """
     require(current, list(profile["columns"]), "a drift comparison")
     if not current.height:
         raise DatasetError("a drift comparison needs at least one current row: the frame is empty")
-    rows = [_compare(name, reference, current[name]) for name, reference in profile["columns"].items()]
-    schema = {
-        "column": pl.String,
-        **dict.fromkeys(("psi", "wasserstein", "nulls_reference", "nulls_current"), pl.Float64),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(drifted=pl.col("psi") > threshold)
+    rows = [
+        _compare(name, reference, current[name], threshold) for name, reference in profile["columns"].items()
+    ]
+    floats = dict.fromkeys(NUMBERS, pl.Float64)
+    schema = {"column": pl.String, **floats, "drifted": pl.Boolean, "remark": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def score_profile(score: np.ndarray) -> dict[str, Any]:
-    """The profile of a model's predictions, for `score_psi`."""
+    """The profile of a model's predictions, for `score_drift`."""
     return reference_profile(pl.DataFrame({SCORE: score}), [SCORE])
 
 
-def score_psi(profile: Mapping[str, Any], score: np.ndarray) -> float:
-    """PSI of predictions against those of the reference rows; the same code as for columns."""
-    return float(column_drift(profile, pl.DataFrame({SCORE: score}))["psi"][0])
+def score_drift(profile: Mapping[str, Any], score: np.ndarray, threshold: float = 0.25) -> dict[str, Any]:
+    """Predictions against those of the reference rows, by the same code: the row of `column_drift`."""
+    return column_drift(profile, pl.DataFrame({SCORE: score}), threshold).row(0, named=True)
 
 
 def summary(drift: pl.DataFrame) -> dict[str, Any]:
-    """Share of columns that drifted, how many of how many, and the worst column with its PSI."""
-    worst = (
-        drift.sort("psi", descending=True).row(0, named=True)
-        if drift.height
-        else {"column": None, "psi": None}
-    )
-    drifted = int(drift["drifted"].sum())
+    """Share of the columns with a PSI that drifted, how many of how many, and the worst column with its PSI.
+
+    Columns of too few rows count nowhere but in `too_few_rows`; None where all are.
+    """
+    told = drift.filter(pl.col("psi").is_not_null())
+    worst = told.sort("psi", "column", descending=[True, False]).head(1).to_dicts()
+    drifted = int(told["drifted"].sum())
     return {
-        "share_drifted": drifted / drift.height if drift.height else 0.0,
+        "share_drifted": drifted / told.height if told.height else None,
         "drifted": drifted,
-        "columns": drift.height,
-        "worst_column": worst["column"],
-        "worst_psi": worst["psi"],
+        "columns": told.height,
+        "too_few_rows": drift.height - told.height,
+        "worst_column": worst[0]["column"] if worst else None,
+        "worst_psi": worst[0]["psi"] if worst else None,
     }
-
-
-def psi(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Population stability index of two rows of counts over the same bins; shares are kept above 0.0001."""
-    p, q = (np.maximum(c / max(c.sum(), 1), SMALLEST_SHARE) for c in (expected, actual))
-    return float(((q - p) * np.log(q / p)).sum())
 
 
 def worst_columns(drift: pl.DataFrame, count: int = REPORT_COLUMNS) -> list[str]:
     """The columns that moved most by PSI, which are the ones worth a page: Evidently's cost grows with each column."""
-    return drift.sort("psi", "column", descending=[True, False])["column"].head(count).to_list()
+    ordered = drift.sort("psi", "column", descending=[True, False], nulls_last=True)
+    return ordered["column"].head(count).to_list()
 
 
 def report_html(
@@ -101,13 +104,14 @@ def report_html(
     About 0.08 CPU-seconds a column and 4 MB a page, of which 3.5 MB are the same script in each: see `detach_script`.
     Columns without a value on either side are left out, because Evidently refuses them.
     """
-    os.environ["DO_NOT_TRACK"] = "1"
+    os.environ["DO_NOT_TRACK"] = "true"
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    samples = [_sample(frame, columns, seed, rows) for frame in (reference, current)]
+    named = [c for c in columns if c in reference.columns and kind_of(reference.schema[c]) != "number"]
+    samples = [_sample(frame, columns, named, seed, rows) for frame in (reference, current)]
     kept = [c for c in columns if all(s[c].null_count() < s.height for s in samples)]
-    texts = [c for c in kept if not samples[0].schema[c].is_numeric()]
+    texts = [c for c in kept if c in named]
     definition = DataDefinition(
         numerical_columns=[c for c in kept if c not in texts], categorical_columns=texts
     )
@@ -135,6 +139,7 @@ def _number_profile(column: pl.Series) -> dict[str, Any]:
     edges = _edges(values)
     return {
         "kind": "number",
+        "precision": "single",
         "edges": edges.tolist(),
         "counts": [*_counts(values, edges), len(column) - len(values)],
         "quantiles": quantiles.tolist(),
@@ -143,22 +148,46 @@ def _number_profile(column: pl.Series) -> dict[str, Any]:
 
 
 def _category_profile(column: pl.Series) -> dict[str, Any]:
-    counted = _value_counts(column)
-    return {"kind": "category", "values": list(counted), "counts": [*counted.values(), column.null_count()]}
+    counted = _value_counts(canonical(column))
+    nulls = len(column) - sum(counted.values())
+    return {
+        "kind": "category",
+        "value_kind": kind_of(column.dtype),
+        "values": list(counted),
+        "counts": [*counted.values(), nulls],
+    }
 
 
-def _compare(name: str, reference: Mapping[str, Any], column: pl.Series) -> tuple[Any, ...]:
-    expected = np.asarray(reference["counts"], np.float64)
+def _compare(name: str, reference: Mapping[str, Any], column: pl.Series, threshold: float) -> tuple[Any, ...]:
     compare = _compare_numbers if reference["kind"] == "number" else _compare_categories
-    expected, actual, distance = compare(reference, expected, column)
+    expected, actual, distance = compare(reference, column)
+    found = measured(expected, actual)
     nulls = [float(c[-1] / c.sum()) for c in (expected, actual)]
-    return (name, psi(expected, actual), distance, *nulls)
+    rows = [int(side.sum()) for side in (expected, actual)]
+    return (
+        name,
+        *_figures(found),
+        distance,
+        *nulls,
+        found and found.exceeds(threshold),
+        _remark(found, *rows),
+    )
+
+
+def _figures(found: Psi | None) -> tuple[float | None, ...]:
+    return (found.value, found.raw, found.expected, found.chance) if found else (None,) * 4
+
+
+def _remark(found: Psi | None, reference: int, current: int) -> str:
+    few = f"{TOO_FEW}: {current} against {reference} of the reference, {LEAST_ROWS} on each side are needed"
+    return "" if found else few
 
 
 def _compare_numbers(
-    reference: Mapping[str, Any], expected: np.ndarray, column: pl.Series
+    reference: Mapping[str, Any], column: pl.Series
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
-    values = _sorted_numbers(column)
+    expected = np.asarray(reference["counts"], np.float64)
+    values = _sorted_numbers(column, single=reference.get("precision") == "single")
     actual = np.array(
         [*_counts(values, np.asarray(reference["edges"])), len(column) - len(values)], np.float64
     )
@@ -167,17 +196,21 @@ def _compare_numbers(
         return expected, actual, None
     if reference["deviation"] is None:
         return expected, actual, None
-    distance = np.abs(quantiles - _quantiles(values, QUANTILES)).mean()
-    return expected, actual, defined(distance / max(reference["deviation"], 1e-3))
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.abs(quantiles - _quantiles(values, QUANTILES)).mean()
+        return expected, actual, defined(moved / max(reference["deviation"], 1e-3))
 
 
 def _compare_categories(
-    reference: Mapping[str, Any], expected: np.ndarray, column: pl.Series
+    reference: Mapping[str, Any], column: pl.Series
 ) -> tuple[np.ndarray, np.ndarray, None]:
-    counted = _value_counts(column)
-    known = [counted.pop(value, 0) for value in reference["values"]]
-    actual = np.array([*known, sum(counted.values()), column.null_count()], np.float64)
-    return np.insert(expected, -1, 0.0), actual, None
+    *counts, nulls = reference["counts"]
+    before = dict(zip(reference["values"], counts, strict=True))
+    known = Known(reference["values"], reference.get("value_kind", "text"))
+    now = _value_counts(known.read(column))
+    nulls_now = len(column) - sum(now.values())
+    expected, actual = pooled(before, now, sum(counts) + nulls, len(column))
+    return np.append(expected, nulls), np.append(actual, nulls_now), None
 
 
 def _deviation(values: np.ndarray) -> float | None:
@@ -185,9 +218,13 @@ def _deviation(values: np.ndarray) -> float | None:
         return defined(values.std())
 
 
-def _sorted_numbers(column: pl.Series) -> np.ndarray:
-    values = column.cast(pl.Float64).drop_nulls().to_numpy()
-    return np.sort(values[np.isfinite(values)])
+def _sorted_numbers(column: pl.Series, single: bool = True) -> np.ndarray:
+    values = numbers(column).drop_nulls().to_numpy()
+    values = np.sort(values[np.isfinite(values)])
+    if not single:
+        return values
+    with np.errstate(over="ignore"):
+        return np.where(np.abs(values) <= SINGLE, values.astype(np.float32).astype(np.float64), values)
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
@@ -215,20 +252,15 @@ def _counts(values: np.ndarray, edges: np.ndarray) -> list[int]:
     return np.diff(np.concatenate([[0], ends, [len(values)]])).astype(int).tolist()
 
 
-def _value_counts(column: pl.Series) -> dict[str, int]:
-    counted = column.cast(pl.String).drop_nulls().value_counts(name="count")
+def _value_counts(texts: pl.Series) -> dict[str, int]:
+    counted = texts.drop_nulls().rename("value").value_counts(name="count")
     return dict(sorted(counted.iter_rows()))
 
 
-def _sample(frame: pl.DataFrame, columns: Sequence[str], seed: int, rows: int) -> pl.DataFrame:
+def _sample(
+    frame: pl.DataFrame, columns: Sequence[str], named: Sequence[str], seed: int, rows: int
+) -> pl.DataFrame:
+    """Numbers as floats with nulls for NaN, what is named as text: the two kinds that Evidently compares."""
     require(frame, columns, "a drift report")
-    plain = frame.select(_plain(frame, column) for column in columns)
+    plain = frame.select(canonical(frame[c]) if c in named else numbers(frame[c]) for c in columns)
     return plain.sample(min(rows, plain.height), seed=seed)
-
-
-def _plain(frame: pl.DataFrame, column: str) -> pl.Expr:
-    """Numbers as floats with nulls for NaN, anything else as text: the two kinds that Evidently compares."""
-    value = pl.col(column)
-    return (
-        value.cast(pl.Float64).fill_nan(None) if frame.schema[column].is_numeric() else value.cast(pl.String)
-    )

@@ -13,6 +13,7 @@ import polars as pl
 
 from mlops_assets.ml.dataset import LABEL, DatasetError, require
 from mlops_assets.ml.scores import defined, finite
+from mlops_assets.ml.values import groups, kind_of, numbers
 from mlops_assets.spec_gate import HIGHER_IS_BETTER, METRICS
 
 SCORE = "score"
@@ -161,35 +162,36 @@ ROW_LOSSES = {
 
 
 def slice_parts(frame: pl.DataFrame, column: str, kept: Sequence[str]) -> list[tuple[str, pl.DataFrame]]:
-    """The values of a slice column in order, each with its rows of the columns `kept`; a number may be cut into fifths."""
-    keyed = frame.select(*kept, _slice_key(frame[column]).alias("_slice"))
+    """The values of a slice column in order, each with its rows of the columns `kept`; a number may be cut into fifths.
+
+    Values are told by their canonical text (`ml/values.py`); rows without one come last, as "(none)".
+    """
+    names, codes = _slices(frame[column])
+    keyed = frame.select(*kept, codes.alias("_slice"))
     ordered = keyed.sort("_slice", nulls_last=True, maintain_order=True)
     parts = ordered.partition_by("_slice", as_dict=True, include_key=False, maintain_order=True)
-    return [(_text(value), part) for (value,), part in parts.items()]
+    return [(_missing(names) if code is None else names[code], part) for (code,), part in parts.items()]
 
 
-def _slice_key(column: pl.Series) -> pl.Series:
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-    if not column.dtype.is_numeric() or column.n_unique() <= MOST_VALUES:
-        return column
-    values = column.drop_nulls().to_numpy()
-    edges = np.unique(np.quantile(values, (0.2, 0.4, 0.6, 0.8)))
-    names = _bin_names(edges)
-    codes = np.searchsorted(edges, column.fill_null(0).to_numpy(), side="right")
-    binned = pl.Series([names[i] for i in codes], dtype=pl.Enum(names))
-    return pl.select(pl.when(column.is_null()).then(None).otherwise(binned)).to_series()
+def _slices(column: pl.Series) -> tuple[list[str], pl.Series]:
+    """Names of the slices in order, and each row's place among them, null for none."""
+    names, codes = groups(column)
+    if kind_of(column.dtype) != "number" or len(names) + bool(codes.null_count()) <= MOST_VALUES:
+        return names, codes
+    values = numbers(column)
+    edges = np.unique(np.quantile(values.filter(values.is_finite()).to_numpy(), (0.2, 0.4, 0.6, 0.8)))
+    places = pl.Series(np.searchsorted(edges, values.fill_null(0).to_numpy(), side="right"), dtype=pl.Int64)
+    return _bin_names(edges), places.set(values.is_null(), None)
+
+
+def _missing(names: Sequence[str]) -> str:
+    """What rows without a value are called: "(none)", unless a value is called that."""
+    return "(none)" if "(none)" not in names else "(null)"
 
 
 def _bin_names(edges: np.ndarray) -> list[str]:
     inner = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)]
     return [f"below {edges[0]:.6g}", *inner, f"from {edges[-1]:.6g}"]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _wilson(rate: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:

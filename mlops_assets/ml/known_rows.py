@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.values import alike
+
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
 ASKED, SERVED = "__asked_at", "__served_at"
 NOWHERE = -1
@@ -27,6 +29,7 @@ def known_rows(questions: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str])
         `event_then` of the newest such row that was written by `__served_at`; `corrected`, whether that row replaced
         one of the same event timestamp. Null keys match nothing.
     """
+    questions, rows = alike(questions, rows, keys)
     ordered = _ordered(rows, keys)
     now = _newest(questions, ordered, keys)
     events, written = (_micros(ordered[name]) for name in (EVENT, WRITTEN))

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
+from mlops_assets.ml.values import alike
+
 
 @dataclass(frozen=True)
 class ViewTable:
@@ -28,10 +30,14 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
 
     Returns the features and `_known`, the event timestamp used; one row a question, in the questions' order.
     """
-    asked = questions.select(*table.keys, pl.col(time).alias("_asked")).with_row_index("_row")
-    order = [name for name in (table.event_timestamp, table.created) if name in table.rows.columns]
+    asked, rows = alike(
+        questions.select(*table.keys, pl.col(time).alias("_asked")).with_row_index("_row"),
+        table.rows,
+        table.keys,
+    )
+    order = [name for name in (table.event_timestamp, table.created) if name in rows.columns]
     known = (
-        table.rows.sort(order, nulls_last=False, maintain_order=True)
+        rows.sort(order, nulls_last=False, maintain_order=True)
         .join(asked.select(table.keys).unique(), on=list(table.keys), how="semi", maintain_order="left")
         .select(*table.keys, pl.col(table.event_timestamp).alias("_known"), *table.features)
     )

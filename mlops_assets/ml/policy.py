@@ -31,8 +31,9 @@ Trigger = Literal[
 class WeekEvidence:
     """What one week showed: the gate metric on `rows`, the champion's own at promotion, and how far its rows have moved.
 
-    Numbers are None where nothing was measured: no champion (`served` says so), no label yet, or a metric that is not
-    defined. None says nothing for or against a retraining.
+    Numbers are None where nothing was measured: no champion (`served` says so), no label yet, too few rows for a PSI, or
+    a metric that is not defined. None says nothing for or against a retraining.
+    `prediction_psi_chance` is how large the PSI gets by chance alone (`ml/psi.py`): within it, it asks for nothing.
     """
 
     week: str
@@ -41,11 +42,12 @@ class WeekEvidence:
     metric: float | None = None
     reference: float | None = None
     prediction_psi: float | None = None
+    prediction_psi_chance: float | None = None
     drift_share: float | None = None
     served: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("metric", "reference", "prediction_psi", "drift_share"):
+        for name in ("metric", "reference", "prediction_psi", "prediction_psi_chance", "drift_share"):
             object.__setattr__(self, name, defined(getattr(self, name)))
 
 
@@ -110,10 +112,8 @@ def _signals(week: WeekEvidence | None, last: datetime, spec: ModelSpec, now: da
         signals += [
             _no_champion(week, last),
             _performance(week, spec),
-            _drift(
-                "prediction_drift", week, "prediction PSI", week.prediction_psi, rule.prediction_psi_above
-            ),
-            _drift("data_drift", week, "share of drifted columns", week.drift_share, rule.drift_share_above),
+            _prediction_drift(week, rule.prediction_psi_above),
+            _data_drift(week, rule.drift_share_above),
         ]
     return [s for s in signals if s is not None]
 
@@ -164,15 +164,22 @@ def _not_compared(week: WeekEvidence, metric: str, limit: float) -> Signal | Non
     return Signal("performance", False, f"{why}: not held against the limit of {limit:.1%}")
 
 
-def _drift(
-    trigger: Trigger, week: WeekEvidence, name: str, value: float | None, limit: float | None
-) -> Signal | None:
+def _prediction_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
+    value, chance = week.prediction_psi, week.prediction_psi_chance or 0.0
     if limit is None or value is None:
         return None
-    met = value > limit
-    return Signal(
-        trigger, met, f"{name} {value:.3f} in week {week.week}, {_side(met)} the limit of {limit:g}"
-    )
+    text = f"prediction PSI {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    by_chance = limit < value <= chance
+    within = f" but within {chance:.3f}, which so few rows reach by chance" if by_chance else ""
+    return Signal("prediction_drift", value > max(limit, chance), text + within)
+
+
+def _data_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
+    value = week.drift_share
+    if limit is None or value is None:
+        return None
+    text = f"share of drifted columns {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    return Signal("data_drift", value > limit, text)
 
 
 def _cool_down_text(signals: Sequence[Signal], last: datetime, spec: ModelSpec, now: datetime) -> str:

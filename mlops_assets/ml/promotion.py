@@ -30,6 +30,7 @@ from mlops_assets.ml.guardrails import (
 from mlops_assets.ml.paired import Effect, compare, gain_by_cluster, shows
 from mlops_assets.ml.scores import defined, finite, in_words
 from mlops_assets.ml.training import Scorer
+from mlops_assets.ml.values import groups
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import DAY, HIGHER_IS_BETTER, WEEK, Gate
 
@@ -151,13 +152,13 @@ def clusters(frame: pl.DataFrame, spec: ModelSpec) -> tuple[list[str], np.ndarra
     else:
         require(frame, spec.gate.cluster_columns, "gate.cluster")
         values = frame[name]
-    if values.null_count():
+    names, codes = groups(values)
+    if codes.null_count():
         raise DatasetError(
-            f"gate.cluster {name!r} is null in {values.null_count()} of {len(values)} held-out rows: "
+            f"gate.cluster {name!r} is null in {codes.null_count()} of {len(values)} held-out rows: "
             "name a column that every row has"
         )
-    codes = values.rank("dense").cast(pl.Int64) - 1
-    return [str(value) for value in values.unique().sort()], codes.to_numpy()
+    return names, codes.to_numpy()
 
 
 def floor_criteria(numbers: Mapping[str, float | None], gate: Gate) -> list[Criterion]:

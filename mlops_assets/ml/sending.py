@@ -57,7 +57,7 @@ def job_text(job: Job, rung: Rung) -> str:
     return json.dumps(
         {
             "spec": job.spec.model_dump(mode="json"),
-            "encoding": {"features": job.encoding.features, "categories": job.encoding.categories},
+            "encoding": job.encoding.as_dict(),
             "rows": {"paths": rows.paths, "known_by": _text(rows.known_by), "since": _text(rows.since)},
             "cut": _text(job.cut),
             "rounds": job.rounds,
@@ -77,9 +77,7 @@ def read_job(folder: Path) -> tuple[Job, Rung, str]:
     assert known_by is not None
     job = Job(
         spec=ModelSpec.model_validate(told["spec"]),
-        encoding=Encoding(
-            tuple(encoding["features"]), {c: tuple(v) for c, v in encoding["categories"].items()}
-        ),
+        encoding=Encoding.from_dict(encoding),
         rows=Files(tuple(rows["paths"]), known_by, _moment(rows["since"])),
         cut=_moment(told["cut"]),
         rounds=told["rounds"],

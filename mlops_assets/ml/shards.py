@@ -71,9 +71,9 @@ class Files:
         encoding = Encoding.fit(empty, features, spec.trainer.categories)
         few = [*self._label_columns(spec), *spec.trainer.categories]
         rows = self.read(spec, [*dict.fromkeys(few)])
-        values = Encoding.fit(rows, [], spec.trainer.categories).categories
+        seen = Encoding.fit(rows, [], spec.trainer.categories)
         cut = _cut(rows.sort(spec.prediction.time), spec) if stops else None
-        return Survey(rows.height, replace(encoding, categories=values), cut)
+        return Survey(rows.height, replace(encoding, categories=seen.categories, kinds=seen.kinds), cut)
 
     def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
         stripes = self._stripes(size)[rank::size]

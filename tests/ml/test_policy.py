@@ -178,3 +178,15 @@ def test_after_a_rejected_first_model_another_is_tried_when_the_cool_down_is_ove
     assert "no model serves in week 2020-02-10" in again.reason
     watching = make_spec(retrain={"metric_worse_by": 0.05})
     assert "label" not in decide(unscored, day(28), watching, day(42)).reason
+
+
+def test_what_so_few_rows_reach_by_chance_asks_for_nothing_and_too_few_rows_for_nothing_either(make_spec):
+    spec = make_spec(retrain={"prediction_psi_above": 0.2, "drift_share_above": 0.5})
+    noisy = week(70, metric=0.77, reference=0.77, prediction_psi=0.3, prediction_psi_chance=0.39)
+    decision = decide([noisy], day(50), spec, day(70))
+    assert (decision.retrain, decision.trigger) == (False, "none")
+    assert "over the limit of 0.2 but within 0.390, which so few rows reach by chance" in decision.reason
+    beyond = week(70, metric=0.77, reference=0.77, prediction_psi=0.4, prediction_psi_chance=0.39)
+    assert decide([beyond], day(50), spec, day(70)).trigger == "prediction_drift"
+    few = week(70, metric=0.77, reference=0.77, prediction_psi=None, drift_share=None)
+    assert not decide([few], day(50), spec, day(70)).retrain
