@@ -12,6 +12,7 @@ from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.scores import defined
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake
 
@@ -61,10 +62,12 @@ def totals(
         return {}
     end = week_bounds(spec.weeks, lake.partitions(f"{spec.name}/training_set")[-1])[1]
     rows = labelled(lake.read(f"{spec.name}/training_set", weeks), spec, end)
-    joined = rows.join(scored.select(*spec.prediction.key, "score"), on=spec.prediction.key)
+    joined = rows.join(
+        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
+    )
     if not joined.height:
         return {}
-    found = evaluate(joined["label"].to_numpy(), joined["score"].to_numpy(), spec.task)
+    found = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
     return {name: found[name] for name in METRICS[spec.task]} | {"rows": joined.height}
 
 

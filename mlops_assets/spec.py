@@ -12,6 +12,7 @@ import pydantic
 from pydantic import Field
 
 from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_columns import columns_meet
 from mlops_assets.spec_gate import Gate, gate_fits
 from mlops_assets.spec_search import Search, search_fits
 from mlops_assets.spec_trainers import Trainer, XGBoost
@@ -161,6 +162,21 @@ class Promotion(Part):
         return self
 
 
+class Leaks(Part):
+    """When a feature that alone predicts the label nearly perfectly stops a training."""
+
+    above: float = Field(
+        default=0.98,
+        gt=0.5,
+        le=1,
+        description="Largest AUC (regression: correlation of ranks) that one feature may reach by itself.",
+    )
+    allowed: list[str] = Field(
+        default_factory=list,
+        description="Features that may reach more, because they were known at the prediction.",
+    )
+
+
 class Skew(Part):
     """How much of the serving log is replayed through the offline store."""
 
@@ -236,6 +252,7 @@ class ModelSpec(Part):
     promotion: Promotion = Promotion()
     deployment: Deployment = Deployment()
     skew: Skew = Skew()
+    leaks: Leaks = Leaks()
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )
@@ -262,6 +279,14 @@ class ModelSpec(Part):
     def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
         other, rule = RULES[str(info.field_name)]
         if other in info.data and (problem := rule(value, info.data[other])):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("prediction", "label", "trainer", "gate", "slices", "drift")
+    @classmethod
+    def _columns_are_kept_apart(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if problem := columns_meet(name, value, info.data):
             raise ValueError(problem)
         return value
 

@@ -24,6 +24,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
     from mlops_assets.ml.dataset import DatasetError
+    from mlops_assets.ml.leaks import LeakError, refuse_leaks, strongest
     from mlops_assets.ml.promotion import Contender, PromotionError, judge
     from mlops_assets.ml.training import fit
     from mlops_assets.project import Project
@@ -43,6 +44,10 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     print(
         f"Fitting {model} on {height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
     )
+    try:
+        refuse_leaks(strongest(rows, spec, data.features), spec)
+    except LeakError as error:
+        raise VariantError(str(error)) from error
     fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
     champion = rival(spec, project.tracking, data)
     beaten = (

@@ -137,7 +137,9 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if rows.is_empty():
             return self._with_features(service, rows, None)
         self._require_tables(service)
-        entities = rows.select(*columns, pl.col(time_column).alias(TIME)).with_row_index(ROW)
+        entities = rows.select(
+            *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
+        ).with_row_index(ROW)
         store = self._store()
         with _LOCK, _quiet():
             # The store takes polars; Feast's own signature knows pandas only.

@@ -175,6 +175,11 @@ class LiveModels:
     def _load(self, record: Record) -> Served:
         content = model_bytes(Path(record.model_path), record.model_sha256)
         request = imported(record.request) if record.request else self._default_request(record)
+        if record.time in request.model_fields:
+            raise RecordError(
+                f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
+                "itself says when a prediction is made; rename the field or leave it out"
+            )
         model = Served(
             record=record,
             scorer=imported(record.scorer)(content),
@@ -196,7 +201,9 @@ class LiveModels:
         self._score(model, [request], self.now(model))
 
     def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
-        return request_model(f"{record.name}_request", self.features.request_fields(record.feature_service))
+        fields = self.features.request_fields(record.feature_service)
+        asked = {name: kind for name, kind in fields.items() if name != record.time}
+        return request_model(f"{record.name}_request", asked)
 
     def now(self, model: Served) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""

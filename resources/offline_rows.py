@@ -8,14 +8,14 @@ import polars as pl
 
 from resources.lake import while_folding
 
-EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
+EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
 INSTANT = pl.Datetime("us", "UTC")
 
 
 def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.DataFrame:
     """Rows of a table's parquet files whose keys are among `wanted` and whose event timestamp is not after `until`.
 
-    Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `written`: when the row was
+    Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `_written`: when the row was
     created, or else when its file was last written. In the order of the files' names, rows in file order.
     """
 

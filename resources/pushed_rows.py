@@ -31,9 +31,9 @@ class PushedRows:
         if self._newest is None:
             return pl.repeat(False, rows.height, eager=True)
         values = [name for name in rows.columns if name not in self.keys]
-        there = self._newest.select(*self.keys, *(pl.col(v).alias(f"_{v}") for v in values), _there=True)
+        there = self._newest.select(*self.keys, *(pl.col(v).alias(f"_now_{v}") for v in values), _there=True)
         both = rows.join(there, on=self.keys, how="left", maintain_order="left")
-        same = pl.all_horizontal(pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values)
+        same = pl.all_horizontal(pl.col(v).eq_missing(pl.col(f"_now_{v}")) for v in values)
         return both.select(pl.col("_there").fill_null(False) & same).to_series()
 
     def _take_up(self) -> None:

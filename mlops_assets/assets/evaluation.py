@@ -30,6 +30,7 @@ from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL
 from mlops_assets.spec_gate import METRICS
 from resources.audit import Audit
 from resources.lake import Lake
@@ -111,7 +112,7 @@ def judge_challenger(
     verdict = judge(rows, challenger, beaten, spec)
     attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
     digest = lake.write_json(attempt_name(spec, data.week), attempt)
-    labels = rows["label"].to_numpy()
+    labels = rows[LABEL].to_numpy()
     curves = sparklines(labels, verdict.score, spec.task)
     drawn = evaluation_plots(
         labels, verdict.score, spec.task, candidate["importance"], verdict.champion_score
@@ -209,7 +210,7 @@ def timings_name(spec: ModelSpec, week: str) -> str:
 
 def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str, list[float | None]]:
     """The 95% interval of each of the challenger's metrics on the held-out rows; None where it is not defined."""
-    labels, (_, codes) = rows["label"].to_numpy(), clusters(rows, spec)
+    labels, (_, codes) = rows[LABEL].to_numpy(), clusters(rows, spec)
     return {name: list(estimate(labels, verdict.score, codes, name)[1:]) for name in METRICS[spec.task]}
 
 

@@ -16,7 +16,8 @@ from resources.tracking import Kind
 from resources.versions import sha256
 
 NOT_OF_A_FIT = {
-    *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search")
+    *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search"),
+    "leaks",
 }
 """Parts of a spec that no model's bytes follow from."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.leaks import LEAKS, leak_check, leak_check_spec, leak_numbers, leak_rule
 from mlops_assets.assets.lineage import lineage_of
 from mlops_assets.assets.searched import PARAMETERS, PARAMETERS_FROM, searched
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
@@ -20,12 +21,14 @@ from mlops_assets.fingerprints import fit_code, of_challenger
 from mlops_assets.governance import launched_by, record_trained
 from mlops_assets.metadata import markdown_table
 from mlops_assets.ml.distributed import trainer_module
+from mlops_assets.ml.leaks import LeakError, Told, refuse_leaks, strongest
 from mlops_assets.ml.lineage import FILE, Lineage
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.training import Fit, Scorer, fit
 from mlops_assets.partitions import week_names
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import apart
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
@@ -48,23 +51,32 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
         owners=[spec.owner],
         code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
+        check_specs=[leak_check_spec(spec)],
         description=f"{spec.description} The challenger: fitted on every labelled row known "
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     @costed
     def model_(
         context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit, compute: Compute
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[Any]:
         data = training_data(spec, lake, newest_week(spec, lake))
         reuse = Reuse.of(context, lake, f"{spec.name}/model")
-        decides = of_challenger(
-            spec, data.hashes, data.feature_definitions, spec_digest(searched(spec, lake, data.week)[0])
-        )
+        rules = spec_digest(searched(spec, lake, data.week)[0])
+        challenger = of_challenger(spec, data.hashes, data.feature_definitions, rules)
+        decides = {**challenger, **leak_rule(spec)}
         kept = reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
         if kept is None:
-            version, fitted, data = train_challenger(spec, lake, tracking, run_lineage(context), compute)
+            told: list[Told] = []
+            try:
+                version, fitted, data = train_challenger(
+                    spec, lake, tracking, run_lineage(context), compute, told.extend
+                )
+            except LeakError as error:
+                yield leak_check(False, leak_numbers(spec, told))
+                raise dg.Failure(str(error)) from error
             record_trained(audit, spec, version, data.hashes, data.now)
-            reuse.made(None, version.sha256, {"version": version.number})
+            kept = {"version": version.number, LEAKS: leak_numbers(spec, told)}
+            reuse.made(None, version.sha256, kept)
             shown = fit_metadata(fitted, version, data)
         else:
             version = tracking.version(spec.name, kept["version"])
@@ -73,6 +85,7 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(version.sha256), metadata=shown | reuse.counts()
         )
         reuse.remember()
+        yield leak_check(True, kept[LEAKS])
 
     return model_
 
@@ -94,12 +107,20 @@ def train_challenger(
     tracking: Tracking,
     lineage: Mapping[str, str],
     compute: Compute | None = None,
+    hear: Callable[[Sequence[Told]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
-    """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs."""
+    """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs.
+
+    `hear` is told what each feature alone tells of the label; LeakError, before anything is fitted, where that is too much.
+    """
     data = training_data(spec, lake, newest_week(spec, lake))
     enough_history(spec, data)
     spec, origin = searched(spec, lake, data.week)
     rows = training_files(spec, data)
+    told = strongest(rows, spec, data.features)
+    if hear:
+        hear(told)
+    refuse_leaks(told, spec)
     identity = version_identity(spec, data, "challenger")
     fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
     example = rows.head(spec, 5)
@@ -165,19 +186,16 @@ def log_fit(
     parameters = json.loads(lineage.get(PARAMETERS, "null"))
     document = lineage_of(spec, data, fitted, kind, parameters)
     tags = {**version_tags(spec, data, fitted, kind), **lineage_tags(document), **lineage}
+    own = {"rounds": fitted.rounds, "rows": fitted.rows, "seed": spec.trainer.seed}
+    measured = {"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})}
     run_id = tracking.log_fit(
         spec.name,
         fitted.model,
         kind=kind,
         identity=identity,
-        params={
-            **spec.trainer.hyperparameters(),
-            "rounds": fitted.rounds,
-            "rows": fitted.rows,
-            "seed": spec.trainer.seed,
-        },
-        history=fitted.history,
-        metrics={"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})},
+        params={**apart(spec.trainer.hyperparameters(), own), **own},
+        history=apart(fitted.history, measured),
+        metrics=measured,
         tags=tags,
         example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
         artifacts={FILE: document.to_bytes()},
@@ -232,6 +250,7 @@ def spec_digest(spec: ModelSpec) -> str:
             "drift",
             "promotion",
             "search",
+            "leaks",
         },
     )
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

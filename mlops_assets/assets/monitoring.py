@@ -30,6 +30,7 @@ from mlops_assets.ml.scores import in_words
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake, Manifest, write_text
 
@@ -144,12 +145,12 @@ def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, 
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, end).join(
-        scored.select(*spec.prediction.key, "score", "model_version"), on=spec.prediction.key, how="inner"
+        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
     )
-    found = evaluate(judged["label"].to_numpy(), judged["score"].to_numpy(), spec.task)
+    found = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
     metrics = {name: found[name] for name in METRICS[spec.task]}
     counts = label_counts(rows, spec, end)
-    version = scored["model_version"].max() if scored.height else None
+    version = scored[STORED_VERSION].max() if scored.height else None
     report = {"week": name, **counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
 
@@ -211,7 +212,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
 
 def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
     """The version that a week is compared by, with its profile and the hash of its sample; None without champion."""
-    version = lake.read(f"{spec.name}/predictions", [name], ["model_version"])["model_version"].max()
+    version = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
     if version is None:
         return None
     sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
@@ -243,7 +244,7 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
             **dict.fromkeys(SCORES),
             "reference version": None,
         }
-    version = int(scored["model_version"].max())  # type: ignore[arg-type]
+    version = int(scored[STORED_VERSION].max())  # type: ignore[arg-type]
     profile = lake.read_json(reference_name(spec, version)) or {}
     rows = lake.read(f"{spec.name}/training_set", [name])
     columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)

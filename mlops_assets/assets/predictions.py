@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from mlops_assets.assets.tables import materialized
@@ -14,6 +15,7 @@ from mlops_assets.ml.training import Scorer
 from mlops_assets.partitions import weekly
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import ASKED_AT, FROM, ROW, STORED_SCORE, STORED_VERSION
 from resources.lake import Lake, Manifest
 from resources.tracking import Tracking, Version
 
@@ -54,7 +56,7 @@ def faults(spec: ModelSpec, lake: Lake, name: str) -> dict[str, int]:
     """How many scores of a week are not numbers, and how many rows were scored twice."""
     scores = lake.read(f"{spec.name}/predictions", [name])
     found = {
-        "not finite": scores.height - int(scores["score"].is_finite().sum()),
+        "not finite": scores.height - int(scores[STORED_SCORE].is_finite().sum()),
         "scored twice": scores.height - scores.select(spec.prediction.key).n_unique(),
     }
     return {fault: count for fault, count in found.items() if count}
@@ -76,19 +78,17 @@ def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking
     time = spec.prediction.time
     moments = pl.DataFrame(
         sorted((moment, version.number) for version in versions for moment in version.promotions),
-        schema={"_from": pl.Datetime("us", "UTC"), "model_version": pl.Int64},
+        schema={FROM: pl.Datetime("us", "UTC"), STORED_VERSION: pl.Int64},
         orient="row",
     )
-    numbered = rows.with_row_index("_row").sort(time)
-    asked = numbered.join_asof(moments, left_on=time, right_on="_from", strategy="backward").sort("_row")
-    parts = []
-    for (number,), part in asked.filter(pl.col("model_version").is_not_null()).group_by(
-        "model_version", maintain_order=True
-    ):
+    asked = rows.select(pl.col(time).alias(ASKED_AT)).with_row_index(ROW).sort(ASKED_AT)
+    served = asked.join_asof(moments, left_on=ASKED_AT, right_on=FROM, strategy="backward").sort(ROW)
+    numbers, scores = served[STORED_VERSION], np.full(rows.height, np.nan)
+    for number in numbers.drop_nulls().unique():
+        which = (numbers == number).arg_true()
         version, name = next(v for v in versions if v.number == number), f"version {number} of {spec.name}"
         scorer = Scorer(tracking.load(version), code=spec.code, kind=version.trainer, name=name)
-        parts.append(part.with_columns(pl.Series("score", scorer.predict(part), dtype=pl.Float64)))
-    kept = [*spec.prediction.key, time, "score", "model_version"]
-    if not parts:
-        return asked.head(0).with_columns(pl.lit(None, pl.Float64).alias("score")).select(kept)
-    return pl.concat(parts).sort("_row").select(kept)
+        scores[which.to_numpy()] = scorer.predict(rows[which])
+    named = rows.select(*dict.fromkeys([*spec.prediction.key, time]))
+    scored = named.with_columns(pl.Series(STORED_SCORE, scores, dtype=pl.Float64), numbers)
+    return scored.filter(numbers.is_not_null())

@@ -24,7 +24,9 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.partitions import Week, week, week_bounds, weekly, weeks_back
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
-from resources.feature_store import FeatureStoreResource, service_views
+from mlops_assets.spec_columns import FEATURE_TABLE, input_clashes, label_among_inputs
+from resources.feature_inputs import inputs_by_feast
+from resources.feature_store import FeatureStoreError, FeatureStoreResource, service_views
 from resources.lake import Lake, Manifest
 
 PROBE_ROWS = 256
@@ -123,11 +125,12 @@ class Joined:
 
 def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
     """Join one week through Feast, check the join against the feature tables, and write it if it holds."""
+    refuse_names_that_meet(spec, feature_store)
     rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
     joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
     lost, span = rows.height - joined.height, week(spec.weeks, name)
     duplicates = rows.height - rows.select(spec.prediction.key).n_unique()
-    differ = {} if lost else leaks(spec, lake, feature_store, span, joined)
+    differ = {} if lost else differing_cells(spec, lake, feature_store, span, rows, joined)
     refused = lost or duplicates or differ
     manifest = None if refused else _write(spec, lake, feature_store, span, joined)
     return Joined(manifest, lost, duplicates, differ)
@@ -144,21 +147,57 @@ def imported(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def leaks(
-    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+def refuse_names_that_meet(spec: ModelSpec, feature_store: FeatureStoreResource) -> None:
+    """Raise where a name of the feature service meets another, or the label: what the component checks at load, by Feast's own objects."""
+    inputs = inputs_by_feast(spec.feature_service, feature_store.repository)
+    problems = [
+        *input_clashes(inputs, spec.prediction.key, spec.prediction.time),
+        *label_among_inputs(inputs, spec.label.column, spec.label.known_at),
+        *inputs_made_of_the_label(spec, [*inputs.keys, *inputs.requests]),
+    ]
+    if problems:
+        raise FeatureStoreError(f"{spec.name} with {spec.feature_service}: {'; '.join(problems)}")
+
+
+def inputs_made_of_the_label(spec: ModelSpec, names: Sequence[str]) -> Iterator[str]:
+    """Join keys and request columns that `prediction.rows` says it computes from the label or its moment."""
+    function = imported(spec.prediction.rows) if spec.prediction.rows else None
+    for name in names:
+        for source in getattr(function, "computed_from", {}).get(name, ()):
+            if source in (spec.label.column, spec.label.known_at):
+                yield f"{spec.prediction.rows} computes {name!r} from {source!r}, which is the label's: leave it out"
+
+
+def differing_cells(
+    spec: ModelSpec,
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    span: Week,
+    rows: pl.DataFrame,
+    joined: pl.DataFrame,
 ) -> dict[str, dict[str, int]]:
-    """Views with cells that are not what was known at prediction time, on a seeded sample of the week's rows."""
-    sample = joined.sample(min(PROBE_ROWS, joined.height), seed=0)
+    """Views with cells that are not what was known at prediction time, on a seeded sample of the week's rows.
+
+    The questions are the rows as they went into the join, so that no feature stands in the place of a key or a moment.
+    """
+    chosen = pl.int_range(rows.height, eager=True).sample(min(PROBE_ROWS, rows.height), seed=0)
+    questions, sample = rows[chosen], joined[chosen]
+    served = set(feature_store.feature_columns(spec.feature_service))
+    sources = inputs_by_feast(spec.feature_service, feature_store.repository).columns
     differ = {}
     for view in feature_store.view_tables(spec.feature_service):
         weeks = [
             w for w in weeks_back(spec.weeks, span.name, PROBE_WEEKS) if w in lake.partitions(view.table)
         ]
         partitions = weeks or lake.partitions(view.table)
-        features = [name for name in view.features if name in joined.columns]
-        rows = lake.read(view.table, partitions, pushed=True)
-        table = ViewTable(view.name, rows, view.keys, features, view.ttl)
-        if found := cells_that_differ(sample, sample, spec.prediction.time, table):
+        features = [name for name in view.features if name in served]
+        known = lake.read(view.table, partitions, pushed=True)
+        stamps = [name for name in FEATURE_TABLE if name in known.columns]
+        source = sources.get(view.name, {})
+        wanted = dict.fromkeys([*view.keys, *features, *stamps])
+        named = known.select(pl.col(source.get(name, name)).alias(name) for name in wanted)
+        table = ViewTable(view.name, named, view.keys, features, view.ttl)
+        if found := cells_that_differ(questions, sample, spec.prediction.time, table):
             differ[view.name] = found
     return differ
 

@@ -7,7 +7,10 @@ import pydantic
 
 from mlops_assets.assets.bundle import model_assets
 from mlops_assets.automation import model_jobs, model_sensors
-from mlops_assets.spec import ModelSpec
+from mlops_assets.spec import Label, ModelSpec, Prediction
+from mlops_assets.spec_columns import cluster_clash, input_clashes, label_among_inputs
+from mlops_assets.spec_gate import Gate
+from resources.feature_inputs import inputs_without_feast
 from resources.feature_store import service_names
 
 
@@ -21,6 +24,31 @@ class DeclaredModel(ModelSpec):
             raise ValueError(
                 f"feature service {value!r} is not defined in feature_repo/; there are: {', '.join(known)}"
             )
+        return value
+
+    @pydantic.field_validator("prediction")
+    @classmethod
+    def _names_do_not_meet(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
+        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        if inputs and (problems := list(input_clashes(inputs, value.key, value.time))):
+            raise ValueError("; ".join(problems))
+        return value
+
+    @pydantic.field_validator("label")
+    @classmethod
+    def _label_is_not_given(cls, value: Label, info: pydantic.ValidationInfo) -> Label:
+        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        if inputs and (problems := list(label_among_inputs(inputs, value.column, value.known_at))):
+            raise ValueError("; ".join(problems))
+        return value
+
+    @pydantic.field_validator("gate")
+    @classmethod
+    def _cluster_has_one_meaning(cls, value: Gate, info: pydantic.ValidationInfo) -> Gate:
+        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        written = "cluster" in value.model_fields_set
+        if inputs and written and (problem := cluster_clash(value.cluster, inputs)):
+            raise ValueError(problem)
         return value
 
 

@@ -6,12 +6,13 @@ from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, DatasetError, labelled
+from mlops_assets.ml.dataset import DatasetError, labelled
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.policy import WeekEvidence, decide
 from mlops_assets.ml.promotion import Contender, judge
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec, Retrain
+from mlops_assets.spec_columns import LABEL, SCORE, STORED_SCORE
 
 Train = Callable[[str, datetime, bool, int | None], tuple[bytes, int]]
 """(week, now, hold out, rounds) -> model bytes and rounds."""
@@ -77,9 +78,9 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
 
 
 def _score(spec: ModelSpec, model: bytes, week: str, rows: pl.DataFrame) -> pl.DataFrame:
-    kept = rows.select(*spec.prediction.key, spec.prediction.time)
+    kept = rows.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
     scorer = Scorer(model, code=spec.code, name=f"the champion of {week}")
-    return kept.with_columns(pl.Series("score", scorer.predict(rows)))
+    return kept.with_columns(pl.Series(STORED_SCORE, scorer.predict(rows)))
 
 
 def _evidence(
@@ -87,8 +88,7 @@ def _evidence(
 ) -> WeekEvidence:
     if scored is None:
         return WeekEvidence(week.name, week.end, 0)
-    judged = labelled(week.rows, spec, week.end).join(
-        scored.drop(spec.prediction.time), on=spec.prediction.key
-    )
-    metric = evaluate(judged[LABEL].to_numpy(), judged["score"].to_numpy(), spec.task)[spec.gate.metric]
+    scores = scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE))
+    judged = labelled(week.rows, spec, week.end).join(scores, on=spec.prediction.key)
+    metric = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)[spec.gate.metric]
     return WeekEvidence(week.name, week.end, judged.height, metric, reference, served=True)

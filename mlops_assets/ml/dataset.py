@@ -15,8 +15,7 @@ import polars as pl
 
 from mlops_assets.ml.values import Kind, Known, kind_of, places
 from mlops_assets.spec import ModelSpec
-
-LABEL = "label"
+from mlops_assets.spec_columns import LABEL
 
 
 class DatasetError(Exception):
@@ -40,7 +39,7 @@ def require(frame: pl.DataFrame, columns: Sequence[str], use: str) -> None:
 
 
 def labelled(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> pl.DataFrame:
-    """The rows whose label is known by `now`, with a Float32 column `label`.
+    """The rows whose label is known by `now`, with a Float32 column LABEL.
 
     Classification: 1.0 where the label column exceeds `spec.label.above`, else 0.0; regression: the value itself.
     Rows whose label is null, or became known after `now`, are dropped: live training could not have seen them.

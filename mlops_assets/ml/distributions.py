@@ -94,14 +94,9 @@ def _missing(values: pl.Series) -> str:
 
 
 def _most_frequent(values: pl.Series) -> str:
-    name = values.name
-    counts = (
-        canonical(values)
-        .drop_nulls()
-        .value_counts(name="_count")
-        .sort("_count", name, descending=[True, False])
-    )
-    total = counts["_count"].sum()
+    found = canonical(values).drop_nulls().alias("value")
+    counts = found.value_counts(name="rows").sort("rows", "value", descending=[True, False])
+    total = counts["rows"].sum()
     top = [f"{value} {count / total:.0%}" for value, count in counts.head(TOP_VALUES).iter_rows()]
     more = counts.height - len(top)
     return ", ".join(top + ([f"{more:,} more"] if more else []))

@@ -14,9 +14,9 @@ import polars as pl
 from mlops_assets.ml.dataset import LABEL, DatasetError, require
 from mlops_assets.ml.scores import defined, finite
 from mlops_assets.ml.values import groups, kind_of, numbers
+from mlops_assets.spec_columns import SCORE, SLICE
 from mlops_assets.spec_gate import HIGHER_IS_BETTER, METRICS
 
-SCORE = "score"
 SMALLEST_SLICE = 50
 MOST_VALUES = 30
 
@@ -117,7 +117,7 @@ def score_bins(score: np.ndarray, bins: int = 10) -> np.ndarray:
 
 
 def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict[str, Any]]:
-    """Metrics by each slice column's values, for a frame with `label`, `score` and those columns.
+    """Metrics by each slice column's values, for a frame with LABEL, SCORE and those columns.
 
     A number with over 30 values is cut at its quintiles. Slices under 50 rows are left out.
     """
@@ -167,9 +167,9 @@ def slice_parts(frame: pl.DataFrame, column: str, kept: Sequence[str]) -> list[t
     Values are told by their canonical text (`ml/values.py`); rows without one come last, as "(none)".
     """
     names, codes = _slices(frame[column])
-    keyed = frame.select(*kept, codes.alias("_slice"))
-    ordered = keyed.sort("_slice", nulls_last=True, maintain_order=True)
-    parts = ordered.partition_by("_slice", as_dict=True, include_key=False, maintain_order=True)
+    keyed = frame.select(*kept, codes.alias(SLICE))
+    ordered = keyed.sort(SLICE, nulls_last=True, maintain_order=True)
+    parts = ordered.partition_by(SLICE, as_dict=True, include_key=False, maintain_order=True)
     return [(_missing(names) if code is None else names[code], part) for (code,), part in parts.items()]
 
 

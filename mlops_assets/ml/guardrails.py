@@ -13,15 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL
-from mlops_assets.ml.evaluation import SCORE, SMALLEST_SLICE, slice_parts
+from mlops_assets.ml.evaluation import SMALLEST_SLICE, slice_parts
 from mlops_assets.ml.paired import Effect, compare, holm, shows
 from mlops_assets.ml.scores import defined, in_words, undefined
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import CHAMPION_SCORE, CLUSTER, LABEL, SCORE
 from mlops_assets.spec_gate import Gate
 
-CHAMPION_SCORE, CLUSTER = "_champion_score", "_cluster"
 Kind = Literal["floor", "evidence", "slice", "calibration", "size", "latency"]
 LATENCY_ROWS = (1, 1000)
 REPEATS = {1: 30, 1000: 5}
@@ -73,7 +72,7 @@ class Criterion:
 def slice_guards(rows: pl.DataFrame, spec: ModelSpec) -> tuple[list[Criterion], list[dict[str, Any]]]:
     """A criterion for each slice, and the slices that are too small to be judged, with the reason.
 
-    `rows` holds `label`, `score`, CHAMPION_SCORE, CLUSTER and the spec's slice columns.
+    `rows` holds LABEL, SCORE, CHAMPION_SCORE, CLUSTER and the spec's slice columns.
     """
     gate = spec.gate
     if gate.guards.slice_tolerance is None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_assets.ml.values import alike
 
-EVENT, CREATED, WRITTEN = "event_timestamp", "created", "written"
+EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
 ASKED, SERVED = "__asked_at", "__served_at"
 NOWHERE = -1
 ALWAYS = np.iinfo(np.int64).min
@@ -22,7 +22,7 @@ def known_rows(questions: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str])
 
     Args:
         questions: the view's keys, `__asked_at` (data time) and `__served_at` (wall time), UTC, one row a question, any order.
-        rows: the view's keys, `event_timestamp`, `created` (breaks ties, null loses) and `written` (null: always
+        rows: the view's keys, `event_timestamp`, `created` (breaks ties, null loses) and `_written` (null: always
             there), all UTC; among rows that tie on both timestamps the last wins.
     Returns:
         One row a question, in order: `event_now` and `written_now` of the newest row at or before `__asked_at`;

@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from mlops_assets.ml.values import alike
+from mlops_assets.spec_columns import ASKED_AT, KNOWN_AT, ROW
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
     Returns the features and `_known`, the event timestamp used; one row a question, in the questions' order.
     """
     asked, rows = alike(
-        questions.select(*table.keys, pl.col(time).alias("_asked")).with_row_index("_row"),
+        questions.select(*table.keys, pl.col(time).alias(ASKED_AT)).with_row_index(ROW),
         table.rows,
         table.keys,
     )
@@ -39,19 +40,19 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
     known = (
         rows.sort(order, nulls_last=False, maintain_order=True)
         .join(asked.select(table.keys).unique(), on=list(table.keys), how="semi", maintain_order="left")
-        .select(*table.keys, pl.col(table.event_timestamp).alias("_known"), *table.features)
+        .select(*table.keys, pl.col(table.event_timestamp).alias(KNOWN_AT), *table.features)
     )
-    found = asked.sort("_asked").join_asof(
+    found = asked.sort(ASKED_AT).join_asof(
         known,
-        left_on="_asked",
-        right_on="_known",
+        left_on=ASKED_AT,
+        right_on=KNOWN_AT,
         by=list(table.keys),
         strategy="backward",
         tolerance=table.ttl,
         check_sortedness=False,
         coalesce=False,
     )
-    return found.sort("_row").select("_known", *table.features)
+    return found.sort(ROW).select(KNOWN_AT, *table.features)
 
 
 def cells_that_differ(

@@ -13,11 +13,9 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, DatasetError, require
-from mlops_assets.ml.evaluation import SCORE, by_slice, evaluate, goodness
+from mlops_assets.ml.dataset import DatasetError, require
+from mlops_assets.ml.evaluation import by_slice, evaluate, goodness
 from mlops_assets.ml.guardrails import (
-    CHAMPION_SCORE,
-    CLUSTER,
     Criterion,
     calibration_guard,
     latency,
@@ -32,6 +30,7 @@ from mlops_assets.ml.scores import defined, finite, in_words
 from mlops_assets.ml.training import Scorer
 from mlops_assets.ml.values import groups
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import CHAMPION_SCORE, CLUSTER, LABEL, SCORE
 from mlops_assets.spec_gate import DAY, HIGHER_IS_BETTER, WEEK, Gate
 
 MOST_NAMED = 3

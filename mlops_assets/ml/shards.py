@@ -14,8 +14,9 @@ from typing import Protocol
 
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, Encoding, between, labelled, require, split_moment
+from mlops_assets.ml.dataset import Encoding, between, labelled, require, split_moment
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL
 
 GROUPS_A_WORKER = 8
 """With fewer row groups than this for each worker, every group is cut, so that the shares are alike."""
@@ -85,6 +86,13 @@ class Files:
         wanted = list(dict.fromkeys([*self._label_columns(spec), *columns])) if columns else None
         rows = self._labelled(spec, (pl.read_parquet(path, columns=wanted) for path in self.paths))
         return rows.select(columns) if columns else rows
+
+    def sample(self, spec: ModelSpec, columns: Sequence[str], most: int) -> pl.DataFrame:
+        """Labelled rows with these columns and LABEL, of every file each n-th, so that at most about `most` are read."""
+        wanted = list(dict.fromkeys([*self._label_columns(spec), *columns]))
+        every = max(1, -(-self.rows // most))
+        read = (pl.read_parquet(path, columns=wanted).gather_every(every) for path in self.paths)
+        return self._labelled(spec, read)
 
     def head(self, spec: ModelSpec, rows: int) -> pl.DataFrame:
         """A few of the rows, as an example of the columns."""

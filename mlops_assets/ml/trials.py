@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL
 from mlops_assets.ml.distributed import in_process
 from mlops_assets.ml.evaluation import evaluate, goodness
 from mlops_assets.ml.scores import undefined
@@ -19,6 +18,7 @@ from mlops_assets.ml.shards import Files, Held, Survey
 from mlops_assets.ml.trainers.base import Job, aside
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL
 from mlops_assets.spec_search import with_parameters
 
 Values = Mapping[str, Any]

@@ -43,7 +43,7 @@ def test_january_and_february_predict_march(rows):
     train = labelled(frame, spec, MARCH)
     test = labelled(frame, spec, APRIL).filter(pl.col("prediction_time").is_between(MARCH, APRIL))
     scorer = Scorer(fit(train, spec, [*spec.trainer.categories, *features]).model)
-    found = evaluate(test["label"].to_numpy(), scorer.predict(test), spec.task)
+    found = evaluate(test["_label"].to_numpy(), scorer.predict(test), spec.task)
     print(f"\n{train.height:,} rows of January and February, {test.height:,} of March: {found}")
     assert train["outcome_known_at"].max() <= MARCH
     assert test.height > 27_000

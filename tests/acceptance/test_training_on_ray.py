@@ -93,7 +93,7 @@ def test_two_workers_on_shares_of_the_files_learn_as_well_and_repeat_themselves(
     assert one.compute == "2 workers on local Ray: trainer.compute=local"
     rows = labelled(parcels(3000), spec, files.known_by)
     alone = fit(files, spec_of(**XGBOOST, compute="in_process"), FEATURES)
-    labels = rows["label"].to_numpy()
+    labels = rows["_label"].to_numpy()
     both = [auc(labels, Scorer(fitted.model).predict(rows)) for fitted in (one, alone)]
     assert both[0] == pytest.approx(both[1], abs=0.02)
     assert list(Path(compute.folder).iterdir()) == []

@@ -77,7 +77,7 @@ def test_the_winner_trained_again_gives_the_bytes_of_its_trial_and_scores_as_it_
     rows = files.part(spec, 0, 1)
     newest = rows[files.survey(spec, FEATURES, stops=True).rows - round(0.15 * rows.height) :]
     assert labelled(newest, spec, files.known_by).height == newest.height
-    scored = evaluate(newest["label"].to_numpy(), Scorer(model).predict(newest), spec.task)
+    scored = evaluate(newest["_label"].to_numpy(), Scorer(model).predict(newest), spec.task)
     assert scored[metric] == winner.score
 
 

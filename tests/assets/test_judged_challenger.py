@@ -31,7 +31,7 @@ class Guess:
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         told = np.random.default_rng(int(100 * self.knows)).random(frame.height) < self.knows
-        return np.where(told, frame["label"].to_numpy(), 0.3)
+        return np.where(told, frame["_label"].to_numpy(), 0.3)
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,14 @@
 
 import pytest
 
-from mlops_assets.assets.training_set import MixedFeatureDefinitionsError, refuse_mixed_definitions
+from mlops_assets.assets.training_set import (
+    MixedFeatureDefinitionsError,
+    inputs_made_of_the_label,
+    refuse_mixed_definitions,
+)
+from mlops_assets.spec import computed_from
 from resources.lake import Manifest
+from tests.pumps.project import SPEC
 
 
 def manifest(week: str, definitions: str) -> Manifest:
@@ -23,3 +29,16 @@ def test_a_mix_of_feature_definitions_is_refused_and_the_weeks_are_named():
     with pytest.raises(MixedFeatureDefinitionsError) as caught:
         refuse_mixed_definitions("m", mixed)
     assert "aaaaaaaaaaaa: 2013-01-07; bbbbbbbbbbbb: 2013-01-14, 2013-01-21" in str(caught.value)
+
+
+@computed_from(load="weight stopped_minutes")
+def rows_with_a_leak(rows):
+    return rows
+
+
+def test_an_input_that_is_said_to_be_computed_from_the_label_is_refused():
+    path = f"{__name__}:rows_with_a_leak"
+    spec = SPEC.model_copy(update={"prediction": SPEC.prediction.model_copy(update={"rows": path})})
+    (said,) = inputs_made_of_the_label(spec, ["pump", "load"])
+    assert f"{path} computes 'load' from 'stopped_minutes'" in said
+    assert list(inputs_made_of_the_label(spec, ["pump"])) == []

@@ -39,8 +39,8 @@ def labels(values, known):
 
 def test_a_label_is_positive_only_above_the_threshold(spec):
     frame = labelled(labels([15.0, 15.1, -3.0], [0, 0, 0]), spec, START)
-    assert frame["label"].to_list() == [0.0, 1.0, 0.0]
-    assert frame.schema["label"] == pl.Float32
+    assert frame["_label"].to_list() == [0.0, 1.0, 0.0]
+    assert frame.schema["_label"] == pl.Float32
 
 
 def test_a_label_known_after_now_is_left_out_and_counted(spec):
@@ -65,7 +65,7 @@ def test_now_may_be_given_in_any_time_zone_but_not_in_none(spec):
 
 
 def test_a_regression_keeps_the_value(make_regression_spec):
-    assert labelled(labels([-7.5], [0]), make_regression_spec(), START)["label"].to_list() == [-7.5]
+    assert labelled(labels([-7.5], [0]), make_regression_spec(), START)["_label"].to_list() == [-7.5]
 
 
 def test_a_missing_label_column_is_named(spec):

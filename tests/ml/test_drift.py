@@ -122,9 +122,10 @@ def test_evidentlys_page_is_made_without_network_whatever_the_columns_hold(known
 
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("something phoned home"))
     frame = known.with_columns(empty=pl.lit(None, pl.Float32), flat=pl.lit(1.0), late=pl.col("delay") > 0)
-    columns = ["queue", "hour", "depot", "empty", "flat", "late"]
+    frame = frame.with_columns(target=pl.col("weight"), prediction=pl.col("noise"), index=pl.col("hour"))
+    columns = ["queue", "hour", "depot", "empty", "flat", "late", "target", "prediction", "index"]
     page = report_html(frame[:2000], frame[2000:], columns, seed=1, rows=300)
-    assert all(name in page for name in ("queue", "hour", "depot", "flat", "late"))
+    assert all(name in page for name in columns if name != "empty")
     small, script = detach_script(page, "evidently.js")
     assert '<script src="evidently.js"></script>' in small and "queue" in small
     assert len(small) + len(script) == pytest.approx(len(page), abs=100)

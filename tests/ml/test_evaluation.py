@@ -106,7 +106,7 @@ def test_missing_values_of_a_slice_column_are_one_slice_and_leave_the_fifths_as_
     y, score = scored(600)
     length = pl.Series(np.arange(600.0))
     missing = pl.when(pl.int_range(pl.len()) < 60)
-    columns = {"label": y, "score": score, "length": length}
+    columns = {"_label": y, "_score": score, "length": length}
     null, nan = (
         by_slice(
             pl.DataFrame(columns).with_columns(missing.then(pl.lit(gap)).otherwise("length").alias("length")),
@@ -133,7 +133,7 @@ def test_reliability_bins_hold_every_row_once_and_rise_in_score(rows):
 
 def test_slices_are_the_metrics_of_their_rows_and_small_ones_are_left_out():
     y, score = scored(400)
-    frame = pl.DataFrame({"label": y, "score": score, "depot": ["a"] * 200 + ["b"] * 190 + ["c"] * 10})
+    frame = pl.DataFrame({"_label": y, "_score": score, "depot": ["a"] * 200 + ["b"] * 190 + ["c"] * 10})
     found = by_slice(frame, ["depot"], "classification")
     assert [(s["slice"], s["value"], s["rows"]) for s in found] == [("depot", "a", 200), ("depot", "b", 190)]
     assert found[0]["auc"] == evaluate(y[:200], score[:200], "classification")["auc"]
@@ -142,7 +142,7 @@ def test_slices_are_the_metrics_of_their_rows_and_small_ones_are_left_out():
 def test_a_number_of_many_values_is_cut_at_quintiles_and_one_of_few_is_not():
     y, score = scored(1000)
     frame = pl.DataFrame(
-        {"label": y, "score": score, "hour": [i % 10 for i in range(1000)], "load": range(1000)}
+        {"_label": y, "_score": score, "hour": [i % 10 for i in range(1000)], "load": range(1000)}
     )
     values = [s["value"] for s in by_slice(frame, ["hour", "load"], "classification")]
     assert values[:10] == [str(hour) for hour in range(10)]
@@ -152,12 +152,12 @@ def test_a_number_of_many_values_is_cut_at_quintiles_and_one_of_few_is_not():
 def test_rows_without_a_slice_value_make_a_slice_of_their_own():
     y, score = scored(300)
     load = [None if i < 100 else float(i) for i in range(300)]
-    found = by_slice(pl.DataFrame({"label": y, "score": score, "load": load}), ["load"], "regression")
+    found = by_slice(pl.DataFrame({"_label": y, "_score": score, "load": load}), ["load"], "regression")
     assert [s["rows"] for s in found if s["value"] == "(none)"] == [100]
 
 
 def test_a_slice_of_one_class_has_no_auc():
-    frame = pl.DataFrame({"label": [1.0] * 60, "score": [0.5] * 60, "depot": ["a"] * 60})
+    frame = pl.DataFrame({"_label": [1.0] * 60, "_score": [0.5] * 60, "depot": ["a"] * 60})
     assert by_slice(frame, ["depot"], "classification")[0]["auc"] is None
 
 

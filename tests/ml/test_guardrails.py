@@ -27,8 +27,8 @@ def trial(seed: int, rows: int = 240, luck: float = 0.5) -> pl.DataFrame:
     site = dice.integers(0, SLICES, len(y))
     return pl.DataFrame(
         {
-            "label": y,
-            "score": ours,
+            "_label": y,
+            "_score": ours,
             CHAMPION_SCORE: theirs,
             CLUSTER: day,
             "site": np.array([f"s{i:02}" for i in range(SLICES)])[site],
@@ -44,8 +44,8 @@ def rule(make_spec, **guards):
 def harmed(frame: pl.DataFrame, site: str) -> pl.DataFrame:
     """The challenger knows nothing of one site, and the truth of the others better than the champion."""
     here = pl.col("site") == site
-    known = 0.7 * pl.col(CHAMPION_SCORE) + 0.3 * pl.col("label")
-    return frame.with_columns(score=pl.when(here).then(0.97).otherwise(known))
+    known = 0.7 * pl.col(CHAMPION_SCORE) + 0.3 * pl.col("_label")
+    return frame.with_columns(_score=pl.when(here).then(0.97).otherwise(known))
 
 
 def test_a_slice_that_is_harmed_trips_though_the_challenger_is_better_on_the_whole(make_spec):
@@ -78,7 +78,7 @@ def test_slices_too_small_to_judge_are_listed_with_the_reason(make_spec):
 
 
 def test_a_slice_without_a_positive_row_is_listed_as_undefined_for_the_auc(make_spec):
-    frame = trial(4).with_columns(label=pl.when(pl.col("site") == "s00").then(0.0).otherwise("label"))
+    frame = trial(4).with_columns(_label=pl.when(pl.col("site") == "s00").then(0.0).otherwise("_label"))
     spec = make_spec(slices=["site"], gate={"metric": "auc", "floors": {"auc": 0.1}})
     _, skipped = slice_guards(frame, spec)
     assert [(s["value"], s["why"]) for s in skipped] == [("s00", "auc is undefined, one class")]
@@ -102,7 +102,7 @@ def test_without_the_correction_a_third_of_them_would_be(make_spec):
 
 def test_an_overconfident_challenger_trips_the_calibration(make_spec):
     logit = (pl.col(CHAMPION_SCORE) / (1 - pl.col(CHAMPION_SCORE))).log()
-    frame = trial(5, luck=0.05).with_columns(score=1 / (1 + (-3 * logit).exp()))
+    frame = trial(5, luck=0.05).with_columns(_score=1 / (1 + (-3 * logit).exp()))
     (criterion,) = calibration_guard(frame, rule(make_spec))
     assert not criterion.passes
     assert criterion.text.startswith("calibration_error 0.") and "is shown to be worse (p " in criterion.text

@@ -14,7 +14,7 @@ KINDS = {
     "b": pl.Int64,
     "event_timestamp": pl.Datetime("us", "UTC"),
     "created": pl.Datetime("us", "UTC"),
-    "written": pl.Datetime("us", "UTC"),
+    "_written": pl.Datetime("us", "UTC"),
 }
 QUESTIONS = {
     "a": pl.String,
@@ -68,8 +68,8 @@ def test_a_row_that_got_in_late_is_known_now_and_was_not_then():
     row = {"a": "x", "b": 1, "created": None}
     table = pl.DataFrame(
         [
-            {**row, "event_timestamp": hour(1), "written": hour(2)},
-            {**row, "event_timestamp": hour(3), "written": hour(9)},
+            {**row, "event_timestamp": hour(1), "_written": hour(2)},
+            {**row, "event_timestamp": hour(3), "_written": hour(9)},
         ],
         schema=KINDS,
     )

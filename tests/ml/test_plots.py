@@ -31,7 +31,7 @@ def judged(make_spec) -> tuple[ModelSpec, Verdict, pl.DataFrame]:
     start = datetime(2020, 3, 2, tzinfo=UTC)
     sent = [start + timedelta(days=int(d)) for d in day]
     depot = np.random.default_rng(1).integers(0, 30, len(y)).astype(str)
-    rows = pl.DataFrame({"label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": depot})
+    rows = pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": depot})
     spec = make_spec(slices=["depot"], gate={"metric": "brier", "floors": {"auc": 0.1}})
     sides = [Contender(n, n, 1, Given(n)) for n in ("ours", "theirs")]  # type: ignore[arg-type]
     return spec, judge(rows, sides[0], sides[1], spec), rows
@@ -56,7 +56,7 @@ def test_without_a_champion_there_is_nothing_to_draw(judged):
 
 def test_the_champions_reliability_is_drawn_beside_the_challengers(judged):
     _, verdict, rows = judged
-    labels = rows["label"].to_numpy()
+    labels = rows["_label"].to_numpy()
     alone = evaluation_plots(labels, verdict.score, "classification", {"only": 1.0})
     both = evaluation_plots(labels, verdict.score, "classification", {"only": 1.0}, verdict.champion_score)
     assert alone["reliability"] != both["reliability"]

@@ -173,7 +173,7 @@ def parcels_of_two(seed: int, rows: int = 60) -> pl.DataFrame:
     y, ours, theirs, day = two_models(np.random.default_rng(seed), rows=rows)
     start = datetime(2020, 3, 2, tzinfo=UTC)
     sent = [start + timedelta(days=int(d), minutes=i % 1440) for i, d in enumerate(day)]
-    return pl.DataFrame({"label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": "north"})
+    return pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": "north"})
 
 
 def test_of_a_thousand_equal_challengers_as_many_become_champion_as_the_spec_says(make_spec):
@@ -195,7 +195,7 @@ def test_of_a_thousand_challengers_worse_by_the_tolerance_as_many_become_champio
     for seed in range(1000):
         frame = parcels_of_two(seed)
         lead = frame["ours"].to_numpy() - frame["theirs"].to_numpy()
-        rows = frame.with_columns(label=0.0, theirs=20.0, ours=pl.Series(20.3 + lead))
+        rows = frame.with_columns(_label=0.0, theirs=20.0, ours=pl.Series(20.3 + lead))
         promoted += judge(rows, told("ours"), told("theirs"), spec.model_copy(update={"slices": []})).promote
     assert between(promoted, 1000, 0.05)
 
@@ -220,7 +220,7 @@ def test_both_models_are_judged_on_the_same_rows(known, make_spec, features, fit
 def test_a_winner_that_harms_a_slice_is_rejected_and_the_slice_named(make_spec):
     frame = parcels_of_two(3, rows=240)
     site = pl.Series(np.where(np.arange(frame.height) % 6 == 0, "south", "north"))
-    better = 0.5 * pl.col("theirs") + 0.5 * pl.col("label")
+    better = 0.5 * pl.col("theirs") + 0.5 * pl.col("_label")
     frame = frame.with_columns(depot=site, ours=pl.when(site == "south").then(0.97).otherwise(better))
     spec = make_spec(gate={"metric": "log_loss", "floors": {"auc": 0.1}}, slices=["depot"])
     verdict = judge(frame, told("ours"), told("theirs"), spec)

@@ -33,7 +33,7 @@ HOURS = {
     for name, h in {"now": 0, "an hour ago": 1, "two hours ago": 2, "yesterday": 24}.items()
 }
 BEFORE, AFTER = WALL - timedelta(hours=5), WALL + timedelta(hours=5)
-ROW_KINDS = {"pump": pl.String, "event_timestamp": INSTANT, "created": INSTANT, "written": INSTANT}
+ROW_KINDS = {"pump": pl.String, "event_timestamp": INSTANT, "created": INSTANT, "_written": INSTANT}
 
 
 def row(when: str, written: datetime, created: datetime | None = None) -> tuple:

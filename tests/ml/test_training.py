@@ -30,7 +30,7 @@ def test_a_fit_stops_early_is_cut_at_its_best_round_and_has_learned(fitted, know
     losses = fitted.history["validation_logloss"]
     assert fitted.rounds == int(np.argmin(losses)) + 1
     assert len(losses) == min(40, fitted.rounds + 5)
-    assert auc(known["label"].to_numpy(), Scorer(fitted.model).predict(known)) > 0.8
+    assert auc(known["_label"].to_numpy(), Scorer(fitted.model).predict(known)) > 0.8
     assert max(fitted.importance, key=fitted.importance.__getitem__) == "queue"
     assert sum(fitted.importance.values()) == pytest.approx(1)
     assert (set(fitted.importance), fitted.rows) == (
@@ -102,7 +102,7 @@ def test_a_frame_without_a_feature_is_refused_by_name(fitted, known):
 
 
 def test_a_regression_predicts_the_value(known, make_regression_spec, features):
-    frame = known.with_columns(label=pl.col("delay").cast(pl.Float32))
+    frame = known.with_columns(_label=pl.col("delay").cast(pl.Float32))
     fitted = fit(frame, make_regression_spec(), features)
     error = Scorer(fitted.model).predict(frame) - frame["delay"].to_numpy()
     assert "validation_mae" in fitted.history

@@ -106,7 +106,7 @@ def test_slices_and_clusters_are_the_same_rows_in_another_type(pair):
 def scored(side):
     frame = pl.concat([side.to_frame()] * 60)
     row = np.arange(frame.height)
-    return frame.with_columns(label=pl.Series(row % 2 * 1.0), score=pl.Series((row % 7) / 7))
+    return frame.with_columns(_label=pl.Series(row % 2 * 1.0), _score=pl.Series((row % 7) / 7))
 
 
 @given(st.lists(TEXT, min_size=1, max_size=20), TEXT)
@@ -208,7 +208,9 @@ def test_a_model_whose_categories_are_text_is_written_as_ever():
 
 
 def test_rows_without_a_slice_value_are_not_those_that_say_so():
-    frame = pl.DataFrame({"c": ["(none)"] * 60 + [None] * 70, "label": [1.0, 0.0] * 65, "score": [0.5] * 130})
+    frame = pl.DataFrame(
+        {"c": ["(none)"] * 60 + [None] * 70, "_label": [1.0, 0.0] * 65, "_score": [0.5] * 130}
+    )
     found = [(part["value"], part["rows"]) for part in by_slice(frame, ["c"], "classification")]
     assert found == [("(none)", 60), ("(null)", 70)]
 
@@ -243,6 +245,6 @@ def test_the_probe_for_leaks_and_the_replay_know_a_key_in_another_type(pair):
     order = dict(zip(groups(keys)[1].to_list(), rows["value"], strict=True))
     same = [None if place is None else order[place] for place in groups(asked)[1].to_list()]
     assert found["value"].to_list() == same
-    written = rows.with_columns(created=pl.lit(None, pl.Datetime("us", "UTC")), written=pl.lit(at))
+    written = rows.with_columns(created=pl.lit(None, pl.Datetime("us", "UTC")), _written=pl.lit(at))
     then = known_rows(questions, written, ["c"])
     assert then["event_now"].is_not_null().to_list() == asked.is_not_null().to_list()

@@ -38,13 +38,13 @@ SPEC = ModelSpec.model_validate(
 
 
 def states(lake: Lake, span: Week) -> pl.DataFrame:
-    """Vibration and temperature of every pump, every six hours."""
+    """Vibration of every pump and a score that its maker gives it, every six hours."""
     times = pl.datetime_range(span.start, span.end, "6h", closed="left", eager=True, time_unit="us")
     frame = pl.DataFrame({"pump": PUMPS}).join(times.alias("event_timestamp").to_frame(), how="cross")
     rng = np.random.default_rng(int(span.start.timestamp()))
     return frame.with_columns(
         vibration=pl.Series(rng.exponential(1.0, frame.height), dtype=pl.Float32),
-        temperature=pl.Series(rng.normal(40, 5, frame.height), dtype=pl.Float32),
+        score=pl.Series(rng.normal(40, 5, frame.height), dtype=pl.Float32),
     ).sort("pump", "event_timestamp")
 
 
@@ -64,7 +64,7 @@ def checks(lake: Lake, span: Week) -> pl.DataFrame:
 
 def definitions(resources: dict) -> dg.Definitions:
     """The project: tables, feature store, one model."""
-    schema = {"pump": pl.String, "event_timestamp": UTC, "vibration": pl.Float32, "temperature": pl.Float32}
+    schema = {"pump": pl.String, "event_timestamp": UTC, "vibration": pl.Float32, "score": pl.Float32}
     state = Expectation(schema=schema, keys=("pump", "event_timestamp"), time="event_timestamp")
     check_schema = {
         "check_id": pl.String,

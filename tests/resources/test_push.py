@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mlops_assets.assets.tables import Table, build_partition
-from mlops_assets.assets.training_set import leaks
+from mlops_assets.assets.training_set import differing_cells
 from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURES
@@ -234,7 +234,8 @@ def test_the_check_for_leaks_knows_pushed_rows(running, http):
     flights = lakes.random_flights(7, moments.len()).with_columns(
         prediction_time=moments, origin=pl.lit("EWR")
     )
-    joined = running.store.historical(SERVICE, entity_rows(flights), "prediction_time")
+    rows = entity_rows(flights)
+    joined = running.store.historical(SERVICE, rows, "prediction_time")
     assert joined["temp"][0] == 10.0
     span = Week(f"{week:%Y-%m-%d}", start, end)
-    assert leaks(spec, running.lake, running.store, span, joined) == {}
+    assert differing_cells(spec, running.lake, running.store, span, rows, joined) == {}

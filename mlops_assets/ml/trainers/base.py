@@ -12,8 +12,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, DatasetError, Encoding
+from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL
 
 T = TypeVar("T")
 Arrays = tuple[np.ndarray, np.ndarray]

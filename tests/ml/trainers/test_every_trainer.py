@@ -85,7 +85,7 @@ def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
     fitted = fit(known, spec_of(), features)
     scorer = Scorer(fitted.model, code=spec_of().code)
     assert kind_of(fitted.model) == kind
-    assert auc(known["label"].to_numpy(), scorer.predict(known)) > LEARNED[kind]
+    assert auc(known["_label"].to_numpy(), scorer.predict(known)) > LEARNED[kind]
     assert scorer.features == (*features, "depot")
     assert scorer.categories == {"depot": ("north", "south", "west")}
     assert scorer.task == "classification"
@@ -161,7 +161,7 @@ def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, kn
 
 @pytest.mark.parametrize("kind", ["xgboost", "lightgbm", TORCH])
 def test_a_regression_predicts_the_value(kind, make_regression_spec, known, features):
-    frame = known.with_columns(label=pl.col("delay").cast(pl.Float32))
+    frame = known.with_columns(_label=pl.col("delay").cast(pl.Float32))
     trainer = {"kind": kind, "categories": ["depot"], **KINDS[kind]}
     fitted = fit(frame, make_regression_spec(trainer=trainer), features)
     error = Scorer(fitted.model).predict(frame) - frame["delay"].to_numpy()

@@ -13,7 +13,7 @@ pump_state = FeatureView(
     schema=[
         Field(name="pump", dtype=String),
         Field(name="vibration", dtype=Float32),
-        Field(name="temperature", dtype=Float32),
+        Field(name="score", dtype=Float32),
     ],
     source=FileSource(
         name="pump_state", path="features/pump_state/*.parquet", timestamp_field="event_timestamp"
