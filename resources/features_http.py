@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
+from resources.moments import Moment
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,7 +34,7 @@ class Question(pydantic.BaseModel):
     features: list[str] = []
     full_feature_names: bool = False
     include_feature_view_version_metadata: bool = False
-    as_of: pydantic.AwareDatetime | None = None
+    as_of: Moment | None = None
 
 
 def mount(

@@ -1,12 +1,14 @@
 """Pydantic models of what is sent to an endpoint: turned into rows, and an example of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import polars as pl
 import pydantic
+
+from resources.moments import day, moment
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -26,6 +28,19 @@ def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     return {
         name: next((part for part in field.get("anyOf", []) if part.get("type") != "null"), {}) | field
         for name, field in properties.items()
+    }
+
+
+READERS: dict[str, Callable[[Any], Any]] = {"date-time": moment, "date": day}
+
+
+@lru_cache(maxsize=64)
+def readers(request: type[pydantic.BaseModel]) -> dict[str, Callable[[Any], Any]]:
+    """The fields that hold moments or days, whatever type the model gives them, and what reads each of them."""
+    return {
+        name: READERS[field["format"]]
+        for name, field in _fields(request).items()
+        if field.get("format") in READERS
     }
 
 
