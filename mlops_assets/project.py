@@ -16,6 +16,7 @@ from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
 from resources.settings import Settings
 from resources.tracking import Tracking
+from resources.yaml_files import YamlError
 
 INGEST_JOB = "ingest_week"
 
@@ -60,7 +61,10 @@ class Project:
         """Load the definitions and the Dagster instance that `make dev` shows."""
         from mlops_assets.dev import prepare_dagster_home
 
-        prepare_dagster_home(settings)
+        try:
+            prepare_dagster_home(settings)
+        except YamlError as error:
+            raise ProjectError(str(error)) from error
         from resources.local import local_resources
 
         loaded = Declared.load()

@@ -7,6 +7,7 @@ import pydantic
 
 from mlops_assets.assets.bundle import model_assets
 from mlops_assets.automation import model_jobs, model_sensors
+from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import service_names
 
@@ -36,6 +37,7 @@ class ModelComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> Self:
+        refuse_files(context.path)
         return cls(attributes)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
