@@ -69,7 +69,10 @@ def refuse_two_readings(text: str, file: str | Path, words: frozenset[Place] = f
 def lines(text: str) -> dict[Place, int]:
     """The line, from 1, of every key and item of a document, by the keys and places that lead to it."""
     node = yaml.compose(text, Loader=Loader)
-    return {place: line for place, line, _ in _walk(node, (), set())}
+    found: dict[Place, int] = {}
+    for place, line, _ in _walk(node, (), set()):
+        found.setdefault(place, line)  # the key comes before its value
+    return found
 
 
 def told(error: pydantic.ValidationError, text: str, file: str | Path) -> str:
