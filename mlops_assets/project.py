@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 import dagster as dg
+import pydantic
 from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
@@ -38,7 +39,7 @@ class Declared:
         """Load it without touching any state; a mistake in a defs.yaml in a few lines instead of a traceback."""
         try:
             from mlops_assets.definitions import defs, specs, tables
-        except ComponentTreeException as error:
+        except (ComponentTreeException, pydantic.ValidationError) as error:
             said = str(error.__cause__ or error).splitlines()
             raise ProjectError(
                 "\n".join(line for line in said if "errors.pydantic.dev" not in line)

@@ -37,38 +37,31 @@ Loader.yaml_implicit_resolvers = {
 
 
 def read(text: str, file: str | Path) -> Any:
-    """The value of one YAML document. Raises YamlError."""
-    loader = Loader(text)
+    """The value of one YAML document, None for an empty one. Raises YamlError."""
+    found = read_all(text, file)
+    if len(found) > 1:
+        raise YamlError(f"{file}: holds {len(found)} documents: keep one")
+    return found[0] if found else None
+
+
+def read_all(text: str, file: str | Path, words: frozenset[Place] = frozenset()) -> list[Any]:
+    """The values of all documents. Raises YamlError; at the places in `words` a bare `on` is the word itself."""
+    loader, found = Loader(text), []
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _refuse(loader, node, file, frozenset())
-        return loader.construct_document(node)
+        while loader.check_node():
+            node = loader.get_node()
+            _refuse(loader, node, file, words)
+            found.append(loader.construct_document(node))
     except yaml.YAMLError as error:
         raise _unreadable(error, file) from error
     finally:
         loader.dispose()
-
-
-def refuse_two_readings(text: str, file: str | Path, words: frozenset[Place] = frozenset()) -> None:
-    """Raise YamlError for a file of one or more documents that could be read in two ways.
-
-    At the places in `words` `on` is the word itself. Text that is no YAML is left to whoever reads it next.
-    """
-    loader = Loader(text)
-    try:
-        while loader.check_node():
-            _refuse(loader, loader.get_node(), file, words)
-    except yaml.YAMLError:
-        return
-    finally:
-        loader.dispose()
+    return found
 
 
 def lines(text: str) -> dict[Place, int]:
-    """The line, from 1, of every key and item of a document, by the keys and places that lead to it."""
-    node = yaml.compose(text, Loader=Loader)
+    """The line, from 1, of every key and item of the first document, by the keys and places that lead to it."""
+    node = next(yaml.compose_all(text, Loader=Loader))
     found: dict[Place, int] = {}
     for place, line, _ in _walk(node, (), set()):
         found.setdefault(place, line)  # the key comes before its value

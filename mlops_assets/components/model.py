@@ -1,5 +1,6 @@
 """A defs.yaml becomes a model: its spec checked, its assets, jobs and sensors built."""
 
+import re
 from typing import Any, Self
 
 import dagster as dg
@@ -14,6 +15,14 @@ from resources.feature_store import service_names
 
 class DeclaredModel(ModelSpec):
     """A spec that also agrees with the feature repository; Dagster reports a violation with file and line."""
+
+    @pydantic.field_validator("owner")
+    @classmethod
+    def _is_somebody(cls, value: str) -> str:
+        """Dagster's own rule, which it tells without a line."""
+        if not re.fullmatch(r"team:.+|[^@\s]+@[^@\s]+\.[^@\s]+", value):
+            raise ValueError(f"owner {value!r} is nobody: give an e-mail address, or team: and its name")
+        return value
 
     @pydantic.field_validator("feature_service")
     @classmethod

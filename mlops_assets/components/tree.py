@@ -1,14 +1,16 @@
 """The components of a package, from YAML files each of which says one thing."""
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
-from resources.yaml_files import YamlError, refuse_two_readings
+from resources.yaml_files import YamlError, lines, read_all
 
 FILES = ("defs.yaml", "defs.yml", "component.yaml")
+MODEL = "mlops_assets.components.model.ModelComponent"
 WORDS = frozenset({("attributes", "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
 
@@ -24,6 +26,21 @@ def component_tree(package: ModuleType, root: Path) -> dg.ComponentTree:
 
 
 def refuse_files(folder: Path) -> None:
-    """Raise YamlError for the first component's file in a folder, or below it, that could be read in two ways."""
+    """Raise YamlError for the first component's file in a folder, or below it, that says two things or names no class."""
     for file in sorted(file for name in FILES for file in folder.rglob(name)):
-        refuse_two_readings(file.read_text(encoding="utf-8"), file, WORDS)
+        text = file.read_text(encoding="utf-8")
+        for content in read_all(text, file, WORDS):
+            kind = content.get("type") if isinstance(content, dict) else None
+            if not _is_there(kind):
+                line = lines(text).get(("type",), 1)
+                raise YamlError(
+                    f"{file}:{line}: type: {kind!r} is no component: name its class, for example {MODEL}"
+                )
+
+
+def _is_there(path: object) -> bool:
+    module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    try:
+        return hasattr(import_module(module), name)
+    except (ImportError, ValueError):
+        return False

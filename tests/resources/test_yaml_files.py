@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from resources.feature_definitions import FeatureStoreError, configuration
 from resources.rayjob import TemplateError, read_template
 from resources.settings import PROJECT_ROOT, RAYJOB
-from resources.yaml_files import YamlError, lines, read, refuse_two_readings
+from resources.yaml_files import YamlError, lines, read, read_all
 
 SHIPPED = [
     PROJECT_ROOT / name
@@ -54,9 +54,9 @@ def with_a_second(text: str, number: int, value: str) -> tuple[str, int, int]:
 def test_any_key_at_any_depth_of_a_shipped_file_is_refused_when_it_is_there_twice(file, number, value):
     documents = file.read_text().split("\n---\n")
     text, *found = with_a_second(documents[number % len(documents)], number, value)
-    refuse_two_readings(documents[number % len(documents)], file, ON)
+    read_all(documents[number % len(documents)], file, ON)
     with pytest.raises(YamlError) as caught:
-        refuse_two_readings(text, "f.yaml", ON)
+        read_all(text, "f.yaml", ON)
     one, other = sorted(found)
     assert str(caught.value).startswith(f"f.yaml:{other}: ")
     assert f"is given twice, first in line {one}: keep one" in str(caught.value)
@@ -64,7 +64,7 @@ def test_any_key_at_any_depth_of_a_shipped_file_is_refused_when_it_is_there_twic
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.relative_to(PROJECT_ROOT).as_posix())
 def test_every_file_that_is_shipped_says_one_thing(file):
-    refuse_two_readings(file.read_text(), file, ON)
+    read_all(file.read_text(), file, ON)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_every_file_that_is_shipped_says_one_thing(file):
         ("a: &x {k: 1}\nb: {<<: *x,\n <<: *x}", "f.yaml:3: b.<< is given twice, first in line 2"),
         ("? [a]\n: 1", "f.yaml:1: a key in the document is no word or number"),
         ("a: [\nb", "f.yaml:2: not YAML that can be read"),
-        ("a: 1\n---\na: 2", "f.yaml:2: not YAML that can be read"),
+        ("a: 1\n---\na: 2", "f.yaml: holds 2 documents: keep one"),
     ],
 )
 def test_what_says_two_things_is_refused_with_file_line_and_field(text, said):
