@@ -18,8 +18,7 @@ from starlette.routing import Route
 
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
-from resources.moments import Moment, MomentError
-from resources.moments import moment as read_moment
+from resources.moments import Moment, MomentError, read_moment
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pydantic
 
-from resources.moments import day, moment
+from resources.moments import read_day, read_moment
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -31,7 +31,7 @@ def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     }
 
 
-READERS: dict[str, Callable[[Any], Any]] = {"date-time": moment, "date": day}
+READERS: dict[str, Callable[[Any], Any]] = {"date-time": read_moment, "date": read_day}
 
 
 @lru_cache(maxsize=64)

@@ -49,7 +49,7 @@ def read_all(text: str, file: str | Path, words: frozenset[Place] = frozenset())
     loader, found = Loader(text), []
     try:
         while loader.check_node():
-            node = loader.get_node()
+            node: Any = loader.get_node()
             _refuse(loader, node, file, words)
             found.append(loader.construct_document(node))
     except yaml.YAMLError as error:
@@ -102,7 +102,7 @@ def _refuse_twice(loader: Loader, mapping: yaml.MappingNode, place: Place, file:
             raise YamlError(
                 f"{file}:{line}: {_named((*place, key.value))} is given twice, first in line {there}: keep one"
             )
-        first |= dict.fromkeys(names, line)
+        first.update(dict.fromkeys(names, line))
 
 
 def _refuse_surprise(loader: Loader, node: yaml.ScalarNode, place: Place, file: str | Path) -> None:

@@ -12,7 +12,7 @@ from feast.errors import EntityTimestampInferenceException
 from feast.infra.offline_stores.offline_utils import DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL as TIME
 
 from .asking import EntityRows
-from .iso8601 import MomentError, moment
+from .iso8601 import MomentError, read_moment
 from .moments import is_moment, utc
 from .requests import RequestError
 
@@ -51,7 +51,8 @@ def _table(given: Any) -> pa.Table:
             f"the entity rows are {type(given).__name__}: give a pandas or polars frame or an Arrow table; SQL is not run"
         )
     if TIME in given.columns and given[TIME].dtype == object:
-        given = given.assign(**{TIME: _objects(given[TIME])})
+        column: Any = given[TIME]
+        given = given.assign(**{TIME: _objects(column)})
     try:
         return pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
     except pa.ArrowException as error:
@@ -93,7 +94,7 @@ def _moments_of(values: pl.Series) -> pl.Series:
 
 def _read(value: Any, name: str) -> datetime:
     try:
-        return moment(value, without_zone=UTC)
+        return read_moment(value, without_zone=UTC)
     except MomentError as error:
         raise RequestError(f"the column {name!r} of the entity rows: {error}") from error
 

@@ -24,7 +24,7 @@ class MomentError(ValueError):
     """A value that is no moment, or could be read as two."""
 
 
-def moment(value: object, without_zone: tzinfo | None = None) -> datetime:
+def read_moment(value: object, without_zone: tzinfo | None = None) -> datetime:
     """The moment, in UTC, that a text of ISO 8601 or a datetime is.
 
     One without a zone is refused unless the caller's rule for them is given. Numbers are refused: none says its unit.
@@ -39,7 +39,7 @@ def moment(value: object, without_zone: tzinfo | None = None) -> datetime:
     return _in_utc(value, _written(value, found), without_zone)
 
 
-def day(value: object) -> date:
+def read_day(value: object) -> date:
     """The day that a text (`2024-02-01`) or a date is."""
     read = value
     if isinstance(value, str) and (found := DAY.fullmatch(value)):

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from mlops_assets.commands.moments import WHEN, when
 from resources.addresses import shown
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
     from resources.audit import Audit, Entry
-
-
-WHEN = "a moment with its zone (2013-07-01T12:00:00Z), or a day (2013-07-01), which begins in"
 
 
 def add(commands: Any) -> None:
@@ -34,7 +32,7 @@ def add(commands: Any) -> None:
     show.add_argument("--model")
     show.add_argument("--kind", help="trained, evaluated, promoted, ...")
     show.add_argument(
-        "--since", metavar="TIME", type=_when, help=f"recorded at or after, wall clock: {WHEN} UTC"
+        "--since", metavar="TIME", type=when, help=f"recorded at or after, wall clock: {WHEN} UTC"
     )
     show.set_defaults(act=in_words(_show))
     history = commands.add_parser("history", help="which version was champion when, and on which data")
@@ -42,7 +40,7 @@ def add(commands: Any) -> None:
     history.add_argument(
         "--at",
         metavar="TIME",
-        type=_when,
+        type=when,
         help=f"{WHEN} the model's time zone",
     )
     history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
@@ -202,19 +200,9 @@ def _zone(audit: "Audit", model: str) -> ZoneInfo:
     return ZoneInfo(recorded[0].timezone if recorded else "UTC")
 
 
-def _when(text: str) -> date:
-    """A day or a moment; argparse shows the sentence of this error only."""
-    from resources.moments import MomentError, day, moment
-
-    try:
-        return day(text) if len(text) <= len("2013-07-01") else moment(text)
-    except MomentError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _in_zone(when: date, zone: ZoneInfo) -> datetime:
+def _in_zone(given: date, zone: ZoneInfo) -> datetime:
     """A moment, or the first one of a day."""
-    return when if isinstance(when, datetime) else datetime.combine(when, time(), zone).astimezone(UTC)
+    return given if isinstance(given, datetime) else datetime.combine(given, time(), zone).astimezone(UTC)
 
 
 def _head(text: str) -> tuple[int, str]:

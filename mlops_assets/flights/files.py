@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from mlops_assets.flights.schema import FILES, REQUIRED
-from resources.moments import MomentError, moment
+from resources.moments import MomentError, read_moment
 
 ENDINGS = (".parquet", ".csv.zip", ".csv")
 NULLS = ["NA", ""]
@@ -192,7 +192,7 @@ def _instant(found: pl.Series, dtype: pl.Datetime) -> pl.Expr:
 
 def _moment(text: str) -> datetime | None:
     try:
-        return moment(text, without_zone=UTC)
+        return read_moment(text, without_zone=UTC)
     except MomentError:
         return None
 

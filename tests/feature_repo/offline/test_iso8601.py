@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.offline_store.iso8601 import MomentError, day, moment
+from feature_repo.offline_store.iso8601 import MomentError, read_day, read_moment
 from tests.moment_texts import AMBIGUOUS, moments, spellings
 
 
 @given(moments, st.data())
 def test_every_spelling_of_a_moment_is_that_moment(now: datetime, data: st.DataObject) -> None:
-    assert moment(data.draw(spellings(now))) == now
-    assert moment(data.draw(spellings(now))).tzinfo is UTC
+    assert read_moment(data.draw(spellings(now))) == now
+    assert read_moment(data.draw(spellings(now))).tzinfo is UTC
 
 
 @pytest.mark.parametrize("text", AMBIGUOUS)
 def test_what_could_be_two_moments_is_refused_with_the_value_and_an_example(text: object) -> None:
     with pytest.raises(MomentError, match=r"is not a moment: .*; for example 2024-02-01T10:00:00Z") as caught:
-        moment(text)
+        read_moment(text)
     assert repr(text)[:40] in str(caught.value)
 
 
@@ -31,11 +31,11 @@ def test_what_could_be_two_moments_is_refused_with_the_value_and_an_example(text
 )
 def test_a_day_whose_month_could_be_its_day_is_no_moment_and_no_day(any_day: date, form: str) -> None:
     for text in (form.format(any_day), form.format(any_day) + " 10:00", form.format(any_day) + "T10:00:00Z"):
-        for read in (moment, day):
+        for read in (read_moment, read_day):
             with pytest.raises(MomentError):
                 read(text)
         with pytest.raises(MomentError):
-            moment(text, without_zone=UTC)
+            read_moment(text, without_zone=UTC)
 
 
 @pytest.mark.parametrize(
@@ -57,24 +57,24 @@ def test_a_day_whose_month_could_be_its_day_is_no_moment_and_no_day(any_day: dat
 )
 def test_a_moment_that_is_none_says_which_rule_it_breaks(text: str, why: str) -> None:
     with pytest.raises(MomentError, match=why):
-        moment(text)
+        read_moment(text)
 
 
 def test_without_a_zone_a_moment_is_read_by_the_rule_that_is_named() -> None:
-    assert moment("2024-07-01 10:00", UTC) == datetime(2024, 7, 1, 10, tzinfo=UTC)
-    assert moment(datetime(2024, 7, 1, 10), ZoneInfo("America/New_York")).hour == 14
+    assert read_moment("2024-07-01 10:00", UTC) == datetime(2024, 7, 1, 10, tzinfo=UTC)
+    assert read_moment(datetime(2024, 7, 1, 10), ZoneInfo("America/New_York")).hour == 14
     with pytest.raises(MomentError, match="without a timezone"):
-        moment(datetime(2024, 7, 1, 10))
+        read_moment(datetime(2024, 7, 1, 10))
 
 
 def test_digits_that_are_zero_are_no_loss() -> None:
-    assert moment("2024-02-01T10:00:00.123456000Z").microsecond == 123456
+    assert read_moment("2024-02-01T10:00:00.123456000Z").microsecond == 123456
 
 
 def test_both_hours_of_a_clock_that_was_put_back_keep_apart() -> None:
     zone = ZoneInfo("America/New_York")
     first, second = (datetime(2024, 11, 3, 1, 30, tzinfo=zone, fold=fold) for fold in (0, 1))
-    assert moment(second) - moment(first) == timedelta(hours=1)
+    assert read_moment(second) - read_moment(first) == timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_both_hours_of_a_clock_that_was_put_back_keep_apart() -> None:
 )
 def test_what_is_neither_text_nor_whole_microseconds_is_refused(value: object) -> None:
     with pytest.raises(MomentError):
-        moment(value)
+        read_moment(value)
 
 
 def test_a_day_is_year_month_and_day_and_nothing_else() -> None:
-    assert day("2024-02-29") == day(date(2024, 2, 29)) == date(2024, 2, 29)
+    assert read_day("2024-02-29") == read_day(date(2024, 2, 29)) == date(2024, 2, 29)
     for other in (
         "20240229",
         "2024-2-29",
@@ -97,6 +97,6 @@ def test_a_day_is_year_month_and_day_and_nothing_else() -> None:
         "9999-12-31",
     ):
         with pytest.raises(MomentError, match="is not a day"):
-            day(other)
+            read_day(other)
     with pytest.raises(MomentError):
-        day(datetime(2024, 2, 29, tzinfo=UTC))
+        read_day(datetime(2024, 2, 29, tzinfo=UTC))
