@@ -7,12 +7,10 @@ from types import ModuleType
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
+from mlops_assets.spec_files import COMPONENT, WORDS
 from resources.yaml_files import YamlError, lines, read_all
 
 FILES = ("defs.yaml", "defs.yml", "component.yaml")
-MODEL = "mlops_assets.components.model.ModelComponent"
-WORDS = frozenset({("attributes", "automation")})
-"""Where `on` is a word of the spec, which takes it back from YAML's true."""
 
 
 def component_tree(package: ModuleType, root: Path) -> dg.ComponentTree:
@@ -34,7 +32,7 @@ def refuse_files(folder: Path) -> None:
             if not _is_there(kind):
                 line = lines(text).get(("type",), 1)
                 raise YamlError(
-                    f"{file}:{line}: type: {kind!r} is no component: name its class, for example {MODEL}"
+                    f"{file}:{line}: type: {kind!r} is no component: name its class, for example {COMPONENT}"
                 )
 
 
