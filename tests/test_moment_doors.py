@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.offline_store.entities import entity_rows
+from feature_repo.offline_store.entities import entity_rows, with_moments
 from mlops_assets.cli import parser
 from mlops_assets.flights.files import IngestError, read_table
 from resources.features_http import Question
@@ -109,6 +109,15 @@ NONE = (
     "2024-02-01T24:00:00Z",
     "0000-01-01T00:00:00Z",
 )
+
+
+@pytest.mark.parametrize("wrong", ["01/02/2024 10:00", 1706781600, 1.5])
+def test_request_data_that_is_declared_to_be_a_moment_is_read_as_the_entity_rows_own(wrong: Any) -> None:
+    now = datetime(2024, 2, 1, 10, tzinfo=UTC)
+    rows = entity_rows(pl.DataFrame({EVENT: [now], "came": ["2024-02-01T11:00:00+01:00"], "left": [wrong]}))
+    assert with_moments(rows, ["came"]).column("came").to_list() == [now]
+    with pytest.raises(ValueError, match="the column 'left' of the entity rows"):
+        with_moments(rows, ["left"])
 
 
 @pytest.mark.parametrize("value", [*AMBIGUOUS, *NONE, "2024-02-01T10:00:00.0000001Z"])
