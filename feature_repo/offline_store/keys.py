@@ -204,9 +204,8 @@ def normal(values: pl.Series) -> pl.Series:
 
 
 def _nanoseconds(moments: pl.Series) -> pl.Series:
-    found = moments.dt.cast_time_unit("ns")
-    far = found.dt.cast_time_unit(moments.dtype.time_unit).ne_missing(moments)  # type: ignore[attr-defined]
-    if far.any():
+    found = moments.cast(pl.Datetime("ns"), strict=False)
+    if found.null_count() > moments.null_count():
         raise KeyTypeError(
             f"{moments.name!r} has moments before 1678 or after 2262, which nanoseconds do not hold: correct them"
         )

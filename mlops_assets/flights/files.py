@@ -185,9 +185,8 @@ def _instant(found: pl.Series, dtype: pl.Datetime) -> pl.Expr:
         return pl.lit(found.to_frame("text").join(known, on="text", how="left", maintain_order="left")["at"])
     if not isinstance(found.dtype, pl.Datetime):
         return pl.lit(None, dtype)
-    rounded = found.dt.cast_time_unit("us")
-    whole = rounded.dt.cast_time_unit(found.dtype.time_unit) == found
-    return pl.when(pl.lit(whole)).then(pl.lit(rounded.cast(dtype)))
+    rounded = found.cast(dtype, strict=False)
+    return pl.when(pl.lit(rounded.cast(found.dtype, strict=False) == found)).then(pl.lit(rounded))
 
 
 def _moment(text: str) -> datetime | None:
