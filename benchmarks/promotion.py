@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.report import save
 from benchmarks.simulated import SHAPES, Arrays, false_promotions, lead_error, leading, two_models
-from mlops_assets.ml.paired import Effect, compare, holm
+from mlops_assets.ml.paired import Effect, compare, holm, shows
 from mlops_assets.spec_gate import METRICS
 
 ALPHA, POWER, DAYS, SLICES = 0.05, 0.8, 14, 30
@@ -86,11 +86,13 @@ def _equal(metric: str, trials: int, **more: Any) -> float:
 def _rate(trials: int, draw: Callable[[np.random.Generator], Effect], limit: float = 0.0) -> float:
     """Five times the trials, because these comparisons cost little."""
     dice, tried = np.random.default_rng(7), 5 * trials
-    return sum(draw(dice).p_above(limit) <= ALPHA for _ in range(tried)) / tried
+    return sum(shows(draw(dice).p_above(limit), ALPHA) for _ in range(tried)) / tried
 
 
 def _detectable() -> float:
-    return Effect("mae", 0, 0, 0, lead_error(DAYS), DAYS - 1, DAYS, 1).detectable(ALPHA, POWER)
+    found = Effect("mae", 0, 0, 0, lead_error(DAYS), DAYS - 1, DAYS, 1).detectable(ALPHA, POWER)
+    assert found is not None
+    return found
 
 
 def _slices(trials: int) -> tuple[float, float]:
@@ -100,7 +102,7 @@ def _slices(trials: int) -> tuple[float, float]:
         values = two_models(dice, rows=300, luck=0.2)
         part = dice.integers(0, SLICES, len(values[0]))
         effects = [_compared(values, part == code) for code in range(SLICES)]
-        raw = [effect.p_below(0) for effect in effects]
+        raw = [p for effect in effects if (p := effect.p_below(0)) is not None]
         alarms += min(raw) <= ALPHA, min(holm(raw)) <= ALPHA
     without, corrected = alarms / trials
     return float(without), float(corrected)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlops_assets.ml.paired import compare
+from mlops_assets.ml.paired import compare, shows
 from mlops_assets.spec_gate import METRICS
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -64,7 +64,7 @@ def false_promotions(metric: str, trials: int, alpha: float, by_row: bool = Fals
     for _ in range(trials):
         y, ours, theirs, day = two_models(dice, task=task, **sizes)  # type: ignore[arg-type]
         groups = np.arange(len(y)) if by_row else day
-        shown += compare(y, ours, theirs, groups, metric).p_above(0) <= alpha
+        shown += shows(compare(y, ours, theirs, groups, metric).p_above(0), alpha)
     return shown
 
 

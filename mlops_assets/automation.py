@@ -134,4 +134,5 @@ def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
         reference=drift.get("reference metric"),
         prediction_psi=drift.get("prediction_psi"),
         drift_share=drift.get("drift_share"),
+        served=report["model_version"] is not None,
     )

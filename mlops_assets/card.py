@@ -9,6 +9,7 @@ import numpy as np
 from mlops_assets.assets.evaluation import attempt_name, timings_name
 from mlops_assets.assets.searched import PARAMETERS_FROM, SEARCH
 from mlops_assets.ml.card import Fact, Section, Source, told, with_interval
+from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.ml.sparklines import bars
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import METRICS
@@ -142,7 +143,10 @@ def _metrics(known: Evidence) -> Section:
     side = known.attempt.get("challenger", {})
     metrics, intervals = side.get("metrics", {}), side.get("intervals", {})
     names = METRICS[known.spec.task]
-    facts = [Fact(n, with_interval(metrics.get(n), intervals.get(n)), known.judged) for n in names]
+    facts = [
+        Fact(n, _why_undefined(n, metrics) or with_interval(metrics.get(n), intervals.get(n)), known.judged)
+        for n in names
+    ]
     cluster = known.spec.gate.cluster
     note = (
         f"Measured on the held-out rows by the challenger, version {told(side.get('version'))}: the same parameters and "
@@ -156,7 +160,7 @@ def _slices(known: Evidence) -> Section:
     facts = [
         Fact(
             f"{row['slice']} = {row['value']}",
-            f"{metric} {told(row[metric])} on {told(row['rows'])} rows",
+            f"{metric} {_why_undefined(metric, row) or told(row[metric])} on {told(row['rows'])} rows",
             known.judged,
         )
         for row in known.attempt.get("slices", [])
@@ -184,7 +188,8 @@ def _against_the_champion_before(known: Evidence) -> Section:
 
 def _since(known: Evidence) -> Section:
     metric, performance, drift = known.spec.gate.metric, known.asset("performance"), known.asset("drift")
-    found = [(week["week"], week[metric]) for week in known.weeks if week[metric] is not None]
+    found = [(week["week"], value) for week in known.weeks if (value := defined(week[metric])) is not None]
+    blind = sum(not week["scored"] for week in known.weeks)
     values = [value for _, value in found]
     shares = [note["drift_share"] for note in known.drift.values() if note.get("drift_share") is not None]
     psi = [note["prediction_psi"] for note in known.drift.values() if note.get("prediction_psi") is not None]
@@ -193,7 +198,8 @@ def _since(known: Evidence) -> Section:
         "Since it became champion",
         [
             Fact("weeks scored", len(known.weeks), performance),
-            Fact("rows scored", sum(week["scored"] for week in known.weeks), performance),
+            Fact("weeks without a known label", blind, performance),
+            Fact("scored rows with a known label", sum(week["scored"] for week in known.weeks), performance),
             Fact(f"{metric}, mean of the weeks", float(np.mean(values)) if values else None, performance),
             Fact(
                 f"{metric}, newest week",
@@ -203,7 +209,7 @@ def _since(known: Evidence) -> Section:
             Fact("largest share of features that drifted", max(shares, default=None), drift),
             Fact("largest PSI of the scores", max(psi, default=None), drift),
         ],
-        note="Rows scored by week:" if scored else "",
+        note="Scored rows with a known label, by week:" if scored else "",
         picture=bars(scored) if scored else "",
     )
 
@@ -243,6 +249,11 @@ def _lineage(known: Evidence) -> Section:
         [Fact("model file, SHA-256", version.sha256, known.registry), *facts, *chosen],
         note=f"`mlops verify {known.spec.name}@{version.number}` builds this version again and compares.",
     )
+
+
+def _why_undefined(metric: str, values: Mapping[str, Any]) -> str | None:
+    """Why a metric that was measured has no value; None where it has one, or was not measured."""
+    return undefined(metric) if metric in values and values[metric] is None else None
 
 
 def _number(text: str | None) -> float | int | None:

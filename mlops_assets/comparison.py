@@ -1,7 +1,7 @@
 """Whether retraining paid: the policy that ran beside never retraining and retraining every four weeks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,9 +39,15 @@ def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> s
     rows = [policy_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]
     project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})
     progress.seconds["comparison of policies"] += time.monotonic() - started
-    return "Did retraining pay? Every scored flight, each label counted whenever it arrived.\n" + text_table(
-        rows
-    )
+    title = "Did retraining pay? Every scored flight, each label counted whenever it arrived.\n"
+    return title + text_table(rows) + "".join(refusals(policies))
+
+
+def refusals(policies: Mapping[str, Backtest]) -> Iterator[str]:
+    """A line for each policy whose trainings were refused, with the first reason."""
+    for name, result in policies.items():
+        for week, reason in list(result.refused.items())[:1]:
+            yield f"\n{name}: {len(result.refused)} trainings were refused, the first at {week}: {reason}"
 
 
 def history_of(spec: ModelSpec, lake: Lake) -> list[HistoryWeek]:

@@ -1,15 +1,17 @@
 """Frames, metrics and plots as the metadata that the Dagster UI shows."""
 
 import base64
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from mlops_assets.ml.scores import undefined
 from mlops_assets.ml.sparklines import data_uri
+from mlops_assets.spec_gate import METRICS
 from resources.lake import Manifest
+
+ALL_METRICS = {name for names in METRICS.values() for name in names}
 
 
 def table_metadata(manifest: Manifest) -> dict[str, Any]:
@@ -51,12 +53,9 @@ def small_picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}]({data_uri(svg)})")
 
 
-def metrics_metadata(metrics: Mapping[str, float], prefix: str = "") -> dict[str, Any]:
-    """Metrics by name; one that could not be computed says so rather than being left out."""
-    return {
-        f"{prefix}{name}": value if isinstance(value, int) or math.isfinite(value) else "not defined"
-        for name, value in metrics.items()
-    }
+def told(name: str, value: Any) -> Any:
+    """A metric as a page shows it: one that is not defined says why; anything else as it is."""
+    return undefined(name) if value is None and name in ALL_METRICS else value
 
 
 def _cell(value: Any) -> str:

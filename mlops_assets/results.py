@@ -1,5 +1,6 @@
 """What a replay came to: one line a week, every prediction, and whether retraining paid."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.evaluation import evaluate
+from mlops_assets.ml.scores import defined
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import METRICS
@@ -32,7 +34,7 @@ def week_row(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any]:
         "week": week,
         "rows": report["rows"],
         "labelled": report["labelled"],
-        **{name: report[name] for name in SHOWN[spec.task]},
+        **{name: defined(report[name]) for name in SHOWN[spec.task]},
         "drift": drift.get("drift_share"),
         "version": report["model_version"],
         "decision": decision(lake.read_json(attempt_name(spec, week))),
@@ -51,8 +53,12 @@ def decision(attempt: dict[str, Any] | None) -> str:
     return f"retrained ({trigger}), {outcome}: {attempt['verdict']}"
 
 
-def totals(spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: Lake) -> dict[str, float]:
-    """Metrics over all scored rows of some weeks, every label counted whenever it arrived."""
+def totals(
+    spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: Lake
+) -> dict[str, float | None]:
+    """Metrics over all scored rows of some weeks, every label counted whenever it arrived; empty where there is none."""
+    if scored.is_empty():
+        return {}
     end = week_bounds(spec.weeks, lake.partitions(f"{spec.name}/training_set")[-1])[1]
     rows = labelled(lake.read(f"{spec.name}/training_set", weeks), spec, end)
     joined = rows.join(scored.select(*spec.prediction.key, "score"), on=spec.prediction.key)
@@ -74,7 +80,7 @@ def text_table(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"

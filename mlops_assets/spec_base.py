@@ -1,10 +1,11 @@
 """What every piece of a spec is made of."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from difflib import get_close_matches
-from math import isinf
+from functools import partial
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -82,17 +83,13 @@ def _with_numbers(value: Any) -> Any:
         return {name: _with_numbers(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_with_numbers(inner) for inner in value]
-    if not isinstance(value, str) or not EXPONENT.fullmatch(value):
-        return value
-    if isinf(float(value)):
-        raise ValueError(f"{value} is larger than any number: give a smaller one")
-    return float(value)
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
 class Part(pydantic.BaseModel):
-    """A piece of a spec: unknown fields are errors, so that a typo never passes silently."""
+    """A piece of a spec: unknown fields are errors, so that a typo never passes silently, and every number is finite."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @pydantic.field_validator("*", mode="before")
     @classmethod
@@ -104,3 +101,38 @@ class Part(pydantic.BaseModel):
             if truth is not None:
                 raise ValueError(f"{str(truth).lower()} is not a number: give one, without quotes")
         return _with_numbers(value) if Any in leaves else value
+
+
+def not_finite(value: Any, texts: bool = False, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Every NaN and infinity inside dicts and lists, with the path to it; with `texts` also what reads as one."""
+    if isinstance(value, float) or (texts and isinstance(value, str)):
+        if _reads_as_not_finite(value):
+            yield at, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from not_finite(part, texts, f"{at}.{name}" if at else str(name))
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from not_finite(part, texts, f"{at}[{number}]")
+
+
+def _reads_as_not_finite(value: float | str) -> bool:
+    try:
+        return not math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def _all_finite(value: Any, texts: bool = False) -> Any:
+    for at, found in not_finite(value, texts):
+        raise ValueError(f"{at} is {found!r}, which is no finite number: give a number, or leave it out")
+    return value
+
+
+FreeForm = Annotated[dict[str, Any], AfterValidator(_all_finite)]
+"""What is passed on as it is written: any values, but no NaN and no infinity in them."""
+
+ForALibrary = Annotated[dict[str, Any], AfterValidator(partial(_all_finite, texts=True))]
+"""The same for a library that reads texts as numbers, to which the text nan is NaN."""
+
+FreeValues = Annotated[list[Any], AfterValidator(_all_finite)]

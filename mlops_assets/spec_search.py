@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import pydantic
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from mlops_assets.spec_base import Part
+from mlops_assets.spec_base import FreeValues, Part
 from mlops_assets.spec_gate import METRICS
 from mlops_assets.spec_trainers import AnyTrainer, Trainer
 
@@ -53,7 +53,7 @@ class Range(Part):
 class Choices(Part):
     """One of these values; they have no order."""
 
-    choices: list[Any] = Field(min_length=2)
+    choices: FreeValues = Field(min_length=2)
 
     @property
     def samples(self) -> list[Any]:

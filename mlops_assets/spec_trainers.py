@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_base import ForALibrary, FreeForm, ImportPath, Part
 
 CELLS_IN_PROCESS = 100_000_000
 """Rows times features: about two and a half million flights, a fit of a few minutes on two cores."""
@@ -58,14 +58,14 @@ class XGBoost(AnyTrainer):
     """Gradient boosting by XGBoost; stored in its own format (ubj)."""
 
     kind: Literal["xgboost"] = "xgboost"
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Passed to XGBoost as they are.")
+    parameters: ForALibrary = Field(default_factory=dict, description="Passed to XGBoost as they are.")
 
 
 class LightGBM(AnyTrainer):
     """Gradient boosting by LightGBM; stored as its text."""
 
     kind: Literal["lightgbm"]
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Passed to LightGBM as they are.")
+    parameters: ForALibrary = Field(default_factory=dict, description="Passed to LightGBM as they are.")
 
 
 class TorchTabular(AnyTrainer):
@@ -101,7 +101,7 @@ class Function(AnyTrainer):
     framework: Literal["plain", "torch", "xgboost", "lightgbm"] = Field(
         default="plain", description="Whose process group Ray Train sets up around the loop."
     )
-    parameters: dict[str, Any] = Field(
+    parameters: FreeForm = Field(
         default_factory=dict, description="For the loop, as `job.spec.trainer.parameters`."
     )
 

@@ -22,6 +22,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.assets.searched import searched
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
+    from mlops_assets.ml.dataset import DatasetError
     from mlops_assets.ml.promotion import Contender, PromotionError, judge
     from mlops_assets.ml.training import fit
     from mlops_assets.project import Project
@@ -50,7 +51,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     )
     try:
         verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model, spec), beaten, spec)
-    except PromotionError as error:
+    except (PromotionError, DatasetError) as error:
         raise VariantError(str(error)) from error
     lineage = {
         "changes": " ".join(changes) or "none",
@@ -102,7 +103,7 @@ def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
 
 
 def _sides(
-    variant: dict[str, float], champion: dict[str, float] | None, number: int | None
+    variant: dict[str, float | None], champion: dict[str, float | None] | None, number: int | None
 ) -> list[dict[str, Any]]:
     name = f"champion {number}" if number else "champion"
     return [

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
+from resources.http_bodies import not_finite
 from resources.moments import Moment, MomentError, read_moment
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def mount(
         try:
             question = Question.model_validate_json(await request.body())
         except pydantic.ValidationError as error:
-            return JSONResponse({"detail": json.loads(error.json(include_url=False))}, 422)
+            told = json.loads(error.json(include_url=False), parse_constant=str)
+            return JSONResponse({"detail": told}, 422)
+        if problems := not_finite(question.entities, "entities"):
+            return JSONResponse({"detail": problems}, 422)
         return await _answer(features, question, question.as_of or moment())
 
     app.router.routes.append(Route("/get-online-features", endpoint, methods=["POST"]))

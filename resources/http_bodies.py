@@ -1,6 +1,7 @@
 """Bodies of requests: JSON, one item or a list, checked against a pydantic model; what is wrong is answered with 422."""
 
 import json
+import math
 from typing import Any
 
 import pydantic
@@ -13,11 +14,32 @@ LARGEST_BATCH = 1000
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON of a body; what is not JSON is answered like any other wrong request."""
+    """The JSON of a body; what is not JSON is answered like any other wrong request, and so is NaN or 1e999."""
     try:
-        return json.loads(body)
+        content = json.loads(body)
     except ValueError as error:
         raise refusal("json_invalid", f"not JSON: {error}") from error
+    if problems := not_finite(content, "body"):
+        raise RequestValidationError(problems)
+    return content
+
+
+def not_finite(value: Any, *where: str | int) -> list[dict[str, Any]]:
+    """A problem for every NaN and infinity in a JSON value or a pydantic model, located as FastAPI does."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [_not_finite(value, where)]
+    if isinstance(value, pydantic.BaseModel):
+        value = vars(value)
+    if isinstance(value, dict):
+        return [problem for name, part in value.items() for problem in not_finite(part, *where, name)]
+    if isinstance(value, list | tuple):
+        return [problem for index, part in enumerate(value) for problem in not_finite(part, *where, index)]
+    return []
+
+
+def _not_finite(value: float, where: tuple[str | int, ...]) -> dict[str, Any]:
+    message = f"{where[-1]} is {value}, and a request holds finite numbers alone: send a number, or null where it may be unknown"
+    return {"type": "finite_number", "loc": where, "msg": message}
 
 
 def items_of(body: Any) -> list[Any]:
@@ -42,6 +64,7 @@ def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) 
         item, wrong = _with_moments(request, item)
         try:
             good.append(request.model_validate(item))
+            problems += not_finite(good[-1], *where)
         except pydantic.ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             wrong += [problem for problem in found if problem["loc"] not in [one["loc"] for one in wrong]]

@@ -85,6 +85,7 @@ class Lake(dg.ConfigurableResource):
             frame = with_instants(frame)
         except LossError as error:
             raise LakeError(f"table {table!r}, {error}; nothing is written") from error
+        as_json(notes, f"the notes of {table!r}")
         target = self.path(table, partition)
         changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
         digest = write_frame(target, frame)
@@ -159,7 +160,7 @@ class Lake(dg.ConfigurableResource):
 
     def remember(self, table: str, partition: str | None, record: dict[str, Any]) -> None:
         """Keep beside a partition's manifest how it was made (JSON values); lost in a crash, it is only made again."""
-        text = json.dumps(record, sort_keys=True, default=str)
+        text = as_json(record, f"how {table!r} was made", default=str)
         write_bytes(self._making_path(table, partition), text.encode(), flush=False)
 
     def remembered(self, table: str, partition: str | None = None) -> dict[str, Any] | None:
@@ -172,7 +173,7 @@ class Lake(dg.ConfigurableResource):
 
     def write_json(self, name: str, payload: dict[str, Any]) -> str:
         """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
-        text = json.dumps(payload, sort_keys=True, indent=1, default=str)
+        text = as_json(payload, f"the record {name!r}", indent=1, default=str)
         write_text(below(self.root, f"{name}.json"), text)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -199,6 +200,16 @@ class Lake(dg.ConfigurableResource):
             raise LakeError(
                 f"file {path} cannot be read: {str(error).splitlines()[0]}. Materialize this partition again."
             ) from error
+
+
+def as_json(content: Any, what: str, **layout: Any) -> str:
+    """Content as JSON that every reader takes: NaN and infinity, which JSON does not have, are refused."""
+    try:
+        return json.dumps(content, sort_keys=True, allow_nan=False, **layout)
+    except ValueError as error:
+        raise LakeError(
+            f"{what} holds a number that is not finite: write None for what is not defined"
+        ) from error
 
 
 def while_folding(read: Callable[[], Found]) -> Found:

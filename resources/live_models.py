@@ -89,6 +89,10 @@ class RecordError(Exception):
     """A deployment record that cannot be served as it is."""
 
 
+class ScoreError(Exception):
+    """A model answered with something that is no finite number."""
+
+
 @dataclass(frozen=True)
 class Served:
     """One model as it answers now."""
@@ -217,7 +221,7 @@ class LiveModels:
         record = model.record
         rows = model.rows(request_frame(requests, record.time, now))
         vectors = self.features.online_vectors(record.feature_service, rows, now)
-        return vectors, model.scorer.predict(vectors.frame)
+        return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
 
     def predict(
         self, model: Served, requests: Sequence[pydantic.BaseModel], with_features: bool = False
@@ -231,7 +235,7 @@ class LiveModels:
         ids = [uuid.uuid4().hex for _ in requests]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
-            self.log.append(ServedBatch(*facts, vectors, np.asarray(scores)))
+            self.log.append(ServedBatch(*facts, vectors, scores))
         answers = [
             {
                 "model": record.name,
@@ -247,9 +251,21 @@ class LiveModels:
         )
 
 
+def finite(scores: np.ndarray) -> np.ndarray:
+    """The scores [requests]; raises ScoreError where one is NaN or infinite: JSON would say null, and null is no answer."""
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if len(wrong):
+        raise ScoreError(
+            f"the model gives no finite number for {len(wrong)} of {len(scores)} requests, the first is request "
+            f"{wrong[0]} ({scores[wrong[0]]}): roll back to a version that answers it, and mend the model"
+        )
+    return scores
+
+
 def with_vectors(answers: list[dict[str, Any]], features: pl.DataFrame) -> list[dict[str, Any]]:
     """The answers with the features they were made from; what JSON cannot say is null."""
-    vectors = features.with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
+    numbers = pl.selectors.float()
+    vectors = features.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
     return [{**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)]
 
 

@@ -1,11 +1,12 @@
 """Fits as MLflow runs, found again by their identity: kind and identity name one run, complete or not."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import polars as pl
 
@@ -25,7 +26,7 @@ class FitRecord:
     model: bytes
     params: Mapping[str, Any]
     history: Mapping[str, Sequence[float]]
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | None]
     tags: Mapping[str, str]
     example: pl.DataFrame
     artifacts: Mapping[str, bytes]
@@ -38,7 +39,7 @@ class FitRecord:
             self,
             params={key: str(value) for key, value in self.params.items()},
             history={key: [float(value) for value in values] for key, values in self.history.items()},
-            metrics={key: float(value) for key, value in self.metrics.items()},
+            metrics={key: float(value) for key, value in self.metrics.items() if is_number(value)},
             tags={key: str(value) for key, value in self.tags.items()},
             artifacts=dict(self.artifacts),
         )
@@ -81,6 +82,11 @@ def log(client: Any, experiment: str, record: FitRecord) -> str:
     return run_id
 
 
+def is_number(value: float | None) -> TypeGuard[float]:
+    """Whether a metric is defined; MLflow would show infinity as the largest number there is."""
+    return value is not None and math.isfinite(value)
+
+
 def quotable(text: str) -> str:
     """The text, refused where it would end the quotation in one of MLflow's search strings."""
     if "'" in text or '"' in text:
@@ -116,8 +122,17 @@ def _log_numbers(client: Any, run_id: str, model_id: str, record: FitRecord) -> 
     from mlflow.entities import Metric, Param
 
     now = record.logged_at
-    rows = [Metric(k, v, now, step) for k, vs in record.history.items() for step, v in enumerate(vs)]
-    rows += [Metric(k, v, now, 0, model_id=model_id, run_id=run_id) for k, v in record.metrics.items()]
+    rows = [
+        Metric(k, v, now, step)
+        for k, vs in record.history.items()
+        for step, v in enumerate(vs)
+        if is_number(v)
+    ]
+    rows += [
+        Metric(k, v, now, 0, model_id=model_id, run_id=run_id)
+        for k, v in record.metrics.items()
+        if is_number(v)
+    ]
     params = [Param(key, value[:6000]) for key, value in record.params.items()]
     for metrics, few in zip_longest(_chunks(rows, 900), _chunks(params, 100), fillvalue=()):
         client.log_batch(run_id, metrics=metrics, params=few)

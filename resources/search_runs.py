@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resources.runs import COMPLETE, KIND, attach, find_run, runs_of
+from resources.runs import COMPLETE, KIND, attach, find_run, is_number, runs_of
 from resources.versions import IDENTITY
 
 SEARCH, SEARCH_TRIAL = "search", "search_trial"
@@ -77,7 +77,7 @@ def close_search(
     now = int(time.time() * 1000)
     client.log_batch(
         run_id,
-        metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
+        metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items() if is_number(v)],
         tags=[RunTag(k, str(v)) for k, v in tags.items()],
     )
     attach(client, run_id, artifacts)
@@ -88,7 +88,7 @@ def close_search(
 def _log_numbers(client: Any, run_id: str, record: TrialRecord, now: int) -> None:
     from mlflow.entities import Metric, Param
 
-    rows = [Metric(record.metric, score, now, rounds) for rounds, score in record.curve]
+    rows = [Metric(record.metric, score, now, rounds) for rounds, score in record.curve if is_number(score)]
     last = record.curve[-1][0] + 1 if record.curve else 0
-    rows += [Metric(k, float(v), now, last) for k, v in record.metrics.items()]
+    rows += [Metric(k, float(v), now, last) for k, v in record.metrics.items() if is_number(v)]
     client.log_batch(run_id, metrics=rows, params=[Param(k, str(v)[:6000]) for k, v in record.params.items()])

@@ -67,7 +67,7 @@ class Tracking(dg.ConfigurableResource):
         identity: str,
         params: Mapping[str, Any],
         history: Mapping[str, list[float]],
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, float | None],
         tags: Mapping[str, str],
         example: pl.DataFrame,
         artifacts: Mapping[str, bytes] | None = None,

@@ -116,7 +116,9 @@ def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_sou
     facts = {fact.name: fact for section in known for fact in section.facts}
     report = replayed.lake.read("flight_delay/performance", [LAST]).row(0, named=True)
     attempt = replayed.lake.read_json(f"flight_delay/attempts/{WEEKS[4]}")
-    assert facts["weeks scored"].value == 1 and facts["rows scored"].value == report["scored"]
+    assert (
+        facts["weeks scored"].value == 1 and facts["scored rows with a known label"].value == report["scored"]
+    )
     assert facts["log_loss, newest week"].value == f"{report['log_loss']:.4g} ({LAST})"
     low, high = attempt["challenger"]["intervals"]["auc"]
     auc = attempt["challenger"]["metrics"]["auc"]

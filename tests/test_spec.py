@@ -1,6 +1,10 @@
 """Specs that contradict themselves are refused with the value, the rule and the fix."""
 
+import copy
+import math
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pydantic
@@ -61,6 +65,84 @@ def test_a_spec_that_contradicts_itself_says_what_and_how_to_mend_it(parts, mess
     with pytest.raises(pydantic.ValidationError) as caught:
         ModelSpec.model_validate(content)
     assert message in str(caught.value)
+
+
+BAD_NUMBERS = st.sampled_from([math.nan, math.inf, -math.inf])
+
+
+def numbers_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to every fraction that a spec holds."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        if isinstance(part, float):
+            yield (*path, name)
+        yield from numbers_in(part, (*path, name))
+
+
+EVERY_NUMBER = {
+    "label": {"column": "reading", "known_at": "read_at", "above": 15.0},
+    "gate": {
+        "metric": "log_loss",
+        "floors": {"auc": 0.6, "log_loss": 0.7},
+        "evidence": "non_inferiority",
+        "tolerance": 0.01,
+        "alpha": 0.05,
+        "power": 0.8,
+        "guards": {
+            "slice_tolerance": 0.0,
+            "calibration_tolerance": 0.0,
+            "latency_ms": 5.0,
+            "size_mb": 9.0,
+        },
+    },
+    "drift": {"psi": 0.25},
+    "retrain": {"metric_worse_by": 0.1, "prediction_psi_above": 0.2, "drift_share_above": 0.5},
+    "trainer": {
+        "kind": "xgboost",
+        "validation_share": 0.2,
+        "resources_per_worker": {"CPU": 1.0},
+        "parameters": {"eta": 0.3, "monotone": [0.0, {"deep": 1.0}]},
+    },
+    "search": {
+        "minutes": 3.0,
+        "space": {
+            "gamma": {"low": 0.0, "high": 1.0},
+            "eta": {"choices": [0.1, 0.2]},
+        },
+        "asha": {"reduction": 3.0},
+    },
+}
+NETWORK = {"kind": "torch_tabular", "dropout": 0.1, "learning_rate": 0.001, "weight_decay": 0.0001}
+OWN = {"kind": "function", "loop": "a:b", "scorer": "a:c", "parameters": {"rates": [0.1, {"slow": 0.2}]}}
+
+
+def everywhere() -> Iterator[tuple[dict[str, Any], tuple[Any, ...]]]:
+    whole = SPEC.model_dump() | EVERY_NUMBER
+    for content in (whole, *(whole | {"search": None, "trainer": trainer} for trainer in (NETWORK, OWN))):
+        ModelSpec.model_validate(content)
+        yield from ((content, path) for path in numbers_in(content))
+
+
+@given(st.sampled_from(list(everywhere())), BAD_NUMBERS)
+def test_no_number_of_a_spec_may_be_nan_or_infinite_and_the_field_is_named(place, bad):
+    content, path = copy.deepcopy(place[0]), place[1]
+    part = content
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = bad
+    with pytest.raises(pydantic.ValidationError) as caught:
+        ModelSpec.model_validate(content)
+    said = str(caught.value)
+    assert "finite number" in said
+    assert all(str(name) in said for name in path if isinstance(name, str))
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "-inf", "Infinity"])
+def test_a_text_that_a_library_reads_as_nan_or_infinite_is_refused_too(text):
+    with pytest.raises(pydantic.ValidationError, match=r"eta is '.*', which is no finite number"):
+        changed(trainer={"parameters": {"eta": text}})
+    with pytest.raises(VariantError, match=r"eta is .*, which is no finite number"):
+        varied(SPEC, [f"eta={text}"])
 
 
 def test_yaml_reads_on_as_true_and_the_spec_takes_it_back():

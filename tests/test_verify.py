@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 import yaml
 
-from mlops_assets.assets.verification import CLAIM, verification
+from mlops_assets.assets.verification import CLAIM, Asked, verification
+from mlops_assets.cli import parser
 from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml import provenance
 from mlops_assets.ml.lineage import FILE, Lineage, partitions
@@ -372,3 +373,12 @@ def test_a_version_that_is_not_there_ends_with_words_and_status_2(state, where):
     assert "error: 'flight_delay' has no version '99'; versions: 1, 2, 3." in done.stderr
     done = command("flight_delay", cwd=PROJECT_ROOT, MLOPS_HOME=str(where.home))
     assert (done.returncode, "has no champion" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-0.1", "near"])
+def test_a_distance_that_is_no_finite_number_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["verify", "--all", f"--within={text}"])
+    assert "is no finite number from 0 up" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="within"):
+        Asked.model_validate({"within": text})

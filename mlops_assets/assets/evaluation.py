@@ -1,6 +1,5 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.criteria import criteria_rows
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
 from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
@@ -17,11 +17,11 @@ from mlops_assets.checks import check_result, check_spec
 from mlops_assets.costs import costed
 from mlops_assets.fingerprints import judge_code, of_evaluation
 from mlops_assets.governance import evaluation_digest, record_evaluated
-from mlops_assets.metadata import markdown_table, picture, small_picture
+from mlops_assets.metadata import markdown_table, picture, small_picture, told
 from mlops_assets.ml.drift import score_profile
-from mlops_assets.ml.evaluation import evaluation_plots, plain
+from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.fingerprint import Fingerprint
-from mlops_assets.ml.guardrails import LATENCY_ROWS, Criterion, latency
+from mlops_assets.ml.guardrails import LATENCY_ROWS, latency
 from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
 from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
@@ -151,9 +151,10 @@ def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
 def contender(spec: ModelSpec, tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:
     """A version on trial, with the time its predictions take; no rows, no time."""
     model = tracking.load(version)
-    scorer = Scorer(model, code=spec.code, kind=version.trainer)
+    name = f"version {version.number}"
+    scorer = Scorer(model, code=spec.code, kind=version.trainer, name=name)
     taken = latency(scorer, rows) if rows.height else None
-    return Contender(f"version {version.number}", version.sha256, len(model), scorer, taken)
+    return Contender(name, version.sha256, len(model), scorer, taken)
 
 
 def contender_cost(role: str, side: Contender) -> dict[str, Any]:
@@ -209,8 +210,7 @@ def timings_name(spec: ModelSpec, week: str) -> str:
 def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str, list[float | None]]:
     """The 95% interval of each of the challenger's metrics on the held-out rows; None where it is not defined."""
     labels, (_, codes) = rows["label"].to_numpy(), clusters(rows, spec)
-    found = {name: estimate(labels, verdict.score, codes, name)[1:] for name in METRICS[spec.task]}
-    return {name: [None if math.isnan(bound) else bound for bound in pair] for name, pair in found.items()}
+    return {name: list(estimate(labels, verdict.score, codes, name)[1:]) for name in METRICS[spec.task]}
 
 
 def attempt_record(
@@ -251,23 +251,24 @@ def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:
     """The rule and every number that was held against it; `detectable_gain` over the limit would have been found."""
     gate = spec.gate
     effect = next((c.effect for c in verdict.of_kind("evidence")), None)
-    detectable = effect.detectable(gate.alpha, gate.power) if effect else math.nan
+    detectable = effect.detectable(gate.alpha, gate.power) if effect else None
     return {
         "rule": gate.model_dump(mode="json"),
         "criteria": [criterion.record(gate.alpha) for criterion in verdict.criteria],
         "skipped_slices": verdict.skipped,
-        "clusters": [gain | plain({"gain": gain["gain"]}) for gain in verdict.gains],
-        **plain({"detectable_gain": detectable}),
+        "clusters": verdict.gains,
+        "detectable_gain": detectable,
     }
 
 
 def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
     attempt, verdict = judged.attempt, judged.verdict
+    rule = attempt["evidence"]["rule"]
     champion = verdict.champion or {}
     sides = [
-        {"metric": name, "challenger": value, "champion": champion.get(name)}
-        for name, value in verdict.challenger.items()
+        {"metric": n, "challenger": told(n, value), "champion": told(n, champion[n]) if champion else None}
+        for n, value in verdict.challenger.items()
     ]
     return {
         "verdict": verdict.reason,
@@ -275,34 +276,15 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "champion version": (attempt["champion"] or {}).get("version", "none"),
         "held-out rows": attempt["hold_out"]["rows"],
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
-        "tests": markdown_table(_tests(judged, [c for c in verdict.criteria if c.kind != "slice"])),
+        "tests": markdown_table(criteria_rows([c for c in verdict.criteria if c.kind != "slice"], rule)),
         "metrics": markdown_table(sides),
-        "slice tests": markdown_table(_tests(judged, verdict.of_kind("slice"))),
+        "slice tests": markdown_table(criteria_rows(verdict.of_kind("slice"), rule)),
         "slices too small to test": markdown_table(verdict.skipped),
-        "slices": markdown_table(verdict.slices),
+        "slices": markdown_table(
+            [{name: told(name, value) for name, value in row.items()} for row in verdict.slices]
+        ),
         "size and latency": markdown_table(judged.costs),
         **{f"challenger {name}": value for name, value in judged.costs[0].items() if name != "model"},
         **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
         **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
-
-
-def _tests(judged: Judged, criteria: list[Criterion]) -> list[dict[str, Any]]:
-    """A row a criterion: what was found, the gain over the champion with its interval, p, and whether it passes."""
-    alpha = judged.attempt["evidence"]["rule"]["alpha"]
-    rows = [criterion.record(alpha) for criterion in criteria]
-    level = f"{100 * (1 - 2 * alpha):.3g}% interval"
-    return [
-        {
-            "test": f"{row['kind']} {row['name']}".removeprefix("slice "),
-            "challenger": row["challenger"],
-            "champion": row["champion"],
-            "gain": row["gain"],
-            level: None if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
-            "p": row["p"],
-            **({"corrected p": row["corrected_p"]} if row["kind"] == "slice" else {}),
-            "limit": row["limit"],
-            "passes": "yes" if row["passes"] else "no",
-        }
-        for row in rows
-    ]

@@ -158,7 +158,7 @@ def log_fit(
     rows: pl.DataFrame,
     kind: Kind,
     lineage: Mapping[str, str],
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
     identity = version_identity(spec, data, kind)

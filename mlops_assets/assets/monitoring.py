@@ -1,6 +1,6 @@
 """What became of a week: how good the predictions were, and how far the features moved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from mlops_assets.assets.tables import materialized
 from mlops_assets.checks import check_result, check_spec
 from mlops_assets.costs import costed
 from mlops_assets.fingerprints import of_report, report_code
-from mlops_assets.metadata import frame_table, markdown_table, metrics_metadata
+from mlops_assets.metadata import frame_table, markdown_table, told
 from mlops_assets.ml.dataset import label_counts, labelled
 from mlops_assets.ml.drift import column_drift, detach_script, report_html, score_psi, summary, worst_columns
 from mlops_assets.ml.evaluation import by_slice, evaluate
 from mlops_assets.ml.promotion import goodness
+from mlops_assets.ml.scores import in_words
 from mlops_assets.partitions import week_bounds, weekly
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
@@ -26,6 +27,7 @@ from mlops_assets.spec_gate import METRICS
 from resources.lake import Lake, Manifest, write_text
 
 SCRIPT = "evidently.js"
+LABELS = "labels_are_known"
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -38,7 +40,15 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         partitions_def=weekly(spec.weeks),
         backfill_policy=dg.BackfillPolicy.single_run(),
         code_version=report_code("performance")[:12],
-        check_specs=[check_spec(path, "week_meets_the_floors", False)],
+        check_specs=[
+            check_spec(path, "week_meets_the_floors", False),
+            check_spec(
+                path,
+                LABELS,
+                False,
+                "Of every week at least one label is known, so that its metrics say something.",
+            ),
+        ],
         group_name=spec.name,
         kinds={"polars"},
         owners=[spec.owner],
@@ -46,7 +56,8 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     @costed
     def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, below, reuse = {}, {}, Reuse.of(context, lake, f"{spec.name}/performance")
+        written, below, blind = {}, {}, {}
+        reuse = Reuse.of(context, lake, f"{spec.name}/performance")
         for name in context.partition_keys:
             kept = reuse.unchanged(name, of_report(spec, lake, "performance", name))
             if kept is None:
@@ -55,14 +66,51 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
                 reuse.made(name, manifest.sha256, kept)
             written[name] = lake.manifest(reuse.table, name)
             below |= {name: missed} if (missed := floors_missed(spec, kept["report"])) else {}
-            shown = metrics_metadata({k: v for k, v in kept["report"].items() if isinstance(v, float | int)})
-            context.add_asset_metadata(shown | {"slices": markdown_table(kept["slices"])}, partition_key=name)
+            blind |= {name: labels_known(kept["report"])} if is_blind(kept["report"]) else {}
+            context.add_asset_metadata(
+                performance_metadata(kept["report"], kept["slices"]), partition_key=name
+            )
         yield from materialized(context, written, len(written), reuse=reuse)
         yield check_result(
-            "week_meets_the_floors", not below, False, {"floors": spec.gate.floors, "missed": below}
+            "week_meets_the_floors",
+            not below,
+            False,
+            {"floors": spec.gate.floors, "missed": below, "not measured": blind},
         )
+        yield check_result(LABELS, not blind, False, {"weeks without a known label": blind})
 
     return performance_
+
+
+def performance_metadata(report: Mapping[str, Any], slices: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page shows of one week: how many labels are known, and every number or why there is none."""
+    numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
+    rows = [{name: told(name, value) for name, value in row.items()} for row in slices]
+    return {"labels": labels_known(report), **numbers, "slices": markdown_table(rows)}
+
+
+def labels_known(report: Mapping[str, Any]) -> str:
+    """How many of a week's labels were known when it was reported on, in words."""
+    rows, known, later = report["rows"], report["labelled"], report["not_yet_known"]
+    if known:
+        return f"labelled {known:,} of {rows:,} rows" + f", {later:,} not known yet" * bool(later)
+    return f"no label is known yet for {later:,} rows" if later else f"none of {rows:,} rows has a label"
+
+
+def is_blind(report: Mapping[str, Any]) -> bool:
+    """Whether there were rows to measure and not one label to measure them by."""
+    return bool(report["rows"]) and not (
+        report["labelled"] if report["model_version"] is None else report["scored"]
+    )
+
+
+def unmeasured(report: Mapping[str, Any], name: str, value: Any) -> Any:
+    """A number of the report as it is, or in words why there is none."""
+    if value is not None:
+        return value
+    if report["model_version"] is None:
+        return "no champion scored the week"
+    return told(name, value) if report["scored"] else labels_known(report)
 
 
 def write_performance(
@@ -75,17 +123,15 @@ def write_performance(
 
 
 def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One row of numbers for a week, and its metrics by slice; metrics are null where nothing was scored."""
+    """One row of numbers for a week, and its metrics by slice; a metric is null where nothing scored has a label yet."""
     end = week_bounds(spec.weeks, name)[1]
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, end).join(
         scored.select(*spec.prediction.key, "score", "model_version"), on=spec.prediction.key, how="inner"
     )
-    metrics: dict[str, float | None] = dict.fromkeys(METRICS[spec.task])
-    if judged.height:
-        found = evaluate(judged["label"].to_numpy(), judged["score"].to_numpy(), spec.task)
-        metrics |= {key: found[key] for key in metrics}
+    found = evaluate(judged["label"].to_numpy(), judged["score"].to_numpy(), spec.task)
+    metrics = {name: found[name] for name in METRICS[spec.task]}
     counts = label_counts(rows, spec, end)
     version = scored["model_version"].max() if scored.height else None
     report = {"week": name, **counts, "scored": judged.height, **metrics, "model_version": version}
@@ -93,12 +139,16 @@ def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, 
 
 
 def floors_missed(spec: ModelSpec, report: dict[str, Any]) -> dict[str, str]:
-    """Floors of the gate that the week did not reach, with value and limit."""
+    """Floors of the gate that the week did not reach, with value and limit; a week without a known label is not held to any."""
     return {
-        metric: f"{report[metric]:.4f}, limit {limit:g}"
+        metric: f"{in_words(metric, report[metric])}, limit {limit:g}"
         for metric, limit in spec.gate.floors.items()
-        if report[metric] is not None and goodness(metric, report[metric]) < goodness(metric, limit)
+        if report["scored"] and not _reaches(metric, report[metric], limit)
     }
+
+
+def _reaches(metric: str, value: float | None, limit: float) -> bool:
+    return value is not None and bool(goodness(metric, value) >= goodness(metric, limit))
 
 
 def drift(spec: ModelSpec) -> dg.AssetsDefinition:

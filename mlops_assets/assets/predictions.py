@@ -85,8 +85,8 @@ def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking
     for (number,), part in asked.filter(pl.col("model_version").is_not_null()).group_by(
         "model_version", maintain_order=True
     ):
-        version = next(v for v in versions if v.number == number)
-        scorer = Scorer(tracking.load(version), code=spec.code, kind=version.trainer)
+        version, name = next(v for v in versions if v.number == number), f"version {number} of {spec.name}"
+        scorer = Scorer(tracking.load(version), code=spec.code, kind=version.trainer, name=name)
         parts.append(part.with_columns(pl.Series("score", scorer.predict(part), dtype=pl.Float64)))
     kept = [*spec.prediction.key, time, "score", "model_version"]
     if not parts:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from mlops_assets.assets.tables import Table
 from mlops_assets.checks import check_result, check_spec
@@ -29,7 +30,7 @@ class Asked(dg.Config):
     """Which versions are rebuilt, and how far a prediction may be off."""
 
     models: list[str] = []
-    within: float = WITHIN
+    within: float = Field(default=WITHIN, ge=0, allow_inf_nan=False)
 
 
 def verification(

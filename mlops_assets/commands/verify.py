@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--within",
-        type=float,
+        type=_distance,
         default=1e-6,
         metavar="E",
         help="how far a prediction may be off (default 1e-6)",
@@ -41,6 +42,19 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     parser.set_defaults(act=_verify)
+
+
+def _distance(text: str) -> float:
+    """A finite number that is not negative: within NaN nothing is equal, and within infinity everything."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no finite number from 0 up: give one, for example 1e-6"
+        )
+    return value
 
 
 def _verify(options: argparse.Namespace) -> int:

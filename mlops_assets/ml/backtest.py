@@ -1,12 +1,12 @@
 """A retraining policy tried on history, with the functions that run live."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.ml.dataset import LABEL, labelled
+from mlops_assets.ml.dataset import LABEL, DatasetError, labelled
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.policy import WeekEvidence, decide
 from mlops_assets.ml.promotion import Contender, judge
@@ -29,46 +29,57 @@ class HistoryWeek:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a policy would have done: scores of every row that had a champion, and the weeks it trained at."""
+    """What a policy would have done: scores of every row that had a champion, and the weeks it trained at.
+
+    `refused` has the weeks at which a training or its judging was refused, with the reason: it would be asked for again.
+    """
 
     scored: pl.DataFrame
     retrained: list[str]
     promoted: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], train: Train) -> Backtest:
     """Live through the weeks under another retrain policy, with the gate, hold-out and refit of the live pipeline.
 
     Age and the week's gate metric are seen as they would have been; drift is not simulated, so a policy that
-    depends on it only ever sees "not measured". Returns key columns, time and `score` of every scored row.
+    depends on it only ever sees "not measured". A week without a known label, too, says nothing; a training that has
+    no labelled rows to learn from or to be judged on is refused, as it is live. Returns key columns, time and `score`
+    of every scored row.
     """
     spec = spec.model_copy(update={"retrain": policy, "automation": "on"})
     champion: bytes | None = None
     reference: float | None = None
     last: datetime | None = None
-    scores, retrained, promoted = [], [], []
+    scores, retrained, promoted, refused = [], [], [], {}
     for week in weeks:
-        scored = _score(spec, champion, week.rows) if champion else None
+        scored = _score(spec, champion, promoted[-1], week.rows) if champion else None
         scores += [] if scored is None else [scored]
         evidence = _evidence(spec, week, scored, reference)
         if not decide([evidence], last, spec, week.end).retrain:
             continue
-        challenger, rounds = train(week.name, week.end, True, None)
         beaten = Contender.of(f"champion of {promoted[-1]}", champion, spec) if champion else None
-        trained = Contender.of(f"challenger of {week.name}", challenger, spec)
-        verdict = judge(week.hold_out(), trained, beaten, spec)
+        try:
+            challenger, rounds = train(week.name, week.end, True, None)
+            trained = Contender.of(f"challenger of {week.name}", challenger, spec)
+            verdict = judge(week.hold_out(), trained, beaten, spec)
+        except DatasetError as error:
+            refused[week.name] = str(error)
+            continue
         last = week.end
         retrained.append(week.name)
         if verdict.promote:
             champion, _ = train(week.name, week.end, False, rounds)
             reference = verdict.challenger[spec.gate.metric]
             promoted.append(week.name)
-    return Backtest(pl.concat(scores) if scores else pl.DataFrame(), retrained, promoted)
+    return Backtest(pl.concat(scores) if scores else pl.DataFrame(), retrained, promoted, refused)
 
 
-def _score(spec: ModelSpec, model: bytes, rows: pl.DataFrame) -> pl.DataFrame:
+def _score(spec: ModelSpec, model: bytes, week: str, rows: pl.DataFrame) -> pl.DataFrame:
     kept = rows.select(*spec.prediction.key, spec.prediction.time)
-    return kept.with_columns(pl.Series("score", Scorer(model, code=spec.code).predict(rows)))
+    scorer = Scorer(model, code=spec.code, name=f"the champion of {week}")
+    return kept.with_columns(pl.Series("score", scorer.predict(rows)))
 
 
 def _evidence(
@@ -80,4 +91,4 @@ def _evidence(
         scored.drop(spec.prediction.time), on=spec.prediction.key
     )
     metric = evaluate(judged[LABEL].to_numpy(), judged["score"].to_numpy(), spec.task)[spec.gate.metric]
-    return WeekEvidence(week.name, week.end, judged.height, metric, reference)
+    return WeekEvidence(week.name, week.end, judged.height, metric, reference, served=True)

@@ -53,8 +53,8 @@ class Section:
 
 
 def told(value: Any) -> str:
-    """A value in words; None, NaN and empty text are unknown."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    """A value in words; None, NaN, infinity and empty text are unknown."""
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, require
+from mlops_assets.ml.scores import defined
 
 BINS = 10
 QUANTILES = 101
@@ -27,7 +28,7 @@ def reference_profile(
     """What a comparison needs of the reference rows, as JSON values, by column.
 
     A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
-    standard deviation. A category: counts of its values. NaN counts as null.
+    standard deviation. A category: counts of its values. NaN and infinity count as null.
     """
     require(frame, columns, "a drift reference")
     if not frame.height:
@@ -137,7 +138,7 @@ def _number_profile(column: pl.Series) -> dict[str, Any]:
         "edges": edges.tolist(),
         "counts": [*_counts(values, edges), len(column) - len(values)],
         "quantiles": quantiles.tolist(),
-        "deviation": float(values.std()) if len(values) else 0.0,
+        "deviation": _deviation(values) if len(values) else 0.0,
     }
 
 
@@ -164,8 +165,10 @@ def _compare_numbers(
     quantiles = np.asarray(reference["quantiles"])
     if not len(values) or not len(quantiles):
         return expected, actual, None
+    if reference["deviation"] is None:
+        return expected, actual, None
     distance = np.abs(quantiles - _quantiles(values, QUANTILES)).mean()
-    return expected, actual, float(distance / max(reference["deviation"], 1e-3))
+    return expected, actual, defined(distance / max(reference["deviation"], 1e-3))
 
 
 def _compare_categories(
@@ -177,9 +180,14 @@ def _compare_categories(
     return np.insert(expected, -1, 0.0), actual, None
 
 
+def _deviation(values: np.ndarray) -> float | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return defined(values.std())
+
+
 def _sorted_numbers(column: pl.Series) -> np.ndarray:
     values = column.cast(pl.Float64).drop_nulls().to_numpy()
-    return np.sort(values[~np.isnan(values)])
+    return np.sort(values[np.isfinite(values)])
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

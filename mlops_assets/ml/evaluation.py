@@ -1,10 +1,9 @@
 """How good scores are: metrics, metrics by slice, calibration.
 
 Plain numpy, because sklearn costs more to import than a week's evaluation takes. Undefined metrics (the AUC of
-rows that are all positive) are NaN in `evaluate` and None in records, which never pass a gate.
+rows that are all positive) are None, which never passes a gate. Scores that are not finite are refused.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import LABEL, DatasetError, require
+from mlops_assets.ml.scores import defined, finite
 from mlops_assets.spec_gate import HIGHER_IS_BETTER, METRICS
 
 SCORE = "score"
@@ -20,37 +20,42 @@ SMALLEST_SLICE = 50
 MOST_VALUES = 30
 
 
-def evaluate(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, float]:
-    """The task's metrics on rows [n], plus `rows` and the label's `base_rate` (classification) or `mean`."""
-    y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
-    if not len(y) or len(y) != len(score):
-        raise DatasetError(
-            f"{len(y)} labels and {len(score)} scores cannot be evaluated: give equally many, at least one"
-        )
-    if task == "classification":
-        values = (
-            auc(y, score),
-            log_loss(y, score),
-            float(np.mean((score - y) ** 2)),
-            calibration_error(y, score),
-        )
-        rest = {"rows": float(len(y)), "base_rate": float(y.mean())}
-    else:
+def evaluate(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, float | None]:
+    """The task's metrics on rows [n], plus `rows` and the label's `base_rate` (classification) or `mean`.
+
+    A metric that is not defined is None; of no rows none is. Raises ScoreError where a score is not finite.
+    """
+    y, score = np.asarray(y, np.float64), finite(score, "the model")
+    if len(y) != len(score):
+        raise DatasetError(f"{len(y)} labels and {len(score)} scores cannot be evaluated: give equally many")
+    average = "base_rate" if task == "classification" else "mean"
+    if not len(y):
+        return {**dict.fromkeys(METRICS[task]), "rows": 0.0, average: None}
+    values = _classified(y, score) if task == "classification" else _measured(y, score)
+    found = dict(zip(METRICS[task], map(defined, values), strict=True))
+    return {**found, "rows": float(len(y)), average: defined(y.mean())}
+
+
+def _classified(y: np.ndarray, score: np.ndarray) -> tuple[float | None, ...]:
+    brier = float(np.mean((score - y) ** 2))
+    return auc(y, score), log_loss(y, score), brier, calibration_error(y, score)
+
+
+def _measured(y: np.ndarray, score: np.ndarray) -> tuple[float | None, ...]:
+    with np.errstate(over="ignore", invalid="ignore"):
         error = score - y
-        values = (float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), float(error.mean()))
-        rest = {"rows": float(len(y)), "mean": float(y.mean())}
-    return {**dict(zip(METRICS[task], values, strict=True)), **rest}
+        return np.abs(error).mean(), np.sqrt((error**2).mean()), error.mean()
 
 
-def auc(y: np.ndarray, score: np.ndarray) -> float:
-    """Chance that a positive row scores above a negative one, ties counting half; NaN where one kind is missing.
+def auc(y: np.ndarray, score: np.ndarray) -> float | None:
+    """Chance that a positive row scores above a negative one, ties counting half; None where one kind is missing.
 
     Mann and Whitney's rank sum (1947) over mid-ranks.
     """
     positive = y > 0.5
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
-        return float("nan")
+        return None
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     mid_ranks = np.cumsum(counts) - (counts - 1) / 2
     return float((mid_ranks[inverse][positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
@@ -121,13 +126,8 @@ def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict
         for value, rows in slice_parts(frame, column, [LABEL, SCORE]):
             if rows.height >= SMALLEST_SLICE:
                 metrics = evaluate(rows[LABEL].to_numpy(), rows[SCORE].to_numpy(), task)
-                out.append({"slice": column, "value": value, **plain(metrics), "rows": rows.height})
+                out.append({"slice": column, "value": value, **metrics, "rows": rows.height})
     return out
-
-
-def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The same numbers as JSON can hold them: None for NaN."""
-    return {name: None if math.isnan(value) else value for name, value in metrics.items()}
 
 
 def evaluation_plots(
@@ -169,6 +169,8 @@ def slice_parts(frame: pl.DataFrame, column: str, kept: Sequence[str]) -> list[t
 
 
 def _slice_key(column: pl.Series) -> pl.Series:
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     if not column.dtype.is_numeric() or column.n_unique() <= MOST_VALUES:
         return column
     values = column.drop_nulls().to_numpy()

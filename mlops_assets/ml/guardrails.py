@@ -4,7 +4,6 @@ A guard-rail trips on evidence, not on chance: a slice must be shown to be worse
 p values are corrected for their number (Holm 1979): of two equal models, at most `gate.alpha` are held back by any slice.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import polars as pl
 
 from mlops_assets.ml.dataset import LABEL
 from mlops_assets.ml.evaluation import SCORE, SMALLEST_SLICE, slice_parts
-from mlops_assets.ml.paired import Effect, compare, holm
+from mlops_assets.ml.paired import Effect, compare, holm, shows
+from mlops_assets.ml.scores import defined, in_words, undefined
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import Gate
@@ -67,7 +67,7 @@ class Criterion:
             "clusters": effect.clusters if effect else None,
             "rows": effect.rows if effect else None,
         }
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in found.items()}
+        return {k: defined(v) if isinstance(v, float) else v for k, v in found.items()}
 
 
 def slice_guards(rows: pl.DataFrame, spec: ModelSpec) -> tuple[list[Criterion], list[dict[str, Any]]]:
@@ -97,11 +97,10 @@ def calibration_guard(rows: pl.DataFrame, spec: ModelSpec) -> list[Criterion]:
         return []
     effect = compare(*paired_arrays(rows), name)
     p = effect.p_below(-tolerance)
-    passes = not p <= spec.gate.alpha
-    by = f" by more than {tolerance:g}" if tolerance else ""
+    passes = _not_shown(p, spec.gate.alpha)
     text = (
-        f"{name} {effect.challenger:.4f} against the champion's {effect.champion:.4f} is "
-        f"{'not ' if passes else ''}shown to be worse{by} (p {p_text(p)})"
+        f"{name} {in_words(name, effect.challenger)} against the champion's {in_words(name, effect.champion)} "
+        f"{_worse(p, passes, tolerance)} (p {p_text(p)})"
     )
     return [Criterion("calibration", name, passes, text, -tolerance, effect=effect, p=p)]
 
@@ -125,7 +124,14 @@ def latency_guard(milliseconds: float, gate: Gate) -> list[Criterion]:
         return []
     limit = gate.guards.latency_ms
     passes = milliseconds <= limit
-    text = f"one prediction takes {'no longer' if passes else 'longer'} than the limit of {limit:g} ms"
+    taken = (
+        "no longer"
+        if passes
+        else "longer"
+        if defined(milliseconds) is not None
+        else "an unknown time, not less"
+    )
+    text = f"one prediction takes {taken} than the limit of {limit:g} ms"
     return [Criterion("latency", "latency_ms", passes, text, limit)]
 
 
@@ -143,9 +149,22 @@ def paired_arrays(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return y, ours, theirs, rows[CLUSTER].to_numpy()
 
 
-def p_text(p: float) -> str:
+def p_text(p: float | None) -> str:
     """A p value as a sentence gives it."""
-    return "undefined" if math.isnan(p) else "under 0.001" if p < 0.001 else f"{p:.2g}"
+    return "undefined" if p is None else "under 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _not_shown(p: float | None, alpha: float) -> bool:
+    """Whether a guard-rail holds: its test was made, and does not show that the challenger is worse."""
+    return p is not None and not shows(p, alpha)
+
+
+def _worse(p: float | None, passes: bool, tolerance: float) -> str:
+    if p is None:
+        return "cannot be tested"
+    return (
+        f"is {'not ' if passes else ''}shown to be worse{f' by more than {tolerance:g}' if tolerance else ''}"
+    )
 
 
 def _too_small(effect: Effect, gate: Gate) -> str | None:
@@ -153,23 +172,37 @@ def _too_small(effect: Effect, gate: Gate) -> str | None:
         return f"under {SMALLEST_SLICE} rows"
     if effect.clusters < gate.minimum_clusters:
         return f"{effect.clusters} clusters, {gate.minimum_clusters} are needed"
-    return f"{effect.metric} is undefined" if math.isnan(effect.gain + effect.error) else None
+    if effect.metric != "auc" or (effect.gain is not None and effect.error is not None):
+        return None
+    without = "" if effect.gain is None else f" without one of the {effect.clusters} clusters"
+    return f"{effect.metric} is {undefined(effect.metric)}{without}"
 
 
 def _slice_criteria(judged: Sequence[tuple[str, Effect]], gate: Gate, tolerance: float) -> list[Criterion]:
     raw = [effect.p_below(-tolerance) for _, effect in judged]
-    by = f" by more than {tolerance:g}" if tolerance else ""
     found = []
-    for (name, effect), p, corrected in zip(judged, raw, holm(raw), strict=True):
-        passes = not corrected <= gate.alpha
+    for (name, effect), p, corrected in zip(judged, raw, _corrected(raw), strict=True):
+        passes = _not_shown(corrected, gate.alpha)
         text = (
-            f"{name} is {abs(effect.gain):.4f} {'better' if effect.gain > 0 else 'worse'} and "
-            f"{'not ' if passes else ''}shown to be worse{by} (p {p_text(corrected)}, corrected for {len(judged)} slices)"
+            f"{name} is {_distance(effect)} and {_worse(p, passes, tolerance).removeprefix('is ')} "
+            f"(p {p_text(corrected)}, corrected for {len(judged)} slices)"
         )
         found.append(
             Criterion("slice", name, passes, text, -tolerance, effect=effect, p=p, corrected=corrected)
         )
     return found
+
+
+def _corrected(raw: Sequence[float | None]) -> list[float | None]:
+    """The p values that are defined, corrected for the number of all."""
+    corrected = iter(holm([1.0 if p is None else p for p in raw]))
+    return [None if p is None else found for p, found in zip(raw, corrected, strict=True)]
+
+
+def _distance(effect: Effect) -> str:
+    if effect.gain is None:
+        return f"{undefined(effect.metric)},"
+    return f"{abs(effect.gain):.4f} {'better' if effect.gain > 0 else 'worse'}"
 
 
 def _milliseconds(scorer: Scorer, rows: pl.DataFrame, repeats: int) -> float:

@@ -21,6 +21,7 @@ import numpy as np
 
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.evaluation import auc, calibration_error, goodness, row_losses, score_bins
+from mlops_assets.ml.scores import defined, finite
 
 WHOLE = {"auc": auc, "calibration_error": calibration_error}
 """Metrics that are no mean over rows."""
@@ -30,37 +31,49 @@ WHOLE = {"auc": auc, "calibration_error": calibration_error}
 class Effect:
     """How much better the challenger is than the champion, and the uncertainty of that; a positive `gain` is better.
 
-    `error` is the standard error of `gain`, `freedom` its degrees of freedom; NaN where they are undefined.
+    `error` is the standard error of `gain`, `freedom` its degrees of freedom; a number that is not defined is None,
+    and so is all that follows from it.
     """
 
     metric: str
-    challenger: float
-    champion: float
-    gain: float
-    error: float
+    challenger: float | None
+    champion: float | None
+    gain: float | None
+    error: float | None
     freedom: float
     clusters: int
     rows: int
 
-    def interval(self, alpha: float) -> tuple[float, float]:
+    def __post_init__(self) -> None:
+        for name in ("challenger", "champion", "gain", "error"):
+            object.__setattr__(self, name, defined(getattr(self, name)))
+
+    def interval(self, alpha: float) -> tuple[float | None, float | None]:
         """Two-sided confidence interval of `1 - 2 * alpha`: above a limit exactly where the one-sided test says so."""
-        half = _quantile(self.freedom, 1 - alpha) * self.error if self.error else 0.0
-        return self.gain - half, self.gain + half
+        half = _half(self.error, self.freedom, 1 - alpha)
+        return (None, None) if self.gain is None or half is None else (self.gain - half, self.gain + half)
 
-    def p_above(self, limit: float) -> float:
+    def p_above(self, limit: float) -> float | None:
         """Chance of a gain at least this large where the true gain is `limit`: small shows that it exceeds it."""
-        return _tail(self.gain - limit, self.error, self.freedom)
+        return None if self.gain is None else _tail(self.gain - limit, self.error, self.freedom)
 
-    def p_below(self, limit: float) -> float:
+    def p_below(self, limit: float) -> float | None:
         """Chance of a gain at most this large where the true gain is `limit`: small shows that it stays below."""
-        return _tail(limit - self.gain, self.error, self.freedom)
+        return None if self.gain is None else _tail(limit - self.gain, self.error, self.freedom)
 
-    def detectable(self, alpha: float, power: float) -> float:
+    def detectable(self, alpha: float, power: float) -> float | None:
         """True gain over a limit that a test at `alpha` would find with this power, from the noncentral t."""
         from scipy.special import nctdtrinc
 
+        if self.error is None:
+            return None
         critical = _quantile(self.freedom, 1 - alpha)
-        return float(nctdtrinc(self.freedom, 1 - power, critical)) * self.error
+        return defined(float(nctdtrinc(self.freedom, 1 - power, critical)) * self.error)
+
+
+def shows(p: float | None, alpha: float) -> bool:
+    """Whether a p value shows something at this level; one that is not defined shows nothing."""
+    return p is not None and p <= alpha
 
 
 def compare(
@@ -68,8 +81,8 @@ def compare(
 ) -> Effect:
     """The paired effect of two models' scores on rows [n] with labels `y` and cluster codes `cluster`.
 
-    Fewer than two clusters leave the error undefined (NaN), and no test is then passed. Raises DatasetError where
-    the arrays do not have the same length, at least one.
+    Fewer than two clusters leave the error undefined, and no test is then passed. Raises DatasetError where the
+    arrays do not have the same length, at least one, ScoreError where a score is not finite.
     """
     lengths = {len(values) for values in (y, challenger, champion, cluster)}
     if lengths == {0} or len(lengths) > 1:
@@ -78,8 +91,10 @@ def compare(
             f"got {len(y)}, {len(challenger)}, {len(champion)} and {len(cluster)}"
         )
     _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
-    ours, theirs = (_jackknife(y, score, codes, sizes, metric) for score in (challenger, champion))
-    gains = goodness(metric, ours) - goodness(metric, theirs)
+    sides = finite(challenger, "the challenger"), finite(champion, "the champion")
+    ours, theirs = (_jackknife(y, score, codes, sizes, metric) for score in sides)
+    with np.errstate(invalid="ignore"):
+        gains = goodness(metric, ours) - goodness(metric, theirs)
     return Effect(
         metric=metric,
         challenger=float(ours[0]),
@@ -94,36 +109,39 @@ def compare(
 
 def estimate(
     y: np.ndarray, score: np.ndarray, cluster: np.ndarray, metric: str, level: float = 0.95
-) -> tuple[float, float, float]:
+) -> tuple[float | None, float | None, float | None]:
     """One model's metric on rows [n] and its two-sided interval of `level`, by the same jackknife over clusters.
 
-    Fewer than two clusters leave the interval undefined (NaN).
+    Fewer than two clusters leave the interval undefined; what is not defined is None.
     """
     _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
-    found = _jackknife(y, score, codes, sizes, metric)
-    value, error = float(found[0]), _error(found)
-    half = _quantile(_freedom(sizes), (1 + level) / 2) * error if error else 0.0
-    return value, value - half, value + half
+    found = _jackknife(y, finite(score, "the model"), codes, sizes, metric)
+    value = defined(found[0])
+    half = _half(defined(_error(found)), _freedom(sizes), (1 + level) / 2)
+    return (value, None, None) if value is None or half is None else (value, value - half, value + half)
 
 
 def gain_by_cluster(
     y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, cluster: np.ndarray, metric: str
-) -> list[tuple[int, float]]:
-    """Rows of each cluster and the gain on them alone, in the order of the codes; NaN where the metric is undefined."""
+) -> list[tuple[int, float | None]]:
+    """Rows of each cluster and the gain on them alone, in the order of the codes; None where it is undefined."""
     found = []
     for code in np.unique(cluster):
         here = cluster == code
         ours, theirs = (whole(y[here], score[here], metric) for score in (challenger, champion))
-        found.append((int(here.sum()), float(goodness(metric, ours) - goodness(metric, theirs))))
+        both = ours is not None and theirs is not None
+        gain = defined(goodness(metric, ours) - goodness(metric, theirs)) if both else None
+        found.append((int(here.sum()), gain))
     return found
 
 
-def whole(y: np.ndarray, score: np.ndarray, metric: str) -> float:
-    """One metric on all rows, as `evaluation.evaluate` computes it."""
+def whole(y: np.ndarray, score: np.ndarray, metric: str) -> float | None:
+    """One metric on all rows, as `evaluation.evaluate` computes it; None where it is undefined."""
     if metric in WHOLE:
         return WHOLE[metric](y, score)
-    mean = float(row_losses(y, score, metric).mean())
-    return math.sqrt(mean) if metric == "rmse" else mean
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(row_losses(y, score, metric).mean())
+    return defined(math.sqrt(mean) if metric == "rmse" else mean)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -139,7 +157,10 @@ def holm(p: Sequence[float]) -> list[float]:
 def _error(values: np.ndarray) -> float:
     """The standard error that a jackknife's values [1 + clusters] give; NaN where there is only one cluster."""
     count = len(values) - 1
-    return math.sqrt(((values[1:] - values[0]) ** 2).sum() * (count - 1) / count) if count > 1 else math.nan
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (
+            math.sqrt(((values[1:] - values[0]) ** 2).sum() * (count - 1) / count) if count > 1 else math.nan
+        )
 
 
 def _freedom(sizes: np.ndarray) -> float:
@@ -153,9 +174,9 @@ def _jackknife(
     """The metric on all rows, then without each cluster: [1 + clusters]."""
     if metric == "auc":
         rest = [auc(y[kept], score[kept]) for kept in (codes != code for code in range(len(sizes)))]
-        return np.array([auc(y, score), *rest])
+        return np.array([auc(y, score), *rest], np.float64)
     rows = np.concatenate([[len(y)], len(y) - sizes])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         if metric == "calibration_error":
             return np.abs(_and_without(score - y, codes, score_bins(score))).sum(axis=1) / rows
         means = _and_without(row_losses(y, score, metric), codes)[:, 0] / rows
@@ -173,13 +194,20 @@ def _and_without(values: np.ndarray, codes: np.ndarray, column: np.ndarray | Non
     return np.vstack([sums.sum(axis=0), sums.sum(axis=0) - sums])
 
 
-def _tail(distance: float, error: float, freedom: float) -> float:
+def _tail(distance: float, error: float | None, freedom: float) -> float | None:
     """P of Student's t over `distance / error`; an error of nothing at all leaves nothing to chance."""
     from scipy.special import stdtr
 
+    if error is None:
+        return None
     if error == 0:
         return 0.5 if distance == 0 else float(distance < 0)
-    return float(stdtr(freedom, -distance / error))
+    return defined(stdtr(freedom, -distance / error))
+
+
+def _half(error: float | None, freedom: float, share: float) -> float | None:
+    """Half the width of an interval; an error of nothing at all has none."""
+    return error and defined(_quantile(freedom, share) * error)
 
 
 def _quantile(freedom: float, share: float) -> float:

@@ -14,6 +14,7 @@ from mlops_assets.ml.evaluation import auc, calibration_error, reliability
 from mlops_assets.ml.guardrails import Criterion
 from mlops_assets.ml.paired import Effect
 from mlops_assets.ml.promotion import Verdict
+from mlops_assets.ml.scores import undefined
 from mlops_assets.spec_gate import Gate
 
 INK, BLUE, GREY, ORANGE = "#1f2933", "#2563eb", "#9aa5b1", "#d97706"
@@ -66,7 +67,9 @@ def roc_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     misses = np.arange(len(hits)) - hits
     ends = np.concatenate([[0], np.flatnonzero(np.diff(score[order])) + 1, [len(y)]])
     keep = np.unique(ends[np.linspace(0, len(ends) - 1, min(len(ends), 400)).astype(int)])
-    title = f"Positives rank above negatives in {auc(y, score):.1%} of pairs (AUC)"
+    found = auc(y, score)
+    pairs = undefined("auc") if found is None else f"{found:.1%} of pairs"
+    title = f"Positives rank above negatives in {pairs} (AUC)"
     figure, axes = _figure(title, "share of negatives above the threshold", "share of positives above it")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="guessing")
     axes.plot(misses[keep] / max(misses[-1], 1), hits[keep] / max(hits[-1], 1), color=BLUE, label="model")
@@ -119,21 +122,36 @@ def evidence_plots(verdict: Verdict, gate: Gate) -> dict[str, bytes]:
     drawn = {
         f"gain_by_{gate.cluster}": gain_plot(verdict.gains, c.effect, gate)
         for c in verdict.of_kind("evidence")
-        if c.effect
+        if c.effect and c.effect.gain is not None
     }
-    return drawn | ({"gain_by_slice": forest_plot(slices, gate)} if slices else {})
+    return drawn | ({"gain_by_slice": forest_plot(slices, gate)} if _with_intervals(slices, gate) else {})
+
+
+def _with_intervals(
+    slices: Sequence[Criterion], gate: Gate
+) -> list[tuple[Criterion, float, tuple[float, float]]]:
+    """The slices whose gain and interval are defined, with both."""
+    found = []
+    for criterion in slices:
+        gain = criterion.effect and criterion.effect.gain
+        low, high = criterion.effect.interval(gate.alpha) if criterion.effect else (None, None)
+        if gain is not None and low is not None and high is not None:
+            found.append((criterion, gain, (low, high)))
+    return found
 
 
 def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) -> bytes:
-    """The gain on each cluster's rows as bars, the gain on all rows with its interval as a band."""
+    """The gain on each cluster's rows as bars, none where it is undefined; that on all rows with its interval as a band."""
     low, high = effect.interval(gate.alpha)
     level = f"{100 * (1 - 2 * gate.alpha):.3g}%"
-    title = f"Gain in {effect.metric} {effect.gain:+.4f}, {level} interval {low:+.4f} to {high:+.4f}"
+    span = "undefined" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+    title = f"Gain in {effect.metric} {effect.gain:+.4f}, {level} interval {span}"
     figure, axes = _figure(title, "", "gain of the challenger (above 0 is better)")
-    values = [gain["gain"] for gain in gains]
+    values = np.array([gain["gain"] for gain in gains], np.float64)
     places = np.arange(len(values))
     axes.bar(places, values, color=[BLUE if v > 0 else ORANGE for v in values], width=0.7)
-    axes.axhspan(low, high, color=GREY, alpha=0.35, linewidth=0, label=f"{level} interval")
+    if low is not None and high is not None:
+        axes.axhspan(low, high, color=GREY, alpha=0.35, linewidth=0, label=f"{level} interval")
     axes.axhline(effect.gain, color=INK, linewidth=1.5, label="all rows")
     axes.axhline(0, color=INK, linewidth=0.5)
     shown = places[:: max(1, len(places) // MOST_TICKS)]
@@ -144,19 +162,19 @@ def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) ->
 
 def forest_plot(slices: Sequence[Criterion], gate: Gate) -> bytes:
     """The gain on each slice with its interval, not corrected for the number of slices; those that fail are marked."""
-    known = [(c, c.effect) for c in slices if c.effect]
-    worst = sorted(known, key=lambda pair: (pair[1].gain, pair[0].name))[:MOST_SLICES][::-1]
-    better, failed = sum(e.gain > 0 for _, e in known), sum(not c.passes for c, _ in known)
+    known = _with_intervals(slices, gate)
+    worst = sorted(known, key=lambda one: (one[1], one[0].name))[:MOST_SLICES][::-1]
+    better, failed = sum(gain > 0 for _, gain, _ in known), sum(not c.passes for c, _, _ in known)
     title = f"{better} of {len(known)} slices are better, {failed} shown to be worse"
     figure, axes = _figure(title, f"gain in {gate.metric} (above 0 is better)", "", 1.0 + 0.18 * len(worst))
-    low, high = np.transpose([effect.interval(gate.alpha) for _, effect in worst])
-    places, colours = np.arange(len(worst)), [BLUE if c.passes else ORANGE for c, _ in worst]
+    low, high = np.transpose([interval for _, _, interval in worst])
+    places, colours = np.arange(len(worst)), [BLUE if c.passes else ORANGE for c, _, _ in worst]
     axes.hlines(places, low, high, color=GREY, linewidth=2)
-    axes.scatter([effect.gain for _, effect in worst], places, c=colours, s=18, zorder=3)
+    axes.scatter([gain for _, gain, _ in worst], places, c=colours, s=18, zorder=3)
     axes.axvline(0, color=INK, linewidth=0.5)
     if gate.guards.slice_tolerance:
         axes.axvline(-gate.guards.slice_tolerance, color=ORANGE, linestyle="--", linewidth=1)
-    axes.set_yticks(places, [_short(c.name) for c, _ in worst], fontsize=8)
+    axes.set_yticks(places, [_short(c.name) for c, _, _ in worst], fontsize=8)
     axes.set_ylim(-0.6, len(worst) - 0.4)
     return png(figure)
 

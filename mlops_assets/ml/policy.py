@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from mlops_assets.ml.dataset import moment
 from mlops_assets.ml.evaluation import goodness
+from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.spec import ModelSpec
 
 Trigger = Literal[
@@ -28,9 +29,10 @@ Trigger = Literal[
 
 @dataclass(frozen=True)
 class WeekEvidence:
-    """What one week showed: the gate metric, the champion's own at promotion, and how far its rows have moved.
+    """What one week showed: the gate metric on `rows`, the champion's own at promotion, and how far its rows have moved.
 
-    Numbers are None where nothing was measured: no champion, or no label yet.
+    Numbers are None where nothing was measured: no champion (`served` says so), no label yet, or a metric that is not
+    defined. None says nothing for or against a retraining.
     """
 
     week: str
@@ -40,6 +42,11 @@ class WeekEvidence:
     reference: float | None = None
     prediction_psi: float | None = None
     drift_share: float | None = None
+    served: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("metric", "reference", "prediction_psi", "drift_share"):
+            object.__setattr__(self, name, defined(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -123,15 +130,18 @@ def _age(last: datetime, spec: ModelSpec, now: datetime) -> Signal | None:
 
 def _no_champion(week: WeekEvidence, last: datetime) -> Signal | None:
     """An attempt that promoted nothing leaves no score to watch, so only a new attempt can help."""
-    if week.metric is not None or week.reference is not None or moment(week.end) <= last:
+    served = week.served or week.metric is not None or week.reference is not None
+    if served or moment(week.end) <= last:
         return None
     return Signal("first_model", True, f"no model serves in week {week.week}, the last attempt promoted none")
 
 
 def _performance(week: WeekEvidence, spec: ModelSpec) -> Signal | None:
     limit, metric = spec.retrain.metric_worse_by, spec.gate.metric
-    if limit is None or week.metric is None or week.reference is None:
+    if limit is None:
         return None
+    if week.metric is None or week.reference is None:
+        return _not_compared(week, metric, limit)
     loss = goodness(metric, week.reference) - goodness(metric, week.metric)
     share = loss / max(abs(week.reference), 1e-9)
     change = f"{abs(share):.1%} {'worse' if share > 0 else 'better'}"
@@ -139,6 +149,19 @@ def _performance(week: WeekEvidence, spec: ModelSpec) -> Signal | None:
         f"{metric} {week.metric:.4f} in week {week.week} is {change} than {week.reference:.4f} at promotion"
     )
     return Signal("performance", share > limit, f"{text}, {_side(share > limit)} the limit of {limit:.1%}")
+
+
+def _not_compared(week: WeekEvidence, metric: str, limit: float) -> Signal | None:
+    """Why a week with a champion is not compared; a week without one has nothing to compare."""
+    if not week.served:
+        return None
+    if week.metric is not None:
+        why = f"{metric} at promotion is {undefined(metric)}"
+    elif week.rows:
+        why = f"{metric} in week {week.week} is {undefined(metric)}"
+    else:
+        why = f"{metric} in week {week.week} is not known, no label is known yet"
+    return Signal("performance", False, f"{why}: not held against the limit of {limit:.1%}")
 
 
 def _drift(

@@ -6,7 +6,6 @@ less than a margin worse; Piaggio et al. 2012), or the bare difference. Guard-ra
 """
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -28,7 +27,8 @@ from mlops_assets.ml.guardrails import (
     size_guard,
     slice_guards,
 )
-from mlops_assets.ml.paired import Effect, compare, gain_by_cluster
+from mlops_assets.ml.paired import Effect, compare, gain_by_cluster, shows
+from mlops_assets.ml.scores import defined, finite, in_words
 from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_gate import DAY, HIGHER_IS_BETTER, WEEK, Gate
@@ -53,7 +53,12 @@ class Contender:
     @classmethod
     def of(cls, name: str, model: bytes, spec: ModelSpec) -> Self:
         """The contender that the bytes of one of a spec's models make."""
-        return cls(name, hashlib.sha256(model).hexdigest(), len(model), Scorer(model, code=spec.code))
+        scorer = Scorer(model, code=spec.code, name=name)
+        return cls(name, hashlib.sha256(model).hexdigest(), len(model), scorer)
+
+    def scores(self, rows: pl.DataFrame) -> np.ndarray:
+        """Float64 array [rows], every one a finite number; raises ScoreError with the contender's name."""
+        return finite(self.scorer.predict(rows), self.name)
 
 
 @dataclass
@@ -66,8 +71,8 @@ class Verdict:
 
     promote: bool
     reason: str
-    challenger: dict[str, float]
-    champion: dict[str, float] | None
+    challenger: dict[str, float | None]
+    champion: dict[str, float | None] | None
     slices: list[dict[str, Any]] = field(default_factory=list)
     criteria: list[Criterion] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
@@ -85,7 +90,8 @@ def judge(
 ) -> Verdict:
     """Score the same labelled rows with both models and put the challenger through the gate.
 
-    Raises DatasetError where there is no row, PromotionError where both are the same model.
+    Raises DatasetError where there is no row, ScoreError where either gives one of them no finite number,
+    PromotionError where both are the same model.
     """
     if not hold_out.height:
         raise DatasetError(
@@ -94,7 +100,7 @@ def judge(
         )
     if champion is not None:
         refuse_itself(spec.name, challenger, champion)
-    rows = hold_out.with_columns(pl.Series(SCORE, challenger.scorer.predict(hold_out)))
+    rows = hold_out.with_columns(pl.Series(SCORE, challenger.scores(hold_out)))
     labels, score = rows[LABEL].to_numpy(), rows[SCORE].to_numpy()
     numbers = evaluate(labels, score, spec.task)
     slices = by_slice(rows, spec.slices, spec.task)
@@ -103,7 +109,7 @@ def judge(
         promote, reason = decision(criteria)
         return Verdict(promote, reason, numbers, None, slices, criteria, score=score)
     names, codes = clusters(hold_out, spec)
-    theirs = champion.scorer.predict(hold_out)
+    theirs = champion.scores(hold_out)
     rows = rows.with_columns(pl.Series(CHAMPION_SCORE, theirs), pl.Series(CLUSTER, codes))
     against, skipped = _against(rows, challenger, champion, spec)
     criteria += against
@@ -154,24 +160,31 @@ def clusters(frame: pl.DataFrame, spec: ModelSpec) -> tuple[list[str], np.ndarra
     return [str(value) for value in values.unique().sort()], codes.to_numpy()
 
 
-def floor_criteria(numbers: Mapping[str, float], gate: Gate) -> list[Criterion]:
+def floor_criteria(numbers: Mapping[str, float | None], gate: Gate) -> list[Criterion]:
     """A criterion for each floor: what any model must reach, whoever the champion is."""
-    return [_floor(name, numbers[name], floor) for name, floor in gate.floors.items()]
+    return [_floor(name, defined(numbers[name]), floor) for name, floor in gate.floors.items()]
 
 
 def evidence_criterion(effect: Effect, gate: Gate) -> Criterion:
     """The rule against the champion: superiority, non-inferiority, or the bare difference."""
     limit = 0.0 if gate.evidence == "superiority" else -gate.tolerance
     if gate.evidence == "point":
-        passes, p, shown = bool(effect.gain >= limit), None, _within(effect, gate)
+        passes, p = effect.gain is not None and effect.gain >= limit, None
+        shown = _within(effect, gate)
     else:
         p = effect.p_above(limit)
-        passes = effect.clusters >= gate.minimum_clusters and bool(p <= gate.alpha)
+        passes = effect.clusters >= gate.minimum_clusters and shows(p, gate.alpha)
         shown = f", {_interval_text(effect, gate)}: {_shown(effect, gate, passes, p)}"
-    side = "better" if effect.gain > 0 else "worse" if effect.gain < 0 else "different"
-    distance = "" if math.isnan(effect.gain) else f" ({_number(abs(effect.gain))} {side}{shown})"
-    text = f"{effect.metric} {_number(effect.challenger)} against the champion's {_number(effect.champion)}{distance}"
+    ours, theirs = (in_words(effect.metric, side) for side in (effect.challenger, effect.champion))
+    text = f"{effect.metric} {ours} against the champion's {theirs} ({_gain_text(effect)}{shown})"
     return Criterion("evidence", effect.metric, passes, text, limit, effect=effect, p=p)
+
+
+def _gain_text(effect: Effect) -> str:
+    if effect.gain is None:
+        return "no gain is defined"
+    side = "better" if effect.gain > 0 else "worse" if effect.gain < 0 else "different"
+    return f"{in_words(effect.metric, abs(effect.gain))} {side}"
 
 
 def decision(criteria: list[Criterion]) -> tuple[bool, str]:
@@ -200,14 +213,17 @@ def _against(
     return found, skipped
 
 
-def _floor(name: str, value: float, floor: float) -> Criterion:
-    passes = bool(goodness(name, value) >= goodness(name, floor))
+def _floor(name: str, value: float | None, floor: float) -> Criterion:
+    passes = value is not None and bool(goodness(name, value) >= goodness(name, floor))
     least, verb = "at least" if name in HIGHER_IS_BETTER else "at most", "meets" if passes else "misses"
-    text = f"{name} {_number(value)} {verb} the floor of {least} {floor:g}"
+    number = in_words(name, value) + "," * (value is None)
+    text = f"{name} {number} {verb} the floor of {least} {floor:g}"
     return Criterion("floor", name, passes, text, floor, value)
 
 
 def _within(effect: Effect, gate: Gate) -> str:
+    if effect.gain is None:
+        return ", so nothing is shown"
     if effect.gain >= 0:
         return ""
     return f", {'within' if effect.gain >= -gate.tolerance else 'over'} the tolerance of {gate.tolerance:g}"
@@ -216,14 +232,18 @@ def _within(effect: Effect, gate: Gate) -> str:
 def _interval_text(effect: Effect, gate: Gate) -> str:
     low, high = effect.interval(gate.alpha)
     noun = f"{gate.cluster}s" if gate.cluster in (DAY, WEEK) else f"clusters of {gate.cluster}"
-    return f"{100 * (1 - 2 * gate.alpha):.3g}% interval {_number(low)} to {_number(high)} over {effect.clusters} {noun}"
+    span = (
+        "undefined" if low is None else f"{in_words(effect.metric, low)} to {in_words(effect.metric, high)}"
+    )
+    return f"{100 * (1 - 2 * gate.alpha):.3g}% interval {span} over {effect.clusters} {noun}"
 
 
-def _shown(effect: Effect, gate: Gate, passes: bool, p: float) -> str:
+def _shown(effect: Effect, gate: Gate, passes: bool, p: float | None) -> str:
     if effect.clusters < gate.minimum_clusters:
         return f"too few to show anything, {gate.minimum_clusters} are needed"
     claim = "better" if gate.evidence == "superiority" else f"less than {gate.tolerance:g} worse"
-    return f"{'' if passes else 'not '}shown to be {claim}, p {p_text(p)}{'' if passes else f' over {gate.alpha:g}'}"
+    over = "" if passes or p is None else f" over {gate.alpha:g}"
+    return f"{'' if passes else 'not '}shown to be {claim}, p {p_text(p)}{over}"
 
 
 def _guards_text(criteria: list[Criterion]) -> str:
@@ -237,7 +257,3 @@ def _guards_text(criteria: list[Criterion]) -> str:
     held = [f"none of {slices} slices"] * bool(slices)
     held += ["not the calibration"] * any(c.kind == "calibration" for c in criteria)
     return f"{' and '.join(held)} shown to be worse" if held else ""
-
-
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"

@@ -24,7 +24,7 @@ def sparklines(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, str]:
     if task == "regression":
         return {"actual_by_predicted": curve(predicted, actual, low, high, "predicted", "actual")}
     drawn = {"reliability": curve(predicted, actual, 0.0, high, "predicted", "observed")}
-    if np.isfinite(auc(y, score)):
+    if auc(y, score) is not None:
         drawn["roc"] = curve(*_roc(y, score), 0.0, 1.0, "false alarms", "hits")
     return drawn
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def examine(frame: pl.DataFrame, expected: Expectation, end: datetime | None) ->
             Finding(name, False, blocks, numbers if name == "schema_is_as_declared" else skipped)
             for name, blocks in claims(expected)
         ]
+    present = frame.with_columns(selectors.float().fill_nan(None))
     results = {
         "schema_is_as_declared": (fits, numbers),
         "keys_are_unique": _unique(frame, expected.keys),
-        "nulls_within_limits": _nulls(frame, expected.nulls),
-        "values_in_range": _ranges(frame, expected.ranges),
+        "nulls_within_limits": _nulls(present, expected.nulls),
+        "values_in_range": _ranges(present, expected.ranges),
     }
     if expected.time:
         results["no_event_after_the_partition"] = _no_future(frame, expected, end)

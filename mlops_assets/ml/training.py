@@ -3,6 +3,7 @@
 The same rows, spec, threads and number of workers give the same bytes: nothing of time, path or machine is in them.
 """
 
+import hashlib
 import secrets
 import time
 from collections.abc import Collection, Sequence
@@ -19,6 +20,7 @@ from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.distributed import run, trainer_module
 from mlops_assets.ml.ladder import Reach, Rung, checkpoint_every, choose
 from mlops_assets.ml.layout import layout
+from mlops_assets.ml.scores import finite
 from mlops_assets.ml.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.trainers.base import Job, LoadedModel
 from mlops_assets.spec import ModelSpec
@@ -127,7 +129,7 @@ def kind_of(model: bytes) -> str:
 
 
 class Scorer:
-    """A model ready to score frames, read from its bytes alone.
+    """A model ready to score frames, read from its bytes alone; a score that is no finite number is refused in its `name`.
 
     Threads are pinned to one by default: a second one makes a single row slower, not faster. The bytes are data: of
     what they name only the import paths in `code` are imported (`spec.code`), and `kind` is the trainer that the
@@ -135,7 +137,13 @@ class Scorer:
     """
 
     def __init__(
-        self, model: bytes, threads: int = 1, *, code: Collection[str] = (), kind: str | None = None
+        self,
+        model: bytes,
+        threads: int = 1,
+        *,
+        code: Collection[str] = (),
+        kind: str | None = None,
+        name: str = "",
     ) -> None:
         found = kind_of(model)
         if kind not in (None, found):
@@ -143,6 +151,7 @@ class Scorer:
                 f"the version was made by trainer {kind}, and its file is one of trainer {found}: the file or the "
                 f"registry was changed; restore it from a copy, or roll back to another version"
             )
+        self.name = name or f"the model of SHA-256 {hashlib.sha256(model).hexdigest()[:12]}"
         self._model: LoadedModel = _loaded(found, model, threads, code)
         self.encoding: Encoding = self._model.encoding
         self.task: str = self._model.task
@@ -156,12 +165,15 @@ class Scorer:
         return self.encoding.categories
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
-        """Float64 array [rows]: the probability of the positive class, or the predicted value."""
-        return self._model.predict(frame) if frame.height else np.empty(0)
+        """Float64 array [rows]: the probability of the positive class, or the predicted value.
+
+        Raises ScoreError where one is NaN or infinite.
+        """
+        return finite(self._model.predict(frame), self.name) if frame.height else np.empty(0)
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """The same for a matrix that `encoding.matrix` made."""
-        return self._model.predict_matrix(matrix)
+        return finite(self._model.predict_matrix(matrix), self.name)
 
 
 def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:

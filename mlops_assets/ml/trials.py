@@ -14,6 +14,7 @@ import polars as pl
 from mlops_assets.ml.dataset import LABEL
 from mlops_assets.ml.distributed import in_process
 from mlops_assets.ml.evaluation import evaluate, goodness
+from mlops_assets.ml.scores import undefined
 from mlops_assets.ml.shards import Files, Held, Survey
 from mlops_assets.ml.trainers.base import Job, aside
 from mlops_assets.ml.training import Scorer
@@ -87,12 +88,13 @@ def run_trial(config: Values, rows: Files, spec: str, features: tuple[str, ...])
     told = Telling(base, held.frame.filter(pl.col(base.prediction.time) >= survey.cut), clocks)
     try:
         outcome = in_process(_job(trial_spec(base, json.loads(config["parameters"])), held, survey), told)
+        score = told.score(outcome.model)
     except Exception as error:  # noqa: BLE001 - whatever a library says of these values is the trial's outcome
         tune.report(
             {"goodness": -math.inf, "outcome": json.dumps(told.so_far("failed", problem=str(error)[:500]))}
         )
         return
-    told.finish(outcome.model, outcome.rounds)
+    told.finish(outcome.model, outcome.rounds, score)
 
 
 def _job(spec: ModelSpec, held: Held, survey: Survey) -> Job:
@@ -131,29 +133,31 @@ class Telling:
     def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
         from ray import tune
 
-        if rounds not in self._due or math.isnan(score := aside(lambda: self.score(model()))):
+        if rounds not in self._due or (score := aside(lambda: self.score(model()))) is None:
             return
         self._rungs.append((rounds, score))
         outcome = self.so_far("running", score=score, rounds=rounds)
         good = float(goodness(self._metric, score))
         tune.report({"goodness": good, "rung": rounds, "outcome": json.dumps(outcome)})
 
-    def finish(self, model: bytes, rounds: int) -> None:
+    def finish(self, model: bytes, rounds: int, score: float | None) -> None:
         """The last report; without a rung, so that ASHA lets it pass."""
         from ray import tune
 
-        score, digest = self.score(model), hashlib.sha256(model).hexdigest()
-        if math.isnan(score):
-            outcome = self.so_far("failed", problem=f"{self._metric} is not defined on the validation rows")
+        if score is None:
+            problem = f"{self._metric} of the validation rows is {undefined(self._metric)}"
+            outcome, good = self.so_far("failed", problem=problem), -math.inf
         else:
+            digest = hashlib.sha256(model).hexdigest()
             outcome = self.so_far("finished", score=score, rounds=rounds, sha256=digest)
-        tune.report({"goodness": float(goodness(self._metric, score)), "outcome": json.dumps(outcome)})
+            good = float(goodness(self._metric, score))
+        tune.report({"goodness": good, "outcome": json.dumps(outcome)})
 
     def _scorer(self, model: bytes) -> Scorer:
-        return Scorer(model, code=self._spec.code)
+        return Scorer(model, code=self._spec.code, name="the trial's model")
 
-    def score(self, model: bytes) -> float:
-        """The metric on the validation rows."""
+    def score(self, model: bytes) -> float | None:
+        """The metric on the validation rows, None where it is undefined; raises ScoreError for scores that are not finite."""
         labels, predicted = self._validation[LABEL].to_numpy(), self._scorer(model).predict(self._validation)
         return evaluate(labels, predicted, self._spec.task)[self._metric]
 

@@ -117,6 +117,16 @@ def test_a_spec_that_cannot_be_trained_ends_the_search_with_its_own_error(comput
         run(files, spec, compute)
 
 
+def test_a_trial_whose_model_gives_no_finite_number_fails_and_is_not_run_again(compute, files):
+    trainer = KINDS["function"] | {"scorer": "tests.ml.trainers.loops:Gaps", "categories": ["depot"]}
+    spec = search_spec(trials=2, space={"share": {"low": 0, "high": 1}})
+    spec = type(spec).model_validate(spec.model_dump() | {"trainer": trainer})
+    heard = []
+    with pytest.raises(DatasetError, match=r"as it stands, failed: the trial's model gives no finite number"):
+        run(files, spec, compute, heard=heard.append)
+    assert heard == []
+
+
 def test_an_error_of_whoever_is_told_ends_the_search_and_is_theirs(compute, files):
     def heard(trial):
         if trial.number == 2:

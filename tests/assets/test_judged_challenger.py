@@ -92,10 +92,12 @@ def registry(challenger: bytes, champion: bytes | None) -> SimpleNamespace:
     )
 
 
-def judged(lake: Lake, challenger: bytes, champion: bytes | None, **gate) -> evaluation.Judged:
-    spec = ModelSpec.model_validate(
-        SPEC.model_dump() | {"slices": ["site"], "gate": SPEC.gate.model_dump() | gate}
-    )
+def judged(
+    lake: Lake, challenger: bytes, champion: bytes | None, above: float = 0, **gate
+) -> evaluation.Judged:
+    rules = {"slices": ["site"], "gate": SPEC.gate.model_dump() | gate}
+    label = {"label": SPEC.label.model_dump() | {"above": above}}
+    spec = ModelSpec.model_validate(SPEC.model_dump() | rules | label)
     return judge_challenger(spec, lake, registry(challenger, champion), REASON)  # type: ignore[arg-type]
 
 
@@ -156,6 +158,22 @@ def test_a_version_compared_with_itself_is_refused_and_leaves_no_record(lake):
     ):
         judged(lake, b"0.5", b"0.5")
     assert lake.read_json(f"{NAME}/attempts/{LAST}") is None
+
+
+@pytest.mark.parametrize("champion", [b"0.4", None])
+def test_of_rows_of_one_class_page_and_record_say_what_is_not_defined(lake, champion):
+    found = judged(lake, b"0.5", champion, above=1e9, metric="auc", floors={"auc": 0.6})
+    record = json.dumps(lake.read_json(f"{NAME}/attempts/{LAST}"), allow_nan=False)
+    page = evaluation_metadata(found)
+    assert not found.verdict.promote and "nan" not in record.lower()
+    assert "auc undefined, one class, misses the floor of at least 0.6" in page["verdict"]
+    assert "| auc | undefined, one class |" in page["metrics"].value
+    tests = {line.split(" | ")[0]: line for line in page["tests"].value.splitlines()[2:]}
+    assert "| floor auc | undefined, one class |" in tests["| floor auc"]
+    if champion:
+        assert tests["| evidence auc"].count("undefined") == 5
+        skipped = page["slices too small to test"].value
+        assert skipped.count("auc is undefined, one class") == 2
 
 
 def test_the_page_begins_with_the_verdict_and_shows_each_test_with_its_interval(lake):

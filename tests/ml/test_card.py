@@ -44,6 +44,7 @@ class Cells(HTMLParser):
         (None, "unknown"),
         ("", "unknown"),
         (float("nan"), "unknown"),
+        (float("inf"), "unknown"),
         (0.0, "0"),
         (0.43991, "0.4399"),
         (336776, "336,776"),

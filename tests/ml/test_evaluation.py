@@ -18,6 +18,7 @@ from mlops_assets.ml.evaluation import (
     log_loss,
     reliability,
 )
+from mlops_assets.ml.scores import ScoreError
 from mlops_assets.spec_gate import METRICS
 
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40)
@@ -33,8 +34,8 @@ def scored(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_auc_is_the_share_of_pairs_in_the_right_order(rows):
     y, score = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float)
     pairs = [(a > b) + 0.5 * (a == b) for a in score[y == 1] for b in score[y == 0]]
-    expected = np.mean(pairs) if pairs else math.nan
-    assert auc(y, score) == pytest.approx(expected, nan_ok=True)
+    expected = np.mean(pairs) if pairs else None
+    assert auc(y, score) == pytest.approx(expected)
 
 
 @given(st.integers(0, 10_000))
@@ -73,9 +74,49 @@ def test_a_sure_and_wrong_score_costs_much_but_not_infinitely():
     assert 30 < log_loss(np.array([1.0]), np.array([0.0])) < 40
 
 
-def test_no_rows_cannot_be_evaluated():
-    with pytest.raises(DatasetError, match="0 labels and 0 scores"):
-        evaluate(np.empty(0), np.empty(0), "classification")
+@pytest.mark.parametrize("task", METRICS)
+def test_of_no_rows_no_metric_is_defined(task):
+    found = evaluate(np.empty(0), np.empty(0), task)
+    assert found == dict.fromkeys(found) | {"rows": 0}
+    with pytest.raises(DatasetError, match="2 labels and 1 scores"):
+        evaluate(np.zeros(2), np.zeros(1), task)
+
+
+@given(st.lists(st.sampled_from([0.2, 0.7, math.nan, math.inf, -math.inf]), min_size=1, max_size=20))
+def test_a_score_that_is_no_finite_number_is_refused_with_their_count_and_the_first_place(scores):
+    wrong = [place for place, score in enumerate(scores) if not math.isfinite(score)]
+    for task in METRICS:
+        if not wrong:
+            evaluate(np.ones(len(scores)), np.array(scores), task)
+            continue
+        with pytest.raises(
+            ScoreError, match=f"{len(wrong)} of {len(scores)} rows, the first is row {wrong[0]} "
+        ):
+            evaluate(np.ones(len(scores)), np.array(scores), task)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8), st.integers(0, 99))
+def test_a_metric_is_a_finite_number_or_none(scores, seed):
+    label = np.random.default_rng(seed).normal(size=len(scores)) * 10.0 ** (3 * seed)
+    found = evaluate(np.nan_to_num(label), np.array(scores), "regression")
+    assert all(value is None or math.isfinite(value) for value in found.values())
+
+
+def test_missing_values_of_a_slice_column_are_one_slice_and_leave_the_fifths_as_they_are():
+    y, score = scored(600)
+    length = pl.Series(np.arange(600.0))
+    missing = pl.when(pl.int_range(pl.len()) < 60)
+    columns = {"label": y, "score": score, "length": length}
+    null, nan = (
+        by_slice(
+            pl.DataFrame(columns).with_columns(missing.then(pl.lit(gap)).otherwise("length").alias("length")),
+            ["length"],
+            "classification",
+        )
+        for gap in (None, math.nan)
+    )
+    assert null == nan
+    assert [part["rows"] for part in nan] == [108, 108, 108, 108, 108, 60]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1, width=16)), min_size=1, max_size=60))

@@ -81,7 +81,7 @@ def test_a_slice_without_a_positive_row_is_listed_as_undefined_for_the_auc(make_
     frame = trial(4).with_columns(label=pl.when(pl.col("site") == "s00").then(0.0).otherwise("label"))
     spec = make_spec(slices=["site"], gate={"metric": "auc", "floors": {"auc": 0.1}})
     _, skipped = slice_guards(frame, spec)
-    assert [(s["value"], s["why"]) for s in skipped] == [("s00", "auc is undefined")]
+    assert [(s["value"], s["why"]) for s in skipped] == [("s00", "auc is undefined, one class")]
 
 
 def test_of_a_thousand_equal_challengers_no_more_than_alpha_are_held_back_by_any_of_their_slices(make_spec):

@@ -112,15 +112,15 @@ def test_a_model_draws_with_itself_without_any_uncertainty(metric, seed):
 def test_one_day_alone_shows_nothing():
     effect = compare(np.zeros(5), np.zeros(5), np.ones(5), np.zeros(5), "mae")
     assert (effect.gain, effect.clusters) == (1, 1)
-    assert math.isnan(effect.error) and math.isnan(effect.p_above(0))
-    assert all(map(math.isnan, effect.interval(0.05)))
+    assert effect.error is effect.p_above(0) is effect.p_below(0) is None
+    assert effect.interval(0.05) == (None, None) and effect.detectable(0.05, 0.8) is None
 
 
 def test_an_auc_that_one_day_decides_is_undefined_without_it():
     y, day = np.array([1.0, 0, 0, 0]), np.array([0, 0, 1, 1])
     effect = compare(y, np.array([0.9, 0.1, 0.2, 0.3]), np.array([0.1, 0.9, 0.2, 0.3]), day, "auc")
     assert effect.gain == 1
-    assert math.isnan(effect.p_above(0))
+    assert effect.p_above(0) is None
 
 
 def test_values_of_unlike_length_are_refused():
@@ -195,4 +195,4 @@ def test_the_interval_of_one_model_covers_the_truth_about_as_often_as_it_says():
 
 def test_one_cluster_gives_a_value_without_an_interval():
     value, low, high = estimate(np.array([0.0, 1.0]), np.array([0.2, 0.7]), np.zeros(2), "log_loss")
-    assert value > 0 and math.isnan(low) and math.isnan(high)
+    assert value is not None and value > 0 and low is high is None

@@ -1,5 +1,7 @@
 """One rule from evidence to decision: never inside the cool-down, always with its numbers."""
 
+import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -138,6 +140,31 @@ def test_the_order_of_the_evidence_does_not_matter(make_spec):
     assert decide(evidence, day(0), spec, day(30)) == decide(evidence[::-1], day(0), spec, day(30))
 
 
+@given(
+    WEEK, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), min_size=4, max_size=4), st.booleans()
+)
+def test_a_number_that_is_not_finite_says_as_little_as_one_that_is_missing(make_spec, row, bad, served):
+    names, spec = ("metric", "reference", "prediction_psi", "drift_share"), make_spec(retrain=RULES)
+    missing = dict(zip(names, row, strict=True))
+    broken = {name: bad[i] if missing[name] is None else missing[name] for i, name in enumerate(names)}
+    one, other = (
+        decide([week(70, **numbers, served=served)], day(40), spec, day(70)) for numbers in (missing, broken)
+    )
+    assert one == other
+
+
+def test_a_champion_that_could_not_be_measured_is_neither_good_nor_bad_news_and_the_reason_is_told(make_spec):
+    spec = make_spec(retrain={"metric_worse_by": 0.05})
+    for evidence, said in (
+        (replace(week(70, reference=0.77, served=True), rows=0), "is not known, no label is known yet"),
+        (week(70, reference=0.77, served=True), "auc in week 2020-03-09 is undefined, one class"),
+        (week(70, metric=0.77, served=True), "auc at promotion is undefined, one class"),
+    ):
+        decision = decide([evidence], day(30), spec, day(70))
+        assert (decision.retrain, decision.trigger) == (False, "none")
+        assert said in decision.reason and "not held against the limit of 5.0%" in decision.reason
+
+
 def test_what_the_cool_down_holds_back_is_said(make_spec):
     bad = [week(70, metric=0.5, reference=0.77)]
     assert "held back: auc 0.5000" in decide(bad, day(60), make_spec(retrain=RULES), day(70)).reason
@@ -149,3 +176,5 @@ def test_after_a_rejected_first_model_another_is_tried_when_the_cool_down_is_ove
     again = decide(unscored, day(28), make_spec(), day(42))
     assert (again.retrain, again.trigger) == (True, "first_model")
     assert "no model serves in week 2020-02-10" in again.reason
+    watching = make_spec(retrain={"metric_worse_by": 0.05})
+    assert "label" not in decide(unscored, day(28), watching, day(42)).reason

@@ -148,7 +148,7 @@ def test_too_few_days_show_nothing_however_clear_they_are():
 
 def test_a_metric_that_is_undefined_never_passes():
     promote, reason = decision(floor_criteria({"auc": math.nan}, gate()))
-    assert not promote and "auc undefined misses" in reason
+    assert not promote and "auc undefined, one class, misses" in reason
     for evidence in EVIDENCE:
         assert not said(gate(evidence), effect(math.nan, math.nan))[0]
     assert not said(gate(), effect(0.1, math.nan))[0]
@@ -201,8 +201,8 @@ def test_of_a_thousand_challengers_worse_by_the_tolerance_as_many_become_champio
 
 
 def test_both_models_are_judged_on_the_same_rows(known, make_spec, features, fitted):
-    strong = Contender.of("strong", fitted.model)
-    weak = Contender.of("weak", fit(known.head(200), make_spec(), ["noise"], rounds=2).model)
+    strong = Contender.of("strong", fitted.model, make_spec())
+    weak = Contender.of("weak", fit(known.head(200), make_spec(), ["noise"], rounds=2).model, make_spec())
     verdict = judge(known.tail(1000), strong, weak, make_spec())
     assert verdict.promote, verdict.reason
     assert verdict.champion is not None and verdict.champion_score is not None
@@ -231,7 +231,7 @@ def test_a_winner_that_harms_a_slice_is_rejected_and_the_slice_named(make_spec):
 
 @pytest.mark.parametrize(("name", "model"), [("version 7", "other"), ("version 9", "same")])
 def test_a_version_is_not_compared_with_itself(known, make_spec, fitted, name, model):
-    champion = Contender.of("version 7", fitted.model)
+    champion = Contender.of("version 7", fitted.model, make_spec())
     sha256 = champion.sha256 if model == "same" else "another"
     challenger = Contender(name, sha256, champion.size, champion.scorer)
     with pytest.raises(PromotionError, match=rf"challenger {name} and champion version 7 are the same model"):
@@ -240,7 +240,7 @@ def test_a_version_is_not_compared_with_itself(known, make_spec, fitted, name, m
 
 def test_a_hold_out_without_rows_is_refused(known, spec, fitted):
     with pytest.raises(DatasetError, match=r"no labelled row.*hold_out_days=14"):
-        judge(known.clear(), Contender.of("first", fitted.model), None, spec)
+        judge(known.clear(), Contender.of("first", fitted.model, spec), None, spec)
 
 
 def moments(*texts: str) -> pl.DataFrame:

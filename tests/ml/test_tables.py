@@ -50,7 +50,12 @@ def test_a_sound_table_keeps_every_promise():
             "no_event_after_the_partition",
         ),
         (lambda f: f.with_columns(v=pl.when(pl.col("at").dt.hour() > 5).then("v")), "nulls_within_limits"),
+        (
+            lambda f: f.with_columns(v=pl.when(pl.col("at").dt.hour() > 5).then("v").otherwise(float("nan"))),
+            "nulls_within_limits",
+        ),
         (lambda f: f.with_columns(v=pl.lit(2.0)), "values_in_range"),
+        (lambda f: f.with_columns(v=pl.lit(float("inf"))), "values_in_range"),
         (lambda f: f.head(12), "fresh_to_the_end"),
         (lambda f: pl.concat([f.head(6), f.tail(6)]), "no_gaps"),
     ],

@@ -150,6 +150,17 @@ def test_a_wrong_question_is_told_what_is_wrong_with_it(
     assert (reply.status_code, said in reply.text) == (status, True), reply.text
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused_and_its_place_named(shop: Shop, number: str) -> None:
+    question = json.dumps({"features": ["everything:longs"], "entities": {"customer_id": [1, "here"]}})
+    with TestClient(mount(FastAPI(), shop)) as client:  # type: ignore[arg-type]
+        reply = client.post("/get-online-features", content=question.replace('"here"', number))
+        other = client.post("/get-online-features", content=question.replace('[1, "here"]', number))
+    assert (reply.status_code, other.status_code) == (422, 422), reply.text
+    assert reply.json()["detail"][0]["loc"] == ["entities", "customer_id", 1]
+    assert "finite number" in reply.json()["detail"][0]["msg"]
+
+
 def test_many_rows_and_rows_twice_keep_their_order(shop: Shop) -> None:
     towns = ["Ribe", "Mols", "none", None] * 50
     reply = by_name(ours(shop, {"features": ["towns:people"], "entities": {"town": towns}}))

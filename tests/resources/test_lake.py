@@ -33,6 +33,21 @@ def test_a_missing_partition_is_named_with_those_that_exist(lake):
         lake.read("t", ["2013-01-14"])
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_record_with_a_number_that_json_does_not_have_is_refused_and_the_old_one_kept(lake, bad):
+    lake.write_json("record", {"auc": None})
+    lake.write("t", pl.DataFrame({"k": [1]}), "w", notes={"psi": 0.1})
+    for refused in (
+        lambda: lake.write_json("record", {"deep": [{"auc": bad}]}),
+        lambda: lake.write("t", pl.DataFrame({"k": [2]}), "w", notes={"psi": bad}),
+        lambda: lake.remember("t", "w", {"psi": bad}),
+    ):
+        with pytest.raises(LakeError, match="not finite: write None for what is not defined"):
+            refused()
+    assert lake.read_json("record") == {"auc": None}
+    assert lake.read("t", ["w"])["k"].to_list() == [1]
+
+
 def test_a_write_that_fails_leaves_the_old_content(lake, monkeypatch):
     lake.write("t", pl.DataFrame({"k": [1]}), "w", keys=["k"])
 

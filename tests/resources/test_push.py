@@ -1,5 +1,6 @@
 """An event posted to the endpoint is in both real stores, once, and the next prediction uses it."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -105,6 +106,16 @@ def test_one_store_alone_can_be_pushed_to(running, http):
     assert (reply.json()["new"], running.predict(http)["value"]) == (0, 60.0)
     assert running.offline(LATER)["temp"] == 71.5
     assert http.post(f"/push/{SOURCE}?to=nowhere", json=event()).status_code == 422
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_not_pushed_and_the_field_is_named(running, http, number):
+    for batch, where in (([event()], [0]), (event(), [])):
+        body = json.dumps(batch).replace("71.5", number)
+        reply = http.post(f"/push/{SOURCE}", content=body)
+        assert (reply.status_code, reply.json()["detail"][0]["loc"]) == (422, ["body", *where, "temp"])
+        assert "finite number" in reply.json()["detail"][0]["msg"]
+    assert running.pushed_files() == []
 
 
 def test_a_prediction_after_a_push_is_logged_as_of_the_new_moment(running):

@@ -57,6 +57,13 @@ def test_a_trial_that_failed_is_a_failed_run(tracking, parent):
     assert (run.info.status, run.data.tags["problem"]) == ("FAILED", "eta is negative")
 
 
+def test_scores_of_a_trial_that_are_not_defined_are_not_logged(tracking, parent):
+    nan = float("nan")
+    undefined = replace(TRIAL, metrics={"auc": nan, "rounds": 4}, curve=[(1, nan), (2, 0.6)])
+    run = client_of(tracking.uri).get_run(tracking.log_trial(NAME, parent, undefined))
+    assert run.data.metrics == {"rounds": 4, TRIAL.metric: 0.6}
+
+
 @pytest.mark.parametrize("step", ["log_batch", "set_terminated", "set_tag"])
 def test_a_trial_that_was_half_logged_is_logged_anew_and_a_whole_one_is_found(
     tracking, parent, monkeypatch, step

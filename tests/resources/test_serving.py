@@ -6,6 +6,7 @@ The models and the feature store behind it are those of `serving_fakes`; everyth
 import hashlib
 import html
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,9 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import polars as pl
 import psutil
 import pytest
 
+from resources.live_models import with_vectors
 from resources.serving import Endpoint
 from resources.serving_log import ServingLogResource
 from resources.serving_log_writer import EVERY_S
@@ -175,6 +178,39 @@ def test_a_malformed_request_gets_422_with_the_field_named(trips, body, where):
 def test_a_body_that_is_not_json_gets_422(trips):
     reply = trips.http.post("/predict/trips", content=b"{distance: 3")
     assert (reply.status_code, reply.json()["detail"][0]["type"]) == (422, "json_invalid")
+
+
+def with_distance(number: str) -> str:
+    return json.dumps(TRIP).replace("3.0", number)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", '"nan"', '"-inf"'])
+def test_a_number_that_is_not_finite_gets_422_with_the_field_named(trips, number):
+    for body, where in (
+        (with_distance(number), ["body", "distance"]),
+        (f"[{with_distance('1')}, {with_distance(number)}]", ["body", 1, "distance"]),
+    ):
+        reply = trips.http.post("/predict/trips", content=body)
+        assert reply.status_code == 422, reply.text
+        assert [problem["loc"] for problem in reply.json()["detail"]] == [where]
+        assert "finite number" in reply.json()["detail"][0]["msg"]
+
+
+def test_a_model_that_gives_no_finite_number_gets_500_in_words_and_not_null(trips):
+    batch = f"[{with_distance('1')}, {with_distance('1e200')}, {with_distance('-0.0')}]"
+    reply = trips.http.post("/predict/trips", content=batch)
+    assert reply.status_code == 500
+    said = reply.json()["detail"]
+    assert "version 1 of trips failed" in said
+    assert "no finite number for 1 of 3 requests, the first is request 1 (inf)" in said
+    assert trips.http.post("/predict/trips", json=TRIP).status_code == 200
+
+
+def test_what_json_cannot_say_is_null_among_the_features_shown():
+    frame = pl.DataFrame({"speed": [1.5, math.nan, math.inf, -math.inf, None], "stops": [1, 2, 3, 4, None]})
+    shown = with_vectors([{}] * 5, frame)
+    assert [answer["features"]["speed"] for answer in shown] == [1.5, None, None, None, None]
+    assert [answer["features"]["stops"] for answer in shown] == [1, 2, 3, 4, None]
 
 
 def test_an_unknown_model_gets_404_with_the_models_there_are(trips):

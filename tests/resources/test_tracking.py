@@ -95,6 +95,15 @@ def test_the_logged_model_loads_in_mlflow_with_signature_example_and_requirement
     assert [o.model_id for o in run.outputs.model_outputs] == [run.data.tags["model_id"]]
 
 
+def test_numbers_that_are_not_defined_are_not_logged(tracking, model):
+    nan, inf = float("nan"), float("inf")
+    metrics = {"auc": None, "rmse": inf, "mae": nan, "brier": 0.2}
+    run_id = log(tracking, model, metrics=metrics, history={"loss": [0.5, nan, inf, 0.4]})
+    assert client_of(tracking.uri).get_run(run_id).data.metrics == {"brier": 0.2, "loss": 0.4}
+    curve = client_of(tracking.uri).get_metric_history(run_id, "loss")
+    assert [(m.step, m.value) for m in curve] == [(0, 0.5), (3, 0.4)]
+
+
 def test_many_parameters_and_rounds_are_all_logged(tracking, model):
     rounds = [float(i) for i in range(2000)]
     run_id = log(tracking, model, params={f"p{i}": i for i in range(250)}, history={"loss": rounds})

@@ -56,6 +56,13 @@ class Rates(ByteScorer):
         return np.array([self.model["rates"][codes.get(d, "3")] for d in frame["depot"]])
 
 
+class Gaps(Rates):
+    """The same, with no answer where the queue is not known."""
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return np.where(frame["queue"].is_null(), np.nan, super().predict(frame))
+
+
 def killed_once(job: Job, worker: Worker) -> Outcome:
     """A built-in loop on a machine that is lost once: after its second checkpoint the first worker gets a SIGKILL.
 
