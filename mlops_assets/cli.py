@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mlops_assets.commands import audit, clean, decisions, verify
+from mlops_assets.commands.moments import named_day
 from resources.settings import settings, silence_usage_reports
 
 
@@ -36,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     replay = commands.add_parser(
         "run", help="replay the year: ingest, score, report and retrain week by week"
     )
-    replay.add_argument("--through", metavar="WEEK", help="stop after this week, for example 2013-03-25")
+    replay.add_argument(
+        "--through", metavar="WEEK", type=named_day, help="stop after this week, for example 2013-03-25"
+    )
     replay.add_argument(
         "--no-compare", action="store_true", help="leave out the comparison of retraining policies"
     )

@@ -15,6 +15,7 @@ import mlops_assets.models  # noqa: E402
 from mlops_assets.assets.tables import Table  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
+from mlops_assets.components.tree import component_tree  # noqa: E402
 from mlops_assets.decisions import decision_jobs  # noqa: E402
 from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
 from mlops_assets.spec import ModelSpec  # noqa: E402
@@ -24,7 +25,7 @@ from resources.local import local_resources  # noqa: E402
 @cache
 def models() -> dg.ComponentTree:
     """Every folder of models/ with a defs.yaml."""
-    return dg.ComponentTree.from_module(defs_module=mlops_assets.models, project_root=PROJECT_ROOT)
+    return component_tree(mlops_assets.models, PROJECT_ROOT)
 
 
 def specs() -> dict[str, ModelSpec]:

@@ -17,6 +17,7 @@ from mlops_assets.processes import Server, Supervisor
 from resources import at_work, ports
 from resources.addresses import shown
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
+from resources.yaml_files import YamlError, read
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 300.0
@@ -51,9 +52,10 @@ def main(
     try:
         with stopping.listening(), at_work.serving(settings.home):
             check_ports(settings)
+            read(workspace.read_text(), workspace)  # Dagster would take the last of two equal keys
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
-    except (DevError, at_work.AtWorkError) as error:
+    except (DevError, at_work.AtWorkError, YamlError) as error:
         if stopping.asked:
             return 0
         print(f"error: {error}", file=sys.stderr)
@@ -137,7 +139,9 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".dagster.yaml.{os.getpid()}"
-    temporary.write_text(DAGSTER_YAML.read_text() + STORAGE.format(folder=json.dumps(str(home / "storage"))))
+    text = DAGSTER_YAML.read_text() + STORAGE.format(folder=json.dumps(str(home / "storage")))
+    read(text, DAGSTER_YAML)
+    temporary.write_text(text)
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     return home

@@ -11,6 +11,7 @@ from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec, Weeks
 from resources.audit import CHANGES, Audit, AuditError, Entry
 from resources.lake import Lake
+from resources.moments import read_moment
 from resources.tracking import Version
 
 SENSOR, SCHEDULE, BACKFILL = "dagster/sensor_name", "dagster/schedule_name", "dagster/backfill"
@@ -73,7 +74,7 @@ def record_evaluated(
         identity={"evaluation": evaluation_digest(attempt)},
         by=lineage.get("launched_by", "unknown"),
         why=attempt["verdict"],
-        moment=datetime.fromisoformat(attempt["now"]),
+        moment=read_moment(attempt["now"]),
         evidence={
             "evaluation": evaluation_digest(attempt),
             "week": attempt["week"],

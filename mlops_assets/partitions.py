@@ -1,12 +1,13 @@
 """The time windows that data is cut into; models are not partitioned, their versions live in the registry."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from mlops_assets.spec import Weeks
+from resources.moments import read_day
 
 
 def weekly(weeks: Weeks) -> dg.TimeWindowPartitionsDefinition:
@@ -22,7 +23,7 @@ def weekly(weeks: Weeks) -> dg.TimeWindowPartitionsDefinition:
 
 def week_bounds(weeks: Weeks, partition: str) -> tuple[datetime, datetime]:
     """First moment of a week and of the next one, in UTC; local midnights, so a week may have 167 or 169 hours."""
-    first = datetime.fromisoformat(partition)
+    first = datetime.combine(read_day(partition), time())
     zone = ZoneInfo(weeks.timezone)
     return tuple(  # type: ignore[return-value]
         day.replace(tzinfo=zone).astimezone(UTC) for day in (first, first + timedelta(days=7))
@@ -51,6 +52,6 @@ def week(weeks: Weeks, name: str) -> Week:
 
 def weeks_back(weeks: Weeks, name: str, count: int) -> list[str]:
     """Names of the week and of up to `count` weeks before it, oldest first, none before the first partition."""
-    last = date.fromisoformat(name)
+    last = read_day(name)
     names = [last - timedelta(days=7 * i) for i in range(count, -1, -1)]
     return [day.isoformat() for day in names if day >= weeks.start]

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 import dagster as dg
+import pydantic
 from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
@@ -16,6 +17,7 @@ from mlops_assets.spec import ModelSpec
 from resources.lake import Lake
 from resources.settings import Settings
 from resources.tracking import Tracking
+from resources.yaml_files import YamlError
 
 INGEST_JOB = "ingest_week"
 
@@ -37,7 +39,7 @@ class Declared:
         """Load it without touching any state; a mistake in a defs.yaml in a few lines instead of a traceback."""
         try:
             from mlops_assets.definitions import defs, specs, tables
-        except ComponentTreeException as error:
+        except (ComponentTreeException, pydantic.ValidationError) as error:
             said = str(error.__cause__ or error).splitlines()
             raise ProjectError(
                 "\n".join(line for line in said if "errors.pydantic.dev" not in line)
@@ -60,7 +62,10 @@ class Project:
         """Load the definitions and the Dagster instance that `make dev` shows."""
         from mlops_assets.dev import prepare_dagster_home
 
-        prepare_dagster_home(settings)
+        try:
+            prepare_dagster_home(settings)
+        except YamlError as error:
+            raise ProjectError(str(error)) from error
         from resources.local import local_resources
 
         loaded = Declared.load()

@@ -4,14 +4,14 @@ Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be re
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 import pydantic
 from pydantic import Field
 
-from mlops_assets.spec_base import ImportPath, Part
+from mlops_assets.spec_base import Day, Days, ImportPath, Part, TimeZone
 from mlops_assets.spec_columns import columns_meet
 from mlops_assets.spec_gate import Gate, gate_fits
 from mlops_assets.spec_search import Search, search_fits
@@ -36,13 +36,12 @@ def computed_from(**columns: str) -> Callable[[Rows], Rows]:
 class Weeks(Part):
     """The weekly partitions of the model's data, from `start` up to but not including `end`."""
 
-    start: date
-    end: date
-    timezone: str = "UTC"
+    start: Day
+    end: Day
+    timezone: TimeZone = "UTC"
 
     @pydantic.model_validator(mode="after")
     def _order(self) -> Self:
-        ZoneInfo(self.timezone)
         days = (self.end - self.start).days
         if days < 7 or days % 7:
             raise ValueError(
@@ -66,7 +65,8 @@ class Prediction(Part):
     """What is predicted and when: one row of `table` is one prediction."""
 
     table: str = Field(
-        description="Lake table with a row for each thing predicted, partitioned by the spec's weeks."
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+        description="Lake table with a row for each thing predicted, partitioned by the spec's weeks.",
     )
     key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
     time: str = Field(description="UTC column with the moment the prediction is made.")
@@ -93,13 +93,9 @@ class Label(Part):
 class Window(Part):
     """Which labelled rows train the model: all so far, or the newest `days`."""
 
-    days: int | None = Field(
-        default=None, ge=1, description="None is a growing window: everything up to now."
-    )
-    hold_out_days: int = Field(
-        default=14, ge=1, description="Newest days kept from the challenger and judged on."
-    )
-    minimum_days: int = Field(default=28, ge=1, description="No training before this much history exists.")
+    days: Days | None = Field(default=None, description="None is a growing window: everything up to now.")
+    hold_out_days: Days = Field(default=14, description="Newest days kept from the challenger and judged on.")
+    minimum_days: Days = Field(default=28, description="No training before this much history exists.")
 
     @pydantic.model_validator(mode="after")
     def _leaves_rows_to_train_on(self) -> Self:
@@ -127,10 +123,8 @@ class Drift(Part):
 class Retrain(Part):
     """When a new challenger is trained: at the first evidence that holds, never inside the cool-down."""
 
-    cool_down_days: int = Field(default=14, ge=1)
-    max_age_days: int | None = Field(
-        default=None, ge=1, description="Retrain when the last training is this old."
-    )
+    cool_down_days: Days = 14
+    max_age_days: Days | None = Field(default=None, description="Retrain when the last training is this old.")
     metric_worse_by: float | None = Field(
         default=None,
         gt=0,

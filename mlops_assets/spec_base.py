@@ -1,22 +1,106 @@
 """What every piece of a spec is made of."""
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 ImportPath = Annotated[
     str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", examples=["package.module:function"])
 ]
+FIRST, LAST = date(1700, 1, 1), date(2250, 1, 1)
+"""Days whose moments every part of the platform can hold, in nanoseconds too."""
+
+NO_ZONES = ("localtime", "posixrules", "Factory", "right/", "posix/")
+"""Files beside the zones, which mean another thing on every machine."""
+
+LONGEST = 36_500
+"""Days of the longest span in a spec: a hundred years."""
+
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+
+
+def _written_as_a_day(value: object) -> object:
+    """Pydantic takes numbers for seconds or milliseconds, and texts with a time."""
+    written = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
+    if written or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise ValueError(f"{value!r} is not a day: write year, month and day, for example 2024-02-01")
+
+
+def _in_range(value: date) -> date:
+    if not FIRST <= value <= LAST:
+        raise ValueError(f"{value} is out of range: give a day from {FIRST} to {LAST}")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_as_a_day), AfterValidator(_in_range)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(_no_zone(name)) from error
+    if name.startswith(NO_ZONES):
+        raise ValueError(_no_zone(name))
+    return name
+
+
+def _no_zone(name: str) -> str:
+    near = get_close_matches(name, available_timezones() - {*NO_ZONES}, 1, 0.5) or ["America/New_York"]
+    return f"time zone {name!r} does not exist: give a name of the IANA list, for example {near[0]}"
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Days = Annotated[int, Field(ge=1, le=LONGEST)]
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    inner = get_args(annotation)
+    return set().union(*map(_leaves, inner)) if inner else {annotation}
+
+
+def _values(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return (one for inner in value.values() for one in _values(inner))
+    if isinstance(value, list):
+        return (one for inner in value for one in _values(inner))
+    return (value,)
+
+
+def _with_numbers(value: Any) -> Any:
+    """The value with `1e-3`, a text for YAML 1.1, as the number that it is where a field is a number."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(inner) for inner in value]
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
 class Part(pydantic.BaseModel):
     """A piece of a spec: unknown fields are errors, so that a typo never passes silently, and every number is finite."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _a_number_is_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """Pydantic takes true for 1, and anything for a value of which no type is said."""
+        leaves = _leaves(cls.model_fields[str(info.field_name)].annotation)
+        if leaves & {int, float} and bool not in leaves:
+            truth = next((one for one in _values(value) if isinstance(one, bool)), None)
+            if truth is not None:
+                raise ValueError(f"{str(truth).lower()} is not a number: give one, without quotes")
+        return _with_numbers(value) if Any in leaves else value
 
 
 def not_finite(value: Any, texts: bool = False, at: str = "") -> Iterator[tuple[str, Any]]:

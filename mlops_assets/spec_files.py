@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from mlops_assets.spec import ModelSpec
+from resources.yaml_files import read_all
 
 MODELS = Path(__file__).parent / "models"
 COMPONENT = "mlops_assets.components.model.ModelComponent"
+WORDS = frozenset({("attributes", "automation")})
+"""Where `on` is a word of the spec, which takes it back from YAML's true."""
 
 
 @cache
@@ -24,6 +25,6 @@ def declared_code(folder: Path = MODELS) -> frozenset[str]:
 
 
 def _specs(file: Path) -> Iterator[ModelSpec]:
-    for document in yaml.safe_load_all(file.read_text()):
+    for document in read_all(file.read_text(encoding="utf-8"), file, WORDS):
         if document and document.get("type") == COMPONENT:
             yield ModelSpec.model_validate(document["attributes"])

@@ -119,7 +119,7 @@ def _of_its_kind(value: object) -> object:
     if not isinstance(value, dict):
         return value
     kind = value.get("kind", "xgboost")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"trainer kind {kind!r} does not exist: choose from {', '.join(KINDS)}")
     return KINDS[kind].model_validate(value)
 

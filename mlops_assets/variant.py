@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from mlops_assets.spec import ModelSpec
 from resources.settings import Settings
+from resources.yaml_files import YamlError, read
 
 
 class VariantError(Exception):
@@ -88,14 +87,20 @@ def _spec(specs: dict[str, ModelSpec], model: str) -> ModelSpec:
 
 def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
     """The spec with `NAME=VALUE` changes: a field of the trainer where there is one, else a parameter of its library."""
-    trainer = spec.trainer.model_dump()
+    trainer, known = spec.trainer.model_dump(), dict[str, str]()
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise VariantError(f"{change!r} is not NAME=VALUE, for example max_depth=8")
+        if name in known:
+            raise VariantError(f"{name} is set twice, to {known[name]} and to {value}: keep one")
+        known[name] = value
         is_field = name in trainer and name != "parameters"
         target = trainer if is_field else trainer.get("parameters", trainer)
-        target[name] = yaml.safe_load(value)
+        try:
+            target[name] = read(value, f"--set {name}")
+        except YamlError as error:
+            raise VariantError(str(error)) from error
     try:
         return type(spec).model_validate(spec.model_dump() | {"trainer": trainer})
     except ValueError as error:

@@ -35,6 +35,7 @@ from resources.audit_chain import (
 )
 from resources.lake import write_bytes
 from resources.locks import file_lock
+from resources.moments import read_moment
 from resources.versions import utc
 
 __all__ = ["CHANGES", "KINDS", "Audit", "AuditError", "Entry", "Kind"]
@@ -79,8 +80,8 @@ class Entry:
             raise AuditError(
                 f"a line of the audit log was altered: `mlops audit verify` names it: {line[:80]!r}"
             )
-        moment = found["moment"] and datetime.fromisoformat(found["moment"])
-        return cls(**found | {"at": datetime.fromisoformat(found["at"]), "moment": moment})
+        moment = found["moment"] and read_moment(found["moment"])
+        return cls(**found | {"at": read_moment(found["at"]), "moment": moment})
 
 
 class Audit(dg.ConfigurableResource):

@@ -23,6 +23,8 @@ import polars as pl
 
 from resources.addresses import revealed
 from resources.feature_sources import service_names
+from resources.yaml_files import YamlError, told
+from resources.yaml_files import read as read_yaml
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
@@ -158,8 +160,8 @@ def configuration(
     With `online_store` (`redis://host:port/db`) the online features are in that Redis instead. `offline_engine`
     says where historical features are joined: `local` or `ray`.
     """
-    import yaml
     from feast.repo_config import RepoConfig
+    from pydantic import ValidationError
 
     folder = _folder(repository)
     template = folder / CONFIGURATION
@@ -167,13 +169,26 @@ def configuration(
         template = _folder(REPOSITORY) / CONFIGURATION
     given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
     text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
-    content = yaml.safe_load(text)
+    content = _settings(text, template)
     if online_store:
-        content["online_store"] = {
-            "type": REDIS,
-            "connection_string": connection_string(revealed(online_store)),
-        }
-    return RepoConfig(repo_path=folder, **content)
+        address = connection_string(revealed(online_store))
+        content["online_store"] = {"type": REDIS, "connection_string": address}
+    try:
+        config = RepoConfig(repo_path=folder, **content)
+        _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
+    except ValidationError as error:
+        raise FeatureStoreError(told(error, text, template)) from error
+    return config
+
+
+def _settings(text: str, file: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(text, file)
+    except YamlError as error:
+        raise FeatureStoreError(str(error)) from error
+    if not isinstance(content, dict):
+        raise FeatureStoreError(f"{file}:1: holds {content!r}: give Feast's settings, at least a project")
+    return content
 
 
 def connection_string(address: str) -> str:

@@ -22,6 +22,7 @@ from resources import feature_definitions as repository_of
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.lake import write_text
+from resources.moments import Moment
 from resources.online_features import Answered, Brought, OnlineVectors, nothing
 from resources.push_sources import PushSource, push, push_sources
 from resources.registered import registered
@@ -114,13 +115,13 @@ class FeatureStoreResource(dg.ConfigurableResource):
             for view in repository_of.views_of(self._service(service), self.repository)
         ]
 
-    def request_fields(self, service: str) -> dict[str, type]:
+    def request_fields(self, service: str) -> dict[str, Any]:
         """Python type of every input column, for an endpoint that is given no request model."""
         views = repository_of.views_of(self._service(service), self.repository)
         entities = [column for view in views for column in view.entity_columns]
         on_demand = repository_of.on_demand_of(self._service(service), self.repository)
         requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
-        kinds = {"String": str, "Int32": int, "Int64": int, "Bool": bool}
+        kinds = {"String": str, "Int32": int, "Int64": int, "Bool": bool, "UnixTimestamp": Moment}
         return {field.name: kinds.get(str(field.dtype), float) for field in (*entities, *requests)}
 
     def input_columns(self, service: str) -> list[str]:

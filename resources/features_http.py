@@ -1,7 +1,7 @@
 """`POST /get-online-features`, with the request and the reply of `feast serve`, beside the models that use the features.
 
 What is asked for is answered as of the models' moment, so that a replayed year is served as the models see it; a
-request may name another moment in `as_of`. Without a model, and without `as_of`, the wall clock decides what expired.
+request may name another moment in `as_of`. Moments are ISO 8601 in JSON, those of the entity rows too. Without a model, and without `as_of`, the wall clock decides what expired.
 """
 
 import contextlib
@@ -19,9 +19,11 @@ from starlette.routing import Route
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
 from resources.http_bodies import not_finite
+from resources.moments import Moment, MomentError, read_moment
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from feast import FeatureStore
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class Question(pydantic.BaseModel):
     features: list[str] = []
     full_feature_names: bool = False
     include_feature_view_version_metadata: bool = False
-    as_of: pydantic.AwareDatetime | None = None
+    as_of: Moment | None = None
 
 
 def mount(
@@ -68,10 +70,12 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
         wanted = (
             features.registered(question.feature_service) if question.feature_service else question.features
         )
+        store = features.feast()
+        entities = _with_moments(store, wanted, question)
         with as_of(moment) if moment else contextlib.nullcontext():
-            found = await features.feast().get_online_features_async(
+            found = await store.get_online_features_async(
                 wanted,
-                question.entities,
+                entities,
                 question.full_feature_names,
                 question.include_feature_view_version_metadata,
             )
@@ -82,3 +86,22 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
     if not isinstance(found, BulkOnlineResponse):
         return JSONResponse(convert_response_to_dict(found.proto))
     return Response(written(found), media_type="application/json")
+
+
+def _with_moments(store: "FeatureStore", wanted: Any, question: Question) -> dict[str, list[Any]]:
+    """The entity rows with the columns read that are declared to be moments."""
+    from feature_repo.online_store.reading import BulkReads
+
+    online = store._get_provider().online_store  # type: ignore[attr-defined]
+    if not isinstance(online, BulkReads):
+        return question.entities
+    asked = online.moments_of(store.registry, store.project, wanted, question.full_feature_names)
+    read = {name: _moments(name, question.entities[name]) for name in asked & question.entities.keys()}
+    return question.entities | read
+
+
+def _moments(name: str, values: list[Any]) -> list[datetime | None]:
+    try:
+        return [None if value is None else read_moment(value) for value in values]
+    except MomentError as error:
+        raise ValueError(f"entities.{name}: {error}") from error

@@ -7,6 +7,9 @@ from typing import Any
 import pydantic
 from fastapi.exceptions import RequestValidationError
 
+from resources.moments import MomentError
+from resources.request_forms import readers
+
 LARGEST_BATCH = 1000
 
 
@@ -58,12 +61,26 @@ def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) 
     problems: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         where = ("body", index) if batch else ("body",)
+        item, wrong = _with_moments(request, item)
         try:
             good.append(request.model_validate(item))
             problems += not_finite(good[-1], *where)
         except pydantic.ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
-            problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in found]
+            wrong += [problem for problem in found if problem["loc"] not in [one["loc"] for one in wrong]]
+        problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in wrong]
     if problems:
         raise RequestValidationError(problems)
     return good
+
+
+def _with_moments(request: type[pydantic.BaseModel], item: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """The item with its moments and days read, and what is wrong with them: pydantic would guess what numbers mean."""
+    read, wrong = {}, []
+    for name, reader in readers(request).items():
+        if isinstance(item, dict) and item.get(name) is not None:
+            try:
+                read[name] = reader(item[name])
+            except MomentError as error:
+                wrong.append({"type": "value_error", "loc": (name,), "msg": str(error), "input": item[name]})
+    return (item | read if read else item), wrong

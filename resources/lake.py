@@ -18,6 +18,7 @@ import polars as pl
 
 from resources.at_work import beside_others
 from resources.contained import below
+from resources.instants import LossError, with_instants
 
 WHOLE = "all"
 PUSHED = "pushed-"
@@ -77,8 +78,13 @@ class Lake(dg.ConfigurableResource):
     ) -> Manifest:
         """Replace one partition; with `keys` the manifest says how many rows differ from the content it replaces.
 
-        `notes` and `made_of` are kept in the manifest as they are (JSON values). The same frame gives the same bytes.
+        `notes` and `made_of` are kept in the manifest as they are (JSON values). The same frame gives the same bytes,
+        in whatever units and zones its moments are: they become microseconds in UTC, which those without a zone are.
         """
+        try:
+            frame = with_instants(frame)
+        except LossError as error:
+            raise LakeError(f"table {table!r}, {error}; nothing is written") from error
         as_json(notes, f"the notes of {table!r}")
         target = self.path(table, partition)
         changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None

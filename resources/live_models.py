@@ -22,6 +22,7 @@ import polars as pl
 import pydantic
 from pydantic import Field
 
+from resources.moments import Moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
@@ -54,7 +55,7 @@ class Record(pydantic.BaseModel):
     request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
     key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
     time: str = Field(description="Column that holds the moment of the prediction.")
-    moment: pydantic.AwareDatetime = Field(description="Now of the online store.")
+    moment: Moment = Field(description="Now of the online store.")
     owner: str = ""
 
     def same_model(self, other: "Record") -> bool:
@@ -75,7 +76,7 @@ class Features(Protocol):
 
     def describe(self, service: str) -> DescribedService: ...
 
-    def request_fields(self, service: str) -> dict[str, type]: ...
+    def request_fields(self, service: str) -> dict[str, Any]: ...
 
 
 class Log(Protocol):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
 import pydantic
-from pydantic import AwareDatetime, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import FeatureStoreError
+from resources.moments import Moment
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -24,7 +25,7 @@ KINDS: dict[str, Any] = {
     "Int64": Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)],
     "Float32": Annotated[StrictFloat, Field(ge=-FLOAT32, le=FLOAT32)],
     "Float64": Annotated[StrictFloat, Field(allow_inf_nan=False)],
-    "UnixTimestamp": AwareDatetime,
+    "UnixTimestamp": Moment,
 }
 TYPES: dict[str, Any] = {
     "String": pl.String,
@@ -54,7 +55,7 @@ class PushSource:
     def event(self) -> type[pydantic.BaseModel]:
         """The model of one event."""
         fields: dict[str, Any] = {name: (KINDS[kind], ...) for name, kind in self.keys.items()}
-        fields[EVENT] = (AwareDatetime, Field(description="The moment from which the values may be used."))
+        fields[EVENT] = (Moment, Field(description="The moment from which the values may be used."))
         fields |= {name: (KINDS[kind] | None, None) for name, kind in self.features.items()}
         return pydantic.create_model(
             f"{self.name}_event", __config__=pydantic.ConfigDict(extra="forbid"), **fields

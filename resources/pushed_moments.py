@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resources.contained import below
 from resources.lake import write_text
+from resources.moments import read_moment
 
 
 class PushedMoments:
@@ -40,4 +41,4 @@ class PushedMoments:
 
 
 def _read(path: Path) -> datetime:
-    return datetime.fromisoformat(path.read_text(encoding="utf-8").strip())
+    return read_moment(path.read_text(encoding="utf-8").strip())

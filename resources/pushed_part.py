@@ -10,6 +10,7 @@ from polars import selectors
 
 from resources.folding import CREATED, EVENT, INSTANT
 from resources.lake import PUSHED, while_folding
+from resources.moments import read_moment
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ def part_now(folder: Path, since: datetime | None, last: datetime) -> PushedPart
 
 def rows_of(folder: Path, part: PushedPart) -> pl.DataFrame:
     """The rows of a part, from the files as they are now; their hash is not looked at."""
-    since = datetime.fromisoformat(part.since) if part.since else None
-    rows = _rows(folder, since, datetime.fromisoformat(part.last))
+    since = read_moment(part.since) if part.since else None
+    rows = _rows(folder, since, read_moment(part.last))
     unknown = pl.col(CREATED).is_null()
     if part.received is None:
         return rows.filter(unknown)
-    return rows.filter(unknown | (pl.col(CREATED) <= datetime.fromisoformat(part.received)))
+    return rows.filter(unknown | (pl.col(CREATED) <= read_moment(part.received)))
 
 
 def content_hash(rows: pl.DataFrame) -> str:

@@ -5,15 +5,15 @@ One pod for each worker, and a head that runs none of them: what a worker asks f
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from resources.settings import PROJECT_ROOT
+from resources.yaml_files import YamlError, lines, read
 
 GROUP, VERSION, PLURAL = "ray.io", "v1", "rayjobs"
 ACCELERATORS, PENDING, JOB = (f"mlops-assets/{name}" for name in ("accelerators", "pending-seconds", "job"))
@@ -33,28 +33,32 @@ class TemplateError(Exception):
 def read_template(path: str) -> Manifest:
     """The template in a file; raises TemplateError where it is none of a RayJob with one group of workers."""
     try:
-        read = yaml.safe_load(Path(path).read_text())
+        text = Path(path).read_text(encoding="utf-8")
+        found = read(text, path)
     except FileNotFoundError as error:
         raise TemplateError(f"MLOPS_RAYJOB={path} does not exist: name a RayJob template") from error
+    except YamlError as error:
+        raise TemplateError(str(error)) from error
     try:
-        groups = read["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        groups = found["spec"]["rayClusterSpec"]["workerGroupSpecs"]
         pods = [
-            group["template"]["spec"] for group in (*groups, read["spec"]["rayClusterSpec"]["headGroupSpec"])
+            group["template"]["spec"] for group in (*groups, found["spec"]["rayClusterSpec"]["headGroupSpec"])
         ]
-        whole = read["kind"] == "RayJob" and len(groups) == 1 and all(pod["containers"] for pod in pods)
+        whole = found["kind"] == "RayJob" and len(groups) == 1 and all(pod["containers"] for pod in pods)
     except (KeyError, TypeError) as error:
         raise TemplateError(f"{path} lacks {error}: it must be a {_example()}") from error
     if not whole:
         raise TemplateError(f"{path} must be a {_example()}")
     if not (
-        read["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") == "token"
+        found["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") == "token"
         or all(map(_asks_for_token, pods))
     ):
         raise TemplateError(
             f"{path} makes a Ray that anybody who reaches its pods can command: set rayClusterSpec.authOptions.mode to "
             f"token (KubeRay 1.5.1), or RAY_AUTH_MODE=token and RAY_AUTH_TOKEN from a secret in each container"
         )
-    return read
+    _check_annotations(found, text, path)
+    return found
 
 
 def _asks_for_token(pod: Manifest) -> bool:
@@ -96,6 +100,30 @@ def rendered(
     for pod in (head["template"]["spec"], group["template"]["spec"]):
         _refuse_unseen(pod["containers"][0], paths)
     return made
+
+
+def _check_annotations(template: Manifest, text: str, path: str) -> None:
+    """Annotations are texts to Kubernetes: what they must hold is checked here, where file and line are known."""
+    for name, rule, reads in (
+        (PENDING, "give seconds as a number above 0 in quotes", _is_wait),
+        (ACCELERATORS, "give JSON, accelerator to labels of nodes", _is_labels),
+    ):
+        given = ((template.get("metadata") or {}).get("annotations") or {}).get(name)
+        if given is not None and not reads(given):
+            line = lines(text).get(("metadata", "annotations", name), 1)
+            raise TemplateError(f"{path}:{line}: metadata.annotations.{name} is {given!r}: {rule}")
+
+
+def _is_wait(given: Any) -> bool:
+    return isinstance(given, str) and bool(re.fullmatch(r"[0-9]+(\.[0-9]+)?", given)) and float(given) > 0
+
+
+def _is_labels(given: Any) -> bool:
+    try:
+        known = json.loads(given) if isinstance(given, str) else None
+    except ValueError:
+        return False
+    return isinstance(known, dict) and all(isinstance(labels, dict) for labels in known.values())
 
 
 def pending_seconds(manifest: Manifest) -> float:

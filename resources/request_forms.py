@@ -1,6 +1,10 @@
 """Pydantic models of what is sent to an endpoint: turned into rows, and an example of each."""
 
+<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
+=======
+from collections.abc import Callable, Sequence
+>>>>>>> doors
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -8,7 +12,11 @@ from typing import Annotated, Any
 import polars as pl
 import pydantic
 
+<<<<<<< HEAD
 from feature_repo.online_store.key_values import key_value
+=======
+from resources.moments import read_day, read_moment
+>>>>>>> doors
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -43,6 +51,19 @@ def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     return {
         name: next((part for part in field.get("anyOf", []) if part.get("type") != "null"), {}) | field
         for name, field in properties.items()
+    }
+
+
+READERS: dict[str, Callable[[Any], Any]] = {"date-time": read_moment, "date": read_day}
+
+
+@lru_cache(maxsize=64)
+def readers(request: type[pydantic.BaseModel]) -> dict[str, Callable[[Any], Any]]:
+    """The fields that hold moments or days, whatever type the model gives them, and what reads each of them."""
+    return {
+        name: READERS[field["format"]]
+        for name, field in _fields(request).items()
+        if field.get("format") in READERS
     }
 
 

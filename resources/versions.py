@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from resources.moments import MomentError, read_moment
+
 IDENTITY, SHA256, FILE = "identity", "sha256", "model_file"
 LINEAGE = "lineage"
 """The tag with the SHA-256 of the version's lineage document."""
@@ -58,7 +60,10 @@ def version_of(found: Any) -> Version:
 
 def moments(text: str) -> list[datetime]:
     """Moments written one after the other, with commas between."""
-    return [utc(datetime.fromisoformat(part.strip())) for part in text.split(",") if part.strip()]
+    try:
+        return [read_moment(part.strip()) for part in text.split(",") if part.strip()]
+    except MomentError as error:
+        raise TrackingError(str(error)) from error
 
 
 def sha256(content: bytes) -> str:

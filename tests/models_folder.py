@@ -10,6 +10,7 @@ from uuid import uuid4
 import dagster as dg
 
 from mlops_assets.components.model import ModelComponent
+from mlops_assets.components.tree import component_tree
 from mlops_assets.flights.assets import flights_definitions
 from mlops_assets.spec import ModelSpec
 from resources.local import local_resources
@@ -29,7 +30,7 @@ def models_folder(root: Path, **yaml: str) -> dg.ComponentTree:
     sys.path.insert(0, str(root))
     try:
         module = importlib.import_module(package.name)
-        return dg.ComponentTree.from_module(defs_module=module, project_root=root)
+        return component_tree(module, root)
     finally:
         sys.path.remove(str(root))
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
@@ -183,3 +184,45 @@ def test_a_variant_changes_fields_of_the_trainer_or_parameters_of_xgboost():
 def test_a_variant_that_cannot_be_tried_is_refused(change, message):
     with pytest.raises(VariantError, match=message):
         varied(SPEC, [change])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["max_depth=8", "max_depth=9"], "max_depth is set twice, to 8 and to 9: keep one"),
+        (["max_depth=12:30"], "--set max_depth:1: the document: 12:30 is 750 in YAML 1.1"),
+        (["max_depth={a: 1, a: 2}"], "--set max_depth:1: a is given twice"),
+        (["max_depth=["], "--set max_depth:1: not YAML that can be read"),
+        (["gpu=off"], "off is false in YAML 1.1"),
+        (["rounds=true"], "true is not a number"),
+    ],
+)
+def test_a_variant_that_says_two_things_is_refused(changes, message):
+    with pytest.raises(VariantError) as caught:
+        varied(SPEC, changes)
+    assert message in str(caught.value)
+
+
+def test_a_small_number_is_a_number_in_a_variant_too():
+    assert varied(SPEC, ["eta=1e-3"]).trainer.parameters["eta"] == 0.001
+
+
+@given(st.integers() | st.floats() | st.booleans() | st.text(max_size=12) | st.none())
+def test_a_first_day_is_a_day_that_is_written_as_one_or_refused(value):
+    content = {"start": value, "end": date(2014, 1, 6)}
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Weeks.model_validate(content)
+    assert caught.value.errors()[0]["loc"] == ("start",)
+
+
+@given(
+    st.text(max_size=20)
+    | st.sampled_from(["America", "right/UTC", "posixrules", "../UTC", "", "UTC\0", "a" * 300])
+)
+def test_a_time_zone_exists_or_is_refused_by_name(name):
+    try:
+        found = Weeks.model_validate({"start": "2012-12-31", "end": "2014-01-06", "timezone": name})
+    except pydantic.ValidationError as error:
+        assert error.errors()[0]["loc"] == ("timezone",)
+    else:
+        assert (ZoneInfo(found.timezone).key, "/" in name and name.startswith("right")) == (name, False)

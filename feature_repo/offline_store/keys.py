@@ -199,11 +199,20 @@ def normal(values: pl.Series) -> pl.Series:
     if kind in (pl.Categorical, pl.Enum):
         return values.cast(pl.String)
     if kind == pl.Datetime:
-        return utc(values).dt.cast_time_unit("ns")
+        return _nanoseconds(utc(values))
     if not kind.is_float():
         return values
     known = values.cast(pl.Float64).fill_nan(None)
     return known.cast(pl.Int64) if _whole(known).fill_null(True).all() else known
+
+
+def _nanoseconds(moments: pl.Series) -> pl.Series:
+    found = moments.cast(pl.Datetime("ns"), strict=False)
+    if found.null_count() > moments.null_count():
+        raise KeyTypeError(
+            f"{moments.name!r} has moments before 1678 or after 2262, which nanoseconds do not hold: correct them"
+        )
+    return found
 
 
 def alike(values: pl.Series, asked: pl.Series) -> pl.Series:

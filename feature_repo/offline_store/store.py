@@ -18,9 +18,10 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import compute_non_entity_date_range
+from feast.value_type import ValueType
 
 from .asking import EntityRows, ViewRequest
-from .entities import entity_rows
+from .entities import entity_rows, with_moments
 from .files import files_of, place
 from .job import PolarsRetrievalJob
 from .join import joined
@@ -70,7 +71,7 @@ class PolarsOfflineStore(OfflineStore):
             else entity_rows(entity_df)
         )
         check(rows, requests)
-        _check_request_data(rows, on_demand)
+        rows = _with_request_data(rows, on_demand)
         first, last = rows.bounds
         only_known = bool(options.get("filter_by_created_timestamp"))
         return PolarsRetrievalJob(
@@ -207,13 +208,19 @@ def _without_entities(
     return entity_rows(seen_keys(requests, start, end))
 
 
-def _check_request_data(rows: EntityRows, on_demand: Sequence[OnDemandFeatureView]) -> None:
+def _with_request_data(rows: EntityRows, on_demand: Sequence[OnDemandFeatureView]) -> EntityRows:
+    """The rows, with what is request data and declared to be a moment in UTC."""
+    kinds: dict[str, ValueType] = {}
     for view in on_demand:
-        missing = [name for name in view.get_request_data_schema() if name not in rows.table.column_names]
+        declared = view.get_request_data_schema()
+        missing = [name for name in declared if name not in rows.table.column_names]
         if missing:
             raise RequestError(
                 f"the entity rows lack {', '.join(missing)}, from which on-demand view {view.name!r} is computed"
             )
+        kinds |= declared
+    moments = [name for name, kind in kinds.items() if kind == ValueType.UNIX_TIMESTAMP and name != rows.time]
+    return with_moments(rows, moments)
 
 
 def _pulled(

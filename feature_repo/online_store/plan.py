@@ -95,6 +95,13 @@ class Plan:
         """Columns of the request by which views are read."""
         return list(dict.fromkeys(c for group in self.groups for c in group.columns if c != DUMMY))
 
+    @cached_property
+    def moments(self) -> frozenset[str]:
+        """Columns of the request that are declared to be moments: join keys, and what on-demand views ask for."""
+        asked = {n: kind for view in self.on_demand for n, kind in view.get_request_data_schema().items()}
+        kinds = {**asked, **self.kinds}
+        return frozenset(name for name, kind in kinds.items() if kind == ValueType.UNIX_TIMESTAMP)
+
 
 Context = tuple[Any, ...]
 

@@ -111,6 +111,12 @@ class BulkReads(OnlineStore):
         _track(started)
         return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
 
+    def moments_of(
+        self, registry: Any, project: str, features: Any, full_feature_names: bool
+    ) -> frozenset[str]:
+        """Columns of the entity rows of such a request that are declared to be moments."""
+        return self._plans.of(registry, project, features, full_feature_names).moments
+
     def _asked(
         self, plan: Plan, entity_rows: Any
     ) -> tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]:

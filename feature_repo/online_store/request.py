@@ -1,5 +1,6 @@
 """The rows of a request for online features: its columns checked, typed, and turned into entity keys."""
 
+import math
 import struct
 import warnings
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,8 @@ def read(plan: Plan, rows: Any) -> Request:
     if len(heights) > 1:
         raise ValueError("All entity rows must have the same columns.")
     _require(plan, joined, data)
+    for name in plan.moments & used.keys():
+        _refuse_guesses(name, used[name])
     given = {
         name: typed(name, values, plan.kinds.get(name, ValueType.UNKNOWN)) for name, values in used.items()
     }
@@ -96,6 +99,15 @@ def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> 
         raise KeyError(
             f"Missing join key values for keys: {missing}. Provided join_key_values: {list(joined)}"
         )
+
+
+def _refuse_guesses(name: str, values: Sequence[Any]) -> None:
+    """Feast takes any text or number that `int` does; whole seconds are its unit, and a datetime needs none."""
+    for value in values:
+        if isinstance(value, str | bytes | bool) or (isinstance(value, float) and not math.isnan(value)):
+            raise ValueError(
+                f"{name}: {value!r} is not a moment: give a datetime, or whole seconds since 1970 as an integer"
+            )
 
 
 def typed(name: str, values: list[Any], kind: ValueType) -> Given:

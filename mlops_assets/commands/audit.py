@@ -3,11 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from mlops_assets.commands.moments import WHEN, when
 from resources.addresses import shown
 from resources.settings import Settings, settings
 
@@ -31,7 +32,7 @@ def add(commands: Any) -> None:
     show.add_argument("--model")
     show.add_argument("--kind", help="trained, evaluated, promoted, ...")
     show.add_argument(
-        "--since", metavar="TIME", type=datetime.fromisoformat, help="recorded at or after, wall clock, UTC"
+        "--since", metavar="TIME", type=when, help=f"recorded at or after, wall clock: {WHEN} UTC"
     )
     show.set_defaults(act=in_words(_show))
     history = commands.add_parser("history", help="which version was champion when, and on which data")
@@ -39,8 +40,8 @@ def add(commands: Any) -> None:
     history.add_argument(
         "--at",
         metavar="TIME",
-        type=datetime.fromisoformat,
-        help="a moment, for example 2013-07-01; in the model's time zone",
+        type=when,
+        help=f"{WHEN} the model's time zone",
     )
     history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
     history.set_defaults(act=in_words(_history))
@@ -199,8 +200,9 @@ def _zone(audit: "Audit", model: str) -> ZoneInfo:
     return ZoneInfo(recorded[0].timezone if recorded else "UTC")
 
 
-def _in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+def _in_zone(given: date, zone: ZoneInfo) -> datetime:
+    """A moment, or the first one of a day."""
+    return given if isinstance(given, datetime) else datetime.combine(given, time(), zone).astimezone(UTC)
 
 
 def _head(text: str) -> tuple[int, str]:

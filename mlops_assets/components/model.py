@@ -1,5 +1,6 @@
 """A defs.yaml becomes a model: its spec checked, its assets, jobs and sensors built."""
 
+import re
 from typing import Any, Self
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pydantic
 
 from mlops_assets.assets.bundle import model_assets
 from mlops_assets.automation import model_jobs, model_sensors
+from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec import Label, ModelSpec, Prediction
 from mlops_assets.spec_columns import cluster_clash, input_clashes, label_among_inputs
 from mlops_assets.spec_gate import Gate
@@ -16,6 +18,14 @@ from resources.feature_store import service_names
 
 class DeclaredModel(ModelSpec):
     """A spec that also agrees with the feature repository; Dagster reports a violation with file and line."""
+
+    @pydantic.field_validator("owner")
+    @classmethod
+    def _is_somebody(cls, value: str) -> str:
+        """Dagster's own rule, which it tells without a line."""
+        if not re.fullmatch(r"team:.+|[^@\s]+@[^@\s]+\.[^@\s]+", value):
+            raise ValueError(f"owner {value!r} is nobody: give an e-mail address, or team: and its name")
+        return value
 
     @pydantic.field_validator("feature_service")
     @classmethod
@@ -64,6 +74,7 @@ class ModelComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> Self:
+        refuse_files(context.path)
         return cls(attributes)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -7,16 +7,17 @@ import csv
 import io
 import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
 
 from mlops_assets.flights.schema import FILES, REQUIRED
+from resources.moments import MomentError, read_moment
 
 ENDINGS = (".parquet", ".csv.zip", ".csv")
 NULLS = ["NA", ""]
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 FILE, ROW = "source_file", "source_row"
 """Columns that carry where a raw row came from; rows are counted from 1, the header not counted."""
 
@@ -162,7 +163,7 @@ def _cast(text: pl.DataFrame, column: str, dtype: Type) -> pl.Expr:
     if dtype == pl.String:
         return value.cast(pl.String)
     if isinstance(dtype, pl.Datetime):
-        return _instant(value, text.schema[column]).alias(column)
+        return _instant(text[column], dtype).alias(column)
     number = value.cast(pl.Float64, strict=False)
     number = pl.when(number.is_finite()).then(number)
     if dtype.is_integer():
@@ -174,12 +175,25 @@ def _present(column: str) -> pl.Expr:
     return pl.when(~pl.col(column).is_in(NULLS)).then(pl.col(column)).alias(column)
 
 
-def _instant(value: pl.Expr, found: pl.DataType) -> pl.Expr:
-    if found == pl.String:
-        return value.str.to_datetime(TIME_FORMAT, time_unit="us", strict=False).dt.replace_time_zone("UTC")
-    if isinstance(found, pl.Datetime) and found.time_zone is not None:
-        return value.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-    return value.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
+def _instant(found: pl.Series, dtype: pl.Datetime) -> pl.Expr:
+    """The column in microseconds and UTC, which it is without a zone; null where it cannot be read without loss."""
+    if found.dtype == pl.String:
+        texts = found.unique().drop_nulls().to_list()
+        known = pl.DataFrame(
+            {"text": texts, "at": [_moment(text) for text in texts]}, {"text": pl.String, "at": dtype}
+        )
+        return pl.lit(found.to_frame("text").join(known, on="text", how="left", maintain_order="left")["at"])
+    if not isinstance(found.dtype, pl.Datetime):
+        return pl.lit(None, dtype)
+    rounded = found.cast(dtype, strict=False)
+    return pl.when(pl.lit(rounded.cast(found.dtype, strict=False) == found)).then(pl.lit(rounded))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return read_moment(text, without_zone=UTC)
+    except MomentError:
+        return None
 
 
 def _check_column(text: pl.Series, typed: pl.Series, dtype: Type, path: Path, required: bool) -> None:
@@ -189,7 +203,9 @@ def _check_column(text: pl.Series, typed: pl.Series, dtype: Type, path: Path, re
     unreadable = (typed.is_null() & ~absent).arg_true()
     if unreadable.len():
         row = int(unreadable[0])
-        expected = f"a time like 2013-01-01T10:00:00Z, in {dtype}" if dtype.is_temporal() else f"{dtype}"
+        expected = (
+            "a time like 2013-01-01T10:00:00Z, in whole microseconds" if dtype.is_temporal() else f"{dtype}"
+        )
         raise IngestError(path, text.name, row + 1, f"{text[row]!r} is not {expected}")
     if required:
         raise IngestError(path, text.name, int(typed.is_null().arg_true()[0]) + 1, "a value is missing")

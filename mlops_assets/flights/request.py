@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 import polars as pl
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
 from mlops_assets.spec import computed_from
+from resources.moments import Moment
 
 Airport = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="IATA code, for example JFK")]
 
@@ -41,7 +42,7 @@ def _in_2000s(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_2000s)]
+InThe2000s = Annotated[Moment, AfterValidator(_in_2000s)]
 
 
 class FlightRequest(BaseModel):
@@ -56,8 +57,8 @@ class FlightRequest(BaseModel):
     ]
     origin: Airport
     dest: Airport
-    scheduled_departure: Moment
-    scheduled_arrival: Moment
+    scheduled_departure: InThe2000s
+    scheduled_arrival: InThe2000s
 
     @model_validator(mode="after")
     def _arrives_after_departing(self) -> Self:

@@ -1,9 +1,14 @@
 """A folder with one YAML file is a model; a mistake in it is told with file and line before anything runs."""
 
+import importlib
+
 import dagster as dg
+import pydantic
 import pytest
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.models_folder import FLIGHT_DELAY, models_folder, project, specs
 
@@ -44,6 +49,33 @@ def complaint(root, text: str) -> str:
         ("psi_above: 0.2", "psi_above: .inf", "retrain:", "Input should be a finite number"),
         ("eta: ", "eta: nan, _: ", "trainer:", "eta is 'nan', which is no finite number"),
         ("window: {", "window: {days: 10, ", "window:", "window.days=10 leaves nothing to train on"),
+        ("America/New_York", "America/NewYork", "weeks:", "'America/NewYork' does not exist: give a name of"),
+        ("America/New_York", "localtime", "weeks:", "weeks.timezone"),
+        ("America/New_York", "America", "weeks:", "weeks.timezone"),
+        ("America/New_York", "../zone", "weeks:", "weeks.timezone"),
+        (
+            "start: 2012-12-31",
+            "start: 20121231",
+            "weeks:",
+            "20121231 is not a day: write year, month and day",
+        ),
+        ("start: 2012-12-31", "start: 31/12/2012", "weeks:", "'31/12/2012' is not a day"),
+        ("start: 2012-12-31", "start: 1356912000", "weeks:", "weeks.start"),
+        ("start: 2012-12-31", "start: '1356912000'", "weeks:", "weeks.start"),
+        ("start: 2012-12-31", "start: 2012-12-31 00:00:00", "weeks:", "weeks.start"),
+        ("start: 2012-12-31", "start: 2012-13-31", "weeks:", "weeks.start"),
+        ("start: 2012-12-31", "start: 0001-01-01", "weeks:", "0001-01-01 is out of range"),
+        ("rounds: 300", "rounds: many", "rounds:", "trainer.rounds"),
+        ("rounds: 300", "rounds: true", "rounds:", "true is not a number"),
+        ("max_age_days: 28", "max_age_days: 1e300", "retrain:", "retrain.max_age_days"),
+        ("max_age_days: 28", "max_age_days: 40000", "retrain:", "less than or equal to 36500"),
+        ("{auc: 0.65}", "{auc: true}", "gate:", "true is not a number"),
+        ("kind: xgboost", "kind: [xgboost]", "trainer:", "kind ['xgboost'] does not exist"),
+        ("team:flights", "flights", "owner:", "owner 'flights' is nobody"),
+        ("flights/raw", "flights/", "table:", "prediction.table"),
+        ("slices: [origin", "slices: [no", "slices:", "slices.0: no is false in YAML 1.1"),
+        ("max_depth: 7", "max_depth: 0_7", "parameters:", "parameters.max_depth: 0_7 is 7 in YAML 1.1"),
+        ("ModelComponent", "ModelComponet", "type:", "ModelComponet' is no component: name its class"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_rule(tmp_path, old, new, at, message):
@@ -52,6 +84,66 @@ def test_a_mistake_is_told_with_file_line_and_rule(tmp_path, old, new, at, messa
     said = complaint(tmp_path, text)
     assert message in said
     assert f"long_delay/defs.yaml:{line_of(text, at)}" in said
+
+
+@pytest.mark.parametrize("value", ["{auc: 0.5}", "7", "[a]"])
+def test_a_second_gate_is_refused_with_both_lines_whatever_it_says(tmp_path, value):
+    text = YAML.replace("  slices:", f"  gate: {value}\n  slices:")
+    first, second = line_of(text, "gate: {metric"), line_of(text, f"gate: {value}")
+    said = complaint(tmp_path, text)
+    assert f"long_delay/defs.yaml:{second}: attributes.gate is given twice, first in line {first}" in said
+
+
+def test_a_tree_that_is_built_by_dagster_alone_refuses_a_second_key_too(tmp_path):
+    (tmp_path / "only_one" / "long_delay").mkdir(parents=True)
+    (tmp_path / "only_one" / "__init__.py").touch()
+    text = YAML.replace("  rounds: 300", "  rounds: 300\n    rounds: 301")
+    (tmp_path / "only_one" / "long_delay" / "defs.yaml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        tree = dg.ComponentTree.from_module(
+            defs_module=importlib.import_module("only_one"), project_root=tmp_path
+        )
+        with pytest.raises(ComponentTreeException) as caught:
+            tree.build_defs()
+    assert "attributes.trainer.rounds is given twice, first in line" in str(caught.value.__cause__)
+
+
+PLAIN = [node for node in yaml.scan(YAML) if isinstance(node, yaml.ScalarToken)]
+"""Every key and every value of the shipped model."""
+
+ODD = (
+    "America/NewYork",
+    "true",
+    "-1",
+    "1.5",
+    "9" * 20,
+    "[a]",
+    "{a: 1}",
+    "'1e400'",
+    "~",
+    "''",
+    "20121231",
+    "no",
+    "12:30",
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(token=st.sampled_from(PLAIN), odd=st.sampled_from(ODD))
+def test_any_key_or_value_that_cannot_be_is_told_with_file_and_line(tmp_path, token, odd):
+    text = YAML[: token.start_mark.index] + odd + YAML[token.end_mark.index :]
+    text = text.replace("name: flight_delay", "name: long_delay")
+    try:
+        models_folder(tmp_path, long_delay=text).build_defs()
+    except (ComponentTreeException, pydantic.ValidationError) as error:
+        assert "long_delay/defs.yaml:" in str(error.__cause__ or error)
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1.0e-3", "0.001"])
+def test_a_small_number_is_the_same_number_however_it_is_written(tmp_path, written):
+    text = YAML.replace("name: flight_delay", "name: long_delay").replace("eta: 0.1", f"eta: {written}")
+    assert specs(models_folder(tmp_path, long_delay=text))["long_delay"].trainer.parameters["eta"] == 0.001
 
 
 def test_a_hold_out_longer_than_the_default_cool_down_is_told_too(tmp_path):

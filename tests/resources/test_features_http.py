@@ -7,9 +7,19 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
-from resources.features_http import mount
-from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, Database, crowd, everything, opened, services
+from resources.features_http import Question, mount
+from tests.feature_repo.online.shop import (
+    ENGINE,
+    HOUR,
+    NOW,
+    Database,
+    crowd,
+    everything,
+    opened,
+    services,
+)
 from tests.feature_repo.online.test_with_stock_feast import ROWS
 
 
@@ -156,3 +166,11 @@ def test_many_rows_and_rows_twice_keep_their_order(shop: Shop) -> None:
     reply = by_name(ours(shop, {"features": ["towns:people"], "entities": {"town": towns}}))
     expected = {"Ribe": 8000, "Mols": 300}
     assert reply["people"]["values"] == [expected.get(town) if town else None for town in towns]
+
+
+@pytest.mark.parametrize(
+    "as_of", [1706781600, 1706781600.5, True, "1706781600", "01/02/2024 10:00", "2024-05-01"]
+)
+def test_a_moment_to_answer_for_that_could_be_two_is_refused(as_of: Any) -> None:
+    with pytest.raises(ValidationError, match="is not a moment"):
+        Question.model_validate_json(json.dumps({"entities": {"town": ["Ribe"]}, "as_of": as_of}))

@@ -61,6 +61,51 @@ def test_a_write_that_fails_leaves_the_old_content(lake, monkeypatch):
     assert lake.manifest("t", "w").rows == 1
 
 
+@st.composite
+def instants(draw):
+    """A column of moments, and the same one in any unit and zone that holds it, or without a zone in UTC."""
+    unit = draw(st.sampled_from(["ms", "us", "ns"]))
+    step = 1000 if unit == "ms" else 1
+    numbers = draw(
+        st.lists(st.none() | st.integers(-(10**15), 10**15).map(step.__mul__), min_size=1, max_size=5)
+    )
+    ours = pl.Series("t", numbers, pl.Int64).cast(pl.Datetime("us", "UTC"))
+    zone = draw(st.sampled_from([None, "UTC", "America/New_York", "Asia/Kolkata"]))
+    zoned = ours.dt.convert_time_zone(zone) if zone else ours.dt.replace_time_zone(None)
+    return ours, zoned.dt.cast_time_unit(unit)
+
+
+@given(columns=instants())
+def test_the_same_moments_in_any_unit_and_zone_give_the_same_bytes(tmp_path_factory, columns):
+    lake = Lake(root=str(tmp_path_factory.getbasetemp() / "instants"))
+    frames = [
+        pl.DataFrame({"t": c, "s": c.to_frame("t").to_struct("s"), "l": c.reshape((-1, 1)).arr.to_list()})
+        for c in columns
+    ]
+    ours, other = (lake.write("t", frame.with_columns(d=frame["t"] - frame["t"]), "w") for frame in frames)
+    assert (ours.sha256, ours.columns) == (other.sha256, other.columns)
+    assert lake.read("t", ["w"])["t"].equals(columns[0])
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (1, pl.Datetime("ns", "UTC")),
+        (-1, pl.Datetime("ns")),
+        (2**62, pl.Datetime("ms", "UTC")),
+        ([1], pl.List(pl.Datetime("ns"))),
+        ({"at": 1}, pl.Struct({"at": pl.Datetime("ns")})),
+        (1, pl.Duration("ns")),
+    ],
+)
+def test_a_moment_that_microseconds_do_not_hold_is_refused_and_nothing_is_written(lake, number, kind):
+    with pytest.raises(
+        LakeError, match=r"table 't', column 'at', row 1: .* is not a whole number of microseconds"
+    ):
+        lake.write("t", pl.DataFrame({"at": pl.Series([None, number]).cast(kind)}))
+    assert lake.partitions("t") == []
+
+
 rows = st.dictionaries(st.integers(0, 20), st.none() | st.integers(0, 3), max_size=12)
 
 

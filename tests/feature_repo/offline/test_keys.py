@@ -90,6 +90,12 @@ def test_keys_that_cannot_be_equal_are_refused_with_both_types():
         space.encode([pl.Series([1])], 1)
 
 
+def test_moments_that_nanoseconds_do_not_hold_are_no_keys_instead_of_another_moment():
+    far = pl.Series("at", [datetime(2024, 1, 1), datetime(2999, 1, 1)], pl.Datetime("us"))
+    with pytest.raises(KeyTypeError, match="'at' has moments before 1678 or after 2262"):
+        KeyColumn(far).encode(far)
+
+
 def test_without_a_key_every_row_has_the_same_one():
     space = KeySpace((), 3)
     assert (space.codes.tolist(), space.encode([], 2).tolist(), space.size) == ([0, 0, 0], [0, 0], 1)
