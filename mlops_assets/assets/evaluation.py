@@ -39,7 +39,11 @@ GATE = "challenger_passes_the_gate"
 
 
 def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/evaluation`, whose blocking check is the gate."""
+    """The asset `<model>/evaluation`, whose check is the gate.
+
+    The check blocks, so that declarative automation waits for it; it fails as a warning, because a rejected
+    challenger is an outcome and no fault: the run stays green, and the deployment finds nothing to do.
+    """
     path = [spec.name, "evaluation"]
 
     @dg.asset(
@@ -77,7 +81,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(kept["digest"]), metadata=shown | reuse.counts()
         )
         reuse.remember()
-        yield check_result(GATE, kept["promote"], True, {"verdict": kept["verdict"]})
+        yield check_result(GATE, kept["promote"], False, {"verdict": kept["verdict"]})
 
     return evaluation_
 
