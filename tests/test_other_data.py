@@ -4,12 +4,15 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.assets.training_set import join_week
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import Clock, Progress
 from mlops_assets.results import weeks_table
+from mlops_assets.spec_decides import TRAINING_SET
 from resources.local import local_resources
 from resources.settings import settings
 from tests.pumps.project import SPEC, WEEKS, definitions
+from tests.spec_reads import fields_read
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,14 @@ def test_no_run_of_the_pumps_failed_though_the_gate_rejected_challengers(pumps):
     decisions = weeks_table(SPEC, resources["lake"])["decision"]
     assert decisions.str.contains("rejected").any()
     assert all(run.is_success for run in instance.get_runs())
+
+
+def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
+    """The name says where the week goes, the start where the sample of the leak probe may begin."""
+    resources, _ = pumps
+    newest = week_names(WEEKS)[-1]
+    with fields_read() as read:
+        join_week(SPEC, resources["lake"], resources["feature_store"], newest)
+    parts = {path.partition(".")[0] for path in read if "." in path}
+    assert read - parts - {*TRAINING_SET} == {"name", "weeks.start"}
+    assert {*TRAINING_SET} <= read

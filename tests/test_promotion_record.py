@@ -164,15 +164,17 @@ def test_each_entry_names_the_evidence_that_it_rests_on(project):
 def test_a_change_of_the_spec_is_recorded_with_what_changed_and_so_is_the_way_back(project):
     stricter = spec(gate=PASSES | {"tolerance": 4.0})
     for given in (AUTOMATIC, AUTOMATIC, stricter, AUTOMATIC):
-        project.make(given, "model")
+        project.make(given, "model", "evaluation")
     _, to, back = project.audit.entries(NAME, ("configuration_changed",))
     assert (to.why, to.evidence["changed"]) == ("changed: gate.tolerance", {"gate.tolerance": [5.0, 4.0]})
     assert back.evidence["changed"] == {"gate.tolerance": [4.0, 5.0]}
 
 
-def test_who_may_approve_does_not_make_another_model(project):
+def test_how_a_model_is_watched_judged_and_promoted_and_where_its_calendar_ends_makes_no_other_model(project):
     project.make(AUTOMATIC, "model")
+    longer = SPEC.weeks.model_dump() | {"end": SPEC.weeks.end + timedelta(days=364)}
     project.make(BY_ADA, "model")
+    project.make(spec(skew={"requests": 7}, weeks=longer, gate=OUT_OF_REACH, slices=["pump"]), "model")
     assert [v.number for v in project.tracking.versions(NAME)] == [1]
 
 
@@ -225,9 +227,22 @@ def test_what_does_not_wait_is_not_approved(project):
     project.make(strict, "model", "evaluation")
     assert "version 1 did not pass the gate" in refused(project.approve, 1)
     project.make(BY_ADA)
-    project.approve(2)
-    assert refused(project.approve, 2) == f"{NAME} version 2 is champion already (as version 3)"
-    assert refused(project.approve, 3) == f"{NAME} version 3 is champion already"
+    project.approve(1)
+    assert refused(project.approve, 1) == f"{NAME} version 1 is champion already (as version 2)"
+    assert refused(project.approve, 2) == f"{NAME} version 2 is champion already"
+
+
+def test_a_challenger_that_is_judged_by_another_rule_and_by_the_first_again_waits_again(project):
+    strict = BY_ADA.model_copy(update={"gate": spec(gate=OUT_OF_REACH).gate})
+    for given in (BY_ADA, strict, strict, BY_ADA):
+        project.make(given, "model", "evaluation")
+    judged = project.audit.entries(NAME, ("evaluated",))
+    assert [(entry.version, entry.evidence["passed"]) for entry in judged] == [
+        (1, True),
+        (1, False),
+        (1, True),
+    ]
+    assert project.approve(1) == project.champion == 2
 
 
 def test_a_superseded_challenger_is_not_approved(project):
@@ -305,7 +320,7 @@ def test_a_champion_stays_where_its_challenger_is_rejected_and_the_next_one_may_
     assert made(project.make(spec(gate=OUT_OF_REACH))) == ["model", "evaluation"]
     assert (project.champion, project.endpoint.records()) == before
     assert made(project.make(AUTOMATIC)) == ["model", "evaluation", "deployment"]
-    assert project.champion == 7
+    assert project.champion == 6
 
 
 @pytest.mark.parametrize("held", [{}, {"automation": "paused"}, {"promotion": BY_ADA.promotion.model_dump()}])

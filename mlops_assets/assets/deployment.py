@@ -13,7 +13,6 @@ from mlops_assets.assets.model import (
     fit_metadata,
     log_fit,
     run_lineage,
-    spec_digest,
     training_files,
     version_identity,
 )
@@ -27,6 +26,7 @@ from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import spec_digest
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake

@@ -39,11 +39,7 @@ GATE = "challenger_passes_the_gate"
 
 
 def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/evaluation`, whose check is the gate.
-
-    The check blocks, so that declarative automation waits for it; it fails as a warning, because a rejected
-    challenger is an outcome and no fault: the run stays green, and the deployment finds nothing to do.
-    """
+    """The asset `<model>/evaluation`, whose check is the gate: declarative automation waits for it, no run fails by it."""
     path = [spec.name, "evaluation"]
 
     @dg.asset(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from importlib import import_module
 from typing import Any
 
@@ -232,7 +232,7 @@ def training_data(
     """
     table = f"{spec.name}/training_set"
     there = set(lake.partitions(table) if only is None else only)
-    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec)) if name in there]
+    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec, newest)) if name in there]
     manifests = {name: lake.manifest(table, name) for name in weeks}
     refuse_mixed_definitions(spec.name, manifests)
     notes = manifests[newest].notes or {}
@@ -264,6 +264,6 @@ def _span(weeks: Sequence[str]) -> str:
     return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
 
 
-def _weeks_needed(spec: ModelSpec) -> int:
-    everything = (spec.weeks.end - spec.weeks.start).days // 7
+def _weeks_needed(spec: ModelSpec, newest: str) -> int:
+    everything = (date.fromisoformat(newest) - spec.weeks.start).days // 7
     return everything if spec.window.days is None else -(-spec.window.days // 7)
