@@ -4,7 +4,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.training_set import join_week
+from mlops_assets.assets.model import version_identity
+from mlops_assets.assets.training_set import join_week, training_data
 from mlops_assets.partitions import week_names
 from mlops_assets.replay import Clock, Progress
 from mlops_assets.results import weeks_table
@@ -69,3 +70,22 @@ def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     parts = {path.partition(".")[0] for path in read if "." in path}
     assert read - parts - {*TRAINING_SET} == {"name", "weeks.start"}
     assert {*TRAINING_SET} <= read
+
+
+def test_a_column_that_only_a_judge_splits_by_makes_another_training_set_and_the_same_version(pumps):
+    resources, _ = pumps
+    lake, newest = resources["lake"], week_names(WEEKS)[-1]
+
+    def joined(spec):
+        join_week(spec, lake, resources["feature_store"], newest)
+        data = training_data(spec, lake, newest)
+        return data.digest, version_identity(spec, data, "challenger")
+
+    gate = SPEC.gate.model_copy(update={"cluster": "pump"})
+    split = [SPEC.model_copy(update=one) for one in ({"slices": ["pump"]}, {"gate": gate})]
+    plain, *others = [joined(spec) for spec in (SPEC, *split)]
+    assert {digest != plain[0] for digest, _ in others} == {True}
+    assert {identity for _, identity in others} == {plain[1]}
+    learnt = SPEC.model_copy(update={"trainer": SPEC.trainer.model_copy(update={"categories": ["pump"]})})
+    assert joined(learnt)[1] != plain[1]
+    assert joined(SPEC) == plain

@@ -110,7 +110,7 @@ def search_identity(spec: ModelSpec, data: TrainingData) -> str:
     rules = spec.search.model_dump(mode="json", exclude=BUDGET | {"space"})
     space = {n: d.model_dump() for n, d in space_of(spec.search, spec.trainer).items()}
     parts = [spec.name, spec_digest(spec), json.dumps([rules, space], sort_keys=True)]
-    parts += [data.week, data.digest, code_version(spec)]
+    parts += [data.week, data.learnt_from, code_version(spec)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

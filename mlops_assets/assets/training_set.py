@@ -1,6 +1,7 @@
 """The training set: every row of the prediction table beside the features that were known at its prediction time."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from resources.lake import Lake, Manifest
 
 PROBE_ROWS = 256
 PROBE_WEEKS = 5
+LEARNT = "learnt from"
+"""The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
 
 
 class MixedFeatureDefinitionsError(Exception):
@@ -167,25 +170,18 @@ def _write(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
-    kept = [
-        *spec.prediction.key,
-        spec.prediction.time,
-        spec.label.column,
-        spec.label.known_at,
-        *spec.slices,
-        *spec.gate.cluster_columns,
-        *spec.trainer.categories,
-        *features,
-    ]
+    facts = [*spec.prediction.key, spec.prediction.time, spec.label.column, spec.label.known_at]
+    split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.trainer.categories, *features]
     notes = {
         "feature service": spec.feature_service,
         "feature definitions": feature_store.definition_version(spec.feature_service),
         "features": features,
+        LEARNT: content_sha256(joined.select(*dict.fromkeys([*facts, *learnt]))),
         **label_counts(joined, spec, span.end),
     }
     return lake.write(
         f"{spec.name}/training_set",
-        joined.select(*dict.fromkeys(kept)),
+        joined.select(*dict.fromkeys([*facts, *split_by, *learnt])),
         span.name,
         spec.prediction.key,
         notes,
@@ -212,6 +208,7 @@ class TrainingData:
     now: datetime
     hashes: dict[str, str]
     feature_definitions: str
+    learnt: dict[str, str]
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -220,7 +217,12 @@ class TrainingData:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode()).hexdigest()
+        return _digest(self.hashes)
+
+    @property
+    def learnt_from(self) -> str:
+        """Hash of what a fit reads of these rows, by which it is told from other fits."""
+        return _digest(self.learnt)
 
 
 def training_data(
@@ -244,7 +246,18 @@ def training_data(
         now=week_bounds(spec.weeks, newest)[1],
         hashes={name: manifest.sha256 for name, manifest in manifests.items()},
         feature_definitions=notes["feature definitions"],
+        learnt={name: (one.notes or {}).get(LEARNT, one.sha256) for name, one in manifests.items()},
     )
+
+
+def content_sha256(frame: pl.DataFrame) -> str:
+    """The SHA-256 of a frame as parquet; polars writes the same bytes for the same frame."""
+    frame.write_parquet(content := io.BytesIO())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def _digest(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_mixed_definitions(model: str, manifests: Mapping[str, Manifest]) -> None:
