@@ -16,6 +16,7 @@ from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_decides import of_a_training_set
+from mlops_assets.spec_trainers import KINDS
 from resources.feature_store import FeatureStoreResource, ViewSource, service_names
 from resources.lake import PUSHED, WHOLE, Lake
 from resources.pushed_part import part_now
@@ -24,7 +25,10 @@ from resources.tracking import Version
 
 ASSETS = "mlops_assets.assets"
 JOIN = (f"{ASSETS}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
-FIT = ("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files")
+FIT = (
+    *(f"{ASSETS}.training_set:training_data", f"{ASSETS}.model:training_files"),
+    *("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files"),
+)
 SCORER = "mlops_assets.ml.training:Scorer"
 NOTHING = "none"
 
@@ -182,7 +186,8 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
 def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:
     kinds = {spec.trainer.kind, *(version.tags.get("trainer", spec.trainer.kind) for version in versions)}
     own = getattr(spec.trainer, "scorer", None)
-    return [SCORER, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
+    told_apart = [f"{_trainer(kind)}:recognises" for kind in KINDS]
+    return [SCORER, *told_apart, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
 
 
 def _trainer(kind: str) -> str:
