@@ -38,6 +38,7 @@ LEFT_OUT = {
     ),
     **dict.fromkeys(("gate", "retrain", "promotion", "automation", "deployment"), "what becomes of a model"),
     **dict.fromkeys(("drift", "skew"), "how it is watched"),
+    "earlier_code": "what may be imported for versions from before",
     "search": "counts by the parameters it found, which are the trainer's by then",
 }
 """Field, or part of the spec with all its fields -> why no model's bytes follow from it."""
