@@ -122,7 +122,7 @@ TELLING: dict[str, list[Any]] = {
     "trainer.cells_in_process": [0],
     "trainer.hidden": [[4]],
     "trainer.loop": ["tests.ml.trainers.loops:other_rates"],
-    "trainer.scorer": ["mlops_assets.ml.training:Scorer"],
+    "trainer.scorer": ["tests.ml.trainers.loops:Bytes"],
     "prediction.rows": ["mlops_assets.ml.dataset:labelled"],
 }
 """Values that stand for another rule on these rows, where a generated one would be none or would name nothing."""
