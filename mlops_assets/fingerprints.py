@@ -15,6 +15,8 @@ from mlops_assets.ml.code_digest import code_digest
 from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import of_a_training_set
+from mlops_assets.spec_trainers import KINDS
 from resources.feature_store import FeatureStoreResource, ViewSource, service_names
 from resources.lake import PUSHED, WHOLE, Lake
 from resources.pushed_part import part_now
@@ -23,7 +25,10 @@ from resources.tracking import Version
 
 ASSETS = "mlops_assets.assets"
 JOIN = (f"{ASSETS}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
-FIT = ("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files")
+FIT = (
+    *(f"{ASSETS}.training_set:training_data", f"{ASSETS}.model:training_files"),
+    *("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files"),
+)
 SCORER = "mlops_assets.ml.training:Scorer"
 NOTHING = "none"
 
@@ -69,11 +74,10 @@ def of_training_week(
     first, last = moments.min() or start, moments.max() or end
     assert isinstance(first, datetime) and isinstance(last, datetime)
     views = feature_store.view_tables(spec.feature_service)
-    categories = ["prediction", "label", "slices", "task"]
-    columns = [spec.gate.cluster_columns, spec.trainer.categories]
+    rules = [of_a_training_set(spec.model_dump(mode="json")), week_bounds(spec.weeks, name)]
     return {
         "code": join_code(spec),
-        "rules": _rules(spec, name, categories, columns),
+        "rules": digest(rules),
         "feature definitions": feature_store.definition_version(spec.feature_service),
         spec.prediction.table: lake.manifest(spec.prediction.table, name).sha256,
         **{view.table: digest(_reach(spec, lake, view, first, last)) for view in views},
@@ -161,10 +165,10 @@ def of_skew(
     return {**decides, "feature definitions": digest(versions), **tables}
 
 
-def _rules(spec: ModelSpec, week: str | None, parts: Sequence[str], more: Any = None) -> str:
+def _rules(spec: ModelSpec, week: str | None, parts: Sequence[str]) -> str:
     """Digest of parts of the spec, and of the moments that a week lies between."""
     bounds = week_bounds(spec.weeks, week) if week else spec.weeks.timezone
-    return digest([spec.model_dump(mode="json", include=set(parts)), more, bounds])
+    return digest([spec.model_dump(mode="json", include=set(parts)), bounds])
 
 
 def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last: datetime) -> dict[str, str]:
@@ -182,7 +186,8 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
 def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:
     kinds = {spec.trainer.kind, *(version.tags.get("trainer", spec.trainer.kind) for version in versions)}
     own = getattr(spec.trainer, "scorer", None)
-    return [SCORER, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
+    told_apart = [f"{_trainer(kind)}:recognises" for kind in KINDS]
+    return [SCORER, *told_apart, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
 
 
 def _trainer(kind: str) -> str:

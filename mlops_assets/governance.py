@@ -66,17 +66,26 @@ def record_trained(
 def record_evaluated(
     audit: Audit, spec: ModelSpec, attempt: Mapping[str, Any], lineage: Mapping[str, str]
 ) -> Entry:
-    """Record that a challenger was judged, with the hash of everything that was weighed."""
-    champion = attempt["champion"]
+    """Record that a challenger was judged, with the hash of everything that was weighed.
+
+    Judged by another rule and then by the first one again, it has an entry for each time: the newest one holds.
+    """
+    by, moment = lineage.get("launched_by", "unknown"), read_moment(attempt["now"])
+    record_configuration(audit, spec, by, moment)
+    champion, digest = attempt["champion"], evaluation_digest(attempt)
+    known = audit.find("evaluated", spec.name, {"evaluation": digest})
+    last = audit.latest(spec.name, ("evaluated",))
+    if known and last and last.evidence["evaluation"] == digest:
+        return last
     return audit.record(
         "evaluated",
         spec.name,
-        identity={"evaluation": evaluation_digest(attempt)},
-        by=lineage.get("launched_by", "unknown"),
+        identity={"evaluation": digest} | ({"after": last.event} if known and last else {}),
+        by=by,
         why=attempt["verdict"],
-        moment=read_moment(attempt["now"]),
+        moment=moment,
         evidence={
-            "evaluation": evaluation_digest(attempt),
+            "evaluation": digest,
             "week": attempt["week"],
             "passed": bool(attempt["promote"]),
             "champion": champion["version"] if champion else None,

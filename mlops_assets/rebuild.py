@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.lineage import of_a_fit, surroundings
+from mlops_assets.assets.lineage import surroundings
 from mlops_assets.assets.model import training_files
 from mlops_assets.assets.tables import Table, build_partition, refusals
 from mlops_assets.assets.training_set import join_week, training_data
@@ -20,6 +20,7 @@ from mlops_assets.ml.layout import laid_out
 from mlops_assets.ml.lineage import Difference, Lineage, partitions
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import of_a_fit, of_a_training_set
 from resources.compute import Compute
 from resources.feature_store import FeatureStoreResource
 from resources.lake import PUSHED, WHOLE, Lake
@@ -141,7 +142,7 @@ class Rebuild:
         return manifest.sha256 if manifest else f"{REFUSED}: {'; '.join(reasons)}"
 
     def _joined(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
-        recipe = (of_a_fit(spec.model_dump(mode="json")), pushed)
+        recipe = (of_a_training_set(spec.model_dump(mode="json")), pushed)
         return self._once((f"{spec.name}/training_set", week), recipe, lambda: self._join(spec, week, pushed))
 
     def _join(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:

@@ -18,7 +18,6 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from resources.lake import Lake
 
 REPLAY_TAG = "mlops/replay"
-OUTCOME_TAG = "mlops/outcome"
 SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MOST_TICKS_A_WEEK = 50
@@ -32,7 +31,7 @@ UNFINISHED = [
 
 
 class ReplayError(Exception):
-    """A run that the replay needs failed for another reason than a rejected challenger."""
+    """A run that the replay needs failed."""
 
 
 @dataclass
@@ -106,8 +105,9 @@ class Clock:
         return made
 
     def _made_before(self, sensor: str, run_key: str | None) -> bool:
-        found = self.instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}))
-        return any(run.status == DagsterRunStatus.SUCCESS or OUTCOME_TAG in run.tags for run in found)
+        asked = {RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}
+        made = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], tags=asked)
+        return bool(self.instance.get_runs(made, limit=1))
 
     def execute(
         self,
@@ -117,7 +117,7 @@ class Clock:
         tags: Mapping[str, str] | None = None,
         assets: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """Run a job in this process; only a challenger that the gate rejected may end in failure."""
+        """Run a job in this process; a run that fails ends the replay."""
         job = self.repository.get_job(job_name)
         result = job.execute_in_process(
             instance=self.instance,
@@ -130,11 +130,7 @@ class Clock:
         for event in result.all_events:
             if event.event_type_value == "STEP_SUCCESS" and event.step_key:
                 progress.seconds[event.step_key] += event.step_success_data.duration_ms / 1000
-        if result.success:
-            return
-        if rejected(result.all_events):
-            self.instance.add_run_tags(result.run_id, {OUTCOME_TAG: "rejected"})
-        else:
+        if not result.success:
             raise ReplayError(
                 f"run {result.run_id} of {job_name} {partition or ''} failed: {first_error(result.all_events)}"
             )
@@ -158,17 +154,6 @@ class Clock:
         progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")
         kept = {k: v for k, v in run.tags.items() if k.startswith("mlops/") or k in (SENSOR_TAG, RUN_KEY_TAG)}
         self.execute(run.job_name, progress, partition=run.tags.get(PARTITION_TAG), tags=kept)
-
-
-def rejected(events: Sequence[Any]) -> bool:
-    """Whether the only thing that failed was the gate."""
-    failures = [event for event in events if event.event_type_value == "STEP_FAILURE"]
-    return bool(failures) and all(
-        event.step_key
-        and event.step_key.endswith("__evaluation")
-        and "AssetCheckFailed" in str(event.event_specific_data)
-        for event in failures
-    )
 
 
 def first_error(events: Sequence[Any]) -> str:

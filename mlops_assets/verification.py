@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pydantic
 
-from mlops_assets.assets.lineage import of_a_fit
 from mlops_assets.assets.tables import TableError
 from mlops_assets.assets.training_set import MixedFeatureDefinitionsError
 from mlops_assets.ml.dataset import DatasetError
@@ -19,6 +18,7 @@ from mlops_assets.ml.lineage import FILE, Difference, Lineage, LineageError, dif
 from mlops_assets.ml.training import Scorer
 from mlops_assets.rebuild import Rebuild, spec_of
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import of_a_fit
 from resources.audit import Audit
 from resources.feature_store import FeatureStoreError
 from resources.kuberay import KubeRayError

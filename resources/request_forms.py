@@ -1,10 +1,6 @@
 """Pydantic models of what is sent to an endpoint: turned into rows, and an example of each."""
 
-<<<<<<< HEAD
-from collections.abc import Mapping, Sequence
-=======
-from collections.abc import Callable, Sequence
->>>>>>> doors
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -12,11 +8,8 @@ from typing import Annotated, Any
 import polars as pl
 import pydantic
 
-<<<<<<< HEAD
 from feature_repo.online_store.key_values import key_value
-=======
 from resources.moments import read_day, read_moment
->>>>>>> doors
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {

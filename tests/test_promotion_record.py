@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.assets.card import card
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
@@ -31,6 +32,7 @@ NAMES = week_names(WEEKS)
 FIRST = 5
 PASSES = NEVER_REJECTED["flight_delay"]
 STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
+OUT_OF_REACH = {"metric": "log_loss", "floors": {"auc": 0.999}}
 
 
 def spec(**changes: Any) -> ModelSpec:
@@ -162,15 +164,17 @@ def test_each_entry_names_the_evidence_that_it_rests_on(project):
 def test_a_change_of_the_spec_is_recorded_with_what_changed_and_so_is_the_way_back(project):
     stricter = spec(gate=PASSES | {"tolerance": 4.0})
     for given in (AUTOMATIC, AUTOMATIC, stricter, AUTOMATIC):
-        project.make(given, "model")
+        project.make(given, "model", "evaluation")
     _, to, back = project.audit.entries(NAME, ("configuration_changed",))
     assert (to.why, to.evidence["changed"]) == ("changed: gate.tolerance", {"gate.tolerance": [5.0, 4.0]})
     assert back.evidence["changed"] == {"gate.tolerance": [4.0, 5.0]}
 
 
-def test_who_may_approve_does_not_make_another_model(project):
+def test_how_a_model_is_watched_judged_and_promoted_and_where_its_calendar_ends_makes_no_other_model(project):
     project.make(AUTOMATIC, "model")
+    longer = SPEC.weeks.model_dump() | {"end": SPEC.weeks.end + timedelta(days=364)}
     project.make(BY_ADA, "model")
+    project.make(spec(skew={"requests": 7}, weeks=longer, gate=OUT_OF_REACH, slices=["pump"]), "model")
     assert [v.number for v in project.tracking.versions(NAME)] == [1]
 
 
@@ -219,15 +223,26 @@ def test_who_is_no_approver_decides_nothing(project):
 
 def test_what_does_not_wait_is_not_approved(project):
     assert "version 1 was never judged" in refused(project.approve, 1)
-    strict = BY_ADA.model_copy(
-        update={"gate": spec(gate={"metric": "log_loss", "floors": {"auc": 0.999}}).gate}
-    )
-    project.make(strict, "model", "evaluation", fails=True)
+    strict = BY_ADA.model_copy(update={"gate": spec(gate=OUT_OF_REACH).gate})
+    project.make(strict, "model", "evaluation")
     assert "version 1 did not pass the gate" in refused(project.approve, 1)
     project.make(BY_ADA)
-    project.approve(2)
-    assert refused(project.approve, 2) == f"{NAME} version 2 is champion already (as version 3)"
-    assert refused(project.approve, 3) == f"{NAME} version 3 is champion already"
+    project.approve(1)
+    assert refused(project.approve, 1) == f"{NAME} version 1 is champion already (as version 2)"
+    assert refused(project.approve, 2) == f"{NAME} version 2 is champion already"
+
+
+def test_a_challenger_that_is_judged_by_another_rule_and_by_the_first_again_waits_again(project):
+    strict = BY_ADA.model_copy(update={"gate": spec(gate=OUT_OF_REACH).gate})
+    for given in (BY_ADA, strict, strict, BY_ADA):
+        project.make(given, "model", "evaluation")
+    judged = project.audit.entries(NAME, ("evaluated",))
+    assert [(entry.version, entry.evidence["passed"]) for entry in judged] == [
+        (1, True),
+        (1, False),
+        (1, True),
+    ]
+    assert project.approve(1) == project.champion == 2
 
 
 def test_a_superseded_challenger_is_not_approved(project):
@@ -278,6 +293,55 @@ def test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing(proj
 def failure(done: dg.ExecuteInProcessResult) -> str:
     (event,) = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
     return str(event.step_failure_data.user_failure_data.description)  # type: ignore[union-attr]
+
+
+def made(done: dg.ExecuteInProcessResult) -> list[str]:
+    """The assets that a run materialized, in order."""
+    keys = [event.asset_key for event in done.all_events if event.is_step_materialization]
+    return [key.path[-1] for key in keys if key]
+
+
+def test_a_run_whose_challenger_is_rejected_ends_green_with_the_verdict_and_makes_nothing_downstream(project):
+    strict = spec(gate=OUT_OF_REACH)
+    wanted = [stage(strict) for stage in (*STAGES.values(), card)]
+    done = dg.materialize(wanted, resources=project.parts)
+    assert done.success and made(done) == ["model", "evaluation"]
+    (check,) = done.get_asset_check_evaluations()
+    assert (check.passed, check.blocking, check.severity) == (False, True, dg.AssetCheckSeverity.WARN)
+    assert str(check.metadata["verdict"].value).startswith("Rejected: auc 0.")
+    assert [e.step_key for e in done.all_events if e.is_step_skipped] == [f"{NAME}__card"]
+    assert (project.champion, project.endpoint.records()) == (None, {})
+
+
+def test_a_champion_stays_where_its_challenger_is_rejected_and_the_next_one_may_win(promoted_twice):
+    project = promoted_twice
+    add_week(project.lake, NAMES[FIRST + 2])
+    before = (project.champion, project.endpoint.records())
+    assert made(project.make(spec(gate=OUT_OF_REACH))) == ["model", "evaluation"]
+    assert (project.champion, project.endpoint.records()) == before
+    assert made(project.make(AUTOMATIC)) == ["model", "evaluation", "deployment"]
+    assert project.champion == 6
+
+
+@pytest.mark.parametrize("held", [{}, {"automation": "paused"}, {"promotion": BY_ADA.promotion.model_dump()}])
+def test_a_deployment_made_alone_never_deploys_a_rejected_challenger(project, held):
+    project.make(spec(gate=OUT_OF_REACH, **held), "model", "evaluation")
+    for given in (spec(gate=OUT_OF_REACH, **held), spec(**held)):
+        assert made(project.make(given, "deployment")) == []
+    assert (project.champion, project.endpoint.records()) == (None, {})
+
+
+def test_a_challenger_that_was_never_judged_is_not_deployed_on_the_word_about_an_earlier_one(project):
+    deeper = spec(trainer={"parameters": {"max_depth": 5}, "rounds": 10, "threads": 1})
+    done = project.make(AUTOMATIC, "deployment", fails=True)
+    assert failure(done) == f"{NAME} has no challenger yet: materialize {NAME}/model first"
+    project.make(AUTOMATIC)
+    done = project.make(deeper, "deployment", fails=True)
+    assert "the spec changed since challenger 1 was fitted and judged" in failure(done)
+    project.make(deeper, "model")
+    done = project.make(deeper, "deployment", fails=True)
+    assert failure(done) == f"{NAME}: challenger 3 was not judged yet: materialize {NAME}/evaluation first"
+    assert project.champion == 2
 
 
 def test_evidence_about_a_champion_that_was_replaced_meanwhile_promotes_nothing(promoted_twice):

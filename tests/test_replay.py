@@ -17,7 +17,7 @@ from mlops_assets.card import gather, sections
 from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
 from mlops_assets.partitions import week_names
-from mlops_assets.replay import OUTCOME_TAG, Clock, Progress
+from mlops_assets.replay import Clock, Progress, ReplayError
 from mlops_assets.spec import ModelSpec
 from resources.local import local_resources
 from resources.mlflow_client import download, use_uri
@@ -99,7 +99,7 @@ def test_with_the_sensor_each_retraining_carries_reason_and_trigger_in_its_tags(
     assert [run.tags["mlops/trigger"] for run in runs] == ["first_model", "age"]
     assert "35 days of history since 2012-12-31, 21 needed" in runs[0].tags["mlops/reason"]
     assert "last training 7 days ago, reached the limit of 7" in runs[1].tags["mlops/reason"]
-    assert all(run.is_success and OUTCOME_TAG not in run.tags for run in runs)
+    assert all(run.is_success for run in runs)
 
 
 def test_the_attempts_record_says_why_as_well(replayed):
@@ -174,6 +174,22 @@ def test_a_sensor_that_keeps_quiet_gives_its_numbers(replayed):
         in replayed.tick(calm, RETRAIN).skip_message
     )
     assert replayed.tick(calm, SCORE).skip_message == "all 6 ingested weeks are scored"
+
+
+def test_a_run_that_fails_ends_the_replay_whatever_failed_in_it(replayed):
+    """A check that blocks is a fault on an evaluation too; what a rejection looks like is the gate's affair."""
+
+    @dg.asset(
+        key=["other", "evaluation"],
+        check_specs=[dg.AssetCheckSpec("holds", asset=dg.AssetKey(["other", "evaluation"]), blocking=True)],
+    )
+    def broken():
+        yield dg.MaterializeResult()
+        yield dg.AssetCheckResult(check_name="holds", passed=False)
+
+    defs = dg.Definitions(assets=[broken], jobs=[dg.define_asset_job("other_retrain")])
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(ReplayError, match="other__evaluation: "):
+        Clock(defs, instance, replayed.lake, []).execute("other_retrain", Progress(1))
 
 
 def test_a_replay_that_is_done_makes_no_run(replayed):

@@ -13,7 +13,6 @@ from mlops_assets.assets.model import (
     fit_metadata,
     log_fit,
     run_lineage,
-    spec_digest,
     training_files,
     version_identity,
 )
@@ -27,6 +26,7 @@ from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.training import Fit, fit
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import spec_digest
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
@@ -42,13 +42,14 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=[spec.name, "deployment"],
         deps=[dg.AssetKey([spec.name, "evaluation"])],
+        output_required=False,
         group_name=spec.name,
         kinds={"ray", "mlflow"},
         owners=[spec.owner],
         tags={"automation": spec.automation},
         code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
         description="The champion behind the endpoint: the parameters and rounds that passed, refitted on all labelled "
-        "rows up to now."
+        "rows up to now. Not materialized where the newest challenger was rejected."
         + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
         + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else ""),
     )
@@ -61,6 +62,9 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         audit: Audit,
         compute: Compute,
     ) -> Iterator[dg.MaterializeResult]:
+        if verdict := rejection(spec, lake):
+            context.log.info(f"{spec.name}: nothing is deployed, the champion stays. {verdict}")
+            return
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
             return
@@ -100,13 +104,13 @@ def deploy(
     """
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
-    spec = as_trained(spec, candidate)
+    spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate["version"])
+    _refuse_other_rules(spec, challenger)
     data = training_data(spec, lake, attempt["week"])
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt["challenger"]["rounds"]
     fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
-    number = attempt["challenger"]["version"]
-    lineage = {**lineage, "challenger": str(number), **origin_of(tracking.version(spec.name, number))}
+    lineage = {**lineage, "challenger": str(challenger.number), **origin_of(challenger)}
     version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
         spec, tracking
     )
@@ -117,13 +121,41 @@ def deploy(
     return version, fitted, data
 
 
-def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The challenger on record and the record of its evaluation; raises where none has passed."""
+def judged(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The challenger on record and the record of its evaluation, where there are such."""
     candidate = lake.read_json(f"{spec.name}/challenger")
     attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-    if candidate is None or attempt is None or not attempt["promote"]:
-        raise dg.Failure(f"{spec.name}: no challenger has passed the gate, so there is nothing to deploy")
+    is_about_it = candidate and attempt and attempt["challenger"]["version"] == candidate["version"]
+    return candidate, attempt if is_about_it else None
+
+
+def rejection(spec: ModelSpec, lake: Lake) -> str | None:
+    """The verdict on the newest challenger where the gate rejected it: a normal outcome, after which nothing is deployed."""
+    _, attempt = judged(spec, lake)
+    return attempt["verdict"] if attempt and not attempt["promote"] else None
+
+
+def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The challenger on record and the record of its evaluation; raises where the newest challenger has not passed."""
+    candidate, attempt = judged(spec, lake)
+    if candidate is None:
+        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+    if attempt is None:
+        raise dg.Failure(
+            f"{spec.name}: challenger {candidate['version']} was not judged yet: materialize {spec.name}/evaluation first"
+        )
+    if not attempt["promote"]:
+        raise dg.Failure(f"{spec.name}: no challenger has passed the gate: {attempt['verdict']}")
     return candidate, attempt
+
+
+def _refuse_other_rules(spec: ModelSpec, challenger: Version) -> None:
+    """Raise unless the refit would follow the rules that the challenger was fitted, and so judged, by."""
+    if challenger.tags.get("spec") != spec_digest(spec):
+        raise dg.Failure(
+            f"{spec.name}: the spec changed since challenger {challenger.number} was fitted and judged: "
+            f"materialize {spec.name}/model and what follows it again"
+        )
 
 
 def decided_by(

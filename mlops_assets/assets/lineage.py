@@ -15,12 +15,6 @@ from resources.settings import settings
 from resources.tracking import Kind
 from resources.versions import sha256
 
-NOT_OF_A_FIT = {
-    *("automation", "deployment", "owner", "description", "retrain", "drift", "promotion", "skew", "search"),
-    "leaks",
-}
-"""Parts of a spec that no model's bytes follow from."""
-
 
 def lineage_of(
     spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind, parameters: Mapping[str, Any] | None = None
@@ -56,11 +50,6 @@ def surroundings(spec: ModelSpec) -> dict[str, Any]:
         "platform": provenance.platform(),
         "code": provenance.code(settings().feature_repository, modules),
     }
-
-
-def of_a_fit(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec's content without what no model's bytes follow from."""
-    return {name: value for name, value in spec.items() if name not in NOT_OF_A_FIT}
 
 
 class Trace:

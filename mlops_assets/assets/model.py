@@ -29,6 +29,7 @@ from mlops_assets.partitions import week_names
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import apart
+from mlops_assets.spec_decides import spec_digest
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
@@ -232,28 +233,9 @@ def lineage_tags(document: Lineage) -> dict[str, str]:
 
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
-    """What makes a version the same version: model, spec, rows, code and the moment, whoever asks and how often."""
-    parts = [spec.name, spec_digest(spec), data.week, data.digest, code_version(spec), kind]
+    """What makes a version the same version: model, rules of the fit, rows, code and the moment, whoever asks and how often."""
+    parts = [spec.name, spec_digest(spec), data.week, data.learnt_from, code_version(spec), kind]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
-
-
-def spec_digest(spec: ModelSpec) -> str:
-    """Hash of the rules that decide a fit; automation and deployment do not, and a search only by the parameters it found."""
-    kept = spec.model_dump(
-        mode="json",
-        exclude={
-            "automation",
-            "deployment",
-            "owner",
-            "description",
-            "retrain",
-            "drift",
-            "promotion",
-            "search",
-            "leaks",
-        },
-    )
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def code_version(spec: ModelSpec) -> str:

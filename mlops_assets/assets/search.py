@@ -13,7 +13,6 @@ from mlops_assets.assets.model import (
     enough_history,
     hold_out_start,
     run_lineage,
-    spec_digest,
     training_files,
 )
 from mlops_assets.assets.searched import search_folder
@@ -26,6 +25,7 @@ from mlops_assets.ml.proposals import importances
 from mlops_assets.ml.search_plot import search_plot
 from mlops_assets.ml.trials import Trial, better, metric_of, parameters_hash
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import spec_digest
 from mlops_assets.spec_search import own_values, space_of
 from resources.compute import Compute
 from resources.lake import Lake
@@ -110,7 +110,7 @@ def search_identity(spec: ModelSpec, data: TrainingData) -> str:
     rules = spec.search.model_dump(mode="json", exclude=BUDGET | {"space"})
     space = {n: d.model_dump() for n, d in space_of(spec.search, spec.trainer).items()}
     parts = [spec.name, spec_digest(spec), json.dumps([rules, space], sort_keys=True)]
-    parts += [data.week, data.digest, code_version(spec)]
+    parts += [data.week, data.learnt_from, code_version(spec)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

@@ -1,10 +1,11 @@
 """The training set: every row of the prediction table beside the features that were known at its prediction time."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from importlib import import_module
 from typing import Any
 
@@ -31,6 +32,8 @@ from resources.lake import Lake, Manifest
 
 PROBE_ROWS = 256
 PROBE_WEEKS = 5
+LEARNT = "learnt from"
+"""The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
 
 
 class MixedFeatureDefinitionsError(Exception):
@@ -206,25 +209,18 @@ def _write(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
-    kept = [
-        *spec.prediction.key,
-        spec.prediction.time,
-        spec.label.column,
-        spec.label.known_at,
-        *spec.slices,
-        *spec.gate.cluster_columns,
-        *spec.trainer.categories,
-        *features,
-    ]
+    facts = [*spec.prediction.key, spec.prediction.time, spec.label.column, spec.label.known_at]
+    split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.trainer.categories, *features]
     notes = {
         "feature service": spec.feature_service,
         "feature definitions": feature_store.definition_version(spec.feature_service),
         "features": features,
+        LEARNT: content_sha256(joined.select(*dict.fromkeys([*facts, *learnt]))),
         **label_counts(joined, spec, span.end),
     }
     return lake.write(
         f"{spec.name}/training_set",
-        joined.select(*dict.fromkeys(kept)),
+        joined.select(*dict.fromkeys([*facts, *split_by, *learnt])),
         span.name,
         spec.prediction.key,
         notes,
@@ -251,6 +247,7 @@ class TrainingData:
     now: datetime
     hashes: dict[str, str]
     feature_definitions: str
+    learnt: dict[str, str]
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -259,7 +256,12 @@ class TrainingData:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode()).hexdigest()
+        return _digest(self.hashes)
+
+    @property
+    def learnt_from(self) -> str:
+        """Hash of what a fit reads of these rows, by which it is told from other fits."""
+        return _digest(self.learnt)
 
 
 def training_data(
@@ -271,7 +273,7 @@ def training_data(
     """
     table = f"{spec.name}/training_set"
     there = set(lake.partitions(table) if only is None else only)
-    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec)) if name in there]
+    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec, newest)) if name in there]
     manifests = {name: lake.manifest(table, name) for name in weeks}
     refuse_mixed_definitions(spec.name, manifests)
     notes = manifests[newest].notes or {}
@@ -283,7 +285,18 @@ def training_data(
         now=week_bounds(spec.weeks, newest)[1],
         hashes={name: manifest.sha256 for name, manifest in manifests.items()},
         feature_definitions=notes["feature definitions"],
+        learnt={name: (one.notes or {}).get(LEARNT, one.sha256) for name, one in manifests.items()},
     )
+
+
+def content_sha256(frame: pl.DataFrame) -> str:
+    """The SHA-256 of a frame as parquet; polars writes the same bytes for the same frame."""
+    frame.write_parquet(content := io.BytesIO())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def _digest(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_mixed_definitions(model: str, manifests: Mapping[str, Manifest]) -> None:
@@ -303,6 +316,6 @@ def _span(weeks: Sequence[str]) -> str:
     return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
 
 
-def _weeks_needed(spec: ModelSpec) -> int:
-    everything = (spec.weeks.end - spec.weeks.start).days // 7
+def _weeks_needed(spec: ModelSpec, newest: str) -> int:
+    everything = (date.fromisoformat(newest) - spec.weeks.start).days // 7
     return everything if spec.window.days is None else -(-spec.window.days // 7)

@@ -31,7 +31,7 @@ RAW: Mapping[str, Mapping[str, Column]] = {
         "prediction_time": Column("Two hours before the scheduled departure: the moment of the prediction."),
         "departure_known_at": Column("When its departure was known: when it happened."),
         "outcome_known_at": Column(
-            "When its end was known: the arrival, the scheduled departure of a cancelled flight, the scheduled arrival of a diverted one.",
+            "When its end was known: the arrival, the scheduled departure of a cancelled flight, four hours after a diverted one would have landed.",
             made_of=_ZONE,
         ),
     },

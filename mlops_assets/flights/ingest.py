@@ -16,6 +16,7 @@ import polars as pl
 from mlops_assets.flights.files import IngestError, check, locate, read_table
 from mlops_assets.flights.schema import (
     AIRPORT_GAPS,
+    DIVERSION_LAG,
     FILES,
     ORIGIN_ZONE,
     PREDICTION_LEAD,
@@ -66,7 +67,7 @@ def flights(raw: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
         airports: rows as `airports()` gives them; their `tzone` is the time zone of arrivals.
 
     A departure is known when it happens, an arrival at the scheduled arrival plus its delay, a cancellation at
-    its scheduled departure, a diversion at its scheduled arrival (or when it left, if that was later still).
+    its scheduled departure, a diversion when the flight could not be in the air any more (`DIVERSION_LAG`).
     """
     _check_flights(raw)
     zoned = raw.join(airports.select(dest="faa", zone="tzone"), on="dest", how="left", maintain_order="left")
@@ -199,7 +200,8 @@ def _minutes(column: str) -> pl.Expr:
 
 
 def _known() -> dict[str, pl.Expr]:
-    diversion = pl.max_horizontal("scheduled_arrival", "departed_at")
+    planned = pl.col("scheduled_arrival") - pl.col("scheduled_departure")
+    diversion = pl.col("departed_at") + planned + DIVERSION_LAG
     return {
         "departure_known_at": pl.col("departed_at"),
         "outcome_known_at": pl.when("cancelled")

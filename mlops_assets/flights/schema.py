@@ -16,6 +16,10 @@ UTC = pl.Datetime("us", "UTC")
 ORIGIN_ZONE = "America/New_York"
 PREDICTION_LEAD = timedelta(hours=2)
 WEATHER_LAG = timedelta(hours=1)
+DIVERSION_LAG = timedelta(hours=4)
+"""After a diverted flight left and flew for as long as it was scheduled to, by when it must be known that it landed
+elsewhere. The data does not say when it was. Of the 327,346 flights of 2013 that arrived, none took more than 196
+minutes longer between departure and arrival than scheduled."""
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 

@@ -1,13 +1,14 @@
 """A digest of code that says the same as long as the code does the same: comments, docstrings and layout left out.
 
 It covers a function or a class and, transitively, whatever of the project it names: constants, helpers, bases, also
-in other modules. What is looked up at run time (`getattr`, `import_module`) is not seen and must be named beside it.
-Of the libraries that compute, their versions count. Sources are parsed, never imported or run.
+in other modules; and of each class that a parameter, a result or a field is annotated with, the methods and fields that
+are asked for somewhere in that code, by their names. What is looked up at run time (`getattr`, `import_module`) is not
+seen and must be named beside it. Of the libraries that compute, their versions count. Sources are parsed, never
+imported or run.
 """
 
-import ast
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,10 +16,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from mlops_assets.ml.code_parts import RUNS, Module, parse
+
 ReadSource = Callable[[str], str | None]
 """Module name -> its source text, None for a module that is not the project's."""
 
-PROJECT = ("mlops_assets", "feature_repo")
+PROJECT = ("mlops_assets", "feature_repo", "resources")
 COMPUTES = {
     "xgboost": ("xgboost-cpu", "xgboost"),
     "sklearn": ("scikit-learn",),
@@ -42,15 +45,15 @@ def code_digest(roots: Sequence[str], read: ReadSource | None = None) -> str:
     return _digest(tuple(sorted(set(roots))), read)
 
 
+def parts_of(roots: Sequence[str], read: ReadSource | None = None) -> set[str]:
+    """Names of all that a digest covers: `package.module:name`, of a class that is not whole `package.module:Class.member`."""
+    return {*_walked(roots, read or project_source).parts}
+
+
 def project_source(module: str, packages: Sequence[str] = PROJECT) -> str | None:
     """The source of one of the project's modules, found beside its package without importing it."""
     path = _path(module) if module.split(".")[0] in packages else None
     return path.read_text(encoding="utf-8") if path else None
-
-
-def normalised(node: ast.AST) -> str:
-    """A syntax tree as text, without positions, docstrings and the annotations of functions, which are taken out."""
-    return ast.dump(_Plain().visit(node))
 
 
 @cache
@@ -60,41 +63,36 @@ def _of_the_project(roots: tuple[str, ...]) -> str:
     def read(module: str) -> str | None:
         return project_source(module, packages)
 
-    return _digest(roots, read, _parsed)
+    return _digest(roots, read)
 
 
-def _digest(
-    roots: Sequence[str], read: ReadSource, parse: "Callable[[str, str], Module] | None" = None
-) -> str:
-    walk = _Walk(read, parse or _parse)
-    for root in roots:
-        module, _, name = root.partition(":")
-        walk.follow(module, name or None, root)
-    lines = sorted(walk.parts | {f"{name}=={_version(name)}" for name in walk.libraries & COMPUTES.keys()})
+def _digest(roots: Sequence[str], read: ReadSource) -> str:
+    walk = _walked(roots, read)
+    parts = {f"{name} {text}" for name, text in walk.parts.items()}
+    lines = sorted(parts | {f"{name}=={_version(name)}" for name in walk.libraries & COMPUTES.keys()})
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Module:
-    """A parsed module: what each top-level name is made of, where imported names come from, and what just runs."""
-
-    name: str
-    text: dict[str, str]
-    uses: dict[str, frozenset[str]]
-    imported: dict[str, tuple[str, str | None]]
-    """Name -> the module it comes from and its name there; None for the module itself."""
-
-
-RUNS = "(statements)"
+def _walked(roots: Sequence[str], read: ReadSource) -> "_Walk":
+    walk = _Walk(read, _parsed)
+    for root in roots:
+        module, _, name = root.partition(":")
+        walk.follow(module, name or None, root)
+    return walk
 
 
 @dataclass
 class _Walk:
+    """Everything that was taken in so far, and of which classes objects may be: their methods wait to be asked for."""
+
     read: ReadSource
-    parse: "Callable[[str, str], Module]"
-    parts: set[str] = field(default_factory=set)
+    parse: Callable[[str, str], Module]
+    parts: dict[str, str] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)
     _seen: set[tuple[str, str]] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
+    _aliases: set[tuple[str, str]] = field(default_factory=set)
+    _classes: dict[tuple[str, str], Module] = field(default_factory=dict)
     _modules: dict[str, Module | None] = field(default_factory=dict)
 
     def follow(self, module: str, name: str | None, root: str = "") -> None:
@@ -105,40 +103,86 @@ class _Walk:
                 raise CodeDigestError(f"{root}: there is no module {module} among the project's")
             self.libraries.add(module.split(".")[0])
             return
-        if name is not None and name not in {*found.text, *found.imported}:
+        if name is not None and name not in {*found.parts, *found.imported}:
             if self._module(f"{module}.{name}") is not None:
                 self.follow(f"{module}.{name}", None)
             elif root:
                 raise CodeDigestError(f"{root}: the module {module} has no {name!r}")
             return
-        for wanted in [*found.text] if name is None else [name, RUNS]:
+        for wanted in [*found.parts] if name is None else [name, RUNS]:
             self._take(found, wanted)
 
     def _take(self, module: Module, name: str) -> None:
+        """A function, a constant, or a class with all of its members."""
+        self._take_part(module, name)
+        for member in module.members.get(name, ()):
+            self._take_part(module, f"{name}.{member}")
+
+    def _take_part(self, module: Module, name: str) -> None:
         if (module.name, name) in self._seen:
-            return
+            return None
         self._seen.add((module.name, name))
-        if name in module.text:
-            self.parts.add(f"{module.name}:{name} {module.text[name]}")
-            for used in sorted(module.uses[name]):
-                self._use(module, used)
-        elif name in module.imported:
-            self.follow(*module.imported[name])
+        if name in module.imported and name not in module.parts:
+            return self.follow(*module.imported[name])
+        if name not in module.parts:
+            return None
+        part = module.parts[name]
+        self.parts[f"{module.name}:{name}"] = part.text
+        for used in sorted(part.uses):
+            self._use(module, used)
+        for known in sorted(part.types):
+            self._know(module, known)
+        for attribute in part.asks - self._asked:
+            self._ask(attribute)
+        return None
 
     def _use(self, module: Module, used: str) -> None:
         """`name`, or `alias.name` where the alias is an imported module."""
         first, _, rest = used.partition(".")
-        if first in module.text:
+        if first in module.parts:
             self._take(module, first)
         elif first in module.imported:
             where, name = module.imported[first]
             inner = f"{where}.{name}" if name else where
             if self._module(where) is None:
-                self.parts.add(f"{module.name}:{first} is {inner}")
+                self.parts[f"{module.name}:{first} is {inner}"] = ""
             if rest and self._module(inner) is not None:
                 self.follow(inner, rest.split(".")[0])
             else:
                 self.follow(where, name)
+
+    def _know(self, module: Module, name: str) -> None:
+        """Some object is of this type: of a class the methods count that are asked for somewhere, by their names."""
+        first, _, rest = name.partition(".")
+        if first in module.members:
+            self._know_class(module, first)
+        elif first in module.parts and (module.name, first) not in self._aliases:
+            self._aliases.add((module.name, first))
+            for one in module.parts[first].stands_for:
+                self._know(module, one)
+        elif first in module.imported:
+            where, inner = module.imported[first]
+            whole = self._module(f"{where}.{inner}" if inner else where)
+            if whole is not None and rest:
+                self._know(whole, rest)
+            elif inner and (there := self._module(where)) is not None:
+                self._know(there, inner)
+
+    def _know_class(self, module: Module, name: str) -> None:
+        if (module.name, name) in self._classes:
+            return
+        self._classes[module.name, name] = module
+        for base in module.bases[name]:
+            self._know(module, base)
+        for member in module.members[name]:
+            if member in self._asked or member.startswith("__"):
+                self._take_part(module, f"{name}.{member}")
+
+    def _ask(self, attribute: str) -> None:
+        self._asked.add(attribute)
+        for (_, name), module in [*self._classes.items()]:
+            if attribute in module.members[name]:
+                self._take_part(module, f"{name}.{attribute}")
 
     def _module(self, name: str) -> Module | None:
         if name not in self._modules:
@@ -149,83 +193,7 @@ class _Walk:
 
 @cache
 def _parsed(name: str, source: str) -> Module:
-    return _parse(name, source)
-
-
-def _parse(name: str, source: str) -> Module:
-    """The module's parts; imports inside functions count as the module's own."""
-    tree = ast.parse(source)
-    pieces: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        if not isinstance(statement, ast.Import | ast.ImportFrom) and not _is_text(statement):
-            for target in _names(statement) or [RUNS]:
-                pieces.setdefault(target, []).append(statement)
-    imported = dict(_imports(tree, name))
-    text = {piece: "\n".join(normalised(s) for s in found) for piece, found in pieces.items()}
-    uses = {piece: frozenset(u for s in found for u in _uses(s)) for piece, found in pieces.items()}
-    return Module(name, text, uses, imported)
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    """The top-level names that a statement defines."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    if isinstance(statement, ast.AnnAssign | ast.AugAssign):
-        targets = [statement.target]
-    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-
-
-def _uses(statement: ast.stmt) -> Iterator[str]:
-    """Names that a statement mentions; one with an attribute as `name.attribute`, because it may be a module."""
-    owners = set()
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owners.add(id(node.value))
-            yield f"{node.value.id}.{node.attr}"
-        elif isinstance(node, ast.Name) and id(node) not in owners:
-            yield node.id
-
-
-def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.asname or alias.name.split(".")[0], (alias.name, None)
-        elif isinstance(node, ast.ImportFrom):
-            package = ".".join(module.split(".")[: -node.level]) if node.level else ""
-            where = ".".join(filter(None, [package, node.module]))
-            for alias in node.names:
-                yield alias.asname or alias.name, (where, alias.name)
-
-
-class _Plain(ast.NodeTransformer):
-    """Takes out what does not change what code does."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self._body(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        return self._body(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return self._body(node)
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def _body(self, node: "ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef") -> ast.AST:
-        node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
-        return self.generic_visit(node)
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a string alone: a docstring, or words under a constant."""
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return parse(name, source)
 
 
 @cache

@@ -13,6 +13,7 @@ import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, require
 from mlops_assets.ml.evaluation import auc
+from mlops_assets.ml.scores import defined
 from mlops_assets.ml.shards import Files
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import LABEL
@@ -92,20 +93,21 @@ def _on(codes: np.ndarray, order: np.ndarray | None, label: np.ndarray, task: st
         enough = len(label) >= FEWEST and target.std() > 0
     if not enough:
         return None
-    figures = [score(target, _mean_elsewhere(codes, target))]
+    figures: list[float | None] = [score(target, _mean_elsewhere(codes, target))]
     figures += [] if order is None else _both_ways(order, target, score, task)
-    return max((float(figure) for figure in figures if not np.isnan(figure)), default=None)
+    return max((figure for figure in map(defined, figures) if figure is not None), default=None)
 
 
 def _both_ways(
-    order: np.ndarray, target: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float], task: str
-) -> list[float]:
+    order: np.ndarray, target: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float | None], task: str
+) -> list[float | None]:
     """The bare order, rising or falling, what is missing first or last."""
-    found = []
+    found: list[float | None] = []
     for end in (-1.0, 1.0):
         ranked = np.where(np.isnan(order), end * np.inf, order)
         figure = score(target, ranked if task == "classification" else _ranks(ranked))
-        found += [figure, 1 - figure if task == "classification" else -figure]
+        if figure is not None:
+            found += [figure, 1 - figure if task == "classification" else -figure]
     return found
 
 

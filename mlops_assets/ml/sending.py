@@ -19,6 +19,7 @@ from mlops_assets.ml.ladder import ComputeError, Reach, Rung, job_name, resource
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.trainers.base import Job, Outcome, pack, unpack
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_decides import of_a_fit
 
 JOB, OUTCOME = "job.json", "outcome"
 COMMAND = ("python", "-m", "mlops_assets.sent_fit")
@@ -125,8 +126,15 @@ def replaced(file: Path, content: bytes) -> None:
 
 
 def digest_of(text: str) -> str:
-    """By which a job is told from others of its name; 40 characters, so that it can be a label."""
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+    """By which a job is told from others of its name; 40 characters, so that it can be a label.
+
+    Of the spec counts what decides a fit and what a worker asks for: how the model is watched meanwhile does not.
+    """
+    told = json.loads(text)
+    trainer = told["spec"]["trainer"]
+    asked = {name: trainer[name] for name in ("accelerator_type", "resources_per_worker")}
+    kept = json.dumps(told | {"spec": of_a_fit(told["spec"]), "asked": asked})
+    return hashlib.sha256(kept.encode()).hexdigest()[:40]
 
 
 def _files(job: Job) -> Files:

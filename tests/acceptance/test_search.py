@@ -11,9 +11,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.model import spec_digest, train_challenger
+from mlops_assets.assets.model import train_challenger
 from mlops_assets.assets.search import run_search, search, search_metadata
 from mlops_assets.ml.trials import parameters_hash, with_found
+from mlops_assets.spec_decides import spec_digest
 from resources.compute import Compute
 from resources.mlflow_client import client_of
 from resources.settings import PROJECT_ROOT

@@ -6,12 +6,13 @@ import pytest
 from mlops_assets.assets.bundle import STAGES, model_assets
 from mlops_assets.assets.deployment import deploy
 from mlops_assets.assets.evaluation import judge_challenger
-from mlops_assets.assets.model import fit_metadata, spec_digest, train_challenger, training_files
+from mlops_assets.assets.model import fit_metadata, train_challenger, training_files
 from mlops_assets.assets.searched import newest_result, searched
 from mlops_assets.card import gather, sections
 from mlops_assets.governance import record_evaluated
 from mlops_assets.ml.training import fit
 from mlops_assets.ml.trials import parameters_hash, with_found
+from mlops_assets.spec_decides import spec_digest
 from resources.audit import Audit
 from resources.lake import Lake
 from resources.pages import Pages

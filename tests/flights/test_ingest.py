@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.flights import ingest, schema
 from mlops_assets.flights.ingest import IngestError
+from mlops_assets.flights.schema import DIVERSION_LAG
 from tests.flights import samples
 from tests.flights.samples import ZONES, flight, observation
 
@@ -85,8 +86,8 @@ def test_what_is_known_when(tmp_path: Path) -> None:
     assert table["departure_known_at"].to_list() == table["departed_at"].to_list()
     assert table["outcome_known_at"].to_list() == [
         utc("2013-01-01 15:00"),
-        utc("2013-01-01 18:30"),
-        utc("2013-01-02 03:00"),
+        utc("2013-01-01 22:40"),
+        utc("2013-01-02 09:30"),
         utc("2013-01-01 20:55"),
     ]
 
@@ -274,6 +275,9 @@ def test_the_year_has_its_known_counts(year: ingest.Tables) -> None:
     assert flights.height == flights["flight_id"].n_unique() == 336_776
     assert flights["cancelled"].sum() == 8_255
     assert flights["diverted"].sum() == 1_175
+    in_the_air = (pl.col("arr_delay") - pl.col("dep_delay")).max()
+    longest = flights.select(in_the_air).item()
+    assert longest == 196 and timedelta(minutes=longest) < DIVERSION_LAG
     assert flights["arr_delay"].count() == 327_346
     assert flights.filter(pl.col("dest").is_in(list(schema.AIRPORT_GAPS))).height == 7_602
     assert year.weather["time_hour"].max() == utc("2013-12-30 23:00")

@@ -27,6 +27,10 @@ FIRST, DAYS, FLIGHTS = datetime(2013, 3, 8), 5, 900
 BEFORE_THE_DAY_ENDS = datetime(2013, 3, 11, 23, tzinfo=UTC)
 """Shortly before midnight UTC, when the daily tables get their next row."""
 
+LONGEST_DELAY_IN_THE_AIR = timedelta(minutes=196)
+"""No flight of the year landed later than this after its actual departure and the time it was scheduled to take: until
+then one that has left may still arrive, or land elsewhere."""
+
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DETECTABLE = (
     "weather",
@@ -120,9 +124,9 @@ def arrival(plan: dict, leaves: datetime, delay: int | None, now: datetime, dice
     if plan["arr_delay"] is not None and lands + plan["arr_delay"] * MINUTE <= now:
         return plan["arr_delay"]
     diverted = plan["arr_delay"] is None and left is not None
-    if diverted and max(lands, leaves + left * MINUTE) <= now:
+    if diverted and leaves + (left + plan["minutes"]) * MINUTE + LONGEST_DELAY_IN_THE_AIR <= now:
         return None
-    if max(lands, leaves + delay * MINUTE) > now and dice.random() < 0.2:
+    if leaves + (delay + plan["minutes"]) * MINUTE + LONGEST_DELAY_IN_THE_AIR > now and dice.random() < 0.2:
         return None
     return dice.randrange(600) + max(first_minute(lands, now), -40)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.ml.code_digest import CodeDigestError, code_digest
+from mlops_assets.ml.code_digest import CodeDigestError, code_digest, parts_of, project_source
 from mlops_assets.ml.fingerprint import differences, told
 
 FEATURES = '''
@@ -92,6 +92,80 @@ def test_what_changes_no_value_changes_no_digest(module, old, new):
 )
 def test_what_may_change_a_value_changes_the_digest_also_in_another_module(module, old, new):
     assert edited(module, old, new) != digest()
+
+
+STORES = """
+from acme.clock import now
+
+class Base:
+    def opened(self):
+        return 1
+
+class Store(Base):
+    SIZE = 3
+
+    def read(self, name: str) -> "Row":
+        return self._found(name) * self.SIZE
+
+    def _found(self, name):
+        return now(name)
+
+    def erase(self):
+        return UNUSED
+
+    def __enter__(self):
+        return 7
+
+class Row:
+    def width(self):
+        return 2
+
+    def height(self):
+        return 4
+
+UNUSED = 1
+"""
+STAGE = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from acme.stores import Store
+
+def work(store: "Store | None"):
+    return store.opened() + store.read("a").width()
+"""
+REACHED = {**SOURCES, "acme.stores": STORES, "acme.stage": STAGE}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("return self._found(name)", "return -self._found(name)", True),
+        ("return now(name)", "return 5", True),
+        ("SIZE = 3", "SIZE = 4", True),
+        ("return 1", "return 3", True),
+        ("return 2", "return 3", True),
+        ("return 7", "return 8", True),
+        ("return UNUSED", "return 6", False),
+        ("UNUSED = 1", "UNUSED = 2", False),
+        ("return 4", "return 9", False),
+    ],
+)
+def test_of_an_object_that_is_handed_in_what_is_asked_of_it_counts_and_nothing_else(old, new, counts):
+    assert old in STORES
+    before, now = ({**REACHED, "acme.stores": text}.get for text in (STORES, STORES.replace(old, new)))
+    assert (code_digest(["acme.stage:work"], before) != code_digest(["acme.stage:work"], now)) is counts
+
+
+def test_a_changed_feature_store_is_a_change_of_the_join_and_of_no_fit():
+    join, fit = "mlops_assets.assets.training_set:join_week", "mlops_assets.ml.training:fit"
+
+    def read(module: str) -> str | None:
+        source = project_source(module)
+        return source.replace("def historical(", "def historical(again=0, *,") if source else None
+
+    assert code_digest([join], read) != code_digest([join])
+    assert code_digest([fit], read) == code_digest([fit])
+    assert "resources.feature_store:FeatureStoreResource.historical" in parts_of([join])
 
 
 def test_a_whole_module_is_all_of_its_names():

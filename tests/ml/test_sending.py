@@ -60,6 +60,24 @@ def test_a_job_is_read_as_it_was_written_to_the_order_of_its_categories(tmp_path
     assert job_text(read, rung) == job_text(job, RUNG)
 
 
+def test_a_sent_fit_is_the_same_one_while_nothing_that_decides_it_or_is_asked_for_it_changes():
+    def digest(**changes):
+        trainer = {"categories": ["depot"], "workers": 2, "parameters": {"eta": 0.3}} | changes.pop(
+            "trainer", {}
+        )
+        return digest_of(job_text(job_of(spec=parcel_spec(trainer=trainer, **changes)), RUNG))
+
+    watched = {
+        "skew": {"requests": 7},
+        "owner": "team:mail",
+        "slices": ["hour"],
+        "deployment": {"enabled": False},
+    }
+    assert digest(**watched) == digest()
+    others = [{"seed": 1}, {"resources_per_worker": {"memory": 1e9}}, {"accelerator_type": "A10G"}]
+    assert len({digest(), *(digest(trainer=one) for one in others), digest(feature_service="parcel_v2")}) == 5
+
+
 @given(
     model=st.binary(),
     rounds=st.integers(1, 999),

@@ -143,3 +143,10 @@ class Bytes(ByteScorer):
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         return self.model.predict(frame)
+
+
+def other_rates(job: Job, worker: Worker) -> Outcome:
+    """The same loop by another name, which says so in what it returns."""
+    outcome = depot_rates(job, worker)
+    outcome.model = json.dumps(json.loads(outcome.model) | {"by": "another loop"}).encode()
+    return outcome
