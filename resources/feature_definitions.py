@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import polars as pl
-
 from resources.addresses import revealed
 from resources.feature_sources import service_names
+from resources.feature_types import FEATURES, refused_feature
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
@@ -80,15 +79,6 @@ def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFea
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
 
 
-TYPES = {
-    "Float32": pl.Float32,
-    "Float64": pl.Float64,
-    "Int32": pl.Int32,
-    "Int64": pl.Int64,
-    "String": pl.String,
-}
-
-
 @dataclass(frozen=True)
 class Needs:
     """Of a service: columns that rows must have, types of its features, and what on-demand features are made of."""
@@ -100,8 +90,9 @@ class Needs:
 
 @lru_cache(maxsize=64)
 def needs(repository: str, name: str) -> Needs:
-    """What a service of that name needs and gives."""
+    """What a service of that name needs and gives; refused where a feature has a type that no model takes."""
     wanted = service(repository, name)
+    refuse_types(wanted)
     on_demand = on_demand_of(wanted, repository)
     keys = [key for view in views_of(wanted, repository) for key in view.join_keys]
     requested = [column for view in on_demand for column in view.get_request_data_schema()]
@@ -111,8 +102,17 @@ def needs(repository: str, name: str) -> Needs:
         for view in on_demand
         for field in view.features
     }
-    types = {field.name: TYPES[str(field.dtype)] for field in fields}
+    types = {field.name: FEATURES[str(field.dtype)] for field in fields}
     return Needs(tuple(dict.fromkeys([*keys, *requested])), types, inputs)
+
+
+def refuse_types(wanted: "FeatureService") -> None:
+    """Raise FeatureStoreError where a feature of a service has a type that no model takes."""
+    for projection in wanted.feature_view_projections:
+        for field in projection.features:
+            problem = refused_feature(projection.name, field.name, str(field.dtype), wanted.name)
+            if problem:
+                raise FeatureStoreError(problem)
 
 
 def content_hash(wanted: "FeatureService", repository: str) -> str:

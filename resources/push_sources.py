@@ -3,38 +3,20 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import pydantic
-from pydantic import AwareDatetime, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import AwareDatetime, Field
 
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import FeatureStoreError
+from resources.feature_types import INSTANT, PUSHED, column, held, refused_event
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 EVENT = "event_timestamp"
-FLOAT32 = 3.4028234e38
-KINDS: dict[str, Any] = {
-    "String": Annotated[StrictStr, Field(min_length=1)],
-    "Bool": StrictBool,
-    "Int32": Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)],
-    "Int64": Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)],
-    "Float32": Annotated[StrictFloat, Field(ge=-FLOAT32, le=FLOAT32)],
-    "Float64": Annotated[StrictFloat, Field(allow_inf_nan=False)],
-    "UnixTimestamp": AwareDatetime,
-}
-TYPES: dict[str, Any] = {
-    "String": pl.String,
-    "Bool": pl.Boolean,
-    "Int32": pl.Int32,
-    "Int64": pl.Int64,
-    "Float32": pl.Float32,
-    "Float64": pl.Float64,
-    "UnixTimestamp": pl.Datetime("us", "UTC"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,12 +32,20 @@ class PushSource:
     features: dict[str, str]
     folder: Path
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no event can be pushed; None where one can."""
+        kinds = (self.keys | self.features).items()
+        return next((said for name, kind in kinds if (said := refused_event(name, kind, self.name))), None)
+
     @cached_property
     def event(self) -> type[pydantic.BaseModel]:
-        """The model of one event."""
-        fields: dict[str, Any] = {name: (KINDS[kind], ...) for name, kind in self.keys.items()}
+        """The model of one event; raises FeatureStoreError where JSON cannot hold one."""
+        if self.refusal:
+            raise FeatureStoreError(self.refusal)
+        fields: dict[str, Any] = {name: (held(kind, PUSHED), ...) for name, kind in self.keys.items()}
         fields[EVENT] = (AwareDatetime, Field(description="The moment from which the values may be used."))
-        fields |= {name: (KINDS[kind] | None, None) for name, kind in self.features.items()}
+        fields |= {name: (held(kind, PUSHED) | None, None) for name, kind in self.features.items()}
         return pydantic.create_model(
             f"{self.name}_event", __config__=pydantic.ConfigDict(extra="forbid"), **fields
         )
@@ -63,8 +53,8 @@ class PushSource:
     @property
     def schema(self) -> dict[str, Any]:
         """Types of an event's columns in a frame."""
-        kinds = {name: TYPES[kind] for name, kind in (self.keys | self.features).items()}
-        return kinds | {EVENT: TYPES["UnixTimestamp"]}
+        kinds = {name: column(kind) for name, kind in (self.keys | self.features).items()}
+        return kinds | {EVENT: INSTANT}
 
 
 def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
