@@ -137,7 +137,10 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".dagster.yaml.{os.getpid()}"
-    temporary.write_text(DAGSTER_YAML.read_text() + STORAGE.format(folder=json.dumps(str(home / "storage"))))
+    temporary.write_text(
+        DAGSTER_YAML.read_text()
+        + STORAGE.format(folder=json.dumps(str(home / "storage"), ensure_ascii=False))
+    )
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     return home

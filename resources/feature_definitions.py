@@ -6,12 +6,13 @@ name their files relative to the lake, so that the same definitions serve every 
 
 import ast
 import copy
+import glob
 import hashlib
 import importlib
 import json
 import string
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -166,14 +167,25 @@ def configuration(
     if not template.exists():
         template = _folder(REPOSITORY) / CONFIGURATION
     given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
-    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
-    content = yaml.safe_load(text)
+    content = _filled(yaml.safe_load(template.read_text(encoding="utf-8")), given)
     if online_store:
         content["online_store"] = {
             "type": REDIS,
             "connection_string": connection_string(revealed(online_store)),
         }
     return RepoConfig(repo_path=folder, **content)
+
+
+def _filled(content: Any, given: Mapping[str, str]) -> Any:
+    """The content with its variables filled in, after it was read as YAML, so that a path may have any sign."""
+    if isinstance(content, dict):
+        return {name: _filled(value, given) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, given) for value in content]
+    if not isinstance(content, str):
+        return content
+    escaped = {name: value.replace("%", "%25").replace("?", "%3F") for name, value in given.items()}
+    return string.Template(content).safe_substitute(escaped if "://" in content else given)
 
 
 def connection_string(address: str) -> str:
@@ -207,7 +219,7 @@ def _with_root(thing: Any, lake: Path) -> Any:
     if kind(thing) != "FeatureView":
         return view
     source = copy.deepcopy(_source(thing))
-    source.file_options.uri = str(lake / source.path)
+    source.file_options.uri = f"{glob.escape(str(lake))}/{source.path}"
     view.batch_source = source
     if view.stream_source is not None:
         view.stream_source = copy.copy(view.stream_source)

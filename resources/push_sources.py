@@ -60,20 +60,20 @@ class PushSource:
 def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
-    for view in repository_of.rooted(repository, lake):
+    for view in repository_of.definitions(repository):
         source = getattr(view, "stream_source", None)
         if source is not None and repository_of.kind(source) == "PushSource":
             fed.setdefault(source.name, []).append(view)
-    return {name: _push_source(name, views) for name, views in sorted(fed.items())}
+    return {name: _push_source(name, views, lake) for name, views in sorted(fed.items())}
 
 
-def _push_source(name: str, views: list[Any]) -> PushSource:
+def _push_source(name: str, views: list[Any], lake: Path) -> PushSource:
     return PushSource(
         name=name,
         views=tuple(view.name for view in views),
         keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
         features={field.name: str(field.dtype) for view in views for field in view.features},
-        folder=Path(views[0].batch_source.path).parent,
+        folder=(lake / views[0].batch_source.path).parent,
     )
 
 
