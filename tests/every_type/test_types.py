@@ -19,6 +19,7 @@ from mlops_assets.assets.skew import replay
 from mlops_assets.components.model import DeclaredModel
 from mlops_assets.ml.dataset import Encoding
 from mlops_assets.ml.drift import column_drift, reference_profile, report_html
+from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
 from resources.endpoint_http import application
 from resources.feature_store import FeatureStoreError, FeatureStoreResource
 from resources.feature_types import FEATURES, is_known
@@ -190,6 +191,19 @@ def test_a_training_set_has_a_column_of_every_type_that_a_model_takes(store, tmp
         (None, 1 / 24, 7.5, 0, None),
         (None, None, 7.5, 0, None),
     ]
+
+
+def test_a_cell_that_was_not_known_in_time_is_counted_whatever_its_type(store, tmp_path):
+    asked = questions(store, tmp_path)
+    joined = store.historical(SERVICE, asked, "asked_at")
+    names = list(READINGS)[3:9]
+    rows = pl.DataFrame(SEEN, schema=READINGS, orient="row")
+    table = ViewTable("readings", rows, ["pump"], names, timedelta(days=2))
+    assert cells_that_differ(asked, joined, "asked_at", table) == {}
+    leaked = joined.with_columns(
+        running=~pl.col("running"), starts=pl.col("starts") + 1, maker=pl.lit("of tomorrow")
+    )
+    assert cells_that_differ(asked, leaked, "asked_at", table) == {"running": 2, "starts": 2, "maker": 4}
 
 
 def test_a_flag_is_a_number_or_a_category_to_the_model_and_to_drift(store, tmp_path):
