@@ -214,6 +214,7 @@ def test_a_flag_is_a_number_or_a_category_to_the_model_and_to_drift(store, tmp_p
         code = Encoding.fit(frame, features, ["maker", "running"]).matrix(frame)[:, features.index("running")]
         np.testing.assert_array_equal(number[:4], [1, 0, np.nan, np.nan])
         np.testing.assert_array_equal(code[:4], [1, 0, np.nan, np.nan])
+    joined = pl.concat([joined] * 100)
     for categories in (["maker"], ["maker", "running"]):
         drift = column_drift(reference_profile(joined, features, categories), joined)
         assert drift["psi"].to_list() == [0.0] * len(features)
