@@ -139,7 +139,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".dagster.yaml.{os.getpid()}"
-    text = DAGSTER_YAML.read_text() + STORAGE.format(folder=json.dumps(str(home / "storage")))
+    storage = STORAGE.format(folder=json.dumps(str(home / "storage"), ensure_ascii=False))
+    text = DAGSTER_YAML.read_text() + storage
     read(text, DAGSTER_YAML)
     temporary.write_text(text)
     temporary.replace(home / "dagster.yaml")

@@ -171,7 +171,9 @@ def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
 
 
 def _source_section(source: PushSource, address: str) -> str:
-    body = json.dumps(example(source.event) | dict.fromkeys(list(source.features)[:1], 1.0))
+    if source.refusal:
+        return f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(source.refusal)}</p>"
+    body = json.dumps(example(source.event, also=list(source.features)[:1]))
     curl = f"curl -X POST {address}/push/{source.name} -H 'Content-Type: application/json' -d '{body}'"
     facts = f"events for {', '.join(source.views)}; from event_timestamp on, predictions use them"
     return (

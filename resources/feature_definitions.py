@@ -6,12 +6,13 @@ name their files relative to the lake, so that the same definitions serve every 
 
 import ast
 import copy
+import glob
 import hashlib
 import importlib
 import json
 import string
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -19,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import polars as pl
-
 from resources.addresses import revealed
 from resources.feature_sources import service_names
+from resources.feature_types import FEATURES, refused_feature
 from resources.yaml_files import YamlError, told
 from resources.yaml_files import read as read_yaml
 
@@ -82,15 +82,6 @@ def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFea
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
 
 
-TYPES = {
-    "Float32": pl.Float32,
-    "Float64": pl.Float64,
-    "Int32": pl.Int32,
-    "Int64": pl.Int64,
-    "String": pl.String,
-}
-
-
 @dataclass(frozen=True)
 class Needs:
     """Of a service: columns that rows must have, types of its features, and what on-demand features are made of."""
@@ -102,8 +93,9 @@ class Needs:
 
 @lru_cache(maxsize=64)
 def needs(repository: str, name: str) -> Needs:
-    """What a service of that name needs and gives."""
+    """What a service of that name needs and gives; refused where a feature has a type that no model takes."""
     wanted = service(repository, name)
+    refuse_types(wanted)
     on_demand = on_demand_of(wanted, repository)
     keys = [key for view in views_of(wanted, repository) for key in view.join_keys]
     requested = [column for view in on_demand for column in view.get_request_data_schema()]
@@ -113,8 +105,17 @@ def needs(repository: str, name: str) -> Needs:
         for view in on_demand
         for field in view.features
     }
-    types = {field.name: TYPES[str(field.dtype)] for field in fields}
+    types = {field.name: FEATURES[str(field.dtype)] for field in fields}
     return Needs(tuple(dict.fromkeys([*keys, *requested])), types, inputs)
+
+
+def refuse_types(wanted: "FeatureService") -> None:
+    """Raise FeatureStoreError where a feature of a service has a type that no model takes."""
+    for projection in wanted.feature_view_projections:
+        for field in projection.features:
+            problem = refused_feature(projection.name, field.name, str(field.dtype), wanted.name)
+            if problem:
+                raise FeatureStoreError(problem)
 
 
 def content_hash(wanted: "FeatureService", repository: str) -> str:
@@ -168,8 +169,8 @@ def configuration(
     if not template.exists():
         template = _folder(REPOSITORY) / CONFIGURATION
     given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
-    text = string.Template(template.read_text(encoding="utf-8")).safe_substitute(given)
-    content = _settings(text, template)
+    text = template.read_text(encoding="utf-8")
+    content = _filled(_settings(text, template), given)
     if online_store:
         address = connection_string(revealed(online_store))
         content["online_store"] = {"type": REDIS, "connection_string": address}
@@ -189,6 +190,18 @@ def _settings(text: str, file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FeatureStoreError(f"{file}:1: holds {content!r}: give Feast's settings, at least a project")
     return content
+
+
+def _filled(content: Any, given: Mapping[str, str]) -> Any:
+    """The content with its variables filled in, after it was read as YAML, so that a path may have any sign."""
+    if isinstance(content, dict):
+        return {name: _filled(value, given) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, given) for value in content]
+    if not isinstance(content, str):
+        return content
+    escaped = {name: value.replace("%", "%25").replace("?", "%3F") for name, value in given.items()}
+    return string.Template(content).safe_substitute(escaped if "://" in content else given)
 
 
 def connection_string(address: str) -> str:
@@ -222,7 +235,7 @@ def _with_root(thing: Any, lake: Path) -> Any:
     if kind(thing) != "FeatureView":
         return view
     source = copy.deepcopy(_source(thing))
-    source.file_options.uri = str(lake / source.path)
+    source.file_options.uri = f"{glob.escape(str(lake))}/{source.path}"
     view.batch_source = source
     if view.stream_source is not None:
         view.stream_source = copy.copy(view.stream_source)

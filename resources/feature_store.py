@@ -21,8 +21,8 @@ import polars as pl
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
+from resources.feature_types import ASKED, held, refused_input
 from resources.lake import write_text
-from resources.moments import Moment
 from resources.online_features import Answered, Brought, OnlineVectors, nothing
 from resources.push_sources import PushSource, push, push_sources
 from resources.registered import registered
@@ -121,8 +121,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         entities = [column for view in views for column in view.entity_columns]
         on_demand = repository_of.on_demand_of(self._service(service), self.repository)
         requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
-        kinds = {"String": str, "Int32": int, "Int64": int, "Bool": bool, "UnixTimestamp": Moment}
-        return {field.name: kinds.get(str(field.dtype), float) for field in (*entities, *requests)}
+        kinds = {field.name: str(field.dtype) for field in (*entities, *requests)}
+        for name, kind in kinds.items():
+            if problem := refused_input(name, kind, service):
+                raise FeatureStoreError(problem)
+        return {name: held(kind, ASKED) for name, kind in kinds.items()}
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""

@@ -63,7 +63,7 @@ def _whole(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _columns(path: Path) -> dict[str, pl.DataType]:
-    return {CREATED: INSTANT, **pl.read_parquet_schema(path)}
+    return {CREATED: INSTANT, **pl.scan_parquet(path, glob=False).collect_schema()}
 
 
 def _parquet(rows: pl.DataFrame) -> bytes:

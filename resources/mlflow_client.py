@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from resources.addresses import without_user
 from resources.locks import file_lock
-from resources.settings import silence_usage_reports
+from resources.settings import silence_usage_reports, sqlite_file
 from resources.tracking_outage import no_blind_retries
 
 
@@ -52,10 +52,13 @@ def is_database(uri: str) -> bool:
 
 
 def local_path(address: str) -> str | None:
-    """The folder that an artifact address means on this machine, or None where it lies elsewhere."""
+    """The folder that an artifact address means on this machine, or None where it lies elsewhere.
+
+    As in MLflow, `%20` is a space in a plain path too.
+    """
     parts = urlparse(address)
     if parts.scheme in ("", "file"):
-        return unquote(parts.path) if parts.scheme else address
+        return unquote(parts.path if parts.scheme else address)
     return None
 
 
@@ -113,8 +116,7 @@ def _upgrade(uri: str) -> None:
 
 def _database_lock(uri: str) -> Path:
     """Beside a SQLite file; for a server's database in this machine's temporary folder."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
+    if path := sqlite_file(uri):
         return path.with_name(f".{path.name}.lock")
     digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"mlops-{digest}.lock"

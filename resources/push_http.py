@@ -19,6 +19,8 @@ def take(pusher: Pusher | None, name: str, body: Any, to: To) -> dict[str, Any]:
     the same events may then be sent again.
     """
     source = _found(pusher, name)
+    if source.refusal:
+        raise refusal("value_error", source.refusal)
     batch = isinstance(body, list)
     events = validated(source.event, items_of(body), batch)
     if not events:

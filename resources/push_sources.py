@@ -3,39 +3,21 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import pydantic
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import Field
 
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import FeatureStoreError
+from resources.feature_types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 EVENT = "event_timestamp"
-FLOAT32 = 3.4028234e38
-KINDS: dict[str, Any] = {
-    "String": Annotated[StrictStr, Field(min_length=1)],
-    "Bool": StrictBool,
-    "Int32": Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)],
-    "Int64": Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)],
-    "Float32": Annotated[StrictFloat, Field(ge=-FLOAT32, le=FLOAT32)],
-    "Float64": Annotated[StrictFloat, Field(allow_inf_nan=False)],
-    "UnixTimestamp": Moment,
-}
-TYPES: dict[str, Any] = {
-    "String": pl.String,
-    "Bool": pl.Boolean,
-    "Int32": pl.Int32,
-    "Int64": pl.Int64,
-    "Float32": pl.Float32,
-    "Float64": pl.Float64,
-    "UnixTimestamp": pl.Datetime("us", "UTC"),
-}
 
 
 @dataclass(frozen=True)
@@ -51,12 +33,20 @@ class PushSource:
     features: dict[str, str]
     folder: Path
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no event can be pushed; None where one can."""
+        kinds = (self.keys | self.features).items()
+        return next((said for name, kind in kinds if (said := refused_event(name, kind, self.name))), None)
+
     @cached_property
     def event(self) -> type[pydantic.BaseModel]:
-        """The model of one event."""
-        fields: dict[str, Any] = {name: (KINDS[kind], ...) for name, kind in self.keys.items()}
+        """The model of one event; raises FeatureStoreError where JSON cannot hold one."""
+        if self.refusal:
+            raise FeatureStoreError(self.refusal)
+        fields: dict[str, Any] = {name: (held(kind, PUSHED), ...) for name, kind in self.keys.items()}
         fields[EVENT] = (Moment, Field(description="The moment from which the values may be used."))
-        fields |= {name: (KINDS[kind] | None, None) for name, kind in self.features.items()}
+        fields |= {name: (held(kind, PUSHED) | None, None) for name, kind in self.features.items()}
         return pydantic.create_model(
             f"{self.name}_event", __config__=pydantic.ConfigDict(extra="forbid"), **fields
         )
@@ -64,27 +54,27 @@ class PushSource:
     @property
     def schema(self) -> dict[str, Any]:
         """Types of an event's columns in a frame."""
-        kinds = {name: TYPES[kind] for name, kind in (self.keys | self.features).items()}
-        return kinds | {EVENT: TYPES["UnixTimestamp"]}
+        kinds = {name: column(kind) for name, kind in (self.keys | self.features).items()}
+        return kinds | {EVENT: INSTANT}
 
 
 def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
-    for view in repository_of.rooted(repository, lake):
+    for view in repository_of.definitions(repository):
         source = getattr(view, "stream_source", None)
         if source is not None and repository_of.kind(source) == "PushSource":
             fed.setdefault(source.name, []).append(view)
-    return {name: _push_source(name, views) for name, views in sorted(fed.items())}
+    return {name: _push_source(name, views, lake) for name, views in sorted(fed.items())}
 
 
-def _push_source(name: str, views: list[Any]) -> PushSource:
+def _push_source(name: str, views: list[Any], lake: Path) -> PushSource:
     return PushSource(
         name=name,
         views=tuple(view.name for view in views),
         keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
         features={field.name: str(field.dtype) for view in views for field in view.features},
-        folder=Path(views[0].batch_source.path).parent,
+        folder=(lake / views[0].batch_source.path).parent,
     )
 
 

@@ -61,6 +61,9 @@ def readers(request: type[pydantic.BaseModel]) -> dict[str, Callable[[Any], Any]
 
 
 def _kind(field: dict[str, Any]) -> tuple[Any, Any]:
+    if field.get("type") == "array":
+        inner, shown = _kind(field.get("items", {}))
+        return (None, []) if inner is None else (pl.List(inner), [shown])
     return KINDS.get(field.get("format", ""), KINDS.get(field.get("type", ""), (None, None)))
 
 
@@ -74,15 +77,20 @@ def request_frame(requests: Sequence[pydantic.BaseModel], time_column: str, now:
 
 
 def _utc(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_utc(one) for one in value]
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def example(request: type[pydantic.BaseModel]) -> dict[str, Any]:
-    """A request to show and to warm a model with: its own example if it has one, else a value of each field's type."""
+def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict[str, Any]:
+    """A request to show and to warm a model with: its own example if it has one, else a value of each field's type.
+
+    `also` names optional fields that it has a value for.
+    """
     own = request.model_json_schema().get("examples")
     if own:
         return dict(own[0])
-    required = {name for name, field in request.model_fields.items() if field.is_required()}
+    required = {*also, *(name for name, field in request.model_fields.items() if field.is_required())}
     return {
         name: field["examples"][0] if "examples" in field else _kind(field)[1]
         for name, field in _fields(request).items()

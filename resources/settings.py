@@ -5,6 +5,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from resources.addresses import shown, without_user
 
@@ -14,6 +15,9 @@ KUBERAY = "kuberay://"
 """How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
 
 RAYJOB = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob.yaml"
+
+UNFIT = ("*", "?", "[", "%")
+"""Signs that the path of the state folder must not have: Dagster looks for its dagster.yaml by a pattern, and opens its databases by addresses."""
 
 USAGE_REPORTS_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "true",
@@ -131,10 +135,10 @@ class Settings:
 def settings(environ: dict[str, str] | None = None) -> Settings:
     """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
-    home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
+    home = _home(env)
     return Settings(
         home=home,
-        mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        mlflow_uri=env.get("MLFLOW_TRACKING_URI") or sqlite_address(home / "mlflow" / "mlflow.db"),
         data=Path(env["MLOPS_DATA"]).expanduser().resolve() if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
         online_store=_redis(env, "MLOPS_ONLINE_STORE"),
@@ -147,6 +151,29 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         rayjob=Path(env.get("MLOPS_RAYJOB") or RAYJOB).expanduser().resolve(),
         dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
     )
+
+
+def _home(env: dict[str, str]) -> Path:
+    """The state folder; refused where Dagster would look for its settings elsewhere and find none."""
+    home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
+    wrong = next((sign for sign in UNFIT if sign in str(home)), None)
+    if wrong:
+        raise ValueError(
+            f"MLOPS_HOME={str(home)!r} has a {wrong!r} in its path, which Dagster reads as a pattern or an escape: "
+            f"give a folder whose path has none of {' '.join(UNFIT)}"
+        )
+    return home
+
+
+def sqlite_address(file: Path) -> str:
+    """The address of a SQLite file, in which `%` and `?` would mean something else than themselves."""
+    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file that an address of SQLite means; None for another database or a server."""
+    prefix = "sqlite:///"
+    return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
 
 
 def _one_of(env: dict[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -17,6 +17,9 @@ from pyarrow import fs, ipc
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
 S3 = "s3://"
+ESCAPED = re.compile(r"\[([*?[])\]")
+"""A sign of a pattern as `glob.escape` writes it, to mean itself."""
+
 Types = dict[str, pl.DataType]
 
 
@@ -67,13 +70,15 @@ class Footer:
     """One file: its path, rows (None: not said), column types, and rows by span of its row groups.
 
     `spans` has `(rows, first, last)` a row group, in the timestamp's own physical unit, empty where a group has no
-    statistics. `hive` are columns that stand in the path as `name=value`.
+    statistics. `hive` are columns that stand as `name=value` in the path below the source's folder, `above` those names
+    that stand in the path of that folder and are no columns.
     """
 
     path: str
     schema: pa.Schema
     spans: tuple[tuple[int, int | None, int | None], ...] = ()
     hive: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
 
     @property
     def arrow(self) -> bool:
@@ -101,6 +106,16 @@ def place(uri: str, repo_path: Path | str | None, endpoint: str = "") -> Place:
     return Place(str(local if local.is_absolute() or repo_path is None else Path(repo_path) / local))
 
 
+def is_pattern(path: str) -> bool:
+    """Whether a path stands for several; signs that `glob.escape` has put in brackets stand for themselves."""
+    return has_magic(ESCAPED.sub("", path))
+
+
+def literal(path: str) -> str:
+    """A path that is no pattern as the file system has it."""
+    return ESCAPED.sub(r"\1", path)
+
+
 def files_of(where: Place) -> list[str]:
     """Paths of a source's files, sorted: the file itself, what a pattern matches, or all below a folder.
 
@@ -115,24 +130,34 @@ def footer(where: Place, path: str, timestamp: str) -> Footer:
 
     One on disk is read again only when the file is another one, or has been written to.
     """
+    above = _fixed(where.uri)
     if where.remote:
-        return _footer(where, path, timestamp)
+        return _footer(where, path, timestamp, above)
     status = Path(path).stat()
-    return _remembered(path, timestamp, status.st_ino, status.st_mtime_ns, status.st_size)
+    return _remembered(path, timestamp, above, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _remembered(path: str, timestamp: str, *_: int) -> Footer:
-    return _footer(Place(path), path, timestamp)
+def _remembered(path: str, timestamp: str, above: int, *_: int) -> Footer:
+    return _footer(Place(path), path, timestamp, above)
 
 
-def _footer(where: Place, path: str, timestamp: str) -> Footer:
-    hive = tuple(part.partition("=")[0] for part in PurePosixPath(path).parts[:-1] if "=" in part)
+def _footer(where: Place, path: str, timestamp: str, above: int) -> Footer:
+    folders = PurePosixPath(path).parts[:-1]
+    names = [
+        tuple(p.partition("=")[0] for p in some if "=" in p) for some in (folders[above:], folders[:above])
+    ]
     if path.endswith(ARROW):
         with where.filesystem.open_input_file(where.bare(path)) as handle:
-            return Footer(path, ipc.open_file(handle).schema, hive=hive)
+            return Footer(path, ipc.open_file(handle).schema, (), *names)
     meta = pq.read_metadata(where.bare(path), filesystem=where.filesystem if where.remote else None)
-    return Footer(path, meta.schema.to_arrow_schema(), tuple(_spans(meta, timestamp)), hive)
+    return Footer(path, meta.schema.to_arrow_schema(), tuple(_spans(meta, timestamp)), *names)
+
+
+def _fixed(uri: str) -> int:
+    """How many parts of a source's path are no pattern: those below may stand for columns."""
+    parts = PurePosixPath(uri).parts
+    return next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
 
 
 @lru_cache(maxsize=256)

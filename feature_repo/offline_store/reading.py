@@ -68,6 +68,11 @@ def _collect(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
 def _parquet(source: Source, group: Sequence[Part], span: Span) -> pl.DataFrame:
     one, paths = group[0], [part.footer.path for part in group]
     hive = any(name in part.footer.hive for part in group for name in source.columns)
+    if hive and (twice := [name for name in one.footer.above if name in source.columns]):
+        raise SourceError(
+            f"view {source.view!r}: {one.footer.path} has {twice[0]}= above the folder of its source, where it is no "
+            "column: rename that folder"
+        )
     frame = pl.scan_parquet(
         paths,
         storage_options=source.where.options,

@@ -145,7 +145,7 @@ class PolarsOfflineStore(OfflineStore):
             raise RequestError(
                 f"logs of this store go to FileLoggingDestination, not {type(destination).__name__}"
             )
-        table = pl.read_parquet(data).to_arrow() if isinstance(data, Path) else data
+        table = pl.read_parquet(data, glob=False).to_arrow() if isinstance(data, Path) else data
         missing = [name for name in source.get_schema(registry).names if name not in table.column_names]
         if missing:
             raise RequestError(

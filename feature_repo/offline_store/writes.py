@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
-from glob import has_magic
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from feast.errors import SavedDatasetLocationAlreadyExists
 from pyarrow import feather
 
-from .files import ARROW, PARQUET, Footer, Place, SourceError, files_of, footer
+from .files import ARROW, PARQUET, Footer, Place, SourceError, files_of, footer, is_pattern, literal
 from .moments import is_moment
 from .sources import Source
 
@@ -73,7 +72,7 @@ def write_dataset(where: Place, evaluate: Callable[[], pa.Table], overwrite: boo
     if not overwrite and (there or (not where.remote and Path(where.uri).exists())):
         raise SavedDatasetLocationAlreadyExists(location=where.uri)
     content = (_arrow if where.uri.endswith(ARROW) else _parquet)(evaluate())
-    if _is_file(where.uri):
+    if where.uri.endswith((*PARQUET, *ARROW)) or Path(where.uri).is_file():
         return write_bytes(where, where.uri, content)
     return _write_folder(where, content, there)
 
@@ -157,6 +156,7 @@ def _cast(source: Source, table: pa.Table, there: Footer) -> pa.Table:
 
 def _replace_with(source: Source, rows: pa.Table) -> str:
     path, system = source.where.uri, source.where.filesystem
+    path = path if Path(path).is_file() else literal(path)
     tables = [rows]
     if files_of(source.where):
         with system.open_input_file(source.where.bare(path)) as handle:
@@ -172,16 +172,18 @@ def _layout(source: Source, rows: pa.Table) -> list[str]:
 
 def _folder(source: Source) -> str:
     uri = source.where.uri.rstrip("/")
-    folder = uri.rpartition("/")[0] if has_magic(uri) else uri
-    if has_magic(folder):
+    if Path(uri).is_dir():
+        return uri
+    folder = uri.rpartition("/")[0] if is_pattern(uri) else uri
+    if is_pattern(folder):
         raise SourceError(
             f"view {source.view!r}: {uri} matches files of several folders, so that new rows have no place; nothing is written"
         )
-    return folder
+    return literal(folder)
 
 
 def _is_file(uri: str) -> bool:
-    return not has_magic(uri) and (uri.endswith((*PARQUET, *ARROW)) or Path(uri).is_file())
+    return Path(uri).is_file() or (not is_pattern(uri) and uri.endswith((*PARQUET, *ARROW)))
 
 
 def _parquet(table: pa.Table) -> bytes:

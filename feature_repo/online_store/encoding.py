@@ -106,7 +106,8 @@ def values(column: pa.Array, kind: ValueType) -> pa.Array:
 
 
 def _one_by_one(column: pa.Array, kind: ValueType) -> pa.Array:
-    protos = python_values_to_proto_values(column.to_numpy(zero_copy_only=False), kind)
+    rows = column.to_pylist() if kind == ValueType.ZONED_TIMESTAMP else column.to_numpy(zero_copy_only=False)
+    protos = python_values_to_proto_values(rows, kind)
     return pa.array([proto.SerializeToString() for proto in protos], BINARY)
 
 

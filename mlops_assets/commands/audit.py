@@ -4,13 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from mlops_assets.commands.moments import WHEN, when
 from resources.addresses import shown
-from resources.settings import Settings, settings
+from resources.settings import Settings, settings, sqlite_file
 
 if TYPE_CHECKING:
     from resources.audit import Audit, Entry
@@ -89,8 +88,8 @@ def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
     from resources.audit import AuditError
     from resources.tracking import Tracking, TrackingError
 
-    database = where.mlflow_uri.removeprefix("sqlite:///")
-    if database != where.mlflow_uri and not Path(database).exists():
+    database = sqlite_file(where.mlflow_uri)
+    if database is not None and not database.exists():
         return {}
     tracking = Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
 

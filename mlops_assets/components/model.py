@@ -1,6 +1,7 @@
 """A defs.yaml becomes a model: its spec checked, its assets, jobs and sensors built."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Self
 
 import dagster as dg
@@ -12,12 +13,19 @@ from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec import Label, ModelSpec, Prediction
 from mlops_assets.spec_columns import cluster_clash, input_clashes, label_among_inputs
 from mlops_assets.spec_gate import Gate
+from mlops_assets.spec_trainers import Trainer, XGBoost
 from resources.feature_inputs import inputs_without_feast
-from resources.feature_store import service_names
+from resources.feature_sources import service_names, written_features, written_inputs
+from resources.feature_types import is_known, refused_feature, refused_input
 
 
 class DeclaredModel(ModelSpec):
-    """A spec that also agrees with the feature repository; Dagster reports a violation with file and line."""
+    """A spec that also agrees with the feature repository; Dagster reports a violation with file and line.
+
+    Types are read from the repository's source, without Feast; one that a helper gives is refused at the first join.
+    """
+
+    trainer: Trainer = pydantic.Field(default=XGBoost(), validate_default=True)
 
     @pydantic.field_validator("owner")
     @classmethod
@@ -34,6 +42,8 @@ class DeclaredModel(ModelSpec):
             raise ValueError(
                 f"feature service {value!r} is not defined in feature_repo/; there are: {', '.join(known)}"
             )
+        given = [one for one in written_features(value) if is_known(one.kind)]
+        _refuse(refused_feature(one.owner, one.name, one.kind, value) for one in given)
         return value
 
     @pydantic.field_validator("prediction")
@@ -60,6 +70,32 @@ class DeclaredModel(ModelSpec):
         if inputs and written and (problem := cluster_clash(value.cluster, inputs)):
             raise ValueError(problem)
         return value
+
+    @pydantic.field_validator("prediction")
+    @classmethod
+    def _a_request_can_be_made(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
+        service = info.data.get("feature_service")
+        if service and value.request is None:
+            asked = [one for one in written_inputs(service) if is_known(one.kind)]
+            _refuse(refused_input(one.name, one.kind, service) for one in asked)
+        return value
+
+    @pydantic.field_validator("trainer")
+    @classmethod
+    def _text_is_a_category(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        for one in written_features(info.data.get("feature_service", "")):
+            if one.kind == "String" and one.name not in value.categories:
+                raise ValueError(
+                    f"feature {one.name!r} of view {one.owner!r} is String, which is no number: list it in "
+                    "trainer.categories or leave it out of the feature service"
+                )
+        return value
+
+
+def _refuse(problems: Iterable[str | None]) -> None:
+    """Raise with the first problem there is."""
+    if problem := next(filter(None, problems), None):
+        raise ValueError(problem)
 
 
 class ModelComponent(dg.Component):

@@ -60,21 +60,15 @@ def cells_that_differ(
 ) -> dict[str, int]:
     """Per feature of one view, how many joined cells are not what was known at the question's moment."""
     expected = as_of(questions, time, table)
-    differ = {
-        name: int(
-            (
-                ~_same(
-                    expected[name].cast(pl.Float64, strict=False), joined[name].cast(pl.Float64, strict=False)
-                )
-            ).sum()
-        )
-        for name in table.features
-        if expected[name].dtype.is_numeric() or expected[name].dtype == pl.Boolean
-    }
+    differ = {name: int((~_same(expected[name], joined[name])).sum()) for name in table.features}
     return {name: count for name, count in differ.items() if count}
 
 
 def _same(expected: pl.Series, found: pl.Series) -> pl.Series:
+    """Whether cells are the same: numbers and flags within rounding, NaN being null, anything else exactly."""
+    if not all(one.dtype.is_numeric() or one.dtype == pl.Boolean for one in (expected, found)):
+        return expected.eq_missing(found)
+    expected, found = expected.cast(pl.Float64), found.cast(pl.Float64)
     gap = (expected - found).abs() <= 1e-5 * expected.abs().clip(1.0)
     both_missing = (expected.is_null() | expected.is_nan()) & (found.is_null() | found.is_nan())
     return gap.fill_null(False) | both_missing.fill_null(True)

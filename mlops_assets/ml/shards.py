@@ -68,7 +68,9 @@ class Files:
     since: datetime | None = None
 
     def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey:
-        empty = pl.concat([pl.read_parquet(p, n_rows=0) for p in self.paths], how="vertical_relaxed")
+        empty = pl.concat(
+            [pl.read_parquet(p, n_rows=0, glob=False) for p in self.paths], how="vertical_relaxed"
+        )
         encoding = Encoding.fit(empty, features, spec.trainer.categories)
         few = [*self._label_columns(spec), *spec.trainer.categories]
         rows = self.read(spec, [*dict.fromkeys(few)])
@@ -78,13 +80,17 @@ class Files:
 
     def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
         stripes = self._stripes(size)[rank::size]
-        read = (pl.scan_parquet(path).slice(first, rows).collect() for path, first, rows in stripes)
+        read = (
+            pl.scan_parquet(path, glob=False).slice(first, rows).collect() for path, first, rows in stripes
+        )
         return in_order(self._labelled(spec, read), spec)
 
     def read(self, spec: ModelSpec, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows in the order of the files, with all columns or these."""
         wanted = list(dict.fromkeys([*self._label_columns(spec), *columns])) if columns else None
-        rows = self._labelled(spec, (pl.read_parquet(path, columns=wanted) for path in self.paths))
+        rows = self._labelled(
+            spec, (pl.read_parquet(path, columns=wanted, glob=False) for path in self.paths)
+        )
         return rows.select(columns) if columns else rows
 
     def sample(self, spec: ModelSpec, columns: Sequence[str], most: int) -> pl.DataFrame:
@@ -96,7 +102,7 @@ class Files:
 
     def head(self, spec: ModelSpec, rows: int) -> pl.DataFrame:
         """A few of the rows, as an example of the columns."""
-        return self._labelled(spec, (pl.read_parquet(path) for path in self.paths[:1])).head(rows)
+        return self._labelled(spec, (pl.read_parquet(path, glob=False) for path in self.paths[:1])).head(rows)
 
     @cached_property
     def rows(self) -> int:

@@ -1,0 +1,1 @@
+"""A feature repository with every type that Feast has, and values for it."""

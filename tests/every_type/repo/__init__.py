@@ -1,0 +1,1 @@
+"""A feature repository with a field of every type that Feast has."""
