@@ -22,6 +22,7 @@ import polars as pl
 import pydantic
 from pydantic import Field
 
+from resources.moments import read_moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
@@ -30,6 +31,9 @@ from resources.serving_log import ServedBatch
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
+MOMENT_FILE = "moment.txt"
+"""Beside the records: how far the data that is online has come. It is no part of a record, which only says who answers."""
+
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 ANSWERS = {"classification": "probability", "regression": "value"}
 
@@ -54,8 +58,10 @@ class Record(pydantic.BaseModel):
     request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
     key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
     time: str = Field(description="Column that holds the moment of the prediction.")
-    moment: pydantic.AwareDatetime = Field(description="Now of the online store.")
     owner: str = ""
+    moment: pydantic.AwareDatetime | None = Field(
+        default=None, description="Now of the online store, in records of releases that kept it here."
+    )
 
     def same_model(self, other: "Record") -> bool:
         """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
@@ -112,6 +118,7 @@ class LiveModels:
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
+        self._reached: datetime | None = None
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
@@ -132,12 +139,13 @@ class LiveModels:
 
     def moment(self) -> datetime | None:
         """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
-        return max((model.record.moment for model in self.served.values()), default=None)
+        return max((self._online(model) for model in self.served.values()), default=None)
 
     def look(self) -> None:
         """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
         self.pushed.look()
         there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
+        self._reached = read_moment(self.folder / MOMENT_FILE)
         for name in set(self.served) - set(there):
             LOG.warning("model %s is withdrawn", name)
         self.served = {name: model for name, model in self.served.items() if name in there}
@@ -200,8 +208,18 @@ class LiveModels:
 
     def now(self, model: Served) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
-        pushed = self.pushed.newest(view.name for view in model.service.views)
-        return max(model.record.moment, pushed or model.record.moment)
+        online = self._online(model)
+        return max(online, self.pushed.newest(view.name for view in model.service.views) or online)
+
+    def _online(self, model: Served) -> datetime:
+        """Now of the online store, as its own file says or, if that is later, a record of an earlier release."""
+        known = [moment for moment in (self._reached, model.record.moment) if moment]
+        if not known:
+            raise RecordError(
+                f"{self.folder / MOMENT_FILE} is missing, so no moment is known as of which {model.record.name} "
+                f"could answer: materialize the asset features/online"
+            )
+        return max(known)
 
     def now_of_view(self, view: str) -> datetime | None:
         """The latest moment that the models which read a view have reached; None where there is neither model nor push."""
