@@ -44,15 +44,15 @@ def link_model(client: Any, made: Registration, number: int) -> None:
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
 
-def anchor_texts(client: Any, tag: str) -> dict[str, str]:
-    """The value of a tag by registered model, of those that have it."""
-    texts, token = {}, None
+def anchors_of(client: Any, tag: str) -> dict[str, tuple[int, str]]:
+    """The entry of the audit log that a tag names, by registered model, of those that have it."""
+    anchors, token = {}, None
     while True:
         page = client.search_registered_models(max_results=200, page_token=token)
-        texts |= {model.name: model.tags[tag] for model in page if tag in model.tags}
+        anchors |= {m.name: anchor for m in page if (anchor := anchor_of(m.tags.get(tag)))}
         token = page.token
         if not token:
-            return dict(sorted(texts.items()))
+            return dict(sorted(anchors.items()))
 
 
 def anchor_of(text: str | None) -> tuple[int, str] | None:

@@ -22,8 +22,7 @@ from resources.mlflow_client import client_of, download, is_database, local_path
 from resources.model_files import MODEL_FILE, local_file
 from resources.registration import (
     Registration,
-    anchor_of,
-    anchor_texts,
+    anchors_of,
     create_version,
     link_model,
     record_promotion,
@@ -63,8 +62,12 @@ class Tracking(dg.ConfigurableResource):
 
     def deliver(self) -> None:
         """Deliver what lies in the spool, without waiting for a server that is away; what stays there is told."""
-        at_once = Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
-        deliver_all(self._spool, at_once._deliver_fit, at_once._deliver_registration)
+        deliver_all(self._spool, self.at_once._deliver_fit, self.at_once._deliver_registration)
+
+    @property
+    def at_once(self) -> "Tracking":
+        """The same MLflow, for who does not wait for a server that is away."""
+        return Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
 
     def log_fit(
         self,
@@ -209,10 +212,9 @@ class Tracking(dg.ConfigurableResource):
         from mlflow.exceptions import MlflowException
 
         try:
-            texts = anchor_texts(self._client, ANCHOR)
+            return anchors_of(self._client, ANCHOR)
         except MlflowException as error:
             raise TrackingError(f"MLflow at {shown(self.address)} cannot be asked: {error}") from error
-        return {name: anchor for name, text in texts.items() if (anchor := anchor_of(text))}
 
     @patient
     def attach(self, version: Version, files: Mapping[str, bytes]) -> None:

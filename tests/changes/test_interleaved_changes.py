@@ -1,5 +1,6 @@
 """Whoever changes the champion, in whatever order their writes fall and whoever dies: registry, record and endpoint agree."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Interleaved(RuleBasedStateMachine):
         self.monkeypatch = pytest.MonkeyPatch()
         self.world = World(Path(self.folder.name), self.monkeypatch)
         self.published: list[tuple[str, int | None]] = []
+        self.broken = False
         self._watch_the_record()
         for _ in range(2):
             self.world.start(self.world.promote).go_on()
@@ -74,6 +76,22 @@ class Interleaved(RuleBasedStateMachine):
         self._one(data).go_on()
 
     @precondition(lambda self: self.world.running)
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        self._one(data).kill()
+        self.broken = True
+
+    @rule(number=st.sampled_from(["1", "2", "4"]))
+    def somebody_moves_the_alias_by_hand(self, number: str) -> None:
+        self.world.registry.aliases["champion"] = number
+        self.broken = True
+
+    @rule()
+    def the_sensor_looks(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.world.reconcile()
+
+    @precondition(lambda self: self.world.running)
     @rule()
     def end(self) -> None:
         self.world.finish()
@@ -88,9 +106,8 @@ class Interleaved(RuleBasedStateMachine):
     @invariant()
     def each_change_replaces_the_one_before(self) -> None:
         changes = self.world.changes
-        assert [c.evidence["replaces"] for c in changes] == [None, *(c.version for c in changes)][:-1][
-            : len(changes)
-        ]
+        replaced = [change.evidence["replaces"] for change in changes]
+        assert replaced == [None, *(change.version for change in changes[:-1])]
 
     @invariant()
     def the_moment_never_goes_back(self) -> None:
@@ -100,6 +117,8 @@ class Interleaved(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.world.finish()
+            if self.broken:
+                self.world.reconcile()
             everywhere = self.world.everywhere()
             assert len(set(everywhere.values())) == 1, everywhere
             assert self.world.audit.verify(self.world.tracking.anchors()).problem is None

@@ -20,6 +20,7 @@ from mlops_assets.governance import record_configuration, record_evaluated
 from mlops_assets.partitions import week_bounds, week_names
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
+from resources.following import reconcile
 from resources.lake import Lake
 from resources.live_models import LiveModels, Record, read_record
 from resources.model_files import MODEL_FILE
@@ -128,6 +129,10 @@ class World:
         return go_back(
             self.lake, self.tracking, self.endpoint, self.audit, NAME, to, "lin", "too many alarms"
         )
+
+    def reconcile(self) -> list[str]:
+        """One look of the sensor, which does not wait for a change that is under way."""
+        return reconcile(self.tracking, self.audit, self.endpoint, NAME, wait=False)
 
     def _judged(self, spec: ModelSpec) -> dict[str, Any]:
         week, champion = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES)) - 1], self.tracking.champion(NAME)

@@ -16,7 +16,7 @@ import pytest
 
 import resources.audit
 import resources.lake
-from resources.audit import CHANGES, Audit, Entry
+from resources.audit import CHANGES, Audit, AuditError, Entry
 from resources.champions import champion_then, in_line
 from resources.following import record_digest
 from resources.live_models import Record
@@ -426,3 +426,96 @@ def test_the_log_tells_who_was_champion_then_in_both_times(state):
     assert by_wall == changes
     assert champion_then(changes, month(7), wall=True) is None
     assert (in_line(changes), in_line(changes[:2])) == ([1], [1, 2])
+
+
+def lose_the_record(state: State) -> None:
+    state.endpoint.withdraw(NAME)
+
+
+def put_another_versions_record_back(state: State) -> None:
+    state.endpoint.publish(state.record(1))
+
+
+def garble_the_record(state: State) -> None:
+    (state.home / "serving" / f"{NAME}.json").write_text("{")
+
+
+def lose_the_model_file(state: State) -> None:
+    state.endpoint.model_file(NAME, 2).unlink()
+
+
+def change_the_model_file(state: State) -> None:
+    state.endpoint.model_file(NAME, 2).write_bytes(b"changed")
+
+
+def move_the_alias(state: State) -> None:
+    client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "3")
+
+
+def drop_the_alias(state: State) -> None:
+    client_of(state.tracking.uri).delete_registered_model_alias(NAME, "champion")
+
+
+@pytest.mark.parametrize(
+    "differ",
+    [
+        lose_the_record,
+        put_another_versions_record_back,
+        garble_the_record,
+        lose_the_model_file,
+        change_the_model_file,
+        move_the_alias,
+        drop_the_alias,
+    ],
+)
+def test_whatever_differs_from_the_newest_change_is_repaired_once_and_told(state, differ):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    entries = [entry.event for entry in state.audit.entries()]
+    differ(state)
+    assert len(state.reconcile()) == 1
+    assert (state.aliases, state.published) == ((2, 1), "2")
+    kept = Path(state.endpoint.records()[NAME].model_path).read_bytes()
+    assert kept == state.tracking.load(state.tracking.version(NAME, 2))
+    assert state.reconcile() == []
+    assert [entry.event for entry in state.audit.entries()] == entries
+
+
+def test_a_log_whose_end_was_cut_off_is_not_followed(state):
+    state.deploy(1, None)
+    folder = Path(state.audit.folder)
+    before = {name: (folder / name).read_bytes() for name in ("log.jsonl", "head.json")}
+    state.deploy(2, 1)
+    for name, content in before.items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(AuditError, match=r"MLflow remembers entry 3 .* newest change here is entry 1"):
+        state.reconcile()
+    with pytest.raises(AuditError, match="the log was cut off or replaced"):
+        state.deploy(3, 1)
+    assert (state.aliases, state.published) == ((2, 1), "2")
+
+
+def test_a_model_whose_deployment_is_switched_off_is_withdrawn_by_its_next_promotion(state):
+    state.deploy(1, None)
+    state.change(promotion(2, 1))
+    assert (state.aliases, state.endpoint.records()) == ((2, 1), {})
+    state.deploy(3, 2)
+    assert state.published == "3"
+
+
+def test_the_champion_is_published_anew_when_it_is_served_in_another_way(state):
+    state.deploy(1, None)
+    for owner in ("team:a", "team:b", "team:a"):
+        state.deploy(1, None, owner=owner)
+        assert state.endpoint.records()[NAME].owner == owner
+        assert state.reconcile() == []
+    assert [e.kind for e in state.audit.entries()] == ["promoted"] + 4 * ["deployed"]
+    state.deploy(2, 1)
+    state.back()
+    assert state.endpoint.records()[NAME].owner == "team:a"
+
+
+def test_a_change_never_counts_from_an_earlier_moment_than_the_one_before(state):
+    state.deploy(1, None, at=5)
+    assert state.deploy(2, 1, at=3).moment == month(5)
+    assert state.back(at=4).moment == month(5)
