@@ -24,7 +24,8 @@ from resources.tracking import Tracking, TrackingAwayError, TrackingError
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
-RECONCILE_EVERY_S = 5
+RECONCILE_EVERY_S = 4
+"""Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
 
 
 class DifferenceError(Exception):

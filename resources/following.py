@@ -14,7 +14,7 @@ from resources.champions import REPLACES
 from resources.lake import write_bytes
 from resources.live_models import Record
 from resources.serving import Endpoint
-from resources.tracking import Tracking
+from resources.tracking import Tracking, Version
 from resources.versions import sha256
 
 SERVES = "serves"
@@ -123,6 +123,16 @@ def record_digest(record: Record) -> str:
     return sha256(kept.encode())
 
 
+def registered(tracking: Tracking, model: str, number: int) -> Version:
+    """A version that must be there; ChampionError where it was deleted."""
+    found = next((version for version in tracking.versions(model) if version.number == number), None)
+    if found is None:
+        raise ChampionError(
+            f"{model}: version {number} is not in the registry: it was deleted; go back to another version"
+        )
+    return found
+
+
 def named(version: int | None) -> str:
     """A version in a sentence."""
     return "no champion" if version is None else f"version {version}"
@@ -149,7 +159,7 @@ def _with_model_file(tracking: Tracking, record: Record) -> list[str]:
     path = Path(record.model_path)
     if path.is_file() and sha256(path.read_bytes()) == record.model_sha256:
         return []
-    version = tracking.version(record.name, int(record.version))
+    version = registered(tracking, record.name, int(record.version))
     if version.sha256 != record.model_sha256:
         raise ChampionError(
             f"{record.name}: the deployment record of version {record.version} names a model with SHA-256 "

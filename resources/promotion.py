@@ -25,6 +25,7 @@ from resources.following import (
     reconcile,
     record_deployed,
     record_of,
+    registered,
     wanted_record,
 )
 from resources.lake import write_text
@@ -139,7 +140,7 @@ def _gone_back(
 ) -> Entry:
     champion = _champion(tracking, wish.model, last)
     target = _target(wish, champion, list(audit.entries(wish.model, CHANGES)))
-    version = tracking.version(wish.model, target)
+    version = registered(tracking, wish.model, target)
     record = _verified(tracking, endpoint, audit, version)
     change = _change_back(wish, version, champion)
     pending.begin(event_identity(change.kind, change.model, _identity(change, champion, last)))

@@ -193,9 +193,10 @@ class Tracking(dg.ConfigurableResource):
             current = self.champion(name)
             if current is not None and current.number == number:
                 return current
-            if replaces is not None:
+            versions = self.versions(name)
+            if replaces is not None and replaces in [version.number for version in versions]:
                 self._set_alias(name, PREVIOUS, replaces)
-            record_promotion(self._client, self.versions(name), name, number, moment)
+            record_promotion(self._client, versions, name, number, moment)
             self._set_alias(name, CHAMPION, number)
             return self.version(name, number)
 

@@ -367,8 +367,12 @@ def test_the_sensor_waits_for_no_change_and_fails_where_it_cannot_repair(promote
     client_of(project.tracking.uri).delete_model_version(NAME, "4")
     with pytest.raises(DifferenceError, match=f"{NAME} version 4.* is not in the registry: it was deleted"):
         tick(project)
+    Path(project.endpoint.records()[NAME].model_path).unlink()
+    with pytest.raises(DifferenceError, match=f"{NAME}: version 4 is not in the registry: it was deleted"):
+        tick(project)
     assert project.back().version == 2
     assert (project.champion, project.endpoint.records()[NAME].version) == (2, "2")
+    assert "version 4 is not in the registry: it was deleted" in refused(project.back, 4)
 
 
 def test_one_model_is_deployed_by_one_at_a_time_whoever_asks(project):
