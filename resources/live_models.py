@@ -22,6 +22,7 @@ import polars as pl
 import pydantic
 from pydantic import Field
 
+from resources.answers import finite, with_vectors
 from resources.moments import read_moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
@@ -92,10 +93,6 @@ class Log(Protocol):
 
 class RecordError(Exception):
     """A deployment record that cannot be served as it is."""
-
-
-class ScoreError(Exception):
-    """A model answered with something that is no finite number."""
 
 
 @dataclass(frozen=True)
@@ -261,24 +258,6 @@ class LiveModels:
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
-
-
-def finite(scores: np.ndarray) -> np.ndarray:
-    """The scores [requests]; raises ScoreError where one is NaN or infinite: JSON would say null, and null is no answer."""
-    wrong = np.flatnonzero(~np.isfinite(scores))
-    if len(wrong):
-        raise ScoreError(
-            f"the model gives no finite number for {len(wrong)} of {len(scores)} requests, the first is request "
-            f"{wrong[0]} ({scores[wrong[0]]}): roll back to a version that answers it, and mend the model"
-        )
-    return scores
-
-
-def with_vectors(answers: list[dict[str, Any]], features: pl.DataFrame) -> list[dict[str, Any]]:
-    """The answers with the features they were made from; what JSON cannot say is null."""
-    numbers = pl.selectors.float()
-    vectors = features.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
-    return [{**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)]
 
 
 def read_record(path: Path) -> Record:

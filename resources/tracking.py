@@ -16,18 +16,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from resources import registration
 from resources.addresses import revealed, shown
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, reachable
 from resources.model_files import MODEL_FILE, local_file
-from resources.registration import (
-    Registration,
-    anchors_of,
-    create_version,
-    link_model,
-    record_promotion,
-    standing,
-)
+from resources.registration import Registration, create_version, link_model
 from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sweep
 from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
@@ -179,7 +173,7 @@ class Tracking(dg.ConfigurableResource):
     @patient
     def standing(self, name: str) -> tuple[int | None, tuple[int, str] | None]:
         """Number of the champion, and number and hash of the entry of the audit log that the model remembers; asked at once."""
-        return standing(self._client, name, CHAMPION, ANCHOR)
+        return registration.standing(self._client, name, CHAMPION, ANCHOR)
 
     @patient
     def promote(self, name: str, number: int, moment: datetime, replaces: int | None) -> Version:
@@ -196,7 +190,7 @@ class Tracking(dg.ConfigurableResource):
             versions = self.versions(name)
             if replaces is not None and replaces in [version.number for version in versions]:
                 self._set_alias(name, PREVIOUS, replaces)
-            record_promotion(self._client, versions, name, number, moment)
+            registration.record_promotion(self._client, versions, name, number, moment)
             self._set_alias(name, CHAMPION, number)
             return self.version(name, number)
 
@@ -213,7 +207,7 @@ class Tracking(dg.ConfigurableResource):
         from mlflow.exceptions import MlflowException
 
         try:
-            return anchors_of(self._client, ANCHOR)
+            return registration.anchors_of(self._client, ANCHOR)
         except MlflowException as error:
             raise TrackingError(f"MLflow at {shown(self.address)} cannot be asked: {error}") from error
 

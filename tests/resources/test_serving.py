@@ -24,7 +24,7 @@ import polars as pl
 import psutil
 import pytest
 
-from resources.live_models import with_vectors
+from resources.answers import with_vectors
 from resources.serving import Endpoint
 from resources.serving_log import ServingLogResource
 from resources.serving_log_writer import EVERY_S
