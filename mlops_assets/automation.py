@@ -4,7 +4,8 @@ The sensors keep no cursor: what they ask for follows from the lake, the registr
 replay and a machine that was switched off in between come to the same requests.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,11 +29,23 @@ from mlops_assets.tries import (
     training_runs,
     week_runs,
 )
+from resources.audit import Audit, AuditError
 from resources.lake import Lake
+from resources.live_models import RecordError
+from resources.promotion import ChampionError, reconcile
+from resources.serving import Endpoint
+from resources.tracking import Tracking, TrackingAwayError, TrackingError
 
+LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
 WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
+RECONCILE_EVERY_S = 4
+"""Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
+
+
+class DifferenceError(Exception):
+    """Registry or endpoint differ from the audit log, and nothing here can repair it."""
 
 
 def wall_clock() -> datetime:
@@ -251,3 +264,40 @@ def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
         drift_share=drift.get("drift_share"),
         served=report["model_version"] is not None,
     )
+
+
+def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorDefinition:
+    """`keep_registry_and_endpoint_as_recorded`: no runs; repairs what a killed process or a stranger's hand left behind."""
+
+    @dg.sensor(
+        name="keep_registry_and_endpoint_as_recorded",
+        minimum_interval_seconds=RECONCILE_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Bring every model's registry aliases and endpoint to what the newest change in the audit log says.",
+    )
+    def sensor(tracking: Tracking, endpoint: Endpoint, audit: Audit) -> dg.SkipReason:
+        return dg.SkipReason(reconciled(sorted(specs()), tracking, endpoint, audit))
+
+    return sensor
+
+
+def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, audit: Audit) -> str:
+    """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
+    told, broken = [], []
+    for model in models:
+        try:
+            told += [
+                f"{model}: {what}" for what in reconcile(tracking.at_once, audit, endpoint, model, False)
+            ]
+        except BlockingIOError:
+            told.append(f"{model}: a change is under way")
+        except TrackingAwayError as away:
+            told.append(str(away))
+            break
+        except (ChampionError, TrackingError, RecordError, AuditError) as error:
+            broken.append(f"{model}: {error}")
+    for line in (*told, *broken):
+        LOG.warning(line)
+    if broken:
+        raise DifferenceError("; ".join(broken))
+    return "; ".join(told) or f"registry and endpoint follow the audit log ({len(models)} models)"

@@ -14,6 +14,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 import mlops_assets.models  # noqa: E402
 from mlops_assets.assets.tables import Table  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
+from mlops_assets.automation import reconcile_sensor  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.components.tree import component_tree  # noqa: E402
 from mlops_assets.decisions import decision_jobs  # noqa: E402
@@ -44,6 +45,7 @@ def build() -> dg.Definitions:
     shared = dg.Definitions(
         assets=[verification(specs, tables)],
         jobs=[*decision_jobs(specs), verify_job()],
+        sensors=[reconcile_sensor(specs)],
         resources=local_resources(),
         executor=dg.in_process_executor,
     )

@@ -155,9 +155,9 @@ class Audit(dg.ConfigurableResource):
         """The entry of a decision, or None where it was not recorded."""
         return self._find(event_identity(kind, model, identity))
 
-    def lock(self, name: str) -> AbstractContextManager[None]:
+    def lock(self, name: str, wait: bool = True) -> AbstractContextManager[None]:
         """A lock for one who reads the log, decides and appends; appending takes another one."""
-        return file_lock(self._path(f".{name}.lock"))
+        return file_lock(self._path(f".{name}.lock"), wait)
 
     def keep(self, name: str, text: str) -> None:
         """Keep a text that an entry names by its hash, beside the log; what is there stays as it is."""

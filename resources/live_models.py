@@ -22,6 +22,8 @@ import polars as pl
 import pydantic
 from pydantic import Field
 
+from resources.answers import finite, with_vectors
+from resources.moment_files import moment_in
 from resources.moments import Moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
@@ -31,6 +33,9 @@ from resources.serving_log import ServedBatch
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
+MOMENT_FILE = "moment.txt"
+"""Beside the records: how far the data that is online has come. It is no part of a record, which only says who answers."""
+
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 ANSWERS = {"classification": "probability", "regression": "value"}
 
@@ -55,8 +60,10 @@ class Record(pydantic.BaseModel):
     request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
     key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
     time: str = Field(description="Column that holds the moment of the prediction.")
-    moment: Moment = Field(description="Now of the online store.")
     owner: str = ""
+    moment: Moment | None = Field(
+        default=None, description="Now of the online store, in records of releases that kept it here."
+    )
 
     def same_model(self, other: "Record") -> bool:
         """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
@@ -89,10 +96,6 @@ class RecordError(Exception):
     """A deployment record that cannot be served as it is."""
 
 
-class ScoreError(Exception):
-    """A model answered with something that is no finite number."""
-
-
 @dataclass(frozen=True)
 class Served:
     """One model as it answers now."""
@@ -113,6 +116,7 @@ class LiveModels:
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
+        self._reached: datetime | None = None
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
@@ -133,12 +137,13 @@ class LiveModels:
 
     def moment(self) -> datetime | None:
         """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
-        return max((model.record.moment for model in self.served.values()), default=None)
+        return max((self._online(model) for model in self.served.values()), default=None)
 
     def look(self) -> None:
         """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
         self.pushed.look()
         there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
+        self._reached = moment_in(self.folder / MOMENT_FILE)
         for name in set(self.served) - set(there):
             LOG.warning("model %s is withdrawn", name)
         self.served = {name: model for name, model in self.served.items() if name in there}
@@ -208,8 +213,18 @@ class LiveModels:
 
     def now(self, model: Served) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
-        pushed = self.pushed.newest(view.name for view in model.service.views)
-        return max(model.record.moment, pushed or model.record.moment)
+        online = self._online(model)
+        return max(online, self.pushed.newest(view.name for view in model.service.views) or online)
+
+    def _online(self, model: Served) -> datetime:
+        """Now of the online store, as its own file says or, if that is later, a record of an earlier release."""
+        known = [moment for moment in (self._reached, model.record.moment) if moment]
+        if not known:
+            raise RecordError(
+                f"{self.folder / MOMENT_FILE} is missing, so no moment is known as of which {model.record.name} "
+                f"could answer: materialize the asset features/online"
+            )
+        return max(known)
 
     def now_of_view(self, view: str) -> datetime | None:
         """The latest moment that the models which read a view have reached; None where there is neither model nor push."""
@@ -251,24 +266,6 @@ class LiveModels:
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
-
-
-def finite(scores: np.ndarray) -> np.ndarray:
-    """The scores [requests]; raises ScoreError where one is NaN or infinite: JSON would say null, and null is no answer."""
-    wrong = np.flatnonzero(~np.isfinite(scores))
-    if len(wrong):
-        raise ScoreError(
-            f"the model gives no finite number for {len(wrong)} of {len(scores)} requests, the first is request "
-            f"{wrong[0]} ({scores[wrong[0]]}): roll back to a version that answers it, and mend the model"
-        )
-    return scores
-
-
-def with_vectors(answers: list[dict[str, Any]], features: pl.DataFrame) -> list[dict[str, Any]]:
-    """The answers with the features they were made from; what JSON cannot say is null."""
-    numbers = pl.selectors.float()
-    vectors = features.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
-    return [{**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)]
 
 
 def read_record(path: Path) -> Record:

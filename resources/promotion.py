@@ -1,10 +1,11 @@
-"""The one place where a champion changes: the audit log is written first, then the alias follows it.
+"""The one place where a champion changes: an entry is appended to the audit log, and registry and endpoint follow it.
 
-A process that dies in between leaves a log that is ahead of the alias, and the next change of that model completes it.
-Two changes at once are decided by a lock and by naming the champion that each means to replace: the later one is refused.
+Entry, aliases and deployment record change in one step, under one lock a model. A process that dies in between leaves a
+log that is ahead, and the next change of the model, or the sensor that reconciles, completes it. Two changes at once are
+decided by the lock and by naming the champion that each means to replace: the later one is refused.
 """
 
-import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,15 +13,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resources.audit import CHANGES, Audit, Entry
+from resources.audit_chain import event_identity
 from resources.champions import REPLACES, in_line, rolled_back
-from resources.lake import write_bytes
-from resources.live_models import Record
+from resources.following import (
+    SERVES,
+    ChampionError,
+    champion_lock,
+    contents,
+    followed,
+    named,
+    reconcile,
+    record_deployed,
+    record_of,
+    registered,
+    wanted_record,
+)
+from resources.lake import write_text
+from resources.live_models import Record, RecordError
 from resources.serving import Endpoint
-from resources.tracking import Tracking, Version
+from resources.tracking import Tracking, TrackingAwayError, TrackingError, Version
 
-
-class ChampionError(Exception):
-    """A change of the champion is refused: its evidence or its target does not fit what is champion now."""
+__all__ = ["ChampionError", "Change", "Rollback", "champion_now", "change_champion", "reconcile", "roll_back"]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,59 +51,34 @@ class Change:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def change_champion(tracking: Tracking, audit: Audit, change: Change) -> Entry:
-    """Record the change, then move the aliases; returns the entry that made the version champion.
+def change_champion(
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Change, record: Record | None
+) -> Entry:
+    """Record a change, move the aliases and publish `record` (None: not deployed); returns the entry that made the champion.
 
     Safe to repeat after a crash at any point: a change that was recorded is completed, and recorded once. Raises
     ChampionError where another version is champion by now than `change.replaces`, or where an automatic promotion
     asks for a version that was rolled back.
     """
-    with audit.lock(f"champion-{change.model}"):
-        last = audit.latest(change.model, CHANGES)
-        now = _completed(tracking, change.model, last)
-        if last is not None and last.version == now == change.version:
-            return last
-        _refuse(change, now, audit)
-        entry = _record(audit, change, now, last)
-        _follow(tracking, entry)
-        return entry
+    with champion_lock(audit, change.model):
+        last = _settled(tracking, audit, endpoint, change.model)
+        now = _champion(tracking, change.model, last)
+        if last is None or change.version != now:
+            _refuse(change, now, audit)
+            last = _append(audit, change, now, last, record)
+        elif record is not None and not _says(wanted_record(audit, endpoint, last), record):
+            record_deployed(audit, last, record)
+        followed(tracking, audit, endpoint, last)
+        return last
+
+
+def _says(wanted: Record | None, record: Record) -> bool:
+    return wanted is not None and contents(wanted) == contents(record)
 
 
 def champion_now(tracking: Tracking, audit: Audit, model: str) -> int | None:
-    """Number of the champion, after a change that was recorded and interrupted is completed."""
-    with audit.lock(f"champion-{model}"):
-        return _completed(tracking, model, audit.latest(model, CHANGES))
-
-
-def publish(endpoint: Endpoint, audit: Audit, record: Record, change: Entry) -> Entry:
-    """Put a version behind the endpoint and record that it is there; repeated, it is one entry.
-
-    The record that it replaces is kept, if it was published before records were, so that a rollback finds it.
-    """
-    before = endpoint.records().get(record.name)
-    if before is not None and endpoint.kept_record(before.name, before.version) is None:
-        endpoint.keep_record(before)
-    endpoint.publish(record)
-    return audit.record(
-        "deployed",
-        record.name,
-        identity={"change": change.event, "record": record_digest(record)},
-        by=change.by,
-        why=change.why,
-        moment=change.moment,
-        evidence={
-            "change": change.hash,
-            "model_sha256": record.model_sha256,
-            "record": record_digest(record),
-        },
-        version=int(record.version),
-    )
-
-
-def record_digest(record: Record) -> str:
-    """SHA-256 of what the endpoint answers with, wherever the file lies and however far the online store is."""
-    kept = record.model_dump_json(exclude={"moment", "owner", "model_path"})
-    return hashlib.sha256(kept.encode()).hexdigest()
+    """Number of the champion as the log says it, whether or not the registry has followed yet."""
+    return _champion(tracking, model, audit.latest(model, CHANGES))
 
 
 @dataclass(frozen=True)
@@ -107,20 +96,55 @@ class Rollback:
 def roll_back(tracking: Tracking, audit: Audit, endpoint: Endpoint, wish: Rollback) -> Entry:
     """Make an earlier champion champion again and put it behind the endpoint; returns the entry that did.
 
-    The version's model file and deployment record are verified first. A rollback that was interrupted is completed
-    instead of going back one further. Raises ChampionError where there is nothing to go back to.
+    The version's model file and deployment record are verified first. A rollback whose process died is completed instead
+    of going back one further, whoever has repaired its effects meanwhile. Raises ChampionError where there is nothing
+    to go back to.
     """
-    champion = champion_now(tracking, audit, wish.model)
-    changes = list(audit.entries(wish.model, CHANGES))
-    interrupted = changes[-1] if changes and _unpublished(audit, endpoint, changes[-1]) else None
-    target = interrupted.version if interrupted else _target(wish, champion, changes)
-    assert target is not None
-    version = tracking.version(wish.model, target)
+    with champion_lock(audit, wish.model):
+        last, pending = _left_behind(tracking, audit, endpoint, wish.model), _Pending(audit, wish.model)
+        if last is None or not pending.is_of(last) or wish.to not in (None, last.version):
+            last = _gone_back(tracking, audit, endpoint, wish, last, pending)
+        followed(tracking, audit, endpoint, last)
+        pending.done()
+        return last
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """The rollback whose command has not ended yet, in a file beside the log, so that the command can be repeated."""
+
+    audit: Audit
+    model: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.audit.folder) / f".rollback-{self.model}"
+
+    def begin(self, event: str) -> None:
+        write_text(self.path, event)
+
+    def is_of(self, change: Entry) -> bool:
+        return self.path.exists() and self.path.read_text() == change.event
+
+    def done(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _gone_back(
+    tracking: Tracking,
+    audit: Audit,
+    endpoint: Endpoint,
+    wish: Rollback,
+    last: Entry | None,
+    pending: _Pending,
+) -> Entry:
+    champion = _champion(tracking, wish.model, last)
+    target = _target(wish, champion, list(audit.entries(wish.model, CHANGES)))
+    version = registered(tracking, wish.model, target)
     record = _verified(tracking, endpoint, audit, version)
-    change = interrupted or change_champion(tracking, audit, _change_back(wish, version, champion))
-    if record is not None:
-        publish(endpoint, audit, record, change)
-    return change
+    change = _change_back(wish, version, champion)
+    pending.begin(event_identity(change.kind, change.model, _identity(change, champion, last)))
+    return _append(audit, change, champion, last, record)
 
 
 def _change_back(wish: Rollback, version: Version, champion: int | None) -> Change:
@@ -135,31 +159,38 @@ def _change_back(wish: Rollback, version: Version, champion: int | None) -> Chan
     )
 
 
-def _completed(tracking: Tracking, model: str, last: Entry | None) -> int | None:
-    """The champion's number, once the alias has followed the last change that was recorded.
+def _settled(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+    """The newest change, once registry and endpoint have followed it."""
+    last = audit.latest(model, CHANGES)
+    for told in followed(tracking, audit, endpoint, last) if last else ():
+        LOG.warning("%s: %s", model, told)
+    return last
 
-    An alias that neither that change nor what it replaced explains was set by hand: it is left as it is.
-    """
+
+def _left_behind(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+    """The same for who goes back from it: a change that cannot be followed, its model gone perhaps, is no obstacle."""
+    try:
+        return _settled(tracking, audit, endpoint, model)
+    except TrackingAwayError:
+        raise
+    except (ChampionError, TrackingError, RecordError) as broken:
+        LOG.warning("%s: going back from a change that cannot be followed: %s", model, broken)
+        return audit.latest(model, CHANGES)
+
+
+def _champion(tracking: Tracking, model: str, last: Entry | None) -> int | None:
+    """Who is champion by the log; by the registry where the log knows of no change yet."""
+    if last is not None:
+        return last.version
     champion = tracking.champion(model)
-    now = champion.number if champion else None
-    if last is None or now == last.version or now != last.evidence[REPLACES]:
-        return now
-    _follow(tracking, last)
-    return last.version
-
-
-def _follow(tracking: Tracking, entry: Entry) -> None:
-    """Bring moments, aliases and the registry's memory of the log to where an entry says."""
-    assert entry.model and entry.version and entry.moment, f"entry {entry.seq} changes no champion"
-    tracking.promote(entry.model, entry.version, entry.moment)
-    tracking.anchor(entry.model, entry.seq, entry.hash)
+    return champion.number if champion else None
 
 
 def _refuse(change: Change, now: int | None, audit: Audit) -> None:
     if now not in (change.replaces, change.version):
         raise ChampionError(
-            f"{change.model}: version {change.version} was to replace {_named(change.replaces)}, but "
-            f"{_named(now)} is champion by now: judge it against that one (materialize {change.model}/evaluation)"
+            f"{change.model}: version {change.version} was to replace {named(change.replaces)}, but "
+            f"{named(now)} is champion by now: judge it against that one (materialize {change.model}/evaluation)"
         )
     if change.kind == "promoted":
         back = rolled_back(list(audit.entries(change.model, CHANGES)), change.version)
@@ -176,31 +207,25 @@ def refusal(back: Entry) -> str:
     )
 
 
-def _record(audit: Audit, change: Change, now: int | None, last: Entry | None) -> Entry:
-    evidence = {**change.evidence, REPLACES: now}
-    if last is not None and last.version != now:
-        evidence["champion by the log"] = last.version
-    after = last.event if last else ""
+def _identity(change: Change, now: int | None, last: Entry | None) -> dict[str, Any]:
+    return {"version": change.version, REPLACES: now, "after": last.event if last else ""}
+
+
+def _append(
+    audit: Audit, change: Change, now: int | None, last: Entry | None, record: Record | None
+) -> Entry:
+    """Append the change, never at an earlier moment of the data than the change before it."""
+    before = last.moment if last is not None else None
     return audit.record(
         change.kind,
         change.model,
-        identity={"version": change.version, REPLACES: now, "after": after},
+        identity=_identity(change, now, last),
         by=change.by,
         why=change.why,
-        moment=change.moment,
-        evidence=evidence,
+        moment=max(change.moment, before or change.moment),
+        evidence={**change.evidence, REPLACES: now, SERVES: contents(record) if record else None},
         version=change.version,
     )
-
-
-def _unpublished(audit: Audit, endpoint: Endpoint, change: Entry) -> bool:
-    """Whether a rollback was recorded whose version has not been put behind the endpoint yet."""
-    if change.kind != "rolled_back" or not change.model or not change.version:
-        return False
-    if endpoint.kept_record(change.model, change.version) is None:
-        return False
-    deployed = audit.entries(change.model, ("deployed",))
-    return all(entry.evidence["change"] != change.hash for entry in deployed)
 
 
 def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> int:
@@ -226,31 +251,17 @@ def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> i
 
 
 def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Version) -> Record | None:
-    """The record to publish, with its model file in place; None where the model is not behind the endpoint at all."""
-    content = tracking.load(version)
-    record, now = endpoint.kept_record(version.name, version.number), endpoint.records().get(version.name)
-    if record is None and now is None:
-        return None
-    if record is None:
+    """The record to publish, its model file whole in the registry; None where the model is not behind the endpoint at all."""
+    tracking.load(version)
+    record = record_of(audit, endpoint, version.name, version.number)
+    if record is None and endpoint.published(version.name) is not None:
         raise ChampionError(
             f"{version.name}: no deployment record of version {version.number} was kept, so the endpoint could not "
             f"follow: go back to another version"
         )
-    _as_deployed(audit, record, version)
-    write_bytes(Path(record.model_path), content)
-    return record.model_copy(update={"moment": max(record.moment, now.moment if now else record.moment)})
-
-
-def _as_deployed(audit: Audit, record: Record, version: Version) -> None:
-    """Refuse a kept record that is not the one the log says was deployed."""
-    entries = audit.entries(version.name, ("deployed",))
-    known = {e.evidence["record"] for e in entries if e.version == version.number}
-    if record.model_sha256 != version.sha256 or (known and record_digest(record) not in known):
+    if record is not None and record.model_sha256 != version.sha256:
         raise ChampionError(
-            f"{version.name}: the deployment record kept of version {version.number} is not the one that was "
-            f"deployed: it was changed; go back to another version"
+            f"{version.name}: the deployment record of version {version.number} names another model than the one that "
+            f"was registered: go back to another version"
         )
-
-
-def _named(version: int | None) -> str:
-    return "no champion" if version is None else f"version {version}"
+    return record

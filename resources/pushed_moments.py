@@ -4,14 +4,12 @@ A pushed value counts from its event timestamp on. That may be later than the ne
 pushes move the endpoint's now forward, and the file keeps it there over a restart. It never goes back.
 """
 
-import threading
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from resources.contained import below
-from resources.lake import write_text
-from resources.moments import read_moment
+from resources.moment_files import moment_in, move_forward
 
 
 class PushedMoments:
@@ -20,11 +18,11 @@ class PushedMoments:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._moments: dict[str, datetime] = {}
-        self._lock = threading.Lock()
 
     def look(self) -> None:
         """Take up what any process has pushed."""
-        self._moments = {path.stem: _read(path) for path in sorted(self.folder.glob("[!.]*.txt"))}
+        read = {path.stem: moment_in(path) for path in sorted(self.folder.glob("[!.]*.txt"))}
+        self._moments = {view: moment for view, moment in read.items() if moment is not None}
 
     def newest(self, views: Iterable[str]) -> datetime | None:
         """The newest moment of some views, None where nothing was pushed to any."""
@@ -33,12 +31,5 @@ class PushedMoments:
 
     def advance(self, view: str, moment: datetime) -> None:
         """Move a view's moment forward; an earlier one changes nothing."""
-        with self._lock:
+        if move_forward(below(self.folder, f"{view}.txt"), moment):
             self.look()
-            if moment > self._moments.get(view, datetime.min.replace(tzinfo=UTC)):
-                write_text(below(self.folder, f"{view}.txt"), moment.astimezone(UTC).isoformat())
-                self.look()
-
-
-def _read(path: Path) -> datetime:
-    return read_moment(path.read_text(encoding="utf-8").strip())

@@ -1,13 +1,14 @@
 """A logged model made a version of a registered model, and what registered models remember."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from resources.mlflow_client import use_uri
 from resources.runs import MODEL_ID, is_complete
-from resources.versions import FILE, IDENTITY, LINEAGE, SHA256, TrackingError
+from resources.versions import FILE, IDENTITY, LINEAGE, PROMOTED_AT, SHA256, TrackingError, Version, utc
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,51 @@ def link_model(client: Any, made: Registration, number: int) -> None:
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
 
-def anchor_texts(client: Any, tag: str) -> dict[str, str]:
-    """The value of a tag by registered model, of those that have it."""
-    texts, token = {}, None
+def anchors_of(client: Any, tag: str) -> dict[str, tuple[int, str]]:
+    """The entry of the audit log that a tag names, by registered model, of those that have it."""
+    anchors, token = {}, None
     while True:
         page = client.search_registered_models(max_results=200, page_token=token)
-        texts |= {model.name: model.tags[tag] for model in page if tag in model.tags}
+        anchors |= {m.name: anchor for m in page if (anchor := anchor_of(m.tags.get(tag)))}
         token = page.token
         if not token:
-            return dict(sorted(texts.items()))
+            return dict(sorted(anchors.items()))
+
+
+def anchor_of(text: str | None) -> tuple[int, str] | None:
+    """Number and hash of the entry of the audit log that a tag names."""
+    return (int(text.split()[0]), text.split()[1]) if text else None
+
+
+def standing(client: Any, name: str, alias: str, tag: str) -> tuple[int | None, tuple[int, str] | None]:
+    """The version under an alias, and the entry that a tag names; both None where there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None, None
+        raise
+    version = found.aliases.get(alias)
+    return int(version) if version else None, anchor_of(found.tags.get(tag))
+
+
+def record_promotion(
+    client: Any, versions: Sequence[Version], name: str, number: int, moment: datetime
+) -> None:
+    """Write down that a version became champion at a moment, and that no other one did at that moment."""
+    if number not in [version.number for version in versions]:
+        raise TrackingError(
+            f"{name} version {number}, which the audit log makes champion, is not in the registry: it was deleted; "
+            f"`mlops rollback {name} --to VERSION --by NAME --reason WHY` makes another one champion"
+        )
+    for version in versions:
+        before, at = set(version.promotions), {utc(moment)}
+        after = before | at if version.number == number else before - at
+        if after != before:
+            text = ", ".join(m.isoformat() for m in sorted(after))
+            client.set_model_version_tag(name, str(version.number), PROMOTED_AT, text)
 
 
 def _register_name(client: Any, name: str) -> None:

@@ -22,7 +22,8 @@ import dagster as dg
 
 from resources import ports
 from resources.lake import write_bytes, write_text
-from resources.live_models import Record, read_record
+from resources.live_models import MOMENT_FILE, Record, RecordError, read_record
+from resources.moment_files import move_forward
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 
 if TYPE_CHECKING:
@@ -40,27 +41,43 @@ class Endpoint(dg.ConfigurableResource):
     address: str = "http://127.0.0.1:8000"
 
     def publish(self, record: Record | dict[str, Any]) -> Path:
-        """Write a model's record whole, so that the endpoint reads the old one or the new one."""
+        """Write a model's record whole, so that the endpoint reads the old one or the new one.
+
+        A deployed model's is published by `resources/promotion.py` alone, under the lock of its changes. A moment that
+        the record brings, or the one that it replaces, goes where moments are kept.
+        """
         checked = record if isinstance(record, Record) else Record.model_validate(record)
-        path = Path(self.folder) / f"{checked.name}.json"
-        write_text(path, json.dumps(checked.model_dump(mode="json"), indent=1, sort_keys=True))
+        for moment in (checked.moment, getattr(self.published(checked.name), "moment", None)):
+            if moment is not None:
+                self.advance(moment)
+        path = self._record(checked.name)
+        write_text(path, _text(checked.model_copy(update={"moment": None})))
         return path
 
-    def keep(self, name: str, version: int, model: bytes) -> Path:
-        """Put a version's model file beside the records, where the endpoint reads it whatever the artifact store."""
-        path = Path(self.folder) / "models" / f"{name}-{version}.model"
+    def published(self, name: str) -> Record | None:
+        """The record that the endpoint follows for a model; None where there is none, or none that can be read."""
+        try:
+            return read_record(self._record(name)) if self._record(name).exists() else None
+        except RecordError as error:
+            LOG.warning("%s", error)
+            return None
+
+    def model_file(self, name: str, version: int | str) -> Path:
+        """Where a version's model file lies beside the records, so that the endpoint reads it whatever the artifact store."""
+        return Path(self.folder) / "models" / f"{name}-{version}.model"
+
+    def keep(self, name: str, version: int | str, model: bytes) -> Path:
+        """Put a version's model file beside the records."""
+        path = self.model_file(name, version)
         write_bytes(path, model)
         return path
 
-    def keep_record(self, record: Record | dict[str, Any]) -> Record:
-        """Put a version's record beside its model file, so that the version can be published again as it was."""
-        checked = record if isinstance(record, Record) else Record.model_validate(record)
-        text = json.dumps(checked.model_dump(mode="json"), indent=1, sort_keys=True)
-        write_text(self._kept_record(checked.name, checked.version), text)
-        return checked
+    def keep_record(self, record: Record) -> None:
+        """Put a record that the audit log does not hold beside its model file, so that it can be published again as it was."""
+        write_text(self._kept_record(record.name, record.version), _text(record))
 
     def kept_record(self, name: str, version: int | str) -> Record | None:
-        """The record that a version was published with, its model file in this folder; None where it never was."""
+        """The record of a version that earlier releases kept, its model file in this folder; None where they did not."""
         path = self._kept_record(name, version)
         if not path.exists():
             return None
@@ -71,27 +88,32 @@ class Endpoint(dg.ConfigurableResource):
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
-        path = Path(self.folder) / f"{name}.json"
+        path = self._record(name)
         there = path.exists()
         path.unlink(missing_ok=True)
         return there
 
-    def advance(self, moment: datetime) -> list[str]:
-        """Tell every deployed model that the online store has reached `moment`; nothing is loaded again.
+    def advance(self, moment: datetime) -> bool:
+        """Tell every deployed model that the online store has reached `moment`; whether it had not before.
 
-        Returns the names of the models that were behind.
+        It never goes back, and it touches no record, so it cannot bring back one that was replaced meanwhile.
         """
-        behind = {name: record for name, record in self.records().items() if record.moment < moment}
-        for record in behind.values():
-            self.publish(record.model_copy(update={"moment": moment}))
-        return list(behind)
+        return move_forward(Path(self.folder) / MOMENT_FILE, moment)
 
     def records(self) -> dict[str, Record]:
         """Every published record by model name."""
         return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
 
+    def _record(self, name: str) -> Path:
+        return Path(self.folder) / f"{name}.json"
+
     def _kept_record(self, name: str, version: int | str) -> Path:
         return Path(self.folder) / "models" / str(version) / f"{name}.json"
+
+
+def _text(record: Record) -> str:
+    unsaid = {"moment"} if record.moment is None else None
+    return json.dumps(record.model_dump(mode="json", exclude=unsaid), indent=1, sort_keys=True)
 
 
 def keep_ray_local() -> None:

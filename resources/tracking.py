@@ -16,16 +16,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from resources import registration
 from resources.addresses import revealed, shown
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, reachable
 from resources.model_files import MODEL_FILE, local_file
-from resources.registration import Registration, anchor_texts, create_version, link_model
+from resources.registration import Registration, create_version, link_model
 from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sweep
 from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
 from resources.tracking_spool import Spool, deliver_all
-from resources.versions import FILE, PROMOTED_AT, TrackingError, Version, sha256, utc, version_of
+from resources.versions import FILE, TrackingError, Version, sha256, version_of
 
 __all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -55,8 +56,12 @@ class Tracking(dg.ConfigurableResource):
 
     def deliver(self) -> None:
         """Deliver what lies in the spool, without waiting for a server that is away; what stays there is told."""
-        at_once = Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
-        deliver_all(self._spool, at_once._deliver_fit, at_once._deliver_registration)
+        deliver_all(self._spool, self.at_once._deliver_fit, self.at_once._deliver_registration)
+
+    @property
+    def at_once(self) -> "Tracking":
+        """The same MLflow, for who does not wait for a server that is away."""
+        return Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
 
     def log_fit(
         self,
@@ -166,10 +171,15 @@ class Tracking(dg.ConfigurableResource):
         return self._aliased(name, PREVIOUS)
 
     @patient
-    def promote(self, name: str, number: int, moment: datetime) -> Version:
-        """Make a version champion as of `moment` (data time); the champion so far becomes `previous`.
+    def standing(self, name: str) -> tuple[int | None, tuple[int, str] | None]:
+        """Number of the champion, and number and hash of the entry of the audit log that the model remembers; asked at once."""
+        return registration.standing(self._client, name, CHAMPION, ANCHOR)
 
-        Called by `resources/promotion.py` alone, which records the change first. Safe to repeat after a crash at any
+    @patient
+    def promote(self, name: str, number: int, moment: datetime, replaces: int | None) -> Version:
+        """Make a version champion as of `moment` (data time); what it replaces becomes `previous`.
+
+        Called by `resources/following.py` alone, after the change was recorded. Safe to repeat after a crash at any
         point: `previous` and the moments are written before the champion moves, and a version that is champion already
         is left alone. One that became champion at the same moment never was, in data time: its moment is taken back.
         """
@@ -177,9 +187,10 @@ class Tracking(dg.ConfigurableResource):
             current = self.champion(name)
             if current is not None and current.number == number:
                 return current
-            if current is not None:
-                self._set_alias(name, PREVIOUS, current.number)
-            self._record_promotion(name, number, moment)
+            versions = self.versions(name)
+            if replaces is not None and replaces in [version.number for version in versions]:
+                self._set_alias(name, PREVIOUS, replaces)
+            registration.record_promotion(self._client, versions, name, number, moment)
             self._set_alias(name, CHAMPION, number)
             return self.version(name, number)
 
@@ -196,10 +207,9 @@ class Tracking(dg.ConfigurableResource):
         from mlflow.exceptions import MlflowException
 
         try:
-            texts = anchor_texts(self._client, ANCHOR)
+            return registration.anchors_of(self._client, ANCHOR)
         except MlflowException as error:
             raise TrackingError(f"MLflow at {shown(self.address)} cannot be asked: {error}") from error
-        return {name: (int(text.split()[0]), text.split()[1]) for name, text in texts.items()}
 
     @patient
     def attach(self, version: Version, files: Mapping[str, bytes]) -> None:
@@ -273,14 +283,6 @@ class Tracking(dg.ConfigurableResource):
             return found.experiment_id
         home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.address) else None
         return self._client.create_experiment(name, artifact_location=home)
-
-    def _record_promotion(self, name: str, number: int, moment: datetime) -> None:
-        for version in self.versions(name):
-            before, at = set(version.promotions), {utc(moment)}
-            after = before | at if version.number == number else before - at
-            if after != before:
-                text = ", ".join(m.isoformat() for m in sorted(after))
-                self._client.set_model_version_tag(name, str(version.number), PROMOTED_AT, text)
 
     def _set_alias(self, name: str, alias: str, number: int) -> None:
         self._client.set_registered_model_alias(name, alias, str(number))

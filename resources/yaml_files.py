@@ -102,7 +102,7 @@ def _refuse_twice(loader: Loader, mapping: yaml.MappingNode, place: Place, file:
             raise YamlError(
                 f"{file}:{line}: {_named((*place, key.value))} is given twice, first in line {there}: keep one"
             )
-        first |= dict.fromkeys(names, line)
+        first.update((name, line) for name in names)
 
 
 def _refuse_surprise(loader: Loader, node: yaml.ScalarNode, place: Place, file: str | Path) -> None:

@@ -149,7 +149,10 @@ def calls(name: str) -> set[str]:
 
 def test_the_champion_changes_in_one_place_only():
     assert calls("set_registered_model_alias") == {"resources/tracking.py"}
-    assert calls("promote") == {"resources/promotion.py"}
+    assert calls("promote") == calls("anchor") == {"resources/following.py"}
+    assert {file for file in calls("publish") if not file.startswith("feature_repo")} == {
+        "resources/following.py"
+    }
     assert not calls("delete_registered_model_alias")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from mlops_assets.assets.card import card
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
+from mlops_assets.automation import DifferenceError, reconcile_sensor
 from mlops_assets.cli import parser
 from mlops_assets.decisions import DecisionError, approve, decide, decision_jobs, go_back
 from mlops_assets.partitions import week, week_bounds, week_names
@@ -391,6 +393,69 @@ def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(
     assert dict(project.log)["rejected"] == 3
     done = project.decide("roll_back_champion", by="lin", reason="x")
     assert failure(done) == f"{NAME}: version 2 is the first champion: there is no earlier one"
+
+
+def tick(project: Project) -> str:
+    """What the sensor that reconciles says of one look."""
+    parts = {name: project.parts[name] for name in ("tracking", "endpoint", "audit")}
+    with dg.build_sensor_context(resources=parts) as context:
+        found = reconcile_sensor(lambda: {NAME: AUTOMATIC}).evaluate_tick(context)
+    return str(found.skip_message)
+
+
+def test_the_sensor_repairs_what_differs_from_the_log_and_says_so(promoted_twice):
+    project = promoted_twice
+    agree = "registry and endpoint follow the audit log (1 models)"
+    moved = f"{NAME}: the endpoint's record was of version 4, now it is of version 4"
+    assert [tick(project), tick(project)] == [moved, agree], (
+        "the state folder is a copy, with paths of its own"
+    )
+    client_of(project.tracking.uri).set_registered_model_alias(NAME, "champion", "2")
+    record = project.endpoint.records()[NAME]
+    project.endpoint.publish(record.model_copy(update={"version": "2"}))
+    Path(record.model_path).unlink()
+    assert tick(project) == (
+        f"{NAME}: the model file of version 4 was not in place; "
+        f"{NAME}: the endpoint's record was of version 2, now it is of version 4; "
+        f"{NAME}: the registry's champion was version 2, now version 4"
+    )
+    assert (project.champion, project.endpoint.records()[NAME]) == (4, record)
+    assert Path(record.model_path).read_bytes() == project.tracking.load(project.tracking.version(NAME, 4))
+    assert tick(project) == agree
+
+
+def test_the_sensor_waits_for_no_change_and_fails_where_it_cannot_repair(promoted_twice):
+    project = promoted_twice
+    with project.audit.lock(f"champion-{NAME}"):
+        assert tick(project) == f"{NAME}: a change is under way"
+    client_of(project.tracking.uri).delete_model_version(NAME, "4")
+    with pytest.raises(DifferenceError, match=f"{NAME} version 4.* is not in the registry: it was deleted"):
+        tick(project)
+    Path(project.endpoint.records()[NAME].model_path).unlink()
+    with pytest.raises(DifferenceError, match=f"{NAME}: version 4 is not in the registry: it was deleted"):
+        tick(project)
+    assert project.back().version == 2
+    assert (project.champion, project.endpoint.records()[NAME].version) == (2, "2")
+    assert "version 4 is not in the registry: it was deleted" in refused(project.back, 4)
+
+
+def test_one_model_is_deployed_by_one_at_a_time_whoever_asks(project):
+    project.make(AUTOMATIC, "model", "evaluation")
+    order, begun = [], threading.Event()
+
+    def deploy() -> None:
+        begun.set()
+        project.make(AUTOMATIC, "deployment")
+        order.append("the run")
+
+    run = threading.Thread(target=deploy)
+    with project.audit.lock(f"deploy-{NAME}"):
+        run.start()
+        begun.wait()
+        run.join(timeout=2)
+        order.append("the one before")
+    run.join()
+    assert (order, project.champion) == (["the one before", "the run"], 2)
 
 
 @pytest.fixture

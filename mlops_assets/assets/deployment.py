@@ -31,7 +31,7 @@ from resources.audit import Audit
 from resources.compute import Compute
 from resources.lake import Lake
 from resources.live_models import Record
-from resources.promotion import change_champion, publish
+from resources.promotion import change_champion
 from resources.serving import Endpoint
 from resources.tracking import Tracking, Version
 
@@ -100,8 +100,22 @@ def deploy(
 ) -> tuple[Version, Fit, TrainingData]:
     """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint.
 
-    Raises HeldBackError, before anything is fitted, where a person has to say yes first or has said no.
+    One at a time for a model, whoever asks: a run, or a person on the command line. Raises HeldBackError, before
+    anything is fitted, where a person has to say yes first or has said no.
     """
+    with audit.lock(f"deploy-{spec.name}"):
+        return _deploy(spec, lake, tracking, endpoint, audit, lineage, compute)
+
+
+def _deploy(
+    spec: ModelSpec,
+    lake: Lake,
+    tracking: Tracking,
+    endpoint: Endpoint,
+    audit: Audit,
+    lineage: Mapping[str, str],
+    compute: Compute | None,
+) -> tuple[Version, Fit, TrainingData]:
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate["version"])
@@ -191,21 +205,18 @@ def _make_champion(
     version: Version,
     data: TrainingData,
 ) -> None:
-    """Record the promotion, move the aliases, and publish the version where the spec says so.
+    """Record the promotion, move the aliases, and publish the version where the spec says so, in one step.
 
-    The deployment record is kept before the champion changes, so that a rollback always finds it. A promotion counts
-    from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
+    A promotion counts from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
     """
-    record = Record.model_validate(
-        endpoint_record(spec, version, data, endpoint.keep(spec.name, version.number, tracking.load(version)))
-    )
+    record = None
     if spec.deployment.enabled:
-        endpoint.keep_record(record)
+        kept = endpoint.keep(spec.name, version.number, tracking.load(version))
+        record = Record.model_validate(endpoint_record(spec, version, kept))
+        endpoint.advance(data.now)
     now = data_now(spec.weeks, spec.prediction.table, lake)
     moment = max(data.now, now or data.now)
-    change = change_champion(tracking, audit, warrant.change(version, moment))
-    if spec.deployment.enabled:
-        publish(endpoint, audit, record, change)
+    change_champion(tracking, audit, endpoint, warrant.change(version, moment), record)
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:
@@ -216,7 +227,7 @@ def _result(version: Version | None, metadata: dict[str, Any]) -> dg.Materialize
     )
 
 
-def endpoint_record(spec: ModelSpec, version: Version, data: TrainingData, kept: Path) -> dict[str, Any]:
+def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, Any]:
     """What the endpoint needs to answer for this version."""
     return {
         "name": spec.name,
@@ -230,6 +241,5 @@ def endpoint_record(spec: ModelSpec, version: Version, data: TrainingData, kept:
         "request": spec.prediction.request,
         "key": spec.prediction.key,
         "time": spec.prediction.time,
-        "moment": data.now.isoformat(),
         "owner": spec.owner,
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 from resources.audit import Audit
 from resources.lake import Lake
+from resources.live_models import MOMENT_FILE
+from resources.moment_files import moment_in
 from resources.settings import settings
 from resources.tracking import Tracking
 
@@ -55,7 +57,8 @@ def _online(database: Path) -> dict[str, str]:
 
 def _serving(folder: Path) -> dict[str, Any]:
     records = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))}
-    return {
+    moment = {"serving moment": moment_in(folder / MOMENT_FILE)}
+    return moment | {
         f"serving {name}": {k: v for k, v in r.items() if k != "model_path"} for name, r in records.items()
     }
 

@@ -16,11 +16,13 @@ import pytest
 
 import resources.audit
 import resources.lake
-from resources.audit import CHANGES, Audit
+from resources.audit import CHANGES, Audit, AuditError, Entry
 from resources.champions import champion_then, in_line
+from resources.following import record_digest
 from resources.live_models import Record
 from resources.mlflow_client import client_of
-from resources.promotion import ChampionError, Change, Rollback, change_champion, publish, roll_back
+from resources.moment_files import moment_in
+from resources.promotion import ChampionError, Change, Rollback, change_champion, reconcile, roll_back
 from resources.serving import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.tracking import Tracking, TrackingError
@@ -30,7 +32,7 @@ VERSIONS = 4
 PROCESS = """
 import os, signal, sys, time
 from pathlib import Path
-from tests.resources.test_champion_changes import change_champion, promotion, State
+from tests.resources.test_champion_changes import promotion, State
 state = State(Path(sys.argv[1]))
 number, replaces, die = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "die"
 if die:
@@ -39,7 +41,7 @@ state.tracking.champion("late_parcel")
 Path(sys.argv[1], f"ready-{number}").touch()
 while not die and not Path(sys.argv[1], "go").exists():
     time.sleep(0.01)
-change_champion(state.tracking, state.audit, promotion(number, replaces))
+state.change(promotion(number, replaces))
 """
 
 
@@ -67,16 +69,24 @@ class State:
     def published(self) -> str:
         return self.endpoint.records()[NAME].version
 
-    def deploy(self, number: int, replaces: int | None, at: int | None = None) -> None:
+    def change(self, wanted: Change, record: Record | None = None) -> Entry:
+        return change_champion(self.tracking, self.audit, self.endpoint, wanted, record)
+
+    def record(self, number: int, **more: Any) -> Record:
         version = self.tracking.version(NAME, number)
         kept = self.endpoint.keep(NAME, number, self.tracking.load(version))
-        record = self.endpoint.keep_record(deployment_record(number, version.sha256, kept, month(1)))
+        return deployment_record(number, version.sha256, kept).model_copy(update=more)
+
+    def deploy(self, number: int, replaces: int | None, at: int | None = None, **more: Any) -> Entry:
         change = promotion(number, replaces, month(at or number + 1))
-        publish(self.endpoint, self.audit, record, change_champion(self.tracking, self.audit, change))
+        return self.change(change, self.record(number, **more))
 
     def back(self, to: int | None = None, at: int = 9) -> Any:
         wish = Rollback(NAME, to, month(at), "ada", "too many false alarms", "root")
         return roll_back(self.tracking, self.audit, self.endpoint, wish)
+
+    def reconcile(self) -> list[str]:
+        return reconcile(self.tracking, self.audit, self.endpoint, NAME)
 
 
 def promotion(number: int, replaces: int | None, at: datetime | None = None) -> Change:
@@ -85,7 +95,7 @@ def promotion(number: int, replaces: int | None, at: datetime | None = None) -> 
     )
 
 
-def deployment_record(number: int, sha256: str, kept: Path, moment: datetime) -> Record:
+def deployment_record(number: int, sha256: str, kept: Path) -> Record:
     return Record(
         name=NAME,
         version=str(number),
@@ -95,7 +105,6 @@ def deployment_record(number: int, sha256: str, kept: Path, moment: datetime) ->
         scorer="tests.resources.serving_fakes:FakeScorer",
         feature_service="parcels_v1",
         time="leaves_at",
-        moment=moment,
     )
 
 
@@ -115,38 +124,40 @@ def state(registered, tmp_path) -> State:
 
 
 def test_a_change_is_recorded_with_its_evidence_and_moves_both_aliases(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
-    entry = change_champion(state.tracking, state.audit, promotion(2, 1))
+    state.change(promotion(1, None))
+    entry = state.change(promotion(2, 1))
     assert state.aliases == (2, 1)
     assert state.changes == [("promoted", 1, None), ("promoted", 2, 1)]
     assert (entry.by, entry.why, entry.moment) == ("sensor retrain", "better by 0.01", month(6))
-    assert entry.evidence == {"run": "r", "replaces": 1}
+    assert entry.evidence == {"run": "r", "replaces": 1, "serves": None}
     assert state.tracking.anchors() == {NAME: (entry.seq, entry.hash)}
     assert state.audit.verify({"mlflow": state.tracking.anchors()[NAME]}).problem is None
 
 
 def test_the_same_change_again_is_no_second_entry(state):
-    first = change_champion(state.tracking, state.audit, promotion(1, None))
-    assert change_champion(state.tracking, state.audit, promotion(1, None)) == first
-    assert change_champion(state.tracking, state.audit, replace(promotion(1, None), by="other")) == first
+    first = state.change(promotion(1, None))
+    assert state.change(promotion(1, None)) == first
+    assert state.change(replace(promotion(1, None), by="other")) == first
     assert state.changes == [("promoted", 1, None)]
 
 
 def test_evidence_about_another_champion_is_refused(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
-    change_champion(state.tracking, state.audit, promotion(2, 1))
+    state.change(promotion(1, None))
+    state.change(promotion(2, 1))
     said = "version 3 was to replace version 1, but version 2 is champion by now: judge it against that one"
     with pytest.raises(ChampionError, match=said):
-        change_champion(state.tracking, state.audit, promotion(3, 1))
+        state.change(promotion(3, 1))
     assert (state.aliases, len(state.changes)) == ((2, 1), 2)
 
 
-def test_an_alias_that_was_set_by_hand_is_in_the_next_record(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
+def test_an_alias_that_was_set_by_hand_is_put_back_before_the_next_change(state):
+    state.change(promotion(1, None))
     client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "4")
-    entry = change_champion(state.tracking, state.audit, promotion(2, 4))
-    assert state.aliases == (2, 4)
-    assert entry.evidence == {"run": "r", "replaces": 4, "champion by the log": 1}
+    with pytest.raises(ChampionError, match="was to replace version 4, but version 1 is champion by now"):
+        state.change(promotion(2, 4))
+    assert state.aliases == (1, None)
+    state.change(promotion(2, 1))
+    assert state.aliases == (2, 1)
 
 
 def test_the_registry_sets_no_champion_but_through_the_record(state):
@@ -158,7 +169,7 @@ def test_the_registry_sets_no_champion_but_through_the_record(state):
 
 def test_of_two_versions_that_became_champion_at_one_moment_the_later_one_was_it(state):
     for number, replaces in ((2, None), (1, 2)):
-        change_champion(state.tracking, state.audit, promotion(number, replaces))
+        state.change(promotion(number, replaces))
     assert state.tracking.version(NAME, 1).promotions == [month(6)]
     assert state.tracking.version(NAME, 2).promotions == []
 
@@ -169,25 +180,25 @@ def process(home: Path, number: int, replaces: int, die: bool) -> subprocess.Pop
 
 
 def test_a_process_killed_between_record_and_alias_leaves_a_change_that_the_next_one_completes(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
+    state.change(promotion(1, None))
     dead = process(state.home, 2, 1, die=True)
     assert dead.communicate()[1].strip() == "" and dead.returncode == -signal.SIGKILL
     assert state.changes[1:] == [("promoted", 2, 1)]
     assert state.aliases == (1, None)
-    change_champion(state.tracking, state.audit, promotion(2, 1))
+    state.change(promotion(2, 1))
     assert (state.aliases, state.changes[1:]) == ((2, 1), [("promoted", 2, 1)])
 
 
 def test_a_change_of_another_version_completes_the_interrupted_one_before_it_is_refused(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
+    state.change(promotion(1, None))
     process(state.home, 2, 1, die=True).communicate()
     with pytest.raises(ChampionError, match="but version 2 is champion by now"):
-        change_champion(state.tracking, state.audit, promotion(3, 1))
+        state.change(promotion(3, 1))
     assert state.aliases == (2, 1)
 
 
 def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_refused(state):
-    change_champion(state.tracking, state.audit, promotion(1, None))
+    state.change(promotion(1, None))
     running = {number: process(state.home, number, 1, die=False) for number in (2, 3)}
     while not all((state.home / f"ready-{number}").exists() for number in running):
         assert all(p.poll() is None for p in running.values()), "a process died before it could begin"
@@ -269,9 +280,7 @@ def test_a_rollback_returns_to_the_champion_before_and_the_endpoint_follows(stat
 
 
 def test_a_champion_from_before_the_log_can_be_gone_back_to(state):
-    version = state.tracking.version(NAME, 1)
-    kept = state.endpoint.keep(NAME, 1, state.tracking.load(version))
-    state.endpoint.publish(deployment_record(1, version.sha256, kept, month(1)))
+    state.endpoint.publish(state.record(1))
     client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "1")
     state.deploy(2, 1)
     state.back()
@@ -318,9 +327,39 @@ def test_a_rollback_without_any_champion_is_refused(state):
         state.back()
 
 
-def test_a_version_whose_files_were_changed_is_not_gone_back_to(state):
-    state.deploy(1, None)
-    state.deploy(2, 1)
+def deployed_by_an_earlier_release(state: State, number: int, replaces: int | None) -> None:
+    """What the log, the registry and the endpoint's folder held when records were no part of the log."""
+    record = state.record(number, moment=month(number))
+    state.endpoint.keep_record(record)
+    entry = state.audit.record(
+        "promoted",
+        NAME,
+        identity={"version": number},
+        by="sensor retrain",
+        why="better",
+        moment=month(number),
+        evidence={"replaces": replaces},
+        version=number,
+    )
+    state.tracking.promote(NAME, number, month(number), replaces)
+    state.tracking.anchor(NAME, entry.seq, entry.hash)
+    (state.home / "serving" / f"{NAME}.json").write_text(record.model_dump_json())
+    digest = record_digest(record)
+    state.audit.record(
+        "deployed",
+        NAME,
+        identity={"change": entry.event, "record": digest},
+        by="sensor retrain",
+        why="better",
+        moment=month(number),
+        evidence={"change": entry.hash, "model_sha256": record.model_sha256, "record": digest},
+        version=number,
+    )
+
+
+def test_a_record_that_an_earlier_release_kept_is_gone_back_to_unless_it_was_changed(state):
+    deployed_by_an_earlier_release(state, 1, None)
+    deployed_by_an_earlier_release(state, 2, 1)
     kept = state.home / "serving" / "models" / "1" / f"{NAME}.json"
     written = kept.read_text()
     kept.write_text(json.dumps(json.loads(written) | {"scorer": "evil.module:Scorer"}))
@@ -337,6 +376,16 @@ def test_a_version_whose_files_were_changed_is_not_gone_back_to(state):
     Path(record.model_path).write_bytes(b"changed")
     state.back()
     assert Path(state.endpoint.records()[NAME].model_path).read_bytes() != b"changed"
+    assert (state.aliases, state.published) == ((1, 2), "1")
+
+
+def test_the_moment_in_a_record_of_an_earlier_release_is_kept_where_moments_are_kept(state):
+    deployed_by_an_earlier_release(state, 2, None)
+    assert state.reconcile() == ["the endpoint's record was of version 2, now it is of version 2"]
+    assert "moment" not in json.loads((state.home / "serving" / f"{NAME}.json").read_text())
+    assert moment_in(state.home / "serving" / "moment.txt") == month(2)
+    assert state.reconcile() == []
+    assert [e.kind for e in state.audit.entries()] == ["promoted", "deployed"]
 
 
 def test_a_version_whose_registered_model_was_changed_is_not_gone_back_to(state, registered):
@@ -359,8 +408,8 @@ def _is_of(state: State, number: int, path: Path) -> bool:
 
 
 def test_a_model_that_answers_nowhere_is_rolled_back_in_the_registry_alone(state):
-    change_champion(state.tracking, state.audit, promotion(1, None, month(2)))
-    change_champion(state.tracking, state.audit, promotion(2, 1, month(3)))
+    state.change(promotion(1, None, month(2)))
+    state.change(promotion(2, 1, month(3)))
     state.back()
     assert state.aliases == (1, 2)
     assert not (state.home / "serving").exists()
@@ -377,3 +426,96 @@ def test_the_log_tells_who_was_champion_then_in_both_times(state):
     assert by_wall == changes
     assert champion_then(changes, month(7), wall=True) is None
     assert (in_line(changes), in_line(changes[:2])) == ([1], [1, 2])
+
+
+def lose_the_record(state: State) -> None:
+    state.endpoint.withdraw(NAME)
+
+
+def put_another_versions_record_back(state: State) -> None:
+    state.endpoint.publish(state.record(1))
+
+
+def garble_the_record(state: State) -> None:
+    (state.home / "serving" / f"{NAME}.json").write_text("{")
+
+
+def lose_the_model_file(state: State) -> None:
+    state.endpoint.model_file(NAME, 2).unlink()
+
+
+def change_the_model_file(state: State) -> None:
+    state.endpoint.model_file(NAME, 2).write_bytes(b"changed")
+
+
+def move_the_alias(state: State) -> None:
+    client_of(state.tracking.uri).set_registered_model_alias(NAME, "champion", "3")
+
+
+def drop_the_alias(state: State) -> None:
+    client_of(state.tracking.uri).delete_registered_model_alias(NAME, "champion")
+
+
+@pytest.mark.parametrize(
+    "differ",
+    [
+        lose_the_record,
+        put_another_versions_record_back,
+        garble_the_record,
+        lose_the_model_file,
+        change_the_model_file,
+        move_the_alias,
+        drop_the_alias,
+    ],
+)
+def test_whatever_differs_from_the_newest_change_is_repaired_once_and_told(state, differ):
+    state.deploy(1, None)
+    state.deploy(2, 1)
+    entries = [entry.event for entry in state.audit.entries()]
+    differ(state)
+    assert len(state.reconcile()) == 1
+    assert (state.aliases, state.published) == ((2, 1), "2")
+    kept = Path(state.endpoint.records()[NAME].model_path).read_bytes()
+    assert kept == state.tracking.load(state.tracking.version(NAME, 2))
+    assert state.reconcile() == []
+    assert [entry.event for entry in state.audit.entries()] == entries
+
+
+def test_a_log_whose_end_was_cut_off_is_not_followed(state):
+    state.deploy(1, None)
+    folder = Path(state.audit.folder)
+    before = {name: (folder / name).read_bytes() for name in ("log.jsonl", "head.json")}
+    state.deploy(2, 1)
+    for name, content in before.items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(AuditError, match=r"MLflow remembers entry 3 .* newest change here is entry 1"):
+        state.reconcile()
+    with pytest.raises(AuditError, match="the log was cut off or replaced"):
+        state.deploy(3, 1)
+    assert (state.aliases, state.published) == ((2, 1), "2")
+
+
+def test_a_model_whose_deployment_is_switched_off_is_withdrawn_by_its_next_promotion(state):
+    state.deploy(1, None)
+    state.change(promotion(2, 1))
+    assert (state.aliases, state.endpoint.records()) == ((2, 1), {})
+    state.deploy(3, 2)
+    assert state.published == "3"
+
+
+def test_the_champion_is_published_anew_when_it_is_served_in_another_way(state):
+    state.deploy(1, None)
+    for owner in ("team:a", "team:b", "team:a"):
+        state.deploy(1, None, owner=owner)
+        assert state.endpoint.records()[NAME].owner == owner
+        assert state.reconcile() == []
+    assert [e.kind for e in state.audit.entries()] == ["promoted"] + 4 * ["deployed"]
+    state.deploy(2, 1)
+    state.back()
+    assert state.endpoint.records()[NAME].owner == "team:a"
+
+
+def test_a_change_never_counts_from_an_earlier_moment_than_the_one_before(state):
+    state.deploy(1, None, at=5)
+    assert state.deploy(2, 1, at=3).moment == month(5)
+    assert state.back(at=4).moment == month(5)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import polars as pl
@@ -158,7 +157,9 @@ def test_without_a_form_of_its_own_a_model_asks_for_what_its_feature_service_rea
     home, _, store, _, _ = state
     record = Endpoint(folder=str(home.serving)).records()["flight_delay"]
     plain = record.model_copy(update={"rows": None, "request": None})
-    model = LiveModels(Path("unused"), store)._load(plain)
+    models = LiveModels(home.serving, store)
+    models.look()
+    model = models._load(plain)
     assert list(model.request.model_fields) == store.input_columns(SERVICE)
     with pytest.raises(ValueError, match="departs_at"):
         model.request.model_validate({"origin": "JFK"})

@@ -39,7 +39,7 @@ folder, number = sys.argv[1], int(sys.argv[2])
 tracking = Tracking(uri=f"sqlite:///{folder}/new.db", artifacts=f"{folder}/artifacts")
 run = log(tracking, open(f"{folder}/model.ubj", "rb").read(), f"fit-{number}")
 version = tracking.register(NAME, run, f"fit-{number}")
-tracking.promote(NAME, version.number, datetime(2020, 1, number, tzinfo=UTC))
+tracking.promote(NAME, version.number, datetime(2020, 1, number, tzinfo=UTC), None)
 """
 
 
@@ -136,10 +136,10 @@ def test_versions_are_numbered_in_order_and_read_back(tracking, model):
 def test_promotion_moves_champion_and_previous(tracking, model):
     for number in (1, 2, 3):
         register(tracking, model, f"fit-{number}")
-    tracking.promote(NAME, 1, month(2))
+    tracking.promote(NAME, 1, month(2), None)
     assert (tracking.champion(NAME).number, tracking.previous(NAME)) == (1, None)
     tracking.set_alias(NAME, "challenger", 3)
-    promoted = tracking.promote(NAME, 3, month(4))
+    promoted = tracking.promote(NAME, 3, month(4), 1)
     assert (promoted.number, promoted.promoted_at) == (3, month(4))
     assert tracking.champion(NAME) == tracking.challenger(NAME) == promoted
     assert tracking.previous(NAME).number == 1
@@ -148,8 +148,8 @@ def test_promotion_moves_champion_and_previous(tracking, model):
 def test_a_version_knows_every_moment_at_which_it_became_champion(tracking, model):
     for number in (1, 2):
         register(tracking, model, f"fit-{number}")
-    for number, at in ((1, month(2)), (2, month(4)), (1, month(6))):
-        tracking.promote(NAME, number, at)
+    for number, at, replaces in ((1, month(2), None), (2, month(4), 1), (1, month(6), 2)):
+        tracking.promote(NAME, number, at, replaces)
     found = {version.number: version.promotions for version in tracking.versions(NAME)}
     assert found == {1: [month(2), month(6)], 2: [month(4)]}
     assert tracking.previous(NAME).number == 2
@@ -158,8 +158,8 @@ def test_a_version_knows_every_moment_at_which_it_became_champion(tracking, mode
 def test_promoting_the_champion_again_changes_nothing(tracking, model):
     for number in (1, 2):
         register(tracking, model, f"fit-{number}")
-        tracking.promote(NAME, number, month(number + 1))
-    again = tracking.promote(NAME, 2, month(9))
+        tracking.promote(NAME, number, month(number + 1), number - 1 or None)
+    again = tracking.promote(NAME, 2, month(9), 1)
     assert (again.promoted_at, tracking.previous(NAME).number) == (month(3), 1)
 
 
@@ -168,7 +168,7 @@ def life(tracking: Tracking, model: bytes) -> list:
     for number in (1, 2):
         version = register(tracking, model, f"fit-{number}")
         tracking.set_alias(NAME, "challenger", version.number)
-        tracking.promote(NAME, version.number, month(number + 1))
+        tracking.promote(NAME, version.number, month(number + 1), number - 1 or None)
     seen = [tracking.champion(NAME), tracking.previous(NAME), tracking.challenger(NAME)]
     rows = [(v.number, v.identity, v.sha256, v.promotions) for v in [*seen, *tracking.versions(NAME)]]
     experiment = client_of(tracking.uri).get_experiment_by_name(NAME).experiment_id

@@ -1,0 +1,28 @@
+"""What a model's numbers and features may be in an answer: finite, or refused; JSON knows no NaN."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+
+class ScoreError(Exception):
+    """A model answered with something that is no finite number."""
+
+
+def finite(scores: np.ndarray) -> np.ndarray:
+    """The scores [requests]; raises ScoreError where one is NaN or infinite: JSON would say null, and null is no answer."""
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if len(wrong):
+        raise ScoreError(
+            f"the model gives no finite number for {len(wrong)} of {len(scores)} requests, the first is request "
+            f"{wrong[0]} ({scores[wrong[0]]}): roll back to a version that answers it, and mend the model"
+        )
+    return scores
+
+
+def with_vectors(answers: list[dict[str, Any]], features: pl.DataFrame) -> list[dict[str, Any]]:
+    """The answers with the features they were made from; what JSON cannot say is null."""
+    numbers = pl.selectors.float()
+    vectors = features.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts()
+    return [{**answer, "features": vector} for answer, vector in zip(answers, vectors, strict=True)]

@@ -1,0 +1,201 @@
+"""One model that is promoted, approved, rolled back and brought new data, by the steps that the platform itself takes."""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+import resources.tracking
+from mlops_assets.assets.approval import HeldBackError, warranted
+from mlops_assets.assets.deployment import _make_champion
+from mlops_assets.assets.evaluation import attempt_name
+from mlops_assets.assets.training_set import TrainingData
+from mlops_assets.decisions import DecisionError, decide, go_back
+from mlops_assets.governance import record_configuration, record_evaluated
+from mlops_assets.partitions import week_bounds, week_names
+from mlops_assets.spec import ModelSpec
+from resources.audit import CHANGES, Audit, Entry
+from resources.following import reconcile
+from resources.lake import Lake
+from resources.live_models import LiveModels, Record, read_record
+from resources.model_files import MODEL_FILE
+from resources.online_features import OnlineVectors
+from resources.promotion import ChampionError
+from resources.service_description import DescribedService, DescribedView
+from resources.serving import Endpoint
+from resources.tracking import Tracking
+from resources.versions import FILE, SHA256, sha256
+from tests.changes.interleaving import Operation, cut_at_every_write, pause
+from tests.changes.stand_in_mlflow import StandInMlflow
+from tests.pumps.project import SPEC, WEEKS
+from tests.resources.conftest import ENCODING
+
+NAME = SPEC.name
+BY_ADA = ModelSpec.model_validate(
+    SPEC.model_dump() | {"promotion": {"mode": "approval", "approvers": ["ada"]}}
+)
+WEEK_NAMES = week_names(WEEKS)
+REFUSALS = (ChampionError, DecisionError, HeldBackError, dg.Failure)
+
+
+class Vectors:
+    """A feature store that answers every row with the same two features."""
+
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
+        frame = rows.with_columns(queue=pl.lit(0.5), depot=pl.lit("north"))
+        return OnlineVectors(frame, pl.DataFrame(), pl.DataFrame())
+
+    def describe(self, service: str) -> DescribedService:
+        return DescribedService(service, "d", ("pump",), (DescribedView("v", "d", ("queue", "depot")),))
+
+    def request_fields(self, service: str) -> dict[str, type]:
+        return {"pump": str}
+
+
+@cache
+def models() -> tuple[bytes, ...]:
+    """The bytes of small models, each unlike the others."""
+    import xgboost
+
+    draw = np.random.default_rng(0)
+    data = xgboost.DMatrix(draw.random((50, 2)), draw.random(50), feature_names=["queue", "depot"])
+    booster = xgboost.train({"max_depth": 1, "nthread": 1}, data, 1)
+    booster.set_attr(encoding=ENCODING)
+    made = []
+    for number in range(100):
+        booster.set_attr(number=str(number))
+        made.append(bytes(booster.save_raw("ubj")))
+    return tuple(made)
+
+
+class World:
+    """Registry, log, records, lake and endpoint of one model below one folder; every operation stops at its writes."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self.registry = StandInMlflow(NAME, home / "registered")
+        monkeypatch.setattr(resources.tracking, "client_of", lambda _: self.registry)
+        self.tracking = Tracking(uri="http://stand-in", artifacts=str(home / "artifacts"), patience_s=0)
+        self.audit = Audit(folder=str(home / "audit"))
+        self.endpoint = Endpoint(folder=str(home / "serving"))
+        self.live = LiveModels(home / "serving", Vectors())
+        self.lake = Lake(root=str(home / "lake"))
+        self.operations: list[Operation] = []
+        self.weeks = 0
+        record_configuration(self.audit, SPEC, "ada", week_bounds(WEEKS, WEEK_NAMES[0])[0])
+        self.ingest()
+        cut_at_every_write(monkeypatch, self.registry)
+
+    def start(self, act: Any, *arguments: Any) -> Operation:
+        """Begin an operation; it does nothing until it is told to."""
+        operation = Operation(lambda: act(*arguments), REFUSALS)
+        self.operations.append(operation)
+        return operation
+
+    @property
+    def running(self) -> list[Operation]:
+        """Operations that have not ended, oldest first."""
+        return [operation for operation in self.operations if not operation.done]
+
+    def finish(self) -> None:
+        """Let everything that runs go on to its end, in turns."""
+        while self.running:
+            for operation in self.running:
+                operation.step()
+
+    def ingest(self) -> None:
+        """A week of data, online at its end."""
+        name = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES) - 1)]
+        self.weeks += 1
+        self.lake.write(SPEC.prediction.table, pl.DataFrame({"pump": ["p"]}), name)
+        self.endpoint.advance(week_bounds(WEEKS, name)[1])
+
+    def promote(self) -> None:
+        """A challenger is trained, judged against the champion of now, refitted and deployed."""
+        self._deploy(SPEC, self._judged(SPEC))
+
+    def approve(self) -> None:
+        """A challenger that waits is approved by a person, refitted and deployed."""
+        attempt = self._judged(BY_ADA)
+        decide(BY_ADA, self.lake, self.audit, "approved", attempt["challenger"]["version"], "ada", "fine")
+        self._deploy(BY_ADA, attempt)
+
+    def roll_back(self, to: int | None = None) -> Entry:
+        return go_back(
+            self.lake, self.tracking, self.endpoint, self.audit, NAME, to, "lin", "too many alarms"
+        )
+
+    def reconcile(self) -> list[str]:
+        """One look of the sensor, which does not wait for a change that is under way."""
+        return reconcile(self.tracking, self.audit, self.endpoint, NAME, wait=False)
+
+    def _judged(self, spec: ModelSpec) -> dict[str, Any]:
+        week, champion = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES)) - 1], self.tracking.champion(NAME)
+        number = self._register("challenger")
+        attempt = {
+            "week": week,
+            "now": week_bounds(WEEKS, week)[1].isoformat(),
+            "promote": True,
+            "verdict": f"Promoted: {number} is better",
+            "champion": champion and {"version": champion.number},
+            "challenger": {"version": number},
+        }
+        self.lake.write_json(f"{NAME}/challenger", {"version": number, "week": week})
+        self.lake.write_json(attempt_name(spec, week), attempt)
+        record_evaluated(self.audit, spec, attempt, {"launched_by": "sensor retrain"})
+        return attempt
+
+    def _deploy(self, spec: ModelSpec, attempt: dict[str, Any]) -> None:
+        """What `deploy` does but for the fit."""
+        warrant = warranted(spec, self.tracking, self.audit, attempt)
+        version = self.tracking.version(
+            NAME, self._register("refit", challenger=str(attempt["challenger"]["version"]))
+        )
+        now = datetime.fromisoformat(attempt["now"])
+        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "")
+        _make_champion(spec, self.lake, self.tracking, self.endpoint, self.audit, warrant, version, data)
+
+    def _register(self, kind: str, **tags: str) -> int:
+        pause("register")
+        content = models()[len(self.registry.versions)]
+        labels = {
+            SHA256: sha256(content),
+            FILE: MODEL_FILE,
+            "identity": sha256(content),
+            "kind": kind,
+            **tags,
+        }
+        return self.registry.register(content, MODEL_FILE, labels)
+
+    @property
+    def changes(self) -> list[Entry]:
+        """Every change of the champion, oldest first."""
+        return list(self.audit.entries(NAME, CHANGES))
+
+    @property
+    def published(self) -> Record | None:
+        """The record that the endpoint follows."""
+        path = Path(self.endpoint.folder) / f"{NAME}.json"
+        return read_record(path) if path.exists() else None
+
+    def answering(self) -> tuple[int, datetime]:
+        """Version and moment that the endpoint answers with once it has looked."""
+        self.live.look()
+        assert not self.live.problems, self.live.problems
+        model = self.live.served[NAME]
+        return int(model.record.version), self.live.now(model)
+
+    def everywhere(self) -> dict[str, int | None]:
+        """Who is champion, by whom one asks."""
+        champion, record = self.tracking.champion(NAME), self.published
+        return {
+            "log": self.changes[-1].version,
+            "registry": champion and champion.number,
+            "record": record and int(record.version),
+            "endpoint": self.answering()[0],
+        }
