@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import save
-from benchmarks.simulated import SHAPES, Arrays, false_promotions, lead_error, leading, two_models
+from benchmarks.simulated import SHAPES, Arrays, false_promotions, lead_error, leading, lived, two_models
 from mlops_assets.ml.paired import Effect, compare, holm, shows
-from mlops_assets.spec_gate import METRICS
+from mlops_assets.spec_gate import METRICS, Gate
 
 ALPHA, POWER, DAYS, SLICES = 0.05, 0.8, 14, 30
+MARGIN, WORSE, ERRORS = 0.005, 0.0025, (0.002, 0.0028)
+"""The flights' tolerance; half of it; and standard errors of a fortnight's comparison on the year, a small one and a common one."""
 UNGUARDED = {"slice_tolerance": None, "calibration_tolerance": None}
 RULES: dict[str, dict[str, Any]] = {
     "always": {"evidence": "point", "tolerance": 1e9, "guards": UNGUARDED},
@@ -40,7 +42,7 @@ def main() -> None:
     for name, table in figures.items():
         print(name if isinstance(table, dict) else f"{name}: {table}")
         for key, value in table.items() if isinstance(table, dict) else ():
-            print(f"  {key:<34}{value if isinstance(value, str) else f'{value:.3f}'}")
+            print(f"  {key:<54}{value if isinstance(value, str) else f'{value:.4f}'}")
     ratios = {
         "false_promotion_rate": figures["equal models shown to be better, by metric"]["log_loss"],
         "false_promotion_rate_by_row": figures["the same if rows were counted"]["log_loss"],
@@ -48,6 +50,7 @@ def main() -> None:
         "power": figures["planted gain, in detectable gains"]["1.0"],
         "false_alarm_rate_of_slices": figures["slices of equal models"]["corrected"],
         "false_alarm_rate_of_slices_uncorrected": figures["slices of equal models"]["uncorrected"],
+        **ratchet_ratios(figures),
     }
     print(save("promotion", figures, ratios))
 
@@ -76,7 +79,52 @@ def simulated(trials: int) -> dict[str, Any]:
             "promoted": _rate(trials, lambda dice: compare(*leading(dice, -0.2), "mae"), limit=-0.2)
         },
         "slices of equal models": dict(zip(("uncorrected", "corrected"), _slices(trials), strict=True)),
+        **ratchet(trials),
     }
+
+
+def ratchet(trials: int) -> dict[str, dict[str, float]]:
+    """What a year of thirteen challengers loses, and how many are promoted, before there was an anchor and with it."""
+    lost, late, promoted, equal = {}, {}, {}, {}
+    for evidence in ("non_inferiority", "point"):
+        for error in ERRORS:
+            for anchored in (False, True):
+                row = f"{evidence}, error {error:g}, {'with' if anchored else 'without'} the anchor"
+                years = _years(evidence, WORSE, error, anchored, trials)
+                lost[row], late[row] = years[:, 0].mean(), np.quantile(years[:, 0], 0.95)
+                promoted[row] = years[:, 1].mean() / 13
+                equal[row] = _years(evidence, 0.0, error, anchored, trials)[:, 1].mean() / 13
+    tables = {"mean loss": lost, "loss of one year in twenty": late, "share promoted": promoted}
+    told = {f"13 challengers, each worse by {WORSE:g}: {name}": table for name, table in tables.items()}
+    return {name: _rounded(table) for name, table in told.items()} | {
+        "13 challengers, each equal: share promoted": _rounded(equal)
+    }
+
+
+def ratchet_ratios(figures: dict[str, Any]) -> dict[str, float]:
+    """The figures at the small error as flat ratios."""
+    rule = f"non_inferiority, error {ERRORS[0]:g}"
+    lost = figures[f"13 challengers, each worse by {WORSE:g}: mean loss"]
+    equal = figures["13 challengers, each equal: share promoted"]
+    return {
+        "loss_of_a_year_in_margins_without_anchor": round(lost[f"{rule}, without the anchor"] / MARGIN, 3),
+        "loss_of_a_year_in_margins": round(lost[f"{rule}, with the anchor"] / MARGIN, 3),
+        "equal_promoted_without_anchor": equal[f"{rule}, without the anchor"],
+        "equal_promoted": equal[f"{rule}, with the anchor"],
+    }
+
+
+def _years(evidence: str, worse: float, error: float, anchored: bool, trials: int) -> np.ndarray:
+    """Loss and promotions of so many years [trials, 2]."""
+    gate = Gate.model_validate(
+        {"metric": "mae", "floors": {"mae": 1e6}, "evidence": evidence, "tolerance": MARGIN}
+    )
+    dice = np.random.default_rng(13)
+    return np.array([lived(dice, gate, worse, error, anchored) for _ in range(trials)])
+
+
+def _rounded(table: dict[str, Any]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in table.items()}
 
 
 def _equal(metric: str, trials: int, **more: Any) -> float:

@@ -150,7 +150,7 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
         record_trained(audit, spec, version, data.hashes, data.now)
     with stages.of("judge"):
         judged = judge_challenger(
-            spec, lake, tracking, {"reason": decision.reason, "trigger": decision.trigger}
+            spec, lake, tracking, audit, {"reason": decision.reason, "trigger": decision.trigger}
         )
         record_evaluated(audit, spec, judged.attempt, {})
     if judged.verdict.promote:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlops_assets.ml.paired import compare, shows
-from mlops_assets.spec_gate import METRICS
+from mlops_assets.ml.anchor import anchor_criterion, shown_better
+from mlops_assets.ml.paired import Effect, compare, shows
+from mlops_assets.ml.promotion import evidence_criterion
+from mlops_assets.spec_gate import METRICS, Gate
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
@@ -66,6 +68,35 @@ def false_promotions(metric: str, trials: int, alpha: float, by_row: bool = Fals
         groups = np.arange(len(y)) if by_row else day
         shown += shows(compare(y, ours, theirs, groups, metric).p_above(0), alpha)
     return shown
+
+
+def lived(
+    dice: np.random.Generator, gate: Gate, worse: float, error: float, anchored: bool, challengers: int = 13
+) -> tuple[float, int]:
+    """What a year of challengers loses against the first champion, and how many of them are promoted.
+
+    Each is truly `worse` than the champion that it meets, on the fortnight before; `error` is the standard error of a
+    comparison. Every model has luck of its own on each day. `anchored` False leaves the anchor out, which is how it was.
+    """
+    champion = anchor = 0.0
+    is_champion, promoted = True, 0
+    for _ in range(challengers):
+        ours, theirs, firsts = error * np.sqrt(7) * dice.normal(size=(3, 14))
+        ours, theirs = champion + worse + ours, champion + theirs
+        effect = _by_day(ours, theirs)
+        passes = evidence_criterion(effect, gate).passes
+        if anchored and not is_champion:
+            passes &= anchor_criterion("", _by_day(ours, anchor + firsts), effect, gate).passes
+        if passes:
+            champion, promoted = champion + worse, promoted + 1
+            is_champion = shown_better(effect, gate)
+            anchor = champion if is_champion else anchor
+    return champion, promoted
+
+
+def _by_day(ours: np.ndarray, theirs: np.ndarray) -> Effect:
+    """The effect on days of one row, whose absolute errors these are, but for a thousand that all share."""
+    return compare(np.zeros(len(ours)), 1e3 + ours, 1e3 + theirs, np.arange(len(ours)), "mae")
 
 
 def _days(dice: np.random.Generator, days: int, rows: int, unlike: float) -> np.ndarray:

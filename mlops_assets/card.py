@@ -183,6 +183,13 @@ def _against_the_champion_before(known: Evidence) -> Section:
             Fact("p", test.get("p"), known.judged),
         ]
     facts.append(Fact("champion before", champion and f"version {champion['version']}", known.judged))
+    if anchor := known.attempt.get("anchor"):
+        facts += [
+            Fact("anchor", f"version {anchor['version']}", known.judged),
+            Fact("yearly margin", anchor["margin"], known.judged),
+            Fact("spent of it by the champion before", anchor["spent"], known.judged),
+            Fact("left of it", anchor["left"], known.judged),
+        ]
     return Section("Against the champion before", facts)
 
 

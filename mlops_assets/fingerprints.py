@@ -107,15 +107,16 @@ def of_deployment(
 
 
 def of_evaluation(
-    spec: ModelSpec, challenger: Version, champion: Version | None, training_set: str
+    spec: ModelSpec, challenger: Version, champion: Version | None, anchor: str | None, training_set: str
 ) -> Fingerprint:
-    """Both models, and the rows they are judged on."""
+    """The models, and the rows they are judged on."""
     parts = ["prediction", "label", "slices", "task", "window", "gate", "trainer"]
     return {
         "code": judge_code(spec),
         "rules": _rules(spec, None, parts),
         "challenger": f"{challenger.number} {challenger.sha256}",
         "champion": f"{champion.number} {champion.sha256}" if champion else NOTHING,
+        "anchor": anchor or NOTHING,
         f"{spec.name}/training_set": training_set,
     }
 

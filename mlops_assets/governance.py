@@ -10,6 +10,7 @@ from typing import Any
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec, Weeks
 from resources.audit import CHANGES, Audit, AuditError, Entry
+from resources.champions import SHOWN_BETTER
 from resources.lake import Lake
 from resources.moments import read_moment
 from resources.tracking import Version
@@ -89,6 +90,8 @@ def record_evaluated(
             "week": attempt["week"],
             "passed": bool(attempt["promote"]),
             "champion": champion["version"] if champion else None,
+            SHOWN_BETTER: attempt[SHOWN_BETTER],
+            "anchor": attempt["anchor"],
             "dagster_run": lineage.get("dagster_run"),
         },
         version=attempt["challenger"]["version"],

@@ -51,6 +51,12 @@ class Gate(Part):
         ge=0,
         description="How much worse than the champion still passes: the margin of non_inferiority, in units of the metric.",
     )
+    yearly_margin: float | None = Field(
+        default=None,
+        gt=0,
+        description="How much all promotions since the anchor may lose together before only superiority counts, in units "
+        "of the metric; default: `tolerance`. The anchor is the last champion that was shown to be better, else the first.",
+    )
     alpha: float = Field(
         default=0.05,
         gt=0,
@@ -75,6 +81,11 @@ class Gate(Part):
         """The column that `cluster` names, if it names one: held-out rows must have it."""
         return [] if self.cluster in (DAY, WEEK) else [self.cluster]
 
+    @property
+    def anchor_margin(self) -> float | None:
+        """What may be lost against the anchor, or None where nothing worse passes, so that no anchor is needed."""
+        return None if self.evidence == "superiority" else self.yearly_margin or self.tolerance or None
+
     @pydantic.model_validator(mode="after")
     def _tolerance_fits_the_evidence(self) -> Self:
         if self.evidence == "superiority" and self.tolerance:
@@ -86,6 +97,22 @@ class Gate(Part):
             raise ValueError(
                 "gate.evidence=non_inferiority needs gate.tolerance above 0: how much worse, in units of "
                 f"{self.metric}, would not matter"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _yearly_margin_fits_the_tolerance(self) -> Self:
+        if self.yearly_margin is None:
+            return self
+        if self.evidence == "superiority":
+            raise ValueError(
+                f"gate.yearly_margin={self.yearly_margin:g} has no meaning for evidence superiority, which lets nothing "
+                "worse pass: set gate.evidence to non_inferiority or point, or leave yearly_margin out"
+            )
+        if self.yearly_margin < self.tolerance:
+            raise ValueError(
+                f"gate.yearly_margin={self.yearly_margin:g} is under gate.tolerance={self.tolerance:g}: one promotion could "
+                "lose more than all of them together; set yearly_margin to at least tolerance, or tolerance lower"
             )
         return self
 

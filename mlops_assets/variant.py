@@ -17,8 +17,9 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
 
     With `register` it becomes the challenger; it is promoted only by the pipeline.
     """
-    from mlops_assets.assets.evaluation import hold_out, rival
+    from mlops_assets.assets.evaluation import anchor_on_trial, hold_out, seen_until
     from mlops_assets.assets.model import log_fit, training_files
+    from mlops_assets.assets.opponents import opponents
     from mlops_assets.assets.searched import searched
     from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.governance import account, record_trained
@@ -48,14 +49,14 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     except LeakError as error:
         raise VariantError(str(error)) from error
     fitted = fit(rows, spec, data.features, reach=project.resources["compute"])
-    champion = rival(spec, project.tracking, data)
-    beaten = (
-        Contender.of(f"version {champion.number}", project.tracking.load(champion), spec)
-        if champion
-        else None
-    )
+    against = opponents(spec, project.tracking, project.resources["audit"], data)
+    champion, beaten = against.champion, None
+    if champion:
+        content = project.tracking.load(champion)
+        beaten = Contender.of(f"version {champion.number}", content, spec, seen_until(champion))
+    variant = Contender.of("the variant", fitted.model, spec, rows.known_by)
     try:
-        verdict = judge(hold_out(spec, data), Contender.of("the variant", fitted.model, spec), beaten, spec)
+        verdict = judge(hold_out(spec, data), variant, beaten, spec, anchor_on_trial(spec, against.anchor))
     except (PromotionError, DatasetError) as error:
         raise VariantError(str(error)) from error
     lineage = {

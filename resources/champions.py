@@ -7,6 +7,8 @@ from resources.audit import Entry
 from resources.versions import utc
 
 REPLACES = "replaces"
+SHOWN_BETTER = "shown_better"
+"""Whether a promoted version was shown to be better than the champion before it, and not merely not much worse."""
 
 
 def in_line(changes: Sequence[Entry]) -> list[int]:
@@ -24,6 +26,17 @@ def in_line(changes: Sequence[Entry]) -> list[int]:
         else:
             line.append(now)
     return line
+
+
+def anchor(changes: Sequence[Entry], champion: int) -> int:
+    """The last in the line up to a champion that was promoted because it was shown to be better, else the first.
+
+    A champion that no change explains, because its alias was set by hand, stands at the end of the line.
+    """
+    line = in_line(changes)
+    line = line[: len(line) - line[::-1].index(champion)] if champion in line else [*line, champion]
+    better = {_version(c) for c in changes if c.kind == "promoted" and c.evidence.get(SHOWN_BETTER)}
+    return next((version for version in reversed(line) if version in better), line[0])
 
 
 def rolled_back(changes: Sequence[Entry], version: int) -> Entry | None:

@@ -31,6 +31,31 @@ def test_every_rate_of_the_simulations_is_told_as_it_was_found():
         assert f"{value:.3f}" in PAGE
 
 
+def test_a_year_with_and_without_the_anchor_is_told_as_it_was_simulated():
+    worse = "13 challengers, each worse by 0.0025"
+    lost, late, promoted = (
+        FIGURES[f"{worse}: {name}"] for name in ("mean loss", "loss of one year in twenty", "share promoted")
+    )
+    equal = FIGURES["13 challengers, each equal: share promoted"]
+    for row in lost:
+        told = f"{lost[row]:.4f} | {late[row]:.4f} | {promoted[row]:.3f} | {equal[row]:.3f}"
+        assert f"| {row} | {told} |" in PAGE
+    shown = [row for row in lost if row.startswith("non_inferiority") and "with the anchor" in row]
+    assert len(shown) == 2
+    assert (
+        max(max(lost[row], late[row]) for row in shown) <= 0.005 < lost[shown[0].replace("with", "without")]
+    )
+
+
+def test_the_page_says_how_promoting_always_did():
+    always, *gated = RULES
+    assert (always["rule"], always["promotions"]) == ("always", always["trainings"])
+    first, second = (f"log loss {period}" for period in ("March to June", "July to December"))
+    assert min(rule[first] for rule in gated) >= always[first]
+    assert [rule["rule"] for rule in gated if rule[second] < always[second]] == ["point"]
+    assert "promoting every challenger was level with or better than every gated rule" in PAGE
+
+
 def test_every_rule_is_told_with_what_it_cost():
     for row in RULES:
         losses = [row[f"log loss {period}"] for period in ("March to June", "July to December")]

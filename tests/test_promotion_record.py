@@ -1,5 +1,6 @@
 """Who may promote, what the log says of it, and how a champion is taken back: the real assets on pumps made up on the spot."""
 
+import hashlib
 import json
 import shutil
 import threading
@@ -98,7 +99,7 @@ def add_week(lake: Lake, name: str, joined: bool = True) -> None:
         return
     known = states(lake, span).with_columns(checked_at=pl.col("event_timestamp") + timedelta(hours=1))
     frame = rows.join(known.drop("event_timestamp"), on=["pump", "checked_at"])
-    notes = {"features": ["vibration", "temperature"], "feature definitions": "pumps-1"}
+    notes = {"features": ["vibration", "score"], "feature definitions": "pumps-1"}
     lake.write(f"{NAME}/training_set", frame, name, notes=notes)
 
 
@@ -368,6 +369,82 @@ def test_a_rollback_is_not_undone_by_the_automation_and_the_next_challenger_can_
     project.make(AUTOMATIC)
     assert project.champion == 6
     assert [entry.version for entry in project.audit.entries(NAME, CHANGES)] == [2, 4, 2, 6]
+
+
+LENIENT = spec(gate=PASSES | {"evidence": "non_inferiority"})
+
+
+def judged_next(project: Project, given: ModelSpec = LENIENT) -> dict[str, Any]:
+    """The record of a challenger that was trained when another two weeks were in."""
+    there = project.lake.partitions(f"{NAME}/training_set")
+    for name in NAMES[len(there) : len(there) + 2]:
+        add_week(project.lake, name)
+    project.make(given, "model", "evaluation")
+    return project.lake.read_json(f"{NAME}/attempts/{NAMES[len(there) + 1]}")
+
+
+def test_the_anchor_is_the_last_champion_that_was_shown_to_be_better_and_every_record_names_it(
+    promoted_twice,
+):
+    project = promoted_twice
+    first, second = project.audit.entries(NAME, ("promoted",))
+    assert first.evidence["shown_better"] is False
+    expected = 4 if second.evidence["shown_better"] else 2
+    attempt = judged_next(project)
+    anchor = attempt["anchor"]
+    assert (anchor["version"], anchor["margin"], anchor["passes"]) == (expected, 5.0, True)
+    assert anchor["spent"] + anchor["left"] == pytest.approx(5.0)
+    assert attempt["champion"]["version"] == 4
+    criterion = next(c for c in attempt["evidence"]["criteria"] if c["kind"] == "anchor")
+    assert criterion["champion"] == anchor["metric"] and criterion["limit"] == -5.0
+    evaluated = project.audit.latest(NAME, ("evaluated",))
+    assert evaluated.evidence["anchor"] == anchor
+    project.make(LENIENT, "deployment")
+    promoted = project.audit.latest(NAME, CHANGES)
+    assert promoted.evidence["shown_better"] is attempt["shown_better"]
+
+
+def test_a_champion_that_was_refitted_on_the_held_out_days_is_stood_in_for_by_its_challenger(promoted_twice):
+    project = promoted_twice
+    project.make(
+        spec(trainer=SPEC.trainer.model_dump() | {"parameters": {"max_depth": 2}}), "model", "evaluation"
+    )
+    attempt = project.lake.read_json(f"{NAME}/attempts/{NAMES[FIRST + 1]}")
+    assert project.champion == 4
+    assert [attempt[side]["version"] for side in ("challenger", "champion")] == [5, 3]
+    seen = [project.tracking.version(NAME, number).trained_until for number in (3, 4)]
+    start = WEEKS.days_before(week_bounds(WEEKS, NAMES[FIRST + 1])[1], SPEC.window.hold_out_days)
+    assert seen[0] <= start < seen[1]
+
+
+def test_after_a_rollback_the_anchor_is_that_of_the_champion_that_came_back(promoted_twice):
+    promoted_twice.back()
+    assert judged_next(promoted_twice)["anchor"]["version"] == 2
+
+
+def test_an_anchor_that_is_gone_is_told_and_only_superiority_counts(project):
+    project.make(LENIENT)
+    judged_next(project)
+    project.make(LENIENT, "deployment")
+    before = judged_next(project)
+    assert (before["promote"], before["shown_better"], before["anchor"]["version"]) == (True, False, 2)
+
+    def again() -> tuple[str, Any]:
+        project.make(LENIENT, "evaluation", fails=True)
+        after = project.lake.read_json(f"{NAME}/attempts/{before['week']}")
+        assert not after["promote"] and after["anchor"]["left"] is None
+        return after["verdict"], after["anchor"]["why"]
+
+    gone = project.tracking.version(NAME, 2)
+    for file in Path(project.tracking.artifacts).rglob("model.*"):
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == gone.sha256:
+            file.unlink()
+    verdict, why = again()
+    assert "the anchor, version 2, has no whole model file any more" in verdict
+    assert "restore the artifacts folder" in why
+    client_of(project.tracking.uri).delete_model_version(NAME, "2")
+    verdict, _ = again()
+    assert "the anchor, version 2, is not in the registry any more: only a challenger" in verdict
 
 
 def test_a_rollback_that_names_nobody_or_no_reason_is_refused(promoted_twice):

@@ -10,7 +10,7 @@ import dagster as dg
 from mlops_assets.governance import evaluation_digest
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
-from resources.champions import rolled_back
+from resources.champions import SHOWN_BETTER, rolled_back
 from resources.promotion import Change, champion_now, refusal
 from resources.tracking import Tracking, Version
 
@@ -38,6 +38,7 @@ class Warrant:
             "evaluation": evaluation_digest(attempt),
             "challenger": attempt["challenger"]["version"],
             "approval": approval.hash if approval else None,
+            SHOWN_BETTER: attempt.get(SHOWN_BETTER, False),
             "training_set": version.tags.get("training_set"),
             "sha256": version.sha256,
             "identity": version.identity,

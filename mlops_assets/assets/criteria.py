@@ -35,7 +35,9 @@ def _metric(criterion: Criterion) -> str:
 
 def _is_tested(criterion: Criterion, rule: Mapping[str, Any]) -> bool:
     """Whether a p value belongs to the criterion: the bare difference is not tested."""
-    return criterion.effect is not None and (criterion.kind != "evidence" or rule["evidence"] != "point")
+    return criterion.effect is not None and (
+        criterion.kind not in ("evidence", "anchor") or rule["evidence"] != "point"
+    )
 
 
 def _span(low: float | None, high: float | None) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.assets.attempt import attempt_record
 from mlops_assets.assets.criteria import criteria_rows
-from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage, version_identity
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage
+from mlops_assets.assets.opponents import Anchor, opponents
 from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.checks import check_result, check_spec
@@ -18,20 +20,19 @@ from mlops_assets.costs import costed
 from mlops_assets.fingerprints import judge_code, of_evaluation
 from mlops_assets.governance import evaluation_digest, record_evaluated
 from mlops_assets.metadata import markdown_table, picture, small_picture, told
-from mlops_assets.ml.drift import score_profile
+from mlops_assets.ml.anchor import Unjudged
+from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.evaluation import evaluation_plots
 from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.guardrails import LATENCY_ROWS, latency
-from mlops_assets.ml.paired import estimate
 from mlops_assets.ml.plots import evidence_plots
-from mlops_assets.ml.promotion import Contender, Verdict, clusters, judge
+from mlops_assets.ml.promotion import Contender, Verdict, judge
 from mlops_assets.ml.shards import Files
 from mlops_assets.ml.sparklines import sparklines
 from mlops_assets.ml.training import Scorer
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import LABEL
-from mlops_assets.spec_gate import METRICS
 from resources.audit import Audit
 from resources.lake import Lake
 from resources.tracking import Tracking, Version
@@ -64,9 +65,11 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
         reuse = Reuse.of(context, lake, f"{spec.name}/evaluation")
-        kept = reuse.unchanged(None, judged_on(spec, lake, tracking), partial(is_on_record, spec, lake))
+        kept = reuse.unchanged(
+            None, judged_on(spec, lake, tracking, audit), partial(is_on_record, spec, lake)
+        )
         if kept is None:
-            judged = judge_challenger(spec, lake, tracking, reason)
+            judged = judge_challenger(spec, lake, tracking, audit, reason)
             record_evaluated(audit, spec, judged.attempt, run_lineage(context))
             verdict = judged.verdict
             kept = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
@@ -99,18 +102,18 @@ class Judged:
 
 
 def judge_challenger(
-    spec: ModelSpec, lake: Lake, tracking: Tracking, reason: Mapping[str, str | None]
+    spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit, reason: Mapping[str, str | None]
 ) -> Judged:
-    """Score challenger and champion on the held-out days, put the challenger through the gate, keep the record."""
+    """Score challenger, champion and anchor on the held-out days, put the challenger through the gate, keep the record."""
     candidate = challenger_on_record(spec, lake)
     spec = as_trained(spec, candidate)
     data = training_data(spec, lake, candidate["week"])
-    champion = rival(spec, tracking, data)
+    against = opponents(spec, tracking, audit, data)
     rows = hold_out(spec, data)
     challenger = contender(spec, tracking, tracking.version(spec.name, candidate["version"]), rows)
-    beaten = contender(spec, tracking, champion, rows) if champion else None
-    verdict = judge(rows, challenger, beaten, spec)
-    attempt = attempt_record(spec, candidate, champion, verdict, rows, reason)
+    beaten = contender(spec, tracking, against.champion, rows) if against.champion else None
+    verdict = judge(rows, challenger, beaten, spec, anchor_on_trial(spec, against.anchor))
+    attempt = attempt_record(spec, candidate, against, verdict, rows, reason)
     digest = lake.write_json(attempt_name(spec, data.week), attempt)
     labels = rows[LABEL].to_numpy()
     curves = sparklines(labels, verdict.score, spec.task)
@@ -135,12 +138,14 @@ def challenger_on_record(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
     return candidate
 
 
-def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking) -> Fingerprint:
-    """What decides the verdict: both models and the rows."""
+def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> Fingerprint:
+    """What decides the verdict: the models and the rows."""
     candidate = challenger_on_record(spec, lake)
     data = training_data(spec, lake, candidate["week"])
     challenger = tracking.version(spec.name, candidate["version"])
-    return of_evaluation(spec, challenger, rival(spec, tracking, data), data.digest)
+    against = opponents(spec, tracking, audit, data)
+    anchor = str(against.anchor) if against.anchor else None
+    return of_evaluation(spec, challenger, against.champion, anchor, data.digest)
 
 
 def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
@@ -155,7 +160,28 @@ def contender(spec: ModelSpec, tracking: Tracking, version: Version, rows: pl.Da
     name = f"version {version.number}"
     scorer = Scorer(model, code=spec.code, kind=version.trainer, name=name)
     taken = latency(scorer, rows) if rows.height else None
-    return Contender(name, version.sha256, len(model), scorer, taken)
+    return Contender(name, version.sha256, len(model), scorer, seen_until(version), taken)
+
+
+def anchor_on_trial(spec: ModelSpec, anchor: Anchor | None) -> Contender | Unjudged | None:
+    """The anchor as the gate takes it; nobody asks how long its predictions take."""
+    if anchor is None or anchor.fit is None:
+        return anchor and anchor.unjudged
+    try:
+        scorer = Scorer(anchor.model, code=spec.code, kind=anchor.fit.trainer, name=anchor.name)
+    except DatasetError as error:
+        return Unjudged(anchor.name, f"cannot be loaded ({str(error).partition(';')[0]})")
+    return Contender(anchor.name, anchor.fit.sha256, len(anchor.model), scorer, seen_until(anchor.fit))
+
+
+def seen_until(version: Version) -> datetime:
+    """Until when a version has seen what became known; raises where it does not say so."""
+    if version.trained_until is None:
+        raise dg.Failure(
+            f"{version.name}: version {version.number} has no tag trained_until, so that nobody knows which rows it has seen "
+            "and it cannot be judged: train it again"
+        )
+    return version.trained_until
 
 
 def contender_cost(role: str, side: Contender) -> dict[str, Any]:
@@ -167,35 +193,10 @@ def contender_cost(role: str, side: Contender) -> dict[str, Any]:
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
-    """Labelled rows of the held-out days."""
-    return Files(data.paths, data.now, hold_out_start(spec, data)).read(spec)
-
-
-def rival(spec: ModelSpec, tracking: Tracking, data: TrainingData) -> Version | None:
-    """The champion to beat, as a fit that has not seen the held-out days.
-
-    An attempt that is repeated meets the champion it met the first time. A champion that was refitted on the
-    held-out days is stood in for by its own challenger; where that one has seen them too, there is no fair judge.
-    """
-    champion = tracking.champion(spec.name)
-    if champion and champion.identity == version_identity(spec, data, "refit"):
-        champion = tracking.previous(spec.name)
+    """Labelled rows of the held-out days; not those whose label was known before, which the challenger was fitted on."""
     start = hold_out_start(spec, data)
-    if champion is None or unseen(champion, start):
-        return champion
-    number = int(champion.tags.get("challenger", 0))
-    stand_in = next((v for v in tracking.versions(spec.name) if v.number == number), None)
-    if stand_in and unseen(stand_in, start):
-        return stand_in
-    raise dg.Failure(
-        f"{spec.name}: champion {champion.number} was trained until {champion.trained_until}, the hold-out begins "
-        f"{start}: it would be judged on rows it has seen. Ingest weeks until {spec.window.hold_out_days} days after its training."
-    )
-
-
-def unseen(version: Version, start: datetime) -> bool:
-    """Whether a version knows nothing from `start` on."""
-    return version.trained_until is not None and version.trained_until <= start
+    rows = Files(data.paths, data.now, start).read(spec)
+    return rows.filter(pl.col(spec.label.known_at) > start)
 
 
 def attempt_name(spec: ModelSpec, week: str) -> str:
@@ -206,60 +207,6 @@ def attempt_name(spec: ModelSpec, week: str) -> str:
 def timings_name(spec: ModelSpec, week: str) -> str:
     """Where what was timed at an attempt lies in the lake, apart from its record, which repeats to the byte."""
     return f"{spec.name}/timings/{week}"
-
-
-def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str, list[float | None]]:
-    """The 95% interval of each of the challenger's metrics on the held-out rows; None where it is not defined."""
-    labels, (_, codes) = rows[LABEL].to_numpy(), clusters(rows, spec)
-    return {name: list(estimate(labels, verdict.score, codes, name)[1:]) for name in METRICS[spec.task]}
-
-
-def attempt_record(
-    spec: ModelSpec,
-    candidate: dict[str, Any],
-    champion: Version | None,
-    verdict: Verdict,
-    rows: pl.DataFrame,
-    reason: Mapping[str, str | None],
-) -> dict[str, Any]:
-    """Everything that was weighed, in the form that outlives the run."""
-    return {
-        "week": candidate["week"],
-        "now": candidate["now"],
-        **reason,
-        "challenger": {
-            "version": candidate["version"],
-            "rounds": candidate["rounds"],
-            "metrics": verdict.challenger,
-            "intervals": intervals(spec, rows, verdict),
-        },
-        "champion": {"version": champion.number, "metrics": verdict.champion} if champion else None,
-        "hold_out": {
-            "rows": rows.height,
-            "from": str(rows[spec.prediction.time].min()),
-            "to": str(rows[spec.prediction.time].max()),
-        },
-        "promote": verdict.promote,
-        "verdict": verdict.reason,
-        "slices": verdict.slices,
-        "evidence": evidence_record(spec, verdict),
-        "hold_out_scores": score_profile(verdict.score),
-        "final": None,
-    }
-
-
-def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:
-    """The rule and every number that was held against it; `detectable_gain` over the limit would have been found."""
-    gate = spec.gate
-    effect = next((c.effect for c in verdict.of_kind("evidence")), None)
-    detectable = effect.detectable(gate.alpha, gate.power) if effect else None
-    return {
-        "rule": gate.model_dump(mode="json"),
-        "criteria": [criterion.record(gate.alpha) for criterion in verdict.criteria],
-        "skipped_slices": verdict.skipped,
-        "clusters": verdict.gains,
-        "detectable_gain": detectable,
-    }
 
 
 def evaluation_metadata(judged: Judged) -> dict[str, Any]:
@@ -275,6 +222,7 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "verdict": verdict.reason,
         "challenger version": attempt["challenger"]["version"],
         "champion version": (attempt["champion"] or {}).get("version", "none"),
+        **anchor_metadata(attempt["anchor"]),
         "held-out rows": attempt["hold_out"]["rows"],
         "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
         "tests": markdown_table(criteria_rows([c for c in verdict.criteria if c.kind != "slice"], rule)),
@@ -289,3 +237,16 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         **{name.replace("_", " "): small_picture(svg, name) for name, svg in judged.curves.items()},
         **{f"{name.replace('_', ' ')} plot": picture(png, name) for name, png in judged.plots.items()},
     }
+
+
+def anchor_metadata(anchor: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The anchor, and what the champions since have spent of the margin; nothing where the rule needs no anchor."""
+    if anchor is None:
+        return {}
+    if anchor["left"] is None:
+        return {
+            "anchor version": anchor["version"],
+            "yearly margin": f"{anchor['margin']:g}, unknown what is left",
+        }
+    spent = f"{anchor['spent']:.4f} spent by the champion, {anchor['left']:.4f} left"
+    return {"anchor version": anchor["version"], "yearly margin": f"{anchor['margin']:g}: {spent}"}

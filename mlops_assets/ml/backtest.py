@@ -10,7 +10,6 @@ from mlops_assets.ml.dataset import DatasetError, labelled
 from mlops_assets.ml.evaluation import evaluate
 from mlops_assets.ml.policy import WeekEvidence, decide
 from mlops_assets.ml.promotion import Contender, judge
-from mlops_assets.ml.training import Scorer
 from mlops_assets.spec import ModelSpec, Retrain
 from mlops_assets.spec_columns import LABEL, SCORE, STORED_SCORE
 
@@ -50,37 +49,39 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
     of every scored row.
     """
     spec = spec.model_copy(update={"retrain": policy, "automation": "on"})
-    champion: bytes | None = None
+    champion: Contender | None = None
+    anchor: Contender | None = None
     reference: float | None = None
     last: datetime | None = None
     scores, retrained, promoted, refused = [], [], [], {}
     for week in weeks:
-        scored = _score(spec, champion, promoted[-1], week.rows) if champion else None
+        scored = _score(spec, champion, week.rows) if champion else None
         scores += [] if scored is None else [scored]
         evidence = _evidence(spec, week, scored, reference)
         if not decide([evidence], last, spec, week.end).retrain:
             continue
-        beaten = Contender.of(f"champion of {promoted[-1]}", champion, spec) if champion else None
         try:
             challenger, rounds = train(week.name, week.end, True, None)
-            trained = Contender.of(f"challenger of {week.name}", challenger, spec)
-            verdict = judge(week.hold_out(), trained, beaten, spec)
+            held_out_from = spec.weeks.days_before(week.end, spec.window.hold_out_days)
+            trained = Contender.of(f"challenger of {week.name}", challenger, spec, held_out_from)
+            verdict = judge(week.hold_out(), trained, champion, spec, anchor)
         except DatasetError as error:
             refused[week.name] = str(error)
             continue
         last = week.end
         retrained.append(week.name)
         if verdict.promote:
-            champion, _ = train(week.name, week.end, False, rounds)
+            model, _ = train(week.name, week.end, False, rounds)
+            champion = Contender.of(f"champion of {week.name}", model, spec, week.end)
+            anchor = champion if anchor is None or verdict.shown_better else anchor
             reference = verdict.challenger[spec.gate.metric]
             promoted.append(week.name)
     return Backtest(pl.concat(scores) if scores else pl.DataFrame(), retrained, promoted, refused)
 
 
-def _score(spec: ModelSpec, model: bytes, week: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _score(spec: ModelSpec, champion: Contender, rows: pl.DataFrame) -> pl.DataFrame:
     kept = rows.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
-    scorer = Scorer(model, code=spec.code, name=f"the champion of {week}")
-    return kept.with_columns(pl.Series(STORED_SCORE, scorer.predict(rows)))
+    return kept.with_columns(pl.Series(STORED_SCORE, champion.scorer.predict(rows)))
 
 
 def _evidence(

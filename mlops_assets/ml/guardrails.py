@@ -21,7 +21,7 @@ from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import CHAMPION_SCORE, CLUSTER, LABEL, SCORE
 from mlops_assets.spec_gate import Gate
 
-Kind = Literal["floor", "evidence", "slice", "calibration", "size", "latency"]
+Kind = Literal["floor", "evidence", "anchor", "slice", "calibration", "size", "latency"]
 LATENCY_ROWS = (1, 1000)
 REPEATS = {1: 30, 1000: 5}
 
@@ -31,7 +31,8 @@ class Criterion:
     """One thing a challenger was held to: what was found against which limit, and whether it passes.
 
     `text` says it as a clause of the verdict. `effect` and `p` are there where a test was made, `corrected` where the p
-    value was corrected for the number of tests. `champion` and `challenger` are in units of what is named.
+    value was corrected for the number of tests. `champion` and `challenger` are in units of what is named. Of the kind
+    `anchor`, the anchor stands where the champion does.
     """
 
     kind: Kind

@@ -1,18 +1,27 @@
 """The gate: whether a challenger may become champion, in one sentence with the numbers.
 
-Both models score the same held-out rows, which neither has seen. Floors hold for any model. Against the champion the
-rule is the spec's: superiority (a one-sided paired test that the challenger is better), non-inferiority (that it is
-less than a margin worse; Piaggio et al. 2012), or the bare difference. Guard-rails come on top.
+Both models score the same held-out rows, and rows that one of them has seen are refused. Floors hold for any model.
+Against the champion the rule is the spec's: superiority (a one-sided paired test that the challenger is better),
+non-inferiority (that it is less than a margin worse; Piaggio et al. 2012), or the bare difference. Where something worse
+may pass, the anchor is a third model on the same rows (`ml/anchor.py`). Guard-rails come on top.
 """
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.anchor import (
+    Anchored,
+    Unjudged,
+    anchor_criterion,
+    budget,
+    shown_better,
+    without_anchor,
+)
+from mlops_assets.ml.contender import Contender, PromotionError, refuse_itself, refuse_seen
 from mlops_assets.ml.dataset import DatasetError, require
 from mlops_assets.ml.evaluation import by_slice, evaluate, goodness
 from mlops_assets.ml.guardrails import (
@@ -26,8 +35,7 @@ from mlops_assets.ml.guardrails import (
     slice_guards,
 )
 from mlops_assets.ml.paired import Effect, compare, gain_by_cluster, shows
-from mlops_assets.ml.scores import defined, finite, in_words
-from mlops_assets.ml.training import Scorer
+from mlops_assets.ml.scores import defined, in_words
 from mlops_assets.ml.values import groups
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import CHAMPION_SCORE, CLUSTER, LABEL, SCORE
@@ -36,37 +44,13 @@ from mlops_assets.spec_gate import DAY, HIGHER_IS_BETTER, WEEK, Gate
 MOST_NAMED = 3
 
 
-class PromotionError(Exception):
-    """A comparison that could show nothing was asked for."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model on trial: what the record calls it, the hash and size of its file, and how it scores."""
-
-    name: str
-    sha256: str
-    size: int
-    scorer: Scorer
-    latency: Mapping[int, float] | None = None
-
-    @classmethod
-    def of(cls, name: str, model: bytes, spec: ModelSpec) -> Self:
-        """The contender that the bytes of one of a spec's models make."""
-        scorer = Scorer(model, code=spec.code, name=name)
-        return cls(name, hashlib.sha256(model).hexdigest(), len(model), scorer)
-
-    def scores(self, rows: pl.DataFrame) -> np.ndarray:
-        """Float64 array [rows], every one a finite number; raises ScoreError with the contender's name."""
-        return finite(self.scorer.predict(rows), self.name)
-
-
 @dataclass
 class Verdict:
     """Who won on the hold-out, why, and the numbers of both on the same rows.
 
     `criteria` is everything the challenger was held to. `gains` has a row a cluster: what it is, its rows, the gain.
-    `skipped` names the slices too small for their guard-rail, and why.
+    `skipped` names the slices too small for their guard-rail, and why. `shown_better` is whether superiority over the
+    champion was shown, whatever the rule asked for: the next anchor is a challenger of which it was.
     """
 
     promote: bool
@@ -79,6 +63,8 @@ class Verdict:
     gains: list[dict[str, Any]] = field(default_factory=list)
     score: np.ndarray = field(default_factory=lambda: np.empty(0))
     champion_score: np.ndarray | None = None
+    shown_better: bool = False
+    anchor: Anchored | None = None
 
     def of_kind(self, kind: str) -> list[Criterion]:
         """The criteria of one kind."""
@@ -86,12 +72,17 @@ class Verdict:
 
 
 def judge(
-    hold_out: pl.DataFrame, challenger: Contender, champion: Contender | None, spec: ModelSpec
+    hold_out: pl.DataFrame,
+    challenger: Contender,
+    champion: Contender | None,
+    spec: ModelSpec,
+    anchor: Contender | Unjudged | None = None,
 ) -> Verdict:
-    """Score the same labelled rows with both models and put the challenger through the gate.
+    """Score the same labelled rows with all models and put the challenger through the gate.
 
-    Raises DatasetError where there is no row, ScoreError where either gives one of them no finite number,
-    PromotionError where both are the same model.
+    `anchor` is needed where the rule lets something worse pass; it may be the champion. Raises DatasetError where there is
+    no row, ScoreError where either model gives one of them no finite number, PromotionError where challenger and champion
+    are the same model, or one of the models has seen a row.
     """
     if not hold_out.height:
         raise DatasetError(
@@ -100,42 +91,48 @@ def judge(
         )
     if champion is not None:
         refuse_itself(spec.name, challenger, champion)
+    for side in (challenger, champion, anchor):
+        if isinstance(side, Contender):
+            refuse_seen(side, hold_out, spec)
     rows = hold_out.with_columns(pl.Series(SCORE, challenger.scores(hold_out)))
     labels, score = rows[LABEL].to_numpy(), rows[SCORE].to_numpy()
     numbers = evaluate(labels, score, spec.task)
     slices = by_slice(rows, spec.slices, spec.task)
     criteria = floor_criteria(numbers, spec.gate)
-    if champion is None:
-        promote, reason = decision(criteria)
-        return Verdict(promote, reason, numbers, None, slices, criteria, score=score)
-    names, codes = clusters(hold_out, spec)
-    theirs = champion.scores(hold_out)
+    alone = Verdict(*decision(criteria), numbers, None, slices, criteria, score=score)
+    return alone if champion is None else _duel(rows, challenger, champion, anchor, alone, spec)
+
+
+def _duel(
+    rows: pl.DataFrame,
+    challenger: Contender,
+    champion: Contender,
+    anchor: Contender | Unjudged | None,
+    alone: Verdict,
+    spec: ModelSpec,
+) -> Verdict:
+    """The verdict on a challenger by its floors alone, once it has met the champion, and the anchor where one is needed."""
+    theirs = champion.scores(rows)
+    names, codes = clusters(rows, spec)
     rows = rows.with_columns(pl.Series(CHAMPION_SCORE, theirs), pl.Series(CLUSTER, codes))
-    against, skipped = _against(rows, challenger, champion, spec)
-    criteria += against
+    effect = compare(*paired_arrays(rows), spec.gate.metric)
+    anchored = _anchored(rows, champion, anchor, effect, spec)
+    guards, skipped = _guarded(rows, challenger, champion, spec)
+    held = [evidence_criterion(effect, spec.gate), *([anchored.criterion] if anchored else []), *guards]
+    criteria = [*alone.criteria, *held]
     promote, reason = decision(criteria)
     gains = gain_by_cluster(*paired_arrays(rows), spec.gate.metric)
-    return Verdict(
-        promote,
-        reason,
-        numbers,
-        evaluate(labels, theirs, spec.task),
-        slices,
-        criteria,
-        skipped,
-        [{"cluster": name, "rows": n, "gain": gain} for name, (n, gain) in zip(names, gains, strict=True)],
-        score,
-        theirs,
-    )
-
-
-def refuse_itself(model: str, challenger: Contender, champion: Contender) -> None:
-    """Raise where challenger and champion are one version, or two with the same bytes: they can only draw."""
-    if challenger.sha256 != champion.sha256 and challenger.name != champion.name:
-        return
-    raise PromotionError(
-        f"{model}: challenger {challenger.name} and champion {champion.name} are the same model (SHA-256 "
-        f"{challenger.sha256[:12]}): comparing a version with itself shows nothing. Train on other data or parameters."
+    return replace(
+        alone,
+        promote=promote,
+        reason=reason,
+        champion=evaluate(rows[LABEL].to_numpy(), theirs, spec.task),
+        criteria=criteria,
+        skipped=skipped,
+        gains=[{"cluster": name, "rows": n, "gain": g} for name, (n, g) in zip(names, gains, strict=True)],
+        champion_score=theirs,
+        shown_better=shown_better(effect, spec.gate),
+        anchor=anchored,
     )
 
 
@@ -195,17 +192,55 @@ def decision(criteria: list[Criterion]) -> tuple[bool, str]:
     promote = all(c.passes for c in criteria)
     if len(floors) == len(criteria):
         return promote, f"{'Promoted as the first champion' if promote else 'Rejected'}: {floor_text}."
-    clauses = [*(c.text for c in criteria if c.kind == "evidence"), _guards_text(criteria)]
+    clauses = [*(c.text for c in criteria if c.kind in ("evidence", "anchor")), _guards_text(criteria)]
     clauses = [floor_text, *clauses] if missed else [*clauses, floor_text]
     return promote, f"{'Promoted' if promote else 'Rejected'}: {'; '.join(filter(None, clauses))}."
 
 
-def _against(
+def _anchored(
+    rows: pl.DataFrame,
+    champion: Contender,
+    anchor: Contender | Unjudged | None,
+    effect: Effect,
+    spec: ModelSpec,
+) -> Anchored | None:
+    """How the challenger does against the anchor, where the rule needs one; `rows` hold the champion's scores too."""
+    margin = spec.gate.anchor_margin
+    if margin is None:
+        return None
+    if anchor is None:
+        raise PromotionError(
+            f"{spec.name}: gate.evidence={spec.gate.evidence} lets a challenger pass that is worse, so it must be compared with "
+            "an anchor too: give the last champion that was shown to be better, else the first"
+        )
+    is_champion = isinstance(anchor, Contender) and anchor.sha256 == champion.sha256
+    score = rows[CHAMPION_SCORE].to_numpy() if is_champion else _scores(anchor, rows)
+    if isinstance(score, Unjudged):
+        return Anchored(score.name, without_anchor(score, effect, spec.gate), margin, why=score.why)
+    y, ours, theirs, codes = paired_arrays(rows)
+    against = compare(y, ours, score, codes, spec.gate.metric)
+    criterion = anchor_criterion(anchor.name, against, effect, spec.gate)
+    spent, left = budget(compare(y, theirs, score, codes, spec.gate.metric), margin)
+    return Anchored(
+        anchor.name, replace(criterion, text="") if is_champion else criterion, margin, spent, left
+    )
+
+
+def _scores(anchor: Contender | Unjudged, rows: pl.DataFrame) -> np.ndarray | Unjudged:
+    """What the anchor makes of the rows; one from before a change of the features may not be able to."""
+    if isinstance(anchor, Unjudged):
+        return anchor
+    try:
+        return anchor.scores(rows)
+    except (DatasetError, pl.exceptions.PolarsError) as error:
+        return Unjudged(anchor.name, f"cannot score these rows ({str(error).partition(';')[0]})")
+
+
+def _guarded(
     rows: pl.DataFrame, challenger: Contender, champion: Contender, spec: ModelSpec
 ) -> tuple[list[Criterion], list[dict[str, Any]]]:
     gate = spec.gate
-    by_slices, skipped = slice_guards(rows, spec)
-    found = [evidence_criterion(compare(*paired_arrays(rows), gate.metric), gate), *by_slices]
+    found, skipped = slice_guards(rows, spec)
     found += [*calibration_guard(rows, spec), *size_guard(challenger.size, champion.size, gate)]
     if gate.guards.latency_ms is not None:
         taken = challenger.latency or latency(challenger.scorer, rows)

@@ -61,7 +61,7 @@ def promoted(home: Path) -> str:
     )
     spec = varied(shipped, ["max_depth=3"]).model_copy(update={"gate": anything_passes})
     train_challenger(spec, lake, tracking, {})
-    judged = judge_challenger(spec, lake, tracking, {})
+    judged = judge_challenger(spec, lake, tracking, resources["audit"], {})
     assert judged.verdict.promote
     record_evaluated(resources["audit"], spec, judged.attempt, {})
     version, _, _ = deploy(spec, lake, tracking, resources["endpoint"], resources["audit"], {})

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets import evaluation
-from mlops_assets.assets.evaluation import evaluation_metadata, judge_challenger
+from mlops_assets.assets.evaluation import anchor_metadata, evaluation_metadata, judge_challenger
 from mlops_assets.ml.promotion import PromotionError
 from mlops_assets.partitions import week_bounds, week_names
 from mlops_assets.spec import ModelSpec
+from resources.audit import Audit
 from resources.lake import Lake
 from tests.pumps.project import SPEC, WEEKS
 
@@ -98,7 +99,8 @@ def judged(
     rules = {"slices": ["site"], "gate": SPEC.gate.model_dump() | gate}
     label = {"label": SPEC.label.model_dump() | {"above": above}}
     spec = ModelSpec.model_validate(SPEC.model_dump() | rules | label)
-    return judge_challenger(spec, lake, registry(challenger, champion), REASON)  # type: ignore[arg-type]
+    audit = Audit(folder=f"{lake.root}/audit")
+    return judge_challenger(spec, lake, registry(challenger, champion), audit, REASON)  # type: ignore[arg-type]
 
 
 def test_the_record_holds_the_rule_and_every_number_that_was_held_against_it(lake):
@@ -198,3 +200,16 @@ def test_the_page_begins_with_the_verdict_and_shows_each_test_with_its_interval(
     ]
     assert page["challenger bytes"] == 3 and page["challenger ms for 1 row"] > 0
     json.dumps({k: str(v) for k, v in page.items()})
+
+
+def test_the_page_shows_the_anchor_and_what_is_left_of_the_margin(lake):
+    found = judged(lake, b"0.5", b"0.4", evidence="non_inferiority", tolerance=0.01, yearly_margin=0.02)
+    page = evaluation_metadata(found)
+    assert page["anchor version"] == 2
+    assert page["yearly margin"] == "0.02: 0.0000 spent by the champion, 0.0200 left"
+    assert "| anchor log_loss |" in page["tests"].value
+    unknown = found.attempt["anchor"] | {"spent": None, "left": None}
+    assert anchor_metadata(unknown)["yearly margin"] == "0.02, unknown what is left"
+    assert anchor_metadata(None) == {} and "anchor version" not in evaluation_metadata(
+        judged(lake, b"0.5", b"0.4")
+    )

@@ -44,8 +44,9 @@ def write_result(lake: Lake, parameters: dict, **changes) -> None:
 
 
 def judged(lake: Lake, tracking: Tracking, folder) -> dict:
-    attempt = judge_challenger(SPEC, lake, tracking, {"reason": "by hand"}).attempt
-    record_evaluated(Audit(folder=str(folder / "audit")), SPEC, attempt, {})
+    audit = Audit(folder=str(folder / "audit"))
+    attempt = judge_challenger(SPEC, lake, tracking, audit, {"reason": "by hand"}).attempt
+    record_evaluated(audit, SPEC, attempt, {})
     return attempt
 
 

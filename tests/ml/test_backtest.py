@@ -9,7 +9,7 @@ from mlops_assets.ml.backtest import HistoryWeek, backtest
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.training import Scorer, fit
 from mlops_assets.partitions import week, week_names
-from mlops_assets.spec import Retrain
+from mlops_assets.spec import Gate, Retrain
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 WEEKS = 10
@@ -85,3 +85,21 @@ def test_no_row_is_scored_before_there_is_a_champion(history):
     assert backtest(spec, Retrain(cool_down_days=7), weeks[:3], train).scored.is_empty()
     first = backtest(spec, Retrain(cool_down_days=7), weeks, train).scored["sent"].min()
     assert first >= weeks[3].end - timedelta(0)
+
+
+def test_small_losses_do_not_add_up_on_history_either(history):
+    spec, weeks, train, _ = history
+    rounds_of = dict(zip([weeks[i].name for i in (3, 5, 7, 9)], (9, 4, 2, 2), strict=True))
+
+    def weaker(name, now, held, rounds):
+        return train(name, now, held, rounds_of[name])[0], rounds_of[name]
+
+    def promoted(**gate):
+        rule = {"metric": "log_loss", "floors": {"auc": 0.3}, "evidence": "point", "tolerance": 0.05, **gate}
+        unguarded = {"slice_tolerance": None, "calibration_tolerance": None}
+        given = spec.model_copy(update={"gate": Gate.model_validate(rule | {"guards": unguarded})})
+        policy = Retrain(cool_down_days=7, max_age_days=14)
+        return backtest(given, policy, weeks, weaker).promoted
+
+    assert promoted(yearly_margin=1.0) == list(rounds_of)
+    assert promoted() == list(rounds_of)[:2]

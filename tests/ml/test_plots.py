@@ -31,9 +31,11 @@ def judged(make_spec) -> tuple[ModelSpec, Verdict, pl.DataFrame]:
     start = datetime(2020, 3, 2, tzinfo=UTC)
     sent = [start + timedelta(days=int(d)) for d in day]
     depot = np.random.default_rng(1).integers(0, 30, len(y)).astype(str)
-    rows = pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": depot})
+    rows = pl.DataFrame(
+        {"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "seen": sent, "depot": depot}
+    )
     spec = make_spec(slices=["depot"], gate={"metric": "brier", "floors": {"auc": 0.1}})
-    sides = [Contender(n, n, 1, Given(n)) for n in ("ours", "theirs")]  # type: ignore[arg-type]
+    sides = [Contender(n, n, 1, Given(n), start - timedelta(days=1)) for n in ("ours", "theirs")]  # type: ignore[arg-type]
     return spec, judge(rows, sides[0], sides[1], spec), rows
 
 
@@ -50,7 +52,8 @@ def test_days_and_slices_are_drawn_alike_each_time_and_small(judged):
 
 def test_without_a_champion_there_is_nothing_to_draw(judged):
     spec, _, rows = judged
-    first = judge(rows, Contender("ours", "ours", 1, Given("ours")), None, spec)  # type: ignore[arg-type]
+    side = Contender("ours", "ours", 1, Given("ours"), datetime(2020, 3, 1, tzinfo=UTC))  # type: ignore[arg-type]
+    first = judge(rows, side, None, spec)
     assert evidence_plots(first, spec.gate) == {}
 
 

@@ -28,6 +28,7 @@ from mlops_assets.spec_gate import METRICS, Gate
 from tests.ml.conftest import between
 
 NUMBER = st.one_of(st.floats(0, 1), st.just(math.nan))
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 EVIDENCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}
 
 
@@ -165,7 +166,7 @@ class Given:
 
 
 def told(column: str) -> Contender:
-    return Contender(column, f"sha of {column}", 1000, Given(column))  # type: ignore[arg-type]
+    return Contender(column, f"sha of {column}", 1000, Given(column), LONG_AGO)  # type: ignore[arg-type]
 
 
 def parcels_of_two(seed: int, rows: int = 60) -> pl.DataFrame:
@@ -173,7 +174,8 @@ def parcels_of_two(seed: int, rows: int = 60) -> pl.DataFrame:
     y, ours, theirs, day = two_models(np.random.default_rng(seed), rows=rows)
     start = datetime(2020, 3, 2, tzinfo=UTC)
     sent = [start + timedelta(days=int(d), minutes=i % 1440) for i, d in enumerate(day)]
-    return pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": "north"})
+    frame = pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": "north"})
+    return frame.with_columns(seen=pl.col("sent") + pl.duration(hours=30))
 
 
 def test_of_a_thousand_equal_challengers_as_many_become_champion_as_the_spec_says(make_spec):
@@ -191,18 +193,22 @@ def test_of_a_thousand_challengers_worse_by_the_tolerance_as_many_become_champio
     spec = make_regression_spec().model_copy(
         update={"gate": gate("non_inferiority", metric="mae", floors={"mae": 1000}, tolerance=0.3)}
     )
-    promoted = 0
+    promoted, champion = 0, told("theirs")
     for seed in range(1000):
         frame = parcels_of_two(seed)
         lead = frame["ours"].to_numpy() - frame["theirs"].to_numpy()
         rows = frame.with_columns(_label=0.0, theirs=20.0, ours=pl.Series(20.3 + lead))
-        promoted += judge(rows, told("ours"), told("theirs"), spec.model_copy(update={"slices": []})).promote
+        promoted += judge(
+            rows, told("ours"), champion, spec.model_copy(update={"slices": []}), anchor=champion
+        ).promote
     assert between(promoted, 1000, 0.05)
 
 
 def test_both_models_are_judged_on_the_same_rows(known, make_spec, features, fitted):
-    strong = Contender.of("strong", fitted.model, make_spec())
-    weak = Contender.of("weak", fit(known.head(200), make_spec(), ["noise"], rounds=2).model, make_spec())
+    strong = Contender.of("strong", fitted.model, make_spec(), LONG_AGO)
+    weak = Contender.of(
+        "weak", fit(known.head(200), make_spec(), ["noise"], rounds=2).model, make_spec(), LONG_AGO
+    )
     verdict = judge(known.tail(1000), strong, weak, make_spec())
     assert verdict.promote, verdict.reason
     assert verdict.champion is not None and verdict.champion_score is not None
@@ -231,16 +237,16 @@ def test_a_winner_that_harms_a_slice_is_rejected_and_the_slice_named(make_spec):
 
 @pytest.mark.parametrize(("name", "model"), [("version 7", "other"), ("version 9", "same")])
 def test_a_version_is_not_compared_with_itself(known, make_spec, fitted, name, model):
-    champion = Contender.of("version 7", fitted.model, make_spec())
+    champion = Contender.of("version 7", fitted.model, make_spec(), LONG_AGO)
     sha256 = champion.sha256 if model == "same" else "another"
-    challenger = Contender(name, sha256, champion.size, champion.scorer)
+    challenger = Contender(name, sha256, champion.size, champion.scorer, LONG_AGO)
     with pytest.raises(PromotionError, match=rf"challenger {name} and champion version 7 are the same model"):
         judge(known, challenger, champion, make_spec())
 
 
 def test_a_hold_out_without_rows_is_refused(known, spec, fitted):
     with pytest.raises(DatasetError, match=r"no labelled row.*hold_out_days=14"):
-        judge(known.clear(), Contender.of("first", fitted.model, spec), None, spec)
+        judge(known.clear(), Contender.of("first", fitted.model, spec, LONG_AGO), None, spec)
 
 
 def moments(*texts: str) -> pl.DataFrame:
