@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
 WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
+WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
 RECONCILE_EVERY_S = 4
 """Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
 
@@ -101,6 +102,8 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
         description="Join, score and report on each week as its features arrive; what failed is tried again.",
     )
     def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        if who := lake.worked_on():
+            return dg.SkipReason(WAITS.format(who))
         waiting = weeks_to_score(spec, lake)
         if not waiting:
             return dg.SkipReason(
@@ -180,6 +183,8 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
     )
     def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        if who := lake.worked_on():
+            return dg.SkipReason(WAITS.format(who))
         week, decision = decision_now(spec, lake)
         training = Training(str(week), decision.reason, decision.trigger, RETRAIN_PARTS)
         if not decision.retrain:

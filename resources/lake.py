@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 import polars as pl
 
-from resources.at_work import beside_others
+from resources.at_work import beside_others, works_alone
 from resources.contained import below
 from resources.instants import LossError, with_instants
 
@@ -62,6 +62,10 @@ class Lake(dg.ConfigurableResource):
         """Hold the state folder for as long as a run lasts; what only looks, a sensor, holds nothing."""
         with beside_others(Path(self.state)) if self.state and context.run else nullcontext():
             yield self
+
+    def worked_on(self) -> str | None:
+        """Who works on the state folder alone, so that a run is refused for that time; None where nobody does."""
+        return works_alone(Path(self.state)) if self.state else None
 
     def path(self, table: str, partition: str | None = None) -> Path:
         """Where a partition's parquet lies, whether or not it exists."""

@@ -112,6 +112,16 @@ def test_a_replay_that_is_started_again_does_not_wait_for_what_failed_in_it(tmp_
     assert weeks_of(days.tick()) == ["2012-12-31"]
 
 
+def test_while_a_replay_works_alone_on_the_state_a_sensor_asks_for_nothing_and_says_for_whom_it_waits(
+    tmp_path, monkeypatch
+):
+    days = Days.of(SPEC, tmp_path, 2)
+    monkeypatch.setattr(type(days.lake), "worked_on", lambda lake: "a replay, process 7")
+    assert days.tick().startswith("a replay, process 7 is at work on this state alone")
+    monkeypatch.undo()
+    assert len(days.tick()) == 2
+
+
 @pytest.fixture
 def untrained(tmp_path: Path) -> Days:
     """Five weeks that are all reported on, of a model that was never trained."""
