@@ -104,12 +104,13 @@ def _opened(uri: str) -> Any:
 
 
 def _upgrade(uri: str) -> None:
-    from mlflow.store.db.utils import _upgrade_db
+    """As `mlflow db upgrade` does, which would have the address on its command line."""
+    from mlflow.store.db.utils import _initialize_tables, _is_empty_database, _upgrade_db
     from sqlalchemy import create_engine
 
     engine = create_engine(uri)
     try:
-        _upgrade_db(engine)
+        _initialize_tables(engine) if _is_empty_database(engine) else _upgrade_db(engine)
     finally:
         engine.dispose()
 

@@ -45,6 +45,7 @@ from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels
 from tests.platform_names import platform_names
 
 ROWS = 600
+LONG_AGO = NOW - timedelta(days=1000)
 ROLES = ("queue", "weight", "hour", "depot", "parcel", "sent", "seen", "delay", "lane")
 """Features (two plain, one that is a slice too), a category, key, time, label and its moment, and the cluster."""
 
@@ -110,7 +111,10 @@ def numbers(n: dict[str, str], folder) -> dict[str, Any]:
     by = by_slice(
         known.with_columns(pl.Series(SCORE, Scorer(fitted.model).predict(known))), spec.slices, spec.task
     )
-    verdict = judge(known, Contender.of("a", fitted.model, spec), Contender.of("b", other.model, spec), spec)
+    first, second = (
+        Contender.of(name, model, spec, LONG_AGO) for name, model in (("a", fitted.model), ("b", other.model))
+    )
+    verdict = judge(known, first, second, spec, second)
     compared = [*features, n["depot"]]
     profile = reference_profile(frame[:300], compared, spec.trainer.categories)
     moved = column_drift(profile, frame[300:])
@@ -118,7 +122,8 @@ def numbers(n: dict[str, str], folder) -> dict[str, Any]:
     version = SimpleNamespace(number=1, trainer="xgboost", promotions=[frame[n["sent"]][100]])
     tracking: Any = SimpleNamespace(load=lambda _: fitted.model)
     scored = score(spec, frame, [version], tracking)  # type: ignore[list-item]
-    week = HistoryWeek("w", NOW, frame, lambda: known)
+    end = frame[n["sent"]][0] + timedelta(days=spec.window.hold_out_days)
+    week = HistoryWeek("w", end, frame, lambda: known)
     tried = backtest(spec, spec.retrain, [week, week], lambda *_: (fitted.model, 4))
     return {
         "counts": label_counts(frame, spec, NOW),

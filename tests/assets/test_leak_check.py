@@ -6,8 +6,8 @@ import pytest
 
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
-from mlops_assets.assets.lineage import of_a_fit
-from mlops_assets.assets.model import model, spec_digest
+from mlops_assets.assets.model import model
+from mlops_assets.spec_decides import of_a_fit, spec_digest
 from resources.audit import Audit
 from resources.compute import Compute
 from resources.serving import Endpoint

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.assets.evaluation import attempt_record
+from mlops_assets.assets.opponents import Opponents
 from mlops_assets.assets.predictions import score
 from mlops_assets.ml.guardrails import (
     CHAMPION_SCORE,
@@ -27,11 +28,13 @@ from mlops_assets.ml.promotion import Contender, evidence_criterion, judge
 from mlops_assets.ml.scores import ScoreError
 from mlops_assets.ml.training import fit
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_columns import LABEL, SCORE
 from mlops_assets.spec_gate import METRICS, Gate
 from tests.ml.conftest import FEATURES, parcel_spec, regression_spec
 
 TOLERANCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}
 START = datetime(2020, 3, 2, tzinfo=UTC)
+LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
 CANDIDATE = {"week": "2020-03-09", "now": "2020-03-16", "version": 2, "rounds": 3}
 
 
@@ -46,7 +49,11 @@ class Given:
 
 
 def told(column: str) -> Contender:
-    return Contender(column, f"sha of {column}", 1000, Given(column))  # type: ignore[arg-type]
+    return Contender(column, f"sha of {column}", 1000, Given(column), LONG_AGO)  # type: ignore[arg-type]
+
+
+ANCHOR = Contender("first", "sha of the first", 1000, Given("first"), LONG_AGO)  # type: ignore[arg-type]
+"""A model from long ago, which a rule that lets something worse pass compares with as well."""
 
 
 def gated(task: str, metric: str, evidence: str, floor: str, **guards: Any) -> ModelSpec:
@@ -67,9 +74,11 @@ def fortnight(label: Any, ours: Any, theirs: Any, days: int = 7) -> pl.DataFrame
     """Rows that were held out, as many a day, of one depot."""
     count = len(label)
     sent = [START + timedelta(days=i * days // count) for i in range(count)]
-    columns = {"label": label, "ours": ours, "theirs": theirs}
+    columns = {LABEL: label, "ours": ours, "theirs": theirs}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64))
-    return frame.with_columns(sent=pl.Series(sent), depot=pl.lit("north"))
+    return frame.with_columns(
+        sent=pl.Series(sent), seen=pl.Series(sent), depot=pl.lit("north"), first=pl.lit(0.4)
+    )
 
 
 RULES = st.sampled_from(
@@ -95,7 +104,7 @@ def test_a_score_that_is_no_number_ends_the_judging_in_the_name_of_the_model_tha
     rows = fortnight(dice.integers(0, 2, 70), **scores)
     said = rf"{side} gives no finite number for {len(bad)} of 70 rows, the first is row {min(bad)} "
     with pytest.raises(ScoreError, match=said):
-        judge(rows, told("ours"), told("theirs"), gated(*rule))
+        judge(rows, told("ours"), told("theirs"), gated(*rule), ANCHOR)
     if side == "ours":
         with pytest.raises(ScoreError, match=said):
             judge(rows, told("ours"), None, gated(*rule))
@@ -134,14 +143,15 @@ def test_whatever_is_undefined_never_promotes_and_every_record_is_of_finite_numb
     if spec.task == "classification":
         scores = {name: dice.random(70) for name in scores}
     rows = fortnight(kinds[labels].astype(float), **scores, days=days)
-    verdict = judge(rows, told("ours"), told("theirs"), spec)
-    record = attempt_record(spec, CANDIDATE, None, verdict, rows, {})
+    verdict = judge(rows, told("ours"), told("theirs"), spec, ANCHOR)
+    record = attempt_record(spec, CANDIDATE, Opponents(None, None), verdict, rows, {})
     json.dumps([record, verdict.champion], allow_nan=False, default=str)
     assert "nan" not in verdict.reason and "inf" not in verdict.reason.replace("inferior", "")
     (evidence,) = verdict.of_kind("evidence")
     floor = verdict.of_kind("floor")[0]
     assert evidence.effect is not None
-    tested = [c for c in verdict.criteria if c.effect and not (c is evidence and rule[2] == "point")]
+    decides = {"evidence", "anchor"} if rule[2] == "point" else set()
+    tested = [c for c in verdict.criteria if c.effect and c.kind not in decides]
     undefined = [c for c in tested if c.p is None]
     if evidence.effect.gain is None or floor.challenger is None or undefined:
         assert not verdict.promote
@@ -151,7 +161,9 @@ def test_whatever_is_undefined_never_promotes_and_every_record_is_of_finite_numb
 @pytest.mark.parametrize("evidence", TOLERANCE)
 def test_the_verdict_on_rows_of_one_class_says_so(evidence):
     rows = fortnight(np.zeros(70), np.full(70, 0.1), np.full(70, 0.3))
-    verdict = judge(rows, told("ours"), told("theirs"), gated("classification", "auc", evidence, "auc"))
+    verdict = judge(
+        rows, told("ours"), told("theirs"), gated("classification", "auc", evidence, "auc"), ANCHOR
+    )
     assert not verdict.promote
     assert "auc undefined, one class, misses the floor" in verdict.reason
     assert (
@@ -172,7 +184,7 @@ def test_the_verdict_on_rows_of_one_class_says_so(evidence):
 def test_what_has_no_value_is_left_out_of_the_pictures(label, days, names):
     rows = fortnight(label.astype(float), np.linspace(0.9, 0.1, 70), np.full(70, 0.3), days=days)
     spec = gated("classification", "auc", "superiority", "auc")
-    drawn = evidence_plots(judge(rows, told("ours"), told("theirs"), spec), spec.gate)
+    drawn = evidence_plots(judge(rows, told("ours"), told("theirs"), spec, ANCHOR), spec.gate)
     assert list(drawn) == names
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
 
@@ -199,8 +211,8 @@ def guarded(rows: int, days: int, scale: float = 1.0) -> pl.DataFrame:
     dice = np.random.default_rng(rows)
     return pl.DataFrame(
         {
-            "label": dice.integers(0, 2, rows).astype(float),
-            "score": dice.random(rows) * scale,
+            LABEL: dice.integers(0, 2, rows).astype(float),
+            SCORE: dice.random(rows) * scale,
             CHAMPION_SCORE: dice.random(rows),
             CLUSTER: np.arange(rows) % days,
             "depot": "north",
@@ -240,12 +252,12 @@ def gaps(known: pl.DataFrame) -> bytes:
 
 
 def test_a_fitted_model_that_does_not_answer_every_row_is_refused_where_it_scores(known, fitted, spec, gaps):
-    challenger, missing = Contender.of("version 7", gaps, OWN), known["queue"].is_null()
+    challenger, missing = Contender.of("version 7", gaps, OWN, LONG_AGO), known["queue"].is_null()
     first, count = int(missing.arg_true()[0]), int(missing.sum())
     said = f"version 7 gives no finite number for {count} of {known.height} rows, the first is row {first} "
     for refused in (
         lambda: challenger.scorer.predict(known),
-        lambda: judge(known, challenger, Contender.of("champion", fitted.model, spec), spec),
+        lambda: judge(known, challenger, Contender.of("champion", fitted.model, spec, LONG_AGO), spec),
         lambda: judge(known, challenger, None, spec),
     ):
         with pytest.raises(ScoreError, match=said):
