@@ -28,7 +28,7 @@ def in_line(changes: Sequence[Entry]) -> list[int]:
     return line
 
 
-def anchor(changes: Sequence[Entry], champion: int) -> int:
+def find_anchor(changes: Sequence[Entry], champion: int) -> int:
     """The last in the line up to a champion that was promoted because it was shown to be better, else the first.
 
     A champion that no change explains, because its alias was set by hand, stands at the end of the line.

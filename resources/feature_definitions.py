@@ -178,7 +178,7 @@ def configuration(
         config = RepoConfig(repo_path=folder, **content)
         _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
     except ValidationError as error:
-        raise FeatureStoreError(told(error, text, template)) from error
+        raise FeatureStoreError(told(error, text, template, content)) from error
     return config
 
 

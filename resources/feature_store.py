@@ -304,8 +304,5 @@ def _by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def _stable(values: pl.Series, dtype: Any) -> pl.Series:
-    return (values.fill_nan(None) if _has_nan(values) else values).cast(dtype)
-
-
-def _has_nan(values: pl.Series) -> bool:
-    return values.dtype.is_float() and bool(values.is_nan().any())
+    has_nan = values.dtype.is_float() and bool(values.is_nan().any())
+    return (values.fill_nan(None) if has_nan else values).cast(dtype)

@@ -68,9 +68,12 @@ def lines(text: str) -> dict[Place, int]:
     return found
 
 
-def told(error: pydantic.ValidationError, text: str, file: str | Path) -> str:
-    """The first complaint about a document, with the line of the field: where its place is cut short, the one that fits."""
-    first, known, content = error.errors()[0], lines(text), read(text, file)
+def told(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:
+    """The first complaint about a document, with the line of the field: where its place is cut short, the one that fits.
+
+    `content` is what was made of the text, where that is not what stands there.
+    """
+    first, known, content = error.errors()[0], lines(text), content or read(text, file)
     field = first["loc"]
     found = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
     place = min(found, key=len, default=())

@@ -89,7 +89,7 @@ class Days:
 
     def report(self, week: str) -> None:
         content = (self.lake.read_json(ONLINE) or {})[week]
-        numbers = pl.DataFrame({"scored": [1], self.spec.gate.metric: [0.5]})
+        numbers = pl.DataFrame({"scored": [1], self.spec.gate.metric: [0.5], "model_version": [1]})
         for part in REPORTS:
             table = f"{self.spec.name}/{part}"
             self.lake.write(table, numbers, week, notes={BASIS: content})

@@ -122,7 +122,7 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
         "fit": (digested(fingerprints.fit_code, SPEC), fitted),
         "judge": (
             digested(fingerprints.judge_code, SPEC),
-            lambda: judge_challenger(SPEC, lake, tracking, {}),
+            lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
         ),
         "score": (
             digested(fingerprints.score_code, SPEC, versions),

@@ -67,7 +67,7 @@ def opponents(spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingD
         )
     if spec.gate.anchor_margin is None:
         return Opponents(fit, None)
-    number = champions.anchor(list(audit.entries(spec.name, CHANGES)), champion.number)
+    number = champions.find_anchor(list(audit.entries(spec.name, CHANGES)), champion.number)
     return Opponents(fit, _anchor(tracking, number, versions, start))
 
 

@@ -2,11 +2,8 @@
 
 import pytest
 
-from mlops_assets.assets.training_set import (
-    MixedFeatureDefinitionsError,
-    inputs_made_of_the_label,
-    refuse_mixed_definitions,
-)
+from mlops_assets.assets.entity_rows import inputs_made_of_the_label
+from mlops_assets.assets.training_set import MixedFeatureDefinitionsError, refuse_mixed_definitions
 from mlops_assets.spec import computed_from
 from resources.lake import Manifest
 from tests.pumps.project import SPEC

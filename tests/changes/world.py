@@ -20,6 +20,7 @@ from mlops_assets.governance import record_configuration, record_evaluated
 from mlops_assets.partitions import week_bounds, week_names
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
+from resources.champions import SHOWN_BETTER
 from resources.following import reconcile
 from resources.lake import Lake
 from resources.live_models import LiveModels, Record, read_record
@@ -143,6 +144,8 @@ class World:
             "promote": True,
             "verdict": f"Promoted: {number} is better",
             "champion": champion and {"version": champion.number},
+            "anchor": None,
+            SHOWN_BETTER: True,
             "challenger": {"version": number},
         }
         self.lake.write_json(f"{NAME}/challenger", {"version": number, "week": week})
@@ -157,7 +160,7 @@ class World:
             NAME, self._register("refit", challenger=str(attempt["challenger"]["version"]))
         )
         now = datetime.fromisoformat(attempt["now"])
-        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "")
+        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "", {})
         _make_champion(spec, self.lake, self.tracking, self.endpoint, self.audit, warrant, version, data)
 
     def _register(self, kind: str, **tags: str) -> int:

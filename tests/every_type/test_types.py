@@ -81,7 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
 
 
 def request_of(store: FeatureStoreResource, folder: Path) -> type[pydantic.BaseModel]:
-    record: Any = SimpleNamespace(name="pump_stops", feature_service=SERVICE)
+    record: Any = SimpleNamespace(name="pump_stops", feature_service=SERVICE, time="asked_at")
     return LiveModels(folder, store)._default_request(record)
 
 

@@ -68,7 +68,7 @@ def worlds(view: str) -> list[pl.DataFrame]:
     if VIEWS[view].source == "flights/planes":
         return [lakes.some_planes()]
     busy = [oracle.random_flights(seed, datetime(2013, 2, 27), 9, 120) for seed in range(2)]
-    quiet = [oracle.random_flights(seed, datetime(2013, 3, 3), 4, 6) for seed in range(10, 18)]
+    quiet = [oracle.random_flights(seed, datetime(2013, 3, 3), 4, 6) for seed in (*range(10, 18), 65)]
     return busy + quiet
 
 

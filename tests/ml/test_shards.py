@@ -50,7 +50,7 @@ def test_a_share_reads_its_own_row_groups_only(stored, spec, monkeypatch):
     _, files = stored([400])
     read = []
     monkeypatch.setattr(
-        pl, "scan_parquet", lambda path, scan=pl.scan_parquet: read.append(path) or scan(path)
+        pl, "scan_parquet", lambda path, scan=pl.scan_parquet, **how: read.append(path) or scan(path, **how)
     )
     assert files.part(spec, 0, 4).height < 120
     assert len(read) == 10

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.audit import Entry
-from resources.champions import REPLACES, SHOWN_BETTER, anchor, in_line
+from resources.champions import REPLACES, SHOWN_BETTER, find_anchor, in_line
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 STEPS = st.lists(st.one_of(st.booleans(), st.integers(1, 8)), max_size=20)
@@ -34,7 +34,7 @@ def test_it_is_the_last_in_the_line_that_was_shown_to_be_better_else_the_first(s
         assert in_line(changes) == line
         for at, champion in enumerate(line):
             shown = [version for version in line[: at + 1] if version in better]
-            assert anchor(changes, champion) == (shown[-1] if shown else line[0])
+            assert find_anchor(changes, champion) == (shown[-1] if shown else line[0])
 
 
 def test_a_version_that_a_person_takes_back_from_outside_of_the_line_brings_its_own_evidence():
@@ -44,11 +44,11 @@ def test_a_version_that_a_person_takes_back_from_outside_of_the_line_brings_its_
         change("promoted", 3, 2, shown_better=False),
         change("rolled_back", 1, 3),
     ]
-    assert anchor(changes, 1) == 1
-    assert anchor([*changes, change("rolled_back", 2, 1)], 2) == 2
-    assert anchor([*changes, change("rolled_back", 3, 1)], 3) == 1
+    assert find_anchor(changes, 1) == 1
+    assert find_anchor([*changes, change("rolled_back", 2, 1)], 2) == 2
+    assert find_anchor([*changes, change("rolled_back", 3, 1)], 3) == 1
 
 
 @pytest.mark.parametrize("changes", [[], [change("promoted", 1, None), change("promoted", 2, 1)]])
 def test_a_champion_that_no_change_explains_stands_at_the_end_of_the_line(changes):
-    assert anchor(changes, 9) == (1 if changes else 9)
+    assert find_anchor(changes, 9) == (1 if changes else 9)

@@ -99,5 +99,5 @@ def test_a_repository_that_says_nothing_is_shown_with_its_names_alone():
     found = described_features("pump_stops_v1", "tests.pumps.repo")
     assert {name: (f.description, f.keys) for name, f in found.items()} == {
         "vibration": ("", ("pump",)),
-        "temperature": ("", ("pump",)),
+        "score": ("", ("pump",)),
     }

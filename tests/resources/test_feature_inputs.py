@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from mlops_assets.assets.training_set import join_week, refuse_names_that_meet
+from mlops_assets.assets.entity_rows import refuse_names_that_meet
+from mlops_assets.assets.training_set import join_week
 from resources.feature_inputs import inputs_by_feast, inputs_without_feast
 from resources.feature_store import FeatureStoreError, FeatureStoreResource
 from resources.lake import Lake
