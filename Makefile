@@ -27,10 +27,10 @@ serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
 test: $(VENV)/.installed lint types  ## lint, types and tests
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
 acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
-	$(BIN)/python -m pytest tests/acceptance
+	$(BIN)/python -m pytest tests/acceptance --numprocesses=2 --dist=loadfile --durations=20
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
