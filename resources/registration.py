@@ -19,6 +19,7 @@ from resources.versions import (
     TrackingError,
     Version,
     utc,
+    version_of,
 )
 
 
@@ -104,8 +105,20 @@ def record_promotion(
             client.set_model_version_tag(name, str(version.number), PROMOTED_AT, text)
 
 
+def version(client: Any, name: str, number: int) -> Version:
+    """One version by its number; TrackingError where it is gone."""
+    with _named_if_gone(name, number):
+        return version_of(client.get_model_version(name, str(number)))
+
+
+def home_of(client: Any, version: Version) -> str:
+    """Where the version's files lie; TrackingError where it is gone."""
+    with _named_if_gone(version.name, version.number):
+        return client.get_model_version_download_uri(version.name, str(version.number))
+
+
 @contextmanager
-def named_if_gone(name: str, number: int) -> Iterator[None]:
+def _named_if_gone(name: str, number: int) -> Iterator[None]:
     """Say of a version that is not there which it is, and what to do."""
     from mlflow.exceptions import MlflowException
 

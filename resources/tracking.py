@@ -21,7 +21,7 @@ from resources.addresses import revealed, shown
 from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, reachable
 from resources.model_files import MODEL_FILE, local_file
-from resources.registration import Registration, create_version, link_model, named_if_gone
+from resources.registration import Registration, create_version, link_model
 from resources.runs import FitRecord, Kind, attach, find_run, in_use, log, quotable, sweep
 from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
@@ -133,8 +133,7 @@ class Tracking(dg.ConfigurableResource):
     @patient
     def version(self, name: str, number: int) -> Version:
         """One version by its number."""
-        with named_if_gone(name, number):
-            return version_of(self._client.get_model_version(name, str(number)))
+        return registration.version(self._client, name, number)
 
     @patient
     def versions(self, name: str) -> list[Version]:
@@ -299,8 +298,7 @@ class Tracking(dg.ConfigurableResource):
             raise
 
     def _read(self, version: Version) -> bytes:
-        with named_if_gone(version.name, version.number):
-            home = self._client.get_model_version_download_uri(version.name, str(version.number))
+        home = registration.home_of(self._client, version)
         folder = local_path(home)
         file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:
