@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mlops_assets.commands import audit, clean, decisions, verify
 from mlops_assets.commands.moments import named_day
-from resources.settings import settings, silence_usage_reports
+from resources.settings import refuse_unusable, settings, silence_usage_reports
+from resources.told import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,10 +18,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _keep_warnings_out()
     options = parser().parse_args(arguments)
     try:
-        return options.act(options)
+        return in_words(lambda: _act(options), debug=options.debug, status=options.status)
     except KeyboardInterrupt:
         print("\nstopped; start it again to go on where it was", file=sys.stderr)
         return 130
+
+
+def _act(options: argparse.Namespace) -> int:
+    """The command, once it is known that the state folder can be used."""
+    refuse_unusable(settings().home, options.writes)
+    return options.act(options)
 
 
 def _keep_warnings_out() -> None:
@@ -32,6 +39,8 @@ def _keep_warnings_out() -> None:
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     top = argparse.ArgumentParser(prog="mlops", description=__doc__)
+    top.add_argument("--debug", action="store_true", help="print an error's traceback too")
+    top.set_defaults(writes=True, status=1)
     commands = top.add_subparsers(required=True, metavar="command")
 
     replay = commands.add_parser(
@@ -70,21 +79,14 @@ def parser() -> argparse.ArgumentParser:
     clean.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
-    size.set_defaults(act=_size)
+    size.set_defaults(act=_size, writes=False)
     return top
 
 
 def _run(options: argparse.Namespace) -> int:
     from mlops_assets.main_job import replay_year
-    from mlops_assets.project import ProjectError
-    from mlops_assets.replay import ReplayError
-    from resources.at_work import AtWorkError
 
-    try:
-        return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
-    except (ReplayError, ProjectError, AtWorkError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
 
 
 def _dev(options: argparse.Namespace) -> int:
@@ -94,14 +96,9 @@ def _dev(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from mlops_assets.project import ProjectError
-    from mlops_assets.variant import VariantError, try_variant
+    from mlops_assets.variant import try_variant
 
-    try:
-        return try_variant(settings(), options.model, options.changes, register=not options.no_register)
-    except (VariantError, ProjectError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return try_variant(settings(), options.model, options.changes, register=not options.no_register)
 
 
 def _size(options: argparse.Namespace) -> int:

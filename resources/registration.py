@@ -1,14 +1,26 @@
 """A logged model made a version of a registered model, and what registered models remember."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from resources.mlflow_client import use_uri
 from resources.runs import MODEL_ID, is_complete
-from resources.versions import FILE, IDENTITY, LINEAGE, PROMOTED_AT, SHA256, TrackingError, Version, utc
+from resources.versions import (
+    FILE,
+    IDENTITY,
+    LINEAGE,
+    PROMOTED_AT,
+    SHA256,
+    DeletedError,
+    TrackingError,
+    Version,
+    utc,
+    version_of,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,8 @@ class Registration:
 def create_version(client: Any, uri: str, wanted: Registration) -> int:
     """Make the version and return its number; look first whether it is there, because a second call makes a second."""
     run = client.get_run(wanted.run_id)
+    if run.info.lifecycle_stage == "deleted":
+        raise DeletedError("run", f"{run.info.run_name!r} of {wanted.name!r}", wanted.run_id)
     if not is_complete(run):
         raise TrackingError(
             f"run {wanted.run_id} of {wanted.name!r} is not completely logged: log the fit again first"
@@ -89,6 +103,34 @@ def record_promotion(
         if after != before:
             text = ", ".join(m.isoformat() for m in sorted(after))
             client.set_model_version_tag(name, str(version.number), PROMOTED_AT, text)
+
+
+def version(client: Any, name: str, number: int) -> Version:
+    """One version by its number; TrackingError where it is gone."""
+    with _named_if_gone(name, number):
+        return version_of(client.get_model_version(name, str(number)))
+
+
+def home_of(client: Any, version: Version) -> str:
+    """Where the version's files lie; TrackingError where it is gone."""
+    with _named_if_gone(version.name, version.number):
+        return client.get_model_version_download_uri(version.name, str(version.number))
+
+
+@contextmanager
+def _named_if_gone(name: str, number: int) -> Iterator[None]:
+    """Say of a version that is not there which it is, and what to do."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise TrackingError(
+            f"{name} version {number} is not in the registry: it or the model was deleted, which MLflow cannot undo; "
+            f"train again, or roll back to a version that is there"
+        ) from error
 
 
 def _register_name(client: Any, name: str) -> None:

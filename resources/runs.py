@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeGuard
 import polars as pl
 
 from resources.model_files import MODEL_FILE, write_model
-from resources.versions import FILE, IDENTITY, SHA256, TrackingError, sha256
+from resources.versions import FILE, IDENTITY, SHA256, DeletedError, TrackingError, sha256
 
 KIND, MODEL_ID, COMPLETE = "kind", "model_id", "complete"
 Kind = Literal["challenger", "refit", "trial"]
@@ -48,6 +48,13 @@ class FitRecord:
     def labels(self) -> dict[str, str]:
         ours = {IDENTITY: self.identity, KIND: self.kind, SHA256: sha256(self.model), FILE: self.file}
         return {**self.tags, **ours}
+
+
+def in_use(experiment: Any) -> str:
+    """The experiment's id; DeletedError where it was deleted, because MLflow takes no run for it then."""
+    if experiment.lifecycle_stage == "deleted":
+        raise DeletedError("experiment", repr(experiment.name), experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def find_run(client: Any, experiment: str, kind: str, identity: str) -> str | None:

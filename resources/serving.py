@@ -24,7 +24,7 @@ from resources import ports
 from resources.lake import write_bytes, write_text
 from resources.live_models import MOMENT_FILE, Record, RecordError, read_record
 from resources.moment_files import move_forward
-from resources.settings import Settings, private_ray, settings, silence_usage_reports
+from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -244,10 +244,11 @@ def stop() -> None:
 def main(build: Any = http_application) -> int:
     """Serve in the foreground until SIGINT or SIGTERM."""
     home = settings()
+    refuse_unusable(home.home)
     if not ports.is_free(home.serve_port):
         held = ports.holder(home.serve_port) or "another process"
         print(
-            f"port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
+            f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
             file=sys.stderr,
         )
         return 1
@@ -281,5 +282,6 @@ def _interrupt(*_: Any) -> None:
 
 if __name__ == "__main__":
     from resources import serving
+    from resources.told import in_words
 
-    raise SystemExit(serving.main())
+    raise SystemExit(in_words(serving.main, debug="--debug" in sys.argv[1:]))

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -28,6 +29,10 @@ USAGE_REPORTS_OFF = {
     "ANONYMIZED_TELEMETRY": "False",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+class SettingsError(ValueError):
+    """A variable whose value cannot be used: names it, the rule and what to give."""
 
 
 def silence_usage_reports(private: bool | None = None) -> None:
@@ -139,7 +144,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or sqlite_address(home / "mlflow" / "mlflow.db"),
-        data=Path(env["MLOPS_DATA"]).expanduser().resolve() if env.get("MLOPS_DATA") else None,
+        data=_path(env, "MLOPS_DATA", PROJECT_ROOT) if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
         online_store=_redis(env, "MLOPS_ONLINE_STORE"),
         offline_engine=_one_of(env, "MLOPS_OFFLINE_ENGINE", ("local", "ray")),
@@ -148,21 +153,54 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         mlflow_patience_s=_seconds(env, "MLOPS_MLFLOW_PATIENCE_S", 300),
         serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
         ray_address=_ray(env, "MLOPS_RAY_ADDRESS"),
-        rayjob=Path(env.get("MLOPS_RAYJOB") or RAYJOB).expanduser().resolve(),
+        rayjob=_path(env, "MLOPS_RAYJOB", RAYJOB),
         dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
     )
 
 
 def _home(env: dict[str, str]) -> Path:
     """The state folder; refused where Dagster would look for its settings elsewhere and find none."""
-    home = Path(env.get("MLOPS_HOME") or PROJECT_ROOT / ".mlops").expanduser().resolve()
+    home = _path(env, "MLOPS_HOME", PROJECT_ROOT / ".mlops")
     wrong = next((sign for sign in UNFIT if sign in str(home)), None)
     if wrong:
-        raise ValueError(
+        raise SettingsError(
             f"MLOPS_HOME={str(home)!r} has a {wrong!r} in its path, which Dagster reads as a pattern or an escape: "
             f"give a folder whose path has none of {' '.join(UNFIT)}"
         )
     return home
+
+
+def _path(env: dict[str, str], name: str, default: Path) -> Path:
+    try:
+        return Path(env.get(name) or default).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise SettingsError(
+            f"{name}={env.get(name)!r} is no path that can be followed ({error}): give another"
+        ) from error
+
+
+def refuse_unusable(home: Path, writes: bool = True) -> None:
+    """Raise SettingsError where state cannot lie in a folder, or cannot be written there; nothing is made or changed.
+
+    A folder that does not exist yet is asked of the nearest one above it that does.
+    """
+    try:
+        there = next(place for place in (home, *home.parents) if place.exists())
+        if not there.is_dir():
+            what = "is" if there == home else f"lies below {there}, which is"
+            raise SettingsError(
+                f"MLOPS_HOME={str(home)!r} {what} no folder: name a folder, or move the file away"
+            )
+        if writes:
+            with tempfile.TemporaryFile(dir=there) as probe:
+                probe.write(b"0" * 4096)
+                probe.flush()
+                os.fsync(probe.fileno())
+    except OSError as error:
+        raise SettingsError(
+            f"MLOPS_HOME={str(home)!r} cannot be used ({error.strerror}): make it writable, free space on its disk, "
+            f"or name another folder"
+        ) from error
 
 
 def sqlite_address(file: Path) -> str:
@@ -179,28 +217,28 @@ def sqlite_file(address: str) -> Path | None:
 def _one_of(env: dict[str, str], name: str, known: tuple[str, ...]) -> str:
     value = env.get(name) or known[0]
     if value not in known:
-        raise ValueError(f"{name}={value!r} is not known: give {' or '.join(known)}")
+        raise SettingsError(f"{name}={value!r} is not known: give {' or '.join(known)}")
     return value
 
 
 def _port(env: dict[str, str], name: str, default: int) -> int:
     value = env.get(name) or str(default)
     if not value.isdigit() or not 0 < int(value) < 65536:
-        raise ValueError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
+        raise SettingsError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
     return int(value)
 
 
 def _seconds(env: dict[str, str], name: str, default: int) -> int:
     value = env.get(name) or str(default)
     if not value.isdigit():
-        raise ValueError(f"{name}={value!r} is not a time: give whole seconds, 0 or more")
+        raise SettingsError(f"{name}={value!r} is not a time: give whole seconds, 0 or more")
     return int(value)
 
 
 def _redis(env: dict[str, str], name: str) -> str:
     value = env.get(name) or ""
     if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
-        raise ValueError(
+        raise SettingsError(
             f"{name}={shown(value)!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
         )
     return value
@@ -211,7 +249,7 @@ def _ray(env: dict[str, str], name: str) -> str:
     if value.startswith(KUBERAY) and not re.fullmatch(
         r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value.removeprefix(KUBERAY)
     ):
-        raise ValueError(
+        raise SettingsError(
             f"{name}={shown(value)!r} names no Kubernetes namespace: give {KUBERAY} and its name"
         )
     return value

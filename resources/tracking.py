@@ -22,7 +22,7 @@ from resources.locks import file_lock
 from resources.mlflow_client import client_of, download, is_database, local_path, reachable
 from resources.model_files import MODEL_FILE, local_file
 from resources.registration import Registration, create_version, link_model
-from resources.runs import FitRecord, Kind, attach, find_run, log, quotable, sweep
+from resources.runs import FitRecord, Kind, attach, find_run, in_use, log, quotable, sweep
 from resources.search_runs import TrialRecord, close_search, log_trial, open_search
 from resources.tracking_outage import TrackingAwayError, patient
 from resources.tracking_spool import Spool, deliver_all
@@ -95,7 +95,7 @@ class Tracking(dg.ConfigurableResource):
     def find_run(self, name: str, kind: Kind, identity: str) -> str | None:
         """Id of the finished run with this identity, or None."""
         experiment = self._client.get_experiment_by_name(name)
-        return find_run(self._client, experiment.experiment_id, kind, identity) if experiment else None
+        return find_run(self._client, in_use(experiment), kind, identity) if experiment else None
 
     @patient
     def open_search(
@@ -133,7 +133,7 @@ class Tracking(dg.ConfigurableResource):
     @patient
     def version(self, name: str, number: int) -> Version:
         """One version by its number."""
-        return version_of(self._client.get_model_version(name, str(number)))
+        return registration.version(self._client, name, number)
 
     @patient
     def versions(self, name: str) -> list[Version]:
@@ -280,7 +280,7 @@ class Tracking(dg.ConfigurableResource):
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
-            return found.experiment_id
+            return in_use(found)
         home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.address) else None
         return self._client.create_experiment(name, artifact_location=home)
 
@@ -298,7 +298,7 @@ class Tracking(dg.ConfigurableResource):
             raise
 
     def _read(self, version: Version) -> bytes:
-        home = self._client.get_model_version_download_uri(version.name, str(version.number))
+        home = registration.home_of(self._client, version)
         folder = local_path(home)
         file = version.tags.get(FILE, MODEL_FILE)
         if folder is None:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +20,15 @@ from resources.lake import write_bytes
 from resources.registration import Registration
 from resources.runs import FitRecord
 from resources.tracking_outage import TrackingAwayError
-from resources.versions import TrackingError
+from resources.versions import DeletedError, TrackingError
 
 FIT, REGISTRATION = ".fit.zip", ".version.json"
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError),
+)
+"""What reading raises of bytes that are not what was written."""
+
 MODEL, EXAMPLE, ABOUT, ARTIFACTS = "model", "example.parquet", "fit.json", "artifacts/"
 
 
@@ -52,12 +59,15 @@ class Spool:
     @staticmethod
     @contextmanager
     def holding(path: Path) -> Iterator[None]:
-        """Keep a file while it is delivered: it stays if MLflow is away, and goes if MLflow has it or refuses it."""
+        """Keep a file while it is delivered: it goes when MLflow has it, or a rule of ours says that it never can.
+
+        Whatever else hinders it may be mended: a server that is away, something deleted, a full disk.
+        """
         try:
             yield
-        except TrackingAwayError:
+        except (TrackingAwayError, DeletedError):
             raise
-        except Exception:
+        except TrackingError:
             path.unlink(missing_ok=True)
             raise
         path.unlink(missing_ok=True)
@@ -66,7 +76,10 @@ class Spool:
     def read(path: Path) -> tuple[str, FitRecord] | Registration:
         """What a file holds: a fit with its model's name, or a registration."""
         content = path.read_bytes()
-        return unpacked(content) if path.name.endswith(FIT) else Registration(**json.loads(content))
+        try:
+            return unpacked(content) if path.name.endswith(FIT) else Registration(**json.loads(content))
+        except DAMAGED as error:
+            raise TrackingError(f"the file is damaged ({type(error).__name__}: {error})") from error
 
 
 def deliver_all(
@@ -93,7 +106,7 @@ def deliver_all(
             return
         except _refusals() as error:
             get_dagster_logger("tracking").error(
-                f"{path} cannot be delivered to MLflow: {error}. Remove the file once nothing in it is needed"
+                f"{path} cannot be delivered to MLflow: {error}. The file stays; remove it once nothing in it is needed"
             )
             continue
         path.unlink(missing_ok=True)
@@ -102,7 +115,7 @@ def deliver_all(
 def _refusals() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
 
-    return (TrackingError, MlflowException, zipfile.BadZipFile, json.JSONDecodeError)
+    return (TrackingError, MlflowException, OSError)
 
 
 def packed(name: str, record: FitRecord) -> bytes:

@@ -18,6 +18,21 @@ class TrackingError(Exception):
     """A run, version or model file is missing, unfinished or not what was logged."""
 
 
+class DeletedError(TrackingError):
+    """What is to be logged belongs to something that was deleted in MLflow and can be restored; the spool keeps it until then."""
+
+    def __init__(self, kind: str, name: str, number: str) -> None:
+        super().__init__(kind, name, number)
+        self.kind, self.name, self.number = kind, name, number
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.name} (id {self.number}) was deleted in MLflow: bring it back with `mlflow {self.kind}s "
+            f"restore --{self.kind}-id {self.number}`; what was to be logged there is kept in this machine's spool and is "
+            f"delivered by the next run"
+        )
+
+
 @dataclass(frozen=True)
 class Version:
     """One registered model version; its moments are data time, never the wall clock."""

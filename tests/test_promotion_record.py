@@ -27,6 +27,7 @@ from resources.lake import Lake
 from resources.local import local_resources
 from resources.mlflow_client import client_of
 from resources.settings import settings
+from resources.told import in_words
 from tests.flights.shortened import NEVER_REJECTED
 from tests.pumps.project import SPEC, WEEKS, checks, states
 
@@ -544,7 +545,7 @@ def mlops(promoted_twice, monkeypatch, capsys):
 
     def run(*arguments: str) -> tuple[int, str]:
         options = parser().parse_args(arguments)
-        code = options.act(options)
+        code = in_words(lambda: options.act(options), status=options.status)
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

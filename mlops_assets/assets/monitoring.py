@@ -269,7 +269,7 @@ def evidently_report(
     html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
     page, script = detach_script(html, SCRIPT)
     target = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
-    if not target.with_name(SCRIPT).exists():
+    if script and not target.with_name(SCRIPT).exists():
         write_text(target.with_name(SCRIPT), script)
     write_text(target, page)
     return target

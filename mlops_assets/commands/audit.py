@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -26,14 +26,14 @@ def add(commands: Any) -> None:
     verify.add_argument(
         "--no-anchors", action="store_true", help="leave out what MLflow remembers of the log"
     )
-    verify.set_defaults(act=in_words(_verify))
+    verify.set_defaults(act=_verify, writes=False)
     show = inner.add_parser("show", help="print the entries")
     show.add_argument("--model")
     show.add_argument("--kind", help="trained, evaluated, promoted, ...")
     show.add_argument(
         "--since", metavar="TIME", type=when, help=f"recorded at or after, wall clock: {WHEN} UTC"
     )
-    show.set_defaults(act=in_words(_show))
+    show.set_defaults(act=_show, writes=False)
     history = commands.add_parser("history", help="which version was champion when, and on which data")
     history.add_argument("model")
     history.add_argument(
@@ -43,22 +43,7 @@ def add(commands: Any) -> None:
         help=f"{WHEN} the model's time zone",
     )
     history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
-    history.set_defaults(act=in_words(_history))
-
-
-def in_words(act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """A log that cannot be read ends the command with one sentence and exit status 1."""
-
-    def told(options: argparse.Namespace) -> int:
-        from resources.audit import AuditError
-
-        try:
-            return act(options)
-        except AuditError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-
-    return told
+    history.set_defaults(act=_history, writes=False)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from resources.at_work import RUNS, SERVERS, AtWorkError, alone, serving
+from resources.at_work import RUNS, SERVERS, alone, serving
 from resources.settings import PROJECT_ROOT, settings
+from resources.told import in_words
 
 PARTS = {
     *("audit", "dagster", "feast", "lake", "logs", "mlflow", "replay", "serving", "serving_log", "training"),
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "clean", help="remove the state folder, if it is one and nobody is at work on it"
     )
-    parser.set_defaults(act=_clean)
+    parser.set_defaults(act=_clean, writes=False)
 
 
 def _clean(options: argparse.Namespace) -> int:
@@ -38,11 +39,7 @@ def _clean(options: argparse.Namespace) -> int:
 def main() -> int:
     """Remove the state folder that the environment names; 1 where it is none or in use, with the reason."""
     home = settings().home
-    try:
-        removed = remove(home)
-    except (NotStateError, AtWorkError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    removed = remove(home)
     print(f"removed {home}" if removed else f"{home} does not exist: there is nothing to remove")
     return 0
 
@@ -84,4 +81,4 @@ def refuse_foreign(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_words(main))

@@ -4,7 +4,6 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.commands.audit import in_words
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def add(commands: Any) -> None:
         parser.add_argument("--version", type=int, required=True, help="the challenger's version")
         parser.add_argument("--by", required=True, metavar="NAME", help="who decides, one of the approvers")
         parser.add_argument("--reason", default="", metavar="WHY")
-        parser.set_defaults(act=in_words(_decide), job=job)
+        parser.set_defaults(act=_decide, job=job)
     back = commands.add_parser("rollback", help="make an earlier champion champion again, within seconds")
     back.add_argument("model")
     back.add_argument(
@@ -30,19 +29,15 @@ def add(commands: Any) -> None:
     )
     back.add_argument("--by", required=True, metavar="NAME", help="who decides")
     back.add_argument("--reason", required=True, metavar="WHY")
-    back.set_defaults(act=in_words(_roll_back))
+    back.set_defaults(act=_roll_back)
 
 
 def _decide(options: argparse.Namespace) -> int:
     """Run the job that the UI has too, in this process; 1 where the decision was refused, with the rule."""
-    from mlops_assets.project import Project, ProjectError
+    from mlops_assets.project import Project
     from mlops_assets.replay import QUIET
 
-    try:
-        project = Project.open(settings())
-    except ProjectError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    project = Project.open(settings())
     asked = {name: getattr(options, name) for name in ("model", "version", "by", "reason")}
     config = {**QUIET, "ops": {options.job.split("_")[0]: {"config": asked}}}
     job = project.defs.resolve_job_def(options.job)
@@ -68,17 +63,13 @@ def _words(done: Any) -> str:
 
 def _roll_back(options: argparse.Namespace) -> int:
     """Roll back without loading the project, so that it takes seconds; 1 where it was refused, with the rule."""
-    from mlops_assets.decisions import DecisionError, go_back
+    from mlops_assets.decisions import go_back
     from resources.local import local_resources
 
     where = settings()
     parts = local_resources(where)
     systems = (parts["lake"], parts["tracking"], parts["endpoint"], parts["audit"])
-    try:
-        entry = go_back(*systems, options.model, options.to, options.by, options.reason)
-    except DecisionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    entry = go_back(*systems, options.model, options.to, options.by, options.reason)
     print(
         f"{options.model}: version {entry.version} is champion (entry {entry.seq}, rolled back by {entry.by})"
     )

@@ -5,7 +5,9 @@ Everything is read as text first, because only then can an error name the row an
 
 import csv
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -13,11 +15,18 @@ from pathlib import Path
 
 import polars as pl
 
+from mlops_assets.flights.file_kinds import content_kind, how_to_mend
 from mlops_assets.flights.schema import FILES, REQUIRED
 from resources.moments import MomentError, read_moment
 
 ENDINGS = (".parquet", ".csv.zip", ".csv")
 NULLS = ["NA", ""]
+UNZIP_ERRORS = (
+    *(zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError),
+    *(RuntimeError, NotImplementedError, KeyError, ValueError),
+)
+"""What unpacking raises: also of archives with a password, or packed in a way that Python does not know."""
+
 FILE, ROW = "source_file", "source_row"
 """Columns that carry where a raw row came from; rows are counted from 1, the header not counted."""
 
@@ -77,35 +86,56 @@ def check(frame: pl.DataFrame, good: pl.Expr, column: str, rule: str, show: Sequ
 
 
 def _read(path: Path) -> pl.DataFrame:
-    if path.suffix == ".parquet":
-        return _read_parquet(path)
-    content = _unzip(path) if path.suffix == ".zip" else path.read_bytes()
-    return _read_csv(content, path)
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
+    expected = "parquet" if path.suffix == ".parquet" else "zip" if path.suffix == ".zip" else "CSV"
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise IngestError(
+            path, None, None, f"it is {found}, expected is a {expected} file: move it away or rename it"
+        )
     try:
-        return pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IngestError(
+            path, None, None, f"it cannot be read ({error.strerror or error}): make it readable"
+        ) from error
+    found = content_kind(content)
+    if found != expected:
+        raise IngestError(
+            path, None, None, f"it holds {found}, expected is {expected}: {how_to_mend(found, expected)}"
+        )
+    if expected == "parquet":
+        return _read_parquet(content, path)
+    return _read_csv(_unzip(content, path) if expected == "zip" else content, path)
+
+
+def _read_parquet(content: bytes, path: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+        return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise IngestError(
             path, None, None, f"not a whole parquet file, copy it again: {_first_line(error)}"
         ) from error
 
 
-def _unzip(path: Path) -> bytes:
+def _unzip(content: bytes, path: Path) -> bytes:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             inside = [n for n in archive.namelist() if n.endswith(".csv")]
             if len(inside) != 1:
                 raise IngestError(path, None, None, f"holds {len(inside)} CSV files, exactly one is expected")
             return archive.read(inside[0])
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except UNZIP_ERRORS as error:
         raise IngestError(
-            path, None, None, f"not a whole zip archive (truncated?), copy it again: {error}"
+            path,
+            None,
+            None,
+            f"not a whole zip archive without password (truncated?), copy it again: {_first_line(error)}",
         ) from error
 
 
 def _read_csv(content: bytes, path: Path) -> pl.DataFrame:
+    _check_text(content, path)
     if not content.endswith(b"\n"):
         rows = content.count(b"\n")
         column = _header(content)[max(0, _last_line(content).count(b","))] if rows else None
@@ -114,12 +144,30 @@ def _read_csv(content: bytes, path: Path) -> pl.DataFrame:
         )
     try:
         frame = pl.read_csv(content, infer_schema=False, empty_string_is_null=False)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _check_widths(content, path)
         raise IngestError(path, None, None, f"not a readable CSV file: {_first_line(error)}") from error
     if frame.height and (frame.to_series(-1) == "").any():
         _check_widths(content, path)
     return frame
+
+
+def _check_text(content: bytes, path: Path) -> None:
+    """Refuse what is no text in UTF-8, also inside an archive."""
+    found = content_kind(content)
+    if found != "CSV":
+        raise IngestError(path, None, None, f"it holds {found}, expected is CSV: {how_to_mend(found, 'CSV')}")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start)
+        raise IngestError(
+            path,
+            None,
+            row,
+            f"byte 0x{content[error.start]:02x} is no text in UTF-8: save the file in UTF-8, for instance with "
+            f"`iconv -f latin1 -t utf-8`",
+        ) from None
 
 
 def _check_widths(content: bytes, path: Path) -> None:
@@ -147,6 +195,13 @@ def _typed(frame: pl.DataFrame, name: str, path: Path) -> pl.DataFrame:
             raise IngestError(
                 path, column, 0, f"the column is missing; the file has {', '.join(frame.columns)}"
             )
+        if not _may_become(frame.schema[column], schema[column]):
+            raise IngestError(
+                path,
+                column,
+                None,
+                f"the column is of type {frame.schema[column]}, expected is {schema[column]}",
+            )
     text = frame.select(schema.keys())
     typed = text.select(_cast(text, column, dtype) for column, dtype in schema.items())
     for column, dtype in schema.items():
@@ -155,6 +210,13 @@ def _typed(frame: pl.DataFrame, name: str, path: Path) -> pl.DataFrame:
         pl.lit(str(path)).cast(pl.Categorical).alias(FILE),
         pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias(ROW),
     )
+
+
+def _may_become(found: pl.DataType, wanted: Type) -> bool:
+    """Whether values of a column may be read as another type; a moment is no number and no text."""
+    if found.is_temporal():
+        return isinstance(found, pl.Datetime) and wanted.is_temporal()
+    return found.is_numeric() or found.base_type() in (pl.String, pl.Null)
 
 
 def _cast(text: pl.DataFrame, column: str, dtype: Type) -> pl.Expr:

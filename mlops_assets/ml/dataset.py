@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.values import Kind, Known, kind_of, places
+from mlops_assets.ml.values import SINGLE, Kind, Known, kind_of, places
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import LABEL
 
@@ -36,6 +36,28 @@ def require(frame: pl.DataFrame, columns: Sequence[str], use: str) -> None:
         raise DatasetError(
             f"{use} needs the columns {', '.join(missing)}, which the frame lacks; it has: {', '.join(frame.columns)}"
         )
+
+
+def refuse_too_large(frame: pl.DataFrame, columns: Sequence[str], keys: Sequence[str], use: str) -> None:
+    """Refuse infinity, and what becomes it in single precision, in which models calculate; NaN and null are missing and fine.
+
+    The error names the first such column, how many of its values they are, and the key of the first one's row.
+    """
+    floats = [c for c in dict.fromkeys(columns) if c in frame.columns and frame.schema[c].is_float()]
+    wrong = frame.select(_too_large(c).sum() for c in floats)
+    for name, count in wrong.row(0, named=True).items() if floats else ():
+        if count:
+            first = frame.filter(_too_large(name)).row(0, named=True)
+            where = ", ".join(f"{key} = {first[key]}" for key in keys if key in first)
+            raise DatasetError(
+                f"column {name!r} holds {count} of {frame.height} values that are infinite or too large for single "
+                f"precision, in which models calculate, the first is {first[name]} at {where}: {use} needs numbers up to "
+                f"{SINGLE:.4g} in size; correct such values, or make them null where they are missing"
+            )
+
+
+def _too_large(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.Float32).is_infinite()
 
 
 def labelled(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> pl.DataFrame:
@@ -126,10 +148,17 @@ class Encoding:
         return cls(names, {c: tuple(found.values) for c, found in known.items()}, kinds)
 
     def matrix(self, frame: pl.DataFrame) -> np.ndarray:
-        """Float32 array [rows, features]; a category becomes its code, an unseen or null value becomes NaN."""
+        """Float32 array [rows, features]; a category becomes its code, an unseen or null value becomes NaN.
+
+        So does a number that is infinite in single precision: trainers disagree on what it would mean, and drift
+        counts it as missing too. Training refuses it (`refuse_too_large`).
+        """
         require(frame, self.features, "the model")
-        if frame.height <= 8:
-            return self._small(frame)
+        out = self._small(frame) if frame.height <= 8 else self._large(frame)
+        infinite = np.isinf(out)
+        return np.where(infinite, np.float32(np.nan), out) if infinite.any() else out
+
+    def _large(self, frame: pl.DataFrame) -> np.ndarray:
         columns = [
             self._code(frame[c]) if c in self._codes else pl.col(c).cast(pl.Float32) for c in self.features
         ]
@@ -174,11 +203,12 @@ class Encoding:
     def _small(self, frame: pl.DataFrame) -> np.ndarray:
         """The same for a few rows, without the set-up that a query costs."""
         out = np.empty((frame.height, len(self.features)), np.float32)
-        for i, name in enumerate(self.features):
-            codes, values = self._codes.get(name), frame[name].to_list()
-            out[:, i] = (
-                values if codes is None else [codes.get(self._known[name].read_one(v)) for v in values]
-            )
+        with np.errstate(over="ignore"):
+            for i, name in enumerate(self.features):
+                codes, values = self._codes.get(name), frame[name].to_list()
+                out[:, i] = (
+                    values if codes is None else [codes.get(self._known[name].read_one(v)) for v in values]
+                )
         return out
 
 

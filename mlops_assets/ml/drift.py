@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,8 @@ def report_html(
     """Evidently's DataDriftPreset as one self-contained page, over a seeded sample of at most `rows` of each side.
 
     About 0.08 CPU-seconds a column and 4 MB a page, of which 3.5 MB are the same script in each: see `detach_script`.
-    Columns without a value on either side are left out, because Evidently refuses them.
+    Columns without a value on either side are left out, because Evidently refuses them; where none is left, the page is
+    one sentence.
     """
     os.environ["DO_NOT_TRACK"] = "true"
     from evidently import DataDefinition, Dataset, Report
@@ -111,6 +113,8 @@ def report_html(
     named = [c for c in columns if c in reference.columns and kind_of(reference.schema[c]) != "number"]
     samples = [_sample(frame, columns, named, seed, rows) for frame in (reference, current)]
     kept = [c for c in columns if all(s[c].null_count() < s.height for s in samples)]
+    if not kept:
+        return _page_without_values(columns, samples)
     texts = [c for c in kept if c in named]
     definition = DataDefinition(
         numerical_columns=[c for c in kept if c not in texts], categorical_columns=texts
@@ -124,13 +128,28 @@ def report_html(
 def detach_script(page: str, address: str) -> tuple[str, str]:
     """Take the longest inline script out of a report: (page that loads it from `address`, the script).
 
-    The script is the same for every report of one Evidently version, so a year of reports needs it once.
+    The script is the same for every report of one Evidently version, so a year of reports needs it once. A page that is
+    one sentence has none.
     """
+    if "<script" not in page:
+        return page, ""
     blocks = [(m.start(1), m.end(1)) for m in re.finditer(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)]
     fixed = [(a, b) for a, b in blocks if "additional_graphs" not in page[a : a + 2000]]
     start, end = max(fixed, key=lambda block: block[1] - block[0])
     opening = page.rindex("<script", 0, start)
     return f'{page[:opening]}<script src="{address}">{page[end:]}', page[start:end]
+
+
+def _page_without_values(columns: Sequence[str], samples: Sequence[pl.DataFrame]) -> str:
+    sides = [
+        f"{side} {sample.height} rows have a value in {sum(sample[c].null_count() < sample.height for c in columns)}"
+        for side, sample in zip(("the reference's", "the current"), samples, strict=True)
+    ]
+    told = (
+        f"There is nothing to draw: of the {len(columns)} columns {', '.join(columns)} none has a value on both sides "
+        f"({' and '.join(sides)}). The numbers of each column are on the drift asset's page."
+    )
+    return f"<!DOCTYPE html><html><body><p>{escape(told)}</p></body></html>"
 
 
 def _number_profile(column: pl.Series) -> dict[str, Any]:
@@ -260,7 +279,15 @@ def _value_counts(texts: pl.Series) -> dict[str, int]:
 def _sample(
     frame: pl.DataFrame, columns: Sequence[str], named: Sequence[str], seed: int, rows: int
 ) -> pl.DataFrame:
-    """Numbers as floats with nulls for NaN, what is named as text: the two kinds that Evidently compares."""
+    """Numbers as a model sees them, null where that is not finite; what is named as text: the two kinds that Evidently compares.
+
+    Evidently's histograms fail on numbers that only double precision tells apart or can hold.
+    """
     require(frame, columns, "a drift report")
-    plain = frame.select(canonical(frame[c]) if c in named else numbers(frame[c]) for c in columns)
+    plain = frame.select(canonical(frame[c]) if c in named else _single(numbers(frame[c])) for c in columns)
     return plain.sample(min(rows, plain.height), seed=seed)
+
+
+def _single(values: pl.Series) -> pl.Series:
+    seen = values.cast(pl.Float32).cast(pl.Float64)
+    return seen.set(~seen.is_finite(), None)

@@ -10,11 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
-from mlops_assets.ml.dataset import Encoding, between, labelled, require, split_moment
+from mlops_assets.ml.dataset import Encoding, between, labelled, refuse_too_large, require, split_moment
+from mlops_assets.ml.values import SINGLE
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_columns import LABEL
 
@@ -53,6 +54,7 @@ class Held:
 
     def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey:
         encoding = Encoding.fit(self.frame, features, spec.trainer.categories)
+        refuse_too_large(self.frame, numbers_of(spec, encoding), spec.prediction.key, "training")
         return Survey(self.frame.height, encoding, _cut(self.frame, spec) if stops else None)
 
     def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
@@ -75,8 +77,18 @@ class Files:
         few = [*self._label_columns(spec), *spec.trainer.categories]
         rows = self.read(spec, [*dict.fromkeys(few)])
         seen = Encoding.fit(rows, [], spec.trainer.categories)
+        self._refuse_too_large(spec, [c for c in numbers_of(spec, encoding) if c in empty.columns])
         cut = _cut(rows.sort(spec.prediction.time), spec) if stops else None
         return Survey(rows.height, replace(encoding, categories=seen.categories, kinds=seen.kinds), cut)
+
+    def _refuse_too_large(self, spec: ModelSpec, columns: Sequence[str]) -> None:
+        """Read only columns of which the files' footers do not say that all is well."""
+        suspects = _perhaps_too_large(self.paths, columns)
+        if suspects:
+            keys = [*spec.prediction.key, spec.prediction.time]
+            refuse_too_large(
+                self.read(spec, [*dict.fromkeys([*suspects, *keys])]), suspects, keys, "training"
+            )
 
     def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
         stripes = self._stripes(size)[rank::size]
@@ -132,6 +144,11 @@ class Files:
         return stripes
 
 
+def numbers_of(spec: ModelSpec, encoding: Encoding) -> list[str]:
+    """The label and the features that a model is given as numbers."""
+    return [spec.label.column, *(c for c in encoding.features if c not in encoding.categories)]
+
+
 def in_order(rows: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
     """Rows by time and key, so that the model does not depend on the order in which they were read."""
     return rows.sort([spec.prediction.time, *(k for k in spec.prediction.key if k in rows.columns)])
@@ -148,6 +165,30 @@ def written(frame: pl.DataFrame, folder: Path, known_by: datetime) -> Files:
 
 def _cut(rows: pl.DataFrame, spec: ModelSpec) -> datetime:
     return split_moment(rows[spec.prediction.time], spec.trainer.validation_share)
+
+
+def _perhaps_too_large(paths: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Columns whose least or largest value in some row group is not known, or is no finite number of single precision."""
+    from pyarrow.parquet import read_metadata
+
+    suspects = set()
+    for path in paths:
+        footer = read_metadata(path)
+        for i in range(footer.num_row_groups):
+            group = footer.row_group(i)
+            chunks = [group.column(j) for j in range(group.num_columns)]
+            suspects |= {c.path_in_schema for c in chunks if not _fits(c)}
+    return [c for c in columns if c in suspects]
+
+
+def _fits(chunk: Any) -> bool:
+    """Whether a column chunk's footer says that it holds no large number; whole numbers and texts hold none."""
+    if chunk.physical_type in ("BOOLEAN", "INT32", "INT64", "INT96", "BYTE_ARRAY"):
+        return True
+    told = chunk.statistics if chunk.physical_type in ("FLOAT", "DOUBLE") else None
+    if told is not None and told.null_count == chunk.num_values:
+        return True
+    return told is not None and told.has_min_max and -SINGLE <= told.min <= told.max <= SINGLE
 
 
 def _row_groups(path: str) -> list[int]:

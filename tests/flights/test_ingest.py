@@ -1,3 +1,7 @@
+import bz2
+import gzip
+import io
+import lzma
 import re
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -8,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.flights import ingest, schema
+from mlops_assets.flights import files, ingest, schema
 from mlops_assets.flights.ingest import IngestError
 from mlops_assets.flights.schema import DIVERSION_LAG
 from tests.flights import samples
@@ -209,6 +213,123 @@ def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(IngestError, match=r"flights\.parquet.*not a whole parquet"):
         ingest.read_table("flights", tmp_path)
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    into = io.BytesIO()
+    frame.write_parquet(into)
+    return into.getvalue()
+
+
+def packed(content: bytes, name: str = "flights.csv") -> bytes:
+    into = io.BytesIO()
+    with zipfile.ZipFile(into, "w") as archive:
+        archive.writestr(name, content)
+    return into.getvalue()
+
+
+TEXT = b"year,month\n2013,1\n"
+OTHER_BYTES = {
+    "gzip": gzip.compress(TEXT),
+    "bzip2": bz2.compress(TEXT),
+    "xz": lzma.compress(TEXT),
+    "zip": packed(TEXT),
+    "parquet": parquet(pl.DataFrame({"year": [2013]})),
+    "text in UTF-16": TEXT.decode().encode("utf-16"),
+    "text in UTF-16 or UTF-32": TEXT.decode().encode("utf-16-le"),
+    "CSV": TEXT,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("ending", files.ENDINGS)
+@pytest.mark.parametrize("kind", OTHER_BYTES)
+def test_other_bytes_than_the_ending_says_are_called_what_they_are(
+    tmp_path: Path, kind: str, ending: str
+) -> None:
+    expected = {".csv": "CSV", ".csv.zip": "zip", ".parquet": "parquet"}[ending]
+    (tmp_path / f"flights{ending}").write_bytes(OTHER_BYTES[kind])
+    told = (
+        "the column is missing"
+        if kind == expected
+        else rf"it holds [\w ,]*{kind}.*, expected is {expected}: \w+"
+    )
+    with pytest.raises(IngestError, match=rf"flights{ending}, .*{told}"):
+        files.read_table("flights", tmp_path)
+
+
+def test_other_bytes_in_an_archive_are_called_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "flights.csv.zip").write_bytes(packed(gzip.compress(TEXT)))
+    with pytest.raises(IngestError, match="it holds gzip, expected is CSV"):
+        files.read_table("flights", tmp_path)
+
+
+@pytest.mark.parametrize("ending", files.ENDINGS)
+def test_a_folder_that_is_called_like_a_file_is_refused(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"flights{ending}").mkdir()
+    with pytest.raises(IngestError, match=r"it is a folder, expected is a .* file: move it away"):
+        files.read_table("flights", tmp_path)
+
+
+def test_a_byte_that_is_no_utf_8_is_named_with_its_row(tmp_path: Path) -> None:
+    path = samples.write(tmp_path, [flight("2013-06-01 06:00", number=n) for n in (1, 2)]) / "flights.csv"
+    path.write_bytes(path.read_bytes().replace(b"N1", b"N\xe9"))
+    with pytest.raises(IngestError, match="row 1: byte 0xe9 is no text in UTF-8: save"):
+        files.read_table("flights", tmp_path)
+
+
+def test_a_mark_of_utf_8_at_the_start_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = samples.write(tmp_path) / "flights.csv"
+    plain = files.read_table("flights", tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert files.read_table("flights", tmp_path).equals(plain)
+
+
+FOREIGN = [
+    pl.Series([[1]]),
+    pl.Series([{"a": 1}]),
+    pl.Series([b"x"]),
+    pl.Series([True]),
+    pl.Series([datetime(2013, 1, 1).date()]),
+    pl.Series([datetime(2013, 1, 1).time()]),
+    pl.Series([timedelta(1)]),
+    pl.Series([datetime(2013, 1, 1)]),
+    pl.Series([1.5]),
+    pl.Series(["x"], dtype=pl.Categorical),
+    pl.Series([None]),
+]
+
+
+@pytest.mark.parametrize("found", FOREIGN, ids=lambda found: str(found.dtype))
+def test_a_parquet_column_of_any_type_is_read_or_refused_by_its_name(
+    tmp_path: Path, found: pl.Series
+) -> None:
+    path = samples.write(tmp_path) / "flights.csv"
+    right = pl.read_csv(path)
+    path.unlink()
+    for column in schema.FILES["flights"]:
+        right.with_columns(found.alias(column)).write_parquet(tmp_path / "flights.parquet")
+        try:
+            assert files.read_table("flights", tmp_path).height == 1
+        except IngestError as error:
+            assert error.column == column
+
+
+@given(
+    ending=st.sampled_from(files.ENDINGS),
+    kind=st.sampled_from(sorted(OTHER_BYTES)),
+    start=st.integers(0, 60),
+    put=st.binary(max_size=12),
+    cut=st.integers(0, 40),
+)
+def test_whatever_bytes_a_file_holds_the_error_names_it(
+    tmp_path_factory, ending, kind, start, put, cut
+) -> None:
+    content = OTHER_BYTES[kind]
+    path = tmp_path_factory.mktemp("raw") / f"flights{ending}"
+    path.write_bytes((content[:start] + put + content[start + len(put) :])[: len(content) - cut or None])
+    with pytest.raises(IngestError, match=f"flights{ending}"):
+        files.read_table("flights", path.parent)
 
 
 def test_csv_zip_and_parquet_give_the_same_table(tmp_path: Path) -> None:

@@ -144,3 +144,42 @@ def test_a_profile_from_before_values_were_told_by_one_text_is_still_compared():
     frame = pl.DataFrame({"x": [0.1, 0.7] * 50, "c": [1, 2] * 50})
     found = column_drift({"rows": 100, "columns": {"x": numbers, "c": names}}, frame)
     assert found["psi_raw"].to_list() == [0, 0]
+
+
+INFINITE = float("inf")
+WITH_VALUES = {
+    "a single row": ([1.0], [1.0]),
+    "constants": ([1.0] * 60, [2.0] * 60),
+    "one value among nulls": ([1.0] + [None] * 59, [2.0] + [None] * 59),
+    "some infinite": ([1.0, 2.0] * 30, [INFINITE, 2.0] * 30),
+    "too large": ([1.0, 2.0] * 30, [1.7e308, -1.7e308, 0.0] * 20),
+    "told apart by double precision alone": ([1.0, 1.0 + 4e-16] * 30, [1.0] * 60),
+    "denormal": ([5e-324, 0.0] * 30, [0.0] * 60),
+}
+
+
+@pytest.mark.parametrize("sides", WITH_VALUES.values(), ids=WITH_VALUES)
+def test_evidently_draws_whatever_numbers_there_are(sides):
+    page = report_html(*(frame_of(side) for side in sides), ["x"], seed=0, rows=50)
+    assert detach_script(page, "evidently.js")[1]
+
+
+@given(
+    columns=st.lists(st.text("<&ab_ ", min_size=1), min_size=1, max_size=4, unique=True),
+    missing=st.sampled_from([None, float("nan"), INFINITE, 1e39]),
+    left=st.booleans(),
+    rows=st.integers(0, 3),
+)
+def test_a_page_on_columns_of_which_one_side_has_no_value_is_one_sentence(columns, missing, left, rows):
+    empty = pl.DataFrame({c: pl.Series([missing] * 3, dtype=pl.Float64) for c in columns})
+    full = pl.DataFrame({c: [1.0, 2.0, 3.0] for c in columns})
+    page = report_html(*((empty, full) if left else (full, empty)), columns, seed=0, rows=rows)
+    assert page.count("<p>There is nothing to draw: ") == 1
+    assert f"of the {len(columns)} columns" in page
+    assert detach_script(page, "evidently.js") == (page, "")
+
+
+def test_numbers_are_reported_of_columns_without_a_value():
+    profile = reference_profile(frame_of([None] * 60), ["x"])
+    told = column_drift(profile, frame_of([None] * 60)).row(0, named=True)
+    assert (told["nulls_reference"], told["nulls_current"], told["drifted"]) == (1.0, 1.0, False)

@@ -87,3 +87,53 @@ def test_files_whose_rows_are_of_one_moment_cannot_be_validated_in_time(stored, 
     _, files = stored([1])
     with pytest.raises(DatasetError, match="1 rows cannot be split in time"):
         files.survey(spec, features, stops=True)
+
+
+TOO_LARGE = st.sampled_from([float("inf"), float("-inf"), 1e39, -3.5e38, 1e308])
+FITTING = st.sampled_from([3.4e38, -3.4028234e38, float("nan"), None, 0.0])
+
+
+@given(
+    column=st.sampled_from(["queue", "weight", "delay"]),
+    planted=st.dictionaries(st.integers(0, 89), TOO_LARGE, min_size=1, max_size=9),
+    beside=st.dictionaries(st.integers(0, 89), FITTING, max_size=9),
+    single=st.booleans(),
+)
+def test_a_number_that_single_precision_cannot_hold_is_refused_with_column_count_and_first_row(
+    make_parcels, spec, features, tmp_path_factory, column, planted, beside, single
+):
+    values = make_parcels(90)[column].cast(pl.Float64).to_list()
+    for row, value in {**beside, **planted}.items():
+        values[row] = value
+    dtype = pl.Float32 if single else pl.Float64
+    frame = make_parcels(90).with_columns(pl.Series(column, values, pl.Float64).cast(dtype))
+    folder, known_by = tmp_path_factory.mktemp("planted"), frame["seen"].max()
+    told = rf"column '{column}' holds {len(planted)} of .* at parcel = p{min(planted):06}\b.*training needs"
+    files = Files((str(folder / "rows.parquet"),), known_by)
+    frame.write_parquet(files.paths[0], row_group_size=20)
+    with pytest.raises(DatasetError, match=told):
+        files.survey(spec, features, stops=False)
+    with pytest.raises(DatasetError, match=told):
+        Held.of(labelled(frame, spec, known_by), spec).survey(spec, features, stops=False)
+
+
+def test_rows_that_are_not_trained_on_may_hold_any_number(stored, spec, features):
+    frame, files = stored([60])
+    late = frame.with_columns(
+        queue=pl.when(pl.int_range(pl.len()) == 59).then(float("inf")).otherwise("queue")
+    )
+    late.write_parquet(files.paths[0])
+    files = Files(files.paths, frame["seen"][58])
+    assert files.survey(spec, features, stops=False).rows == labelled(frame[:59], spec, files.known_by).height
+
+
+def test_what_the_footers_clear_is_not_read(stored, spec, features, monkeypatch):
+    _, files = stored([60])
+    read = []
+    monkeypatch.setattr(
+        pl,
+        "read_parquet",
+        lambda path, read_all=pl.read_parquet, **how: read.append(how) or read_all(path, **how),
+    )
+    files.survey(spec, features, stops=False)
+    assert "weight" not in {name for how in read for name in how.get("columns") or ()}

@@ -1,7 +1,9 @@
 """A server that is away delays what is logged and loses none of it, whoever is killed in the meantime."""
 
+import errno
 import logging
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterator
 
 import polars as pl
@@ -14,7 +16,7 @@ from resources import tracking_outage
 from resources.mlflow_client import client_of
 from resources.runs import FitRecord
 from resources.tracking import Tracking, TrackingAwayError, TrackingError
-from resources.tracking_spool import packed, unpacked
+from resources.tracking_spool import FIT, REGISTRATION, Spool, packed, unpacked
 from tests.resources.test_tracking import EXAMPLE, NAME, WRITES, Killed, life, log, register
 
 Network = dict[str, Callable[[int], bool]]
@@ -172,6 +174,89 @@ def test_a_damaged_file_is_told_and_does_not_keep_back_the_others(
     assert f"{damaged} cannot be delivered to MLflow" in caplog.text
     assert tracking.find_run(NAME, "refit", "fit-1")
     assert list((tmp_path / "spool").iterdir()) == [damaged]
+
+
+def test_a_fit_for_a_deleted_experiment_waits_in_the_spool_until_the_experiment_is_restored(
+    tracking, model, tmp_path, caplog
+):
+    log(tracking, model, "fit-0")
+    client = client_of(tracking.uri)
+    number = client.get_experiment_by_name(NAME).experiment_id
+    client.delete_experiment(number)
+    told = rf"experiment '{NAME}' \(id {number}\) .*`mlflow experiments restore --experiment-id {number}`"
+    for act in (
+        lambda: log(tracking, model),
+        lambda: tracking.find_run(NAME, "refit", "fit-1"),
+        lambda: tracking.open_search(NAME, "search", {}, {}),
+    ):
+        with pytest.raises(TrackingError, match=told):
+            act()
+    tracking.deliver()
+    assert "mlflow experiments restore" in caplog.text
+    (kept,) = (tmp_path / "spool").iterdir()
+    client.restore_experiment(number)
+    tracking.deliver()
+    assert tracking.find_run(NAME, "refit", "fit-1") and not kept.exists()
+
+
+def test_a_registration_of_a_deleted_run_waits_until_the_run_is_restored(tracking, model, tmp_path):
+    run = log(tracking, model)
+    client = client_of(tracking.uri)
+    client.delete_run(run)
+    with pytest.raises(TrackingError, match=rf"`mlflow runs restore --run-id {run}`"):
+        tracking.register(NAME, run, "fit-1")
+    tracking.deliver()
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    client.restore_run(run)
+    tracking.deliver()
+    assert [v.identity for v in tracking.versions(NAME)] == ["fit-1"]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("whole_model", [True, False])
+def test_a_deleted_version_is_named_and_what_waits_is_registered_all_the_same(tracking, model, whole_model):
+    version = register(tracking, model, "fit-1")
+    client = client_of(tracking.uri)
+    if whole_model:
+        client.delete_registered_model(NAME)
+    else:
+        client.delete_model_version(NAME, "1")
+    for act in (lambda: tracking.version(NAME, 1), lambda: tracking.load(version)):
+        with pytest.raises(TrackingError, match=f"{NAME} version 1 is not in the registry: .*train again"):
+            act()
+    assert tracking.load(register(tracking, model, "fit-1")) == model
+
+
+@pytest.mark.parametrize("at", ["create_run", "log_batch", "log_artifacts", "create_model_version"])
+def test_a_fit_that_a_full_disk_hinders_stays_in_the_spool(
+    tracking, model, at, tmp_path, monkeypatch, caplog
+):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client_of(tracking.uri), at, full)
+        with pytest.raises(OSError, match="No space left"):
+            register(tracking, model, "fit-1")
+        tracking.deliver()
+        assert "No space left on device. The file stays" in caplog.text
+    assert list((tmp_path / "spool").iterdir())
+    tracking.deliver()
+    assert tracking.find_run(NAME, "refit", "fit-1")
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@given(
+    st.binary(max_size=40) | st.sampled_from([b"[]", b"{}", b'{"a": 1}', b"1", b"\xff"]), st.integers(0, 3)
+)
+def test_a_file_of_any_other_bytes_is_damaged_and_said_to_be(tmp_path_factory, content, way):
+    path = tmp_path_factory.mktemp("spool") / f"1{(FIT, REGISTRATION)[way % 2]}"
+    path.write_bytes(content)
+    if way == 2:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("fit.json", content)
+    with pytest.raises(TrackingError, match="the file is damaged"):
+        Spool.read(path)
 
 
 TEXTS = st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=4)

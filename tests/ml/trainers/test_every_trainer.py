@@ -304,3 +304,17 @@ def test_mlflows_example_of_such_a_model_has_the_names_that_the_file_has(make_sp
     example = example_frame(booster, known.rename(NASTY).head(3))
     assert list(example.columns) == booster.feature_names == ["f0", "f1", "f2", "f3", "f4"]
     np.testing.assert_array_equal(example["f0"], known["queue"].cast(pl.Float64).head(3).to_numpy())
+
+
+@pytest.mark.parametrize("value", [float("inf"), -1e39])
+def test_training_refuses_what_single_precision_cannot_hold_and_scoring_counts_it_as_missing(
+    spec_of, known, features, value
+):
+    rows = known[:200].with_columns(queue=pl.col("queue").cast(pl.Float64))
+    wrong = rows.with_columns(queue=pl.when(pl.int_range(pl.len()) < 3).then(value).otherwise("queue"))
+    with pytest.raises(DatasetError, match="column 'queue' holds 3 of 200 values"):
+        fit(wrong, spec_of(), features)
+    scorer = Scorer(fit(rows, spec_of(rounds=2), features, rounds=2).model, code=spec_of().code)
+    missing = rows.with_columns(queue=pl.when(pl.int_range(pl.len()) >= 3).then("queue"))
+    for few in (3, 200):
+        assert scorer.predict(wrong[:few]).tolist() == scorer.predict(missing[:few]).tolist()
