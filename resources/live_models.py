@@ -30,6 +30,7 @@ from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
 from resources.service_description import DescribedService
 from resources.serving_log import ServedBatch
+from resources.unseen_categories import UnseenCategories, with_warnings
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -71,7 +72,10 @@ class Record(pydantic.BaseModel):
 
 
 class Scorer(Protocol):
-    """A loaded model: feature rows in, one number a row out."""
+    """A loaded model: feature rows in, one number a row out.
+
+    One that has categories also has `unseen(frame)`: by row, the column and text of each value it was not trained on.
+    """
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
 
@@ -116,6 +120,7 @@ class LiveModels:
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
+        self.unseen = UnseenCategories()
         self._reached: datetime | None = None
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
@@ -263,9 +268,15 @@ class LiveModels:
             }
             for score, name in zip(scores, ids, strict=True)
         ]
+        if unseen := self._unseen(model, vectors.frame):
+            answers = with_warnings(answers, self.unseen.count(record.name, unseen))
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
+
+    def _unseen(self, model: Served, frame: pl.DataFrame) -> Mapping[int, Mapping[str, str]]:
+        looked_up = getattr(model.scorer, "unseen", None)
+        return looked_up(frame) if looked_up else {}
 
 
 def read_record(path: Path) -> Record:
