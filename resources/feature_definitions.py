@@ -67,6 +67,12 @@ def service(repository: str, name: str) -> "FeatureService":
     raise FeatureStoreError(f"{repository} defines no feature service {name!r}; there are: {known}")
 
 
+def view_names(repository: str) -> set[str]:
+    """Names of all feature views, on-demand ones too."""
+    views = ("FeatureView", "OnDemandFeatureView")
+    return {thing.name for thing in definitions(repository) if kind(thing) in views}
+
+
 def views_of(wanted: "FeatureService", repository: str) -> list["FeatureView"]:
     """The feature views that a service reads, in its order, then those that only on-demand features read."""
     views = {thing.name: thing for thing in definitions(repository) if kind(thing) == "FeatureView"}
@@ -126,6 +132,12 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
         "on_demand": [describe_on_demand(view) for view in on_demand_of(wanted, repository)],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def view_hash(view: "FeatureView") -> str:
+    """A hash of what decides the values of a view."""
+    described = json.dumps(describe_view(view), sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def objects_hash(objects: list[Any]) -> str:

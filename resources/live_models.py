@@ -30,7 +30,7 @@ from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
 from resources.service_description import DescribedService
 from resources.serving_log import ServedBatch
-from resources.unseen_categories import UnseenCategories, with_warnings
+from resources.unseen_categories import UnseenCategories
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -72,10 +72,7 @@ class Record(pydantic.BaseModel):
 
 
 class Scorer(Protocol):
-    """A loaded model: feature rows in, one number a row out.
-
-    One that has categories also has `unseen(frame)`: by row, the column and text of each value it was not trained on.
-    """
+    """A loaded model: feature rows in, one number a row out; `unseen_categories` says what else one may have."""
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
 
@@ -268,15 +265,10 @@ class LiveModels:
             }
             for score, name in zip(scores, ids, strict=True)
         ]
-        if unseen := self._unseen(model, vectors.frame):
-            answers = with_warnings(answers, self.unseen.count(record.name, unseen))
+        answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
-
-    def _unseen(self, model: Served, frame: pl.DataFrame) -> Mapping[int, Mapping[str, str]]:
-        looked_up = getattr(model.scorer, "unseen", None)
-        return looked_up(frame) if looked_up else {}
 
 
 def read_record(path: Path) -> Record:

@@ -1,10 +1,12 @@
 """Categories that no training row had: told in the answer that met one, and counted for whoever watches the endpoint."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
+
+import polars as pl
 
 MOST_VALUES = 20
 LONGEST_VALUE = 80
@@ -51,6 +53,22 @@ class UnseenCategories:
                 ]
         return told
 
+    def told(
+        self, model: str, scorer: Any, frame: pl.DataFrame, answers: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The answers, `warnings` beside those whose row has an unseen category.
+
+        A scorer that knows categories has `unseen(frame)`: by row, the text of each unseen value by column.
+        """
+        look_up = getattr(scorer, "unseen", None)
+        unseen = look_up(frame) if look_up else {}
+        if not unseen:
+            return answers
+        told = self.count(model, unseen)
+        return [
+            {**answer, "warnings": told[row]} if row in told else answer for row, answer in enumerate(answers)
+        ]
+
     def status(self) -> dict[str, Any]:
         """By model and column: answers that met an unseen value, and which values those were."""
         with self._lock:
@@ -58,13 +76,6 @@ class UnseenCategories:
                 model: {name: column.status() for name, column in columns.items()}
                 for model, columns in self._models.items()
             }
-
-
-def with_warnings(answers: Sequence[dict[str, Any]], told: Mapping[int, list[str]]) -> list[dict[str, Any]]:
-    """The answers, `warnings` beside those of them that have any."""
-    return [
-        {**answer, "warnings": told[row]} if row in told else answer for row, answer in enumerate(answers)
-    ]
 
 
 def _shown(value: str) -> str:
