@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from resources import feature_definitions as repository_of
 from resources.feature_definitions import FeatureStoreError
 from resources.lake import write_text
 from resources.registered import outdated
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,25 @@ class Applied:
             elif repository_of.kind(thing) == "FeatureView":
                 found[f"feature view {thing.name}"] = repository_of.view_hash(thing)
         return found
+
+
+def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
+    """What is registered and no longer defined."""
+    from feast.feature_view import DUMMY_ENTITY_NAME
+
+    kept = {(repository_of.kind(thing), thing.name) for thing in objects} | {("Entity", DUMMY_ENTITY_NAME)}
+    there = (
+        *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
+        *store.list_feature_views(),
+        *store.list_entities(),
+    )
+    return [thing for thing in there if (repository_of.kind(thing), thing.name) not in kept]
+
+
+def by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
+    """Names of objects by their kind."""
+    names: dict[str, list[str]] = {}
+    for thing in objects:
+        names.setdefault(repository_of.kind(thing), []).append(thing.name)
+    return names

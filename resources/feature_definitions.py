@@ -67,12 +67,6 @@ def service(repository: str, name: str) -> "FeatureService":
     raise FeatureStoreError(f"{repository} defines no feature service {name!r}; there are: {known}")
 
 
-def view_names(repository: str) -> set[str]:
-    """Names of all feature views, on-demand ones too."""
-    views = ("FeatureView", "OnDemandFeatureView")
-    return {thing.name for thing in definitions(repository) if kind(thing) in views}
-
-
 def views_of(wanted: "FeatureService", repository: str) -> list["FeatureView"]:
     """The feature views that a service reads, in its order, then those that only on-demand features read."""
     views = {thing.name: thing for thing in definitions(repository) if kind(thing) == "FeatureView"}

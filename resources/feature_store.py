@@ -19,7 +19,7 @@ import dagster as dg
 import polars as pl
 
 from resources import feature_definitions as repository_of
-from resources.applied import Applied
+from resources.applied import Applied, by_kind, stale
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.feature_types import ASKED, held, refused_input
@@ -73,11 +73,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if not self.holds(digest := repository_of.objects_hash(objects)):
             store = self._store()
             with _LOCK, _quiet():
-                store.apply(objects, objects_to_delete=_stale(store, objects), partial=False)
+                store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
             self._applied.write(digest)
         elif not self._applied.complete:
             self._applied.write(digest)
-        return _by_kind(objects)
+        return by_kind(objects)
 
     def definitions_hash(self) -> str:
         """A hash of every definition of the repository, as it would be registered now."""
@@ -238,7 +238,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
     def unregistered_view(self, names: Iterable[str]) -> str | None:
         """What to say of the first of these views that the code defines and the registry has not; None where it has all."""
-        return unregistered_view(self._store(), repository_of.view_names(self.repository), names)
+        return unregistered_view(self._store(), self.repository, names)
 
     @property
     def _applied(self) -> Applied:
@@ -294,26 +294,6 @@ def _quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
         yield
-
-
-def _stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
-    from feast.feature_view import DUMMY_ENTITY_NAME
-
-    kept = {(repository_of.kind(thing), thing.name) for thing in objects} | {("Entity", DUMMY_ENTITY_NAME)}
-    there = (
-        *store.list_feature_services(),
-        *store.list_on_demand_feature_views(),
-        *store.list_feature_views(),
-        *store.list_entities(),
-    )
-    return [thing for thing in there if (repository_of.kind(thing), thing.name) not in kept]
-
-
-def _by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for thing in objects:
-        names.setdefault(repository_of.kind(thing), []).append(thing.name)
-    return names
 
 
 def _stable(values: pl.Series, dtype: Any) -> pl.Series:

@@ -4,11 +4,12 @@ A service is made once for each reading of the registry: Feast makes the object 
 call, with a check of every type, milliseconds that a request for features has not.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from resources.feature_definitions import FeatureStoreError
+from resources.feature_definitions import FeatureStoreError, definitions
+from resources.feature_definitions import kind as kind_of
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -40,8 +41,10 @@ def registered_view(store: "FeatureStore", name: str) -> Any:
     return _found(store, look, FeatureViewNotFoundException, unregistered("feature view", name))
 
 
-def unregistered_view(store: "FeatureStore", defined: Collection[str], names: Iterable[str]) -> str | None:
+def unregistered_view(store: "FeatureStore", repository: str, names: Iterable[str]) -> str | None:
     """What to say of the first of these views that is defined and not registered; None where there is none."""
+    views = ("FeatureView", "OnDemandFeatureView")
+    defined = {thing.name for thing in definitions(repository) if kind_of(thing) in views}
     there = {view.name for view in store.list_all_feature_views(allow_cache=True)}
     absent = next((name for name in names if name in defined and name not in there), None)
     return unregistered("feature view", absent) if absent else None
