@@ -57,14 +57,16 @@ def _models(others: bool) -> dict[str, Any] | None:
 def _changes(finished: Mapping[str, Any] | None, models: Mapping[str, Any] | None) -> Iterator[str]:
     """A line for each model whose spec changed since a replay was finished; earlier releases kept no specs to compare with."""
     before = (finished or {}).get("models")
-    for name, now in (models or {}).items() if isinstance(before, dict) else ():
+    if not isinstance(before, dict):
+        return
+    for name, now in (models or {}).items():
         if fields := changes(before.get(name, now), now):
             yield f"{name}: {', '.join(fields)} changed since the replay was finished; {_follows(before[name], now)}."
 
 
 def _follows(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if of_a_fit(before) != of_a_fit(now):
-        return "a training by the spec as it is now follows"
+        return "a training by the spec as it is now is due"
     return "that makes no other model: it counts from the next week, training or deployment on"
 
 

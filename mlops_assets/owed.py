@@ -37,31 +37,43 @@ def first_model(project: Project, spec: ModelSpec, progress: Progress) -> None:
 
 def follow_spec(project: Project, spec: ModelSpec, progress: Progress) -> Iterator[str]:
     """Train a model whose spec changed since its newest challenger was trained; what came of it, or why it was not done."""
-    challenger = trained_by_another(spec, project)
-    if challenger is None:
+    number = _cut_off(spec, project.lake) or trained_by_another(spec, project)
+    if number is None:
         yield from _still_another(spec, project)
         return
-    changed = f"{spec.name}: the spec changed since version {challenger.number} was trained"
+    why = f"the spec changed since version {number} was trained"
     if spec.automation == "paused":
-        yield f"{changed}, and automation is paused in it: run the job {spec.name}_retrain to train by it"
+        yield (
+            f"{spec.name}: {why}, and automation is paused in it: run the job {spec.name}_retrain to train by it"
+        )
         return
     project.join(spec, progress)
     if refused := _unfair(spec, project):
-        yield f"{changed}, and no challenger of it is trained yet: {refused}"
+        yield f"{spec.name}: {why}, and no challenger of it is trained yet: {refused}"
         return
-    project.train(
-        spec, f"the spec changed since version {challenger.number} was trained", SPEC_CHANGED, progress
-    )
-    yield f"{changed}: it was trained by the spec as it is now. {_outcome(spec, project)}"
+    project.lake.write_json(_begun(spec), {"after": number, "done": False})
+    project.train(spec, why, SPEC_CHANGED, progress)
+    project.lake.write_json(_begun(spec), {"after": number, "done": True})
+    yield f"{spec.name}: {why}: it was trained by the spec as it is now. {_outcome(spec, project)}"
 
 
-def trained_by_another(spec: ModelSpec, project: Project) -> Version | None:
-    """The newest challenger, where the spec as it is now would make another one of the same rows."""
+def _begun(spec: ModelSpec) -> str:
+    """Where it stands that a training by a changed spec was begun: one that is killed is made again by the next run."""
+    return f"{spec.name}/spec_change"
+
+
+def _cut_off(spec: ModelSpec, lake: Lake) -> int | None:
+    begun = lake.read_json(_begun(spec))
+    return begun["after"] if begun and not begun["done"] else None
+
+
+def trained_by_another(spec: ModelSpec, project: Project) -> int | None:
+    """The number of the newest challenger, where the spec as it is now would make another one of the same rows."""
     candidate = project.lake.read_json(f"{spec.name}/challenger")
     if candidate is None:
         return None
     version = project.tracking.version(spec.name, candidate["version"])
-    return None if follows(spec, version) else version
+    return None if follows(spec, version) else version.number
 
 
 def follows(spec: ModelSpec, version: Version) -> bool:

@@ -89,5 +89,5 @@ def test_what_follows_from_a_changed_file_is_said_before_the_run_goes_on():
         )
     )
     assert [line.partition(" changed ")[0] for line in said] == ["a: trainer.rounds", "b: owner"]
-    assert "a training by the spec as it is now follows" in said[0] and "no other model" in said[1]
+    assert "a training by the spec as it is now is due" in said[0] and "no other model" in said[1]
     assert list(_changes({"models": ["a"]}, {"a": before})) == list(_changes(None, {"a": before})) == []
