@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -270,6 +271,10 @@ def serve(folder: str, redis_port: str, port: str) -> None:
     config = {"type": BULK["redis"], "connection_string": f"{HOST}:{redis_port},db=2"}
     store = opened(Path(folder) / "bulk redis", config, batch_engine=ENGINE)
 
+    @cache
+    def defined(service: str) -> Any:
+        return store.get_feature_service(service)
+
     class Features:
         """The two calls of FeatureStoreResource that the route makes."""
 
@@ -277,7 +282,7 @@ def serve(folder: str, redis_port: str, port: str) -> None:
             return store
 
         def registered(self, service: str) -> Any:
-            return registered(store, service)
+            return registered(store, defined(service))
 
     app: Any = mount(FastAPI(), Features())  # type: ignore[arg-type]
     uvicorn.run(app, host=HOST, port=int(port), log_level="error", access_log=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_assets.partitions import week_bounds
 from mlops_assets.spec import ModelSpec, Weeks
+from mlops_assets.spec_decides import changes
 from resources.audit import CHANGES, Audit, AuditError, Entry
 from resources.champions import SHOWN_BETTER
 from resources.lake import Lake
@@ -118,13 +119,7 @@ def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetim
     if last is not None and last.evidence["spec"] == digest:
         return last
     audit.keep(_kept(digest), text)
-    before = _flat(_recorded(audit, last)) if last else {}
-    now = _flat(json.loads(text))
-    changed = {
-        name: [before.get(name), now.get(name)]
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    }
+    changed = changes(_recorded(audit, last) if last else {}, json.loads(text))
     return audit.record(
         "configuration_changed",
         spec.name,
@@ -165,12 +160,3 @@ def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
 
 def _kept(digest: str) -> str:
     return f"specs/{digest}.json"
-
-
-def _flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Fields by dotted name, so that a change names exactly what changed."""
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        inner = isinstance(value, dict) and value
-        flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
-    return flat

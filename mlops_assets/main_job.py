@@ -2,28 +2,35 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
+import pydantic
 
+from mlops_assets.spec_decides import changes, of_a_fit
+from mlops_assets.spec_files import declared_specs
 from resources.at_work import alone
 from resources.lake import sweep, write_text
-from resources.settings import PROJECT_ROOT, Settings, size_of
+from resources.settings import Settings, size_of
+from resources.yaml_files import YamlError
 
 MAIN_MODEL = "flight_delay"
 
 
 def replay_year(settings: Settings, through: str | None, compare: bool, others: bool) -> int:
     """Replay all weeks (or up to `through`), train the other models once, write and print what came of it."""
-    wanted = {"through": through, "compare": compare, "models": _models() if others else [MAIN_MODEL]}
-    if _finished(settings) == wanted:
+    wanted = {"through": through, "compare": compare, "models": _models(others)}
+    finished = _finished(settings)
+    if finished == wanted and wanted["models"] is not None:
         print(
             f"The replay is done; its table is {settings.replay / 'weeks.csv'}. `make dev` shows the rest.\n"
         )
         print((settings.replay / "report.txt").read_text())
         print_size(settings)
         return 0
+    for line in _changes(finished, wanted["models"]):
+        print(line, flush=True)
     with alone(settings.home, "a replay"):
         sweep(settings.lake)
         report = _replay(settings, through, compare, others)
@@ -33,9 +40,34 @@ def replay_year(settings: Settings, through: str | None, compare: bool, others: 
     return 0
 
 
-def _models() -> list[str]:
-    """Names of the folders in models/: a model that is added makes a finished replay unfinished."""
-    return sorted(file.parent.name for file in (PROJECT_ROOT / "mlops_assets" / "models").glob("*/defs.yaml"))
+def _models(others: bool) -> dict[str, Any] | None:
+    """The whole spec of each model: one that is added, or a field that changes, makes a finished replay unfinished.
+
+    None where a spec cannot be read; what is wrong is told when the definitions are loaded.
+    """
+    try:
+        specs = declared_specs()
+    except (YamlError, pydantic.ValidationError):
+        return None
+    return {
+        name: spec.model_dump(mode="json") for name, spec in specs.items() if others or name == MAIN_MODEL
+    }
+
+
+def _changes(finished: Mapping[str, Any] | None, models: Mapping[str, Any] | None) -> Iterator[str]:
+    """A line for each model whose spec changed since a replay was finished; earlier releases kept no specs to compare with."""
+    before = (finished or {}).get("models")
+    if not isinstance(before, dict):
+        return
+    for name, now in (models or {}).items():
+        if fields := changes(before.get(name, now), now):
+            yield f"{name}: {', '.join(fields)} changed since the replay was finished; {_follows(before[name], now)}."
+
+
+def _follows(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if of_a_fit(before) != of_a_fit(now):
+        return "a training by the spec as it is now is due"
+    return "that makes no other model: it counts from the next week, training or deployment on"
 
 
 def _finished(settings: Settings) -> dict[str, Any] | None:
@@ -46,6 +78,7 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
 def _replay(settings: Settings, through: str | None, compare: bool, others: bool) -> str:
     started = time.monotonic()
     from mlops_assets.comparison import compare_policies
+    from mlops_assets.owed import first_model, follow_spec, score_served_weeks, under_two_specs
     from mlops_assets.project import Project
     from mlops_assets.replay import Progress, clock
     from mlops_assets.results import text_table, weeks_table
@@ -57,13 +90,17 @@ def _replay(settings: Settings, through: str | None, compare: bool, others: bool
     progress = Progress(len(weeks))
     progress.seconds["start up"] = time.monotonic() - started
     project.clock([MAIN_MODEL]).replay(project.ingest_job, weeks, progress)
+    told = list(follow_spec(project, spec, progress))
     for other in project.specs.values() if others else ():
-        project.train_once(other, progress)
+        if other.name != MAIN_MODEL:
+            first_model(project, other, progress)
+            told += [*follow_spec(project, other, progress), score_served_weeks(project, other, progress)]
     table = weeks_table(spec, project.lake)
     parts = [text_table(table.iter_rows(named=True))]
     write_outcome(settings, table, project.lake.read(f"{spec.name}/predictions"))
     if compare:
-        parts.append(compare_policies(project, spec, progress))
+        parts.append(under_two_specs(spec, project.lake) or compare_policies(project, spec, progress))
+    parts += ["\n".join(told)] if told else []
     print("\n" + "\n\n".join(parts))
     seconds = time.monotonic() - started
     print("\n" + text_table(stage_rows(progress.seconds, seconds)))

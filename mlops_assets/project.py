@@ -93,25 +93,20 @@ class Project:
         names = [n for m in models for n in (f"score_{m}_when_features_arrive", f"retrain_{m}_on_evidence")]
         return Clock(self.defs, self.instance, self.lake, [name for name in names if name in known])
 
-    def train_once(self, spec: ModelSpec, progress: Progress) -> None:
-        """Join the weeks a model trains on, then train, judge and deploy it, unless it is deployed.
-
-        A champion alone is no proof: a run that was killed may have promoted it and not deployed it yet.
-        """
-        if self.instance.get_latest_materialization_event(dg.AssetKey([spec.name, "deployment"])):
-            return
+    def join(self, spec: ModelSpec, progress: Progress) -> None:
+        """Join the weeks that a model trained now learns from."""
         weeks = self.lake.partitions(spec.prediction.table)
         needed = weeks if spec.window.days is None else weeks[-ceil(spec.window.days / 7) :]
-        clock = self.clock([])
         progress.stage(weeks[-1], f"{spec.name}_week: training set of {len(needed)} weeks")
         span = {
             "dagster/asset_partition_range_start": needed[0],
             "dagster/asset_partition_range_end": needed[-1],
         }
-        clock.execute(f"{spec.name}_week", progress, tags=span, assets=[[spec.name, "training_set"]])
-        progress.stage(weeks[-1], f"{spec.name}_retrain")
-        clock.execute(
-            f"{spec.name}_retrain",
-            progress,
-            tags={REASON_TAG: "first model", TRIGGER_TAG: "first_model"},
+        self.clock([]).execute(f"{spec.name}_week", progress, tags=span, assets=[[spec.name, "training_set"]])
+
+    def train(self, spec: ModelSpec, reason: str, trigger: str, progress: Progress) -> None:
+        """Train a challenger now, judge it, and deploy it if it passes."""
+        progress.stage(self.lake.partitions(spec.prediction.table)[-1], f"{spec.name}_retrain: {reason}")
+        self.clock([]).execute(
+            f"{spec.name}_retrain", progress, tags={REASON_TAG: reason, TRIGGER_TAG: trigger}
         )

@@ -54,6 +54,22 @@ def spec_digest(spec: ModelSpec) -> str:
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """By dotted name, the fields in which two contents of a spec (JSON values) differ: what each was and is."""
+    old, new = _flat(before), _flat(now)
+    names = sorted({*old, *new})
+    return {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}
+
+
+def _flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Fields by dotted name, so that a change names exactly what changed."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        inner = isinstance(value, dict) and value
+        flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
+    return flat
+
+
 def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for path in paths:

@@ -52,7 +52,12 @@ def application(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        return {"status": "ok", "models": len(models.served), "serving_log": log and log.status()}
+        return {
+            "status": "ok",
+            "models": len(models.served),
+            "serving_log": log and log.status(),
+            "unseen_categories": models.unseen.status(),
+        }
 
     @app.get("/", response_class=HTMLResponse)
     def page() -> str:

@@ -128,6 +128,12 @@ def content_hash(wanted: "FeatureService", repository: str) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def view_hash(view: "FeatureView") -> str:
+    """A hash of what decides the values of a view."""
+    described = json.dumps(describe_view(view), sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
 def objects_hash(objects: list[Any]) -> str:
     """A hash of everything that is registered, descriptions and source paths included; not when it was written down."""
     parts = sorted(

@@ -19,13 +19,13 @@ import dagster as dg
 import polars as pl
 
 from resources import feature_definitions as repository_of
+from resources.applied import Applied, by_kind, stale
 from resources.feature_definitions import REPOSITORY, FeatureStoreError
 from resources.feature_sources import service_names, service_views
 from resources.feature_types import ASKED, held, refused_input
-from resources.lake import write_text
 from resources.online_features import Answered, Brought, OnlineVectors, nothing
 from resources.push_sources import PushSource, push, push_sources
-from resources.registered import registered
+from resources.registered import registered, registered_view, unregistered_view
 from resources.service_description import DescribedService, describe
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if not self.holds(digest := repository_of.objects_hash(objects)):
             store = self._store()
             with _LOCK, _quiet():
-                store.apply(objects, objects_to_delete=_stale(store, objects), partial=False)
-            write_text(self._applied, digest)
-        return _by_kind(objects)
+                store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
+            self._applied.write(digest)
+        elif not self._applied.complete:
+            self._applied.write(digest)
+        return by_kind(objects)
 
     def definitions_hash(self) -> str:
         """A hash of every definition of the repository, as it would be registered now."""
@@ -83,8 +85,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
     def holds(self, digest: str) -> bool:
         """Whether the registry is there, and was last applied from definitions with this hash."""
-        marker = self._applied
-        return (Path(self.home) / "registry.db").exists() and marker.exists() and marker.read_text() == digest
+        return self._applied.holds(digest)
 
     def definition_version(self, service: str) -> str:
         """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
@@ -116,7 +117,10 @@ class FeatureStoreResource(dg.ConfigurableResource):
         ]
 
     def request_fields(self, service: str) -> dict[str, Any]:
-        """Python type of every input column, for an endpoint that is given no request model."""
+        """Python type of every input column, for an endpoint that is given no request model.
+
+        A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
+        """
         views = repository_of.views_of(self._service(service), self.repository)
         entities = [column for view in views for column in view.entity_columns]
         on_demand = repository_of.on_demand_of(self._service(service), self.repository)
@@ -125,7 +129,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         for name, kind in kinds.items():
             if problem := refused_input(name, kind, service):
                 raise FeatureStoreError(problem)
-        return {name: held(kind, ASKED) for name, kind in kinds.items()}
+        keys = {column.name for column in entities}
+        return {
+            name: held(kind, ASKED) if name in keys else held(kind, ASKED) | None
+            for name, kind in kinds.items()
+        }
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
@@ -141,13 +149,15 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if rows.is_empty():
             return self._with_features(service, rows, None)
         self._require_tables(service)
+        wanted = self.registered(service)
+        self._applied.refuse_outdated("feature service", [service])
         entities = rows.select(
             *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
         ).with_row_index(ROW)
         store = self._store()
         with _LOCK, _quiet():
             # The store takes polars; Feast's own signature knows pandas only.
-            job = store.get_historical_features(entities, registered(store, service))  # type: ignore[arg-type]
+            job = store.get_historical_features(entities, wanted)  # type: ignore[arg-type]
         found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self._types(service)])))
         if not found[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
@@ -170,10 +180,11 @@ class FeatureStoreResource(dg.ConfigurableResource):
         told of each view as it is done.
         """
         store = self._store()
+        self._applied.refuse_outdated("feature view", views)
         done = []
         with _LOCK, _quiet():
             for name in views:
-                view = store.get_feature_view(name, allow_registry_cache=True)
+                view = registered_view(store, name)
                 # Not store.materialize: that also appends an interval to the registry, for ever longer.
                 engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
                 found = engine.bring_up(store.registry, store.project, view, start, end)
@@ -187,9 +198,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         store = self._store()
         engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
         with _LOCK, _quiet():
-            found = [
-                engine.reached(store.get_feature_view(name, allow_registry_cache=True)) for name in views
-            ]
+            found = [engine.reached(registered_view(store, name)) for name in views]
         return min(found, default=None) if all(found) else None
 
     def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -205,7 +214,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
         if rows.is_empty():
             return nothing(self._with_features(service, rows, None), list(needs.types))
         store = self._store()
-        wanted = registered(store, service)
+        wanted = self.registered(service)
         with at(as_of):
             answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
         return Answered(rows, answer, needs.types, needs.inputs)
@@ -224,12 +233,16 @@ class FeatureStoreResource(dg.ConfigurableResource):
         return self._store()
 
     def registered(self, service: str) -> Any:
-        """Feast's object of a service, as it was applied last."""
-        return registered(self._store(), service)
+        """Feast's object of a service, as it was applied last; refused where it is not registered as the code needs it."""
+        return registered(self._store(), self._service(service))
+
+    def unregistered_view(self, names: Iterable[str]) -> str | None:
+        """What to say of the first of these views that the code defines and the registry has not; None where it has all."""
+        return unregistered_view(self._store(), self.repository, names)
 
     @property
-    def _applied(self) -> Path:
-        return Path(self.home) / "applied.sha256"
+    def _applied(self) -> Applied:
+        return Applied(Path(self.home), self.repository)
 
     def _objects(self) -> list[Any]:
         return repository_of.rooted(self.repository, Path(self.lake_root))
@@ -281,26 +294,6 @@ def _quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
         yield
-
-
-def _stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
-    from feast.feature_view import DUMMY_ENTITY_NAME
-
-    kept = {(repository_of.kind(thing), thing.name) for thing in objects} | {("Entity", DUMMY_ENTITY_NAME)}
-    there = (
-        *store.list_feature_services(),
-        *store.list_on_demand_feature_views(),
-        *store.list_feature_views(),
-        *store.list_entities(),
-    )
-    return [thing for thing in there if (repository_of.kind(thing), thing.name) not in kept]
-
-
-def _by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for thing in objects:
-        names.setdefault(repository_of.kind(thing), []).append(thing.name)
-    return names
 
 
 def _stable(values: pl.Series, dtype: Any) -> pl.Series:

@@ -59,7 +59,7 @@ def mount(
 
 
 async def _answer(features: FeatureStoreResource, question: Question, moment: datetime | None) -> Response:
-    from feast.errors import FeastError
+    from feast.errors import FeastError, FeatureViewNotFoundException
     from feast.feature_server_utils import convert_response_to_dict
 
     from feature_repo.online_store.as_json import written
@@ -79,6 +79,9 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
                 question.full_feature_names,
                 question.include_feature_view_version_metadata,
             )
+    except FeatureViewNotFoundException as error:
+        said = features.unregistered_view(name.partition(":")[0] for name in question.features)
+        return JSONResponse({"detail": said} if said else error.to_error_detail(), error.http_status_code())
     except FeastError as error:
         return JSONResponse(error.to_error_detail(), error.http_status_code())
     except (FeatureStoreError, KeyError, TypeError, ValueError) as error:

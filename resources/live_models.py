@@ -30,6 +30,7 @@ from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
 from resources.service_description import DescribedService
 from resources.serving_log import ServedBatch
+from resources.unseen_categories import UnseenCategories
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -71,7 +72,7 @@ class Record(pydantic.BaseModel):
 
 
 class Scorer(Protocol):
-    """A loaded model: feature rows in, one number a row out."""
+    """A loaded model: feature rows in, one number a row out; `unseen_categories` says what else one may have."""
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
 
@@ -116,6 +117,7 @@ class LiveModels:
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
+        self.unseen = UnseenCategories()
         self._reached: datetime | None = None
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
@@ -263,6 +265,7 @@ class LiveModels:
             }
             for score, name in zip(scores, ids, strict=True)
         ]
+        answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )

@@ -13,6 +13,7 @@ from resources import feature_definitions as repository_of
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
+from resources.registered import unregistered
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -83,22 +84,24 @@ def push(store: "FeatureStore", source: str, rows: pl.DataFrame, to: Literal["on
     from feast.data_source import PushMode
     from feast.errors import PushSourceNotFoundException
 
+    if not any(view.stream_source and view.stream_source.name == source for view in _views(store)):
+        store.refresh_registry()
     try:
         if to == "online":
             store.push(source, _pandas(rows), to=PushMode.ONLINE)
         else:
             store.push(source, _pandas(_as_table(store, source, rows)), to=PushMode.OFFLINE)
     except PushSourceNotFoundException as error:
-        raise FeatureStoreError(
-            f"the push source {source!r} is defined but not registered: materialize the asset that applies the "
-            "feature definitions first"
-        ) from error
+        raise FeatureStoreError(unregistered("push source", source)) from error
+
+
+def _views(store: "FeatureStore") -> list[Any]:
+    return list(store.list_feature_views(allow_cache=True))
 
 
 def _as_table(store: "FeatureStore", source: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the columns of the table behind a source; what an event does not say is null."""
-    views = store.list_feature_views(allow_cache=True)
-    tables = [v.batch_source for v in views if v.stream_source and v.stream_source.name == source]
+    tables = [v.batch_source for v in _views(store) if v.stream_source and v.stream_source.name == source]
     provider = store._get_provider()
     names = dict.fromkeys(
         name

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 import polars as pl
 import pydantic
@@ -22,19 +23,38 @@ KINDS: dict[str, tuple[Any, Any]] = {
 """JSON schema's types: the column's type in a frame, and a value to show."""
 
 
-def _declared(kind: type) -> Any:
+def _declared(kind: Any) -> Any:
     """A request field's type; a whole number or a text is told by its value, and nothing is cut off to be one."""
-    return (
-        Annotated[kind, pydantic.BeforeValidator(lambda v: key_value(v, kind))]
-        if kind in (int, str)
-        else kind
-    )
+    if kind not in (int, str):
+        return kind
+    return Annotated[kind, pydantic.BeforeValidator(lambda v: v if v is None else key_value(v, kind))]
 
 
-def request_model(name: str, fields: Mapping[str, type]) -> type[pydantic.BaseModel]:
-    """The model of a request with these fields, all required, and no other."""
-    declared: dict[str, Any] = {field: (_declared(kind), ...) for field, kind in fields.items()}
+def request_model(name: str, fields: Mapping[str, Any]) -> type[pydantic.BaseModel]:
+    """The model of a request with these fields and no other; one of a type `... | None` may be null or left out.
+
+    What is null or left out is a missing value, as one in the training rows is.
+    """
+    declared: dict[str, Any] = {field: _field(kind) for field, kind in fields.items()}
     return pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **declared)
+
+
+def _field(kind: Any) -> tuple[Any, Any]:
+    inner = [part for part in get_args(kind) if part is not NoneType]
+    if NoneType not in get_args(kind):
+        return Annotated[_declared(kind), pydantic.BeforeValidator(_key_there)], ...
+    wanted = _declared(inner[0])
+    shown = _kind(pydantic.TypeAdapter(inner[0]).json_schema())[1]
+    return wanted | None, pydantic.Field(default=None, examples=[shown])
+
+
+def _key_there(value: Any) -> Any:
+    if value is None:
+        raise ValueError(
+            "null is no key, and what is asked about is named by it: send it, or give the model a request of its own in "
+            "prediction.request where it may be missing"
+        )
+    return value
 
 
 @lru_cache(maxsize=64)
@@ -85,14 +105,15 @@ def _utc(value: Any) -> Any:
 def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict[str, Any]:
     """A request to show and to warm a model with: its own example if it has one, else a value of each field's type.
 
-    `also` names optional fields that it has a value for.
+    Of the optional fields it has those that have an example of their own, and those that `also` names.
     """
     own = request.model_json_schema().get("examples")
     if own:
         return dict(own[0])
+    fields = _fields(request)
     required = {*also, *(name for name, field in request.model_fields.items() if field.is_required())}
     return {
         name: field["examples"][0] if "examples" in field else _kind(field)[1]
-        for name, field in _fields(request).items()
-        if name in required
+        for name, field in fields.items()
+        if name in required or "examples" in field
     }

@@ -16,7 +16,9 @@ from mlops_assets.automation import decision_now
 from mlops_assets.card import gather, sections
 from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
+from mlops_assets.owed import follow_spec, under_two_specs
 from mlops_assets.partitions import week_names
+from mlops_assets.project import Project
 from mlops_assets.replay import Clock, Progress, ReplayError
 from mlops_assets.spec import ModelSpec
 from resources.local import local_resources
@@ -196,6 +198,45 @@ def test_a_replay_that_is_done_makes_no_run(replayed):
     before = replayed.instance.get_runs_count()
     replayed.clock(SCORE, RETRAIN).replay("ingest_week", WEEKS, Progress(6))
     assert replayed.instance.get_runs_count() == before
+
+
+def owed(replayed: Replayed, spec: ModelSpec) -> tuple[list[str], int]:
+    """What a replay says of a model that is deployed already, and how many runs it made for it."""
+    project = Project(
+        definitions(replayed.resources, spec), replayed.instance, settings(), replayed.resources, {}
+    )
+    before = replayed.instance.get_runs_count()
+    said = list(follow_spec(project, spec, Progress(1)))
+    return said, replayed.instance.get_runs_count() - before
+
+
+def test_a_model_whose_spec_did_not_change_is_left_alone(replayed):
+    assert owed(replayed, short_spec(owner="team:other", slices=["dest"])) == ([], 0)
+    assert under_two_specs(SPEC, replayed.lake) is None
+
+
+def test_a_changed_spec_that_is_paused_is_not_trained_by_and_the_job_is_named(replayed):
+    paused = short_spec(automation="paused", label=SPEC.label.model_dump() | {"above": 20})
+    (said,), runs = owed(replayed, paused)
+    assert "the spec changed since version 3 was trained, and automation is paused" in said
+    assert "run the job flight_delay_retrain" in said and runs == 0
+
+
+def test_a_challenger_that_could_not_be_judged_is_not_fitted_and_the_days_are_named(replayed):
+    longer = short_spec(
+        window={"hold_out_days": 14, "minimum_days": 21}, retrain={"cool_down_days": 14, "max_age_days": 14}
+    )
+    (said,), runs = owed(replayed, longer)
+    assert "no challenger of it is trained yet: flight_delay: champion 4 was trained until" in said
+    assert "Ingest weeks until 14 days after its training" in said and runs == 1
+    assert [v.number for v in replayed.resources["tracking"].versions("flight_delay")] == [1, 2, 3, 4]
+
+
+def test_a_training_by_a_changed_spec_that_was_killed_is_made_again(replayed):
+    replayed.lake.write_json("flight_delay/spec_change", {"after": 3, "done": False})
+    (said,), runs = owed(replayed, SPEC)
+    assert "it was trained by the spec as it is now. Version 4 answers. Promoted" in said and runs == 2
+    assert owed(replayed, SPEC) == ([], 0)
 
 
 def stale(replayed: Replayed, *keys: str) -> dict[str, StaleStatus]:

@@ -3,6 +3,7 @@
 The transformations are Feast's own; what is left out is the way through protobuf before and after them.
 """
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,7 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 from feast.online_response import _convert_uuids_for_arrow
-from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
+from feast.type_map import (
+    feast_value_type_to_pa,
+    feast_value_type_to_python_type,
+    python_values_to_proto_values,
+)
 from feast.utils import _apply_aggregations_to_response, _parse_feature_ref
 from feast.value_type import ValueType
 
@@ -31,10 +36,21 @@ class _View:
         self.outputs = [f"{name}__{feature}" if full_names else feature for feature in features]
         self.kinds = {field.name: field.dtype.to_value_type() for field in view.schema}
         self.unseen = _undeclared(plan, view)
+        self.read = {**plan.kinds, **_read_by(view)}
 
 
 def _named(view: Any) -> str:
     return (view.projection.name_alias if view.projection else None) or view.name
+
+
+def _read_by(view: Any) -> dict[str, ValueType]:
+    """Types of the columns that a view declares to read: of the request, and features by both of their names."""
+    found = dict(view.get_request_data_schema())
+    for projection in view.source_feature_view_projections.values():
+        for feature in projection.features:
+            kind = feature.dtype.to_value_type()
+            found |= {feature.name: kind, f"{projection.name_to_use()}__{feature.name}": kind}
+    return found
 
 
 def _undeclared(plan: Plan, view: Any) -> set[str]:
@@ -101,10 +117,29 @@ def _from_dict(one: _View, columns: Mapping[str, list[Any]]) -> dict[str, Given]
 
 def _from_table(one: _View, table: Any) -> dict[str, Given]:
     if one.view.mode == "pandas":
-        table = table.select([name for name in table.column_names if name not in one.unseen])
+        table = _typed(table.select([n for n in table.column_names if n not in one.unseen]), one.read)
     made = one.view.transform_arrow(table, one.full_names)
     chosen = [name for name in made.column_names if name in one.outputs]
     return {name: _given(made[name].to_numpy(), one.kinds.get(name)) for name in chosen}
+
+
+def _typed(table: Any, kinds: Mapping[str, ValueType]) -> Any:
+    """The table whose columns of nulls alone have their declared types, so that pandas gives what it gives at training."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_null(column.type) and column.name in kinds:
+            kind = _arrow_type(kinds[column.name])
+            if kind is not None:
+                table = table.set_column(place, column.name, pa.nulls(table.num_rows, kind))
+    return table
+
+
+def _arrow_type(kind: ValueType) -> Any:
+    """None of a type that has no counterpart."""
+    if kind == ValueType.UNIX_TIMESTAMP:
+        return pa.timestamp("us", "UTC")
+    with contextlib.suppress(KeyError):
+        return feast_value_type_to_pa(kind)
+    return None
 
 
 def _given(values: Any, kind: ValueType | None) -> Given:

@@ -168,6 +168,15 @@ class Encoding:
         """The frame with its categories as their codes; an unseen or null value becomes null."""
         return frame.with_columns(self._code(frame[c]) for c in self.categories)
 
+    def unseen(self, frame: pl.DataFrame) -> dict[int, dict[str, str]]:
+        """By row, the categories whose value no training row had, as canonical texts; a missing value is not unseen."""
+        found: dict[int, dict[str, str]] = {}
+        for name, codes in self._codes.items():
+            for row, text in enumerate(self._read(name, frame[name])):
+                if text is not None and text not in codes:
+                    found.setdefault(row, {})[name] = text
+        return found
+
     def to_json(self) -> str:
         """Text with the same bytes for the same encoding."""
         return json.dumps(self.as_dict(), sort_keys=True)
@@ -199,6 +208,12 @@ class Encoding:
     def _code(self, column: pl.Series) -> pl.Series:
         known = self._known[column.name]
         return places(known.read(column), known.values, pl.Float32)
+
+    def _read(self, name: str, column: pl.Series) -> list[str | None]:
+        known = self._known[name]
+        if len(column) > 8:
+            return known.read(column).to_list()
+        return [known.read_one(value) for value in column.to_list()]
 
     def _small(self, frame: pl.DataFrame) -> np.ndarray:
         """The same for a few rows, without the set-up that a query costs."""

@@ -171,6 +171,10 @@ class Scorer:
         """
         return finite(self._model.predict(frame), self.name) if frame.height else np.empty(0)
 
+    def unseen(self, frame: pl.DataFrame) -> dict[int, dict[str, str]]:
+        """By row, the categories whose value was not in the training rows."""
+        return self.encoding.unseen(frame)
+
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """The same for a matrix that `encoding.matrix` made."""
         return finite(self._model.predict_matrix(matrix), self.name)

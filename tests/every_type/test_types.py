@@ -2,18 +2,22 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import numpy as np
 import polars as pl
 import pydantic
 import pytest
 from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_assets.assets.skew import replay
 from mlops_assets.components.model import DeclaredModel
@@ -23,6 +27,7 @@ from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
 from resources.endpoint_http import application
 from resources.feature_store import FeatureStoreError, FeatureStoreResource
 from resources.feature_types import FEATURES, is_known
+from resources.http_bodies import validated
 from resources.live_models import LiveModels
 from resources.push import Pusher
 from resources.push_http import take
@@ -80,8 +85,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
     return found
 
 
-def request_of(store: FeatureStoreResource, folder: Path) -> type[pydantic.BaseModel]:
-    record: Any = SimpleNamespace(name="pump_stops", feature_service=SERVICE, time="asked_at")
+def request_of(store: FeatureStoreResource, folder: Path, service: str = SERVICE) -> type[pydantic.BaseModel]:
+    record: Any = SimpleNamespace(name="pump_stops", feature_service=service, time="asked_at")
     return LiveModels(folder, store)._default_request(record)
 
 
@@ -230,7 +235,7 @@ def test_evidently_reports_on_a_flag(store, tmp_path):
 
 def test_a_request_made_from_the_service_has_moments_and_lists(store, tmp_path):
     request = request_of(store, tmp_path)
-    fields = request.model_json_schema()["properties"]
+    fields = {n: f.get("anyOf", [f])[0] for n, f in request.model_json_schema()["properties"].items()}
     assert fields["at"]["format"] == "date-time"
     assert fields["alarms"]["items"]["format"] == "date-time"
     assert fields["heard"]["items"]["type"] == "number"
@@ -256,6 +261,62 @@ def test_what_is_served_online_and_logged_is_what_the_replay_finds(store, tmp_pa
     found = replay(kept.read("pump_stops", 10), kept.definitions("pump_stops"), store, Path(store.lake_root))
     assert found.refused == {} and found.cells.is_empty()
     assert found.compared.total() == 4 * len(store.feature_columns(SERVICE))
+
+
+LOAD = QUESTION | {"parts": 4, "weight": 2.5, "blend": "B7"}
+OPTIONAL = sorted(LOAD.keys() - {"pump"})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcz"), st.sets(st.sampled_from(OPTIONAL))), min_size=1, max_size=4)
+)
+@hypothesis.example([("a", set(OPTIONAL))])
+@hypothesis.example([("z", set(OPTIONAL)), ("z", set(OPTIONAL))])
+@hypothesis.example([("z", set())])
+def test_what_is_null_or_left_out_of_a_request_is_served_as_it_is_replayed(store, asked):
+    folder = Path(store.lake_root)
+    request = request_of(store, folder, "pump_loads_v1")
+    left_out = [{k: v for k, v in LOAD.items() if k not in gone} | {"pump": pump} for pump, gone in asked]
+    null = [LOAD | dict.fromkeys(gone) | {"pump": pump} for pump, gone in asked]
+    rows = request_frame(validated(request, left_out, batch=True), "asked_at", NOW)
+    assert rows.equals(request_frame(validated(request, null, batch=True), "asked_at", NOW))
+    vectors, features = (
+        store.online_vectors("pump_loads_v1", rows, NOW),
+        store.feature_columns("pump_loads_v1"),
+    )
+    joined = store.historical("pump_loads_v1", rows, "asked_at")
+    assert vectors.frame.select(features).to_dicts() == joined.select(features).to_dicts()
+    with tempfile.TemporaryDirectory() as kept_in:
+        log = ServingLog(Path(kept_in))
+        names, scores, service = (
+            [f"{i}" for i in range(len(asked))],
+            np.zeros(len(asked)),
+            store.describe("pump_loads_v1"),
+        )
+        log.append(ServedBatch("pump_loads", "1", service, NOW, datetime.now(UTC), names, vectors, scores))
+        log.close()
+        kept = ServingLogResource(folder=kept_in)
+        found = replay(kept.read("pump_loads", 10), kept.definitions("pump_loads"), store, folder)
+    assert found.refused == {} and found.cells.is_empty()
+    assert found.compared.total() == len(asked) * len(features)
+
+
+@pytest.mark.parametrize("key", [{}, {"pump": None}])
+def test_a_join_key_must_be_in_a_request_made_from_the_service(store, tmp_path, key):
+    request = request_of(store, tmp_path, "pump_loads_v1")
+    with pytest.raises(RequestValidationError) as refused:
+        validated(request, [{k: v for k, v in LOAD.items() if k != "pump"} | key], batch=False)
+    problem = refused.value.errors()[0]
+    assert problem["loc"] == ("body", "pump")
+    assert problem["type"] == "missing" if not key else "null is no key" in problem["msg"]
+
+
+def test_the_example_of_a_request_made_from_the_service_shows_every_column(store, tmp_path):
+    request = request_of(store, tmp_path, "pump_loads_v1")
+    assert example(request).keys() == LOAD.keys()
+    assert None not in example(request).values()
+    request.model_validate(example(request))
 
 
 @pytest.fixture

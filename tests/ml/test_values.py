@@ -248,3 +248,19 @@ def test_the_probe_for_leaks_and_the_replay_know_a_key_in_another_type(pair):
     written = rows.with_columns(created=pl.lit(None, pl.Datetime("us", "UTC")), _written=pl.lit(at))
     then = known_rows(questions, written, ["c"])
     assert then["event_now"].is_not_null().to_list() == asked.is_not_null().to_list()
+
+
+@settings(max_examples=150)
+@given(same_twice(), same_twice())
+def test_a_category_is_unseen_where_it_is_there_and_has_no_code(known, asked):
+    encoding = Encoding.fit(known[0].to_frame(), [], ["c"])
+    for frame in (side.to_frame() for side in asked):
+        for whole in (frame.head(3), pl.concat([frame] * 9)):
+            missing = canonical(whole["c"]).is_null() | (
+                whole["c"].cast(pl.String).str.to_lowercase() == "nan"
+            )
+            without_code = np.isnan(encoding.matrix(whole)[:, 0])
+            unseen = encoding.unseen(whole)
+            assert set(unseen) <= set(np.flatnonzero(without_code))
+            assert set(np.flatnonzero(without_code & ~missing.fill_null(True).to_numpy())) <= set(unseen)
+            assert not {row for row in unseen if whole["c"][row] is None}

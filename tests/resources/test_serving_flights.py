@@ -14,11 +14,12 @@ import pytest
 import yaml
 from polars.testing import assert_frame_equal
 
-from mlops_assets.flights.request import EXAMPLE, FlightRequest, entity_rows
+from mlops_assets.flights.request import EXAMPLE, REQUEST_COLUMNS, FlightRequest, entity_rows
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.training import Scorer, fit
 from mlops_assets.spec import ModelSpec
 from resources.feature_store import FeatureStoreResource
+from resources.request_forms import example
 from resources.serving import Endpoint
 from resources.settings import PROJECT_ROOT, settings
 from tests.flights import lake as lakes
@@ -132,6 +133,13 @@ def test_one_flight_is_answered_like_the_same_flight_in_a_list(client):
     assert listed == [alone, alone]
 
 
+def test_an_airline_that_no_training_row_had_is_answered_with_a_warning_and_counted(client):
+    answer = client.post("/predict/flight_delay", json=EXAMPLE | {"carrier": "ZZ"}).json()
+    assert "carrier 'ZZ' was not in the training rows" in answer["warnings"]
+    counted = client.get("/healthz").json()["unseen_categories"]["flight_delay"]["carrier"]
+    assert counted["values"]["ZZ"] == 1
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -161,5 +169,11 @@ def test_without_a_form_of_its_own_a_model_asks_for_what_its_feature_service_rea
     models.look()
     model = models._load(plain)
     assert list(model.request.model_fields) == store.input_columns(SERVICE)
-    with pytest.raises(ValueError, match="departs_at"):
+    with pytest.raises(ValueError, match="departure_hour"):
         model.request.model_validate({"origin": "JFK"})
+    keys = {k: v for k, v in example(model.request).items() if k not in REQUEST_COLUMNS}
+    assert model.request.model_validate(keys).model_dump(include={*REQUEST_COLUMNS}) == dict.fromkeys(
+        REQUEST_COLUMNS
+    )
+    (answer,) = models.predict(model, [model.request.model_validate(keys)], with_features=True)
+    assert answer["features"]["trip_minutes"] is None

@@ -86,7 +86,7 @@ def derived(columns):
     serviced, alarms = columns["serviced"], columns["alarms"]
     return {
         "days_since_service": [
-            None if then is None else (now - then).total_seconds() / 86_400
+            None if then is None or now is None else (now - then).total_seconds() / 86_400
             for now, then in zip(columns["at"], serviced, strict=True)
         ],
         "loudest": [
@@ -94,16 +94,52 @@ def derived(columns):
             for one, other in zip(columns["spectrum"], columns["heard"], strict=True)
         ],
         "alarms_since_service": [
-            0 if then is None else sum(one > then for one in some)
+            None if some is None else 0 if then is None else sum(one > then for one in some)
             for then, some in zip(serviced, alarms, strict=True)
         ],
         "urgent_and_running": [
-            None if running is None else running and urgent
+            None if running is None or urgent is None else running and urgent
             for running, urgent in zip(columns["running"], columns["urgent"], strict=True)
         ],
     }
 
 
+load = RequestSource(
+    name="load",
+    schema=[
+        Field(name="parts", dtype=Int64),
+        Field(name="weight", dtype=Float64),
+        Field(name="blend", dtype=String),
+    ],
+)
+
+
+@on_demand_feature_view(
+    sources=[readings, load],
+    mode="pandas",
+    schema=[
+        Field(name="weight_per_part", dtype=Float64),
+        Field(name="parts_and_starts", dtype=Int64),
+        Field(name="letters", dtype=Float64),
+    ],
+)
+def loaded(columns):
+    """Sums as pandas makes them, that know nothing of missing values."""
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "weight_per_part": np.sqrt(columns["weight"]) / (columns["parts"] + 1),
+            "parts_and_starts": (columns["parts"] > 3) * 1 + columns["starts"],
+            "letters": columns["blend"].str.len() + columns["bar"],
+        }
+    )
+
+
+pump_loads_v1 = FeatureService(
+    name="pump_loads_v1", features=[readings[["running", "starts", "bar", "maker"]], derived, loaded]
+)
 pump_stops_v1 = FeatureService(
     name="pump_stops_v1",
     features=[readings[["running", "starts", "litres", "bar", "hertz", "maker"]], derived],
