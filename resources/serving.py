@@ -173,7 +173,7 @@ def http_application(home: Settings) -> "FastAPI":
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
     pusher = Pusher(features, models.pushed, models.now_of_view)
-    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
     return mount(app, features, models.moment)
 
 

@@ -288,7 +288,8 @@ def test_a_push_source_that_json_cannot_fill_is_refused_and_named_on_the_page(st
         take(pusher, "pump_photo", {"pump": "a", "event_timestamp": NOW.isoformat()}, "both")
     said = "push source 'pump_photo': the column 'photo' is Bytes, and a JSON event holds"
     assert said in json.dumps(refused.value.errors())
-    with TestClient(application(LiveModels(tmp_path, store), "http://here", None, pusher)) as http:
+    app = application(LiveModels(tmp_path, store), "http://here", None, pusher)
+    with TestClient(app, base_url="http://localhost") as http:
         page = http.get("/").text
     assert "the column &#x27;photo&#x27; is Bytes" in page
     assert "&quot;running&quot;: false" in page

@@ -60,7 +60,7 @@ class Running:
         self.models = LiveModels(self.folder / "serving", self.store, log)
         self.models.look()
         pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view)
-        return TestClient(application(self.models, "http://here", log, pusher))
+        return TestClient(application(self.models, "http://here", log, pusher), base_url="http://localhost")
 
     def predict(self, http: TestClient, **changes) -> dict:
         reply = http.post("/predict/flight_delay?features=true", json=FLIGHT | changes)
