@@ -139,6 +139,11 @@ class LiveModels:
         """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
         return max((self._online(model) for model in self.served.values()), default=None)
 
+    def ingested(self) -> datetime | None:
+        """How far the data that is online was ingested; pushes do not move it. None before the first ingestion."""
+        told = [self._reached, *(model.record.moment for model in self.served.values())]
+        return max((moment for moment in told if moment), default=None)
+
     def look(self) -> None:
         """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
         self.pushed.look()

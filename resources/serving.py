@@ -172,7 +172,7 @@ def http_application(home: Settings) -> "FastAPI":
     models.look()
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
-    pusher = Pusher(features, models.pushed, models.now_of_view)
+    pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
     app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
     return mount(app, features, models.moment)
 

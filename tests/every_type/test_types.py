@@ -260,7 +260,7 @@ def test_what_is_served_online_and_logged_is_what_the_replay_finds(store, tmp_pa
 
 @pytest.fixture
 def pusher(store, tmp_path) -> Pusher:
-    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda view: NOW)
+    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda view: NOW, lambda: NOW)
 
 
 def test_an_event_with_moments_and_lists_reaches_both_stores(store, pusher, tmp_path):

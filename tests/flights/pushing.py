@@ -59,7 +59,7 @@ class Running:
         log = ServingLog(self.folder / "serving_log")
         self.models = LiveModels(self.folder / "serving", self.store, log)
         self.models.look()
-        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view)
+        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view, self.models.ingested)
         return TestClient(application(self.models, "http://here", log, pusher), base_url="http://localhost")
 
     def predict(self, http: TestClient, **changes) -> dict:

@@ -59,7 +59,7 @@ def endpoint(home: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
     live = LiveModels(home / "serving", FakeFeatures())
     live.look()
     assert not live.problems, live.problems
-    pusher = Pusher(Sink(home), live.pushed, live.now_of_view)
+    pusher = Pusher(Sink(home), live.pushed, live.now_of_view, live.ingested)
     store: Any = SimpleNamespace()
     return mount(application(live, "http://localhost", None, pusher, hosts), store, live.moment)
 
