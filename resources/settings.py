@@ -75,6 +75,8 @@ class Settings:
     rayjob: Path = RAYJOB
     dagster_address: str = field(default="", repr=False)
     allowed_hosts: tuple[str, ...] = ()
+    declared: str = "mlops_assets.served:declared"
+    """Import path of the function that says what code serves a model of the repository; the environment cannot set it."""
 
     @property
     def online_kind(self) -> str:

@@ -82,7 +82,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
 
 def request_of(store: FeatureStoreResource, folder: Path) -> type[pydantic.BaseModel]:
     record: Any = SimpleNamespace(name="pump_stops", feature_service=SERVICE, time="asked_at")
-    return LiveModels(folder, store)._default_request(record)
+    return LiveModels(folder, store, lambda _: None)._default_request(record)
 
 
 def questions(store: FeatureStoreResource, folder: Path) -> pl.DataFrame:
@@ -288,7 +288,7 @@ def test_a_push_source_that_json_cannot_fill_is_refused_and_named_on_the_page(st
         take(pusher, "pump_photo", {"pump": "a", "event_timestamp": NOW.isoformat()}, "both")
     said = "push source 'pump_photo': the column 'photo' is Bytes, and a JSON event holds"
     assert said in json.dumps(refused.value.errors())
-    app = application(LiveModels(tmp_path, store), "http://here", None, pusher)
+    app = application(LiveModels(tmp_path, store, lambda _: None), "http://here", None, pusher)
     with TestClient(app, base_url="http://localhost") as http:
         page = http.get("/").text
     assert "the column &#x27;photo&#x27; is Bytes" in page

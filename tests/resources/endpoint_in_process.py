@@ -16,7 +16,7 @@ from resources.live_models import LiveModels
 from resources.push import Pusher
 from resources.push_sources import PushSource
 from resources.serving import Endpoint
-from tests.resources.serving_fakes import FakeFeatures
+from tests.resources.serving_fakes import FakeFeatures, declared
 
 NOW = datetime(2014, 1, 6, 5, tzinfo=UTC)
 TRIP = {"distance": 3.0, "leaves_at": "2014-01-05T23:00:00-05:00"}
@@ -56,12 +56,14 @@ def endpoint(home: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
         "moment": NOW.isoformat(),
     }
     Endpoint(folder=str(home / "serving")).publish(record)
-    live = LiveModels(home / "serving", FakeFeatures())
+    live = LiveModels(home / "serving", FakeFeatures(), declared)
     live.look()
     assert not live.problems, live.problems
     pusher = Pusher(Sink(home), live.pushed, live.now_of_view, live.ingested)
     store: Any = SimpleNamespace()
-    return mount(application(live, "http://localhost", None, pusher, hosts), store, live.moment)
+    app = application(live, "http://localhost", None, pusher, hosts)
+    app.state.models = live
+    return mount(app, store, live.moment)
 
 
 def client(app: FastAPI, base_url: str = "http://localhost") -> TestClient:

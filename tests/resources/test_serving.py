@@ -49,7 +49,8 @@ class Server:
 
     def publish(self, name="trips", version="1", slope=2.0, **changes):
         content = json.dumps({"slope": slope}).encode()
-        path = self.home / f"{name}-{version}.model"
+        path = self.home / "serving" / f"{name}-{version}.model"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         record = {
             "name": name,
@@ -264,8 +265,10 @@ def test_requests_through_a_swap_are_all_answered_by_the_old_or_the_new_version(
     [
         ({"slope": -1.0}, "slope -1.0 is negative"),
         ({"model_sha256": "0" * 64}, "the record says " + "0" * 64),
-        ({"model_path": "/nowhere/model"}, "/nowhere/model is missing"),
-        ({"scorer": "serving_fakes:NoScorer"}, "cannot import 'serving_fakes:NoScorer'"),
+        ({"model_path": "/nowhere/model"}, "model_path '/nowhere/model' lies outside of"),
+        ({"rows": "os:system"}, "rows 'os:system' is not what the spec in the repository declares"),
+        ({"request": "os:system"}, "request 'os:system' is not what the spec"),
+        ({"scorer": "serving_fakes:trip_rows"}, "scorer 'serving_fakes:trip_rows' is not what the spec"),
     ],
 )
 def test_a_bad_record_leaves_the_old_version_serving_and_is_shown(trips, change, problem):
