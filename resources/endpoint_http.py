@@ -16,6 +16,7 @@ from anyio import to_thread
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
+from resources.endpoint_schema import described
 from resources.http_bodies import items_of, parsed, validated
 from resources.http_guard import Guard
 from resources.live_models import LiveModels, Served
@@ -68,6 +69,12 @@ def application(
     def page() -> str:
         return _page(models, address, pusher)
 
+    def openapi() -> dict[str, Any]:
+        sources = pusher.sources.values() if pusher else ()
+        events = {source.name: source.event for source in sources if not source.refusal}
+        return described(app, {name: model.request for name, model in models.served.items()}, events)
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 

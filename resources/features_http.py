@@ -14,8 +14,8 @@ import pydantic
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from resources.endpoint_schema import json_body
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
 from resources.http_bodies import parsed, refuse
@@ -48,7 +48,8 @@ def mount(
         question = await to_thread.run_sync(_read, await request.body())
         return await _answer(features, question, question.as_of or moment())
 
-    app.router.routes.append(Route("/get-online-features", endpoint, methods=["POST"]))
+    asked = {"requestBody": json_body(Question.model_json_schema())}
+    app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=asked)
     return app
 
 

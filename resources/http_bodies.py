@@ -87,12 +87,17 @@ def refuse(problems: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _shortened(problem: Mapping[str, Any]) -> dict[str, Any]:
-    where = [part[:LONGEST_SHOWN] if isinstance(part, str) else part for part in problem["loc"]]
-    short = {**problem, "loc": where, "msg": problem["msg"][: 5 * LONGEST_SHOWN]}
+    where = [_whole(part[:LONGEST_SHOWN]) if isinstance(part, str) else part for part in problem["loc"]]
+    short = {**problem, "loc": where, "msg": _whole(problem["msg"][: 5 * LONGEST_SHOWN])}
     shown = short.get("input")
     if isinstance(shown, dict | list) or len(str(shown)) > LONGEST_SHOWN:
         del short["input"]
     return short
+
+
+def _whole(text: str) -> str:
+    """The text with a mark in the place of every half character, which no answer could hold."""
+    return SURROGATE.sub("\ufffd", text)
 
 
 def _unfit_parts(

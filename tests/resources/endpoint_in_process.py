@@ -3,7 +3,6 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -39,7 +38,7 @@ class Sink:
         rows.to_pandas(use_pyarrow_extension_array=True)
 
 
-def endpoint(home: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
+def endpoint(home: Path, hosts: tuple[str, ...] = (), store: Any = None, features: Any = None) -> FastAPI:
     """The application with the model `trips` and the push source `readings`."""
     models = home / "serving" / "models"
     models.mkdir(parents=True)
@@ -56,11 +55,10 @@ def endpoint(home: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
         "moment": NOW.isoformat(),
     }
     Endpoint(folder=str(home / "serving")).publish(record)
-    live = LiveModels(home / "serving", FakeFeatures(), declared)
+    live = LiveModels(home / "serving", features or FakeFeatures(), declared)
     live.look()
     assert not live.problems, live.problems
     pusher = Pusher(Sink(home), live.pushed, live.now_of_view, live.ingested)
-    store: Any = SimpleNamespace()
     app = application(live, "http://localhost", None, pusher, hosts)
     app.state.models = live
     return mount(app, store, live.moment)
