@@ -17,6 +17,7 @@ import pydantic
 from resources.folding import fold
 from resources.offline_rows import newest_event
 from resources.push_sources import EVENT, PushSource
+from resources.push_undo import pushing
 from resources.pushed_moments import PushedMoments
 from resources.pushed_rows import PushedRows
 
@@ -70,8 +71,9 @@ class Pusher:
 
         Raises PushError where an event holds no value, contradicts another, or lies too far ahead.
         """
-        rows = _rows(source, events).with_columns(created=pl.lit(datetime.now(UTC)))
-        with self._lock:
+        given = _rows(source, events)
+        with self._lock, pushing(source.folder):
+            rows = given.with_columns(created=pl.lit(datetime.now(UTC)))
             self._refuse_far_ahead(source, rows)
             new = self._push_offline(source, rows) if to != "online" else 0
             if to != "offline":
