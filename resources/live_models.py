@@ -218,12 +218,16 @@ class LiveModels:
         return code
 
     def _contained(self, record: Record) -> Path:
-        path, folder = Path(record.model_path).resolve(), self.folder.resolve()
-        if not path.is_relative_to(folder):
+        """A record's model file in this folder, also where the folder was copied or moved since; its hash says if it is it."""
+        named, folder = Path(record.model_path).resolve(), self.folder.resolve()
+        moved = (folder / "models" / named.name).resolve()
+        if named.is_relative_to(folder):
+            return named
+        if not (moved.is_relative_to(folder) and moved.is_file()):
             raise RecordError(
                 f"model_path {record.model_path!r} lies outside of {folder}: publish the deployment again"
             )
-        return path
+        return moved
 
     def _warm(self, model: Served) -> None:
         """Answer one request, so that the first real one does not wait for imports and connections."""

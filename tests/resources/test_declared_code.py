@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from mlops_assets.served import SCORER, code_of, declared
-from resources.live_models import Record
+from resources.live_models import LiveModels, Record
 from tests.ml.conftest import parcel_spec
 from tests.resources.endpoint_in_process import MODEL, TRIP, client, endpoint
+from tests.resources.serving_fakes import FakeFeatures
+from tests.resources.serving_fakes import declared as fakes
 
 
 @pytest.fixture
@@ -103,3 +105,12 @@ def test_a_model_that_the_repository_does_not_declare_is_not_served(tmp_path):
     published(tmp_path)
     app.state.models.look()
     assert "the repository declares no model 'trips'" in app.state.models.problems["trips"]
+
+
+def test_a_state_folder_that_was_moved_serves_its_own_model_file(tmp_path):
+    (tmp_path / "before").mkdir()
+    endpoint(tmp_path / "before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    models = LiveModels(tmp_path / "after" / "serving", FakeFeatures(), fakes)
+    models.look()
+    assert (dict(models.problems), models.served["trips"].record.version) == ({}, "1")
