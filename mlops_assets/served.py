@@ -17,12 +17,15 @@ def declared(name: str) -> Code | None:
 
 def code_of(spec: ModelSpec) -> Code:
     """The code that a spec vouches for, that of its earlier versions too."""
-    earlier = frozenset(spec.earlier_code)
     return Code(
         names={
             "scorer": frozenset({SCORER}),
-            "rows": earlier | {spec.prediction.rows} - {None},
-            "request": earlier | {spec.prediction.request} - {None},
+            "rows": _paths(spec.prediction.rows, *spec.earlier_code),
+            "request": _paths(spec.prediction.request, *spec.earlier_code),
         },
         scorer=partial(imported(SCORER), code=spec.code),
     )
+
+
+def _paths(*paths: str | None) -> frozenset[str]:
+    return frozenset(path for path in paths if path)

@@ -74,7 +74,8 @@ def unfit(value: Any, *where: str | int) -> Iterator[dict[str, Any]]:
         yield from _unfit_parts(vars(value).items(), where)
     elif isinstance(value, dict):
         for name in value:
-            yield from unfit(name, *where)
+            if not _fits(name):
+                yield from unfit(name, *where)
         yield from _unfit_parts(value.items(), where)
     elif isinstance(value, list | tuple):
         yield from _unfit_parts(enumerate(value), where)
@@ -107,7 +108,18 @@ def _unfit_parts(
         yield _problem("json_invalid", where[:3], f"more than {DEEPEST} lists and objects within each other")
         return
     for name, part in parts:
-        yield from unfit(part, *where, name)
+        if not _fits(part):
+            yield from unfit(part, *where, name)
+
+
+def _fits(value: Any) -> bool:
+    """Whether a value is, at a glance, one of the many that need no second look."""
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is str:
+        return value.isascii()
+    return value is None or kind is bool or (kind is int and value in INT64)
 
 
 def _problem(kind: str, where: tuple[str | int, ...], message: str) -> dict[str, Any]:
