@@ -219,18 +219,6 @@ class FeatureStoreResource(dg.ConfigurableResource):
         with _LOCK, _quiet():
             push(self._store(), source, rows, to)
 
-    def restate(self, views: Sequence[str], gone: pl.DataFrame, pushed: pl.DataFrame) -> None:
-        """For the keys of rows that are gone from the table of some views, bring online what is left.
-
-        That is the newest of the history, as far as each view was brought, and of the rows that are still pushed.
-        """
-        store = self._store()
-        engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
-        with _LOCK, _quiet():
-            for name in views:
-                view = store.get_feature_view(name, allow_registry_cache=True)
-                engine.restate(store.registry, store.project, view, gone.to_arrow(), pushed.to_arrow())
-
     def feast(self) -> "FeatureStore":
         """Feast's own object over this registry and these stores."""
         return self._store()

@@ -4,7 +4,6 @@ A record is a JSON file, so that the process that serves needs neither Dagster n
 it by replacing one small file. It is data: which code serves a model is asked from the repository by the model's name.
 """
 
-import hashlib
 import json
 import logging
 import threading
@@ -27,6 +26,7 @@ from resources.moments import Moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
+from resources.served_files import RecordError, contained, model_bytes
 from resources.service_description import DescribedService
 from resources.serving_code import Code, Declared
 from resources.serving_log import ServedBatch
@@ -91,10 +91,6 @@ class Log(Protocol):
     """Where served vectors go; `resources.serving_log_writer` is the real one."""
 
     def append(self, answered: ServedBatch) -> None: ...
-
-
-class RecordError(Exception):
-    """A deployment record that cannot be served as it is."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,7 @@ class LiveModels:
 
     def _load(self, record: Record) -> Served:
         code = self._code(record)
-        content = model_bytes(self._contained(record), record.model_sha256)
+        content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
         request = code.named("request", record.request) or self._default_request(record)
         if record.time in request.model_fields:
             raise RecordError(
@@ -216,18 +212,6 @@ class LiveModels:
         for field in ("scorer", "rows", "request"):
             code.refuse_others(field, getattr(record, field))
         return code
-
-    def _contained(self, record: Record) -> Path:
-        """A record's model file in this folder, also where the folder was copied or moved since; its hash says if it is it."""
-        named, folder = Path(record.model_path).resolve(), self.folder.resolve()
-        moved = (folder / "models" / named.name).resolve()
-        if named.is_relative_to(folder):
-            return named
-        if not (moved.is_relative_to(folder) and moved.is_file()):
-            raise RecordError(
-                f"model_path {record.model_path!r} lies outside of {folder}: publish the deployment again"
-            )
-        return moved
 
     def _warm(self, model: Served) -> None:
         """Answer one request, so that the first real one does not wait for imports and connections."""
@@ -313,16 +297,3 @@ def read_record(path: Path) -> Record:
     if record.name != path.stem:
         raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
     return record
-
-
-def model_bytes(path: Path, expected: str) -> bytes:
-    """A model file's content; a file that is missing or has another hash than the record promises is refused."""
-    if not path.is_file():
-        raise RecordError(f"model file {path} is missing: publish the deployment again")
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise RecordError(
-            f"model file {path} has SHA-256 {found}, the record says {expected}: publish it again"
-        )
-    return content

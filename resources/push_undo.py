@@ -4,11 +4,10 @@ What is being taken back lies in a hidden file beside the table until all of it 
 is completed by the same command.
 """
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -16,10 +15,13 @@ from resources.audit import Audit, Entry
 from resources.folding import CREATED, EVENT, parquet
 from resources.lake import write_bytes
 from resources.locks import file_lock
-from resources.push_sources import PushSource
+from resources.push_sources import PushSource, restate
 from resources.pushed_moments import PushedMoments
 from resources.pushed_part import content_hash
 from resources.pushes import pushed_rows, taken_out
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 class UndoError(Exception):
@@ -29,7 +31,7 @@ class UndoError(Exception):
 class Online(Protocol):
     """The part of the feature store that an undo needs."""
 
-    def restate(self, views: Sequence[str], gone: pl.DataFrame, pushed: pl.DataFrame) -> None: ...
+    def feast(self) -> "FeatureStore": ...
 
 
 def pushing(folder: Path) -> AbstractContextManager[None]:
@@ -60,7 +62,7 @@ def take_back(
         entry = _record(audit, source, received, gone, by, why)
         taken_out(source.folder, received)
         left = pushed_rows(source.folder)
-        store.restate(source.views, gone, left)
+        restate(store.feast(), source.views, gone, left)
         _move_back(moments, source, gone, left)
         pending.unlink()
         return entry

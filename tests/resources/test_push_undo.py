@@ -99,7 +99,7 @@ def test_an_undo_that_was_killed_is_completed_by_the_same_command_and_recorded_o
     where = {
         "pushed_rows": "resources.push_undo.pushed_rows",
         "taken_out": "resources.push_undo.taken_out",
-        "restate": "resources.feature_store.FeatureStoreResource.restate",
+        "restate": "resources.push_undo.restate",
         "go_back": "resources.pushed_moments.PushedMoments.go_back",
         "unlink": "pathlib.Path.unlink",
     }
