@@ -70,8 +70,8 @@ def test_each_of_several_pushes_is_taken_back_and_what_came_before_it_is_seen_ag
         newest = pushes(folder_of(running))[-1].received
         undo(running, newest)
         assert seen(running, http) == before[there]
-    assert http.post(f"/push/{SOURCE}", json=event(temp=60.0)).json()["new"] == 1
-    assert running.predict(http)["value"] == 60.0
+    assert http.post(f"/push/{SOURCE}", json=sent[2]).json()["new"] == 1
+    assert running.predict(http)["value"] == 99.0
 
 
 def test_a_push_before_the_newest_is_taken_back_and_the_newest_stays(running, http):
