@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ from mlops_assets.flights import features, ingest
 from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import FlightRequest
 from mlops_assets.partitions import week_bounds
+from mlops_assets.served import code_of
+from mlops_assets.spec_files import declared_specs
 from resources.feature_store import FeatureStoreResource
 from resources.lake import Lake
 from resources.live_models import LiveModels
 from resources.serving import Endpoint
+from resources.serving_code import Code
 from resources.serving_log import ServingLogResource
 from resources.serving_log_writer import ServingLog
 from resources.settings import silence_usage_reports, size_of
@@ -40,6 +44,7 @@ WEEK_NAMES = ("2013-06-03", "2013-06-10")
 BATCH = 1000
 BLOCK = 200
 LIMIT_S = 20.0
+SCORER = "benchmarks.skew:Constant"
 FIELDS = list(FlightRequest.model_fields)
 
 
@@ -110,6 +115,12 @@ def prepare(lake: Lake, store: FeatureStoreResource) -> tuple[pl.DataFrame, date
     return ingest.in_week(raw.flights, "scheduled_departure", start, end), end
 
 
+def declared(name: str) -> Code:
+    """What the repository declares for flights, with a constant in the place of a model."""
+    code = code_of(declared_specs()[name])
+    return replace(code, names={**code.names, "scorer": frozenset({SCORER})}, scorer=Constant)
+
+
 def publish(folder: Path, moment: datetime) -> None:
     """A deployed model that is no model."""
     path = folder / "constant.model"
@@ -122,7 +133,7 @@ def publish(folder: Path, moment: datetime) -> None:
             "task": "classification",
             "model_path": str(path),
             "model_sha256": hashlib.sha256(b"0.5").hexdigest(),
-            "scorer": "benchmarks.skew:Constant",
+            "scorer": SCORER,
             "feature_service": SERVICE,
             "rows": "mlops_assets.flights.request:entity_rows",
             "request": "mlops_assets.flights.request:FlightRequest",
@@ -135,7 +146,7 @@ def publish(folder: Path, moment: datetime) -> None:
 def serve(folder: Path, store: FeatureStoreResource, requests: list[FlightRequest]) -> None:
     """Ask for every flight in batches, until all of it is on disk."""
     log = ServingLog(folder / "serving_log")
-    models = LiveModels(folder / "serving", store, log)
+    models = LiveModels(folder / "serving", store, declared, log)
     models.look()
     for first in range(0, len(requests), BATCH):
         models.predict(models.served["flight_delay"], requests[first : first + BATCH])
@@ -172,7 +183,7 @@ def overhead(folder: Path, store: FeatureStoreResource, requests: list[FlightReq
 
     `process` has the writing of the files in it, `asking` is the thread that answers.
     """
-    models = LiveModels(folder / "serving", store)
+    models = LiveModels(folder / "serving", store, declared)
     models.look()
     model = models.served["flight_delay"]
     spent: dict[str, list[float]] = defaultdict(list)

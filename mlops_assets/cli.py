@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from mlops_assets.commands import audit, clean, decisions, verify
+from mlops_assets.commands import audit, clean, decisions, pushes, verify
 from mlops_assets.commands.moments import named_day
 from resources.settings import refuse_unusable, settings, silence_usage_reports
 from resources.told import in_words
@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     decisions.add(commands)
     verify.add(commands)
     clean.add(commands)
+    pushes.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
     size.set_defaults(act=_size, writes=False)

@@ -5,12 +5,14 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlops_assets.ml.distributed import on_ray
 from mlops_assets.ml.ladder import ComputeError, Reach, refuse_more_than_there_is, resources
 from mlops_assets.ml.sending import JOB, read_job, read_outcome, write_outcome
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec_files import declared_code
 from mlops_assets.spec_trainers import Trainer
 from resources.compute import Compute
 from resources.settings import silence_usage_reports
@@ -19,8 +21,11 @@ GROWING_S = 300.0
 """How long workers may take to join the cluster after its head answers."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the fit in the folder named first, and leave its outcome there."""
+def main(arguments: Sequence[str], declared: Callable[[], frozenset[str]] = declared_code) -> None:
+    """Run the fit in the folder named first, and leave its outcome there.
+
+    `declared` gives the import paths that the repository's specs vouch for: a job that names other code is refused.
+    """
     silence_usage_reports(private=False)
     folder = Path(arguments[0])
     if not (folder / JOB).exists():
@@ -29,11 +34,22 @@ def main(arguments: Sequence[str]) -> None:
             f"where the fit was sent from"
         )
     job, rung, digest = read_job(folder)
+    refuse_other_code(job.spec, declared())
     if read_outcome(folder, digest) is None:
         reach = Compute(folder=str(folder.parent), address="auto")
         grown(reach, job.spec.trainer, rung.workers)
         outcome, cost = on_ray(job, rung, reach, folder)
         write_outcome(folder, outcome, cost, digest)
+
+
+def refuse_other_code(spec: ModelSpec, declared: frozenset[str]) -> None:
+    """End the process unless every function and class that the job's trainer names is declared by the repository."""
+    named = (getattr(spec.trainer, field, None) for field in ("loop", "scorer"))
+    if other := [path for path in named if path and path not in declared]:
+        raise SystemExit(
+            f"the job's trainer names {' and '.join(map(repr, other))}, which no spec in this image's repository declares, "
+            f"so nothing is imported: build the image from the repository that has the spec of {spec.name!r}"
+        )
 
 
 def grown(reach: Reach, trainer: Trainer, workers: int, patience_s: float = GROWING_S) -> None:

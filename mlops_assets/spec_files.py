@@ -15,7 +15,12 @@ WORDS = frozenset({("attributes", "automation")})
 
 @cache
 def declared_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
-    """The checked spec of every model that a defs.yaml below `folder` declares, by name."""
+    """The checked spec of every model that a defs.yaml below `folder` declares, by name; read once in a process."""
+    return read_specs(folder)
+
+
+def read_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
+    """What `declared_specs` gives, from the files as they are now."""
     return {spec.name: spec for file in sorted(folder.glob("*/defs.yaml")) for spec in _specs(file)}
 
 

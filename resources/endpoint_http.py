@@ -7,7 +7,7 @@ import contextlib
 import html
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC
 from typing import Any
 
@@ -16,7 +16,9 @@ from anyio import to_thread
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
+from resources.endpoint_schema import described
 from resources.http_bodies import items_of, parsed, validated
+from resources.http_guard import Guard
 from resources.live_models import LiveModels, Served
 from resources.push import Pusher, To
 from resources.push_http import take
@@ -28,23 +30,27 @@ LOG = logging.getLogger(__name__)
 
 
 def application(
-    models: LiveModels, address: str, log: ServingLog | None = None, pusher: Pusher | None = None
+    models: LiveModels,
+    address: str,
+    log: ServingLog | None = None,
+    pusher: Pusher | None = None,
+    hosts: Iterable[str] = (),
 ) -> FastAPI:
     """The routes over a set of live models; `address` is what the page's curl lines call.
 
+    It answers to the names of this machine's loopback address, and to `hosts`.
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
+    app.add_middleware(Guard, hosts=tuple(hosts))
 
     @app.post("/predict/{name}")
     async def predict(name: str, request: Request, features: bool = False) -> Any:
-        body = parsed(await request.body())
-        return await to_thread.run_sync(_answer, models, name, body, features)
+        return await to_thread.run_sync(_answer, models, name, await request.body(), features)
 
     @app.post("/push/{source}")
     async def push(source: str, request: Request, to: To = "both") -> Any:
-        body = parsed(await request.body())
-        return await to_thread.run_sync(take, pusher, source, body, to)
+        return await to_thread.run_sync(_take, pusher, source, await request.body(), to)
 
     @app.get("/models")
     async def list_models() -> list[dict[str, Any]]:
@@ -55,6 +61,7 @@ def application(
         return {
             "status": "ok",
             "models": len(models.served),
+            "problems": models.problems,
             "serving_log": log and log.status(),
             "unseen_categories": models.unseen.status(),
         }
@@ -63,6 +70,12 @@ def application(
     def page() -> str:
         return _page(models, address, pusher)
 
+    def openapi() -> dict[str, Any]:
+        sources = pusher.sources.values() if pusher else ()
+        events = {source.name: source.event for source in sources if not source.refusal}
+        return described(app, {name: model.request for name, model in models.served.items()}, events)
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 
@@ -78,8 +91,12 @@ def _closing(log: ServingLog | None) -> Any:
     return lifespan
 
 
-def _answer(models: LiveModels, name: str, body: Any, features: bool) -> Any:
-    model = _found(models, name)
+def _take(pusher: Pusher | None, source: str, content: bytes, to: To) -> dict[str, Any]:
+    return take(pusher, source, parsed(content), to)
+
+
+def _answer(models: LiveModels, name: str, content: bytes, features: bool) -> Any:
+    body, model = parsed(content), _found(models, name)
     requests = validated(model.request, items_of(body), batch=isinstance(body, list))
     if not requests:
         return []
@@ -94,7 +111,8 @@ def _predicted(
         return models.predict(model, requests, features)
     except Exception as error:
         record = model.record
-        LOG.exception("version %s of %s failed on %s", record.version, record.name, requests)
+        shown = (record.version, record.name, len(requests), repr(requests[0])[:1000])
+        LOG.exception("version %s of %s failed on %s requests, the first is %s", *shown)
         raise HTTPException(
             500, f"version {record.version} of {record.name} failed: {type(error).__name__}: {error}"
         ) from error

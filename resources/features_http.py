@@ -5,20 +5,20 @@ request may name another moment in `as_of`. Moments are ISO 8601 in JSON, those 
 """
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pydantic
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from resources.endpoint_schema import json_body
 from resources.feature_definitions import FeatureStoreError
 from resources.feature_store import FeatureStoreResource
-from resources.http_bodies import not_finite
+from resources.http_bodies import parsed, refuse
 from resources.moments import Moment, MomentError, read_moment
 
 if TYPE_CHECKING:
@@ -45,17 +45,21 @@ def mount(
     """Add the route to an application; `moment` gives the moment that is answered for unless a request names one."""
 
     async def endpoint(request: Request) -> Response:
-        try:
-            question = Question.model_validate_json(await request.body())
-        except pydantic.ValidationError as error:
-            told = json.loads(error.json(include_url=False), parse_constant=str)
-            return JSONResponse({"detail": told}, 422)
-        if problems := not_finite(question.entities, "entities"):
-            return JSONResponse({"detail": problems}, 422)
+        question = await to_thread.run_sync(_read, await request.body())
         return await _answer(features, question, question.as_of or moment())
 
-    app.router.routes.append(Route("/get-online-features", endpoint, methods=["POST"]))
+    asked = {"requestBody": json_body(Question.model_json_schema())}
+    app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=asked)
     return app
+
+
+def _read(content: bytes) -> Question:
+    try:
+        return Question.model_validate(parsed(content))
+    except pydantic.ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        refuse({**problem, "loc": ("body", *problem["loc"])} for problem in found)
+        raise
 
 
 async def _answer(features: FeatureStoreResource, question: Question, moment: datetime | None) -> Response:
@@ -84,7 +88,7 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
         return JSONResponse({"detail": said} if said else error.to_error_detail(), error.http_status_code())
     except FeastError as error:
         return JSONResponse(error.to_error_detail(), error.http_status_code())
-    except (FeatureStoreError, KeyError, TypeError, ValueError) as error:
+    except (FeatureStoreError, KeyError, TypeError, ValueError, OverflowError) as error:
         return JSONResponse({"detail": str(error)}, 422)
     if not isinstance(found, BulkOnlineResponse):
         return JSONResponse(convert_response_to_dict(found.proto))

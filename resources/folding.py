@@ -43,15 +43,34 @@ def _fold(files: Sequence[Path], keys: Sequence[str]) -> None:
     order = dict.fromkeys([*keys, EVENT, CREATED])
     # Rows that a killed run left in two files: the last one decides ties.
     once = rows.unique(keep="last", maintain_order=True).sort(list(order), maintain_order=True)
-    content = _parquet(once)
-    first, digest = once[EVENT].min(), hashlib.sha256(content).hexdigest()[:DIGEST]
-    assert isinstance(first, datetime)
-    folded = files[0].parent / f"{PUSHED}{first:%Y%m%dT%H%M%S}-{digest}.parquet"
-    write_bytes(folded, content)
+    folded = _written(files[0].parent, once)
     # The first one first: of what is left the last file still ends every tie as all of them did.
     for path in files:
         if path != folded:
             path.unlink(missing_ok=True)
+
+
+def rewritten(folder: Path, kept: pl.Expr) -> None:
+    """Write a table's files of pushed rows again with the rows that are kept; a file without others stays as it is."""
+    with file_lock(folder / ".fold.lock"):
+        for path in _files(folder):
+            rows = _whole(pl.read_parquet(path, glob=False))
+            left = rows.filter(kept)
+            if left.height == rows.height:
+                continue
+            if left.height:
+                _written(folder, left)
+            path.unlink()
+
+
+def _written(folder: Path, rows: pl.DataFrame) -> Path:
+    """Rows in a file that is named as a push names its own: never another content under a name that was there."""
+    content = parquet(rows)
+    first, digest = rows[EVENT].min(), hashlib.sha256(content).hexdigest()[:DIGEST]
+    assert isinstance(first, datetime)
+    path = folder / f"{PUSHED}{first:%Y%m%dT%H%M%S}-{digest}.parquet"
+    write_bytes(path, content)
+    return path
 
 
 def _files(folder: Path) -> list[Path]:
@@ -66,7 +85,8 @@ def _columns(path: Path) -> dict[str, pl.DataType]:
     return {CREATED: INSTANT, **pl.scan_parquet(path, glob=False).collect_schema()}
 
 
-def _parquet(rows: pl.DataFrame) -> bytes:
+def parquet(rows: pl.DataFrame) -> bytes:
+    """Rows as the bytes of a file."""
     sink = io.BytesIO()
     rows.write_parquet(sink, compression="lz4", statistics=True)
     return sink.getvalue()

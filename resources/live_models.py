@@ -1,11 +1,9 @@
 """The models an endpoint answers with: loaded from deployment records, followed while it runs, swapped whole.
 
-A record is a JSON file that names files and import paths, so that the process that serves needs neither Dagster
-nor the registry, and a promotion reaches it by replacing one small file.
+A record is a JSON file, so that the process that serves needs neither Dagster nor the registry, and a promotion reaches
+it by replacing one small file. It is data: which code serves a model is asked from the repository by the model's name.
 """
 
-import hashlib
-import importlib
 import json
 import logging
 import threading
@@ -28,7 +26,9 @@ from resources.moments import Moment
 from resources.online_features import OnlineVectors
 from resources.pushed_moments import PushedMoments
 from resources.request_forms import example, request_frame, request_model
+from resources.served_files import RecordError, contained, model_bytes
 from resources.service_description import DescribedService
+from resources.serving_code import Code, Declared
 from resources.serving_log import ServedBatch
 from resources.unseen_categories import UnseenCategories
 
@@ -49,12 +49,13 @@ class Record(pydantic.BaseModel):
     )
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    version: str
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
     task: Literal["classification", "regression"]
     model_path: str = Field(description="File that the scorer reads.")
     model_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     scorer: ImportPath = Field(
-        description="Class made from the file's bytes, with `predict(frame) -> array`."
+        description="Class made from the file's bytes, with `predict(frame) -> array`; like `rows` and `request` it is "
+        "imported only if the repository declares it."
     )
     feature_service: str
     rows: ImportPath | None = Field(default=None, description="Function that adds join keys to request rows.")
@@ -93,10 +94,6 @@ class Log(Protocol):
     def append(self, answered: ServedBatch) -> None: ...
 
 
-class RecordError(Exception):
-    """A deployment record that cannot be served as it is."""
-
-
 @dataclass(frozen=True)
 class Served:
     """One model as it answers now."""
@@ -112,8 +109,9 @@ class Served:
 class LiveModels:
     """Every deployed model of a folder of records; reading never waits for a load."""
 
-    def __init__(self, folder: Path, features: Features, log: Log | None = None) -> None:
+    def __init__(self, folder: Path, features: Features, declared: Declared, log: Log | None = None) -> None:
         self.folder = folder
+        self.declared = declared
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
@@ -140,6 +138,11 @@ class LiveModels:
     def moment(self) -> datetime | None:
         """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
         return max((self._online(model) for model in self.served.values()), default=None)
+
+    def ingested(self) -> datetime | None:
+        """How far the data that is online was ingested; pushes do not move it. None before the first ingestion."""
+        told = [self._reached, *(model.record.moment for model in self.served.values())]
+        return max((moment for moment in told if moment), default=None)
 
     def look(self) -> None:
         """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
@@ -181,8 +184,9 @@ class LiveModels:
         LOG.warning("model %s answers with version %s", name, record.version)
 
     def _load(self, record: Record) -> Served:
-        content = model_bytes(Path(record.model_path), record.model_sha256)
-        request = imported(record.request) if record.request else self._default_request(record)
+        code = self._code(record)
+        content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
+        request = code.named("request", record.request) or self._default_request(record)
         if record.time in request.model_fields:
             raise RecordError(
                 f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
@@ -190,14 +194,26 @@ class LiveModels:
             )
         model = Served(
             record=record,
-            scorer=imported(record.scorer)(content),
-            rows=imported(record.rows) if record.rows else lambda rows: rows,
+            scorer=code.scorer(content),
+            rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
             service=self.features.describe(record.feature_service),
             since=datetime.now(UTC),
         )
         self._warm(model)
         return model
+
+    def _code(self, record: Record) -> Code:
+        """What the repository declares for a record's model; raises CodeError where the record names other code."""
+        code = self.declared(record.name)
+        if code is None:
+            raise RecordError(
+                f"the repository declares no model {record.name!r}, so nothing says what code serves it: declare it, or "
+                "withdraw the deployment"
+            )
+        for field in ("scorer", "rows", "request"):
+            code.refuse_others(field, getattr(record, field))
+        return code
 
     def _warm(self, model: Served) -> None:
         """Answer one request, so that the first real one does not wait for imports and connections."""
@@ -284,25 +300,3 @@ def read_record(path: Path) -> Record:
     if record.name != path.stem:
         raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
     return record
-
-
-def model_bytes(path: Path, expected: str) -> bytes:
-    """A model file's content; a file that is missing or has another hash than the record promises is refused."""
-    if not path.is_file():
-        raise RecordError(f"model file {path} is missing: publish the deployment again")
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise RecordError(
-            f"model file {path} has SHA-256 {found}, the record says {expected}: publish it again"
-        )
-    return content
-
-
-def imported(path: str) -> Any:
-    """The object that `package.module:name` names."""
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise RecordError(f"cannot import {path!r}: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from resources.lake import while_folding
+from resources.lake import PUSHED, while_folding
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
 INSTANT = pl.Datetime("us", "UTC")
@@ -56,11 +56,12 @@ def _as(name: str, kind: pl.DataType, wanted: pl.DataType) -> pl.Expr:
 
 
 def newest_event(folder: Path) -> datetime | None:
-    """The newest event timestamp in a table's files, None where there is none."""
+    """The newest event timestamp that was ingested into a table, None where there is none; pushed rows do not count."""
 
     def found() -> list[pl.DataFrame]:
         newest = pl.col(EVENT).cast(INSTANT).max()
-        return pl.collect_all([pl.scan_parquet(path, glob=False).select(newest) for path in _files(folder)])
+        ingested = [path for path in _files(folder) if not path.name.startswith(PUSHED)]
+        return pl.collect_all([pl.scan_parquet(path, glob=False).select(newest) for path in ingested])
 
     return max((moment for frame in while_folding(found) if (moment := frame.item())), default=None)
 

@@ -17,6 +17,7 @@ import pydantic
 from resources.folding import fold
 from resources.offline_rows import newest_event
 from resources.push_sources import EVENT, PushSource
+from resources.push_undo import pushing
 from resources.pushed_moments import PushedMoments
 from resources.pushed_rows import PushedRows
 
@@ -45,13 +46,18 @@ class Store(Protocol):
 class Pusher:
     """Takes events for one endpoint: one batch at a time, each event once however often it is sent.
 
-    `now_of_view` says how far the models that read a view have come.
+    `now_of_view` says how far the models that read a view have come, `ingested` how far all that is online was ingested.
     """
 
     def __init__(
-        self, store: Store, moments: PushedMoments, now_of_view: Callable[[str], datetime | None]
+        self,
+        store: Store,
+        moments: PushedMoments,
+        now_of_view: Callable[[str], datetime | None],
+        ingested: Callable[[], datetime | None],
     ) -> None:
-        self.store, self.moments, self.now_of_view = store, moments, now_of_view
+        self.store, self.moments = store, moments
+        self.now_of_view, self.ingested = now_of_view, ingested
         self._lock = threading.Lock()
         self._written: dict[str, PushedRows] = {}
 
@@ -65,8 +71,9 @@ class Pusher:
 
         Raises PushError where an event holds no value, contradicts another, or lies too far ahead.
         """
-        rows = _rows(source, events).with_columns(created=pl.lit(datetime.now(UTC)))
-        with self._lock:
+        given = _rows(source, events)
+        with self._lock, pushing(source.folder):
+            rows = given.with_columns(created=pl.lit(datetime.now(UTC)))
             self._refuse_far_ahead(source, rows)
             new = self._push_offline(source, rows) if to != "online" else 0
             if to != "offline":
@@ -92,16 +99,17 @@ class Pusher:
             self.moments.advance(view, newest)
 
     def _refuse_far_ahead(self, source: PushSource, rows: pl.DataFrame) -> None:
-        """A mistyped year would otherwise let every other feature expire, for good."""
-        reached = self._reached(source) or newest_event(source.folder)
-        if reached is None:
-            return
+        """A mistyped year would otherwise let every other feature expire, for good, and so would many pushes in a row.
+
+        So the limit counts from what was ingested; before anything was, from the clock.
+        """
+        reached = self.ingested() or newest_event(source.folder) or datetime.now(UTC)
         far = rows.with_row_index("_index").filter(pl.col(EVENT) > reached + MOST_AHEAD)
         if far.height:
             raise PushError(
                 f"event_timestamp {far[EVENT][0].isoformat()} is more than {MOST_AHEAD.days} days after "
-                f"{reached.isoformat()}, up to where the data of {source.views[0]!r} reaches: correct it, or "
-                "ingest what lies between first",
+                f"{reached.astimezone(UTC).isoformat()}, up to where data was ingested (pushes do not count): correct it, "
+                "or ingest what lies between first",
                 far["_index"][0],
                 EVENT,
             )

@@ -1,5 +1,6 @@
 """Feast's push sources as a repository defines them: which views they feed, and what an event must hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +98,17 @@ def push(store: "FeatureStore", source: str, rows: pl.DataFrame, to: Literal["on
 
 def _views(store: "FeatureStore") -> list[Any]:
     return list(store.list_feature_views(allow_cache=True))
+
+
+def restate(store: "FeatureStore", views: Sequence[str], gone: pl.DataFrame, pushed: pl.DataFrame) -> None:
+    """For the keys of rows that are gone from the table of some views, bring online what is left.
+
+    That is the newest of the history, as far as each view was brought, and of the rows that are still pushed.
+    """
+    engine: Any = store._get_provider().batch_engine  # type: ignore[attr-defined]
+    for name in views:
+        view = store.get_feature_view(name, allow_registry_cache=True)
+        engine.restate(store.registry, store.project, view, gone.to_arrow(), pushed.to_arrow())
 
 
 def _as_table(store: "FeatureStore", source: str, rows: pl.DataFrame) -> pl.DataFrame:

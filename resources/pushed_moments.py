@@ -1,7 +1,7 @@
 """How far pushes have brought each feature view: one small file a view, which every replica of the endpoint reads.
 
 A pushed value counts from its event timestamp on. That may be later than the newest ingested partition, so accepted
-pushes move the endpoint's now forward, and the file keeps it there over a restart. It never goes back.
+pushes move the endpoint's now forward, and the file keeps it there over a restart. It goes back where a push is taken back.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from resources.contained import below
-from resources.moment_files import moment_in, move_forward
+from resources.moment_files import moment_in, move_back, move_forward
 
 
 class PushedMoments:
@@ -33,3 +33,8 @@ class PushedMoments:
         """Move a view's moment forward; an earlier one changes nothing."""
         if move_forward(below(self.folder, f"{view}.txt"), moment):
             self.look()
+
+    def go_back(self, view: str, moment: datetime, to: datetime | None) -> None:
+        """Move a view's moment back to `to` (None: nothing is pushed any more) where it is the given one."""
+        move_back(below(self.folder, f"{view}.txt"), moment, to)
+        self.look()

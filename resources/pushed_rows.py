@@ -14,7 +14,7 @@ CREATED = "created"
 class PushedRows:
     """The newest pushed row of each key and event timestamp; each file is read once, because files never change.
 
-    Files that were folded into another are read again as part of that one.
+    Where one is gone, because it was folded into another or a push was taken back, all that are there are read again.
     """
 
     def __init__(self, folder: Path, keys: Sequence[str]) -> None:
@@ -38,6 +38,8 @@ class PushedRows:
 
     def _take_up(self) -> None:
         there = set(self.folder.glob(f"{PUSHED}*.parquet"))
+        if self._read - there:  # Folded into another, or taken back.
+            self._read, self._newest = set(), None
         files = sorted(there - self._read)
         if not files:
             return

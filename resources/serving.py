@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources import ports
+from resources.contained import below
 from resources.lake import write_bytes, write_text
 from resources.live_models import MOMENT_FILE, Record, RecordError, read_record
 from resources.moment_files import move_forward
@@ -64,7 +65,7 @@ class Endpoint(dg.ConfigurableResource):
 
     def model_file(self, name: str, version: int | str) -> Path:
         """Where a version's model file lies beside the records, so that the endpoint reads it whatever the artifact store."""
-        return Path(self.folder) / "models" / f"{name}-{version}.model"
+        return below(Path(self.folder) / "models", f"{name}-{version}.model")
 
     def keep(self, name: str, version: int | str, model: bytes) -> Path:
         """Put a version's model file beside the records."""
@@ -105,10 +106,10 @@ class Endpoint(dg.ConfigurableResource):
         return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
 
     def _record(self, name: str) -> Path:
-        return Path(self.folder) / f"{name}.json"
+        return below(self.folder, f"{name}.json")
 
     def _kept_record(self, name: str, version: int | str) -> Path:
-        return Path(self.folder) / "models" / str(version) / f"{name}.json"
+        return below(Path(self.folder) / "models", f"{version}/{name}.json")
 
 
 def _text(record: Record) -> str:
@@ -159,6 +160,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features_http import mount
     from resources.live_models import LiveModels
     from resources.push import Pusher
+    from resources.serving_code import imported
     from resources.serving_log_writer import ServingLog
 
     features = FeatureStoreResource(
@@ -168,12 +170,12 @@ def http_application(home: Settings) -> "FastAPI":
         online_store=home.online_store,
     )
     log = ServingLog(home.serving_log)
-    models = LiveModels(home.serving, features, log)
+    models = LiveModels(home.serving, features, imported(home.declared), log)
     models.look()
     threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
     models.follow()
-    pusher = Pusher(features, models.pushed, models.now_of_view)
-    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher)
+    pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
+    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
     return mount(app, features, models.moment)
 
 

@@ -79,6 +79,9 @@ class Settings:
     ray_address: str = field(default="", repr=False)
     rayjob: Path = RAYJOB
     dagster_address: str = field(default="", repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    declared: str = "mlops_assets.served:declared"
+    """Import path of the function that says what code serves a model of the repository; the environment cannot set it."""
 
     @property
     def online_kind(self) -> str:
@@ -138,7 +141,7 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = _home(env)
     return Settings(
@@ -155,6 +158,7 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         ray_address=_ray(env, "MLOPS_RAY_ADDRESS"),
         rayjob=_path(env, "MLOPS_RAYJOB", RAYJOB),
         dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
+        allowed_hosts=_hosts(env, "MLOPS_ALLOWED_HOSTS"),
     )
 
 
@@ -233,6 +237,14 @@ def _seconds(env: dict[str, str], name: str, default: int) -> int:
     if not value.isdigit():
         raise SettingsError(f"{name}={value!r} is not a time: give whole seconds, 0 or more")
     return int(value)
+
+
+def _hosts(env: dict[str, str], name: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in (env.get(name) or "").split(",") if host.strip())
+    wrong = next((host for host in hosts if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", host)), None)
+    if wrong:
+        raise ValueError(f"{name}: {wrong!r} is no host name: give names without port, separated by commas")
+    return hosts
 
 
 def _redis(env: dict[str, str], name: str) -> str:

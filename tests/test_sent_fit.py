@@ -8,6 +8,7 @@ from mlops_assets.ml.sending import JOB, digest_of, job_text, replaced, write_ou
 from mlops_assets.ml.trainers.base import Outcome
 from mlops_assets.sent_fit import grown, main
 from mlops_assets.spec_trainers import XGBoost
+from tests.ml.conftest import parcel_spec
 from tests.ml.test_sending import RUNG, job_of
 
 
@@ -40,6 +41,25 @@ def test_a_folder_that_its_pod_does_not_see_is_told_with_what_to_mount(tmp_path)
         SystemExit, match=r"job\.json is not on this machine: mount the volume that holds MLOPS_HOME"
     ):
         main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("field", ["loop", "scorer"])
+def test_a_job_that_names_code_which_no_spec_declares_is_refused_before_anything_is_imported(
+    tmp_path, monkeypatch, field
+):
+    own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
+    spec = parcel_spec(trainer={"kind": "function", **own, field: "no_such_module:thing"})
+    replaced(tmp_path / JOB, job_text(job_of(spec=spec), RUNG).encode())
+    for declared in (frozenset(), frozenset(own.values())):
+        with pytest.raises(SystemExit, match=r"'no_such_module:thing'.* no spec in this image's repository"):
+            main([str(tmp_path)], lambda declared=declared: declared)
+
+    def reached(*_):
+        raise AssertionError("the cluster was asked")
+
+    monkeypatch.setattr("mlops_assets.sent_fit.grown", reached)
+    with pytest.raises(AssertionError, match="the cluster was asked"):
+        main([str(tmp_path)], lambda: frozenset({*own.values(), "no_such_module:thing"}))
 
 
 def test_a_command_that_is_run_again_after_its_outcome_leaves_that_alone(tmp_path, monkeypatch):

@@ -61,6 +61,16 @@ class BulkEngine(LocalComputeEngine):
 
         return self._store().bring_up(self.repo_config, view, pull, start, end, progress)
 
+    def restate(
+        self, registry: BaseRegistry, project: str, view: Any, gone: pa.Table, others: pa.Table
+    ) -> None:
+        """Take rows that are gone from a view's history out of the store, as `BulkWrites.restate` has it."""
+
+        def pull(first: datetime, last: datetime) -> pa.Table:
+            return self._table(registry, MaterializationTask(project, view, first, last))
+
+        self._store().restate(self.repo_config, view, pull, gone, others)
+
     def reached(self, view: Any) -> datetime | None:
         """Up to when a view is online, by the store's own word."""
         return self._store().reached(self.repo_config, view)

@@ -93,6 +93,21 @@ class BulkWrites(OnlineStore):
             self.merge(config, view, batch, progress)
         return len(batch)
 
+    def restate(self, config: RepoConfig, view: Any, pull: Pull, gone: pa.Table, others: pa.Table) -> None:
+        """For each key of rows that are gone, replace what is stored by the newest of what is left.
+
+        That is the history as far as the view was brought, and of `others`, rows that came in by another way, all.
+        """
+        keys = of_table(view, gone).keys.to_pylist()
+        reach = self.reach(config, view)
+        there = [pull(EPOCH, moment_of(reach.until))] if reach else []
+        left = [_only(of_table(view, table), keys) for table in (*there, others) if table.num_rows]
+        with self.change(config):
+            self.forget(config, view, keys)
+            for part in left:
+                if len(part):
+                    self.merge(config, view, part)
+
     def bring_up(
         self,
         config: RepoConfig,

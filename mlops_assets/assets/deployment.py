@@ -24,6 +24,7 @@ from mlops_assets.fingerprints import fit_code, of_deployment
 from mlops_assets.governance import audit_entry, data_now, evaluation_digest, record_trained
 from mlops_assets.ml.fingerprint import Fingerprint
 from mlops_assets.ml.training import Fit, fit
+from mlops_assets.served import SCORER
 from mlops_assets.skipping import Reuse
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_decides import spec_digest
@@ -235,7 +236,7 @@ def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, 
         "task": spec.task,
         "model_path": str(kept),
         "model_sha256": version.sha256,
-        "scorer": "mlops_assets.ml.training:Scorer",
+        "scorer": SCORER,
         "feature_service": spec.feature_service,
         "rows": spec.prediction.rows,
         "request": spec.prediction.request,

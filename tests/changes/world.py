@@ -18,6 +18,7 @@ from mlops_assets.assets.training_set import TrainingData
 from mlops_assets.decisions import DecisionError, decide, go_back
 from mlops_assets.governance import record_configuration, record_evaluated
 from mlops_assets.partitions import week_bounds, week_names
+from mlops_assets.served import code_of
 from mlops_assets.spec import ModelSpec
 from resources.audit import CHANGES, Audit, Entry
 from resources.champions import SHOWN_BETTER
@@ -84,7 +85,7 @@ class World:
         self.tracking = Tracking(uri="http://stand-in", artifacts=str(home / "artifacts"), patience_s=0)
         self.audit = Audit(folder=str(home / "audit"))
         self.endpoint = Endpoint(folder=str(home / "serving"))
-        self.live = LiveModels(home / "serving", Vectors())
+        self.live = LiveModels(home / "serving", Vectors(), lambda _: code_of(SPEC))
         self.lake = Lake(root=str(home / "lake"))
         self.operations: list[Operation] = []
         self.weeks = 0

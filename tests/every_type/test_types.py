@@ -87,7 +87,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
 
 def request_of(store: FeatureStoreResource, folder: Path, service: str = SERVICE) -> type[pydantic.BaseModel]:
     record: Any = SimpleNamespace(name="pump_stops", feature_service=service, time="asked_at")
-    return LiveModels(folder, store)._default_request(record)
+    return LiveModels(folder, store, lambda _: None)._default_request(record)
 
 
 def questions(store: FeatureStoreResource, folder: Path) -> pl.DataFrame:
@@ -321,7 +321,7 @@ def test_the_example_of_a_request_made_from_the_service_shows_every_column(store
 
 @pytest.fixture
 def pusher(store, tmp_path) -> Pusher:
-    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda view: NOW)
+    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda view: NOW, lambda: NOW)
 
 
 def test_an_event_with_moments_and_lists_reaches_both_stores(store, pusher, tmp_path):
@@ -349,7 +349,8 @@ def test_a_push_source_that_json_cannot_fill_is_refused_and_named_on_the_page(st
         take(pusher, "pump_photo", {"pump": "a", "event_timestamp": NOW.isoformat()}, "both")
     said = "push source 'pump_photo': the column 'photo' is Bytes, and a JSON event holds"
     assert said in json.dumps(refused.value.errors())
-    with TestClient(application(LiveModels(tmp_path, store), "http://here", None, pusher)) as http:
+    app = application(LiveModels(tmp_path, store, lambda _: None), "http://here", None, pusher)
+    with TestClient(app, base_url="http://localhost") as http:
         page = http.get("/").text
     assert "the column &#x27;photo&#x27; is Bytes" in page
     assert "&quot;running&quot;: false" in page

@@ -16,7 +16,7 @@ from resources.push import Pusher
 from resources.serving import Endpoint
 from resources.serving_log_writer import ServingLog
 from tests.flights import lake as lakes
-from tests.flights.served import SERVICE, publish
+from tests.flights.served import SERVICE, declared, publish
 
 START, NOW = lakes.bounds(lakes.MONDAYS[0])[0], lakes.bounds(lakes.MONDAYS[1])[1]
 LATER = NOW + timedelta(minutes=20)
@@ -57,10 +57,10 @@ class Running:
     def client(self) -> TestClient:
         """The application as it is after a start of the process."""
         log = ServingLog(self.folder / "serving_log")
-        self.models = LiveModels(self.folder / "serving", self.store, log)
+        self.models = LiveModels(self.folder / "serving", self.store, declared, log)
         self.models.look()
-        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view)
-        return TestClient(application(self.models, "http://here", log, pusher))
+        pusher = Pusher(self.store, self.models.pushed, self.models.now_of_view, self.models.ingested)
+        return TestClient(application(self.models, "http://here", log, pusher), base_url="http://localhost")
 
     def predict(self, http: TestClient, **changes) -> dict:
         reply = http.post("/predict/flight_delay?features=true", json=FLIGHT | changes)

@@ -1,6 +1,7 @@
 """Flights asked of the real endpoint code over real stores, in this process, with what was served logged."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.flights.request import FlightRequest
+from mlops_assets.served import code_of
+from mlops_assets.spec_files import declared_specs
 from resources.live_models import Features, LiveModels
 from resources.serving import Endpoint
+from resources.serving_code import Code
 from resources.serving_log import ServingLogResource
 from resources.serving_log_writer import ServingLog
 
 SERVICE = "flight_delay_v1"
 BATCH = 1000
+SCORER = "tests.flights.served:Temperature"
 FIELDS = list(FlightRequest.model_fields)
 
 
@@ -26,6 +31,12 @@ class Temperature:
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         return frame["temp"].fill_null(-1000.0).to_numpy()
+
+
+def declared(name: str) -> Code:
+    """What the repository declares for flights, with the temperature in the place of a model."""
+    code = code_of(declared_specs()[name])
+    return replace(code, names={**code.names, "scorer": frozenset({SCORER})}, scorer=Temperature)
 
 
 def publish(folder: Path, moment: datetime) -> None:
@@ -40,7 +51,7 @@ def publish(folder: Path, moment: datetime) -> None:
             "task": "regression",
             "model_path": str(path),
             "model_sha256": hashlib.sha256(b"temperature").hexdigest(),
-            "scorer": "tests.flights.served:Temperature",
+            "scorer": SCORER,
             "feature_service": SERVICE,
             "rows": "mlops_assets.flights.request:entity_rows",
             "request": "mlops_assets.flights.request:FlightRequest",
@@ -55,7 +66,7 @@ def serve(home: Path, features: Features, flights: pl.DataFrame, moment: datetim
     """Ask for every flight as of a moment; returns the log of what was served."""
     publish(home / "serving", moment)
     log = ServingLog(home / "serving_log")
-    models = LiveModels(home / "serving", features, log)
+    models = LiveModels(home / "serving", features, declared, log)
     models.look()
     assert not models.problems, models.problems
     requests = [FlightRequest.model_validate(row) for row in flights.select(FIELDS).to_dicts()]

@@ -11,6 +11,7 @@ from resources.endpoint_http import application
 from resources.live_models import LiveModels
 from resources.online_features import OnlineVectors
 from resources.service_description import DescribedService, DescribedView
+from resources.serving_code import Code
 from resources.serving_log_writer import EVERY_S, ServingLog
 
 PATIENT = "patient"
@@ -69,9 +70,22 @@ def trip_rows(trips: pl.DataFrame) -> pl.DataFrame:
     return trips.with_columns(distance=pl.col("route").str.len_chars().cast(pl.Float64))
 
 
+def declared(name: str) -> Code:
+    """What a repository with these fakes would say of every model; by each of the two names that this module has."""
+    here = ("tests.resources.serving_fakes", "serving_fakes")
+    return Code(
+        names={
+            "scorer": frozenset(f"{module}:FakeScorer" for module in here),
+            "rows": frozenset(f"{module}:trip_rows" for module in here),
+            "request": frozenset(f"{module}:TripRequest" for module in here),
+        },
+        scorer=FakeScorer,
+    )
+
+
 def build(home):
     """The real application over real records, with the fake store; a patient log writes only when it is closed."""
     log = ServingLog(home.serving_log, every_s=3600.0 if (home.home / PATIENT).exists() else EVERY_S)
-    models = LiveModels(home.serving, FakeFeatures(), log)
+    models = LiveModels(home.serving, FakeFeatures(), declared, log)
     models.follow(every_s=0.1)
     return application(models, f"http://127.0.0.1:{home.serve_port}", log)

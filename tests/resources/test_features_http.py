@@ -22,6 +22,8 @@ from tests.feature_repo.online.shop import (
 )
 from tests.feature_repo.online.test_with_stock_feast import ROWS
 
+JSON = {"content-type": "application/json"}
+
 
 class Shop:
     """What the route needs of the platform's feature store, over the shop's definitions."""
@@ -157,10 +159,12 @@ def test_a_wrong_question_is_told_what_is_wrong_with_it(
 def test_a_number_that_is_not_finite_is_refused_and_its_place_named(shop: Shop, number: str) -> None:
     question = json.dumps({"features": ["everything:longs"], "entities": {"customer_id": [1, "here"]}})
     with TestClient(mount(FastAPI(), shop)) as client:  # type: ignore[arg-type]
-        reply = client.post("/get-online-features", content=question.replace('"here"', number))
-        other = client.post("/get-online-features", content=question.replace('[1, "here"]', number))
+        reply = client.post("/get-online-features", content=question.replace('"here"', number), headers=JSON)
+        other = client.post(
+            "/get-online-features", content=question.replace('[1, "here"]', number), headers=JSON
+        )
     assert (reply.status_code, other.status_code) == (422, 422), reply.text
-    assert reply.json()["detail"][0]["loc"] == ["entities", "customer_id", 1]
+    assert reply.json()["detail"][0]["loc"] == ["body", "entities", "customer_id", 1]
     assert "finite number" in reply.json()["detail"][0]["msg"]
 
 

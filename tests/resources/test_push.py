@@ -112,7 +112,7 @@ def test_one_store_alone_can_be_pushed_to(running, http):
 def test_a_number_that_is_not_finite_is_not_pushed_and_the_field_is_named(running, http, number):
     for batch, where in (([event()], [0]), (event(), [])):
         body = json.dumps(batch).replace("71.5", number)
-        reply = http.post(f"/push/{SOURCE}", content=body)
+        reply = http.post(f"/push/{SOURCE}", content=body, headers={"content-type": "application/json"})
         assert (reply.status_code, reply.json()["detail"][0]["loc"]) == (422, ["body", *where, "temp"])
         assert "finite number" in reply.json()["detail"][0]["msg"]
     assert running.pushed_files() == []

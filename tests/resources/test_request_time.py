@@ -6,7 +6,7 @@ import pytest
 
 from resources.live_models import LiveModels
 from resources.serving import Endpoint
-from tests.resources.serving_fakes import FakeFeatures
+from tests.resources.serving_fakes import FakeFeatures, declared
 
 
 @pytest.fixture
@@ -14,12 +14,13 @@ def look(tmp_path):
     """Models after a record was published whose time is the column `leaves_at`."""
 
     def taken_up(**changes) -> LiveModels:
-        (tmp_path / "trips.model").write_bytes(b'{"slope": 1}')
+        (tmp_path / "serving").mkdir(exist_ok=True)
+        (tmp_path / "serving" / "trips.model").write_bytes(b'{"slope": 1}')
         record = {
             "name": "trips",
             "version": "1",
             "task": "regression",
-            "model_path": str(tmp_path / "trips.model"),
+            "model_path": str(tmp_path / "serving" / "trips.model"),
             "model_sha256": hashlib.sha256(b'{"slope": 1}').hexdigest(),
             "scorer": "tests.resources.serving_fakes:FakeScorer",
             "feature_service": "trips_v1",
@@ -27,7 +28,7 @@ def look(tmp_path):
             "moment": "2014-01-06T05:00:00+00:00",
         }
         Endpoint(folder=str(tmp_path / "serving")).publish({**record, **changes})
-        models = LiveModels(tmp_path / "serving", FakeFeatures())
+        models = LiveModels(tmp_path / "serving", FakeFeatures(), declared)
         models.look()
         return models
 

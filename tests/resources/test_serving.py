@@ -35,6 +35,7 @@ SERVE = (
     "from resources import serving; import serving_fakes; raise SystemExit(serving.main(serving_fakes.build))"
 )
 TRIP = {"distance": 3.0, "leaves_at": "2014-01-05T23:00:00-05:00"}
+JSON = {"content-type": "application/json"}
 MOMENT = "2014-01-06T05:00:00+00:00"
 
 
@@ -48,7 +49,8 @@ class Server:
 
     def publish(self, name="trips", version="1", slope=2.0, **changes):
         content = json.dumps({"slope": slope}).encode()
-        path = self.home / f"{name}-{version}.model"
+        path = self.home / "serving" / f"{name}-{version}.model"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         record = {
             "name": name,
@@ -176,7 +178,7 @@ def test_a_malformed_request_gets_422_with_the_field_named(trips, body, where):
 
 
 def test_a_body_that_is_not_json_gets_422(trips):
-    reply = trips.http.post("/predict/trips", content=b"{distance: 3")
+    reply = trips.http.post("/predict/trips", content=b"{distance: 3", headers=JSON)
     assert (reply.status_code, reply.json()["detail"][0]["type"]) == (422, "json_invalid")
 
 
@@ -190,7 +192,7 @@ def test_a_number_that_is_not_finite_gets_422_with_the_field_named(trips, number
         (with_distance(number), ["body", "distance"]),
         (f"[{with_distance('1')}, {with_distance(number)}]", ["body", 1, "distance"]),
     ):
-        reply = trips.http.post("/predict/trips", content=body)
+        reply = trips.http.post("/predict/trips", content=body, headers=JSON)
         assert reply.status_code == 422, reply.text
         assert [problem["loc"] for problem in reply.json()["detail"]] == [where]
         assert "finite number" in reply.json()["detail"][0]["msg"]
@@ -198,7 +200,7 @@ def test_a_number_that_is_not_finite_gets_422_with_the_field_named(trips, number
 
 def test_a_model_that_gives_no_finite_number_gets_500_in_words_and_not_null(trips):
     batch = f"[{with_distance('1')}, {with_distance('1e200')}, {with_distance('-0.0')}]"
-    reply = trips.http.post("/predict/trips", content=batch)
+    reply = trips.http.post("/predict/trips", content=batch, headers=JSON)
     assert reply.status_code == 500
     said = reply.json()["detail"]
     assert "version 1 of trips failed" in said
@@ -263,8 +265,10 @@ def test_requests_through_a_swap_are_all_answered_by_the_old_or_the_new_version(
     [
         ({"slope": -1.0}, "slope -1.0 is negative"),
         ({"model_sha256": "0" * 64}, "the record says " + "0" * 64),
-        ({"model_path": "/nowhere/model"}, "/nowhere/model is missing"),
-        ({"scorer": "serving_fakes:NoScorer"}, "cannot import 'serving_fakes:NoScorer'"),
+        ({"model_path": "/nowhere/model"}, "model_path '/nowhere/model' lies outside of"),
+        ({"rows": "os:system"}, "rows 'os:system' is not what the spec in the repository declares"),
+        ({"request": "os:system"}, "request 'os:system' is not what the spec"),
+        ({"scorer": "serving_fakes:trip_rows"}, "scorer 'serving_fakes:trip_rows' is not what the spec"),
     ],
 )
 def test_a_bad_record_leaves_the_old_version_serving_and_is_shown(trips, change, problem):

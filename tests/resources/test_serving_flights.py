@@ -160,12 +160,13 @@ def test_the_page_offers_a_flight_to_try(client):
 
 
 def test_without_a_form_of_its_own_a_model_asks_for_what_its_feature_service_reads(state):
+    from mlops_assets.served import declared
     from resources.live_models import LiveModels
 
     home, _, store, _, _ = state
     record = Endpoint(folder=str(home.serving)).records()["flight_delay"]
     plain = record.model_copy(update={"rows": None, "request": None})
-    models = LiveModels(home.serving, store)
+    models = LiveModels(home.serving, store, declared)
     models.look()
     model = models._load(plain)
     assert list(model.request.model_fields) == store.input_columns(SERVICE)

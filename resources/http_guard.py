@@ -1,0 +1,123 @@
+"""What stands before every route of the endpoint: who may ask, in which form, and how much they may send.
+
+A web page that somebody has open on this machine can send requests here. It can neither name another host, set a JSON
+content type nor hide its origin without being asked first, so what lacks one of these is refused.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LARGEST_BODY = 8 * 2**20
+"""Bytes; a thousand requests of a few kilobytes each."""
+
+JSON = re.compile(r'application/([\w.+-]+\+)?json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class RefusedError(Exception):
+    """A request that is not let through: the status and the reason."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+class Guard:
+    """An ASGI application behind the rules; `hosts` are the names, without port, by which it may be called."""
+
+    def __init__(self, app: "ASGIApp", hosts: Iterable[str] = (), largest: int = LARGEST_BODY) -> None:
+        self.app, self.largest = app, largest
+        self.hosts = LOOPBACK | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        try:
+            headers = Headers(scope=scope)
+            _refuse_strangers(headers, self.hosts, scope["method"])
+            if scope["method"] not in SAFE:
+                _refuse_other_forms(headers)
+                receive = _replayed(await _body(headers, receive, self.largest), receive)
+        except RefusedError as refused:
+            return await JSONResponse({"detail": refused.why}, refused.status)(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
+def _refuse_strangers(headers: Headers, hosts: frozenset[str], method: str) -> None:
+    named = headers.getlist("host")
+    host = named[0].lower() if len(named) == 1 else ""
+    if _name(host) not in hosts:
+        raise RefusedError(
+            403,
+            f"host {_shown(', '.join(named))} is not one of {', '.join(sorted(hosts))}: call the endpoint by one of these, "
+            "or add the name to MLOPS_ALLOWED_HOSTS",
+        )
+    origin = headers.get("origin")
+    cross = headers.get("sec-fetch-site") == "cross-site"
+    if method not in SAFE and (cross or (origin is not None and origin.lower().partition("://")[2] != host)):
+        raise RefusedError(
+            403, f"a page of {_shown(origin or 'another site')} may not send here: call it from its own pages"
+        )
+
+
+def _name(host: str) -> str:
+    """A Host header without its port; empty where it is none."""
+    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", host)
+    return found[1] if found else ""
+
+
+def _refuse_other_forms(headers: Headers) -> None:
+    kind = headers.getlist("content-type")
+    if len(kind) != 1 or not JSON.fullmatch(kind[0]):
+        raise RefusedError(
+            415,
+            f"content type {_shown(', '.join(kind))} is not JSON in UTF-8: send the header Content-Type: application/json",
+        )
+    coding = headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise RefusedError(415, f"content encoding {_shown(coding)} is not read: send the body as it is")
+
+
+async def _body(headers: Headers, receive: "Receive", largest: int) -> bytes:
+    """The whole body; refused as soon as it is known to be too large, by its own word or by counting."""
+    said = headers.get("content-length", "0")
+    too_large = RefusedError(413, f"a body may have {largest} bytes: send fewer items at a time")
+    if not said.isascii() or not said.isdigit():
+        raise RefusedError(400, f"content length {_shown(said)} is no number of bytes: send the right one")
+    if len(said.lstrip("0")) > 15 or int(said) > largest:
+        raise too_large
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RefusedError(400, "the body ended before its end: send it again")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > largest:
+            raise too_large
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: "Receive") -> "Receive":
+    """A receiver that gives a body that was read already, and then what comes after it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> "Message":
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _shown(value: str) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
