@@ -5,7 +5,6 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.commands.audit import in_words
 from resources.moments import MomentError, read_moment
 from resources.settings import settings
 
@@ -16,13 +15,13 @@ def add(commands: Any) -> None:
     verbs = inner.add_subparsers(required=True, metavar="list|undo")
     shown = verbs.add_parser("list", help="every push: when it was received, its rows and their span")
     shown.add_argument("source", nargs="?", help="a push source; by default all of them")
-    shown.set_defaults(act=in_words(_list))
+    shown.set_defaults(act=_list, writes=False)
     undo = verbs.add_parser("undo", help="take one push back, offline and online")
     undo.add_argument("source")
     undo.add_argument("received", type=_received, metavar="RECEIVED", help="as `mlops pushes list` shows it")
     undo.add_argument("--by", required=True, metavar="NAME", help="who decides")
     undo.add_argument("--reason", required=True, metavar="WHY")
-    undo.set_defaults(act=in_words(_undo))
+    undo.set_defaults(act=_undo)
 
 
 def _received(text: str) -> datetime:

@@ -25,6 +25,7 @@ from resources.serving_log_writer import ServingLog
 from tests.every_type.kinds import NOON
 from tests.every_type.repo import services
 from tests.every_type.test_types import LOAD, NOW, READINGS, SEEN
+from tests.resources.serving_fakes import declared
 
 SERVICE, REPOSITORY = "pump_loads_v1", "tests.every_type.repo"
 FIX = "materialize the asset features/registry"
@@ -51,7 +52,7 @@ def materialized(store: FeatureStoreResource) -> None:
 
 def pushed(to: Any) -> Any:
     def push(store: FeatureStoreResource) -> None:
-        pusher = Pusher(store, PushedMoments(Path(store.home) / "pushed"), lambda view: NOW)
+        pusher = Pusher(store, PushedMoments(Path(store.home) / "pushed"), lambda view: NOW, lambda: NOW)
         event = {"pump": "a", "event_timestamp": NOW.isoformat(), "starts": 1}
         take(pusher, "pump_reading", event, to)
 
@@ -96,7 +97,7 @@ def test_the_endpoint_names_the_asset_for_a_model_whose_service_is_not_registere
         "moment": NOW.isoformat(),
     }
     Endpoint(folder=str(tmp_path / "serving")).publish(record)
-    models = LiveModels(tmp_path / "serving", store)
+    models = LiveModels(tmp_path / "serving", store, declared)
     models.look()
     assert FIX in models.problems["pumps"]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from mlops_assets.ml.dataset import Encoding
 from resources.endpoint_http import application
 from resources.live_models import LiveModels
 from resources.serving import Endpoint
+from resources.serving_code import Code
 from resources.unseen_categories import LONGEST_VALUE, MOST_VALUES, UnseenCategories
-from tests.resources.serving_fakes import FakeFeatures, FakeScorer
+from tests.resources.serving_fakes import FakeFeatures, FakeScorer, declared
 
 MORNING = "2014-01-05T23:00:00-05:00"
 
@@ -24,6 +26,13 @@ class RouteScorer(FakeScorer):
     """Knows two routes, as a model does whose training rows had no other."""
 
     unseen = staticmethod(Encoding(("route",), {"route": ("EWR-SFO", "JFK-LAX")}).unseen)
+
+
+def routes(name: str) -> Code:
+    """The fakes' repository, with a scorer that knows some routes."""
+    here = frozenset({"tests.resources.test_unseen_categories:RouteScorer"})
+    known = declared(name)
+    return replace(known, names={**known.names, "scorer": here}, scorer=RouteScorer)
 
 
 @pytest.fixture
@@ -43,9 +52,9 @@ def http(tmp_path):
         "moment": "2014-01-06T05:00:00+00:00",
     }
     Endpoint(folder=str(tmp_path / "serving")).publish(record)
-    models = LiveModels(tmp_path / "serving", FakeFeatures())
+    models = LiveModels(tmp_path / "serving", FakeFeatures(), routes)
     models.look()
-    with TestClient(application(models, "http://here")) as client:
+    with TestClient(application(models, "http://here"), base_url="http://localhost") as client:
         yield client
 
 
