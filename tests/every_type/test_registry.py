@@ -84,12 +84,14 @@ def test_what_is_defined_and_not_registered_is_answered_with_the_asset_that_does
 
 def test_the_endpoint_names_the_asset_for_a_model_whose_service_is_not_registered(tmp_path):
     store = made(tmp_path)
-    (tmp_path / "pumps.model").write_bytes(b'{"slope": 1}')
+    model = tmp_path / "serving" / "pumps.model"
+    model.parent.mkdir()
+    model.write_bytes(b'{"slope": 1}')
     record = {
         "name": "pumps",
         "version": "1",
         "task": "regression",
-        "model_path": str(tmp_path / "pumps.model"),
+        "model_path": str(model),
         "model_sha256": hashlib.sha256(b'{"slope": 1}').hexdigest(),
         "scorer": "tests.resources.serving_fakes:FakeScorer",
         "feature_service": SERVICE,

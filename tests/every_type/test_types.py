@@ -308,7 +308,7 @@ def test_a_join_key_must_be_in_a_request_made_from_the_service(store, tmp_path, 
     with pytest.raises(RequestValidationError) as refused:
         validated(request, [{k: v for k, v in LOAD.items() if k != "pump"} | key], batch=False)
     problem = refused.value.errors()[0]
-    assert problem["loc"] == ("body", "pump")
+    assert tuple(problem["loc"]) == ("body", "pump")
     assert problem["type"] == "missing" if not key else "null is no key" in problem["msg"]
 
 

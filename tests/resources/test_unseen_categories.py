@@ -37,12 +37,14 @@ def routes(name: str) -> Code:
 
 @pytest.fixture
 def http(tmp_path):
-    (tmp_path / "trips.model").write_bytes(b'{"slope": 1}')
+    model = tmp_path / "serving" / "trips.model"
+    model.parent.mkdir()
+    model.write_bytes(b'{"slope": 1}')
     record = {
         "name": "trips",
         "version": "1",
         "task": "regression",
-        "model_path": str(tmp_path / "trips.model"),
+        "model_path": str(model),
         "model_sha256": hashlib.sha256(b'{"slope": 1}').hexdigest(),
         "scorer": "tests.resources.test_unseen_categories:RouteScorer",
         "feature_service": "trips_v1",
