@@ -14,6 +14,7 @@ from mlops_assets.assets.online import basis
 from mlops_assets.ml.code_digest import code_digest
 from mlops_assets.ml.fingerprint import Fingerprint, digest
 from mlops_assets.partitions import week_bounds
+from mlops_assets.served import SCORER
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec_decides import of_a_training_set
 from mlops_assets.spec_trainers import KINDS
@@ -29,7 +30,6 @@ FIT = (
     *(f"{ASSETS}.training_set:training_data", f"{ASSETS}.model:training_files"),
     *("mlops_assets.ml.training:fit", "mlops_assets.ml.shards:Files"),
 )
-SCORER = "mlops_assets.ml.training:Scorer"
 NOTHING = "none"
 
 

@@ -243,7 +243,9 @@ def _hosts(env: dict[str, str], name: str) -> tuple[str, ...]:
     hosts = tuple(host.strip().lower() for host in (env.get(name) or "").split(",") if host.strip())
     wrong = next((host for host in hosts if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", host)), None)
     if wrong:
-        raise ValueError(f"{name}: {wrong!r} is no host name: give names without port, separated by commas")
+        raise SettingsError(
+            f"{name}: {wrong!r} is no host name: give names without port, separated by commas"
+        )
     return hosts
 
 
