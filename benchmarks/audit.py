@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.report import save
-from resources.audit import Audit, Entry
-from resources.audit_chain import LOG_FILE, Head, event_identity, sealed, write_head
+from resources.audit.chain import LOG_FILE, Head, event_identity, sealed, write_head
+from resources.audit.log import Audit, Entry
 
 APPENDS = 200
 CONTENT = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.report import save
 from benchmarks.training import FEATURES, parcels, spec
-from mlops_assets.ml.gpu import gpu_here
+from mlops_assets.ml.training.gpu import gpu_here
 
 KINDS: dict[str, dict[str, Any]] = {
     "xgboost": {"kind": "xgboost", "parameters": {"max_depth": 8, "eta": 0.05}},
@@ -69,7 +69,7 @@ def lacking() -> str:
 
 def measured(files: Any, kind: str, gpu: bool) -> dict[str, Any]:
     """One fit, the best score it reached, and how well it used the hardware."""
-    from mlops_assets.ml.training import Scorer, fit
+    from mlops_assets.ml.training.fit import Scorer, fit
 
     chosen = spec(ROUNDS[kind], **KINDS[kind], gpu=gpu, threads=os.cpu_count() or 1)
     fitted = fit(files, chosen, FEATURES)

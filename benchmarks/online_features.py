@@ -265,8 +265,8 @@ def serve(folder: str, redis_port: str, port: str) -> None:
     import uvicorn
     from fastapi import FastAPI
 
-    from resources.features_http import mount
-    from resources.registered import registered
+    from resources.features.registered_services import registered
+    from resources.serving.http.features import mount
 
     config = {"type": BULK["redis"], "connection_string": f"{HOST}:{redis_port},db=2"}
     store = opened(Path(folder) / "bulk redis", config, batch_engine=ENGINE)

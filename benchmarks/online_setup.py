@@ -19,8 +19,8 @@ DAY = timedelta(days=1)
 VIEWS = ("account", "card", "device")
 ENGINE = {"type": "feature_repo.online_store.engine.BulkEngine"}
 BULK = {
-    "sqlite": "feature_repo.online_store.sqlite.BulkSqliteOnlineStore",
-    "redis": "feature_repo.online_store.redis.BulkRedisOnlineStore",
+    "sqlite": "feature_repo.online_store.sqlite.store.BulkSqliteOnlineStore",
+    "redis": "feature_repo.online_store.redis.store.BulkRedisOnlineStore",
 }
 
 

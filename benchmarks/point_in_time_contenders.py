@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from feast import FeatureStore
 
-    from resources.feature_store import FeatureStoreResource
+    from resources.features.store import FeatureStoreResource
 
 Join = Callable[["pd.DataFrame"], "pa.Table"]
 
@@ -93,8 +93,8 @@ def compared(data: Path, joined: pl.DataFrame, rows: int) -> Mapping[str, float]
 def flights(lake: Path, home: Path) -> Mapping[str, float]:
     """The same figures for the year's flights joined at once with every view of the model's service."""
     from mlops_assets.flights.request import entity_rows
-    from resources.feature_store import FeatureStoreResource
-    from resources.lake import Lake
+    from resources.features.store import FeatureStoreResource
+    from resources.lake.lake import Lake
 
     store = FeatureStoreResource(lake_root=str(lake), home=str(home))
     store.apply()
@@ -113,8 +113,8 @@ def flights(lake: Path, home: Path) -> Mapping[str, float]:
 
 
 def _wrong_flights(lake: Path, store: "FeatureStoreResource", sample: pl.DataFrame) -> int:
-    from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
-    from resources.lake import Lake
+    from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+    from resources.lake.lake import Lake
 
     tables = store.view_tables(SERVICE)
     return sum(

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.report import save
 from benchmarks.simulated import SHAPES, Arrays, false_promotions, lead_error, leading, lived, two_models
-from mlops_assets.ml.paired import Effect, compare, holm, shows
-from mlops_assets.spec_gate import METRICS, Gate
+from mlops_assets.ml.judging.paired import Effect, compare, holm, shows
+from mlops_assets.spec.gate import METRICS, Gate
 
 ALPHA, POWER, DAYS, SLICES = 0.05, 0.8, 14, 30
 MARGIN, WORSE, ERRORS = 0.005, 0.0025, (0.002, 0.0028)
@@ -176,10 +176,10 @@ def policies() -> None:
 
 
 def _lived_through() -> Iterator[dict[str, Any]]:
-    from mlops_assets.comparison import history_of, policy_row, trainer
-    from mlops_assets.ml.backtest import backtest
+    from mlops_assets.ml.monitoring.backtest import backtest
     from mlops_assets.project import Project
-    from mlops_assets.spec import Gate
+    from mlops_assets.replay.policies import history_of, policy_row, trainer
+    from mlops_assets.spec.model import Gate
     from resources.settings import settings
 
     project = Project.open(settings())

@@ -90,7 +90,7 @@ def script(through: str) -> None:
         from mlops_assets.definitions import specs
         from mlops_assets.flights.assets import WEEKS
         from mlops_assets.flights.schema import FEATURES
-        from mlops_assets.partitions import week_names
+        from mlops_assets.kit.partitions import week_names
         from resources.local import local_resources
 
     spec, parts = specs()[MODEL], local_resources(settings())
@@ -108,8 +108,8 @@ def script(through: str) -> None:
 
 def tables(lake: Any, week: str) -> None:
     """Raw tables and feature tables of one week, examined and written."""
-    from mlops_assets.assets.tables import build_partition
     from mlops_assets.flights.assets import all_tables
+    from mlops_assets.kit.tables import build_partition
 
     for table in all_tables():
         build_partition(lake, table, week)
@@ -138,8 +138,8 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
     from mlops_assets.assets.deployment import deploy
     from mlops_assets.assets.evaluation import judge_challenger
     from mlops_assets.assets.model import train_challenger
-    from mlops_assets.automation import decision_now
-    from mlops_assets.governance import record_evaluated, record_trained
+    from mlops_assets.automation.sensors import decision_now
+    from mlops_assets.promotion.records import record_evaluated, record_trained
 
     lake, tracking, audit = parts["lake"], parts["tracking"], parts["audit"]
     _, decision = decision_now(spec, lake)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.ml.provenance import revision
+from mlops_assets.ml.provenance.provenance import revision
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (

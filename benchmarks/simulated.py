@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlops_assets.ml.anchor import anchor_criterion, shown_better
-from mlops_assets.ml.paired import Effect, compare, shows
-from mlops_assets.ml.promotion import evidence_criterion
-from mlops_assets.spec_gate import METRICS, Gate
+from mlops_assets.ml.judging.anchor import anchor_criterion, shown_better
+from mlops_assets.ml.judging.gate import evidence_criterion
+from mlops_assets.ml.judging.paired import Effect, compare, shows
+from mlops_assets.spec.gate import METRICS, Gate
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {

@@ -27,16 +27,16 @@ from mlops_assets.assets.skew import Replayed, replay, skew_metadata
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import FlightRequest
-from mlops_assets.partitions import week_bounds
-from mlops_assets.served import code_of
-from mlops_assets.spec_files import declared_specs
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
-from resources.live_models import LiveModels
-from resources.serving import Endpoint
-from resources.serving_code import Code
-from resources.serving_log import ServingLogResource
-from resources.serving_log_writer import ServingLog
+from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.spec.files import declared_specs
+from mlops_assets.stages.served import code_of
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
+from resources.serving.code import Code
+from resources.serving.live_models import LiveModels
+from resources.serving.log import ServingLogResource
+from resources.serving.log_writer import ServingLog
+from resources.serving.ray_serve import Endpoint
 from resources.settings import silence_usage_reports, size_of
 
 SERVICE = "flight_delay_v1"

@@ -31,7 +31,7 @@ NUMBERS, FILES = 18, 8
 FEATURES = [f"x{i:02}" for i in range(NUMBERS)]
 IMPORTS = {
     "bare": "import numpy, polars, xgboost",
-    "platform": "import mlops_assets.ml.training, xgboost, ray.train.xgboost",
+    "platform": "import mlops_assets.ml.training.fit, xgboost, ray.train.xgboost",
 }
 
 
@@ -89,7 +89,7 @@ def imports() -> dict[str, float]:
 
 def parcels(folder: Path, rows: int) -> Any:
     """So many labelled parcels in weekly files, and how they are found again."""
-    from mlops_assets.ml.shards import Files
+    from mlops_assets.ml.training.shards import Files
 
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
@@ -113,7 +113,7 @@ def parcels(folder: Path, rows: int) -> Any:
 
 def spec(rounds: int, **trainer: Any) -> Any:
     """A late-parcel model."""
-    from mlops_assets.spec import ModelSpec
+    from mlops_assets.spec.model import ModelSpec
 
     given = {
         "rounds": rounds,
@@ -166,7 +166,7 @@ def bare(paths: tuple[str, ...], rounds: int) -> bytes:
 
 def in_process(size: Size, folder: Path) -> dict[str, Any]:
     """Both sides in turns; each model must predict what the other does."""
-    from mlops_assets.ml.training import fit
+    from mlops_assets.ml.training.fit import fit
 
     files = parcels(folder / "some", size.rows)
     sides: dict[str, Callable[[], Any]] = {
@@ -266,7 +266,7 @@ def on_ray(size: Size, folder: Path) -> dict[str, Any]:
     """A private Ray: what starting it costs, a task on it when it is warm, and full Ray Train."""
     import ray
 
-    from resources.compute import Compute
+    from resources.compute.compute import Compute
 
     reach = Compute(folder=str(folder / "training"))
     with costed() as init:
@@ -284,7 +284,7 @@ def on_ray(size: Size, folder: Path) -> dict[str, Any]:
 
 def warm_task(size: Size, folder: Path, reach: Any) -> dict[str, Any]:
     """How much longer a fit takes as a task than the task itself, once a first one has warmed the worker."""
-    from mlops_assets.ml.training import fit
+    from mlops_assets.ml.training.fit import fit
 
     known_by = datetime(2021, 1, 1, tzinfo=UTC)
     files = type_of_files()(tuple(sorted(map(str, (folder / "some").glob("*.parquet")))), known_by)
@@ -323,14 +323,14 @@ def warm_task_said(more: dict[str, float]) -> str:
 
 
 def type_of_files() -> Any:
-    from mlops_assets.ml.shards import Files
+    from mlops_assets.ml.training.shards import Files
 
     return Files
 
 
 def full_train(folder: Path, reach: Any) -> dict[str, Any]:
     """Ray Train with two workers on hardly any data: what is left is its fixed cost."""
-    from mlops_assets.ml.training import fit
+    from mlops_assets.ml.training.fit import fit
 
     files = parcels(folder / "few", 8_000)
     found = {}
@@ -343,7 +343,7 @@ def full_train(folder: Path, reach: Any) -> dict[str, Any]:
 
 def many(size: Size, folder: Path, reach: Any) -> dict[str, Any]:
     """One worker and two on many rows, a thread each, and one with as many threads as two have together."""
-    from mlops_assets.ml.training import fit
+    from mlops_assets.ml.training.fit import fit
 
     files = parcels(folder / "many", size.many_rows)
     sides = {"one_worker": (1, 1), "one_worker_two_threads": (1, 2), "two_workers": (2, 1)}

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.dev import prepare_dagster_home
-from mlops_assets.probes import answers
-from mlops_assets.processes import Server, Supervisor
+from mlops_assets.local.probes import answers
+from mlops_assets.local.processes import Server, Supervisor
+from mlops_assets.local.servers import prepare_dagster_home
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings, settings
 
 if TYPE_CHECKING:

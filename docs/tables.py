@@ -11,8 +11,8 @@ from benchmarks.online_features import table_of as online_table
 from benchmarks.point_in_time import table as point_in_time_table
 from benchmarks.report import RESULTS
 from benchmarks.training import table_of as training_table
-from mlops_assets.probes import answers
-from resources.lake import write_text
+from mlops_assets.local.probes import answers
+from resources.lake.lake import write_text
 from resources.settings import PROJECT_ROOT, settings
 
 README = PROJECT_ROOT / "README.md"

@@ -85,25 +85,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mlops_assets.main_job import replay_year
+    from mlops_assets.replay.year import replay_year
 
     return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
 
 
 def _dev(options: argparse.Namespace) -> int:
-    from mlops_assets.dev import main as dev
+    from mlops_assets.local.servers import main as dev
 
     return dev(settings())
 
 
 def _train(options: argparse.Namespace) -> int:
-    from mlops_assets.variant import try_variant
+    from mlops_assets.commands.train import try_variant
 
     return try_variant(settings(), options.model, options.changes, register=not options.no_register)
 
 
 def _size(options: argparse.Namespace) -> int:
-    from mlops_assets.main_job import print_size
+    from mlops_assets.replay.year import print_size
 
     print_size(settings())
     return 0

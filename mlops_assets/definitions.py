@@ -12,14 +12,14 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 import mlops_assets.models  # noqa: E402
-from mlops_assets.assets.tables import Table  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
-from mlops_assets.automation import reconcile_sensor  # noqa: E402
+from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
+from mlops_assets.automation.sensors import reconcile_sensor  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.components.tree import component_tree  # noqa: E402
-from mlops_assets.decisions import decision_jobs  # noqa: E402
 from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
-from mlops_assets.spec import ModelSpec  # noqa: E402
+from mlops_assets.kit.tables import Table  # noqa: E402
+from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from resources.local import local_resources  # noqa: E402
 
 

@@ -10,13 +10,13 @@ import pydantic
 from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
-from mlops_assets.assets.tables import Table
-from mlops_assets.partitions import week_names
-from mlops_assets.replay import Clock, Progress
-from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.kit.tables import Table
+from mlops_assets.replay.clock import Clock, Progress
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
 from resources.settings import Settings
-from resources.tracking import Tracking
+from resources.tracking.tracking import Tracking
 from resources.yaml_files import YamlError
 
 INGEST_JOB = "ingest_week"
@@ -60,7 +60,7 @@ class Project:
     @classmethod
     def open(cls, settings: Settings) -> "Project":
         """Load the definitions and the Dagster instance that `make dev` shows."""
-        from mlops_assets.dev import prepare_dagster_home
+        from mlops_assets.local.servers import prepare_dagster_home
 
         try:
             prepare_dagster_home(settings)

@@ -3,15 +3,15 @@
 from typing import Any
 
 from resources.addresses import handed_on
-from resources.audit import Audit
-from resources.compute import Compute
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
+from resources.audit.log import Audit
+from resources.compute.compute import Compute
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.serving import Endpoint
-from resources.serving_log import ServingLogResource
+from resources.serving.log import ServingLogResource
+from resources.serving.ray_serve import Endpoint
 from resources.settings import Settings, settings
-from resources.tracking import Tracking
+from resources.tracking.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Settings:
     rayjob: Path = RAYJOB
     dagster_address: str = field(default="", repr=False)
     allowed_hosts: tuple[str, ...] = ()
-    declared: str = "mlops_assets.served:declared"
+    declared: str = "mlops_assets.stages.served:declared"
     """Import path of the function that says what code serves a model of the repository; the environment cannot set it."""
 
     @property

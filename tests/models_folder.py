@@ -12,7 +12,7 @@ import dagster as dg
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.components.tree import component_tree
 from mlops_assets.flights.assets import flights_definitions
-from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.model import ModelSpec
 from resources.local import local_resources
 from resources.settings import PROJECT_ROOT
 

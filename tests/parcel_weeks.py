@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.partitions import week_bounds, week_names
-from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 ROWS = 4000

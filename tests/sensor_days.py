@@ -13,11 +13,11 @@ from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._daemon.sensor import fetch_existing_runs
 
 from mlops_assets.assets.online import BASIS, ONLINE
-from mlops_assets.automation import retrain_sensor, score_sensor
-from mlops_assets.partitions import week_names
-from mlops_assets.replay import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
-from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
+from mlops_assets.automation.sensors import retrain_sensor, score_sensor
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.replay.clock import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
 
 REPORTS = ("performance", "drift")
 

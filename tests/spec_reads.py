@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_base import Part
-from mlops_assets.spec_trainers import KINDS
+from mlops_assets.spec.base import Part
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import KINDS
 
 
 @contextmanager

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from feature_repo.catalogue import TRIP, VIEWS
-from mlops_assets.assets.tables import table_asset
-from mlops_assets.catalogue import (
+from mlops_assets.flights.assets import all_tables
+from mlops_assets.kit.catalogue import (
     DISTRIBUTIONS,
     LINEAGE,
     SCHEMA,
@@ -16,7 +16,7 @@ from mlops_assets.catalogue import (
     newest_metadata,
     type_name,
 )
-from mlops_assets.flights.assets import all_tables
+from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 
 UTC = pl.Datetime("us", "UTC")

@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from mlops_assets import spec_files
-from mlops_assets.rebuild import Rebuild
-from mlops_assets.spec import ModelSpec
-from mlops_assets.verification import verify
+from mlops_assets.spec import files
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.verify.rebuild import Rebuild
+from mlops_assets.verify.verdict import verify
 from tests.ml.conftest import parcel_spec
 from tests.ml.test_lineage_document import lineage
 from tests.models_folder import models_folder, specs
@@ -53,8 +53,8 @@ def test_code_that_the_spec_lists_as_earlier_is_rebuilt(monkeypatch):
 
 def test_the_specs_read_without_dagster_are_those_of_the_components(tmp_path):
     built = specs(models_folder(tmp_path))
-    read = spec_files.declared_specs()
+    read = files.declared_specs()
     assert {name: spec.model_dump() for name, spec in read.items()} == {
         n: s.model_dump() for n, s in built.items()
     }
-    assert "mlops_assets.flights.request:entity_rows" in spec_files.declared_code()
+    assert "mlops_assets.flights.request:entity_rows" in files.declared_code()

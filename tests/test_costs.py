@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mlops_assets.costs import costed
+from mlops_assets.kit.costs import costed
 
 
 class Shelf(dg.ConfigurableResource):

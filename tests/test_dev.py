@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from mlops_assets import dev
-from mlops_assets.processes import Server, Supervisor
+from mlops_assets.local import servers
+from mlops_assets.local.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
 GUARD = PROJECT_ROOT / "tests" / "network_guard"
@@ -179,14 +179,14 @@ def test_a_taken_port_is_named_with_its_variable_and_its_holder(local_settings):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(dev.DevError) as caught:
-            dev.check_ports(local_settings)
+        with pytest.raises(servers.DevError) as caught:
+            servers.check_ports(local_settings)
         other.communicate("\n")
     message = str(caught.value)
     assert f"port {local_settings.mlflow_port}, which MLflow needs" in message
     assert "MLOPS_MLFLOW_PORT" in message
     assert f"process {other.pid}" in message
-    dev.check_ports(local_settings)
+    servers.check_ports(local_settings)
 
 
 def test_two_servers_on_one_port_are_refused(local_settings):
@@ -197,16 +197,16 @@ def test_two_servers_on_one_port_are_refused(local_settings):
         mlflow_port=local_settings.mlflow_port,
         serve_port=local_settings.serve_port,
     )
-    with pytest.raises(dev.DevError, match="MLOPS_DAGSTER_PORT and MLOPS_MLFLOW_PORT are both"):
-        dev.check_ports(twins)
+    with pytest.raises(servers.DevError, match="MLOPS_DAGSTER_PORT and MLOPS_MLFLOW_PORT are both"):
+        servers.check_ports(twins)
 
 
 def test_a_remote_mlflow_is_used_and_not_started(local_settings):
     remote = Settings(local_settings.home, "https://mlflow.example.org")
-    names = [server.name for server in dev.servers(remote, Path("workspace.yaml"), ["true"])]
+    names = [server.name for server in servers.servers(remote, Path("workspace.yaml"), ["true"])]
     assert names == ["Dagster", "Endpoint"]
-    assert "https://mlflow.example.org" in dev.table(
-        dev.servers(remote, Path("workspace.yaml"), ["true"]), remote
+    assert "https://mlflow.example.org" in servers.table(
+        servers.servers(remote, Path("workspace.yaml"), ["true"]), remote
     )
 
 
@@ -214,7 +214,7 @@ def test_dagsters_home_runs_one_run_at_a_time_and_reports_nothing(local_settings
     import dagster as dg
 
     monkeypatch.setenv("DAGSTER_HOME", "")
-    home = dev.prepare_dagster_home(local_settings)
+    home = servers.prepare_dagster_home(local_settings)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert not instance.telemetry_enabled
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 1
@@ -249,7 +249,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_dev import server_of
-from mlops_assets.processes import Supervisor
+from mlops_assets.local.processes import Supervisor
 import time
 supervisor = Supervisor()
 server = server_of(sys.argv[2], Path(sys.argv[1]))

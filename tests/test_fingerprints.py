@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.fingerprints import of_evaluation
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_gate import Gate, Guards
-from resources.tracking import Version
+from mlops_assets.spec.gate import Gate, Guards
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import of_evaluation
+from resources.tracking.tracking import Version
 from tests.pumps.project import SPEC
 
 GATE = SPEC.gate.model_dump() | {"evidence": "non_inferiority", "tolerance": 0.01}

@@ -14,20 +14,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.assets.predictions import score
-from mlops_assets.ml.backtest import HistoryWeek, backtest
 from mlops_assets.ml.dataset import label_counts, labelled
-from mlops_assets.ml.distributions import distributions
-from mlops_assets.ml.drift import column_drift, reference_profile
-from mlops_assets.ml.evaluation import by_slice
-from mlops_assets.ml.known_rows import ASKED, SERVED
-from mlops_assets.ml.leaks import strongest
-from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
-from mlops_assets.ml.promotion import Contender, judge
-from mlops_assets.ml.shards import written
-from mlops_assets.ml.skew import Logged, View, skewed_cells
-from mlops_assets.ml.training import Scorer, fit
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import (
+from mlops_assets.ml.judging.gate import Contender, judge
+from mlops_assets.ml.judging.leaks import strongest
+from mlops_assets.ml.judging.metrics import by_slice
+from mlops_assets.ml.monitoring.backtest import HistoryWeek, backtest
+from mlops_assets.ml.monitoring.drift import column_drift, reference_profile
+from mlops_assets.ml.reports.distributions import distributions
+from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from mlops_assets.ml.skew.cells import Logged, View, skewed_cells
+from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.shards import written
+from mlops_assets.spec.columns import (
     CHAMPION_SCORE,
     CLUSTER,
     LABEL,
@@ -38,9 +37,10 @@ from mlops_assets.spec_columns import (
     input_clashes,
     label_among_inputs,
 )
-from mlops_assets.spec_gate import DAY, WEEK
-from resources import serving_log
-from resources.feature_inputs import ServiceInputs
+from mlops_assets.spec.gate import DAY, WEEK
+from mlops_assets.spec.model import ModelSpec
+from resources.features.inputs import ServiceInputs
+from resources.serving import log
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels
 from tests.platform_names import platform_names
 
@@ -187,7 +187,7 @@ def true_numbers(tmp_path_factory):
 
 
 def test_every_name_that_the_platform_adds_to_rows_is_kept_for_it_and_among_the_names_tried():
-    logged = [value for name, value in vars(serving_log).items() if name.isupper() and name != "DEFINITIONS"]
+    logged = [value for name, value in vars(log).items() if name.isupper() and name != "DEFINITIONS"]
     own = [LABEL, SCORE, CHAMPION_SCORE, CLUSTER, SLICE, ROW, ASKED, SERVED]
     assert all(name.startswith(OURS) for name in [*own, *(v for v in logged if isinstance(v, str))])
     assert {*own, *PEOPLES_NAMES} <= set(platform_names())

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from feature_repo.offline_store.entities import entity_rows, with_moments
 from mlops_assets.cli import parser
 from mlops_assets.flights.files import IngestError, read_table
-from resources.features_http import Question
-from resources.http_bodies import validated
-from resources.instants import with_instants
-from resources.live_models import Record
-from resources.push_sources import EVENT, PushSource
-from resources.request_forms import request_frame
-from resources.versions import TrackingError
-from resources.versions import moments as tagged
+from resources.features.push_sources import EVENT, PushSource
+from resources.lake.instants import with_instants
+from resources.serving.http.bodies import validated
+from resources.serving.http.features import Question
+from resources.serving.http.forms import request_frame
+from resources.serving.live_models import Record
+from resources.tracking.versions import TrackingError
+from resources.tracking.versions import moments as tagged
 from tests.moment_texts import AMBIGUOUS, moments, spellings
 
 Automatic = pydantic.create_model("automatic", at=(datetime, ...))

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from docs import screenshots
-from mlops_assets import dev
-from mlops_assets.probes import answers
+from mlops_assets.local import servers
+from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT, settings
 
 GUARD = Path(__file__).parent / "network_guard"
 
 DAGSTER = """
-from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.local.servers import prepare_dagster_home
 prepare_dagster_home(settings())
 import dagster as dg
 
@@ -87,7 +87,7 @@ assert Report([DataDriftPreset()]).run(frame, frame).dict()
 
 RAY = """
 import os, tempfile
-from resources.serving import HOST, MEBIBYTE, keep_ray_local, without_api_server
+from resources.serving.ray_serve import HOST, MEBIBYTE, keep_ray_local, without_api_server
 keep_ray_local()
 without_api_server()
 import psutil
@@ -266,10 +266,10 @@ def test_feast_has_nothing_that_could_report():
 def test_visitors_of_mlflows_pages_send_nothing_off_this_machine(switched_off, tmp_path, free_port, chromium):
     """The page says that it collects usage data; with our settings it does not. Without them the server's call is seen."""
     where = settings({"MLOPS_HOME": str(tmp_path), "MLOPS_MLFLOW_PORT": str(free_port())})
-    dev.prepare_mlflow(where)
+    servers.prepare_mlflow(where)
     server = next(
         server
-        for server in dev.servers(where, tmp_path / "workspace.yaml", ["true"])
+        for server in servers.servers(where, tmp_path / "workspace.yaml", ["true"])
         if server.name == "MLflow"
     )
     ours = server.environment if switched_off else {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

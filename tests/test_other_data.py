@@ -4,18 +4,18 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets import fingerprints
 from mlops_assets.assets.evaluation import judge_challenger
 from mlops_assets.assets.model import training_files, version_identity
 from mlops_assets.assets.monitoring import write_drift, write_performance
 from mlops_assets.assets.predictions import score_week
 from mlops_assets.assets.training_set import join_week, training_data
-from mlops_assets.ml.code_digest import parts_of
-from mlops_assets.ml.training import fit
-from mlops_assets.partitions import week_names
-from mlops_assets.replay import Clock, Progress
-from mlops_assets.results import weeks_table
-from mlops_assets.spec_decides import TRAINING_SET
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.ml.provenance.code_digest import parts_of
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.replay.clock import Clock, Progress
+from mlops_assets.replay.tables import weeks_table
+from mlops_assets.spec.decides import TRAINING_SET
+from mlops_assets.stages import fingerprints
 from resources.local import local_resources
 from resources.settings import settings
 from tests.executed import executed
@@ -138,7 +138,12 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
     assert all(len(functions) > 20 for functions in ran.values())
     missed = {name: ran[name] - parts_of(roots) for name, (roots, _) in stages.items()}
     assert not any(missed.values()), missed
-    assert "resources.feature_store:FeatureStoreResource.historical" in ran["join"]
-    serving = {"resources.serving", "resources.endpoint_http", "resources.live_models", "resources.push"}
+    assert "resources.features.store:FeatureStoreResource.historical" in ran["join"]
+    serving = {
+        "resources.serving.ray_serve",
+        "resources.serving.http.predict",
+        "resources.serving.live_models",
+        "resources.features.push",
+    }
     for roots, _ in stages.values():
         assert not {part.partition(":")[0] for part in parts_of(roots)} & serving

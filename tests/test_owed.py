@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets.searched import PARAMETERS
-from mlops_assets.main_job import _changes
-from mlops_assets.ml.trials import with_found
-from mlops_assets.owed import follows
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_decides import changes, spec_digest
-from resources.versions import Version
+from mlops_assets.ml.tuning.trials import with_found
+from mlops_assets.replay.owed import follows
+from mlops_assets.replay.year import _changes
+from mlops_assets.spec.decides import changes, spec_digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.searched import PARAMETERS
+from resources.tracking.versions import Version
 from tests.flights.shortened import short_spec
 from tests.parcel_weeks import search_spec
 

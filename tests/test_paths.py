@@ -15,14 +15,14 @@ from feature_repo.offline_store.files import SourceError, files_of, place
 from feature_repo.offline_store.reading import read
 from feature_repo.offline_store.sources import Source
 from feature_repo.offline_store.writes import append
-from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.flights.files import locate
-from mlops_assets.ml.shards import Files
-from resources.folding import fold
-from resources.lake import PUSHED, Lake
+from mlops_assets.local.servers import prepare_dagster_home
+from mlops_assets.ml.training.shards import Files
+from resources.lake.lake import PUSHED, Lake
+from resources.lake.pushed_files import fold
 from resources.settings import UNFIT, sqlite_address, sqlite_file
 from resources.settings import settings as read_settings
-from resources.tracking import Tracking
+from resources.tracking.tracking import Tracking
 from tests.flights.pushing import LATER, SOURCE, Running, event
 
 FIT = """a b #c it's "x" {y} ${HOME} ü😀 d=e;f&g: \\h -i @j|!~+,"""

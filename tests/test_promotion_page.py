@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from mlops_assets.spec_gate import Gate, Guards
+from mlops_assets.spec.gate import Gate, Guards
 from resources.settings import PROJECT_ROOT
 
 PAGE = (PROJECT_ROOT / "docs" / "promotion.md").read_text()

@@ -17,17 +17,17 @@ from mlops_assets.assets.card import card
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
-from mlops_assets.automation import DifferenceError, reconcile_sensor
+from mlops_assets.automation.decisions import DecisionError, approve, decide, decision_jobs, go_back
+from mlops_assets.automation.sensors import DifferenceError, reconcile_sensor
 from mlops_assets.cli import parser
-from mlops_assets.decisions import DecisionError, approve, decide, decision_jobs, go_back
-from mlops_assets.partitions import week, week_bounds, week_names
-from mlops_assets.spec import ModelSpec
-from resources.audit import CHANGES, AuditError, Entry
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week, week_bounds, week_names
+from mlops_assets.spec.model import ModelSpec
+from resources.audit.log import CHANGES, AuditError, Entry
+from resources.lake.lake import Lake
 from resources.local import local_resources
-from resources.mlflow_client import client_of
 from resources.settings import settings
 from resources.told import in_words
+from resources.tracking.client import client_of
 from tests.flights.shortened import NEVER_REJECTED
 from tests.pumps.project import SPEC, WEEKS, checks, states
 

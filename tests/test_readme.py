@@ -12,7 +12,7 @@ import pytest
 from docs.screenshots import LARGEST_BYTES
 from docs.tables import block_in, filled, reply
 from mlops_assets.cli import parser
-from mlops_assets.probes import answers
+from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT
 from tests.conftest import needed_program
 from tests.small_year import serving

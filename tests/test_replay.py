@@ -12,18 +12,18 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.workspace.context import LoadingContext
 
-from mlops_assets.automation import decision_now
-from mlops_assets.card import gather, sections
-from mlops_assets.dev import prepare_dagster_home
+from mlops_assets.automation.sensors import decision_now
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
-from mlops_assets.owed import follow_spec, under_two_specs
-from mlops_assets.partitions import week_names
 from mlops_assets.project import Project
-from mlops_assets.replay import Clock, Progress, ReplayError
-from mlops_assets.spec import ModelSpec
+from mlops_assets.replay.clock import Clock, Progress, ReplayError
+from mlops_assets.replay.owed import follow_spec, under_two_specs
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.card import gather, sections
 from resources.local import local_resources
-from resources.mlflow_client import download, use_uri
 from resources.settings import settings
+from resources.tracking.client import download, use_uri
 from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
 

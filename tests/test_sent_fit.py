@@ -2,12 +2,12 @@
 
 import pytest
 
+from mlops_assets.commands.sent_fit import grown, main
 from mlops_assets.ml.cost import Cost
-from mlops_assets.ml.ladder import ComputeError
-from mlops_assets.ml.sending import JOB, digest_of, job_text, replaced, write_outcome
-from mlops_assets.ml.trainers.base import Outcome
-from mlops_assets.sent_fit import grown, main
-from mlops_assets.spec_trainers import XGBoost
+from mlops_assets.ml.training.kuberay_job import JOB, digest_of, job_text, replaced, write_outcome
+from mlops_assets.ml.training.ladder import ComputeError
+from mlops_assets.ml.training.trainers.base import Outcome
+from mlops_assets.spec.trainers import XGBoost
 from tests.ml.conftest import parcel_spec
 from tests.ml.test_sending import RUNG, job_of
 
@@ -57,7 +57,7 @@ def test_a_job_that_names_code_which_no_spec_declares_is_refused_before_anything
     def reached(*_):
         raise AssertionError("the cluster was asked")
 
-    monkeypatch.setattr("mlops_assets.sent_fit.grown", reached)
+    monkeypatch.setattr("mlops_assets.commands.sent_fit.grown", reached)
     with pytest.raises(AssertionError, match="the cluster was asked"):
         main([str(tmp_path)], lambda: frozenset({*own.values(), "no_such_module:thing"}))
 
@@ -66,7 +66,7 @@ def test_a_command_that_is_run_again_after_its_outcome_leaves_that_alone(tmp_pat
     def refused(*_):
         raise AssertionError("Ray was asked for")
 
-    monkeypatch.setattr("mlops_assets.sent_fit.grown", refused)
+    monkeypatch.setattr("mlops_assets.commands.sent_fit.grown", refused)
     text = job_text(job_of(), RUNG)
     replaced(tmp_path / JOB, text.encode())
     with pytest.raises(AssertionError, match="Ray was asked for"):

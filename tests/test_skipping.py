@@ -11,13 +11,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets import tables
-from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.flights.assets import all_tables
-from mlops_assets.ml.code_digest import code_digest, project_source
-from mlops_assets.partitions import week_names
-from mlops_assets.skipping import BECAUSE, FORCE_TAG, SKIPPED
-from resources.lake import Lake
+from mlops_assets.kit import tables
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
+from mlops_assets.local.servers import prepare_dagster_home
+from mlops_assets.ml.provenance.code_digest import code_digest, project_source
+from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec
@@ -156,7 +156,7 @@ def test_other_code_with_the_same_outcome_stops_where_it_was_changed(graph, monk
 
     def other(roots):
         asked.extend(roots)
-        return code_digest([*roots, "mlops_assets.ml.policy:decide"])
+        return code_digest([*roots, "mlops_assets.ml.monitoring.policy:decide"])
 
     monkeypatch.setattr(tables, "code_digest", other)
     did = graph.run("features/schedule", *STAGES)

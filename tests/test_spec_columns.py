@@ -6,9 +6,9 @@ import pydantic
 import pytest
 
 from mlops_assets.components.model import DeclaredModel
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import input_clashes, label_among_inputs
-from resources.feature_inputs import inputs_by_feast, inputs_without_feast
+from mlops_assets.spec.columns import input_clashes, label_among_inputs
+from mlops_assets.spec.model import ModelSpec
+from resources.features.inputs import inputs_by_feast, inputs_without_feast
 from resources.settings import settings
 from tests.pumps.project import SPEC
 

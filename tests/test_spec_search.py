@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.trials import with_found
-from mlops_assets.spec_search import GRACE_SHARE, SPACES, Asha, space_of
-from mlops_assets.spec_trainers import KINDS, LightGBM, XGBoost
+from mlops_assets.ml.tuning.trials import with_found
+from mlops_assets.spec.search import GRACE_SHARE, SPACES, Asha, space_of
+from mlops_assets.spec.trainers import KINDS, LightGBM, XGBoost
 from tests.components.test_model_component import YAML, complaint, line_of
 from tests.ml.conftest import parcel_spec
 

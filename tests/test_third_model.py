@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, settings
 from tests.models_folder import models_folder, project, specs
 from tests.small_year import THROUGH, environment

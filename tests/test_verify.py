@@ -18,17 +18,17 @@ import yaml
 from mlops_assets.assets.verification import CLAIM, Asked, verification
 from mlops_assets.cli import parser
 from mlops_assets.flights.assets import all_tables
-from mlops_assets.ml import provenance
-from mlops_assets.ml.lineage import FILE, Lineage, partitions
-from mlops_assets.rebuild import Rebuild, bring
-from mlops_assets.spec import ModelSpec
-from mlops_assets.verification import Verdict, VerificationError, verify, verify_version
-from resources.feature_definitions import definitions
-from resources.lake import Lake
-from resources.pushed_part import PushedPart, content_hash, rows_of
+from mlops_assets.ml.provenance import provenance
+from mlops_assets.ml.provenance.lineage import FILE, Lineage, partitions
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.verify.rebuild import Rebuild, bring
+from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
+from resources.features.definitions import definitions
+from resources.lake.lake import Lake
+from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.settings import PROJECT_ROOT, Settings, settings
-from resources.tracking import Version
-from resources.versions import sha256
+from resources.tracking.tracking import Version
+from resources.tracking.versions import sha256
 from tests.flights.registered import (
     PUSHED_INTO,
     SPEC,

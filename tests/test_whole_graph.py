@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.dev import prepare_dagster_home
 from mlops_assets.flights.assets import all_tables
-from mlops_assets.partitions import week_names
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.local.servers import prepare_dagster_home
 from resources.local import local_resources
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec

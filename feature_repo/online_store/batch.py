@@ -14,9 +14,9 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.repo_config import RepoConfig
 from feast.value_type import ValueType
 
-from . import encoding, keys
-from .encoding import BINARY, compute
-from .moment import micros
+from .codec import encoding, keys
+from .codec.encoding import BINARY, compute
+from .codec.moment import micros
 
 Row = tuple[Any, dict[str, Any], datetime, datetime | None]
 """What Feast hands to a store: entity key, values, event and created timestamp."""

@@ -10,9 +10,9 @@ from feast.feature_service import FeatureService
 from feast.utils import _get_cached_request_context, _parse_feature_ref
 from feast.value_type import ValueType
 
-from . import keys
-from .decoding import Decoder, decoder
-from .moment import MICROSECOND
+from .codec import keys
+from .codec.decoding import Decoder, decoder
+from .codec.moment import MICROSECOND
 
 DUMMY = "__dummy_id"
 

@@ -19,8 +19,8 @@ from feast.repo_config import RepoConfig
 
 from . import request as requests
 from .batch import serialised_key
-from .decoding import Cells
-from .moment import asked_moment, moment_of
+from .codec.decoding import Cells
+from .codec.moment import asked_moment, moment_of
 from .on_demand import computed
 from .plan import KeyGroup, Plan, Plans, ViewRead, alone
 from .request import Request

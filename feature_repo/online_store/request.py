@@ -16,8 +16,8 @@ from feast.type_map import (
 )
 from feast.value_type import ValueType
 
-from . import keys
-from .key_values import key_value
+from .codec import keys
+from .codec.key_values import key_value
 from .plan import DUMMY, KeyGroup, Plan
 
 PLAIN = {ValueType.INT64: int, ValueType.INT32: int, ValueType.STRING: str}

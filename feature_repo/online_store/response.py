@@ -16,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .decoding import Cells
+from .codec.decoding import Cells
 from .plan import Plan
 from .request import Given
 

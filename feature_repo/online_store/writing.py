@@ -18,7 +18,7 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.repo_config import RepoConfig
 
 from .batch import NEVER, Batch, Row, of_rows, of_table
-from .moment import EPOCH, micros, moment_of
+from .codec.moment import EPOCH, micros, moment_of
 
 Progress = Callable[[int], Any] | None
 Pull = Callable[[datetime, datetime], pa.Table]

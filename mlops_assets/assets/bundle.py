@@ -11,7 +11,7 @@ from mlops_assets.assets.predictions import predictions
 from mlops_assets.assets.search import search
 from mlops_assets.assets.skew import skew
 from mlops_assets.assets.training_set import training_set
-from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.model import ModelSpec
 
 STAGES = (training_set, model, evaluation, deployment, predictions, performance, drift, skew, card)
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.card import gather, sections
-from mlops_assets.costs import costed
-from mlops_assets.ml.card import as_html, as_markdown
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from resources.audit import Audit
-from resources.lake import Lake
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.ml.reports.card import as_html, as_markdown
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.card import gather, sections
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.tracking import Tracking, Version
+from resources.tracking.tracking import Tracking, Version
 
 FILES = ("model_card.md", "model_card.html")
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_assets.metadata import told
-from mlops_assets.ml.guardrails import Criterion
+from mlops_assets.kit.metadata import told
+from mlops_assets.ml.judging.guardrails import Criterion
 
 
 def criteria_rows(criteria: Sequence[Criterion], rule: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.approval import HeldBackError, Warrant, by_a_person, warranted
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.assets.model import (
     fit_metadata,
@@ -16,25 +15,26 @@ from mlops_assets.assets.model import (
     training_files,
     version_identity,
 )
-from mlops_assets.assets.reference import keep_reference, reference_name
-from mlops_assets.assets.searched import as_trained, origin_of
 from mlops_assets.assets.training_set import TrainingData, training_data
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import fit_code, of_deployment
-from mlops_assets.governance import audit_entry, data_now, evaluation_digest, record_trained
-from mlops_assets.ml.fingerprint import Fingerprint
-from mlops_assets.ml.training import Fit, fit
-from mlops_assets.served import SCORER
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_decides import spec_digest
-from resources.audit import Audit
-from resources.compute import Compute
-from resources.lake import Lake
-from resources.live_models import Record
-from resources.promotion import change_champion
-from resources.serving import Endpoint
-from resources.tracking import Tracking, Version
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.ml.provenance.digest import Fingerprint
+from mlops_assets.ml.training.fit import Fit, fit
+from mlops_assets.promotion.approval import HeldBackError, Warrant, by_a_person, warranted
+from mlops_assets.promotion.champion import change_champion
+from mlops_assets.promotion.records import audit_entry, data_now, evaluation_digest, record_trained
+from mlops_assets.spec.decides import spec_digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import fit_code, of_deployment
+from mlops_assets.stages.reference import keep_reference, reference_name
+from mlops_assets.stages.searched import as_trained, origin_of
+from mlops_assets.stages.served import SCORER
+from resources.audit.log import Audit
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
+from resources.serving.live_models import Record
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking, Version
 
 
 def deployment(spec: ModelSpec) -> dg.AssetsDefinition:

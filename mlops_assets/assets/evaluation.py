@@ -9,33 +9,33 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.attempt import attempt_record
 from mlops_assets.assets.criteria import criteria_rows
 from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG, hold_out_start, run_lineage
-from mlops_assets.assets.opponents import Anchor, opponents
-from mlops_assets.assets.searched import as_trained
 from mlops_assets.assets.training_set import TrainingData, training_data
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import judge_code, of_evaluation
-from mlops_assets.governance import evaluation_digest, record_evaluated
-from mlops_assets.metadata import markdown_table, picture, small_picture, told
-from mlops_assets.ml.anchor import Unjudged
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table, picture, small_picture, told
+from mlops_assets.kit.reuse import Reuse
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.evaluation import evaluation_plots
-from mlops_assets.ml.fingerprint import Fingerprint
-from mlops_assets.ml.guardrails import LATENCY_ROWS, latency
-from mlops_assets.ml.plots import evidence_plots
-from mlops_assets.ml.promotion import Contender, Verdict, judge
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.sparklines import sparklines
-from mlops_assets.ml.training import Scorer
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import LABEL
-from resources.audit import Audit
-from resources.lake import Lake
-from resources.tracking import Tracking, Version
+from mlops_assets.ml.judging.anchor import Unjudged
+from mlops_assets.ml.judging.gate import Contender, Verdict, judge
+from mlops_assets.ml.judging.guardrails import LATENCY_ROWS, latency
+from mlops_assets.ml.judging.metrics import evaluation_plots
+from mlops_assets.ml.judging.plots import evidence_plots
+from mlops_assets.ml.provenance.digest import Fingerprint
+from mlops_assets.ml.reports.sparklines import sparklines
+from mlops_assets.ml.training.fit import Scorer
+from mlops_assets.ml.training.shards import Files
+from mlops_assets.promotion.records import evaluation_digest, record_evaluated
+from mlops_assets.spec.columns import LABEL
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.attempt import attempt_record
+from mlops_assets.stages.fingerprints import judge_code, of_evaluation
+from mlops_assets.stages.opponents import Anchor, opponents
+from mlops_assets.stages.searched import as_trained
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Tracking, Version
 
 GATE = "challenger_passes_the_gate"
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlops_assets.costs import costed
-from mlops_assets.metadata import markdown_table
-from mlops_assets.skipping import Reuse
-from resources.feature_store import FeatureStoreResource, service_names
-from resources.lake import Lake
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.reuse import Reuse
+from resources.features.store import FeatureStoreResource, service_names
+from resources.lake.lake import Lake
 
 
 def registry() -> dg.AssetsDefinition:

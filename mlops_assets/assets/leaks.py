@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.ml.fingerprint import digest
-from mlops_assets.ml.leaks import Told
-from mlops_assets.spec import ModelSpec
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.ml.judging.leaks import Told
+from mlops_assets.ml.provenance.digest import digest
+from mlops_assets.spec.model import ModelSpec
 
 LEAKS, SHOWN_LEAKS = "leaks", 5
 

@@ -13,28 +13,28 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.leaks import LEAKS, leak_check, leak_check_spec, leak_numbers, leak_rule
-from mlops_assets.assets.lineage import lineage_of
-from mlops_assets.assets.searched import PARAMETERS, PARAMETERS_FROM, searched
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import fit_code, of_challenger
-from mlops_assets.governance import launched_by, record_trained
-from mlops_assets.metadata import markdown_table
-from mlops_assets.ml.distributed import trainer_module
-from mlops_assets.ml.leaks import LeakError, Told, refuse_leaks, strongest
-from mlops_assets.ml.lineage import FILE, Lineage
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import Fit, Scorer, fit
-from mlops_assets.partitions import week_names
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import apart
-from mlops_assets.spec_decides import spec_digest
-from resources.audit import Audit
-from resources.compute import Compute
-from resources.lake import Lake
-from resources.tracking import Kind, Tracking, TrackingError, Version
-from resources.versions import LINEAGE
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.ml.judging.leaks import LeakError, Told, refuse_leaks, strongest
+from mlops_assets.ml.provenance.lineage import FILE, Lineage
+from mlops_assets.ml.training.distributed import trainer_module
+from mlops_assets.ml.training.fit import Fit, Scorer, fit
+from mlops_assets.ml.training.shards import Files
+from mlops_assets.promotion.records import launched_by, record_trained
+from mlops_assets.spec.columns import apart
+from mlops_assets.spec.decides import spec_digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import fit_code, of_challenger
+from mlops_assets.stages.lineage import lineage_of
+from mlops_assets.stages.searched import PARAMETERS, PARAMETERS_FROM, searched
+from resources.audit.log import Audit
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Kind, Tracking, TrackingError, Version
+from resources.tracking.versions import LINEAGE
 
 KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"

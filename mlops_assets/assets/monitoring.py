@@ -9,14 +9,16 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.online import basis
-from mlops_assets.assets.reference import reference_name
-from mlops_assets.assets.tables import materialized
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import of_report, report_code
-from mlops_assets.metadata import frame_table, markdown_table, told
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import frame_table, markdown_table, told
+from mlops_assets.kit.partitions import week_bounds, weekly
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.dataset import label_counts, labelled
-from mlops_assets.ml.drift import (
+from mlops_assets.ml.judging.gate import goodness
+from mlops_assets.ml.judging.metrics import by_slice, evaluate
+from mlops_assets.ml.monitoring.drift import (
     column_drift,
     detach_script,
     report_html,
@@ -24,15 +26,13 @@ from mlops_assets.ml.drift import (
     summary,
     worst_columns,
 )
-from mlops_assets.ml.evaluation import by_slice, evaluate
-from mlops_assets.ml.promotion import goodness
 from mlops_assets.ml.scores import in_words
-from mlops_assets.partitions import week_bounds, weekly
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
-from mlops_assets.spec_gate import METRICS
-from resources.lake import Lake, Manifest, write_text
+from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
+from mlops_assets.spec.gate import METRICS
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import of_report, report_code
+from mlops_assets.stages.reference import reference_name
+from resources.lake.lake import Lake, Manifest, write_text
 
 SCRIPT = "evidently.js"
 LABELS = "labels_are_known"

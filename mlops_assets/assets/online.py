@@ -10,27 +10,27 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.costs import costed
-from mlops_assets.metadata import markdown_table
-from mlops_assets.ml.code_digest import code_digest
-from mlops_assets.ml.fingerprint import Fingerprint, digest
-from mlops_assets.partitions import week_bounds, weekly
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import Weeks
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.partitions import week_bounds, weekly
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.ml.provenance.code_digest import code_digest
+from mlops_assets.ml.provenance.digest import Fingerprint, digest
+from mlops_assets.spec.model import Weeks
 from resources.addresses import revealed, shown
-from resources.feature_store import FeatureStoreResource, service_names
-from resources.lake import PUSHED, Lake
-from resources.online_features import Brought
-from resources.pushed_part import part_now
-from resources.serving import Endpoint
+from resources.features.store import FeatureStoreResource, service_names
+from resources.features.vectors import Brought
+from resources.lake.lake import PUSHED, Lake
+from resources.lake.pushed_span import part_now
+from resources.serving.ray_serve import Endpoint
 from resources.settings import settings
 
 ONLINE = "features/online"
 BASIS = "features online"
 WRITES = (
     "feature_repo.online_store.engine:BulkEngine",
-    "feature_repo.online_store.sqlite:BulkSqliteOnlineStore",
-    "feature_repo.online_store.redis:BulkRedisOnlineStore",
+    "feature_repo.online_store.sqlite.store:BulkSqliteOnlineStore",
+    "feature_repo.online_store.redis.store:BulkRedisOnlineStore",
 )
 
 

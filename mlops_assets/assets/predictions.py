@@ -7,17 +7,17 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from mlops_assets.assets.tables import materialized
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import of_predictions, score_code
-from mlops_assets.ml.training import Scorer
-from mlops_assets.partitions import weekly
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import ASKED_AT, FROM, ROW, STORED_SCORE, STORED_VERSION
-from resources.lake import Lake, Manifest
-from resources.tracking import Tracking, Version
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.partitions import weekly
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.training.fit import Scorer
+from mlops_assets.spec.columns import ASKED_AT, FROM, ROW, STORED_SCORE, STORED_VERSION
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import of_predictions, score_code
+from resources.lake.lake import Lake, Manifest
+from resources.tracking.tracking import Tracking, Version
 
 
 def predictions(spec: ModelSpec) -> dg.AssetsDefinition:

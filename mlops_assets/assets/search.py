@@ -15,21 +15,21 @@ from mlops_assets.assets.model import (
     run_lineage,
     training_files,
 )
-from mlops_assets.assets.searched import search_folder
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
-from mlops_assets.costs import costed
-from mlops_assets.metadata import markdown_table, picture
-from mlops_assets.ml import tuning
-from mlops_assets.ml.evaluation import goodness
-from mlops_assets.ml.proposals import importances
-from mlops_assets.ml.search_plot import search_plot
-from mlops_assets.ml.trials import Trial, better, metric_of, parameters_hash
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_decides import spec_digest
-from mlops_assets.spec_search import own_values, space_of
-from resources.compute import Compute
-from resources.lake import Lake
-from resources.tracking import Tracking, TrialRecord
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table, picture
+from mlops_assets.ml.judging.metrics import goodness
+from mlops_assets.ml.tuning.plot import search_plot
+from mlops_assets.ml.tuning.proposals import importances
+from mlops_assets.ml.tuning.search import search_parameters
+from mlops_assets.ml.tuning.trials import Trial, better, metric_of, parameters_hash
+from mlops_assets.spec.decides import spec_digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.search import own_values, space_of
+from mlops_assets.stages.searched import search_folder
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Tracking, TrialRecord
 
 BUDGET = {"trials", "minutes", "concurrent", "apply"}
 """What may change while a search stays the same one, which then goes on."""
@@ -98,7 +98,7 @@ def run_search(
         say(progress(spec, seen, trial))
 
     rows, name = training_files(spec, data), f"search-{identity[:16]}"
-    trials = tuning.search(rows, spec, data.features, compute, done, heard, name)
+    trials = search_parameters(rows, spec, data.features, compute, done, heard, name)
     found = result(spec, data, identity, parent, trials)
     keep(spec, lake, tracking, found)
     return found

@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import of_skew, skew_code
-from mlops_assets.metadata import frame_table, markdown_table, small_picture
-from mlops_assets.ml.known_rows import ASKED, SERVED
-from mlops_assets.ml.skew import (
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import frame_table, markdown_table, small_picture
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.ml.reports.sparklines import bars
+from mlops_assets.ml.skew.cells import (
     LATE,
     ROUNDING,
     SKEWED,
@@ -26,15 +26,15 @@ from mlops_assets.ml.skew import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.sparklines import bars
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from resources.feature_store import FeatureStoreError, FeatureStoreResource
-from resources.lake import Lake
-from resources.offline_rows import offline_rows
-from resources.online_features import STATUS_NAMES
-from resources.service_description import DescribedService
-from resources.serving_log import (
+from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.fingerprints import of_skew, skew_code
+from resources.features.service import DescribedService
+from resources.features.store import FeatureStoreError, FeatureStoreResource
+from resources.features.vectors import STATUS_NAMES
+from resources.lake.lake import Lake
+from resources.lake.offline_rows import offline_rows
+from resources.serving.log import (
     DEFINITION,
     REQUEST,
     REQUESTED_AT,

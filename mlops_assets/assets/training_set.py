@@ -11,24 +11,24 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.entity_rows import entity_rows, imported, refuse_names_that_meet
-from mlops_assets.assets.joined_from import joined_from
-from mlops_assets.assets.tables import materialized, upstream
-from mlops_assets.assets.training_columns import training_columns
-from mlops_assets.catalogue import newest_metadata
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.fingerprints import join_code, of_training_week
+from mlops_assets.kit.catalogue import newest_metadata
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.partitions import Week, week, week_bounds, weekly, weeks_back
+from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.tables import materialized, upstream
 from mlops_assets.ml.dataset import label_counts
-from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
+from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.partitions import Week, week, week_bounds, weekly, weeks_back
-from mlops_assets.skipping import Reuse
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import FEATURE_TABLE
-from resources.feature_inputs import inputs_by_feast
-from resources.feature_store import FeatureStoreResource, service_views
-from resources.lake import Lake, Manifest
+from mlops_assets.spec.columns import FEATURE_TABLE
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.entity_rows import entity_rows, imported, refuse_names_that_meet
+from mlops_assets.stages.fingerprints import join_code, of_training_week
+from mlops_assets.stages.joined_from import joined_from
+from mlops_assets.stages.training_columns import training_columns
+from resources.features.inputs import inputs_by_feast
+from resources.features.store import FeatureStoreResource, service_views
+from resources.lake.lake import Lake, Manifest
 
 PROBE_ROWS = 256
 PROBE_WEEKS = 5

@@ -8,18 +8,18 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.assets.tables import Table
-from mlops_assets.checks import check_result, check_spec
-from mlops_assets.costs import costed
-from mlops_assets.metadata import markdown_table
-from mlops_assets.rebuild import Rebuild
-from mlops_assets.spec import ModelSpec
-from mlops_assets.verification import WITHIN, Verdict, verify_all
-from resources.audit import Audit
-from resources.compute import Compute
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
-from resources.tracking import Tracking
+from mlops_assets.kit.checks import check_result, check_spec
+from mlops_assets.kit.costs import costed
+from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.tables import Table
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.verify.rebuild import Rebuild
+from mlops_assets.verify.verdict import WITHIN, Verdict, verify_all
+from resources.audit.log import Audit
+from resources.compute.compute import Compute
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Tracking
 
 KEY = ["models", "verification"]
 CLAIM = "every_version_can_be_rebuilt"

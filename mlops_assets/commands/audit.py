@@ -12,7 +12,7 @@ from resources.addresses import shown
 from resources.settings import Settings, settings, sqlite_file
 
 if TYPE_CHECKING:
-    from resources.audit import Audit, Entry
+    from resources.audit.log import Audit, Entry
 
 
 def add(commands: Any) -> None:
@@ -70,8 +70,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
     """What MLflow's registered models remember; nothing where there is no MLflow yet."""
-    from resources.audit import AuditError
-    from resources.tracking import Tracking, TrackingError
+    from resources.audit.log import AuditError
+    from resources.tracking.tracking import Tracking, TrackingError
 
     database = sqlite_file(where.mlflow_uri)
     if database is not None and not database.exists():
@@ -89,7 +89,7 @@ def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
 
 def _show(options: argparse.Namespace) -> int:
     """0 where something was printed, 1 where nothing matches."""
-    from resources.audit import KINDS
+    from resources.audit.log import KINDS
 
     if options.kind and options.kind not in KINDS:
         print(f"error: kind {options.kind!r} is not one of {', '.join(KINDS)}", file=sys.stderr)
@@ -103,7 +103,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _print_rows(entries: Iterable["Entry"]) -> int:
-    from mlops_assets.results import text_table
+    from mlops_assets.replay.tables import text_table
 
     rows = [_row(entry) for entry in entries]
     if rows:
@@ -126,7 +126,7 @@ def _row(entry: "Entry") -> dict[str, Any]:
 
 def _history(options: argparse.Namespace) -> int:
     """0 with an answer; 1 where the model had no champion (then)."""
-    from resources.audit import CHANGES
+    from resources.audit.log import CHANGES
 
     audit = _audit(settings())
     changes = list(audit.entries(options.model, CHANGES))
@@ -140,7 +140,7 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _champion_then(audit: "Audit", changes: "list[Entry]", options: argparse.Namespace) -> int:
-    from resources.champions import champion_then
+    from mlops_assets.promotion.history import champion_then
 
     then = _in_zone(options.at, _zone(audit, options.model))
     clock = "wall clock" if options.wall else "data time"
@@ -178,7 +178,7 @@ def _facts(audit: "Audit", change: "Entry") -> dict[str, str]:
 
 
 def _zone(audit: "Audit", model: str) -> ZoneInfo:
-    from mlops_assets.governance import recorded_weeks
+    from mlops_assets.promotion.records import recorded_weeks
 
     recorded = recorded_weeks(audit, model)
     return ZoneInfo(recorded[0].timezone if recorded else "UTC")
@@ -199,6 +199,6 @@ def _minute(moment: datetime) -> str:
 
 
 def _audit(where: Settings) -> "Audit":
-    from resources.audit import Audit
+    from resources.audit.log import Audit
 
     return Audit(folder=str(where.audit))

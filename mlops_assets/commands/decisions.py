@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from resources.audit import Entry
+    from resources.audit.log import Entry
 
 
 def add(commands: Any) -> None:
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
 def _decide(options: argparse.Namespace) -> int:
     """Run the job that the UI has too, in this process; 1 where the decision was refused, with the rule."""
     from mlops_assets.project import Project
-    from mlops_assets.replay import QUIET
+    from mlops_assets.replay.clock import QUIET
 
     project = Project.open(settings())
     asked = {name: getattr(options, name) for name in ("model", "version", "by", "reason")}
@@ -53,7 +53,7 @@ def _decide(options: argparse.Namespace) -> int:
 
 def _words(done: Any) -> str:
     """Why the run failed: the refusal's own words, or the error with its step."""
-    from mlops_assets.replay import first_error
+    from mlops_assets.replay.clock import first_error
 
     for event in done.all_events:
         if event.event_type_value == "STEP_FAILURE" and event.event_specific_data.user_failure_data:
@@ -63,7 +63,7 @@ def _words(done: Any) -> str:
 
 def _roll_back(options: argparse.Namespace) -> int:
     """Roll back without loading the project, so that it takes seconds; 1 where it was refused, with the rule."""
-    from mlops_assets.decisions import go_back
+    from mlops_assets.automation.decisions import go_back
     from resources.local import local_resources
 
     where = settings()
@@ -83,7 +83,7 @@ def _show_in_ui(where: Settings, entry: "Entry") -> None:
         return
     import dagster as dg
 
-    from mlops_assets.decisions import deployment_event, told
+    from mlops_assets.automation.decisions import deployment_event, told
 
     with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
         instance.report_runless_asset_event(deployment_event(str(entry.model), told(entry)))

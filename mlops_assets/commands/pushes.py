@@ -32,8 +32,8 @@ def _received(text: str) -> datetime:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from resources.push_sources import push_sources
-    from resources.pushes import pushes
+    from resources.features.push_sources import push_sources
+    from resources.features.pushes import pushes
 
     where = settings()
     sources = push_sources(where.feature_repository, where.lake)
@@ -49,9 +49,9 @@ def _list(options: argparse.Namespace) -> int:
 
 def _undo(options: argparse.Namespace) -> int:
     """Take a push back; 1 where there is no such push, with the rule."""
+    from resources.features.push_undo import UndoError, take_back
+    from resources.features.pushed_moments import PushedMoments
     from resources.local import local_resources
-    from resources.push_undo import UndoError, take_back
-    from resources.pushed_moments import PushedMoments
 
     where = settings()
     parts = local_resources(where)

@@ -14,8 +14,8 @@ from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
     from mlops_assets.project import Declared
-    from mlops_assets.rebuild import Rebuild
-    from mlops_assets.verification import Verdict
+    from mlops_assets.verify.rebuild import Rebuild
+    from mlops_assets.verify.verdict import Verdict
 
 
 def add(commands: Any) -> None:
@@ -71,8 +71,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verdicts(options: argparse.Namespace, where: Settings, declared: "Declared") -> Iterator["Verdict"]:
-    from mlops_assets.rebuild import Rebuild
-    from resources.lake import Lake
+    from mlops_assets.verify.rebuild import Rebuild
+    from resources.lake.lake import Lake
 
     origin = Lake(root=str(options.raw or where.lake))
     with _folder(options.keep) as folder:
@@ -88,8 +88,8 @@ def _verdicts(options: argparse.Namespace, where: Settings, declared: "Declared"
 def _asked(
     options: argparse.Namespace, where: Settings, declared: "Declared", rebuild: "Rebuild"
 ) -> Iterator["Verdict"]:
-    from mlops_assets.ml.lineage import Lineage
-    from mlops_assets.verification import verify, verify_all, verify_version
+    from mlops_assets.ml.provenance.lineage import Lineage
+    from mlops_assets.verify.verdict import verify, verify_all, verify_version
     from resources.local import local_resources
 
     if options.lineage:
@@ -108,7 +108,7 @@ def _asked(
 
 def _version(tracking: Any, name: str, number: str) -> Any:
     """The version that was named, or the champion."""
-    from mlops_assets.verification import VerificationError
+    from mlops_assets.verify.verdict import VerificationError
 
     there = {str(version.number): version for version in tracking.versions(name)}
     champion = tracking.champion(name) if there and not number else None
@@ -121,7 +121,7 @@ def _version(tracking: Any, name: str, number: str) -> Any:
 
 
 def _content(path: Path) -> bytes:
-    from mlops_assets.verification import VerificationError
+    from mlops_assets.verify.verdict import VerificationError
 
     if not path.is_file():
         raise VerificationError(f"{path} is no file: give the lineage.json of a version's MLflow run")
@@ -130,7 +130,7 @@ def _content(path: Path) -> bytes:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    from mlops_assets.verification import VerificationError
+    from mlops_assets.verify.verdict import VerificationError
 
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="mlops-verify-") as folder:

@@ -8,15 +8,15 @@ import dagster as dg
 import pydantic
 
 from mlops_assets.assets.bundle import model_assets
-from mlops_assets.automation import model_jobs, model_sensors
+from mlops_assets.automation.sensors import model_jobs, model_sensors
 from mlops_assets.components.tree import refuse_files
-from mlops_assets.spec import Label, ModelSpec, Prediction
-from mlops_assets.spec_columns import cluster_clash, input_clashes, label_among_inputs
-from mlops_assets.spec_gate import Gate
-from mlops_assets.spec_trainers import Trainer, XGBoost
-from resources.feature_inputs import inputs_without_feast
-from resources.feature_sources import service_names, written_features, written_inputs
-from resources.feature_types import is_known, refused_feature, refused_input
+from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs
+from mlops_assets.spec.gate import Gate
+from mlops_assets.spec.model import Label, ModelSpec, Prediction
+from mlops_assets.spec.trainers import Trainer, XGBoost
+from resources.features.inputs import inputs_without_feast
+from resources.features.source_scan import service_names, written_features, written_inputs
+from resources.features.types import is_known, refused_feature, refused_input
 
 
 class DeclaredModel(ModelSpec):

@@ -7,7 +7,7 @@ from types import ModuleType
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
-from mlops_assets.spec_files import COMPONENT, WORDS
+from mlops_assets.spec.files import COMPONENT, WORDS
 from resources.yaml_files import YamlError, lines, read_all
 
 FILES = ("defs.yaml", "defs.yml", "component.yaml")

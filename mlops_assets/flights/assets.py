@@ -11,8 +11,7 @@ from feature_repo.catalogue import VIEWS
 from feature_repo.described import DOMAIN, OWNER
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
-from mlops_assets.assets.tables import Table, recent, table_asset
-from mlops_assets.automation import ingest_job
+from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.columns import RAW, feature_columns
 from mlops_assets.flights.schema import (
@@ -24,10 +23,11 @@ from mlops_assets.flights.schema import (
     TABLES,
     TIME_COLUMNS,
 )
+from mlops_assets.kit.partitions import Week
+from mlops_assets.kit.tables import Table, recent, table_asset
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.partitions import Week
-from mlops_assets.spec import Weeks
-from resources.lake import Lake
+from mlops_assets.spec.model import Weeks
+from resources.lake.lake import Lake
 from resources.settings import settings
 
 WEEKS = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")

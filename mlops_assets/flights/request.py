@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from mlops_assets.flights.schema import ORIGIN_ZONE, UTC
-from mlops_assets.spec import computed_from
+from mlops_assets.spec.model import computed_from
 from resources.moments import Moment
 
 Airport = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="IATA code, for example JFK")]

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.values import SINGLE, Kind, Known, kind_of, places
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import LABEL
+from mlops_assets.spec.columns import LABEL
+from mlops_assets.spec.model import ModelSpec
 
 
 class DatasetError(Exception):

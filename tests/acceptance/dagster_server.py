@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.processes import Server, Supervisor
+from mlops_assets.local.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT
 
 LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "mlops_assets"}

@@ -1,9 +1,9 @@
-"""`mlops_assets.sent_fit` as it runs in an image whose repository has a spec with the tests' loop and scorer."""
+"""`mlops_assets.commands.sent_fit` as it runs in an image whose repository has a spec with the tests' loop and scorer."""
 
 import sys
 
-from mlops_assets.sent_fit import main
-from mlops_assets.spec_files import declared_code
+from mlops_assets.commands.sent_fit import main
+from mlops_assets.spec.files import declared_code
 
 LOOPS = frozenset({"tests.ml.trainers.loops:held", "tests.ml.trainers.loops:Bytes"})
 

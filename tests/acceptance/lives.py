@@ -15,9 +15,9 @@ from pathlib import Path
 HEAVY = (
     *(
         "mlops_assets.project",
-        "mlops_assets.main_job",
-        "mlops_assets.variant",
-        "feature_repo.online_store.sqlite",
+        "mlops_assets.replay.year",
+        "mlops_assets.commands.train",
+        "feature_repo.online_store.sqlite.store",
     ),
     *(
         "feast",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources.rayjob import GROUP, PLURAL, VERSION
+from resources.compute.rayjob import GROUP, PLURAL, VERSION
 from tests.acceptance.kube_api import NAMESPACE
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient cpu."
@@ -98,7 +98,7 @@ class StandInOperator:
 
     def _started(self, uid: str, entrypoint: str) -> subprocess.Popen[bytes]:
         *command, folder = shlex.split(entrypoint)
-        assert command == ["python", "-m", "mlops_assets.sent_fit"]
+        assert command == ["python", "-m", "mlops_assets.commands.sent_fit"]
         with (self.logs / f"{uid}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "tests.acceptance.image_with_loops", folder],

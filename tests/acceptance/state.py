@@ -6,12 +6,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from resources.audit import Audit
-from resources.lake import Lake
-from resources.live_models import MOMENT_FILE
-from resources.moment_files import moment_in
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
+from resources.serving.live_models import MOMENT_FILE
 from resources.settings import settings
-from resources.tracking import Tracking
+from resources.storage.moment_files import moment_in
+from resources.tracking.tracking import Tracking
 
 
 def end_state(home: Path) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import fit
-from resources.compute import Compute
-from resources.kuberay import KubeRayError
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.training.shards import Files
+from resources.compute.compute import Compute
+from resources.compute.kuberay import KubeRayError
 from resources.settings import PROJECT_ROOT, RAYJOB
 from tests.acceptance.kube_api import NAMESPACE, client
 from tests.acceptance.stand_in_operator import NO_NODE, OWN, StandInOperator
@@ -112,7 +112,7 @@ def test_a_fit_sent_to_kuberay_gives_the_bytes_of_the_same_fit_as_a_task_here(
     operator, reach, local, volume, caplog
 ):
     spec, files = spec_of(INNER), files_of(volume)
-    caplog.set_level(logging.INFO, "resources.compute")
+    caplog.set_level(logging.INFO, "resources.compute.compute")
     there = fit(files, spec, FEATURES, reach=reach, identity="5e" * 32)
     name = f"mlops-{'5e' * 20}"
     assert there.compute == f"a task on a KubeRay job {name} in namespace ml: trainer.compute=cluster"
@@ -133,7 +133,7 @@ import json, sys
 from pathlib import Path
 from resources.settings import silence_usage_reports
 silence_usage_reports()
-from mlops_assets.ml.training import fit
+from mlops_assets.ml.training.fit import fit
 from tests.acceptance.test_fit_on_kuberay import FEATURES, files_of, held_spec, kuberay
 volume, folder = map(Path, json.loads(sys.argv[1]))
 fit(files_of(volume), held_spec(folder, 2), FEATURES, reach=kuberay(volume), identity="the-run")
@@ -157,7 +157,7 @@ def test_a_run_that_is_killed_while_it_waits_is_followed_by_one_that_waits_for_t
         if "is there already: waiting for it" in message:
             (tmp_path / "go").touch()
 
-    monkeypatch.setattr(logging.getLogger("resources.compute"), "info", go_on)
+    monkeypatch.setattr(logging.getLogger("resources.compute.compute"), "info", go_on)
     spec, files = held_spec(tmp_path, 2), files_of(volume)
     there = fit(files, spec, FEATURES, reach=reach, identity="the-run")
     assert there.compute.startswith("2 workers on a KubeRay job mlops-the-run in namespace ml: ")
@@ -180,7 +180,7 @@ def test_a_fit_whose_cluster_was_lost_is_named_and_sent_again_by_the_next_run_fr
         r"RayJob mlops-a-fit in namespace ml failed \(AppFailed: exit code -9, .*\)\. The next run deletes it"
     )
     with monkeypatch.context() as told, pytest.raises(KubeRayError, match=lost):
-        told.setattr(logging.getLogger("resources.compute"), "info", lose)
+        told.setattr(logging.getLogger("resources.compute.compute"), "info", lose)
         fit(files, spec, FEATURES, reach=reach, identity="a-fit")
     (tmp_path / "go").touch()
     there = fit(files, spec, FEATURES, reach=reach, identity="a-fit")
@@ -192,7 +192,7 @@ def test_a_fit_whose_cluster_was_lost_is_named_and_sent_again_by_the_next_run_fr
 def test_a_fit_that_finds_no_nodes_says_so_and_a_later_run_waits_for_the_same_rayjob(
     operator, reach, volume, tmp_path, caplog
 ):
-    caplog.set_level(logging.INFO, "resources.compute")
+    caplog.set_level(logging.INFO, "resources.compute.compute")
     impatient = tmp_path / "rayjob.yaml"
     text = (volume / "rayjob.yaml").read_text()
     impatient.write_text(text.replace('pending-seconds: "1800"', 'pending-seconds: "3"'))

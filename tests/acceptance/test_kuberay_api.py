@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from resources.kuberay import AwayError, KubeRayError
-from resources.kubernetes_api import RayJobs
-from resources.rayjob import read_template, rendered
+from resources.compute.kuberay import AwayError, KubeRayError
+from resources.compute.kubernetes_api import RayJobs
+from resources.compute.rayjob import read_template, rendered
 from resources.settings import RAYJOB
 from tests.acceptance.kube_api import ADMIN, NAMESPACE, client
 from tests.acceptance.stand_in_operator import OWN
@@ -36,7 +36,7 @@ def manifest(name, namespace=NAMESPACE):
         name,
         namespace,
         job="content",
-        command=("python", "-m", "mlops_assets.sent_fit", "/mlops/training/fit"),
+        command=("python", "-m", "mlops_assets.commands.sent_fit", "/mlops/training/fit"),
         workers=3,
         each=GPUS,
         accelerator="A10G",

@@ -14,7 +14,7 @@ from tests.feature_repo.offline import shop
 OURS = "feature_repo.offline_store.store.PolarsOfflineStore"
 ON_RAY = """
 import os, sys
-from resources.serving import HOST, MEBIBYTE, keep_ray_local, without_api_server
+from resources.serving.ray_serve import HOST, MEBIBYTE, keep_ray_local, without_api_server
 keep_ray_local()
 without_api_server()
 os.environ["RAY_TMPDIR"] = sys.argv[2]
@@ -68,7 +68,7 @@ def test_without_a_cluster_the_engine_says_what_to_do(
 
 
 def test_the_engine_is_one_setting() -> None:
-    from resources.feature_definitions import configuration
+    from resources.features.definitions import configuration
     from resources.local import local_resources
 
     chosen = settings({"MLOPS_OFFLINE_ENGINE": "ray"})

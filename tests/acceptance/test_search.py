@@ -13,12 +13,12 @@ import pytest
 
 from mlops_assets.assets.model import train_challenger
 from mlops_assets.assets.search import run_search, search, search_metadata
-from mlops_assets.ml.trials import parameters_hash, with_found
-from mlops_assets.spec_decides import spec_digest
-from resources.compute import Compute
-from resources.mlflow_client import client_of
+from mlops_assets.ml.tuning.trials import parameters_hash, with_found
+from mlops_assets.spec.decides import spec_digest
+from resources.compute.compute import Compute
 from resources.settings import PROJECT_ROOT
-from resources.tracking import Tracking
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking
 from tests.acceptance.test_training_on_ray import kill_with_children
 from tests.ml.conftest import parcels
 from tests.parcel_weeks import ROWS, parcel_lake, search_spec
@@ -156,19 +156,19 @@ import sys, time
 from pathlib import Path
 from resources.settings import silence_usage_reports
 silence_usage_reports()
-import resources.search_runs
+import resources.tracking.searches
 from mlops_assets.assets.search import run_search
-from resources.compute import Compute
-from resources.lake import Lake
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
 from tests.acceptance.test_search import SPEC, tracking_in
 folder = Path(sys.argv[1])
-log_numbers = resources.search_runs._log_numbers
+log_numbers = resources.tracking.searches._log_numbers
 def half_logged(client, run_id, record, now):
     if record.tags["trial"] == "3":
         (folder / "now").touch()
         time.sleep(600)
     log_numbers(client, run_id, record, now)
-resources.search_runs._log_numbers = half_logged
+resources.tracking.searches._log_numbers = half_logged
 run_search(SPEC, Lake(root=str(folder / "lake")), tracking_in(folder), Compute(folder=str(folder / "t"), cpus=2), {}, print)
 """
 

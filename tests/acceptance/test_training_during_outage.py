@@ -19,11 +19,11 @@ import requests
 
 from mlops_assets.assets import model as model_asset
 from mlops_assets.assets.model import train_challenger
-from mlops_assets.partitions import week_bounds, week_names
-from resources.lake import Lake
-from resources.mlflow_client import client_of
+from mlops_assets.kit.partitions import week_bounds, week_names
+from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF
-from resources.tracking import Tracking
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking
 from tests.pumps.project import SPEC, WEEKS
 
 NAME, NAMES = SPEC.name, week_names(WEEKS)
@@ -33,7 +33,7 @@ MOST_REQUESTS = 33
 LOG_AND_WAIT = """
 import sys
 import polars as pl
-from resources.tracking import Tracking
+from resources.tracking.tracking import Tracking
 uri, folder, model = sys.argv[1:]
 Tracking(uri=uri, artifacts=folder).log_fit(
     "other_model", open(model, "rb").read(), kind="challenger", identity="killed", params={"depth": 3},

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.evaluation import auc
-from mlops_assets.ml.ladder import ComputeError
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import Scorer, fit
-from resources.compute import Compute
+from mlops_assets.ml.judging.metrics import auc
+from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.ladder import ComputeError
+from mlops_assets.ml.training.shards import Files
+from resources.compute.compute import Compute
 from resources.settings import PROJECT_ROOT
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 from tests.ml.trainers.test_every_trainer import without_torch
@@ -117,9 +117,9 @@ import json, sys
 from resources.settings import silence_usage_reports
 silence_usage_reports()
 from datetime import datetime
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import fit
-from resources.compute import Compute
+from mlops_assets.ml.training.shards import Files
+from mlops_assets.ml.training.fit import fit
+from resources.compute.compute import Compute
 from tests.ml.conftest import FEATURES
 from tests.acceptance.test_training_on_ray import killed_spec
 from pathlib import Path

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.ml.dataset import DatasetError, labelled
-from mlops_assets.ml.evaluation import evaluate
-from mlops_assets.ml.ladder import ComputeError
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.training import Scorer, fit
-from mlops_assets.ml.trials import better, with_found
-from mlops_assets.ml.tuning import search
-from resources.compute import Compute
+from mlops_assets.ml.judging.metrics import evaluate
+from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.ladder import ComputeError
+from mlops_assets.ml.training.shards import Files
+from mlops_assets.ml.tuning.search import search_parameters
+from mlops_assets.ml.tuning.trials import better, with_found
+from resources.compute.compute import Compute
 from tests.ml.conftest import FEATURES, parcels
 from tests.ml.trainers.test_every_trainer import TORCH
 from tests.parcel_weeks import search_spec
@@ -38,7 +38,7 @@ def files(tmp_path_factory):
 
 
 def run(files, spec, compute, done=(), heard=None):
-    return search(files, spec, FEATURES, compute, done, heard or (lambda trial: None), "a-search")
+    return search_parameters(files, spec, FEATURES, compute, done, heard or (lambda trial: None), "a-search")
 
 
 def lasting(trials):

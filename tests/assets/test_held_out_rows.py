@@ -14,13 +14,12 @@ from mlops_assets.assets import search
 from mlops_assets.assets.evaluation import hold_out
 from mlops_assets.assets.model import train_challenger, training_files
 from mlops_assets.assets.training_set import TrainingData, training_data
-from mlops_assets.comparison import _fitted
-from mlops_assets.ml import tuning
-from mlops_assets.ml.training import fit
-from mlops_assets.ml.trials import _prepared
-from mlops_assets.spec import ModelSpec
-from resources.lake import Lake
-from resources.tracking import Tracking
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.tuning.trials import _prepared
+from mlops_assets.replay.policies import _fitted
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcels
 from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
 from tests.parcel_weeks import parcel_lake, search_spec
@@ -116,7 +115,7 @@ def test_no_trial_of_a_search_sees_the_held_out_rows(data_of, clean, tracking, m
     def asked(rows, *_):
         raise AskedError(rows)
 
-    monkeypatch.setattr(tuning, "search", asked)
+    monkeypatch.setattr(search, "search_parameters", asked)
 
     def given_to_trials(data: TrainingData):
         with pytest.raises(AskedError) as caught:

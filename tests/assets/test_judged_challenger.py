@@ -12,11 +12,11 @@ import pytest
 
 from mlops_assets.assets import evaluation
 from mlops_assets.assets.evaluation import anchor_metadata, evaluation_metadata, judge_challenger
-from mlops_assets.ml.promotion import PromotionError
-from mlops_assets.partitions import week_bounds, week_names
-from mlops_assets.spec import ModelSpec
-from resources.audit import Audit
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.ml.judging.gate import PromotionError
+from mlops_assets.spec.model import ModelSpec
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
 from tests.pumps.project import SPEC, WEEKS
 
 NAME, LAST = SPEC.name, week_names(WEEKS)[-1]

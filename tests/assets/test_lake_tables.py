@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.assets.tables import Table, build_partition
+from mlops_assets.kit.tables import Table, build_partition
 from mlops_assets.ml.tables import Expectation
-from resources.lake import Lake
+from resources.lake.lake import Lake
 
 MOMENTS = [datetime(2024, 1, day, tzinfo=UTC) for day in (3, 1, 2, 1)]
 ROWS = pl.DataFrame({"shop": ["b", "b", "a", "a"], "event_timestamp": MOMENTS, "x": [1, 2, 3, 4]})

@@ -7,11 +7,11 @@ import pytest
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
-from mlops_assets.spec_decides import of_a_fit, spec_digest
-from resources.audit import Audit
-from resources.compute import Compute
-from resources.serving import Endpoint
-from resources.tracking import Tracking
+from mlops_assets.spec.decides import of_a_fit, spec_digest
+from resources.audit.log import Audit
+from resources.compute.compute import Compute
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcel_spec, parcels
 from tests.parcel_weeks import ROWS, TRAINER, parcel_lake
 

@@ -13,11 +13,11 @@ from polars.testing import assert_frame_equal
 from mlops_assets.assets.online import online_store
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURES
-from mlops_assets.skipping import BECAUSE, FORCE_TAG, SKIPPED
-from mlops_assets.spec import Weeks
-from resources.feature_store import FeatureStoreResource, _open
-from resources.lake import Lake
-from resources.serving import Endpoint
+from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
+from mlops_assets.spec.model import Weeks
+from resources.features.store import FeatureStoreResource, _open
+from resources.lake.lake import Lake
+from resources.serving.ray_serve import Endpoint
 from tests.flights import lake as lakes
 
 Run = Callable[..., dict[str, Any]]

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.assets.evaluation import anchor_on_trial
-from mlops_assets.assets.opponents import Anchor, fair, unseen
-from mlops_assets.ml.anchor import Unjudged
-from resources.tracking import Version
+from mlops_assets.ml.judging.anchor import Unjudged
+from mlops_assets.stages.opponents import Anchor, fair, unseen
+from resources.tracking.tracking import Version
 from tests.pumps.project import SPEC
 
 START = datetime(2020, 3, 1, tzinfo=UTC)

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.skew import Replayed, replay, skew, skew_check
-from mlops_assets.ml.skew import EXPIRED, LATE, MISSING, ROUNDING, STALE
-from mlops_assets.skipping import BECAUSE, SKIPPED
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
+from mlops_assets.kit.reuse import BECAUSE, SKIPPED
+from mlops_assets.ml.skew.cells import EXPIRED, LATE, MISSING, ROUNDING, STALE
+from resources.features.store import FeatureStoreResource
+from resources.features.vectors import OnlineVectors
+from resources.lake.lake import Lake
 from resources.local import local_resources
-from resources.online_features import OnlineVectors
-from resources.serving_log import ServingLogResource
+from resources.serving.log import ServingLogResource
 from resources.settings import Settings
 from tests.flights import lake as lakes
 from tests.flights.served import SERVICE, serve

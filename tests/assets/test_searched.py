@@ -7,17 +7,17 @@ from mlops_assets.assets.bundle import STAGES, model_assets
 from mlops_assets.assets.deployment import deploy
 from mlops_assets.assets.evaluation import judge_challenger
 from mlops_assets.assets.model import fit_metadata, train_challenger, training_files
-from mlops_assets.assets.searched import newest_result, searched
-from mlops_assets.card import gather, sections
-from mlops_assets.governance import record_evaluated
-from mlops_assets.ml.training import fit
-from mlops_assets.ml.trials import parameters_hash, with_found
-from mlops_assets.spec_decides import spec_digest
-from resources.audit import Audit
-from resources.lake import Lake
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.tuning.trials import parameters_hash, with_found
+from mlops_assets.promotion.records import record_evaluated
+from mlops_assets.spec.decides import spec_digest
+from mlops_assets.stages.card import gather, sections
+from mlops_assets.stages.searched import newest_result, searched
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.serving import Endpoint
-from resources.tracking import Tracking
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec()

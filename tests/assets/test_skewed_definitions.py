@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.skew import Replayed, replay
-from mlops_assets.ml.skew import CHANGED
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
-from resources.serving_log import ServedBatch, ServingLogResource
-from resources.serving_log_writer import ServingLog
+from mlops_assets.ml.skew.cells import CHANGED
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
+from resources.serving.log import ServedBatch, ServingLogResource
+from resources.serving.log_writer import ServingLog
 
 NOW = datetime(2024, 2, 1, 12, tzinfo=UTC)
 SERVICE = "pumps_v1"

@@ -7,12 +7,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.tables import Table, TableError, build_partition, table_asset
 from mlops_assets.flights.assets import all_tables
+from mlops_assets.kit.partitions import Week
+from mlops_assets.kit.tables import Table, TableError, build_partition, table_asset
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.partitions import Week
-from mlops_assets.spec import Weeks
-from resources.lake import Lake, LakeError
+from mlops_assets.spec.model import Weeks
+from resources.lake.lake import Lake, LakeError
 from tests.flights import lake as lakes
 
 WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 2, 5))

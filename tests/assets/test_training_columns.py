@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from mlops_assets.assets.training_columns import training_columns
-from mlops_assets.spec import computed_from
+from mlops_assets.spec.model import computed_from
+from mlops_assets.stages.training_columns import training_columns
 from tests.pumps.project import SPEC
 
 GIVEN = ["check_id", "pump", "checked_at", "stopped_minutes", "known_at"]

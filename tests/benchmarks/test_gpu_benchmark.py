@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu, report
-from mlops_assets.ml.gpu import gpu_here
+from mlops_assets.ml.training.gpu import gpu_here
 
 
 @pytest.mark.skipif(gpu_here(), reason="this machine has a GPU: run python -m benchmarks.gpu")

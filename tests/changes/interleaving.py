@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import resources.audit
-import resources.lake
-import resources.locks
-from resources.audit import Audit
+import resources.audit.log
+import resources.lake.lake
+import resources.storage.locks
+from resources.audit.log import Audit
 
 HERE = threading.local()
 REGISTRY_WRITES = ("set_registered_model_alias", "set_model_version_tag", "set_registered_model_tag")
@@ -90,14 +90,18 @@ def pause(at: str) -> None:
 def cut_at_every_write(monkeypatch: pytest.MonkeyPatch, registry: Any) -> None:
     """Make every durable write a place to stop: to registry, log, head, and any file; and so a lock that is held."""
     places = [(registry, name) for name in REGISTRY_WRITES]
-    places += [(resources.audit, "write_head"), (Audit, "_append"), (resources.lake, "_durable_rename")]
+    places += [
+        (resources.audit.log, "write_head"),
+        (Audit, "_append"),
+        (resources.lake.lake, "_durable_rename"),
+    ]
     places += [(pathlib.Path, "unlink")]
     for owner, name in places:
         monkeypatch.setattr(owner, name, _stopping_before(name, getattr(owner, name)))
     # A temporary file has its process's number in its name, and here each operation stands for a process.
     own_number = SimpleNamespace(**vars(os) | {"getpid": threading.get_ident})
-    monkeypatch.setattr(resources.lake, "os", own_number)
-    monkeypatch.setattr(resources.locks, "fcntl", SimpleNamespace(**vars(fcntl) | {"flock": _flock}))
+    monkeypatch.setattr(resources.lake.lake, "os", own_number)
+    monkeypatch.setattr(resources.storage.locks, "fcntl", SimpleNamespace(**vars(fcntl) | {"flock": _flock}))
 
 
 def _stopping_before(name: str, original: Callable[..., Any]) -> Callable[..., Any]:

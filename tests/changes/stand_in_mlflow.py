@@ -1,4 +1,4 @@
-"""A stand-in for MLflow's registry: the calls that `resources/tracking.py` makes about versions, in memory.
+"""A stand-in for MLflow's registry: the calls that `resources/tracking/tracking.py` makes about versions, in memory.
 
 Named so, and used by the interleaved changes alone; the same life on a real MLflow is in test_champion_changes.py.
 """

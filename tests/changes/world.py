@@ -10,28 +10,28 @@ import numpy as np
 import polars as pl
 import pytest
 
-import resources.tracking
-from mlops_assets.assets.approval import HeldBackError, warranted
+import resources.tracking.tracking
 from mlops_assets.assets.deployment import _make_champion
 from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.assets.training_set import TrainingData
-from mlops_assets.decisions import DecisionError, decide, go_back
-from mlops_assets.governance import record_configuration, record_evaluated
-from mlops_assets.partitions import week_bounds, week_names
-from mlops_assets.served import code_of
-from mlops_assets.spec import ModelSpec
-from resources.audit import CHANGES, Audit, Entry
-from resources.champions import SHOWN_BETTER
-from resources.following import reconcile
-from resources.lake import Lake
-from resources.live_models import LiveModels, Record, read_record
-from resources.model_files import MODEL_FILE
-from resources.online_features import OnlineVectors
-from resources.promotion import ChampionError
-from resources.service_description import DescribedService, DescribedView
-from resources.serving import Endpoint
-from resources.tracking import Tracking
-from resources.versions import FILE, SHA256, sha256
+from mlops_assets.automation.decisions import DecisionError, decide, go_back
+from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.promotion.approval import HeldBackError, warranted
+from mlops_assets.promotion.champion import ChampionError
+from mlops_assets.promotion.following import reconcile
+from mlops_assets.promotion.history import SHOWN_BETTER
+from mlops_assets.promotion.records import record_configuration, record_evaluated
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.served import code_of
+from resources.audit.log import CHANGES, Audit, Entry
+from resources.features.service import DescribedService, DescribedView
+from resources.features.vectors import OnlineVectors
+from resources.lake.lake import Lake
+from resources.serving.live_models import LiveModels, Record, read_record
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.model_folder import MODEL_FILE
+from resources.tracking.tracking import Tracking
+from resources.tracking.versions import FILE, SHA256, sha256
 from tests.changes.interleaving import Operation, cut_at_every_write, pause
 from tests.changes.stand_in_mlflow import StandInMlflow
 from tests.pumps.project import SPEC, WEEKS
@@ -81,7 +81,7 @@ class World:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
         self.registry = StandInMlflow(NAME, home / "registered")
-        monkeypatch.setattr(resources.tracking, "client_of", lambda _: self.registry)
+        monkeypatch.setattr(resources.tracking.tracking, "client_of", lambda _: self.registry)
         self.tracking = Tracking(uri="http://stand-in", artifacts=str(home / "artifacts"), patience_s=0)
         self.audit = Audit(folder=str(home / "audit"))
         self.endpoint = Endpoint(folder=str(home / "serving"))

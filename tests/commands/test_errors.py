@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlops_assets import cli
 from mlops_assets.commands import clean
-from resources import serving
+from resources.serving import ray_serve
 from resources.settings import PROJECT_ROOT, SettingsError, refuse_unusable, settings
 from resources.told import FIXES, LOG, in_words, sentence
 
@@ -102,7 +102,7 @@ def test_a_path_that_cannot_be_followed_is_told(tmp_path):
         refuse_unusable(tmp_path / ("x" * 300))
 
 
-@pytest.mark.parametrize("start", [serving.main, clean.main])
+@pytest.mark.parametrize("start", [ray_serve.main, clean.main])
 def test_the_endpoint_and_make_clean_end_in_words_too(start, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "file"))

@@ -12,16 +12,16 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from mlops_assets.assets.skew import replay
-from resources.feature_store import FeatureStoreError, FeatureStoreResource
-from resources.features_http import mount
-from resources.live_models import LiveModels
-from resources.push import Pusher
-from resources.push_http import take
-from resources.pushed_moments import PushedMoments
-from resources.request_forms import request_frame, request_model
-from resources.serving import Endpoint
-from resources.serving_log import ServedBatch, ServingLogResource
-from resources.serving_log_writer import ServingLog
+from resources.features.push import Pusher
+from resources.features.pushed_moments import PushedMoments
+from resources.features.store import FeatureStoreError, FeatureStoreResource
+from resources.serving.http.features import mount
+from resources.serving.http.forms import request_frame, request_model
+from resources.serving.http.push import take
+from resources.serving.live_models import LiveModels
+from resources.serving.log import ServedBatch, ServingLogResource
+from resources.serving.log_writer import ServingLog
+from resources.serving.ray_serve import Endpoint
 from tests.every_type.kinds import NOON
 from tests.every_type.repo import services
 from tests.every_type.test_types import LOAD, NOW, READINGS, SEEN

@@ -22,19 +22,19 @@ from hypothesis import strategies as st
 from mlops_assets.assets.skew import replay
 from mlops_assets.components.model import DeclaredModel
 from mlops_assets.ml.dataset import Encoding
-from mlops_assets.ml.drift import column_drift, reference_profile, report_html
-from mlops_assets.ml.point_in_time import ViewTable, cells_that_differ
-from resources.endpoint_http import application
-from resources.feature_store import FeatureStoreError, FeatureStoreResource
-from resources.feature_types import FEATURES, is_known
-from resources.http_bodies import validated
-from resources.live_models import LiveModels
-from resources.push import Pusher
-from resources.push_http import take
-from resources.pushed_moments import PushedMoments
-from resources.request_forms import example, request_frame
-from resources.serving_log import ServedBatch, ServingLogResource
-from resources.serving_log_writer import ServingLog
+from mlops_assets.ml.monitoring.drift import column_drift, reference_profile, report_html
+from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from resources.features.push import Pusher
+from resources.features.pushed_moments import PushedMoments
+from resources.features.store import FeatureStoreError, FeatureStoreResource
+from resources.features.types import FEATURES, is_known
+from resources.serving.http.bodies import validated
+from resources.serving.http.forms import example, request_frame
+from resources.serving.http.predict import application
+from resources.serving.http.push import take
+from resources.serving.live_models import LiveModels
+from resources.serving.log import ServedBatch, ServingLogResource
+from resources.serving.log_writer import ServingLog
 from tests.every_type.kinds import INSTANT, NOON, every_type, stored
 from tests.pumps.project import SPEC
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.schema import FILES, ORIGIN_ZONE, WEATHER
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from tests.flights import oracle
 
 WEEK = timedelta(days=7)

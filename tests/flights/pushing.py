@@ -8,13 +8,13 @@ import polars as pl
 from fastapi.testclient import TestClient
 
 from mlops_assets.flights.request import entity_rows
-from resources.endpoint_http import application
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
-from resources.live_models import LiveModels
-from resources.push import Pusher
-from resources.serving import Endpoint
-from resources.serving_log_writer import ServingLog
+from resources.features.push import Pusher
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
+from resources.serving.http.predict import application
+from resources.serving.live_models import LiveModels
+from resources.serving.log_writer import ServingLog
+from resources.serving.ray_serve import Endpoint
 from tests.flights import lake as lakes
 from tests.flights.served import SERVICE, declared, publish
 

@@ -8,20 +8,20 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.assets.model import log_fit, train_challenger, training_files
-from mlops_assets.assets.tables import build_partition
 from mlops_assets.assets.training_set import join_week, training_data
 from mlops_assets.flights.assets import all_tables
-from mlops_assets.governance import record_trained
-from mlops_assets.ml.training import fit
-from mlops_assets.partitions import week_names
-from mlops_assets.spec import ModelSpec
-from resources.compute import Compute
-from resources.folding import fold
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week_names
+from mlops_assets.kit.tables import build_partition
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.promotion.records import record_trained
+from mlops_assets.spec.model import ModelSpec
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
+from resources.lake.pushed_files import fold
 from resources.local import local_resources
 from resources.settings import Settings
-from resources.tracking import Version
-from resources.versions import sha256
+from resources.tracking.tracking import Version
+from resources.tracking.versions import sha256
 from tests.flights.shortened import short_spec
 
 SPEC = short_spec()

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.flights.request import FlightRequest
-from mlops_assets.served import code_of
-from mlops_assets.spec_files import declared_specs
-from resources.live_models import Features, LiveModels
-from resources.serving import Endpoint
-from resources.serving_code import Code
-from resources.serving_log import ServingLogResource
-from resources.serving_log_writer import ServingLog
+from mlops_assets.spec.files import declared_specs
+from mlops_assets.stages.served import code_of
+from resources.serving.code import Code
+from resources.serving.live_models import Features, LiveModels
+from resources.serving.log import ServingLogResource
+from resources.serving.log_writer import ServingLog
+from resources.serving.ray_serve import Endpoint
 
 SERVICE = "flight_delay_v1"
 BATCH = 1000

@@ -7,7 +7,7 @@ import yaml
 
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.flights.assets import flights_definitions
-from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.model import ModelSpec
 from resources.settings import PROJECT_ROOT
 
 MODELS = PROJECT_ROOT / "mlops_assets" / "models"

@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 
 from feature_repo.catalogue import VIEWS
-from mlops_assets.assets.training_columns import training_columns
-from mlops_assets.catalogue import Column
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.columns import RAW, feature_columns
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURE_KEYS, FILES
-from resources.feature_store import FeatureStoreResource
+from mlops_assets.kit.catalogue import Column
+from mlops_assets.stages.training_columns import training_columns
+from resources.features.store import FeatureStoreResource
 from tests.flights import lake as lakes
 from tests.flights import oracle, samples
 from tests.flights.shortened import short_spec

@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 from mlops_assets.flights import ingest
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import ORIGIN_ZONE, WEATHER
-from resources.feature_store import FeatureStoreResource
+from resources.features.store import FeatureStoreResource
 from tests.flights import lake as lakes
 from tests.flights import oracle, samples
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.model import ModelSpec
 
 NOW = datetime(2020, 7, 6, tzinfo=UTC)
 FEATURES = ("queue", "weight", "hour", "noise")
@@ -102,6 +102,6 @@ def features() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def fitted(known, spec):
-    from mlops_assets.ml.training import fit
+    from mlops_assets.ml.training.fit import fit
 
     return fit(known, spec, FEATURES)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmarks.simulated import lived
-from mlops_assets.ml.anchor import Unjudged, anchor_criterion, budget, shown_better, without_anchor
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.paired import Effect
-from mlops_assets.ml.promotion import Contender, PromotionError, Verdict, judge
-from mlops_assets.spec_gate import Gate
+from mlops_assets.ml.judging.anchor import Unjudged, anchor_criterion, budget, shown_better, without_anchor
+from mlops_assets.ml.judging.gate import Contender, PromotionError, Verdict, judge
+from mlops_assets.ml.judging.paired import Effect
+from mlops_assets.spec.gate import Gate
 
 MARGIN = 0.01
 GAIN = st.one_of(st.floats(-0.1, 0.1), st.just(math.nan))

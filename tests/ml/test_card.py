@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.card import Fact, Section, Source, as_html, as_markdown, told, with_interval
-from mlops_assets.ml.sparklines import bars
+from mlops_assets.ml.reports.card import Fact, Section, Source, as_html, as_markdown, told, with_interval
+from mlops_assets.ml.reports.sparklines import bars
 
 REGISTRY = Source("version 7 in MLflow", "http://127.0.0.1:5000/#/models/m/versions/7")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mlops_assets.ml.code_digest import CodeDigestError, code_digest, parts_of, project_source
-from mlops_assets.ml.fingerprint import differences, told
+from mlops_assets.ml.provenance.code_digest import CodeDigestError, code_digest, parts_of, project_source
+from mlops_assets.ml.provenance.digest import differences, told
 
 FEATURES = '''
 """What is known of a parcel."""
@@ -157,7 +157,7 @@ def test_of_an_object_that_is_handed_in_what_is_asked_of_it_counts_and_nothing_e
 
 
 def test_a_changed_feature_store_is_a_change_of_the_join_and_of_no_fit():
-    join, fit = "mlops_assets.assets.training_set:join_week", "mlops_assets.ml.training:fit"
+    join, fit = "mlops_assets.assets.training_set:join_week", "mlops_assets.ml.training.fit:fit"
 
     def read(module: str) -> str | None:
         source = project_source(module)
@@ -165,7 +165,7 @@ def test_a_changed_feature_store_is_a_change_of_the_join_and_of_no_fit():
 
     assert code_digest([join], read) != code_digest([join])
     assert code_digest([fit], read) == code_digest([fit])
-    assert "resources.feature_store:FeatureStoreResource.historical" in parts_of([join])
+    assert "resources.features.store:FeatureStoreResource.historical" in parts_of([join])
 
 
 def test_a_whole_module_is_all_of_its_names():
@@ -183,7 +183,7 @@ def test_a_root_that_does_not_exist_is_refused_by_its_name(root):
 
 
 def test_the_version_of_a_library_that_computes_is_part_of_it(monkeypatch):
-    from mlops_assets.ml import code_digest as module
+    from mlops_assets.ml.provenance import code_digest as module
 
     before = digest()
     monkeypatch.setattr(module, "_version", lambda library: f"{library} 99")

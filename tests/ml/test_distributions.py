@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.ml.distributions import BARS, HEIGHT, WIDTH, bars, distributions, histogram
-from mlops_assets.ml.sparklines import LARGEST
+from mlops_assets.ml.reports.distributions import BARS, HEIGHT, WIDTH, bars, distributions, histogram
+from mlops_assets.ml.reports.sparklines import LARGEST
 
 NUMBERS = st.lists(st.floats(-1e9, 1e9, width=32) | st.integers(-3, 3), min_size=1, max_size=300)
 

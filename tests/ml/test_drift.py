@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.drift import (
+from mlops_assets.ml.monitoring.drift import (
     column_drift,
     detach_script,
     reference_profile,

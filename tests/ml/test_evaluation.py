@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.evaluation import (
+from mlops_assets.ml.judging.metrics import (
     auc,
     by_slice,
     evaluate,
@@ -19,7 +19,7 @@ from mlops_assets.ml.evaluation import (
     reliability,
 )
 from mlops_assets.ml.scores import ScoreError
-from mlops_assets.spec_gate import METRICS
+from mlops_assets.spec.gate import METRICS
 
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40)
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from mlops_assets.ml.gpu import NOT_MEASURED, watched
+from mlops_assets.ml.training.gpu import NOT_MEASURED, watched
 
 
 def test_without_a_gpu_nothing_is_measured_and_the_report_says_so():
@@ -12,7 +12,7 @@ def test_without_a_gpu_nothing_is_measured_and_the_report_says_so():
 
 
 def test_samples_become_a_mean_share_and_a_peak(monkeypatch):
-    monkeypatch.setattr("mlops_assets.ml.gpu.EVERY_S", 0.001)
+    monkeypatch.setattr("mlops_assets.ml.training.gpu.EVERY_S", 0.001)
     samples, enough = iter([(0.2, 900.0), (0.6, 1500.0), (0.4, 1000.0)]), threading.Event()
 
     def read():

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from benchmarks.simulated import two_models
-from mlops_assets.ml.guardrails import (
+from mlops_assets.ml.judging.guardrails import (
     CHAMPION_SCORE,
     CLUSTER,
     calibration_guard,
@@ -14,7 +14,7 @@ from mlops_assets.ml.guardrails import (
     size_guard,
     slice_guards,
 )
-from mlops_assets.spec_gate import Gate
+from mlops_assets.spec.gate import Gate
 from tests.ml.conftest import between
 
 SLICES = 12
@@ -146,7 +146,7 @@ def test_a_limit_on_latency_decides_and_leaves_no_measured_time_in_the_record():
 
 
 def test_latency_is_measured_for_one_row_and_a_thousand_though_there_are_fewer(known, fitted):
-    from mlops_assets.ml.training import Scorer
+    from mlops_assets.ml.training.fit import Scorer
 
     seen: list[int] = []
 

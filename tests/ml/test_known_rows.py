@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.known_rows import ASKED, SERVED, known_rows
+from mlops_assets.ml.skew.known_rows import ASKED, SERVED, known_rows
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 KINDS = {

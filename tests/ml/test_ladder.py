@@ -2,15 +2,15 @@
 
 import pytest
 
-from mlops_assets.ml.ladder import (
+from mlops_assets.ml.training.ladder import (
     ComputeError,
     checkpoint_every,
     choose,
     refuse_more_than_there_is,
     resources,
 )
-from mlops_assets.ml.layout import laid_out, layout
-from mlops_assets.spec_trainers import XGBoost
+from mlops_assets.ml.training.layout import laid_out, layout
+from mlops_assets.spec.trainers import XGBoost
 
 
 class Ray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.lineage import Difference, Lineage, LineageError, differences, partitions
+from mlops_assets.ml.provenance.lineage import Difference, Lineage, LineageError, differences, partitions
 
 SECTIONS = [field.name for field in fields(Lineage)]
 NAMES = st.text("abcxyz", min_size=1, max_size=4)

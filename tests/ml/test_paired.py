@@ -10,8 +10,8 @@ from scipy import stats
 
 from benchmarks.simulated import false_promotions, lead_error, leading, two_models
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.paired import Effect, compare, estimate, gain_by_cluster, holm, whole
-from mlops_assets.spec_gate import METRICS
+from mlops_assets.ml.judging.paired import Effect, compare, estimate, gain_by_cluster, holm, whole
+from mlops_assets.spec.gate import METRICS
 from tests.ml.conftest import between
 
 TASK_OF = {metric: task for task, metrics in METRICS.items() for metric in metrics}
@@ -132,7 +132,7 @@ def test_values_of_unlike_length_are_refused():
 
 @given(METRIC, st.integers(0, 10**6))
 def test_the_whole_is_what_the_evaluation_says(metric, seed):
-    from mlops_assets.ml.evaluation import evaluate
+    from mlops_assets.ml.judging.metrics import evaluate
 
     y, ours, theirs, day = drawn(metric, seed)
     assert whole(y, ours, metric) == pytest.approx(evaluate(y, ours, TASK_OF[metric])[metric])

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.simulated import two_models
-from mlops_assets.ml.evaluation import evaluation_plots
-from mlops_assets.ml.plots import evidence_plots
-from mlops_assets.ml.promotion import Contender, Verdict, judge
-from mlops_assets.spec import ModelSpec
+from mlops_assets.ml.judging.gate import Contender, Verdict, judge
+from mlops_assets.ml.judging.metrics import evaluation_plots
+from mlops_assets.ml.judging.plots import evidence_plots
+from mlops_assets.spec.model import ModelSpec
 
 
 class Given:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.policy import WeekEvidence, decide
+from mlops_assets.ml.monitoring.policy import WeekEvidence, decide
 
 START = datetime(2020, 1, 6, tzinfo=UTC)
 RULES = {

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated import two_models
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.evaluation import goodness
-from mlops_assets.ml.paired import Effect
-from mlops_assets.ml.promotion import (
+from mlops_assets.ml.judging.gate import (
     Contender,
     PromotionError,
     clusters,
@@ -23,8 +21,10 @@ from mlops_assets.ml.promotion import (
     floor_criteria,
     judge,
 )
-from mlops_assets.ml.training import fit
-from mlops_assets.spec_gate import METRICS, Gate
+from mlops_assets.ml.judging.metrics import goodness
+from mlops_assets.ml.judging.paired import Effect
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.spec.gate import METRICS, Gate
 from tests.ml.conftest import between
 
 NUMBER = st.one_of(st.floats(0, 1), st.just(math.nan))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.ml.proposals import FEWEST_FOR_IMPORTANCE, importances, propose
-from mlops_assets.ml.trials import Trial, better, parameters_hash
-from mlops_assets.spec_search import Choices, Range, Search
+from mlops_assets.ml.tuning.proposals import FEWEST_FOR_IMPORTANCE, importances, propose
+from mlops_assets.ml.tuning.trials import Trial, better, parameters_hash
+from mlops_assets.spec.search import Choices, Range, Search
 
 SPACE = {
     "eta": Range(low=0.01, high=1, log=True),

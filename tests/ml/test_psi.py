@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from mlops_assets.ml.drift import column_drift, reference_profile, score_drift, score_profile, summary
-from mlops_assets.ml.psi import LEAST_ROWS, chi_square_quantile, measured, pooled, psi
+from mlops_assets.ml.monitoring.drift import (
+    column_drift,
+    reference_profile,
+    score_drift,
+    score_profile,
+    summary,
+)
+from mlops_assets.ml.monitoring.psi import LEAST_ROWS, chi_square_quantile, measured, pooled, psi
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=2, max_size=30)
 ROWS = (LEAST_ROWS, 200, 1000)

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from mlops_assets.ml.shards import Files
-from mlops_assets.ml.trials import Trial
-from mlops_assets.ml.tuning import Plan, search
-from mlops_assets.spec_search import space_of
+from mlops_assets.ml.training.shards import Files
+from mlops_assets.ml.tuning.search import Plan, search_parameters
+from mlops_assets.ml.tuning.trials import Trial
+from mlops_assets.spec.search import space_of
 from tests.ml.conftest import FEATURES
 from tests.parcel_weeks import search_spec
 
@@ -22,7 +22,7 @@ class NoRay:
 
 
 def run(spec, done):
-    return search(FILES, spec, FEATURES, NoRay(), done, lambda trial: None, "a-search")
+    return search_parameters(FILES, spec, FEATURES, NoRay(), done, lambda trial: None, "a-search")
 
 
 def plan_of(spec, done=(), heard=lambda trial: None):

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mlops_assets.ml.proposals import importances, propose
-from mlops_assets.ml.search_plot import score_limits, search_plot
-from mlops_assets.ml.trials import Trial
-from mlops_assets.spec_search import Choices, Range, Search
+from mlops_assets.ml.tuning.plot import score_limits, search_plot
+from mlops_assets.ml.tuning.proposals import importances, propose
+from mlops_assets.ml.tuning.trials import Trial
+from mlops_assets.spec.search import Choices, Range, Search
 
 SPACE = {
     "eta": Range(low=0.01, high=0.5, log=True),

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.ml.cost import Cost
 from mlops_assets.ml.dataset import Encoding
-from mlops_assets.ml.ladder import ComputeError, Rung, job_name
-from mlops_assets.ml.sending import (
+from mlops_assets.ml.training.kuberay_job import (
     OUTCOME,
     digest_of,
     job_text,
@@ -20,8 +19,9 @@ from mlops_assets.ml.sending import (
     sent,
     write_outcome,
 )
-from mlops_assets.ml.shards import Files, Held
-from mlops_assets.ml.trainers.base import Job, Outcome
+from mlops_assets.ml.training.ladder import ComputeError, Rung, job_name
+from mlops_assets.ml.training.shards import Files, Held
+from mlops_assets.ml.training.trainers.base import Job, Outcome
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 RUNG = Rung("workers", "kuberay", 2, "trainer.compute=cluster", "mlops-fit in namespace ml")
@@ -147,7 +147,7 @@ def test_the_cluster_is_asked_for_what_the_spec_says_and_the_outcome_it_leaves_i
     asked = cluster.asked
     assert (asked["name"], asked["workers"], asked["accelerator"]) == ("mlops-a-fit", 3, "A10G")
     assert asked["each"] == {"CPU": 4.0, "GPU": 1.0}
-    assert asked["command"] == ("python", "-m", "mlops_assets.sent_fit", str(folder))
+    assert asked["command"] == ("python", "-m", "mlops_assets.commands.sent_fit", str(folder))
     assert asked["paths"] == (str(folder), "/mlops/a.parquet")
     assert asked["done"]()
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import DatasetError, labelled
-from mlops_assets.ml.shards import Files, Held, written
-from mlops_assets.ml.training import fit
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.training.shards import Files, Held, written
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.leaks import MOST_ROWS, LeakError, refuse_leaks, strongest
-from mlops_assets.ml.shards import written
+from mlops_assets.ml.judging.leaks import MOST_ROWS, LeakError, refuse_leaks, strongest
+from mlops_assets.ml.training.shards import written
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels, regression_spec
 
 DELAY = pl.col("delay")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.known_rows import ASKED, SERVED
-from mlops_assets.ml.skew import (
+from mlops_assets.ml.reports.sparklines import bars, data_uri
+from mlops_assets.ml.skew.cells import (
     CHANGED,
     EXPIRED,
     LATE,
@@ -23,7 +23,7 @@ from mlops_assets.ml.skew import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.sparklines import bars, data_uri
+from mlops_assets.ml.skew.known_rows import ASKED, SERVED
 
 INSTANT = pl.Datetime("us", "UTC")
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.ml.sparklines import HEIGHT, LARGEST, WIDTH, curve, data_uri, sparklines
+from mlops_assets.ml.reports.sparklines import HEIGHT, LARGEST, WIDTH, curve, data_uri, sparklines
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(2, 400)

@@ -11,15 +11,15 @@ import pytest
 
 from mlops_assets.assets.model import training_files, version_identity
 from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
-from mlops_assets.ml.ladder import choose
-from mlops_assets.ml.training import fit
-from mlops_assets.partitions import week_bounds, week_names
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_base import Part
-from mlops_assets.spec_decides import FIT, TRAINING_SET, of_a_fit, spec_digest
-from mlops_assets.spec_trainers import KINDS
-from resources.compute import Compute
-from resources.lake import Lake
+from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.training.ladder import choose
+from mlops_assets.spec.base import Part
+from mlops_assets.spec.decides import FIT, TRAINING_SET, of_a_fit, spec_digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import KINDS
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
 from tests.spec_reads import fields_read
 
 LEFT_OUT = {

@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 
 from mlops_assets.ml.dataset import DatasetError, split_newest
-from mlops_assets.ml.evaluation import auc
-from mlops_assets.ml.training import Scorer, fit
+from mlops_assets.ml.judging.metrics import auc
+from mlops_assets.ml.training.fit import Scorer, fit
 
 ELSEWHERE = """
 import hashlib, sys
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.training import fit
+from mlops_assets.ml.training.fit import fit
 import ray
 spec = parcel_spec()
 print(hashlib.sha256(fit(labelled(parcels(3000), spec, NOW), spec, FEATURES).model).hexdigest(), ray.is_initialized())

@@ -13,23 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.assets.evaluation import attempt_record
-from mlops_assets.assets.opponents import Opponents
 from mlops_assets.assets.predictions import score
-from mlops_assets.ml.guardrails import (
+from mlops_assets.ml.judging.gate import Contender, evidence_criterion, judge
+from mlops_assets.ml.judging.guardrails import (
     CHAMPION_SCORE,
     CLUSTER,
     calibration_guard,
     latency_guard,
     slice_guards,
 )
-from mlops_assets.ml.paired import Effect
-from mlops_assets.ml.plots import evidence_plots
-from mlops_assets.ml.promotion import Contender, evidence_criterion, judge
+from mlops_assets.ml.judging.paired import Effect
+from mlops_assets.ml.judging.plots import evidence_plots
 from mlops_assets.ml.scores import ScoreError
-from mlops_assets.ml.training import fit
-from mlops_assets.spec import ModelSpec
-from mlops_assets.spec_columns import LABEL, SCORE
-from mlops_assets.spec_gate import METRICS, Gate
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.spec.columns import LABEL, SCORE
+from mlops_assets.spec.gate import METRICS, Gate
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.opponents import Opponents
 from tests.ml.conftest import FEATURES, parcel_spec, regression_spec
 
 TOLERANCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}

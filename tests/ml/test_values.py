@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.drift import column_drift, reference_profile
-from mlops_assets.ml.evaluation import by_slice
-from mlops_assets.ml.known_rows import known_rows
-from mlops_assets.ml.point_in_time import ViewTable, as_of
-from mlops_assets.ml.promotion import clusters
+from mlops_assets.ml.judging.gate import clusters
+from mlops_assets.ml.judging.metrics import by_slice
+from mlops_assets.ml.monitoring.drift import column_drift, reference_profile
+from mlops_assets.ml.skew.brute_force import ViewTable, as_of
+from mlops_assets.ml.skew.known_rows import known_rows
 from mlops_assets.ml.values import Known, canonical, groups, numbers, spelled
 
 WHOLE = [pl.Int64(), pl.Int8(), pl.Float64(), pl.Float32(), pl.Decimal(20, 0), pl.Decimal(20, 3)]

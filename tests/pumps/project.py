@@ -8,13 +8,13 @@ import polars as pl
 
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
-from mlops_assets.assets.tables import Table, table_asset
-from mlops_assets.automation import ingest_job
+from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.components.model import ModelComponent
+from mlops_assets.kit.partitions import Week
+from mlops_assets.kit.tables import Table, table_asset
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.partitions import Week
-from mlops_assets.spec import ModelSpec, Weeks
-from resources.lake import Lake
+from mlops_assets.spec.model import ModelSpec, Weeks
+from resources.lake.lake import Lake
 
 UTC = pl.Datetime("us", "UTC")
 WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 3, 4))

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resources.mlflow_client import client_of
-from resources.tracking import Tracking
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking
 
 ENCODING = '{"features": ["queue", "depot"], "categories": {"depot": ["north", "south"]}}'
 

@@ -9,12 +9,12 @@ import polars as pl
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from resources.endpoint_http import application
-from resources.features_http import mount
-from resources.live_models import LiveModels
-from resources.push import Pusher
-from resources.push_sources import PushSource
-from resources.serving import Endpoint
+from resources.features.push import Pusher
+from resources.features.push_sources import PushSource
+from resources.serving.http.features import mount
+from resources.serving.http.predict import application
+from resources.serving.live_models import LiveModels
+from resources.serving.ray_serve import Endpoint
 from tests.resources.serving_fakes import FakeFeatures, declared
 
 NOW = datetime(2014, 1, 6, 5, tzinfo=UTC)

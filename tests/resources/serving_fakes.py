@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from resources.endpoint_http import application
-from resources.live_models import LiveModels
-from resources.online_features import OnlineVectors
-from resources.service_description import DescribedService, DescribedView
-from resources.serving_code import Code
-from resources.serving_log_writer import EVERY_S, ServingLog
+from resources.features.service import DescribedService, DescribedView
+from resources.features.vectors import OnlineVectors
+from resources.serving.code import Code
+from resources.serving.http.predict import application
+from resources.serving.live_models import LiveModels
+from resources.serving.log_writer import EVERY_S, ServingLog
 
 PATIENT = "patient"
 FEATURES = ("distance_squared", "age_hours", "unknown")

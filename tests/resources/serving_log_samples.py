@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from resources.online_features import OnlineVectors
-from resources.service_description import DescribedService, DescribedView
-from resources.serving_log import ServedBatch
+from resources.features.service import DescribedService, DescribedView
+from resources.features.vectors import OnlineVectors
+from resources.serving.log import ServedBatch
 
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)
 WALL = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)

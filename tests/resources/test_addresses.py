@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlops_assets import dev
+from mlops_assets.local import servers
 from resources.addresses import handed_on, revealed, shown, without_user
 from resources.local import local_resources
-from resources.mlflow_client import reachable
 from resources.settings import settings
+from resources.tracking.client import reachable
 
 SECRET = "hunter2-5f1e"
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=20)
@@ -91,23 +91,23 @@ def test_a_process_without_the_variable_says_which_one_it_lacks(planted, monkeyp
 
 
 def test_no_command_line_link_or_text_of_the_servers_has_it(planted):
-    servers = dev.servers(planted, planted.home / "workspace.yaml", ["true"])
-    assert {server.name for server in servers} == {"Dagster", "MLflow", "Endpoint"}
-    assert not [word for server in servers for word in server.command if SECRET in word]
+    started = servers.servers(planted, planted.home / "workspace.yaml", ["true"])
+    assert {server.name for server in started} == {"Dagster", "MLflow", "Endpoint"}
+    assert not [word for server in started for word in server.command if SECRET in word]
     remote = replace(planted, mlflow_uri=f"http://alice:{SECRET}@127.0.0.1:5000")
     said = [
         repr(planted),
         planted.dagster_url,
         remote.mlflow_url,
-        dev.table(servers, planted),
-        dev.table(servers, remote),
+        servers.table(servers, planted),
+        servers.table(servers, remote),
     ]
     assert SECRET not in " ".join(said)
 
 
 def test_an_error_about_an_address_does_not_have_it(planted):
-    with pytest.raises(dev.DevError) as failed:
-        dev.prepare_mlflow(planted)
+    with pytest.raises(servers.DevError) as failed:
+        servers.prepare_mlflow(planted)
     assert SECRET not in str(failed.value)
     for name, value in (
         ("MLOPS_ONLINE_STORE", f"redis://:{SECRET}@host"),

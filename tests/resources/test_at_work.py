@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from resources.at_work import AtWorkError, alone, beside_others, serving, works_alone
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
 
 HOLDS = """

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import resources.audit
-from resources.audit import KINDS, Audit, AuditError
-from resources.audit_chain import HEAD_FILE, LOG_FILE, Head, read_head, sealed, verify, write_head
+import resources.audit.log
+from resources.audit.chain import HEAD_FILE, LOG_FILE, Head, read_head, sealed, verify, write_head
+from resources.audit.log import KINDS, Audit, AuditError
 
 ENTRIES = 7
 MOMENT = datetime(2013, 7, 1, 4, tzinfo=UTC)
@@ -253,7 +253,7 @@ def die(*_: object) -> None:
 
 def test_an_append_that_was_killed_before_its_head_is_kept_by_the_next_one(audit, monkeypatch, caplog):
     with monkeypatch.context() as patch:
-        patch.setattr(resources.audit, "write_head", die)
+        patch.setattr(resources.audit.log, "write_head", die)
         killed(lambda: record(audit, 50))
     report = audit.verify()
     assert report.problem is None and "entry 8 was interrupted after it was written" in report.notes[0]
@@ -281,9 +281,9 @@ def test_an_append_that_was_torn_anywhere_is_put_aside_and_loses_no_entry(writte
 
 
 def test_a_first_append_that_was_killed_before_its_head_leaves_a_log_that_is_whole(tmp_path, monkeypatch):
-    audit, real = Audit(folder=str(tmp_path / "new")), resources.audit.write_head
+    audit, real = Audit(folder=str(tmp_path / "new")), resources.audit.log.write_head
     with monkeypatch.context() as patch:
-        patch.setattr(resources.audit, "write_head", lambda f, head: die() if head.seq else real(f, head))
+        patch.setattr(resources.audit.log, "write_head", lambda f, head: die() if head.seq else real(f, head))
         killed(lambda: record(audit, 1))
     assert audit.verify().problem is None
     assert [record(audit, number).seq for number in (2, 1)] == [2, 1]

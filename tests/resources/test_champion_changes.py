@@ -14,18 +14,25 @@ from typing import Any
 
 import pytest
 
-import resources.audit
-import resources.lake
-from resources.audit import CHANGES, Audit, AuditError, Entry
-from resources.champions import champion_then, in_line
-from resources.following import record_digest
-from resources.live_models import Record
-from resources.mlflow_client import client_of
-from resources.moment_files import moment_in
-from resources.promotion import ChampionError, Change, Rollback, change_champion, reconcile, roll_back
-from resources.serving import Endpoint
+import resources.audit.log
+import resources.lake.lake
+from mlops_assets.promotion.champion import (
+    ChampionError,
+    Change,
+    Rollback,
+    change_champion,
+    reconcile,
+    roll_back,
+)
+from mlops_assets.promotion.following import record_digest
+from mlops_assets.promotion.history import champion_then, in_line
+from resources.audit.log import CHANGES, Audit, AuditError, Entry
+from resources.serving.live_models import Record
+from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
-from resources.tracking import Tracking, TrackingError
+from resources.storage.moment_files import moment_in
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking, TrackingError
 from tests.resources.test_tracking import NAME, Killed, month, register
 
 VERSIONS = 4
@@ -227,7 +234,11 @@ def watched(state: State, monkeypatch: pytest.MonkeyPatch, passes: Callable[[], 
     client = client_of(state.tracking.uri)
     writes = ("set_registered_model_alias", "set_model_version_tag", "set_registered_model_tag")
     places = [(client, name) for name in writes]
-    places += [(resources.audit, "write_head"), (Audit, "_append"), (resources.lake, "_durable_rename")]
+    places += [
+        (resources.audit.log, "write_head"),
+        (Audit, "_append"),
+        (resources.lake.lake, "_durable_rename"),
+    ]
     for owner, name in places:
         original = getattr(owner, name)
 

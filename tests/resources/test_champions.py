@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.audit import Entry
-from resources.champions import REPLACES, SHOWN_BETTER, find_anchor, in_line
+from mlops_assets.promotion.history import REPLACES, SHOWN_BETTER, find_anchor, in_line
+from resources.audit.log import Entry
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 STEPS = st.lists(st.one_of(st.booleans(), st.integers(1, 8)), max_size=20)

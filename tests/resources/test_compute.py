@@ -5,7 +5,7 @@ import os
 import dagster as dg
 import pytest
 
-from resources.compute import Compute, join
+from resources.compute.compute import Compute, join
 from resources.local import local_resources
 from resources.settings import RAYJOB, private_ray, settings, silence_usage_reports
 
@@ -52,8 +52,10 @@ def test_a_ray_of_this_machine_is_private_unless_a_cluster_is_joined(address, gi
 
 
 def test_what_a_kuberay_job_does_is_told_in_the_log_of_the_step_that_waits_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("resources.compute.RayJobs", lambda namespace: namespace)
-    monkeypatch.setattr("resources.compute.Errand.run", lambda errand: errand.say(f"{errand.name} was run"))
+    monkeypatch.setattr("resources.compute.compute.RayJobs", lambda namespace: namespace)
+    monkeypatch.setattr(
+        "resources.compute.compute.Errand.run", lambda errand: errand.say(f"{errand.name} was run")
+    )
 
     @dg.asset
     def fitted(compute: Compute) -> None:

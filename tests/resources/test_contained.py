@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.contained import OutsideError, below
-from resources.lake import Lake
+from resources.lake.lake import Lake
+from resources.storage.contained import OutsideError, below
 
 OUTSIDE = ("..", "../x", "a/../../x", "/etc", "a//b", ".", "a/./b", "", "a\\..\\..\\x", "a\0b", "a/", "/")
 NASTY = st.text(st.sampled_from("./\\\0ab-"), max_size=12) | st.sampled_from(OUTSIDE) | st.text(max_size=20)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.served import SCORER, code_of, declared
-from resources.live_models import LiveModels, Record
+from mlops_assets.stages.served import SCORER, code_of, declared
+from resources.serving.live_models import LiveModels, Record
 from tests.ml.conftest import parcel_spec
 from tests.resources.endpoint_in_process import MODEL, TRIP, client, endpoint
 from tests.resources.serving_fakes import FakeFeatures

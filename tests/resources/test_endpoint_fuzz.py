@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from resources.online_features import OnlineVectors
+from resources.features.vectors import OnlineVectors
 from tests.feature_repo.online.shop import Database
 from tests.resources.endpoint_in_process import EVENT, TRIP, client, endpoint
 from tests.resources.serving_fakes import FakeFeatures

@@ -5,10 +5,10 @@ import pytest
 from feature_repo.catalogue import TRIP, VIEWS
 from feature_repo.described import KEYS, REQUEST
 from mlops_assets.flights.columns import feature_columns
-from resources import feature_definitions
-from resources.feature_catalogue import described_features
-from resources.feature_definitions import FeatureStoreError
-from resources.feature_store import FeatureStoreResource
+from resources.features import definitions
+from resources.features.catalogue import described_features
+from resources.features.definitions import FeatureStoreError
+from resources.features.store import FeatureStoreResource
 
 SERVICE = "flight_delay_v1"
 
@@ -20,7 +20,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
 
     home = tmp_path_factory.mktemp("feast")
     FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
-    return FeatureStore(config=feature_definitions.configuration("feature_repo", str(home)))
+    return FeatureStore(config=definitions.configuration("feature_repo", str(home)))
 
 
 @pytest.mark.parametrize("name", VIEWS)

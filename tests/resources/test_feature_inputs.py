@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from mlops_assets.assets.entity_rows import refuse_names_that_meet
 from mlops_assets.assets.training_set import join_week
-from resources.feature_inputs import inputs_by_feast, inputs_without_feast
-from resources.feature_store import FeatureStoreError, FeatureStoreResource
-from resources.lake import Lake
+from mlops_assets.stages.entity_rows import refuse_names_that_meet
+from resources.features.inputs import inputs_by_feast, inputs_without_feast
+from resources.features.store import FeatureStoreError, FeatureStoreResource
+from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
 from tests.pumps.project import SPEC
 
@@ -23,7 +23,7 @@ def test_a_repository_reads_the_same_with_and_without_feast(service, repository)
 
 def test_feast_is_neither_imported_nor_replaced_by_reading():
     code = (
-        "import sys; from resources.feature_inputs import inputs_without_feast as read; "
+        "import sys; from resources.features.inputs import inputs_without_feast as read; "
         "assert read('flight_delay_v1', 'feature_repo'); "
         "print(*[n for n in sys.modules if n.split('.')[0] in ('feast', 'pandas') or n == 'feature_repo.views'])"
     )

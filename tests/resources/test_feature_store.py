@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURE_KEYS, FEATURES
-from resources.feature_store import FeatureStoreError, FeatureStoreResource, service_names
+from resources.features.store import FeatureStoreError, FeatureStoreResource, service_names
 from tests.flights import lake as lakes
 
 SERVICE = "flight_delay_v1"
@@ -60,7 +60,7 @@ def newest(
 
 def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.DataFrame:
     """The features of the views, row by row."""
-    from resources.feature_definitions import service, views_of
+    from resources.features.definitions import service, views_of
 
     found: list[dict] = [{} for _ in moments]
     for view in views_of(service("feature_repo", SERVICE), "feature_repo"):
@@ -209,7 +209,7 @@ def test_the_hash_of_the_definitions_is_the_same_after_they_were_registered_and_
     registered = store.definitions_hash()
     assert store.holds(registered)
     code = (
-        "import sys; from resources.feature_store import FeatureStoreResource as Store; "
+        "import sys; from resources.features.store import FeatureStoreResource as Store; "
         "print(Store(lake_root=sys.argv[1], home=sys.argv[2]).definitions_hash())"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, store.lake_root, store.home]
@@ -226,7 +226,7 @@ def online_contents(store: FeatureStoreResource) -> dict[str, list]:
 
 
 def test_the_views_have_the_columns_of_the_feature_tables() -> None:
-    from resources.feature_definitions import service, views_of
+    from resources.features.definitions import service, views_of
 
     views = views_of(service("feature_repo", SERVICE), "feature_repo")
     assert {view.name for view in views} == set(FEATURES)
@@ -268,14 +268,14 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_service_names_are_known_without_importing_feast() -> None:
-    code = "import sys; from resources.feature_store import service_names as n; print(n(), 'feast' in sys.modules)"
+    code = "import sys; from resources.features.store import service_names as n; print(n(), 'feast' in sys.modules)"
     assert python(code) == f"{service_names()} False"
     assert SERVICE in service_names()
 
 
 def test_the_definition_version_is_the_same_in_every_process(store: FeatureStoreResource) -> None:
     code = (
-        "from resources.feature_store import FeatureStoreResource as F; "
+        "from resources.features.store import FeatureStoreResource as F; "
         f"print(F(lake_root='x', home='y').definition_version({SERVICE!r}))"
     )
     assert python(code, PYTHONHASHSEED="12") == store.definition_version(SERVICE)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from resources.features_http import Question, mount
+from resources.serving.http.features import Question, mount
 from tests.feature_repo.online.shop import (
     ENGINE,
     HOUR,

@@ -15,10 +15,10 @@ from feature_repo.offline_store.asking import EntityRows, ViewRequest
 from feature_repo.offline_store.files import Place
 from feature_repo.offline_store.join import joined
 from feature_repo.offline_store.sources import Source
-from resources.folding import fold
-from resources.lake import PUSHED, Lake
-from resources.offline_rows import newest_event, offline_rows
-from resources.pushed_rows import PushedRows
+from resources.features.pushed_rows import PushedRows
+from resources.lake.lake import PUSHED, Lake
+from resources.lake.offline_rows import newest_event, offline_rows
+from resources.lake.pushed_files import fold
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 UTC_TIME = pl.Datetime("us", "UTC")

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from resources import endpoint_http, http_bodies
-from resources.http_guard import LARGEST_BODY, Guard
+from resources.serving.http import bodies, predict
+from resources.serving.http.guard import LARGEST_BODY, Guard
 from tests.resources.endpoint_in_process import EVENT, TRIP, client, endpoint
 
 JSON = {"content-type": "application/json"}
@@ -156,10 +156,10 @@ def test_no_body_is_read_on_the_event_loop(app, monkeypatch):
 
     def noted(body: bytes):
         threads.append(threading.current_thread())
-        return http_bodies.parsed(body)
+        return bodies.parsed(body)
 
-    monkeypatch.setattr(endpoint_http, "parsed", noted)
-    monkeypatch.setattr("resources.features_http.parsed", noted)
+    monkeypatch.setattr(predict, "parsed", noted)
+    monkeypatch.setattr("resources.serving.http.features.parsed", noted)
     loop: list[threading.Thread] = []
     app.router.routes.append(_where_the_loop_runs(loop))
     with client(app) as asked:

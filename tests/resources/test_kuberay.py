@@ -2,8 +2,8 @@
 
 import pytest
 
-from resources.kuberay import AwayError, Errand, KubeRayError, Patience
-from resources.rayjob import JOB, PENDING
+from resources.compute.kuberay import AwayError, Errand, KubeRayError, Patience
+from resources.compute.rayjob import JOB, PENDING
 
 AT_ONCE = Patience(look_s=0, outcome_s=0, deletion_s=0, away_s=0)
 MANIFEST = {"metadata": {"name": "mlops-fit", "annotations": {JOB: "content", PENDING: "0"}}}

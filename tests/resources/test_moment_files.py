@@ -5,9 +5,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from resources.moment_files import moment_in, move_forward
-from resources.pushed_moments import PushedMoments
-from resources.serving import Endpoint
+from resources.features.pushed_moments import PushedMoments
+from resources.serving.ray_serve import Endpoint
+from resources.storage.moment_files import moment_in, move_forward
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from resources.lake import Lake, LakeError
-from resources.observed_lake import ObservedLake
+from resources.lake.lake import Lake, LakeError
+from resources.lake.observed import ObservedLake
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
-from mlops_assets.assets.tables import Table, build_partition
 from mlops_assets.assets.training_set import differing_cells
 from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURES
+from mlops_assets.kit.partitions import Week
+from mlops_assets.kit.tables import Table, build_partition
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.partitions import Week
-from resources.feature_store import FeatureStoreResource
-from resources.lake import Lake
-from resources.serving_log import ServingLogResource
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake
+from resources.serving.log import ServingLogResource
 from tests.flights import lake as lakes
 from tests.flights.pushing import LATER, NOW, SOURCE, START, UNKNOWN, Running, copied, event, prepared_state
 from tests.flights.served import SERVICE
@@ -194,7 +194,7 @@ def test_files_of_pushed_rows_are_no_partition(running, http):
 
 
 def test_many_pushes_are_few_files_and_the_next_ingestion_leaves_one(running, http, monkeypatch):
-    monkeypatch.setattr("resources.push.MOST_FILES", 3)
+    monkeypatch.setattr("resources.features.push.MOST_FILES", 3)
     moments = [NOW + timedelta(minutes=n) for n in range(8)]
     for n, moment in enumerate(moments):
         http.post(f"/push/{SOURCE}", json=event(moment, temp=float(n)))

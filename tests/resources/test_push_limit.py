@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.push import MOST_AHEAD, Pusher, PushError
-from resources.pushed_moments import PushedMoments
+from resources.features.push import MOST_AHEAD, Pusher, PushError
+from resources.features.pushed_moments import PushedMoments
 from tests.resources.endpoint_in_process import EVENT, Sink
 
 INGESTED = datetime(2014, 1, 6, 5, tzinfo=UTC)

@@ -10,12 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mlops_assets.cli import main
-from resources.audit import Audit
-from resources.folding import fold
-from resources.push_undo import UndoError, take_back
-from resources.pushed_moments import PushedMoments
-from resources.pushed_rows import PushedRows
-from resources.pushes import pushed_rows, pushes, taken_out
+from resources.audit.log import Audit
+from resources.features.push_undo import UndoError, take_back
+from resources.features.pushed_moments import PushedMoments
+from resources.features.pushed_rows import PushedRows
+from resources.features.pushes import pushed_rows, pushes, taken_out
+from resources.lake.pushed_files import fold
 from tests.flights.pushing import LATER, NOW, SOURCE, Running, copied, event, prepared_state
 
 STARTED = datetime(2014, 1, 6, tzinfo=UTC)
@@ -97,10 +97,10 @@ def test_an_undo_that_was_killed_is_completed_by_the_same_command_and_recorded_o
         raise KeyboardInterrupt
 
     where = {
-        "pushed_rows": "resources.push_undo.pushed_rows",
-        "taken_out": "resources.push_undo.taken_out",
-        "restate": "resources.push_undo.restate",
-        "go_back": "resources.pushed_moments.PushedMoments.go_back",
+        "pushed_rows": "resources.features.push_undo.pushed_rows",
+        "taken_out": "resources.features.push_undo.taken_out",
+        "restate": "resources.features.push_undo.restate",
+        "go_back": "resources.features.pushed_moments.PushedMoments.go_back",
         "unlink": "pathlib.Path.unlink",
     }
     with monkeypatch.context() as patch:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.folding import fold
-from resources.pushed_part import content_hash, part_now, rows_of
+from resources.lake.pushed_files import fold
+from resources.lake.pushed_span import content_hash, part_now, rows_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 INSTANT = pl.Datetime("us", "UTC")

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.rayjob import JOB, TemplateError, read_template, rendered
+from resources.compute.rayjob import JOB, TemplateError, read_template, rendered
 from resources.settings import RAYJOB
 
 TEMPLATE = read_template(str(RAYJOB))

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from resources.live_models import LiveModels
-from resources.serving import Endpoint
+from resources.serving.live_models import LiveModels
+from resources.serving.ray_serve import Endpoint
 from tests.resources.serving_fakes import FakeFeatures, declared
 
 

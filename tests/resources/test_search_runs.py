@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from resources.mlflow_client import client_of
-from resources.tracking import Tracking, TrialRecord
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking, TrialRecord
 from tests.resources.test_tracking import NAME
 
 TRIAL = TrialRecord(

@@ -24,10 +24,10 @@ import polars as pl
 import psutil
 import pytest
 
-from resources.answers import with_vectors
-from resources.serving import Endpoint
-from resources.serving_log import ServingLogResource
-from resources.serving_log_writer import EVERY_S
+from resources.serving.answers import with_vectors
+from resources.serving.log import ServingLogResource
+from resources.serving.log_writer import EVERY_S
+from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
 from tests.resources.serving_fakes import PATIENT
 

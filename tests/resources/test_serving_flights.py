@@ -16,11 +16,11 @@ from polars.testing import assert_frame_equal
 
 from mlops_assets.flights.request import EXAMPLE, REQUEST_COLUMNS, FlightRequest, entity_rows
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.training import Scorer, fit
-from mlops_assets.spec import ModelSpec
-from resources.feature_store import FeatureStoreResource
-from resources.request_forms import example
-from resources.serving import Endpoint
+from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.spec.model import ModelSpec
+from resources.features.store import FeatureStoreResource
+from resources.serving.http.forms import example
+from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT, settings
 from tests.flights import lake as lakes
 
@@ -64,7 +64,7 @@ def client(state, free_port):
             "task": spec.task,
             "model_path": str(path),
             "model_sha256": hashlib.sha256(model).hexdigest(),
-            "scorer": "mlops_assets.ml.training:Scorer",
+            "scorer": "mlops_assets.ml.training.fit:Scorer",
             "feature_service": spec.feature_service,
             "rows": spec.prediction.rows,
             "request": spec.prediction.request,
@@ -160,8 +160,8 @@ def test_the_page_offers_a_flight_to_try(client):
 
 
 def test_without_a_form_of_its_own_a_model_asks_for_what_its_feature_service_reads(state):
-    from mlops_assets.served import declared
-    from resources.live_models import LiveModels
+    from mlops_assets.stages.served import declared
+    from resources.serving.live_models import LiveModels
 
     home, _, store, _, _ = state
     record = Endpoint(folder=str(home.serving)).records()["flight_delay"]

@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from resources import serving_log_writer
-from resources.serving_log import ServingLogResource
-from resources.serving_log_writer import ServingLog
+from resources.serving import log_writer
+from resources.serving.log import ServingLogResource
+from resources.serving.log_writer import ServingLog
 from resources.settings import PROJECT_ROOT
 from tests.resources.serving_log_samples import NOON, SERVICE, WALL, answered
 
@@ -137,7 +137,7 @@ def test_a_writer_killed_while_it_merges_leaves_no_request_twice(tmp_path, monke
 
 
 def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path, monkeypatch):
-    real, failing = serving_log_writer.write_frame, threading.Event()
+    real, failing = log_writer.write_frame, threading.Event()
     failing.set()
 
     def write(path, frame):
@@ -145,7 +145,7 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path, monkeypatch):
             raise OSError("No space left on device")
         return real(path, frame)
 
-    monkeypatch.setattr(serving_log_writer, "write_frame", write)
+    monkeypatch.setattr(log_writer, "write_frame", write)
     log = ServingLog(tmp_path, every_s=0.02)
     log.append(answered(["r1", "r2"]))
     time.sleep(0.1)
@@ -160,7 +160,7 @@ def test_a_disk_that_stays_full_is_told_and_predictions_go_on(tmp_path, monkeypa
     def full(path, frame):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(serving_log_writer, "write_frame", full)
+    monkeypatch.setattr(log_writer, "write_frame", full)
     log = ServingLog(tmp_path, every_s=0.01, most_waiting=3)
     for number in range(3):
         log.append(answered([f"r{number}a", f"r{number}b"]))
@@ -172,7 +172,7 @@ def test_a_disk_that_stays_full_is_told_and_predictions_go_on(tmp_path, monkeypa
 WRITE_ON = """
 import sys, time
 from pathlib import Path
-from resources.serving_log_writer import ServingLog
+from resources.serving.log_writer import ServingLog
 from tests.resources.serving_log_samples import answered
 from datetime import UTC, datetime
 log, number = ServingLog(Path(sys.argv[1]), every_s=0.2), 0

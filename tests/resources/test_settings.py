@@ -2,7 +2,7 @@
 
 import pytest
 
-from resources.feature_definitions import connection_string
+from resources.features.definitions import connection_string
 from resources.local import local_resources
 from resources.settings import settings
 

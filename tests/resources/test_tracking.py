@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from resources.mlflow_client import client_of
-from resources.tracking import Tracking, TrackingError
+from resources.tracking.client import client_of
+from resources.tracking.tracking import Tracking, TrackingError
 
 NAME = "late_parcel"
 EXAMPLE = pl.DataFrame({"depot": ["south", None, "moon"], "queue": [1.0, None, 2.0], "other": [1, 2, 3]})

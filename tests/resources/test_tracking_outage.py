@@ -12,11 +12,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources import tracking_outage
-from resources.mlflow_client import client_of
-from resources.runs import FitRecord
-from resources.tracking import Tracking, TrackingAwayError, TrackingError
-from resources.tracking_spool import FIT, REGISTRATION, Spool, packed, unpacked
+from resources.tracking import outage
+from resources.tracking.client import client_of
+from resources.tracking.fits import FitRecord
+from resources.tracking.spool import FIT, REGISTRATION, Spool, packed, unpacked
+from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError
 from tests.resources.test_tracking import EXAMPLE, NAME, WRITES, Killed, life, log, register
 
 Network = dict[str, Callable[[int], bool]]
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(tracking_outage, "time", clock)
+    monkeypatch.setattr(outage, "time", clock)
     return clock
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import Encoding
-from resources.endpoint_http import application
-from resources.live_models import LiveModels
-from resources.serving import Endpoint
-from resources.serving_code import Code
-from resources.unseen_categories import LONGEST_VALUE, MOST_VALUES, UnseenCategories
+from resources.serving.code import Code
+from resources.serving.http.predict import application
+from resources.serving.live_models import LiveModels
+from resources.serving.ray_serve import Endpoint
+from resources.serving.unseen_categories import LONGEST_VALUE, MOST_VALUES, UnseenCategories
 from tests.resources.serving_fakes import FakeFeatures, FakeScorer, declared
 
 MORNING = "2014-01-05T23:00:00-05:00"

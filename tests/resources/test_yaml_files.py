@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.feature_definitions import FeatureStoreError, configuration
-from resources.rayjob import TemplateError, read_template
+from resources.compute.rayjob import TemplateError, read_template
+from resources.features.definitions import FeatureStoreError, configuration
 from resources.settings import PROJECT_ROOT, RAYJOB
 from resources.yaml_files import YamlError, lines, read, read_all
 

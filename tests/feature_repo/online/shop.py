@@ -26,8 +26,8 @@ NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 PROJECT = "shop"
 BULK = {
-    "sqlite": "feature_repo.online_store.sqlite.BulkSqliteOnlineStore",
-    "redis": "feature_repo.online_store.redis.BulkRedisOnlineStore",
+    "sqlite": "feature_repo.online_store.sqlite.store.BulkSqliteOnlineStore",
+    "redis": "feature_repo.online_store.redis.store.BulkRedisOnlineStore",
 }
 STOCK = {"sqlite": "sqlite", "redis": "redis"}
 ENGINE = {"type": "feature_repo.online_store.engine.BulkEngine"}

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feature_repo.online_store import decoding, encoding, keys
+from feature_repo.online_store.codec import decoding, encoding, keys
 
 SMALL_FLOATS = st.floats(width=32, allow_nan=False) | st.just(0.0)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)

@@ -10,9 +10,9 @@ from feast.value_type import ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.online_store import keys
+from feature_repo.online_store.codec import keys
 from feature_repo.online_store.request import typed
-from resources.request_forms import request_model
+from resources.serving.http.forms import request_model
 
 WHOLE = st.integers(-(2**31), 2**31 - 1)
 FORMS = (

@@ -12,7 +12,7 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Int64, UnixTimestamp
 from feast.value_type import ValueType
 
-from resources.features_http import mount
+from resources.serving.http.features import mount
 from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, Database, opened, view, write
 
 

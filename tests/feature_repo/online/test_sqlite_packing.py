@@ -9,10 +9,10 @@ from feast.value_type import ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.online_store import decoding, encoding
 from feature_repo.online_store.batch import Batch
-from feature_repo.online_store.sqlite_packing import NAME, Form, Reader
-from feature_repo.online_store.sqlite_reading import Query, found
+from feature_repo.online_store.codec import decoding, encoding
+from feature_repo.online_store.sqlite.packing import NAME, Form, Reader
+from feature_repo.online_store.sqlite.reading import Query, found
 from tests.feature_repo.online.shop import TYPES
 
 KINDS = {name: feast.to_value_type() if hasattr(feast, "to_value_type") else feast.value_type for name, (feast, _, _) in TYPES.items()}  # fmt: skip

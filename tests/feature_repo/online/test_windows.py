@@ -10,7 +10,7 @@ from feast.types import Float32, Int64, String
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.online_store.moment import as_of
+from feature_repo.online_store.codec.moment import as_of
 from feature_repo.online_store.writing import Brought, BulkWrites
 from tests.feature_repo.online.shop import HOUR, NOW, Database, customer, opened, view, write
 

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter
 
-from mlops_assets.ml.distributed import trainer_module
-from mlops_assets.ml.trainers.base import ByteScorer, Job, Outcome, Worker
-from mlops_assets.ml.training import Scorer
-from mlops_assets.spec_trainers import Trainer
+from mlops_assets.ml.training.distributed import trainer_module
+from mlops_assets.ml.training.fit import Scorer
+from mlops_assets.ml.training.trainers.base import ByteScorer, Job, Outcome, Worker
+from mlops_assets.spec.trainers import Trainer
 
 
 def depot_rates(job: Job, worker: Worker) -> Outcome:

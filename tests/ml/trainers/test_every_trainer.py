@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml import distributed
 from mlops_assets.ml.dataset import DatasetError, split_newest
-from mlops_assets.ml.evaluation import auc
-from mlops_assets.ml.trainers import function
-from mlops_assets.ml.trainers.base import aside, pack
-from mlops_assets.ml.trainers.function import MAGIC
-from mlops_assets.ml.training import Scorer, fit, kind_of
+from mlops_assets.ml.judging.metrics import auc
+from mlops_assets.ml.training import distributed
+from mlops_assets.ml.training.fit import Scorer, fit, kind_of
+from mlops_assets.ml.training.trainers import function
+from mlops_assets.ml.training.trainers.base import aside, pack
+from mlops_assets.ml.training.trainers.function import MAGIC
 from tests.ml.trainers.loops import Rates
 
 KINDS = {
@@ -193,7 +193,7 @@ def test_bytes_that_no_trainer_wrote_are_refused():
 def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cpu(
     kind, spec_of, known, features, monkeypatch
 ):
-    monkeypatch.setattr("mlops_assets.ml.ladder.choose.__defaults__", (lambda: True,))
+    monkeypatch.setattr("mlops_assets.ml.training.ladder.choose.__defaults__", (lambda: True,))
     if kind == "xgboost":
         monkeypatch.setattr("xgboost.build_info", lambda: {"USE_CUDA": False})
     else:
@@ -203,7 +203,7 @@ def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cp
 
 
 def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, features, monkeypatch):
-    from mlops_assets.ml.trainers import torch_tabular
+    from mlops_assets.ml.training.trainers import torch_tabular
 
     monkeypatch.setattr(torch_tabular, "find_spec", lambda name: None if name == "torch" else object())
     with pytest.raises(DatasetError, match=r"needs torch: pip install 'mlops-assets\[torch\]'"):
@@ -296,7 +296,7 @@ def test_features_may_be_called_anything(kind, spec_of, known, features):
 def test_mlflows_example_of_such_a_model_has_the_names_that_the_file_has(make_spec, known, features):
     import xgboost
 
-    from resources.model_files import example_frame
+    from resources.tracking.model_folder import example_frame
 
     spec = make_spec(trainer={"kind": "xgboost", "categories": ["depot"]})
     model = fit(known.rename(NASTY), spec, [NASTY[name] for name in features], rounds=2).model

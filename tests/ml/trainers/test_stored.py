@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from mlops_assets.ml.distributed import trainer_module
-from mlops_assets.ml.training import Scorer, fit
-from resources.tracking import Tracking, TrackingError
+from mlops_assets.ml.training.distributed import trainer_module
+from mlops_assets.ml.training.fit import Scorer, fit
+from resources.tracking.tracking import Tracking, TrackingError
 from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
 
 
@@ -45,11 +45,11 @@ def test_a_version_is_found_again_byte_by_byte_and_no_pickle_lies_beside_it(stor
 def test_mlflow_itself_can_load_and_score_it(stored, known, features, monkeypatch):
     import mlflow.pyfunc
 
-    from mlops_assets import spec_files
-    from resources.mlflow_client import use_uri
+    from mlops_assets.spec import files
+    from resources.tracking.client import use_uri
 
     tracking, version, fitted, _, code = stored
-    monkeypatch.setattr(spec_files, "declared_code", lambda: code)
+    monkeypatch.setattr(files, "declared_code", lambda: code)
     with use_uri(tracking.uri):
         model = mlflow.pyfunc.load_model(f"models:/late_parcel/{version.number}")
     some = known.select([*features, "depot"]).head(50)

@@ -1,0 +1,1 @@
+"""When things happen: sensors, schedules, jobs, decisions."""

@@ -1,0 +1,237 @@
+"""What a named person decides about a model, from the command line or as a job in the UI: approve, reject, roll back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import dagster as dg
+
+from mlops_assets.assets.deployment import deploy
+from mlops_assets.assets.evaluation import attempt_name
+from mlops_assets.promotion.approval import HeldBackError, by_a_person
+from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
+from mlops_assets.promotion.records import account, data_now, evaluation_digest, recorded_weeks
+from mlops_assets.spec.model import ModelSpec
+from resources.audit.log import CHANGES, Audit, Entry
+from resources.compute.compute import Compute
+from resources.lake.lake import Lake
+from resources.serving.live_models import RecordError
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking, TrackingError, Version
+
+Verdict = Literal["approved", "rejected"]
+
+
+class DecisionError(Exception):
+    """A decision that is refused, with the rule it broke."""
+
+
+def approve(
+    spec: ModelSpec,
+    lake: Lake,
+    tracking: Tracking,
+    endpoint: Endpoint,
+    audit: Audit,
+    version: int,
+    by: str,
+    reason: str,
+    compute: Compute | None = None,
+) -> Version:
+    """Record a person's approval of a challenger that waits, then refit, promote and deploy it as a run would.
+
+    Repeated after a crash it goes on where it was. Raises DecisionError where there is nothing to approve.
+    """
+    entry = decide(spec, lake, audit, "approved", version, by, reason)
+    lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
+    try:
+        return deploy(spec, lake, tracking, endpoint, audit, lineage, compute)[0]
+    except (HeldBackError, ChampionError) as held:
+        raise DecisionError(str(held)) from held
+
+
+def decide(
+    spec: ModelSpec, lake: Lake, audit: Audit, verdict: Verdict, version: int, by: str, reason: str
+) -> Entry:
+    """Record what an approver says about the challenger that waits; raises DecisionError where none does."""
+    if not by_a_person(spec):
+        raise DecisionError(
+            f"{spec.name} has promotion.mode={spec.promotion.mode}: a challenger that passes is promoted by itself"
+        )
+    if by not in spec.promotion.approvers:
+        raise DecisionError(
+            f"{by!r} may not decide about {spec.name}; promotion.approvers: {', '.join(spec.promotion.approvers)}"
+        )
+    waiting = _waiting(spec, lake, audit, version)
+    key = {"evaluation": waiting.evidence["evaluation"]}
+    opposite: Verdict = "rejected" if verdict == "approved" else "approved"
+    if said := audit.find(opposite, spec.name, key):
+        raise DecisionError(f"{spec.name} version {version} was {opposite} by {said.by} already: {said.why}")
+    return audit.record(
+        verdict,
+        spec.name,
+        identity=key,
+        by=by,
+        why=reason or f"{verdict} without a reason",
+        moment=data_now(spec.weeks, spec.prediction.table, lake),
+        evidence={**key, "evaluated": waiting.hash, "verdict": waiting.why, "account": account()},
+        version=version,
+    )
+
+
+def _waiting(spec: ModelSpec, lake: Lake, audit: Audit, version: int) -> Entry:
+    """The evaluation that a decision about a version is about; refused where the version does not wait."""
+    named = f"{spec.name} version {version}"
+    newest = audit.latest(spec.name, ("evaluated",))
+    judged = [e for e in audit.entries(spec.name, ("evaluated",)) if e.version == version]
+    changes = list(audit.entries(spec.name, CHANGES))
+    last = changes[-1] if changes else None
+    if last and version in (last.version, last.evidence.get("challenger")):
+        raise DecisionError(
+            f"{named} is champion already" + f" (as version {last.version})" * (last.version != version)
+        )
+    if not judged or newest is None:
+        raise DecisionError(f"{named} was never judged: materialize {spec.name}/evaluation first")
+    entry = judged[-1]
+    if not entry.evidence["passed"]:
+        raise DecisionError(f"{named} did not pass the gate: {entry.why}")
+    if newest.seq != entry.seq:
+        raise DecisionError(
+            f"{named} is superseded: version {newest.version} was judged after it: {newest.why}"
+        )
+    _refuse_another_challenger(spec, lake, entry)
+    return entry
+
+
+def _refuse_another_challenger(spec: ModelSpec, lake: Lake, entry: Entry) -> None:
+    candidate = lake.read_json(f"{spec.name}/challenger") or {}
+    if candidate.get("version") != entry.version:
+        raise DecisionError(
+            f"{spec.name} version {entry.version} is superseded: challenger {candidate.get('version')} was trained after it"
+        )
+    attempt = lake.read_json(attempt_name(spec, candidate["week"]))
+    if attempt is None or evaluation_digest(attempt) != entry.evidence["evaluation"]:
+        raise DecisionError(
+            f"{spec.name} version {entry.version}: the evaluation's record was changed after it was judged: "
+            f"materialize {spec.name}/evaluation again"
+        )
+
+
+def go_back(
+    lake: Lake,
+    tracking: Tracking,
+    endpoint: Endpoint,
+    audit: Audit,
+    model: str,
+    to: int | None,
+    by: str,
+    reason: str,
+) -> Entry:
+    """Roll a model back as of the data's now; returns the entry that made the earlier version champion."""
+    if not by.strip() or not reason.strip():
+        raise DecisionError(
+            "a rollback is recorded with a name and a reason: give both, --by NAME --reason WHY"
+        )
+    recorded, last = recorded_weeks(audit, model), audit.latest(model, CHANGES)
+    if recorded is None or last is None or last.moment is None:
+        raise DecisionError(f"the audit log knows no champion of {model!r}: there is nothing to roll back to")
+    moment = max(last.moment, data_now(*recorded, lake) or last.moment)
+    try:
+        return roll_back(tracking, audit, endpoint, Rollback(model, to, moment, by, reason, account()))
+    except (ChampionError, TrackingError, RecordError) as error:
+        raise DecisionError(str(error)) from error
+
+
+class Decision(dg.Config):
+    """A challenger that waits, and who says what about it."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
+
+
+class Return(dg.Config):
+    """A model to roll back: to the champion before, or to the version that is named."""
+
+    model: str
+    by: str
+    reason: str
+    to: int | None = None
+
+
+def deployment_event(model: str, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
+    """What the page of `<model>/deployment` shows of a decision; past predictions do not become stale by it."""
+    tags = {"dagster/data_version": "endpoint"}
+    return dg.AssetMaterialization(asset_key=[model, "deployment"], metadata=metadata, tags=tags)
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """An entry of the audit log as metadata."""
+    return {
+        "champion": entry.version,
+        "promotion": f"{entry.kind.replace('_', ' ')} by {entry.by}: {entry.why}",
+        "audit entry": f"{entry.seq} {entry.hash}",
+    }
+
+
+def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDefinition]:
+    """The jobs `approve_challenger`, `reject_challenger` and `roll_back_champion`, for every model there is."""
+
+    @dg.op(name="approve", description="Promote and deploy a challenger that passed the gate and waits.")
+    def approve_(
+        context: dg.OpExecutionContext,
+        config: Decision,
+        lake: Lake,
+        tracking: Tracking,
+        endpoint: Endpoint,
+        audit: Audit,
+        compute: Compute,
+    ) -> None:
+        spec = _spec(specs(), config.model)
+        said = (config.version, config.by, config.reason)
+        with_words(approve, spec, lake, tracking, endpoint, audit, *said, compute)
+        entry = audit.latest(config.model, CHANGES)
+        assert entry is not None
+        context.log_event(deployment_event(config.model, told(entry)))
+
+    @dg.op(name="reject", description="Say no to a challenger that passed the gate and waits.")
+    def reject_(config: Decision, lake: Lake, audit: Audit) -> None:
+        spec = _spec(specs(), config.model)
+        with_words(decide, spec, lake, audit, "rejected", config.version, config.by, config.reason)
+
+    @dg.op(name="roll_back", description="Make an earlier champion champion again, within seconds.")
+    def roll_back_(
+        context: dg.OpExecutionContext,
+        config: Return,
+        lake: Lake,
+        tracking: Tracking,
+        endpoint: Endpoint,
+        audit: Audit,
+    ) -> None:
+        asked = (config.model, config.to, config.by, config.reason)
+        entry = with_words(go_back, lake, tracking, endpoint, audit, *asked)
+        context.log_event(deployment_event(config.model, told(entry)))
+
+    ops = {"approve_challenger": approve_, "reject_challenger": reject_, "roll_back_champion": roll_back_}
+    return [_job(name, op) for name, op in ops.items()]
+
+
+def with_words(act: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it; what is refused ends the run with the refusal's own words instead of a traceback."""
+    try:
+        return act(*arguments)
+    except DecisionError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _job(name: str, op: Any) -> dg.JobDefinition:
+    @dg.job(name=name, description=op.description, executor_def=dg.in_process_executor)
+    def job() -> None:
+        op()
+
+    return job
+
+
+def _spec(specs: Mapping[str, ModelSpec], model: str) -> ModelSpec:
+    if model not in specs:
+        raise dg.Failure(f"model {model!r} does not exist; there are: {', '.join(sorted(specs))}")
+    return specs[model]

@@ -1,0 +1,308 @@
+"""Every job and sensor, named for what it does.
+
+The sensors keep no cursor: what they ask for follows from the lake, the registry and the runs. So the daemon, the
+replay and a machine that was switched off in between come to the same requests.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.evaluation import attempt_name
+from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
+from mlops_assets.assets.online import BASIS, ONLINE
+from mlops_assets.automation.tries import (
+    BASIS_TAG,
+    TRY_TAG,
+    WEEK_TAG,
+    Past,
+    Plan,
+    Wanted,
+    plan,
+    training_runs,
+    week_runs,
+)
+from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
+from mlops_assets.promotion.champion import ChampionError, reconcile
+from mlops_assets.spec.model import ModelSpec
+from resources.audit.log import Audit, AuditError
+from resources.lake.lake import Lake
+from resources.serving.live_models import RecordError
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError
+
+LOG = logging.getLogger(__name__)
+MOST_RUNS_A_TICK = 10
+WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
+RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
+WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
+RECONCILE_EVERY_S = 4
+"""Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
+
+
+class DifferenceError(Exception):
+    """Registry or endpoint differ from the audit log, and nothing here can repair it."""
+
+
+def wall_clock() -> datetime:
+    """The moment at which a pause between two tries is over; no decision about data reads it."""
+    return datetime.now(UTC)
+
+
+def ingest_job(name: str, groups: Sequence[str]) -> Any:
+    """One week of raw tables and features, up to the online store."""
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.groups(*groups),
+        executor_def=dg.in_process_executor,
+        description="Ingest one week and bring features and online store up to its end.",
+    )
+
+
+def model_jobs(spec: ModelSpec) -> list[Any]:
+    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
+    week = [[spec.name, part] for part in WEEK_PARTS]
+    retrain = [[spec.name, part] for part in RETRAIN_PARTS]
+    return [
+        dg.define_asset_job(
+            f"{spec.name}_week",
+            selection=dg.AssetSelection.assets(*week),
+            executor_def=dg.in_process_executor,
+            description="Join, score and report on one week.",
+        ),
+        dg.define_asset_job(
+            f"{spec.name}_retrain",
+            selection=dg.AssetSelection.assets(*retrain),
+            executor_def=dg.in_process_executor,
+            description="Train a challenger, judge it against the champion and deploy it if it passes.",
+        ),
+    ]
+
+
+def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
+    """The two sensors of a model: one scores what was ingested, one retrains on evidence."""
+    return [score_sensor(spec), retrain_sensor(spec)]
+
+
+def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
+    """`score_<model>_when_features_arrive`: a run for each week whose features are newer than its predictions.
+
+    A week is scored by the champion of its moment and reported by itself, so those behind one that failed go on.
+    """
+
+    @dg.sensor(
+        name=_score_name(spec),
+        job_name=f"{spec.name}_week",
+        minimum_interval_seconds=15,
+        description="Join, score and report on each week as its features arrive; what failed is tried again.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        if who := lake.worked_on():
+            return dg.SkipReason(WAITS.format(who))
+        waiting = weeks_to_score(spec, lake)
+        if not waiting:
+            return dg.SkipReason(
+                f"all {len(lake.partitions(spec.prediction.table))} ingested weeks are scored"
+            )
+        found = scoring(spec, context.instance, waiting, now())
+        return _asked(
+            context,
+            found,
+            f"{spec.name}_week",
+            lambda one, number: dg.RunRequest(
+                run_key=f"{spec.name}:{one.week}:{one.basis}:{number}",
+                partition_key=one.week,
+                tags={BASIS_TAG: one.basis, TRY_TAG: str(number)},
+            ),
+        )
+
+    return sensor
+
+
+def _score_name(spec: ModelSpec) -> str:
+    return f"score_{spec.name}_when_features_arrive"
+
+
+def scoring(
+    spec: ModelSpec, instance: dg.DagsterInstance, waiting: Sequence[tuple[str, str]], now: datetime
+) -> Plan:
+    """Which of the weeks that wait are to be scored now, by what came of their runs."""
+    wanted = [Wanted(week, content[:16]) for week, content in waiting]
+    makes = _keys(spec, WEEK_PARTS[:-1])
+    weeks = [one.week for one in wanted]
+    return plan(wanted, week_runs(instance, f"{spec.name}_week", _score_name(spec), weeks, makes), now)
+
+
+def _keys(spec: ModelSpec, parts: Sequence[str]) -> set[dg.AssetKey]:
+    return {dg.AssetKey([spec.name, part]) for part in parts}
+
+
+def _asked(
+    context: dg.SensorEvaluationContext,
+    found: Plan,
+    job: str,
+    request: Callable[[Wanted, int], dg.RunRequest],
+) -> Any:
+    """The requests of a tick; a tick that asks for nothing says why, one that does says it in its log."""
+    held = found.told(job)
+    if not found.due:
+        return dg.SkipReason(held)
+    if held:
+        context.log.warning(held)
+    return [request(one, number) for one, number in found.due[:MOST_RUNS_A_TICK]]
+
+
+def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
+    """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
+    ready = lake.read_json(ONLINE) or {}
+    weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
+    return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
+
+
+def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
+    tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
+    return all(
+        lake.path(table, week).exists() and (lake.manifest(table, week).notes or {}).get(BASIS) == content
+        for table in tables
+    )
+
+
+def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
+    """`retrain_<model>_on_evidence`: one run a week, with its reason in the tags, and again where that run failed."""
+    name, job = f"retrain_{spec.name}_on_evidence", f"{spec.name}_retrain"
+
+    @dg.sensor(
+        name=name,
+        job_name=job,
+        minimum_interval_seconds=15,
+        description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+        if who := lake.worked_on():
+            return dg.SkipReason(WAITS.format(who))
+        week, decision = decision_now(spec, lake)
+        training = Training(str(week), decision.reason, decision.trigger, RETRAIN_PARTS)
+        if not decision.retrain:
+            cut_off = promotion_cut_off(spec, lake)
+            if cut_off is None or all(run.succeeded for run in runs(context, cut_off.week)[:1]):
+                return dg.SkipReason(f"{week or 'no week'}: {decision.reason}")
+            training = cut_off
+        elif missing := weeks_on_the_way(spec, lake, context.instance, training.week, now()):
+            return dg.SkipReason(
+                f"{week}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every week there is."
+            )
+        found = plan([Wanted(training.week, training.week)], runs(context, training.week), now())
+        return _asked(context, found, job, training.request(spec))
+
+    def runs(context: dg.SensorEvaluationContext, week: str) -> list[Past]:
+        return training_runs(context.instance, job, name, week, _keys(spec, RETRAIN_PARTS[:-1]))
+
+    return sensor
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the retrain sensor asks for: a challenger at the end of a week, or what is left of one that was cut off."""
+
+    week: str
+    reason: str
+    trigger: str
+    parts: tuple[str, ...]
+
+    def request(self, spec: ModelSpec) -> Callable[[Wanted, int], dg.RunRequest]:
+        """The request of the n-th try."""
+        tags = {REASON_TAG: self.reason, TRIGGER_TAG: self.trigger, WEEK_TAG: self.week, BASIS_TAG: self.week}
+        some = None if self.parts == RETRAIN_PARTS else sorted(_keys(spec, self.parts))
+        return lambda one, number: dg.RunRequest(
+            run_key=f"{spec.name}:{one.week}:{number}",
+            tags={**tags, TRY_TAG: str(number)},
+            asset_selection=some,
+        )
+
+
+def promotion_cut_off(spec: ModelSpec, lake: Lake) -> Training | None:
+    """The deployment of the newest challenger, where it passed the gate and no version came of it yet."""
+    attempts = lake.records(f"{spec.name}/attempts")
+    attempt = lake.read_json(attempt_name(spec, attempts[-1])) if attempts else None
+    if attempt is None or not attempt["promote"] or attempt["final"] or spec.automation == "paused":
+        return None
+    reason, trigger = str(attempt["reason"]), str(attempt["trigger"])
+    return Training(attempt["week"], reason, trigger, ("deployment", "card"))
+
+
+def weeks_on_the_way(
+    spec: ModelSpec, lake: Lake, instance: dg.DagsterInstance, until: str, now: datetime
+) -> list[str]:
+    """Weeks up to this one that are being scored or will be tried again: a training before would leave them out."""
+    waiting = [(week, content) for week, content in weeks_to_score(spec, lake) if week <= until]
+    return scoring(spec, instance, waiting, now).on_the_way if waiting else []
+
+
+def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
+    """What the retrain policy says at the end of the newest week that has been reported on."""
+    weeks = lake.partitions(f"{spec.name}/drift")
+    if not weeks:
+        return None, Decision(False, "too_little_history", "no week has been reported on yet")
+    newest = week_evidence(spec, lake, weeks[-1])
+    attempts = lake.records(f"{spec.name}/attempts")
+    last = week_bounds(spec.weeks, attempts[-1])[1] if attempts else None
+    return weeks[-1], decide([newest], last, spec, newest.end)
+
+
+def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
+    """What the reports of one week say, in the policy's terms."""
+    report = lake.read(f"{spec.name}/performance", [week]).row(0, named=True)
+    drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
+    return WeekEvidence(
+        week=week,
+        end=week_bounds(spec.weeks, week)[1],
+        rows=report["scored"],
+        metric=report[spec.gate.metric],
+        reference=drift.get("reference metric"),
+        prediction_psi=drift.get("prediction_psi"),
+        prediction_psi_chance=drift.get("prediction_psi_chance"),
+        drift_share=drift.get("drift_share"),
+        served=report["model_version"] is not None,
+    )
+
+
+def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorDefinition:
+    """`keep_registry_and_endpoint_as_recorded`: no runs; repairs what a killed process or a stranger's hand left behind."""
+
+    @dg.sensor(
+        name="keep_registry_and_endpoint_as_recorded",
+        minimum_interval_seconds=RECONCILE_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Bring every model's registry aliases and endpoint to what the newest change in the audit log says.",
+    )
+    def sensor(tracking: Tracking, endpoint: Endpoint, audit: Audit) -> dg.SkipReason:
+        return dg.SkipReason(reconciled(sorted(specs()), tracking, endpoint, audit))
+
+    return sensor
+
+
+def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, audit: Audit) -> str:
+    """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
+    told, broken = [], []
+    for model in models:
+        try:
+            told += [
+                f"{model}: {what}" for what in reconcile(tracking.at_once, audit, endpoint, model, False)
+            ]
+        except BlockingIOError:
+            told.append(f"{model}: a change is under way")
+        except TrackingAwayError as away:
+            told.append(str(away))
+            break
+        except (ChampionError, TrackingError, RecordError, AuditError) as error:
+            broken.append(f"{model}: {error}")
+    for line in (*told, *broken):
+        LOG.warning(line)
+    if broken:
+        raise DifferenceError("; ".join(broken))
+    return "; ".join(told) or f"registry and endpoint follow the audit log ({len(models)} models)"

@@ -1,0 +1,1 @@
+"""What an asset is built with: reuse, tables, checks, metadata, costs, partitions."""

@@ -1,0 +1,1 @@
+"""The servers of `make dev` on one machine."""

@@ -1,0 +1,1 @@
+"""Whether a challenger is better: metrics, paired test, guard-rails, gate."""

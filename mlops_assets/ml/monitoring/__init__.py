@@ -1,0 +1,1 @@
+"""Drift, and what evidence asks for a new model."""

@@ -1,0 +1,293 @@
+"""How far this week's rows have moved from those the champion was trained on: numbers per column, and Evidently's page.
+
+The reference is kept as a profile of a few hundred numbers, so that comparing a week reads the week alone.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import DatasetError, require
+from mlops_assets.ml.monitoring.psi import LEAST_ROWS, Psi, measured, pooled
+from mlops_assets.ml.scores import defined
+from mlops_assets.ml.values import SINGLE, Known, canonical, kind_of, numbers
+
+BINS = 10
+QUANTILES = 101
+REPORT_COLUMNS = 12
+SCORE = "score"
+NUMBERS = ("psi", "psi_raw", "psi_expected", "psi_chance", "wasserstein", "nulls_reference", "nulls_current")
+TOO_FEW = "too few rows"
+
+
+def reference_profile(
+    frame: pl.DataFrame, columns: Sequence[str], categories: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a comparison needs of the reference rows, as JSON values, by column.
+
+    A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
+    standard deviation, in single precision, which is what a model sees. A category, and any text: counts of its values
+    by their canonical text (`ml/values.py`). NaN and infinity count as null.
+    """
+    require(frame, columns, "a drift reference")
+    if not frame.height:
+        raise DatasetError("a drift reference needs at least one row: the frame is empty")
+    named = [c for c in columns if c in categories or kind_of(frame.schema[c]) == "text"]
+    kinds = {c: _category_profile if c in named else _number_profile for c in columns}
+    return {"rows": frame.height, "columns": {c: kind(frame[c]) for c, kind in kinds.items()}}
+
+
+def column_drift(profile: Mapping[str, Any], current: pl.DataFrame, threshold: float = 0.25) -> pl.DataFrame:
+    """Each column of the profile against the current rows: `column`, NUMBERS, `drifted` and `remark`.
+
+    `psi` is the population stability index with nulls as a bin of their own (0.1 is usually called small, 0.25 large),
+    less `psi_expected`, what two samples of one distribution have (`ml/psi.py`), and not below 0; `psi_raw` is as it was
+    before. `wasserstein` is the first distance in standard deviations of the reference, null for categories; nulls are
+    shares. `drifted` says whether `psi` exceeds the threshold and `psi_chance`. Where either side has too few rows,
+    the PSI and `drifted` are null and `remark` says so.
+    """
+    require(current, list(profile["columns"]), "a drift comparison")
+    if not current.height:
+        raise DatasetError("a drift comparison needs at least one current row: the frame is empty")
+    rows = [
+        _compare(name, reference, current[name], threshold) for name, reference in profile["columns"].items()
+    ]
+    floats = dict.fromkeys(NUMBERS, pl.Float64)
+    schema = {"column": pl.String, **floats, "drifted": pl.Boolean, "remark": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def score_profile(score: np.ndarray) -> dict[str, Any]:
+    """The profile of a model's predictions, for `score_drift`."""
+    return reference_profile(pl.DataFrame({SCORE: score}), [SCORE])
+
+
+def score_drift(profile: Mapping[str, Any], score: np.ndarray, threshold: float = 0.25) -> dict[str, Any]:
+    """Predictions against those of the reference rows, by the same code: the row of `column_drift`."""
+    return column_drift(profile, pl.DataFrame({SCORE: score}), threshold).row(0, named=True)
+
+
+def summary(drift: pl.DataFrame) -> dict[str, Any]:
+    """Share of the columns with a PSI that drifted, how many of how many, and the worst column with its PSI.
+
+    Columns of too few rows count nowhere but in `too_few_rows`; None where all are.
+    """
+    told = drift.filter(pl.col("psi").is_not_null())
+    worst = told.sort("psi", "column", descending=[True, False]).head(1).to_dicts()
+    drifted = int(told["drifted"].sum())
+    return {
+        "share_drifted": drifted / told.height if told.height else None,
+        "drifted": drifted,
+        "columns": told.height,
+        "too_few_rows": drift.height - told.height,
+        "worst_column": worst[0]["column"] if worst else None,
+        "worst_psi": worst[0]["psi"] if worst else None,
+    }
+
+
+def worst_columns(drift: pl.DataFrame, count: int = REPORT_COLUMNS) -> list[str]:
+    """The columns that moved most by PSI, which are the ones worth a page: Evidently's cost grows with each column."""
+    ordered = drift.sort("psi", "column", descending=[True, False], nulls_last=True)
+    return ordered["column"].head(count).to_list()
+
+
+def report_html(
+    reference: pl.DataFrame, current: pl.DataFrame, columns: Sequence[str], seed: int, rows: int
+) -> str:
+    """Evidently's DataDriftPreset as one self-contained page, over a seeded sample of at most `rows` of each side.
+
+    About 0.08 CPU-seconds a column and 4 MB a page, of which 3.5 MB are the same script in each: see `detach_script`.
+    Columns without a value on either side are left out, because Evidently refuses them; where none is left, the page is
+    one sentence.
+    """
+    os.environ["DO_NOT_TRACK"] = "true"
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    named = [c for c in columns if c in reference.columns and kind_of(reference.schema[c]) != "number"]
+    samples = [_sample(frame, columns, named, seed, rows) for frame in (reference, current)]
+    kept = [c for c in columns if all(s[c].null_count() < s.height for s in samples)]
+    if not kept:
+        return _page_without_values(columns, samples)
+    texts = [c for c in kept if c in named]
+    definition = DataDefinition(
+        numerical_columns=[c for c in kept if c not in texts], categorical_columns=texts
+    )
+    old, new = (Dataset.from_pandas(s.select(kept).to_pandas(), definition) for s in samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Report([DataDriftPreset(columns=kept)]).run(new, old).get_html_str(as_iframe=False)
+
+
+def detach_script(page: str, address: str) -> tuple[str, str]:
+    """Take the longest inline script out of a report: (page that loads it from `address`, the script).
+
+    The script is the same for every report of one Evidently version, so a year of reports needs it once. A page that is
+    one sentence has none.
+    """
+    if "<script" not in page:
+        return page, ""
+    blocks = [(m.start(1), m.end(1)) for m in re.finditer(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)]
+    fixed = [(a, b) for a, b in blocks if "additional_graphs" not in page[a : a + 2000]]
+    start, end = max(fixed, key=lambda block: block[1] - block[0])
+    opening = page.rindex("<script", 0, start)
+    return f'{page[:opening]}<script src="{address}">{page[end:]}', page[start:end]
+
+
+def _page_without_values(columns: Sequence[str], samples: Sequence[pl.DataFrame]) -> str:
+    sides = [
+        f"{side} {sample.height} rows have a value in {sum(sample[c].null_count() < sample.height for c in columns)}"
+        for side, sample in zip(("the reference's", "the current"), samples, strict=True)
+    ]
+    told = (
+        f"There is nothing to draw: of the {len(columns)} columns {', '.join(columns)} none has a value on both sides "
+        f"({' and '.join(sides)}). The numbers of each column are on the drift asset's page."
+    )
+    return f"<!DOCTYPE html><html><body><p>{escape(told)}</p></body></html>"
+
+
+def _number_profile(column: pl.Series) -> dict[str, Any]:
+    values = _sorted_numbers(column)
+    quantiles = _quantiles(values, QUANTILES)
+    edges = _edges(values)
+    return {
+        "kind": "number",
+        "precision": "single",
+        "edges": edges.tolist(),
+        "counts": [*_counts(values, edges), len(column) - len(values)],
+        "quantiles": quantiles.tolist(),
+        "deviation": _deviation(values) if len(values) else 0.0,
+    }
+
+
+def _category_profile(column: pl.Series) -> dict[str, Any]:
+    counted = _value_counts(canonical(column))
+    nulls = len(column) - sum(counted.values())
+    return {
+        "kind": "category",
+        "value_kind": kind_of(column.dtype),
+        "values": list(counted),
+        "counts": [*counted.values(), nulls],
+    }
+
+
+def _compare(name: str, reference: Mapping[str, Any], column: pl.Series, threshold: float) -> tuple[Any, ...]:
+    compare = _compare_numbers if reference["kind"] == "number" else _compare_categories
+    expected, actual, distance = compare(reference, column)
+    found = measured(expected, actual)
+    nulls = [float(c[-1] / c.sum()) for c in (expected, actual)]
+    rows = [int(side.sum()) for side in (expected, actual)]
+    return (
+        name,
+        *_figures(found),
+        distance,
+        *nulls,
+        found and found.exceeds(threshold),
+        _remark(found, *rows),
+    )
+
+
+def _figures(found: Psi | None) -> tuple[float | None, ...]:
+    return (found.value, found.raw, found.expected, found.chance) if found else (None,) * 4
+
+
+def _remark(found: Psi | None, reference: int, current: int) -> str:
+    few = f"{TOO_FEW}: {current} against {reference} of the reference, {LEAST_ROWS} on each side are needed"
+    return "" if found else few
+
+
+def _compare_numbers(
+    reference: Mapping[str, Any], column: pl.Series
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    expected = np.asarray(reference["counts"], np.float64)
+    values = _sorted_numbers(column, single=reference.get("precision") == "single")
+    actual = np.array(
+        [*_counts(values, np.asarray(reference["edges"])), len(column) - len(values)], np.float64
+    )
+    quantiles = np.asarray(reference["quantiles"])
+    if not len(values) or not len(quantiles):
+        return expected, actual, None
+    if reference["deviation"] is None:
+        return expected, actual, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.abs(quantiles - _quantiles(values, QUANTILES)).mean()
+        return expected, actual, defined(moved / max(reference["deviation"], 1e-3))
+
+
+def _compare_categories(
+    reference: Mapping[str, Any], column: pl.Series
+) -> tuple[np.ndarray, np.ndarray, None]:
+    *counts, nulls = reference["counts"]
+    before = dict(zip(reference["values"], counts, strict=True))
+    known = Known(reference["values"], reference.get("value_kind", "text"))
+    now = _value_counts(known.read(column))
+    nulls_now = len(column) - sum(now.values())
+    expected, actual = pooled(before, now, sum(counts) + nulls, len(column))
+    return np.append(expected, nulls), np.append(actual, nulls_now), None
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return defined(values.std())
+
+
+def _sorted_numbers(column: pl.Series, single: bool = True) -> np.ndarray:
+    values = numbers(column).drop_nulls().to_numpy()
+    values = np.sort(values[np.isfinite(values)])
+    if not single:
+        return values
+    with np.errstate(over="ignore"):
+        return np.where(np.abs(values) <= SINGLE, values.astype(np.float32).astype(np.float64), values)
+
+
+def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
+    """Values at the middles of `count` equal shares of sorted rows; their mean distance is the Wasserstein distance."""
+    if not len(values):
+        return values
+    return values[((np.arange(count) + 0.5) / count * len(values)).astype(np.int64)]
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Inner bin edges at the deciles; where deciles coincide, that value becomes a bin of its own."""
+    if not len(values):
+        return values
+    deciles, times = np.unique(_quantiles_at(values, np.arange(1, BINS) / BINS), return_counts=True)
+    return np.unique(np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)]))
+
+
+def _quantiles_at(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    return values[np.minimum((shares * len(values)).astype(np.int64), len(values) - 1)]
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> list[int]:
+    """Rows of sorted values by bin: below the first edge, from each edge up to the next, from the last on."""
+    ends = np.searchsorted(values, edges, side="left")
+    return np.diff(np.concatenate([[0], ends, [len(values)]])).astype(int).tolist()
+
+
+def _value_counts(texts: pl.Series) -> dict[str, int]:
+    counted = texts.drop_nulls().rename("value").value_counts(name="count")
+    return dict(sorted(counted.iter_rows()))
+
+
+def _sample(
+    frame: pl.DataFrame, columns: Sequence[str], named: Sequence[str], seed: int, rows: int
+) -> pl.DataFrame:
+    """Numbers as a model sees them, null where that is not finite; what is named as text: the two kinds that Evidently compares.
+
+    Evidently's histograms fail on numbers that only double precision tells apart or can hold.
+    """
+    require(frame, columns, "a drift report")
+    plain = frame.select(canonical(frame[c]) if c in named else _single(numbers(frame[c])) for c in columns)
+    return plain.sample(min(rows, plain.height), seed=seed)
+
+
+def _single(values: pl.Series) -> pl.Series:
+    seen = values.cast(pl.Float32).cast(pl.Float64)
+    return seen.set(~seen.is_finite(), None)

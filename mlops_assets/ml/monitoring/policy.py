@@ -1,0 +1,196 @@
+"""When to train again: one function from the recorded evidence to a decision with its numbers.
+
+Sensor, replay and back-test call this same function, so what was tried on history is what runs live.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from mlops_assets.ml.dataset import moment
+from mlops_assets.ml.judging.metrics import goodness
+from mlops_assets.ml.scores import defined, undefined
+from mlops_assets.spec.model import ModelSpec
+
+Trigger = Literal[
+    "first_model",
+    "age",
+    "performance",
+    "prediction_drift",
+    "data_drift",
+    "none",
+    "cool_down",
+    "paused",
+    "too_little_history",
+]
+
+
+@dataclass(frozen=True)
+class WeekEvidence:
+    """What one week showed: the gate metric on `rows`, the champion's own at promotion, and how far its rows have moved.
+
+    Numbers are None where nothing was measured: no champion (`served` says so), no label yet, too few rows for a PSI, or
+    a metric that is not defined. None says nothing for or against a retraining.
+    `prediction_psi_chance` is how large the PSI gets by chance alone (`ml/psi.py`): within it, it asks for nothing.
+    """
+
+    week: str
+    end: datetime
+    rows: int
+    metric: float | None = None
+    reference: float | None = None
+    prediction_psi: float | None = None
+    prediction_psi_chance: float | None = None
+    drift_share: float | None = None
+    served: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("metric", "reference", "prediction_psi", "prediction_psi_chance", "drift_share"):
+            object.__setattr__(self, name, defined(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to train now, what decided it, and a sentence with every number and the threshold it met or missed."""
+
+    retrain: bool
+    trigger: Trigger
+    reason: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number against its threshold; `met` means that it asks for a retraining."""
+
+    trigger: Trigger
+    met: bool
+    text: str
+
+
+def decide(
+    evidence: Sequence[WeekEvidence], last_attempt: datetime | None, spec: ModelSpec, now: datetime
+) -> Decision:
+    """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift.
+
+    Only the newest week that has ended by `now` counts, so a decision never needs more than the newest report.
+    `last_attempt` is the moment of the last training, promoted or not; None asks for the first model.
+    """
+    now, last = moment(now), None if last_attempt is None else moment(last_attempt)
+    if spec.automation == "paused":
+        return Decision(
+            False, "paused", "automation is paused in the model's spec: no retraining until it is on again."
+        )
+    if last is None:
+        return _first(spec, now)
+    signals = _signals(_newest(evidence, now), last, spec, now)
+    if spec.weeks.days_between(last, now) < spec.retrain.cool_down_days:
+        return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
+    met = [s for s in signals if s.met]
+    texts = "; ".join(s.text for s in [*met, *(s for s in signals if not s.met)]) or "no threshold is set"
+    return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
+
+
+def _first(spec: ModelSpec, now: datetime) -> Decision:
+    start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
+    days, needed = _days(start, now, spec), spec.window.minimum_days
+    text = f"{days:g} days of history since {spec.weeks.start}, {needed} needed"
+    if days < needed:
+        return Decision(False, "too_little_history", f"no model yet and too little history: {text}.")
+    return Decision(True, "first_model", f"no model was trained yet: {text}.")
+
+
+def _newest(evidence: Sequence[WeekEvidence], now: datetime) -> WeekEvidence | None:
+    return max((w for w in evidence if moment(w.end) <= now), key=lambda w: w.end, default=None)
+
+
+def _signals(week: WeekEvidence | None, last: datetime, spec: ModelSpec, now: datetime) -> list[Signal]:
+    signals = [_age(last, spec, now)]
+    if week is not None:
+        rule = spec.retrain
+        signals += [
+            _no_champion(week, last),
+            _performance(week, spec),
+            _prediction_drift(week, rule.prediction_psi_above),
+            _data_drift(week, rule.drift_share_above),
+        ]
+    return [s for s in signals if s is not None]
+
+
+def _age(last: datetime, spec: ModelSpec, now: datetime) -> Signal | None:
+    limit, days = spec.retrain.max_age_days, _days(last, now, spec)
+    if limit is None:
+        return None
+    met = days >= limit
+    return Signal(
+        "age", met, f"last training {days:g} days ago, {'reached' if met else 'under'} the limit of {limit}"
+    )
+
+
+def _no_champion(week: WeekEvidence, last: datetime) -> Signal | None:
+    """An attempt that promoted nothing leaves no score to watch, so only a new attempt can help."""
+    served = week.served or week.metric is not None or week.reference is not None
+    if served or moment(week.end) <= last:
+        return None
+    return Signal("first_model", True, f"no model serves in week {week.week}, the last attempt promoted none")
+
+
+def _performance(week: WeekEvidence, spec: ModelSpec) -> Signal | None:
+    limit, metric = spec.retrain.metric_worse_by, spec.gate.metric
+    if limit is None:
+        return None
+    if week.metric is None or week.reference is None:
+        return _not_compared(week, metric, limit)
+    loss = goodness(metric, week.reference) - goodness(metric, week.metric)
+    share = loss / max(abs(week.reference), 1e-9)
+    change = f"{abs(share):.1%} {'worse' if share > 0 else 'better'}"
+    text = (
+        f"{metric} {week.metric:.4f} in week {week.week} is {change} than {week.reference:.4f} at promotion"
+    )
+    return Signal("performance", share > limit, f"{text}, {_side(share > limit)} the limit of {limit:.1%}")
+
+
+def _not_compared(week: WeekEvidence, metric: str, limit: float) -> Signal | None:
+    """Why a week with a champion is not compared; a week without one has nothing to compare."""
+    if not week.served:
+        return None
+    if week.metric is not None:
+        why = f"{metric} at promotion is {undefined(metric)}"
+    elif week.rows:
+        why = f"{metric} in week {week.week} is {undefined(metric)}"
+    else:
+        why = f"{metric} in week {week.week} is not known, no label is known yet"
+    return Signal("performance", False, f"{why}: not held against the limit of {limit:.1%}")
+
+
+def _prediction_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
+    value, chance = week.prediction_psi, week.prediction_psi_chance or 0.0
+    if limit is None or value is None:
+        return None
+    text = f"prediction PSI {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    by_chance = limit < value <= chance
+    within = f" but within {chance:.3f}, which so few rows reach by chance" if by_chance else ""
+    return Signal("prediction_drift", value > max(limit, chance), text + within)
+
+
+def _data_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
+    value = week.drift_share
+    if limit is None or value is None:
+        return None
+    text = f"share of drifted columns {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    return Signal("data_drift", value > limit, text)
+
+
+def _cool_down_text(signals: Sequence[Signal], last: datetime, spec: ModelSpec, now: datetime) -> str:
+    text = f"last training {_days(last, now, spec):g} days ago, inside the cool-down of {spec.retrain.cool_down_days} days"
+    held = "; ".join(s.text for s in signals if s.met)
+    return f"{text}; held back: {held}." if held else f"{text}."
+
+
+def _side(met: bool) -> str:
+    return "over" if met else "within"
+
+
+def _days(earlier: datetime, later: datetime, spec: ModelSpec) -> float:
+    return round(spec.weeks.days_between(earlier, later), 2)

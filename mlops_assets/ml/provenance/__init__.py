@@ -1,0 +1,1 @@
+"""What a model was made of: lineage, digests of code and content."""

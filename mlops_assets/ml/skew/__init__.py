@@ -1,0 +1,1 @@
+"""Served values against offline ones, cell by cell."""

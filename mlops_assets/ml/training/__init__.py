@@ -1,0 +1,1 @@
+"""Fits: in process, as a task, on several workers or sent to a cluster."""

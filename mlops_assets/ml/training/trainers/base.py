@@ -1,0 +1,188 @@
+"""What trainers share: the job they are given, the worker they run on, the outcome they return."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import DatasetError, Encoding
+from mlops_assets.spec.columns import LABEL
+from mlops_assets.spec.model import ModelSpec
+
+T = TypeVar("T")
+Arrays = tuple[np.ndarray, np.ndarray]
+"""A matrix, float32 [rows, features], and its labels, float32 [rows]."""
+
+
+class Rows(Protocol):
+    """Labelled rows, wherever they lie."""
+
+    def part(self, spec: ModelSpec, rank: int, size: int) -> pl.DataFrame:
+        """The share of one of `size` workers in time order; all shares together are all rows, each once."""
+        ...
+
+
+class Worker(Protocol):
+    """The process that a trainer runs on: which one of how many, and where its checkpoints go."""
+
+    rank: int
+    size: int
+
+    def resume(self) -> bytes | None:
+        """The last checkpoint, or None where the fit begins."""
+        ...
+
+    def save(self, state: Callable[[], bytes]) -> None:
+        """Keep a checkpoint. Every worker calls it after the same round; only the first one's state is asked for."""
+        ...
+
+    def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
+        """Told after each round that is validated; a hyperparameter search asks for the model so far and may end the fit.
+
+        Who asks does so `aside`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit as a worker sees it: plain values and paths, so that it travels to another process."""
+
+    spec: ModelSpec
+    encoding: Encoding
+    rows: Rows
+    cut: datetime | None
+    rounds: int
+    checkpoint_every: int | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.encoding.features
+
+    def arrays(self, worker: Worker) -> tuple[Arrays, Arrays | None]:
+        """This worker's rows to train on, and those that decide when to stop (None: nothing decides)."""
+        time = self.spec.prediction.time
+        rows = self.rows.part(self.spec, worker.rank, worker.size)
+        if self.cut is None:
+            return self._arrays(rows), None
+        cut = int(rows[time].search_sorted(self.cut, side="left"))
+        return self._arrays(rows[:cut]), self._arrays(rows[cut:])
+
+    def _arrays(self, rows: pl.DataFrame) -> Arrays:
+        return self.encoding.matrix(rows), rows[LABEL].to_numpy()
+
+
+@dataclass
+class Outcome:
+    """What a fit gives back; `phases` are wall seconds by name, `speed` says how well the hardware was used."""
+
+    model: bytes
+    rounds: int
+    history: dict[str, list[float]] = field(default_factory=dict)
+    importance: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
+    speed: dict[str, float | str] = field(default_factory=dict)
+
+
+class LoadedModel(Protocol):
+    """A model read from its bytes."""
+
+    encoding: Encoding
+    task: str
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        """Float64 array [rows] for a matrix that `encoding.matrix` made."""
+        ...
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        """Float64 array [rows] for a frame that has the features."""
+        ...
+
+
+class TrainerModule(Protocol):
+    """What a file of this folder has."""
+
+    FILE: str
+    """Name of the model file in MLflow."""
+
+    def recognises(self, model: bytes) -> bool:
+        """Whether these bytes are a model of this kind."""
+        ...
+
+    def check(self, spec: ModelSpec) -> None:
+        """Refuse a spec that cannot be trained, before any row is read."""
+        ...
+
+    def train(self, job: Job, worker: Worker) -> Outcome:
+        """The loop that runs on each worker: its share of the rows in, the whole model out."""
+        ...
+
+    def ray_trainer(self, spec: ModelSpec) -> Any:
+        """The Ray Train class that sets up the workers' communication."""
+        ...
+
+    def load(self, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:
+        """Read a model. Its bytes are data: a class that they name is taken only if it is among `code`."""
+        ...
+
+
+class ByteScorer(ABC):
+    """What reads the bytes that a loop of one's own returned; a spec names it, and nothing else is ever called with them."""
+
+    @abstractmethod
+    def __init__(self, model: bytes) -> None: ...
+
+    @abstractmethod
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        """One number a row [rows], for a frame that has the features."""
+
+
+def aside(work: Callable[[], T]) -> T:
+    """Do something in the middle of a fit, in a thread of its own: XGBoost's random numbers belong to the thread.
+
+    A booster that is copied or loaded seeds them anew, and the rounds that follow would draw others.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
+
+
+def refuse_reserved(given: dict[str, Any], reserved: dict[str, str]) -> None:
+    """Refuse a library parameter that a field of the spec sets."""
+    for name in given.keys() & reserved.keys():
+        raise DatasetError(
+            f"trainer.parameters.{name}={given[name]!r} is not passed on: set {reserved[name]} instead"
+        )
+
+
+def shares(gains: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Gains as shares of their sum, 0 for a feature that was never used."""
+    total = sum(gains.values()) or 1.0
+    return {name: gains.get(name, 0.0) / total for name in names}
+
+
+def library_names(features: Sequence[str]) -> list[str]:
+    """What a library calls the features: their names, or numbers where one of them is more than letters, digits and _.
+
+    XGBoost and LightGBM refuse brackets, quotes, commas and more. The encoding beside the trees has the real names.
+    """
+    if all(re.fullmatch(r"\w+", name, re.ASCII) for name in features):
+        return list(features)
+    return [f"f{number}" for number in range(len(features))]
+
+
+def pack(header: dict[str, Any], body: bytes) -> bytes:
+    """A line of JSON and the bytes it describes; the same content gives the same bytes."""
+    return json.dumps(header, sort_keys=True).encode() + b"\n" + body
+
+
+def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """What `pack` put together."""
+    header, _, body = content.partition(b"\n")
+    return json.loads(header), body

@@ -1,0 +1,153 @@
+"""A network over a table: categories embedded, numbers normalised, missing ones flagged, some hidden layers.
+
+Trained by PyTorch, with DistributedDataParallel on several workers and mixed precision on a GPU. Stored as
+safetensors with its encoding in the header, and scored by numpy, so that serving needs neither PyTorch nor pickle.
+"""
+
+import json
+import time
+from collections.abc import Collection
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import DatasetError, Encoding
+from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
+from mlops_assets.spec.model import ModelSpec
+
+FILE = "model.safetensors"
+OURS = "mlops"
+HEADER_BYTES = 8
+NUMBER_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+
+
+def recognises(model: bytes) -> bool:
+    """Safetensors: the header's length in eight bytes, then the header, which is JSON."""
+    return len(model) > HEADER_BYTES and model[HEADER_BYTES : HEADER_BYTES + 2] == b'{"'
+
+
+def check(spec: ModelSpec) -> None:
+    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise DatasetError(
+            f"trainer kind torch_tabular needs {' and '.join(missing)}: pip install 'mlops-assets[torch]'"
+        )
+
+
+def ray_trainer(spec: ModelSpec) -> Any:
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer
+
+
+def train(job: Job, worker: Worker) -> Outcome:
+    from mlops_assets.ml.training.trainers.torch_loop import Loop, kept_apart
+
+    started = time.perf_counter()
+    rows, validation = job.arrays(worker)
+    read = time.perf_counter()
+    with kept_apart(job.spec.trainer.threads):
+        loop = Loop(job, worker, rows, validation)
+        built = time.perf_counter()
+        loop.run()
+        ended = time.perf_counter()
+    model, rounds, weights = loop.best()
+    return Outcome(
+        model=model,
+        rounds=rounds,
+        history={f"validation_{loop.metric}": loop.scores} if loop.scores else {},
+        importance=weights,
+        phases={"read": read - started, "set up": built - read, "epochs": ended - built},
+        speed={
+            "samples a second": loop.samples / (ended - built),
+            "share of time waiting for input": (read - started + loop.waited) / (ended - started),
+        },
+    )
+
+
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
+    return Model(model)
+
+
+class Model:
+    """The network's forward pass in numpy, and the encoding its file carries."""
+
+    def __init__(self, model: bytes) -> None:
+        header, tensors = read_safetensors(model)
+        if OURS not in header:
+            raise DatasetError(
+                "the model carries no encoding: it was not written by mlops_assets.ml.training.fit.fit"
+            )
+        ours = json.loads(header[OURS])
+        self._tensors = tensors
+        self.encoding = Encoding.from_json(ours["encoding"])
+        self.task: str = ours["task"]
+        self.columns = Columns(self.encoding)
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return self.predict_matrix(self.encoding.matrix(frame))
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        given, layer = self._inputs(matrix), 0
+        while f"layers.{layer}.weight" in self._tensors:
+            given = np.maximum(given, 0) if layer else given
+            given = given @ self._tensors[f"layers.{layer}.weight"].T + self._tensors[f"layers.{layer}.bias"]
+            layer += 1
+        out = given[:, 0].astype(np.float64)
+        if self.task == "classification":
+            return 0.5 * (1 + np.tanh(out / 2))
+        mean, scale = self._tensors["label"]
+        return out * float(scale) + float(mean)
+
+    def _inputs(self, matrix: np.ndarray) -> np.ndarray:
+        mean, scale = self._tensors["numbers"]
+        numbers, missing = self.columns.numbers(matrix, mean, scale)
+        codes = self.columns.codes(matrix)
+        embedded = [self._tensors[f"embeddings.{i}.weight"][codes[:, i]] for i in range(codes.shape[1])]
+        return np.concatenate([numbers, missing, *embedded], axis=1)
+
+
+class Columns:
+    """Which columns of the encoded matrix are numbers and which are categories, and what the network is given of each."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.sizes = [len(encoding.categories[f]) for f in encoding.features if f in encoding.categories]
+        self._category = np.array([f in encoding.categories for f in encoding.features], bool)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Positions of the features as the network has them: numbers first."""
+        return np.concatenate([np.flatnonzero(~self._category), np.flatnonzero(self._category)])
+
+    def raw_numbers(self, matrix: np.ndarray) -> np.ndarray:
+        """Float32 [rows, numbers], missing ones NaN."""
+        return matrix[:, ~self._category]
+
+    def numbers(
+        self, matrix: np.ndarray, mean: np.ndarray, scale: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Normalised numbers, 0 where missing, and a flag for each that is missing; both float32 [rows, numbers]."""
+        raw = self.raw_numbers(matrix)
+        missing = np.isnan(raw)
+        return np.where(missing, np.float32(0), (raw - mean) / scale), missing.astype(np.float32)
+
+    def codes(self, matrix: np.ndarray) -> np.ndarray:
+        """Int64 [rows, categories]; a value that is missing or was never seen has the code after the last."""
+        raw = matrix[:, self._category]
+        return np.where(np.isnan(raw), np.array(self.sizes, np.float32), raw).astype(np.int64)
+
+
+def read_safetensors(content: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """A safetensors file's metadata and tensors by name; https://github.com/huggingface/safetensors has the format."""
+    length = int.from_bytes(content[:HEADER_BYTES], "little")
+    header: dict[str, Any] = json.loads(content[HEADER_BYTES : HEADER_BYTES + length])
+    data = memoryview(content)[HEADER_BYTES + length :]
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, described in header.items():
+        first, last = described["data_offsets"]
+        flat = np.frombuffer(data[first:last], NUMBER_TYPES[described["dtype"]])
+        tensors[name] = flat.reshape(described["shape"])
+    return metadata, tensors

@@ -1,0 +1,216 @@
+"""Gradient boosting by XGBoost, stored as ubj with its encoding as an attribute, so that the file alone scores a frame.
+
+XGBoost cannot store its random state, so a fit with checkpoints is made of stretches, each with a seed of its own:
+one that was broken off and one that was not go through the same stretches.
+"""
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.dataset import DatasetError, Encoding
+from mlops_assets.ml.training.trainers.base import (
+    Job,
+    Outcome,
+    Worker,
+    library_names,
+    pack,
+    refuse_reserved,
+    shares,
+    unpack,
+)
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import XGBoost
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Read by OpenMP when XGBoost is first imported: waiting threads sleep. By default they spin, and a fit that shares
+its cores with other work was measured to cost four to eight times the CPU."""
+
+FILE = "model.ubj"
+OBJECTIVES = {
+    "classification": {"objective": "binary:logistic", "eval_metric": "logloss"},
+    "regression": {"objective": "reg:squarederror", "eval_metric": "mae"},
+}
+SET_BY_THE_SPEC = {
+    "seed": "trainer.seed",
+    "random_state": "trainer.seed",
+    "nthread": "trainer.threads",
+    "n_jobs": "trainer.threads",
+    "device": "trainer.gpu",
+    "num_boost_round": "trainer.rounds",
+    "early_stopping_rounds": "trainer.early_stopping_rounds",
+}
+ENCODING, TASK = "encoding", "task"
+VALIDATION = "validation"
+
+
+def recognises(model: bytes) -> bool:
+    """UBJSON objects begin so; the other kinds are told apart first."""
+    return model[:1] == b"{"
+
+
+def check(spec: ModelSpec) -> None:
+    refuse_reserved(_trainer(spec).parameters, SET_BY_THE_SPEC)
+
+
+def ray_trainer(spec: ModelSpec) -> Any:
+    from ray.train.xgboost import XGBoostTrainer
+
+    return XGBoostTrainer
+
+
+def parameters(spec: ModelSpec) -> dict[str, Any]:
+    """XGBoost's parameters: ours for the task, the spec's over them, then seed, threads and device."""
+    trainer = _trainer(spec)
+    pinned = {
+        "seed": trainer.seed,
+        "nthread": trainer.threads,
+        "device": "cuda" if trainer.gpu else "cpu",
+    }
+    return {"tree_method": "hist", "max_bin": 256, **OBJECTIVES[spec.task], **trainer.parameters, **pinned}
+
+
+def train(job: Job, worker: Worker) -> Outcome:
+    started = time.perf_counter()
+    _refuse_to_fall_back(job.spec)
+    train_data, validation = _matrices(job, worker)
+    built = time.perf_counter()
+    booster, scores = _boost(job, worker, train_data, validation)
+    boosted = time.perf_counter()
+    rounds = booster.best_iteration + 1 if validation else job.rounds
+    outcome = _outcome(booster[:rounds] if validation else booster, rounds, job, scores)
+    outcome.phases = {"matrix": built - started, "boost": boosted - built}
+    seen = train_data.num_row() * booster.num_boosted_rounds()
+    outcome.speed = {
+        "samples a second": seen / (boosted - built),
+        "share of time waiting for input": (built - started) / (boosted - started),
+    }
+    return outcome
+
+
+def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
+    return Model(model, threads)
+
+
+class Model:
+    """A booster that scores, and the encoding it carries."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        import xgboost
+
+        self._booster = xgboost.Booster({"nthread": threads}, model_file=bytearray(model))
+        encoding = self._booster.attr(ENCODING)
+        if encoding is None:
+            raise DatasetError(
+                "the model carries no encoding: it was not written by mlops_assets.ml.training.fit.fit"
+            )
+        self.encoding = Encoding.from_json(encoding)
+        self.task = self._booster.attr(TASK) or ""
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray:
+        return self.predict_matrix(self.encoding.matrix(frame))
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        return self._booster.inplace_predict(matrix, validate_features=False).astype(np.float64)
+
+
+def _trainer(spec: ModelSpec) -> XGBoost:
+    assert isinstance(spec.trainer, XGBoost)
+    return spec.trainer
+
+
+def _refuse_to_fall_back(spec: ModelSpec) -> None:
+    """Stop where XGBoost would train on the CPU although a GPU was asked for."""
+    import xgboost
+
+    if spec.trainer.gpu and not xgboost.build_info()["USE_CUDA"]:
+        raise DatasetError(
+            "trainer.gpu=true, and this XGBoost is built without CUDA: pip uninstall xgboost-cpu, pip install xgboost"
+        )
+
+
+def _matrices(job: Job, worker: Worker) -> tuple[Any, Any]:
+    from xgboost import QuantileDMatrix
+
+    chosen = parameters(job.spec)
+    options = {
+        "nthread": chosen["nthread"],
+        "max_bin": chosen["max_bin"],
+        "feature_names": library_names(job.features),
+    }
+    (x, y), validation = job.arrays(worker)
+    train_data = QuantileDMatrix(x, y, **options)
+    if validation is None:
+        return train_data, None
+    x, y = validation
+    return train_data, QuantileDMatrix(x, y, ref=train_data, **options)
+
+
+def _boost(job: Job, worker: Worker, train_data: Any, validation: Any) -> tuple[Any, dict[str, list[float]]]:
+    """XGBoost's own loop, begun where the last checkpoint ends: `xgboost.train` would count the rounds from 0 again."""
+    from xgboost.callback import EarlyStopping
+
+    scores, state = _resumed(worker.resume())
+    data = [part for part in (train_data, validation) if part]
+    booster = _booster(job.spec, data, state)
+    stop = EarlyStopping(rounds=job.spec.trainer.early_stopping_rounds)
+    done = booster.num_boosted_rounds()
+    for i in range(done if validation else 0):
+        _stops(stop, booster, i, scores)
+    for i in range(done, job.rounds):
+        booster.update(train_data, iteration=i)
+        if validation:
+            _append(scores, booster.eval_set([(validation, VALIDATION)], i))
+            if _stops(stop, booster, i, scores):
+                break
+            worker.reached(i + 1, lambda now=booster: _outcome(now[:], job.rounds, job, {}).model)
+        if job.checkpoint_every and (i + 1) % job.checkpoint_every == 0:
+            state = bytes(booster.save_raw("ubj"))
+            worker.save(lambda state=state: pack({"scores": scores}, state))
+            booster = _booster(job.spec, data, state)
+    return booster.reset(), {f"{VALIDATION}_{name}": values for name, values in scores.items()}
+
+
+def _booster(spec: ModelSpec, data: list[Any], state: bytes | None) -> Any:
+    """A new booster, or one that goes on from a state under the seed of its stretch."""
+    import xgboost
+
+    chosen = parameters(spec)
+    if state is None:
+        return xgboost.Booster(chosen, data)
+    done = xgboost.Booster(model_file=bytearray(state)).num_boosted_rounds()
+    return xgboost.Booster(chosen | {"seed": chosen["seed"] + done}, data, bytearray(state))
+
+
+def _resumed(checkpoint: bytes | None) -> tuple[dict[str, list[float]], bytes | None]:
+    """The scores of the rounds done, and the booster so far."""
+    if checkpoint is None:
+        return {}, None
+    header, body = unpack(checkpoint)
+    return header["scores"], body
+
+
+def _stops(stop: Any, booster: Any, i: int, scores: Mapping[str, list[float]]) -> bool:
+    """Whether early stopping ends the fit after round `i`; told of each round, it knows the best one."""
+    return stop.after_iteration(booster, i, {VALIDATION: {name: v[: i + 1] for name, v in scores.items()}})
+
+
+def _append(scores: dict[str, list[float]], line: str) -> None:
+    """Add a round's scores, which XGBoost gives as text: `[3]\tvalidation-logloss:0.41`."""
+    for pair in line.split()[1:]:
+        name, _, value = pair.rpartition(":")
+        scores.setdefault(name.removeprefix(f"{VALIDATION}-"), []).append(float(value))
+
+
+def _outcome(booster: Any, rounds: int, job: Job, scores: dict[str, list[float]]) -> Outcome:
+    booster.set_attr(
+        best_iteration=None, best_score=None, encoding=job.encoding.to_json(), task=job.spec.task
+    )
+    by_library = booster.get_score(importance_type="total_gain")
+    named = zip(job.features, library_names(job.features), strict=True)
+    gains = {feature: by_library[name] for feature, name in named if name in by_library}
+    return Outcome(bytes(booster.save_raw("ubj")), rounds, scores, shares(gains, job.features))

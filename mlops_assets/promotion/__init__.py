@@ -1,0 +1,1 @@
+"""How a champion changes, and what is on record of it."""

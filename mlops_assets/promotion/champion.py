@@ -1,0 +1,267 @@
+"""The one place where a champion changes: an entry is appended to the audit log, and registry and endpoint follow it.
+
+Entry, aliases and deployment record change in one step, under one lock a model. A process that dies in between leaves a
+log that is ahead, and the next change of the model, or the sensor that reconciles, completes it. Two changes at once are
+decided by the lock and by naming the champion that each means to replace: the later one is refused.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops_assets.promotion.following import (
+    SERVES,
+    ChampionError,
+    champion_lock,
+    contents,
+    followed,
+    named,
+    reconcile,
+    record_deployed,
+    record_of,
+    registered,
+    wanted_record,
+)
+from mlops_assets.promotion.history import REPLACES, in_line, rolled_back
+from resources.audit.chain import event_identity
+from resources.audit.log import CHANGES, Audit, Entry
+from resources.lake.lake import write_text
+from resources.serving.live_models import Record, RecordError
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError, Version
+
+__all__ = ["ChampionError", "Change", "Rollback", "champion_now", "change_champion", "reconcile", "roll_back"]
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A version that is to be champion from `moment` (data time) on, in place of the champion that it names."""
+
+    kind: Literal["promoted", "rolled_back"]
+    model: str
+    version: int
+    replaces: int | None
+    moment: datetime
+    by: str
+    why: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def change_champion(
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Change, record: Record | None
+) -> Entry:
+    """Record a change, move the aliases and publish `record` (None: not deployed); returns the entry that made the champion.
+
+    Safe to repeat after a crash at any point: a change that was recorded is completed, and recorded once. Raises
+    ChampionError where another version is champion by now than `change.replaces`, or where an automatic promotion
+    asks for a version that was rolled back.
+    """
+    with champion_lock(audit, change.model):
+        last = _settled(tracking, audit, endpoint, change.model)
+        now = _champion(tracking, change.model, last)
+        if last is None or change.version != now:
+            _refuse(change, now, audit)
+            last = _append(audit, change, now, last, record)
+        elif record is not None and not _says(wanted_record(audit, endpoint, last), record):
+            record_deployed(audit, last, record)
+        followed(tracking, audit, endpoint, last)
+        return last
+
+
+def _says(wanted: Record | None, record: Record) -> bool:
+    return wanted is not None and contents(wanted) == contents(record)
+
+
+def champion_now(tracking: Tracking, audit: Audit, model: str) -> int | None:
+    """Number of the champion as the log says it, whether or not the registry has followed yet."""
+    return _champion(tracking, model, audit.latest(model, CHANGES))
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A person's wish to go back: to the champion before (`to` None), or to one that is named."""
+
+    model: str
+    to: int | None
+    moment: datetime
+    by: str
+    why: str
+    account: str
+
+
+def roll_back(tracking: Tracking, audit: Audit, endpoint: Endpoint, wish: Rollback) -> Entry:
+    """Make an earlier champion champion again and put it behind the endpoint; returns the entry that did.
+
+    The version's model file and deployment record are verified first. A rollback whose process died is completed instead
+    of going back one further, whoever has repaired its effects meanwhile. Raises ChampionError where there is nothing
+    to go back to.
+    """
+    with champion_lock(audit, wish.model):
+        last, pending = _left_behind(tracking, audit, endpoint, wish.model), _Pending(audit, wish.model)
+        if last is None or not pending.is_of(last) or wish.to not in (None, last.version):
+            last = _gone_back(tracking, audit, endpoint, wish, last, pending)
+        followed(tracking, audit, endpoint, last)
+        pending.done()
+        return last
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """The rollback whose command has not ended yet, in a file beside the log, so that the command can be repeated."""
+
+    audit: Audit
+    model: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.audit.folder) / f".rollback-{self.model}"
+
+    def begin(self, event: str) -> None:
+        write_text(self.path, event)
+
+    def is_of(self, change: Entry) -> bool:
+        return self.path.exists() and self.path.read_text() == change.event
+
+    def done(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _gone_back(
+    tracking: Tracking,
+    audit: Audit,
+    endpoint: Endpoint,
+    wish: Rollback,
+    last: Entry | None,
+    pending: _Pending,
+) -> Entry:
+    champion = _champion(tracking, wish.model, last)
+    target = _target(wish, champion, list(audit.entries(wish.model, CHANGES)))
+    version = registered(tracking, wish.model, target)
+    record = _verified(tracking, endpoint, audit, version)
+    change = _change_back(wish, version, champion)
+    pending.begin(event_identity(change.kind, change.model, _identity(change, champion, last)))
+    return _append(audit, change, champion, last, record)
+
+
+def _change_back(wish: Rollback, version: Version, champion: int | None) -> Change:
+    evidence = {
+        "sha256": version.sha256,
+        "run": version.run_id,
+        "identity": version.identity,
+        "account": wish.account,
+    }
+    return Change(
+        "rolled_back", wish.model, version.number, champion, wish.moment, wish.by, wish.why, evidence
+    )
+
+
+def _settled(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+    """The newest change, once registry and endpoint have followed it."""
+    last = audit.latest(model, CHANGES)
+    for told in followed(tracking, audit, endpoint, last) if last else ():
+        LOG.warning("%s: %s", model, told)
+    return last
+
+
+def _left_behind(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+    """The same for who goes back from it: a change that cannot be followed, its model gone perhaps, is no obstacle."""
+    try:
+        return _settled(tracking, audit, endpoint, model)
+    except TrackingAwayError:
+        raise
+    except (ChampionError, TrackingError, RecordError) as broken:
+        LOG.warning("%s: going back from a change that cannot be followed: %s", model, broken)
+        return audit.latest(model, CHANGES)
+
+
+def _champion(tracking: Tracking, model: str, last: Entry | None) -> int | None:
+    """Who is champion by the log; by the registry where the log knows of no change yet."""
+    if last is not None:
+        return last.version
+    champion = tracking.champion(model)
+    return champion.number if champion else None
+
+
+def _refuse(change: Change, now: int | None, audit: Audit) -> None:
+    if now not in (change.replaces, change.version):
+        raise ChampionError(
+            f"{change.model}: version {change.version} was to replace {named(change.replaces)}, but "
+            f"{named(now)} is champion by now: judge it against that one (materialize {change.model}/evaluation)"
+        )
+    if change.kind == "promoted":
+        back = rolled_back(list(audit.entries(change.model, CHANGES)), change.version)
+        if back is not None:
+            raise ChampionError(refusal(back))
+
+
+def refusal(back: Entry) -> str:
+    """Why a version that was rolled back is not promoted again, and what can be done."""
+    version = back.evidence[REPLACES]
+    return (
+        f"{back.model}: version {version} was rolled back by {back.by} ({back.why}) and is not promoted again by "
+        f"itself: train a new challenger, or `mlops rollback {back.model} --to {version} --by NAME --reason WHY`"
+    )
+
+
+def _identity(change: Change, now: int | None, last: Entry | None) -> dict[str, Any]:
+    return {"version": change.version, REPLACES: now, "after": last.event if last else ""}
+
+
+def _append(
+    audit: Audit, change: Change, now: int | None, last: Entry | None, record: Record | None
+) -> Entry:
+    """Append the change, never at an earlier moment of the data than the change before it."""
+    before = last.moment if last is not None else None
+    return audit.record(
+        change.kind,
+        change.model,
+        identity=_identity(change, now, last),
+        by=change.by,
+        why=change.why,
+        moment=max(change.moment, before or change.moment),
+        evidence={**change.evidence, REPLACES: now, SERVES: contents(record) if record else None},
+        version=change.version,
+    )
+
+
+def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> int:
+    if champion is None:
+        raise ChampionError(f"{wish.model} has no champion: there is nothing to roll back")
+    line = in_line(changes)
+    earlier = line[:-1] if line[-1:] == [champion] else line
+    if wish.to is None and not earlier:
+        raise ChampionError(
+            f"{wish.model}: version {champion} is the first champion: there is no earlier one"
+        )
+    if wish.to is None:
+        return earlier[-1]
+    if wish.to == champion:
+        raise ChampionError(f"{wish.model}: version {champion} is champion already")
+    known = sorted({c.version or 0 for c in changes} | set(line))
+    if wish.to not in known:
+        raise ChampionError(
+            f"{wish.model}: version {wish.to} was never champion, so it cannot be rolled back to; "
+            f"there were: {', '.join(map(str, known)) or 'none'}"
+        )
+    return wish.to
+
+
+def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Version) -> Record | None:
+    """The record to publish, its model file whole in the registry; None where the model is not behind the endpoint at all."""
+    tracking.load(version)
+    record = record_of(audit, endpoint, version.name, version.number)
+    if record is None and endpoint.published(version.name) is not None:
+        raise ChampionError(
+            f"{version.name}: no deployment record of version {version.number} was kept, so the endpoint could not "
+            f"follow: go back to another version"
+        )
+    if record is not None and record.model_sha256 != version.sha256:
+        raise ChampionError(
+            f"{version.name}: the deployment record of version {version.number} names another model than the one that "
+            f"was registered: go back to another version"
+        )
+    return record

@@ -1,0 +1,200 @@
+"""Registry and endpoint follow the audit log: what they say of a model is derived from the newest change of its champion.
+
+So a change is one entry, and whatever dies or races after it is repaired from it, by whoever comes next: the next
+change of the model, or the sensor that looks every few seconds. Everything here holds the model's lock.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.promotion.history import REPLACES
+from resources.audit.log import CHANGES, Audit, AuditError, Entry
+from resources.lake.lake import write_bytes
+from resources.serving.live_models import Record
+from resources.serving.ray_serve import Endpoint
+from resources.tracking.tracking import Tracking, Version
+from resources.tracking.versions import sha256
+
+SERVES = "serves"
+"""Evidence of a change: the deployment record that the endpoint follows from then on, None where it follows none."""
+
+ELSEWHERE = {"moment", "model_path"}
+"""Fields of a record that the log does not hold: how far the data has come, and where the state folder lies."""
+
+
+class ChampionError(Exception):
+    """A change of the champion is refused: its evidence or its target does not fit what is champion now."""
+
+
+def champion_lock(audit: Audit, model: str, wait: bool = True) -> AbstractContextManager[None]:
+    """Held by whoever changes a model's champion, until registry and endpoint have followed."""
+    return audit.lock(f"champion-{model}", wait)
+
+
+def reconcile(
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str, wait: bool = True
+) -> list[str]:
+    """Repair whatever differs from the newest change of a model's champion; returns what did, in words.
+
+    With `wait` off, BlockingIOError is raised at once where a change is under way. Raises ChampionError, TrackingError or
+    AuditError where something differs that cannot be repaired; nothing is published then.
+    """
+    with champion_lock(audit, model, wait):
+        change = audit.latest(model, CHANGES)
+        return followed(tracking, audit, endpoint, change) if change else []
+
+
+def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry) -> list[str]:
+    """Bring registry and endpoint to where the newest change says, and return what differed."""
+    champion, remembered = tracking.standing(_model(change))
+    if remembered is not None and remembered > (change.seq, "") and remembered != (change.seq, change.hash):
+        raise AuditError(
+            f"MLflow remembers entry {remembered[0]} of the audit log for {change.model}, whose newest change here is entry "
+            f"{change.seq}: the log was cut off or replaced, so nothing follows it; `mlops audit verify` names the line"
+        )
+    wanted = wanted_record(audit, endpoint, change)
+    told = _serve(tracking, audit, endpoint, change, wanted)
+    if champion != change.version or remembered != (change.seq, change.hash):
+        assert change.version is not None and change.moment is not None
+        tracking.promote(_model(change), change.version, change.moment, change.evidence[REPLACES])
+        tracking.anchor(_model(change), change.seq, change.hash)
+    if champion != change.version:
+        told.append(f"the registry's champion was {named(champion)}, now {named(change.version)}")
+    if wanted is not None and deployed(audit, change) is None:
+        record_deployed(audit, change, wanted)
+    return told
+
+
+def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Record | None:
+    """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
+    entries = audit.entries(model, (*CHANGES, "deployed"))
+    told = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
+    return _record(endpoint, told[-1]) if told else _kept(audit, endpoint, model, version)
+
+
+def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Record | None:
+    """The record that the endpoint has to follow after the newest change; None: none, or none is known."""
+    told = deployed(audit, change)
+    says = told if told is not None and SERVES in told.evidence else change
+    if SERVES in says.evidence:
+        return _record(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
+    assert change.version is not None
+    return _kept(audit, endpoint, _model(change), change.version)
+
+
+def contents(record: Record) -> dict[str, Any]:
+    """What the log holds of a record."""
+    return record.model_dump(mode="json", exclude=ELSEWHERE)
+
+
+def record_deployed(audit: Audit, change: Entry, record: Record) -> Entry:
+    """Record that the endpoint is given a change's version; with the record itself where the change names another one."""
+    before, digest = deployed(audit, change), record_digest(record)
+    other = contents(record) != change.evidence.get(SERVES)
+    return audit.record(
+        "deployed",
+        record.name,
+        identity={"change": change.event, "record": digest} | ({"after": before.event} if before else {}),
+        by=change.by,
+        why=change.why,
+        moment=change.moment,
+        evidence={"change": change.hash, "model_sha256": record.model_sha256, "record": digest}
+        | ({SERVES: contents(record)} if other else {}),
+        version=int(record.version),
+    )
+
+
+def deployed(audit: Audit, change: Entry) -> Entry | None:
+    """The newest entry that says that the endpoint was given the version of a change."""
+    newest = audit.latest(_model(change), ("deployed",))
+    if newest is None or newest.seq < change.seq:
+        return None
+    if newest.evidence["change"] == change.hash:
+        return newest
+    found = [e for e in audit.entries(change.model, ("deployed",)) if e.evidence["change"] == change.hash]
+    return found[-1] if found else None
+
+
+def record_digest(record: Record) -> str:
+    """SHA-256 of what the endpoint answers with, wherever the file lies and however far the online store is."""
+    kept = record.model_dump_json(exclude={*ELSEWHERE, "owner"})
+    return sha256(kept.encode())
+
+
+def registered(tracking: Tracking, model: str, number: int) -> Version:
+    """A version that must be there; ChampionError where it was deleted."""
+    found = next((version for version in tracking.versions(model) if version.number == number), None)
+    if found is None:
+        raise ChampionError(
+            f"{model}: version {number} is not in the registry: it was deleted; go back to another version"
+        )
+    return found
+
+
+def named(version: int | None) -> str:
+    """A version in a sentence."""
+    return "no champion" if version is None else f"version {version}"
+
+
+def _serve(
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, wanted: Record | None
+) -> list[str]:
+    now = endpoint.published(_model(change))
+    if wanted is None:
+        gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
+        return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
+    told = _with_model_file(tracking, wanted)
+    if now != wanted:
+        _keep_unrecorded(audit, endpoint, now)
+        endpoint.publish(wanted)
+        said = f"of version {now.version}" if now else "missing"
+        told.append(f"the endpoint's record was {said}, now it is of version {wanted.version}")
+    return told
+
+
+def _with_model_file(tracking: Tracking, record: Record) -> list[str]:
+    """Put the model file that a record names in place, from the registry, if it is missing or not what it was."""
+    path = Path(record.model_path)
+    if path.is_file() and sha256(path.read_bytes()) == record.model_sha256:
+        return []
+    version = registered(tracking, record.name, int(record.version))
+    if version.sha256 != record.model_sha256:
+        raise ChampionError(
+            f"{record.name}: the deployment record of version {record.version} names a model with SHA-256 "
+            f"{record.model_sha256}, registered was {version.sha256}: go back to another version"
+        )
+    write_bytes(path, tracking.load(version))
+    return [f"the model file of version {record.version} was not in place"]
+
+
+def _keep_unrecorded(audit: Audit, endpoint: Endpoint, now: Record | None) -> None:
+    """Keep a record that was published before there was a log of it, so that a rollback finds it."""
+    if now is not None and record_of(audit, endpoint, now.name, int(now.version)) is None:
+        endpoint.keep_record(now)
+
+
+def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Record:
+    path = endpoint.model_file(held["name"], held["version"])
+    return Record.model_validate({**held, "model_path": str(path)})
+
+
+def _kept(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Record | None:
+    """The record that an earlier release kept, refused if it is not the one that the log says was deployed."""
+    record = endpoint.kept_record(model, version)
+    if record is None:
+        return None
+    entries = audit.entries(model, ("deployed",))
+    known = {e.evidence["record"] for e in entries if e.version == version}
+    if known and record_digest(record) not in known:
+        raise ChampionError(
+            f"{model}: the deployment record kept of version {version} is not the one that was deployed: it was changed; "
+            f"go back to another version"
+        )
+    return record.model_copy(update={"moment": None})
+
+
+def _model(change: Entry) -> str:
+    assert change.model, f"entry {change.seq} changes the champion and names no model"
+    return change.model

@@ -1,0 +1,162 @@
+"""What the assets write into the audit log: trainings, evaluations, and changes of a model's configuration."""
+
+import getpass
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.promotion.history import SHOWN_BETTER
+from mlops_assets.spec.decides import changes
+from mlops_assets.spec.model import ModelSpec, Weeks
+from resources.audit.log import CHANGES, Audit, AuditError, Entry
+from resources.lake.lake import Lake
+from resources.moments import read_moment
+from resources.tracking.tracking import Version
+
+SENSOR, SCHEDULE, BACKFILL = "dagster/sensor_name", "dagster/schedule_name", "dagster/backfill"
+
+
+def launched_by(tags: Mapping[str, str]) -> str:
+    """Who launched a run, as far as its tags tell: a sensor, a schedule, or the account that the code runs under."""
+    for kind, tag in (("sensor", SENSOR), ("schedule", SCHEDULE), ("backfill", BACKFILL)):
+        if tag in tags:
+            return f"{kind} {tags[tag]}"
+    return f"account {account()}"
+
+
+def account() -> str:
+    """The account that this process runs under; in a container without one, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def record_trained(
+    audit: Audit, spec: ModelSpec, version: Version, weeks: Mapping[str, str], moment: datetime
+) -> Entry:
+    """Record a version and the data it was fitted on; `weeks` are the training set's partitions with their SHA-256."""
+    record_configuration(audit, spec, version.tags.get("launched_by", "unknown"), moment)
+    kept = ("week", "trained_until", "training_set", "feature_service", "feature_definitions")
+    return audit.record(
+        "trained",
+        spec.name,
+        identity={"version": version.identity},
+        by=version.tags.get("launched_by", "unknown"),
+        why=version.tags.get("reason", "no reason was given"),
+        moment=moment,
+        evidence={
+            **{
+                name: version.tags[name]
+                for name in (*kept, "code_version", "spec", "lineage", "search")
+                if name in version.tags
+            },
+            "fit": version.tags.get("kind"),
+            "weeks": {"first": min(weeks), "last": max(weeks), "number": len(weeks)},
+            "sha256": version.sha256,
+            "identity": version.identity,
+            "run": version.run_id,
+            "dagster_run": version.tags.get("dagster_run"),
+        },
+        version=version.number,
+    )
+
+
+def record_evaluated(
+    audit: Audit, spec: ModelSpec, attempt: Mapping[str, Any], lineage: Mapping[str, str]
+) -> Entry:
+    """Record that a challenger was judged, with the hash of everything that was weighed.
+
+    Judged by another rule and then by the first one again, it has an entry for each time: the newest one holds.
+    """
+    by, moment = lineage.get("launched_by", "unknown"), read_moment(attempt["now"])
+    record_configuration(audit, spec, by, moment)
+    champion, digest = attempt["champion"], evaluation_digest(attempt)
+    known = audit.find("evaluated", spec.name, {"evaluation": digest})
+    last = audit.latest(spec.name, ("evaluated",))
+    if known and last and last.evidence["evaluation"] == digest:
+        return last
+    return audit.record(
+        "evaluated",
+        spec.name,
+        identity={"evaluation": digest} | ({"after": last.event} if known and last else {}),
+        by=by,
+        why=attempt["verdict"],
+        moment=moment,
+        evidence={
+            "evaluation": digest,
+            "week": attempt["week"],
+            "passed": bool(attempt["promote"]),
+            "champion": champion["version"] if champion else None,
+            SHOWN_BETTER: attempt[SHOWN_BETTER],
+            "anchor": attempt["anchor"],
+            "dagster_run": lineage.get("dagster_run"),
+        },
+        version=attempt["challenger"]["version"],
+    )
+
+
+def audit_entry(audit: Audit, model: str) -> dict[str, str]:
+    """The entry that made the champion, as metadata: a second place that remembers where the log stood."""
+    entry = audit.latest(model, CHANGES)
+    return {"audit entry": f"{entry.seq} {entry.hash}"} if entry else {}
+
+
+def evaluation_digest(attempt: Mapping[str, Any]) -> str:
+    """SHA-256 of an evaluation's record, the same before and after it names the version that came of it."""
+    as_written = json.loads(json.dumps({**attempt, "final": None}, default=str))
+    return hashlib.sha256(json.dumps(as_written, sort_keys=True).encode()).hexdigest()
+
+
+def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetime) -> Entry:
+    """Record the model's spec where it differs from the one recorded last, and which of its fields do."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    last = audit.latest(spec.name, ("configuration_changed",))
+    if last is not None and last.evidence["spec"] == digest:
+        return last
+    audit.keep(_kept(digest), text)
+    changed = changes(_recorded(audit, last) if last else {}, json.loads(text))
+    return audit.record(
+        "configuration_changed",
+        spec.name,
+        identity={"spec": digest, "after": last.event if last else ""},
+        by=by,
+        why=f"changed: {', '.join(changed)}" if last else "the first that was recorded",
+        moment=moment,
+        evidence={"spec": digest} | ({"changed": changed} if last else {}),
+    )
+
+
+def recorded_weeks(audit: Audit, model: str) -> tuple[Weeks, str] | None:
+    """Weeks and prediction table of a model as they were recorded last, without loading any definitions."""
+    last = audit.latest(model, ("configuration_changed",))
+    if last is None:
+        return None
+    found = _recorded(audit, last)
+    return Weeks.model_validate(found["weeks"]), found["prediction"]["table"]
+
+
+def data_now(weeks: Weeks, table: str, lake: Lake) -> datetime | None:
+    """The end of the newest ingested partition, or None where nothing was ingested."""
+    there = lake.partitions(table)
+    return week_bounds(weeks, there[-1])[1] if there else None
+
+
+def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
+    """The spec that a change of configuration names, refused where the kept text is not the one that was recorded."""
+    digest = change.evidence["spec"]
+    text = audit.kept(_kept(digest))
+    if text is None or hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise AuditError(
+            f"{audit.folder}/{_kept(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "
+            f"restore the folder from a copy"
+        )
+    return json.loads(text)
+
+
+def _kept(digest: str) -> str:
+    return f"specs/{digest}.json"

@@ -1,0 +1,1 @@
+"""History replayed as it would have happened, and what it came to."""

@@ -1,0 +1,166 @@
+"""History replayed as it would have happened: a clock that ingests a week and lets the sensors do the rest.
+
+The replay holds no rule of its own. After each week it evaluates the project's sensors, as the daemon does, until
+they ask for nothing more. All progress lies in the lake, the registry and the Dagster instance, so a replay that is
+killed goes on where it stopped and ends with the same bytes.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from resources.lake.lake import Lake
+
+REPLAY_TAG = "mlops/replay"
+SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+MOST_TICKS_A_WEEK = 50
+UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+class ReplayError(Exception):
+    """A run that the replay needs failed."""
+
+
+@dataclass
+class Progress:
+    """Where the time goes, told as it goes."""
+
+    weeks: int
+    started: float = field(default_factory=time.monotonic)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    done: int = 0
+    skipped: int = 0
+
+    def stage(self, week: str, what: str) -> None:
+        """Say what is being done, for how long it has gone on and when it should end."""
+        elapsed = time.monotonic() - self.started
+        left = elapsed / self.done * (self.weeks - self.skipped - self.done) if self.done else None
+        expected = f", about {clock(left)} to go" if left is not None else ""
+        print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))[2:]
+
+
+class Clock:
+    """Drives one Dagster instance through weeks, in this process."""
+
+    def __init__(self, defs: dg.Definitions, instance: DagsterInstance, lake: Lake, sensors: Sequence[str]):
+        self.defs, self.instance, self.lake, self.sensors = defs, instance, lake, list(sensors)
+        self.repository = defs.get_repository_def()
+
+    def replay(self, ingest_job: str, weeks: Sequence[str], progress: Progress) -> None:
+        """Ingest every week that was not replayed yet and let the sensors act after each."""
+        self.finish_interrupted(progress)
+        passed = (self.lake.read_json("replay/progress") or {}).get("through", "")
+        waiting = [week for week in weeks if week > passed]
+        progress.skipped = len(weeks) - len(waiting)
+        if progress.skipped:
+            print(f"  {progress.skipped} weeks are done, up to {passed}; going on", flush=True)
+        for week in waiting:
+            progress.stage(week, "ingest, features, online store")
+            self.execute(ingest_job, progress, partition=week)
+            self.settle(week, progress)
+            self.lake.write_json("replay/progress", {"through": week})
+            progress.done += 1
+
+    def settle(self, week: str, progress: Progress) -> None:
+        """Evaluate the sensors until none of them asks for a run that was not made yet."""
+        for _ in range(MOST_TICKS_A_WEEK):
+            if not sum(self._tick(name, week, progress) for name in self.sensors):
+                return
+        raise ReplayError(f"{week}: the sensors still ask for runs after {MOST_TICKS_A_WEEK} ticks")
+
+    def _tick(self, name: str, week: str, progress: Progress) -> int:
+        sensor = self.repository.get_sensor_def(name)
+        wanted = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
+        with dg.build_sensor_context(
+            instance=self.instance, repository_def=self.repository, sensor_name=name, resources=wanted
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        made = 0
+        for request in tick.run_requests or []:
+            if self._made_before(name, request.run_key):
+                continue
+            reason = request.tags.get("mlops/reason")
+            progress.stage(week, f"{sensor.job_name}{': ' + reason if reason else ''}")
+            tags = {**request.tags, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
+            self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
+            made += 1
+        return made
+
+    def _made_before(self, sensor: str, run_key: str | None) -> bool:
+        asked = {RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}
+        made = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], tags=asked)
+        return bool(self.instance.get_runs(made, limit=1))
+
+    def execute(
+        self,
+        job_name: str,
+        progress: Progress,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        assets: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Run a job in this process; a run that fails ends the replay."""
+        job = self.repository.get_job(job_name)
+        result = job.execute_in_process(
+            instance=self.instance,
+            partition_key=partition,
+            tags={**(tags or {}), REPLAY_TAG: "true"},
+            asset_selection=[dg.AssetKey(list(path)) for path in assets] if assets else None,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        for event in result.all_events:
+            if event.event_type_value == "STEP_SUCCESS" and event.step_key:
+                progress.seconds[event.step_key] += event.step_success_data.duration_ms / 1000
+        if not result.success:
+            raise ReplayError(
+                f"run {result.run_id} of {job_name} {partition or ''} failed: {first_error(result.all_events)}"
+            )
+
+    def finish_interrupted(self, progress: Progress) -> None:
+        """Make again what a sensor had asked for in runs that a killed replay left behind; then mark those as cancelled.
+
+        Marked last, so that a replay that is killed while it recovers finds them again.
+        """
+        left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))[::-1]
+        asked = {(run.tags[SENSOR_TAG], run.tags[RUN_KEY_TAG]): run for run in left if SENSOR_TAG in run.tags}
+        for (sensor, run_key), run in asked.items():
+            if not self._made_before(sensor, run_key):
+                self._again(run, progress)
+        for run in left:
+            self.instance.report_run_canceled(
+                run, message="the replay was interrupted; the run is made again"
+            )
+
+    def _again(self, run: DagsterRun, progress: Progress) -> None:
+        progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")
+        kept = {k: v for k, v in run.tags.items() if k.startswith("mlops/") or k in (SENSOR_TAG, RUN_KEY_TAG)}
+        self.execute(run.job_name, progress, partition=run.tags.get(PARTITION_TAG), tags=kept)
+
+
+def first_error(events: Sequence[Any]) -> str:
+    """Step and message of the first failure."""
+    for event in events:
+        if event.event_type_value == "STEP_FAILURE":
+            error = event.event_specific_data.error
+            cause = error.cause or error
+            return f"{event.step_key}: {cause.message.strip()}"
+    return "no step failed; see the run's log"

@@ -1,0 +1,90 @@
+"""What a replay came to: one line a week, every prediction, and whether retraining paid."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.assets.evaluation import attempt_name
+from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.ml.dataset import labelled
+from mlops_assets.ml.judging.metrics import evaluate
+from mlops_assets.ml.scores import defined
+from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
+from mlops_assets.spec.gate import METRICS
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
+
+SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}
+
+
+def weeks_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
+    """One row a week: rows, labelled, metrics, drift, decision and the version that served."""
+    return pl.DataFrame(
+        [week_row(spec, lake, week) for week in lake.partitions(f"{spec.name}/drift")],
+        infer_schema_length=None,
+    )
+
+
+def week_row(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any]:
+    """The line of one week."""
+    report = lake.read(f"{spec.name}/performance", [week]).row(0, named=True)
+    drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
+    return {
+        "week": week,
+        "rows": report["rows"],
+        "labelled": report["labelled"],
+        **{name: defined(report[name]) for name in SHOWN[spec.task]},
+        "drift": drift.get("drift_share"),
+        "version": report["model_version"],
+        "decision": decision(lake.read_json(attempt_name(spec, week))),
+    }
+
+
+def decision(attempt: dict[str, Any] | None) -> str:
+    """What was decided at the end of a week, and why."""
+    if attempt is None:
+        return "kept"
+    trigger = (attempt.get("trigger") or "by hand").replace("_", " ")
+    final = (attempt.get("final") or {}).get("version")
+    outcome = (
+        f"promoted as version {final}" if final else "rejected" if not attempt["promote"] else "not promoted"
+    )
+    return f"retrained ({trigger}), {outcome}: {attempt['verdict']}"
+
+
+def totals(
+    spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: Lake
+) -> dict[str, float | None]:
+    """Metrics over all scored rows of some weeks, every label counted whenever it arrived; empty where there is none."""
+    if scored.is_empty():
+        return {}
+    end = week_bounds(spec.weeks, lake.partitions(f"{spec.name}/training_set")[-1])[1]
+    rows = labelled(lake.read(f"{spec.name}/training_set", weeks), spec, end)
+    joined = rows.join(
+        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
+    )
+    if not joined.height:
+        return {}
+    found = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
+    return {name: found[name] for name in METRICS[spec.task]} | {"rows": joined.height}
+
+
+def text_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as aligned text; floats to four digits, counts without any, nothing known as a dash."""
+    lines = [{k: _cell(v) for k, v in row.items()} for row in rows]
+    if not lines:
+        return "(nothing yet)"
+    widths = {k: max(len(k), *(len(line[k]) for line in lines)) for k in lines[0]}
+    shown = ["  ".join(k.ljust(w) for k, w in widths.items()).rstrip()]
+    shown += ["  ".join(line[k].ljust(w) for k, w in widths.items()).rstrip() for line in lines]
+    return "\n".join(shown)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"
+    return str(value)

@@ -1,0 +1,1 @@
+"""What a data scientist writes, read and checked; knows no Dagster."""

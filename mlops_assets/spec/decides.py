@@ -1,0 +1,83 @@
+"""What decides a training set and what decides a fit: the fields of a spec, each listed once, by dotted name.
+
+Identities of versions, fingerprints, lineage and `mlops verify` all read these lists. A field that is not listed
+(how a week is monitored, who approves, where the calendar ends) makes no other training set and no other version.
+Which weeks a model learns from is no rule but data: identities have the hash of every one of them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_assets.spec.model import ModelSpec
+
+ROWS = (
+    *("feature_service", "weeks.timezone"),
+    *(f"prediction.{name}" for name in ("table", "key", "time", "rows")),
+    *("label.column", "label.known_at", "trainer.categories"),
+)
+"""Which rows and columns there are to learn from."""
+
+TRAINING_SET = (*ROWS, "slices", "gate.cluster")
+"""What a joined week holds: columns that only a judge or a report splits by are in it too."""
+
+TRAINER = (
+    *("kind", "parameters", "rounds", "early_stopping_rounds", "validation_share", "seed"),
+    *("threads", "compute", "cells_in_process", "workers", "gpu", "checkpoint_every"),
+    *("hidden", "dropout", "batch_size", "learning_rate", "weight_decay"),
+    *("loop", "scorer", "framework"),
+)
+"""Of every kind of trainer; threads, workers and checkpoints too, because the same bytes need the same ones."""
+
+FIT = (
+    *ROWS,
+    *("task", "label.above", "window.days", "window.hold_out_days"),
+    *(f"trainer.{name}" for name in TRAINER),
+)
+"""What the bytes of a model follow from; a search counts by the parameters it found, which are the trainer's by then."""
+
+
+def of_a_training_set(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a spec's content (JSON values) that decides what a joined week holds."""
+    return _part(spec, TRAINING_SET)
+
+
+def of_a_fit(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a spec's content (JSON values) that a model's bytes follow from."""
+    return _part(spec, FIT)
+
+
+def spec_digest(spec: ModelSpec) -> str:
+    """Hash of the rules that decide a fit."""
+    rules = of_a_fit(spec.model_dump(mode="json"))
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """By dotted name, the fields in which two contents of a spec (JSON values) differ: what each was and is."""
+    old, new = _flat(before), _flat(now)
+    names = sorted({*old, *new})
+    return {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}
+
+
+def _flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Fields by dotted name, so that a change names exactly what changed."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        inner = isinstance(value, dict) and value
+        flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
+    return flat
+
+
+def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for path in paths:
+        name, _, below = path.partition(".")
+        if name not in content:
+            continue
+        if not below:
+            kept[name] = content[name]
+        elif below in content[name]:
+            kept.setdefault(name, {})[below] = content[name][below]
+    return kept

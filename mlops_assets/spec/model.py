@@ -1,0 +1,297 @@
+"""What a data scientist writes down about a model, checked before anything runs.
+
+Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be read, tested and replayed anywhere.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+import pydantic
+from pydantic import Field
+
+from mlops_assets.spec.base import Day, Days, ImportPath, Part, TimeZone
+from mlops_assets.spec.columns import columns_meet
+from mlops_assets.spec.gate import Gate, gate_fits
+from mlops_assets.spec.search import Search, search_fits
+from mlops_assets.spec.trainers import Trainer, XGBoost
+
+Rows = TypeVar("Rows", bound=Callable[..., Any])
+
+
+def computed_from(**columns: str) -> Callable[[Rows], Rows]:
+    """Say of a `prediction.rows` function from which columns of the prediction table each column it adds is computed.
+
+    Names are separated by spaces. The catalogue shows it as column lineage; columns that are not named are copied.
+    """
+
+    def said(function: Rows) -> Rows:
+        vars(function)["computed_from"] = {name: tuple(text.split()) for name, text in columns.items()}
+        return function
+
+    return said
+
+
+class Weeks(Part):
+    """The weekly partitions of the model's data, from `start` up to but not including `end`."""
+
+    start: Day
+    end: Day
+    timezone: TimeZone = "UTC"
+
+    @pydantic.model_validator(mode="after")
+    def _order(self) -> Self:
+        days = (self.end - self.start).days
+        if days < 7 or days % 7:
+            raise ValueError(
+                f"weeks from {self.start} to {self.end} are {days} days: give a whole number of weeks, at least one"
+            )
+        return self
+
+    def days_before(self, moment: datetime, days: int) -> datetime:
+        """The same local time so many days earlier, in UTC: a day may have 23 or 25 hours."""
+        local = moment.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None) - timedelta(days=days)
+        return local.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
+
+    def days_between(self, earlier: datetime, later: datetime) -> float:
+        """Local days from one moment to another: from midnight to midnight is a whole number."""
+        zone = ZoneInfo(self.timezone)
+        first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (earlier, later))
+        return (last - first).total_seconds() / 86_400
+
+
+class Prediction(Part):
+    """What is predicted and when: one row of `table` is one prediction."""
+
+    table: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+        description="Lake table with a row for each thing predicted, partitioned by the spec's weeks.",
+    )
+    key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
+    time: str = Field(description="UTC column with the moment the prediction is made.")
+    rows: ImportPath | None = Field(
+        default=None,
+        description="Function frame -> frame that adds join keys and request columns; used for training and serving alike.",
+    )
+    request: ImportPath | None = Field(
+        default=None,
+        description="Pydantic model of the endpoint's request; by default made from the feature service.",
+    )
+
+
+class Label(Part):
+    """What really happened: a column of the prediction table, null where it never will be known."""
+
+    column: str
+    known_at: str = Field(description="UTC column with the moment the label became known.")
+    above: float | None = Field(
+        default=None, description="Classification: positive means the column exceeds this."
+    )
+
+
+class Window(Part):
+    """Which labelled rows train the model: all so far, or the newest `days`."""
+
+    days: Days | None = Field(default=None, description="None is a growing window: everything up to now.")
+    hold_out_days: Days = Field(default=14, description="Newest days kept from the challenger and judged on.")
+    minimum_days: Days = Field(default=28, description="No training before this much history exists.")
+
+    @pydantic.model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Self:
+        for name, value in (("days", self.days), ("minimum_days", self.minimum_days)):
+            if value is not None and value <= self.hold_out_days:
+                raise ValueError(
+                    f"window.{name}={value} leaves nothing to train on beside window.hold_out_days="
+                    f"{self.hold_out_days}: set {name} above {self.hold_out_days}"
+                )
+        return self
+
+
+class Drift(Part):
+    """How a week is compared with the rows its champion was trained on."""
+
+    sample_rows: int = Field(default=1500, ge=100, description="Seeded sample for Evidently's report.")
+    psi: float = Field(
+        default=0.25,
+        gt=0,
+        description="A column whose PSI exceeds this, and what chance reaches, has drifted.",
+    )
+    columns: list[str] | None = Field(default=None, description="Features compared; all by default.")
+
+
+class Retrain(Part):
+    """When a new challenger is trained: at the first evidence that holds, never inside the cool-down."""
+
+    cool_down_days: Days = 14
+    max_age_days: Days | None = Field(default=None, description="Retrain when the last training is this old.")
+    metric_worse_by: float | None = Field(
+        default=None,
+        gt=0,
+        description="Retrain when the week's gate metric is worse than at promotion by this share.",
+    )
+    prediction_psi_above: float | None = Field(
+        default=None, gt=0, description="PSI of the week's scores, less what is expected of so few rows."
+    )
+    drift_share_above: float | None = Field(
+        default=None, gt=0, le=1, description="Share that drifted of the columns with rows enough for a PSI."
+    )
+
+
+class Promotion(Part):
+    """Who lets a challenger that passed the gate become champion: nobody, or a person who is named."""
+
+    mode: Literal["automatic", "approval"] = Field(
+        default="automatic", description="approval: a challenger that passed waits for one of the approvers."
+    )
+    approvers: list[str] = Field(default_factory=list, description="Names of those who may approve.")
+
+    @pydantic.model_validator(mode="after")
+    def _somebody_may_approve(self) -> Self:
+        if self.mode == "approval" and not any(name.strip() for name in self.approvers):
+            raise ValueError(
+                "promotion.mode=approval and promotion.approvers names nobody: no challenger could ever be promoted; "
+                "name at least one person, for example approvers: [ada]"
+            )
+        return self
+
+
+class Leaks(Part):
+    """When a feature that alone predicts the label nearly perfectly stops a training."""
+
+    above: float = Field(
+        default=0.98,
+        gt=0.5,
+        le=1,
+        description="Largest AUC (regression: correlation of ranks) that one feature may reach by itself.",
+    )
+    allowed: list[str] = Field(
+        default_factory=list,
+        description="Features that may reach more, because they were known at the prediction.",
+    )
+
+
+class Skew(Part):
+    """How much of the serving log is replayed through the offline store."""
+
+    requests: int = Field(default=20_000, ge=1, description="Newest logged requests that are compared.")
+
+
+class Deployment(Part):
+    """Whether the champion answers at the endpoint `/predict/<name>`."""
+
+    enabled: bool = True
+
+
+def _label_fits(label: Label, task: str) -> str | None:
+    if (label.above is None) != (task == "classification"):
+        return None
+    return (
+        f"label.above={label.above} does not fit task {task}: "
+        "a classification needs the value above which the label is positive, a regression has none"
+    )
+
+
+def _window_fits(window: Window, weeks: Weeks) -> str | None:
+    available = (weeks.end - weeks.start).days
+    if window.minimum_days <= available:
+        return None
+    return (
+        f"window.minimum_days={window.minimum_days} is longer than the {available} days of weeks "
+        f"{weeks.start} to {weeks.end}: the model would never be trained"
+    )
+
+
+def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
+    if retrain.cool_down_days >= window.hold_out_days:
+        return None
+    return (
+        f"retrain.cool_down_days={retrain.cool_down_days} is shorter than "
+        f"window.hold_out_days={window.hold_out_days}: a champion would be judged on rows it was trained on; "
+        f"set cool_down_days to at least {window.hold_out_days}"
+    )
+
+
+RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
+    "label": ("task", _label_fits),
+    "window": ("weeks", _window_fits),
+    "gate": ("task", gate_fits),
+    "retrain": ("window", _cool_down_fits),
+}
+"""Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
+
+
+class ModelSpec(Part):
+    """One model: a feature service and a label, and every rule by which it lives."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    description: str = ""
+    owner: str = Field(description="Team or e-mail address that answers for the model.")
+    task: Literal["classification", "regression"]
+    feature_service: str
+    prediction: Prediction
+    label: Label
+    weeks: Weeks
+    trainer: Trainer = XGBoost()
+    window: Window = Field(default=Window(), validate_default=True)
+    gate: Gate
+    search: Search | None = Field(
+        default=None, description="Adds the asset `<name>/search`, whose winner the next training takes."
+    )
+    slices: list[str] = Field(
+        default_factory=list, description="Columns by whose values the metrics are split."
+    )
+    drift: Drift = Drift()
+    retrain: Retrain = Field(default=Retrain(), validate_default=True)
+    promotion: Promotion = Promotion()
+    deployment: Deployment = Deployment()
+    skew: Skew = Skew()
+    leaks: Leaks = Leaks()
+    automation: Literal["on", "paused"] = Field(
+        default="on", description="paused stops retraining and promotion; scoring and reports go on."
+    )
+    earlier_code: list[ImportPath] = Field(
+        default_factory=list,
+        description="Functions and classes that versions were made with before and that this spec no longer names. "
+        "Whatever else a model file, a record or the registry names is not imported.",
+    )
+
+    @property
+    def code(self) -> frozenset[str]:
+        """Import paths that this spec vouches for; nothing else is imported for one of its versions."""
+        own = (getattr(self.trainer, name, None) for name in ("loop", "scorer"))
+        named = (self.prediction.rows, self.prediction.request, *own, *self.earlier_code)
+        return frozenset(path for path in named if path)
+
+    @pydantic.field_validator("automation", mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, value: object) -> object:
+        return "on" if value is True else value
+
+    @pydantic.field_validator("label", "window", "gate", "retrain")
+    @classmethod
+    def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
+        other, rule = RULES[str(info.field_name)]
+        if other in info.data and (problem := rule(value, info.data[other])):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("prediction", "label", "trainer", "gate", "slices", "drift")
+    @classmethod
+    def _columns_are_kept_apart(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if problem := columns_meet(name, value, info.data):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("search")
+    @classmethod
+    def _search_agrees_with_task_and_trainer(
+        cls, value: Search | None, info: pydantic.ValidationInfo
+    ) -> Search | None:
+        known = info.data
+        if value is None or not {"task", "trainer"} <= known.keys():
+            return value
+        if problem := search_fits(value, known["task"], known["trainer"]):
+            raise ValueError(problem)
+        return value

@@ -1,0 +1,1 @@
+"""The work behind each asset, over resources; no Dagster."""

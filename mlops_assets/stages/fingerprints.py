@@ -1,0 +1,195 @@
+"""What decides the content of each stage of a model, by partition: its code, its rules, and what it is made from.
+
+Of data only hashes in manifests are read, so that a fingerprint costs milliseconds. Descriptions, owners, automation
+and the ends of the calendar decide nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.assets.online import basis
+from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.ml.provenance.code_digest import code_digest
+from mlops_assets.ml.provenance.digest import Fingerprint, digest
+from mlops_assets.spec.decides import of_a_training_set
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import KINDS
+from mlops_assets.stages.served import SCORER
+from resources.features.store import FeatureStoreResource, ViewSource, service_names
+from resources.lake.lake import PUSHED, WHOLE, Lake
+from resources.lake.pushed_span import part_now
+from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
+from resources.tracking.tracking import Version
+
+ASSETS = "mlops_assets.assets"
+JOIN = (f"{ASSETS}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
+FIT = (
+    *(f"{ASSETS}.training_set:training_data", f"{ASSETS}.model:training_files"),
+    *("mlops_assets.ml.training.fit:fit", "mlops_assets.ml.training.shards:Files"),
+)
+NOTHING = "none"
+
+
+def join_code(spec: ModelSpec) -> str:
+    """Digest of what joins a week: the join, the offline store, and the function that makes the entity rows."""
+    return code_digest([*JOIN, *filter(None, [spec.prediction.rows])])
+
+
+def fit_code(spec: ModelSpec) -> str:
+    """Digest of what turns a training set into a model: the fit, the spec's trainer, and a loop of the user's own."""
+    own = [getattr(spec.trainer, name, None) for name in ("loop", "scorer")]
+    return code_digest([*FIT, _trainer(spec.trainer.kind), *filter(None, own)])
+
+
+def judge_code(spec: ModelSpec) -> str:
+    """Digest of what judges a challenger."""
+    return code_digest([f"{ASSETS}.evaluation:judge_challenger", *_scoring(spec, [])])
+
+
+def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
+    """Digest of what scores a week with these versions."""
+    return code_digest([f"{ASSETS}.predictions:score_week", *_scoring(spec, versions)])
+
+
+def report_code(report: str) -> str:
+    """Digest of what writes a week's `performance` or `drift`."""
+    return code_digest([f"{ASSETS}.monitoring:write_{report}"])
+
+
+def skew_code() -> str:
+    """Digest of what replays logged requests and compares them."""
+    return code_digest([f"{ASSETS}.skew:replay", JOIN[1]])
+
+
+def of_training_week(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str
+) -> Fingerprint:
+    """The week's rows of the prediction table, and of every view what may have been known of them within its life."""
+    time = spec.prediction.time
+    moments = lake.read(spec.prediction.table, [name], [time])[time]
+    start, end = week_bounds(spec.weeks, name)
+    first, last = moments.min() or start, moments.max() or end
+    assert isinstance(first, datetime) and isinstance(last, datetime)
+    views = feature_store.view_tables(spec.feature_service)
+    rules = [of_a_training_set(spec.model_dump(mode="json")), week_bounds(spec.weeks, name)]
+    return {
+        "code": join_code(spec),
+        "rules": digest(rules),
+        "feature definitions": feature_store.definition_version(spec.feature_service),
+        spec.prediction.table: lake.manifest(spec.prediction.table, name).sha256,
+        **{view.table: digest(_reach(spec, lake, view, first, last)) for view in views},
+    }
+
+
+def of_challenger(spec: ModelSpec, hashes: dict[str, str], definitions: str, rules: str) -> Fingerprint:
+    """All weeks that a training at the end of the newest of them uses."""
+    return {
+        "code": fit_code(spec),
+        "rules": rules,
+        "feature definitions": definitions,
+        **{f"{spec.name}/training_set {week}": sha256 for week, sha256 in hashes.items()},
+    }
+
+
+def of_deployment(
+    spec: ModelSpec, hashes: dict[str, str], definitions: str, rules: str, evaluation: str
+) -> Fingerprint:
+    """What the refit is made from, the evidence that allows it, and what the endpoint and the drift reports need of it."""
+    served = ["prediction", "deployment", "drift", "feature_service", "owner"]
+    return {
+        **of_challenger(spec, hashes, definitions, rules),
+        "evaluation": evaluation,
+        "endpoint": _rules(spec, None, served),
+    }
+
+
+def of_evaluation(
+    spec: ModelSpec, challenger: Version, champion: Version | None, anchor: str | None, training_set: str
+) -> Fingerprint:
+    """The models, and the rows they are judged on."""
+    parts = ["prediction", "label", "slices", "task", "window", "gate", "trainer"]
+    return {
+        "code": judge_code(spec),
+        "rules": _rules(spec, None, parts),
+        "challenger": f"{challenger.number} {challenger.sha256}",
+        "champion": f"{champion.number} {champion.sha256}" if champion else NOTHING,
+        "anchor": anchor or NOTHING,
+        f"{spec.name}/training_set": training_set,
+    }
+
+
+def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], name: str) -> Fingerprint:
+    """The week's rows, and every version that was champion by the last of them, since when."""
+    table, time = f"{spec.name}/training_set", spec.prediction.time
+    last = lake.read(table, [name], [time])[time].max()
+    promoted = [(at, v.number, v.sha256) for v in versions for at in v.promotions]
+    champions = sorted(one for one in promoted if isinstance(last, datetime) and one[0] <= last)
+    used = {number for _, number, _ in champions}
+    return {
+        "code": score_code(spec, [v for v in versions if v.number in used]),
+        "rules": _rules(spec, name, ["prediction", "task"]),
+        table: lake.manifest(table, name).sha256,
+        "champions": digest(champions),
+    }
+
+
+def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: Any = None) -> Fingerprint:
+    """The week's rows and predictions, which features were online, and for drift what it is compared with."""
+    tables = [f"{spec.name}/{part}" for part in ("training_set", "predictions")]
+    parts = ["prediction", "label", "slices", "task", "gate", "drift", "trainer"]
+    return {
+        "code": report_code(report),
+        "rules": _rules(spec, name, parts),
+        **{table: lake.manifest(table, name).sha256 for table in tables},
+        **{key: str(value) for key, value in basis(lake, name).items()},
+        "reference": digest(reference),
+    }
+
+
+def of_skew(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, log: pl.DataFrame
+) -> Fingerprint:
+    """The logged requests by their ids, the definitions of now, and of every view what the replay may read."""
+    decides = {"code": skew_code(), "requests": digest(log[REQUEST].to_list() if log.width else NOTHING)}
+    if log.is_empty():
+        return decides
+    first, last = log[REQUESTED_AT].min(), log[REQUESTED_AT].max()
+    assert isinstance(first, datetime) and isinstance(last, datetime)
+    served = log[SERVICE].unique().to_list()
+    defined = [name for name in service_names(feature_store.repository) if name in served]
+    views = {view.table: view for name in defined for view in feature_store.view_tables(name)}
+    versions = {name: feature_store.definition_version(name) for name in defined}
+    tables = {table: digest(_reach(spec, lake, view, first, last)) for table, view in views.items()}
+    return {**decides, "feature definitions": digest(versions), **tables}
+
+
+def _rules(spec: ModelSpec, week: str | None, parts: Sequence[str]) -> str:
+    """Digest of parts of the spec, and of the moments that a week lies between."""
+    bounds = week_bounds(spec.weeks, week) if week else spec.weeks.timezone
+    return digest([spec.model_dump(mode="json", include=set(parts)), bounds])
+
+
+def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last: datetime) -> dict[str, str]:
+    """Partitions and pushed files of a view that may hold the value of a row between two moments, with their hashes."""
+    since = first - view.ttl if view.ttl else None
+    found = {}
+    for name in lake.partitions(view.table):
+        start, end = (None, None) if name == WHOLE else week_bounds(spec.weeks, name)
+        if (start is None or start <= last) and (end is None or since is None or end > since):
+            found[name] = lake.manifest(view.table, name).sha256
+    pushed = part_now(lake.path(view.table).parent, since, last)
+    return found | ({PUSHED: pushed.sha256} if pushed else {})
+
+
+def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:
+    kinds = {spec.trainer.kind, *(version.tags.get("trainer", spec.trainer.kind) for version in versions)}
+    own = getattr(spec.trainer, "scorer", None)
+    told_apart = [f"{_trainer(kind)}:recognises" for kind in KINDS]
+    return [SCORER, *told_apart, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
+
+
+def _trainer(kind: str) -> str:
+    return f"mlops_assets.ml.training.trainers.{kind}"

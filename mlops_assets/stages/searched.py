@@ -1,0 +1,79 @@
+"""What a search found, as data that a training reads: the newest result that was there at the training's week.
+
+A result counts from the week at whose end it was searched, so that a training of an earlier week, in a back-test or
+a rebuild, does not know it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.ml.tuning.trials import parameters_hash, with_found
+from mlops_assets.spec.model import ModelSpec
+from resources.lake.lake import Lake
+from resources.tracking.tracking import Version
+
+PARAMETERS_FROM = "parameters_from"
+PARAMETERS, SEARCH = "parameters", "search"
+
+
+def search_folder(spec: ModelSpec) -> str:
+    """Where the results of a model's searches lie in the lake, one JSON record a week."""
+    return f"{spec.name}/search"
+
+
+def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[str, str]]:
+    """The spec that a training at the end of a week follows, and the tags that say where its parameters come from.
+
+    Raises dagster.Failure where a result does not carry the hash it was written with.
+    """
+    if spec.search is None:
+        return spec, {}
+    if not spec.search.apply:
+        return spec, {PARAMETERS_FROM: "the spec: search.apply is false"}
+    record = newest_result(spec, lake, week)
+    if record is None:
+        return spec, {
+            PARAMETERS_FROM: f"the spec: no search for the trainer {spec.trainer.kind} has ended by {week}"
+        }
+    said = f"the search of {record['week']}: trial {record['trial']} of {record['trials']}"
+    parameters = record["parameters"]
+    return with_found(spec, parameters), {
+        PARAMETERS_FROM: said,
+        PARAMETERS: json.dumps(parameters, sort_keys=True),
+        SEARCH: record["sha256"],
+    }
+
+
+def newest_result(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any] | None:
+    """The record of the newest search up to a week that was made for this kind of trainer."""
+    for name in reversed([name for name in lake.records(search_folder(spec)) if name <= week]):
+        record = lake.read_json(f"{search_folder(spec)}/{name}")
+        if record and record["trainer"] == spec.trainer.kind:
+            return _unchanged(record, f"{search_folder(spec)}/{name}.json")
+    return None
+
+
+def as_trained(spec: ModelSpec, candidate: Mapping[str, Any]) -> ModelSpec:
+    """The spec that a challenger was trained by, from its record: a search that ended since changes nothing of it."""
+    found = candidate.get(PARAMETERS)
+    return with_found(spec, found) if found else spec
+
+
+def origin_of(version: Version) -> dict[str, str]:
+    """The tags of a version that say where its parameters come from."""
+    return {
+        name: version.tags[name] for name in (PARAMETERS_FROM, PARAMETERS, SEARCH) if name in version.tags
+    }
+
+
+def _unchanged(record: dict[str, Any], name: str) -> dict[str, Any]:
+    digest = parameters_hash(record["parameters"])
+    if digest != record["sha256"]:
+        raise dg.Failure(
+            f"{name}: the parameters' SHA-256 is {digest}, the search wrote {record['sha256']}: somebody changed them. "
+            "Search again, or write parameters of your own into the spec and set search.apply to false"
+        )
+    return record

@@ -1,0 +1,1 @@
+"""Registered versions rebuilt byte by byte from their lineage."""

@@ -1,0 +1,184 @@
+"""A version rebuilt from its lineage: raw partitions in, feature tables, training set and model made again.
+
+It happens in a folder of its own that begins empty, through the functions that the assets call, without Dagster. Several
+versions may be rebuilt in one folder: what two of them share is made once.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.assets.model import training_files
+from mlops_assets.assets.training_set import join_week, training_data
+from mlops_assets.kit.tables import Table, build_partition, refusals
+from mlops_assets.ml.provenance.lineage import Difference, Lineage, partitions
+from mlops_assets.ml.training.fit import Fit, fit
+from mlops_assets.ml.training.layout import laid_out
+from mlops_assets.spec.decides import of_a_fit, of_a_training_set
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.lineage import surroundings
+from resources.compute.compute import Compute
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import PUSHED, WHOLE, Lake
+from resources.lake.pushed_span import PushedPart, content_hash, rows_of
+
+REFUSED, MISSING = "refused", "missing"
+Pushed = Mapping[str, Mapping[str, Any]]
+"""Table -> the part of its pushed rows that a join had before it."""
+
+
+class Rebuild:
+    """One folder in which versions are rebuilt from the raw partitions of `origin`, another lake.
+
+    `tables` build what is derived, each after those that it is made from. `tell` gets a line for each step.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        origin: Lake,
+        tables: Sequence[Table],
+        repository: str,
+        ray_address: str = "",
+        tell: Callable[[str], Any] = print,
+    ):
+        self.lake, self.origin = Lake(root=str(home / "lake")), origin
+        self._tables = {table.key: table for table in tables}
+        self._store = FeatureStoreResource(
+            lake_root=self.lake.root, home=str(home / "feast"), repository=repository
+        )
+        self._compute = Compute(folder=str(home / "training"), address=ray_address)
+        self._tell = tell
+        self._made: dict[tuple[str, str], tuple[Any, str]] = {}
+
+    def surroundings(self, lineage: Lineage, declared: ModelSpec | None) -> dict[str, Any]:
+        """What code, machine and definitions are now, in the lineage's sections; the spec as it is `declared` now."""
+        now = surroundings(spec_of(lineage))
+        views = self._store.describe(lineage.spec["feature_service"]).views
+        now["definitions"] = {view.name: view.definition for view in views}
+        if declared is not None:
+            now["spec"] = of_a_fit(declared.model_dump(mode="json"))
+        return now
+
+    def sources(self, lineage: Lineage) -> list[Difference]:
+        """Bring the raw partitions here, each held against its hash; those, and pushed rows, that are others or missing."""
+        self._tell(f"{lineage.model}: {sum(map(len, lineage.sources.values()))} source files")
+        taken = [(f"{t}@{p}", digest, self._taken(t, p)) for t, p, digest in partitions(lineage.sources)]
+        taken += [
+            (f"{table}@pushed for {week}", str(part["sha256"]), content_hash(self._pushed(table, part)))
+            for week, parts in sorted(lineage.pushed.items())
+            for table, part in sorted(parts.items())
+        ]
+        return [Difference(f"source {name}", then, now) for name, then, now in taken if then != now]
+
+    def tables(self, lineage: Lineage) -> Iterator[Difference]:
+        """Make every feature table again; partitions that came out as other bytes."""
+        order = {key: number for number, key in enumerate(self._tables)}
+        todo = sorted(partitions(lineage.tables), key=lambda p: (p[1] != WHOLE, p[1], order.get(p[0], -1)))
+        told = ""
+        for table, partition, then in todo:
+            if partition != told:
+                self._tell(f"{lineage.model}: feature tables {partition}")
+            told, now = partition, self._built(table, partition)
+            if now != then:
+                yield Difference(f"table {table}@{partition}", then, now)
+
+    def training_set(self, lineage: Lineage) -> Iterator[Difference]:
+        """Join every week again; those that came out as other bytes."""
+        spec, table = spec_of(lineage), f"{lineage.model}/training_set"
+        self._store.apply()
+        for week, then in sorted(lineage.training_set.items()):
+            if week in lineage.sources.get(table, {}):
+                continue
+            self._tell(f"{lineage.model}: training set {week}")
+            now = self._joined(spec, week, lineage.pushed.get(week, {}))
+            if now != then:
+                yield Difference(f"training set {week}", then, now)
+
+    def model(self, lineage: Lineage) -> Fit:
+        """Fit again on the rebuilt training set, on the lineage's number of workers and threads."""
+        spec = spec_of(lineage)
+        data = training_data(spec, self.lake, lineage.week, list(lineage.training_set))
+        files = training_files(spec, data, hold_out=lineage.kind != "refit")
+        trainer = laid_out(spec.trainer, lineage.layout, self._compute.address)
+        self._tell(
+            f"{lineage.model}: fit on {files.rows:,} rows, {lineage.layout['workers']} worker"
+            + "s" * (lineage.layout["workers"] > 1)
+        )
+        forced = spec.model_copy(update={"trainer": trainer})
+        return fit(files, forced, data.features, rounds=lineage.rounds, reach=self._compute)
+
+    def rows(self, lineage: Lineage) -> pl.DataFrame:
+        """The rows that the model was fitted on, to compare two models by."""
+        spec = spec_of(lineage)
+        data = training_data(spec, self.lake, lineage.week, list(lineage.training_set))
+        return training_files(spec, data, hold_out=lineage.kind != "refit").part(spec, 0, 1)
+
+    def _taken(self, table: str, partition: str) -> str:
+        origin, target = self.origin.path(table, partition), self.lake.path(table, partition)
+        if not target.exists():
+            if not origin.exists():
+                return MISSING
+            bring(origin, target)
+            beside = origin.parent / "_manifests" / f"{origin.stem}.json"
+            if beside.exists():
+                bring(beside, target.parent / "_manifests" / beside.name)
+        return self.lake.hash(table, partition)
+
+    def _built(self, name: str, partition: str) -> str:
+        table = self._tables.get(name)
+        if table is None:
+            return "nothing builds it"
+        return self._once((name, partition), None, lambda: self._build(table, partition))
+
+    def _build(self, table: Table, partition: str) -> str:
+        week = None if partition == WHOLE else partition
+        found, manifest = build_partition(self.lake, table, week)
+        reasons = refusals(table.key, {partition: found})
+        return manifest.sha256 if manifest else f"{REFUSED}: {'; '.join(reasons)}"
+
+    def _joined(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
+        recipe = (of_a_training_set(spec.model_dump(mode="json")), pushed)
+        return self._once((f"{spec.name}/training_set", week), recipe, lambda: self._join(spec, week, pushed))
+
+    def _join(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
+        self._lay_out_pushed_rows(week, pushed)
+        joined = join_week(spec, self.lake, self._store, week)
+        if joined.manifest:
+            return joined.manifest.sha256
+        return f"{REFUSED}: {joined.lost} rows lost, {joined.duplicates} doubled, cells not as known: {joined.differ}"
+
+    def _lay_out_pushed_rows(self, week: str, pushed: Pushed) -> None:
+        """Beside the feature tables are those pushed rows alone that were there when the week was joined."""
+        for path in Path(self.lake.root).glob(f"**/{PUSHED}*.parquet"):
+            path.unlink()
+        for table, part in pushed.items():
+            self._pushed(table, part).write_parquet(self.lake.path(table, f"{PUSHED}{week}"))
+
+    def _pushed(self, table: str, part: Mapping[str, Any]) -> pl.DataFrame:
+        return rows_of(self.origin.path(table).parent, PushedPart(**part))
+
+    def _once(self, name: tuple[str, str], recipe: Any, make: Callable[[], str]) -> str:
+        """The hash of a partition that was made here already by the same recipe, else of one that is made now."""
+        made = self._made.get(name)
+        if made is None or made[0] != recipe:
+            made = self._made[name] = (recipe, make())
+        return made[1]
+
+
+def spec_of(lineage: Lineage) -> ModelSpec:
+    """The spec that the version was fitted under, whatever is declared now."""
+    return ModelSpec.model_validate(lineage.spec)
+
+
+def bring(origin: Path, target: Path) -> None:
+    """The same file under another folder: linked where the disk is the same, else copied."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(origin, target)
+    except OSError:
+        shutil.copyfile(origin, target)

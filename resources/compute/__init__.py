@@ -1,0 +1,1 @@
+"""How Ray is reached for training."""

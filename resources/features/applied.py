@@ -1,0 +1,87 @@
+"""What a registry was applied from: a hash of everything, and one for each service and view, beside the registry's file."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.features import definitions as repository_of
+from resources.features.definitions import FeatureStoreError
+from resources.features.registered_services import outdated
+from resources.lake.lake import write_text
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The marks of what was applied last of a repository, in the folder of the registry."""
+
+    folder: Path
+    repository: str
+
+    def holds(self, digest: str) -> bool:
+        """Whether the registry is there, and was last applied from definitions with this hash."""
+        marker = self._whole
+        return (self.folder / "registry.db").exists() and marker.exists() and marker.read_text() == digest
+
+    def write(self, digest: str) -> None:
+        """Mark what the code defines now as applied."""
+        write_text(self._parts, json.dumps(self._defined(), sort_keys=True))
+        write_text(self._whole, digest)
+
+    def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
+        """Raise where the registry has something as it was before the code changed; what an earlier release applied is taken."""
+        if not self._parts.exists():
+            return
+        before, now = json.loads(self._parts.read_text()), self._defined()
+        for name in names:
+            if before.get(f"{kind} {name}") != now.get(f"{kind} {name}"):
+                raise FeatureStoreError(outdated(kind, name))
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is known of each part what was applied; earlier releases marked the whole alone."""
+        return self._parts.exists()
+
+    @property
+    def _whole(self) -> Path:
+        return self.folder / "applied.sha256"
+
+    @property
+    def _parts(self) -> Path:
+        return self.folder / "applied.json"
+
+    def _defined(self) -> dict[str, str]:
+        """A hash of what decides the values of each service and view, by kind and name."""
+        found = {}
+        for thing in repository_of.definitions(self.repository):
+            if repository_of.kind(thing) == "FeatureService":
+                found[f"feature service {thing.name}"] = repository_of.content_hash(thing, self.repository)
+            elif repository_of.kind(thing) == "FeatureView":
+                found[f"feature view {thing.name}"] = repository_of.view_hash(thing)
+        return found
+
+
+def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
+    """What is registered and no longer defined."""
+    from feast.feature_view import DUMMY_ENTITY_NAME
+
+    kept = {(repository_of.kind(thing), thing.name) for thing in objects} | {("Entity", DUMMY_ENTITY_NAME)}
+    there = (
+        *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
+        *store.list_feature_views(),
+        *store.list_entities(),
+    )
+    return [thing for thing in there if (repository_of.kind(thing), thing.name) not in kept]
+
+
+def by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
+    """Names of objects by their kind."""
+    names: dict[str, list[str]] = {}
+    for thing in objects:
+        names.setdefault(repository_of.kind(thing), []).append(thing.name)
+    return names

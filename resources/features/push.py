@@ -1,0 +1,139 @@
+"""Events pushed to a feature view between two ingestions: checked, written offline first, then online.
+
+A push source is Feast's: a view whose source is a `PushSource` over the table's files. An event's `event_timestamp` is
+the moment from which its values may be used; the offline join and the online store agree on that. Offline comes first,
+so that nothing is ever served which a replay could not find.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import polars as pl
+import pydantic
+
+from resources.features.push_sources import EVENT, PushSource
+from resources.features.push_undo import pushing
+from resources.features.pushed_moments import PushedMoments
+from resources.features.pushed_rows import PushedRows
+from resources.lake.offline_rows import newest_event
+from resources.lake.pushed_files import fold
+
+To = Literal["online", "offline", "both"]
+MOST_AHEAD = timedelta(days=7)
+MOST_FILES = 256
+"""So many files of pushed rows a table may have until its next ingestion, which leaves one of them."""
+
+
+class PushError(Exception):
+    """An event that cannot be taken: says which, why, and what to send instead."""
+
+    def __init__(self, message: str, index: int | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.index, self.field = index, field
+
+
+class Store(Protocol):
+    """The part of the feature store that a push needs; `resources.features.store` is the real one."""
+
+    def push_sources(self) -> dict[str, PushSource]: ...
+
+    def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None: ...
+
+
+class Pusher:
+    """Takes events for one endpoint: one batch at a time, each event once however often it is sent.
+
+    `now_of_view` says how far the models that read a view have come, `ingested` how far all that is online was ingested.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        moments: PushedMoments,
+        now_of_view: Callable[[str], datetime | None],
+        ingested: Callable[[], datetime | None],
+    ) -> None:
+        self.store, self.moments = store, moments
+        self.now_of_view, self.ingested = now_of_view, ingested
+        self._lock = threading.Lock()
+        self._written: dict[str, PushedRows] = {}
+
+    @cached_property
+    def sources(self) -> dict[str, PushSource]:
+        """Every push source that the feature repository defines, by name."""
+        return self.store.push_sources()
+
+    def push(self, source: PushSource, events: Sequence[pydantic.BaseModel], to: To) -> dict[str, Any]:
+        """Write events to the stores asked for, and say how many of them offline did not have yet.
+
+        Raises PushError where an event holds no value, contradicts another, or lies too far ahead.
+        """
+        given = _rows(source, events)
+        with self._lock, pushing(source.folder):
+            rows = given.with_columns(created=pl.lit(datetime.now(UTC)))
+            self._refuse_far_ahead(source, rows)
+            new = self._push_offline(source, rows) if to != "online" else 0
+            if to != "offline":
+                self._push_online(source, rows)
+        now = self._reached(source)
+        taken = {"source": source.name, "to": to, "events": len(events), "new": new}
+        return taken | {"as_of": now.isoformat() if now else None}
+
+    def _push_offline(self, source: PushSource, rows: pl.DataFrame) -> int:
+        """Write the rows that offline would not answer with already."""
+        written = self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
+        new = rows.filter(~written.has(rows.drop("created")))
+        if new.height:
+            self.store.push(source.name, new, "offline")
+            fold(source.folder, source.keys, above=MOST_FILES)
+        return new.height
+
+    def _push_online(self, source: PushSource, rows: pl.DataFrame) -> None:
+        self.store.push(source.name, rows, "online")
+        newest = rows[EVENT].max()
+        for view in source.views:
+            assert isinstance(newest, datetime)
+            self.moments.advance(view, newest)
+
+    def _refuse_far_ahead(self, source: PushSource, rows: pl.DataFrame) -> None:
+        """A mistyped year would otherwise let every other feature expire, for good, and so would many pushes in a row.
+
+        So the limit counts from what was ingested; before anything was, from the clock.
+        """
+        reached = self.ingested() or newest_event(source.folder) or datetime.now(UTC)
+        far = rows.with_row_index("_index").filter(pl.col(EVENT) > reached + MOST_AHEAD)
+        if far.height:
+            raise PushError(
+                f"event_timestamp {far[EVENT][0].isoformat()} is more than {MOST_AHEAD.days} days after "
+                f"{reached.astimezone(UTC).isoformat()}, up to where data was ingested (pushes do not count): correct it, "
+                "or ingest what lies between first",
+                far["_index"][0],
+                EVENT,
+            )
+
+    def _reached(self, source: PushSource) -> datetime | None:
+        """The moment up to which the models that read the source's views have come, in UTC."""
+        moments = [now.astimezone(UTC) for view in source.views if (now := self.now_of_view(view))]
+        return max(moments, default=None)
+
+
+def _rows(source: PushSource, events: Sequence[pydantic.BaseModel]) -> pl.DataFrame:
+    """Events as rows, each once; one without a value and two that contradict each other are refused."""
+    rows = pl.DataFrame([event.model_dump() for event in events], schema=source.schema)
+    empty = rows.select(pl.all_horizontal(pl.col(*source.features).is_null())).to_series().arg_true()
+    if len(empty):
+        raise PushError(
+            f"the event has no value: give at least one of {', '.join(source.features)}", int(empty[0])
+        )
+    once = rows.unique(maintain_order=True)
+    twice = once.select(*source.keys, EVENT).is_duplicated()
+    if twice.any():
+        shown = once.filter(twice).row(0, named=True)
+        raise PushError(
+            f"two events for { ({k: shown[k] for k in source.keys}) } at {shown[EVENT].isoformat()} hold different "
+            "values: send the one that counts"
+        )
+    return once

@@ -1,0 +1,113 @@
+"""A feature service in words that outlive its code: views, keys, lives and a hash of each view's definition.
+
+The serving log keeps one beside the requests it holds, so that a request can be compared with definitions that have
+changed since, view by view.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from resources.features import definitions as repository_of
+
+if TYPE_CHECKING:
+    from feast import FeatureView
+    from feast.on_demand_feature_view import OnDemandFeatureView
+
+
+@dataclass(frozen=True)
+class DescribedView:
+    """One view behind a service: a stored one with its keys and time to live, or an on-demand one with its inputs.
+
+    `features` are those the service serves (none of a view that only on-demand features read); `ttl_seconds` 0 is
+    for ever; `definition` changes with whatever decides the view's values, its inputs' definitions included.
+    """
+
+    name: str
+    definition: str
+    features: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    ttl_seconds: float = 0
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def ttl(self) -> timedelta | None:
+        return timedelta(seconds=self.ttl_seconds) if self.ttl_seconds else None
+
+
+@dataclass(frozen=True)
+class DescribedService:
+    """A feature service: its views, the columns it asks of a request, and the hash of all of it."""
+
+    name: str
+    definition: str
+    inputs: tuple[str, ...]
+    views: tuple[DescribedView, ...]
+
+    @property
+    def features(self) -> dict[str, str]:
+        """View by feature, in the service's order."""
+        return {feature: view.name for view in self.views for feature in view.features}
+
+    def to_json(self) -> str:
+        """As text that `described` reads back."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1)
+
+
+def described(text: str) -> DescribedService:
+    """What `to_json` wrote."""
+    content: dict[str, Any] = json.loads(text)
+    views = tuple(DescribedView(**_with_tuples(view)) for view in content.pop("views"))
+    return DescribedService(**_with_tuples(content), views=views)
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+
+
+def describe(service: str, repository: str, inputs: tuple[str, ...]) -> DescribedService:
+    """The service as the repository's code defines it now; `inputs` are the join keys and request columns of a row."""
+    wanted = repository_of.service(repository, service)
+    served = {p.name: tuple(f.name for f in p.features) for p in wanted.feature_view_projections}
+    stored = {view.name: _stored(view, served) for view in repository_of.views_of(wanted, repository)}
+    computed = {
+        view.name: _on_demand(view, served, stored) for view in repository_of.on_demand_of(wanted, repository)
+    }
+    found = stored | computed
+    order = [*served, *(name for name in stored if name not in served)]
+    return DescribedService(
+        name=service,
+        definition=repository_of.content_hash(wanted, repository),
+        inputs=inputs,
+        views=tuple(found[name] for name in order if name in found),
+    )
+
+
+def _stored(view: "FeatureView", served: Mapping[str, tuple[str, ...]]) -> DescribedView:
+    return DescribedView(
+        name=view.name,
+        definition=_hash(repository_of.describe_view(view)),
+        features=served.get(view.name, ()),
+        keys=tuple(view.join_keys),
+        ttl_seconds=view.ttl.total_seconds() if view.ttl else 0,
+    )
+
+
+def _on_demand(
+    view: "OnDemandFeatureView", served: Mapping[str, tuple[str, ...]], stored: Mapping[str, DescribedView]
+) -> DescribedView:
+    read = sorted({p.name for p in view.source_feature_view_projections.values()})
+    behind = {name: stored[name].definition for name in read}
+    return DescribedView(
+        name=view.name,
+        definition=_hash({"code": repository_of.describe_on_demand(view), "inputs": behind}),
+        features=served[view.name],
+        inputs=tuple(behind),
+    )
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,301 @@
+"""The feature store, reached through Feast: definitions, point-in-time joins, and features for serving.
+
+Feast is used as it is; what is added are checks (rows out equal rows in), stable types, sources rooted in the
+lake, and a time for reads from the online store.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+import polars as pl
+
+from resources.features import definitions as repository_of
+from resources.features.applied import Applied, by_kind, stale
+from resources.features.definitions import REPOSITORY, FeatureStoreError
+from resources.features.push_sources import PushSource, push, push_sources
+from resources.features.registered_services import registered, registered_view, unregistered_view
+from resources.features.service import DescribedService, describe
+from resources.features.source_scan import service_names, service_views
+from resources.features.types import ASKED, held, refused_input
+from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+__all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors", "service_names", "service_views"]
+
+ROW = "__row"
+TIME = "event_timestamp"
+
+_LOCK = RLock()
+"""Feast's registry, shared by the whole process, serves one caller at a time."""
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """A feature view's lake table, join keys, feature columns, and time to live (None: for ever)."""
+
+    name: str
+    table: str
+    keys: tuple[str, ...]
+    features: tuple[str, ...]
+    ttl: timedelta | None
+
+
+class FeatureStoreResource(dg.ConfigurableResource):
+    """Feast over the lake's feature tables, with its registry and online store under `home`.
+
+    `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
+    `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
+    """
+
+    lake_root: str
+    home: str
+    repository: str = REPOSITORY
+    online_store: str = ""
+    offline_engine: str = "local"
+
+    def apply(self) -> dict[str, list[str]]:
+        """Register every definition of the repository and remove what is no longer defined.
+
+        Returns the names of the registered objects by kind. What was applied as it is now is not applied again.
+        """
+        objects = self._objects()
+        if not self.holds(digest := repository_of.objects_hash(objects)):
+            store = self._store()
+            with _LOCK, _quiet():
+                store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
+            self._applied.write(digest)
+        elif not self._applied.complete:
+            self._applied.write(digest)
+        return by_kind(objects)
+
+    def definitions_hash(self) -> str:
+        """A hash of every definition of the repository, as it would be registered now."""
+        return repository_of.objects_hash(self._objects())
+
+    def holds(self, digest: str) -> bool:
+        """Whether the registry is there, and was last applied from definitions with this hash."""
+        return self._applied.holds(digest)
+
+    def definition_version(self, service: str) -> str:
+        """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
+        return repository_of.content_hash(self._service(service), self.repository)
+
+    def describe(self, service: str) -> DescribedService:
+        """The service in words that outlive its code: views, keys, lives and a hash of each view's definition."""
+        return describe(service, self.repository, tuple(self.input_columns(service)))
+
+    def feature_columns(self, service: str) -> list[str]:
+        """Names of the service's features, in its order."""
+        return list(self._types(service))
+
+    def views(self, service: str) -> list[str]:
+        """Names of the feature views that the service reads, those behind on-demand features too."""
+        return [view.name for view in repository_of.views_of(self._service(service), self.repository)]
+
+    def view_tables(self, service: str) -> list[ViewSource]:
+        """Where the values of each view of a service come from, for whoever wants to check a join."""
+        return [
+            ViewSource(
+                name=view.name,
+                table=f"features/{view.name}",
+                keys=tuple(view.join_keys),
+                features=tuple(field.name for field in view.features),
+                ttl=view.ttl or None,
+            )
+            for view in repository_of.views_of(self._service(service), self.repository)
+        ]
+
+    def request_fields(self, service: str) -> dict[str, Any]:
+        """Python type of every input column, for an endpoint that is given no request model.
+
+        A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
+        """
+        views = repository_of.views_of(self._service(service), self.repository)
+        entities = [column for view in views for column in view.entity_columns]
+        on_demand = repository_of.on_demand_of(self._service(service), self.repository)
+        requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
+        kinds = {field.name: str(field.dtype) for field in (*entities, *requests)}
+        for name, kind in kinds.items():
+            if problem := refused_input(name, kind, service):
+                raise FeatureStoreError(problem)
+        keys = {column.name for column in entities}
+        return {
+            name: held(kind, ASKED) if name in keys else held(kind, ASKED) | None
+            for name, kind in kinds.items()
+        }
+
+    def input_columns(self, service: str) -> list[str]:
+        """Join keys and request columns that rows must have."""
+        return list(repository_of.needs(self.repository, service).columns)
+
+    def historical(self, service: str, rows: pl.DataFrame, time_column: str) -> pl.DataFrame:
+        """The rows with each feature's newest value known at `time_column` (UTC) and not expired by then.
+
+        Rows keep their number, order and columns; they must have the service's `input_columns`. Floats come back
+        as float32, integers as int64, unknown values as null. Raises if a row is lost or doubled on the way.
+        """
+        columns = self._checked_inputs(service, rows, time_column)
+        if rows.is_empty():
+            return self._with_features(service, rows, None)
+        self._require_tables(service)
+        wanted = self.registered(service)
+        self._applied.refuse_outdated("feature service", [service])
+        entities = rows.select(
+            *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
+        ).with_row_index(ROW)
+        store = self._store()
+        with _LOCK, _quiet():
+            # The store takes polars; Feast's own signature knows pandas only.
+            job = store.get_historical_features(entities, wanted)  # type: ignore[arg-type]
+        found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self._types(service)])))
+        if not found[ROW].equals(entities[ROW]):
+            raise FeatureStoreError(
+                f"{rows.height} rows went into the join of {service!r} and {found.height} came out, "
+                f"{found[ROW].n_unique()} of them different: the offline store lost or doubled rows"
+            )
+        return self._with_features(service, rows, found)
+
+    def materialize(
+        self,
+        views: Sequence[str],
+        start: datetime,
+        end: datetime,
+        progress: Callable[[Brought], Any] | None = None,
+    ) -> list[Brought]:
+        """Bring the online store up to `end`: for each key its newest value known and not expired by then.
+
+        Read is the history from `start`, and what is before as far as it is not online yet. Values that the history
+        from `start` no longer has are taken away; values later than `end` that are there already stay. `progress` is
+        told of each view as it is done.
+        """
+        store = self._store()
+        self._applied.refuse_outdated("feature view", views)
+        done = []
+        with _LOCK, _quiet():
+            for name in views:
+                view = registered_view(store, name)
+                # Not store.materialize: that also appends an interval to the registry, for ever longer.
+                engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
+                found = engine.bring_up(store.registry, store.project, view, start, end)
+                done.append(Brought(name, found.rows, found.removed, found.newest))
+                if progress:
+                    progress(done[-1])
+        return done
+
+    def online_until(self, views: Sequence[str]) -> datetime | None:
+        """Up to when all of these views are online, by the online store's own word; None where one of them is not."""
+        store = self._store()
+        engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
+        with _LOCK, _quiet():
+            found = [engine.reached(registered_view(store, name)) for name in views]
+        return min(found, default=None) if all(found) else None
+
+    def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+        """The rows with the features that `historical` gives at `as_of`, read from the online store."""
+        return self.online_vectors(service, rows, as_of).frame
+
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
+        """What `online` gives, with each value's event time and status beside it."""
+        from feature_repo.online_store.codec.moment import as_of as at
+
+        needs = repository_of.needs(self.repository, service)
+        self._checked_inputs(service, rows)
+        if rows.is_empty():
+            return nothing(self._with_features(service, rows, None), list(needs.types))
+        store = self._store()
+        wanted = self.registered(service)
+        with at(as_of):
+            answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
+        return Answered(rows, answer, needs.types, needs.inputs)
+
+    def push_sources(self) -> dict[str, PushSource]:
+        """Every push source that the repository defines, by name."""
+        return push_sources(self.repository, Path(self.lake_root))
+
+    def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
+        """Push rows (keys, `event_timestamp`, features, `created`) to all views of a source, into one of the stores."""
+        with _LOCK, _quiet():
+            push(self._store(), source, rows, to)
+
+    def feast(self) -> "FeatureStore":
+        """Feast's own object over this registry and these stores."""
+        return self._store()
+
+    def registered(self, service: str) -> Any:
+        """Feast's object of a service, as it was applied last; refused where it is not registered as the code needs it."""
+        return registered(self._store(), self._service(service))
+
+    def unregistered_view(self, names: Iterable[str]) -> str | None:
+        """What to say of the first of these views that the code defines and the registry has not; None where it has all."""
+        return unregistered_view(self._store(), self.repository, names)
+
+    @property
+    def _applied(self) -> Applied:
+        return Applied(Path(self.home), self.repository)
+
+    def _objects(self) -> list[Any]:
+        return repository_of.rooted(self.repository, Path(self.lake_root))
+
+    def _store(self) -> "FeatureStore":
+        return _open(self.home, self.repository, self.online_store, self.offline_engine)
+
+    def _service(self, name: str) -> Any:
+        return repository_of.service(self.repository, name)
+
+    def _types(self, service: str) -> dict[str, Any]:
+        return repository_of.needs(self.repository, service).types
+
+    def _checked_inputs(self, service: str, rows: pl.DataFrame, *more: str) -> list[str]:
+        wanted = self.input_columns(service)
+        missing = [name for name in (*wanted, *more) if name not in rows.columns]
+        if missing:
+            raise FeatureStoreError(
+                f"the rows lack {', '.join(missing)}, by which {service!r} is joined or computed: the function that "
+                f"the spec's prediction.rows names must add them; the rows have {', '.join(rows.columns)}"
+            )
+        return wanted
+
+    def _require_tables(self, service: str) -> None:
+        for name in self.views(service):
+            if next((Path(self.lake_root) / "features" / name).glob("*.parquet"), None) is None:
+                raise FeatureStoreError(
+                    f"the feature table features/{name} has no partition under {self.lake_root}: "
+                    f"materialize the asset features/{name} first"
+                )
+
+    def _with_features(self, service: str, rows: pl.DataFrame, found: pl.DataFrame | None) -> pl.DataFrame:
+        types = self._types(service)
+        if found is None:
+            return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
+        return rows.with_columns(_stable(found[name], dtype) for name, dtype in types.items())
+
+
+@lru_cache(maxsize=8)
+def _open(home: str, repository: str, online_store: str, offline_engine: str) -> "FeatureStore":
+    from feast import FeatureStore
+
+    Path(home).mkdir(parents=True, exist_ok=True)
+    return FeatureStore(config=repository_of.configuration(repository, home, online_store, offline_engine))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
+        yield
+
+
+def _stable(values: pl.Series, dtype: Any) -> pl.Series:
+    has_nan = values.dtype.is_float() and bool(values.is_nan().any())
+    return (values.fill_nan(None) if has_nan else values).cast(dtype)

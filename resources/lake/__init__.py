@@ -1,0 +1,1 @@
+"""The lake: parquet tables cut into partitions, with content hashes."""

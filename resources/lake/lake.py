@@ -1,0 +1,293 @@
+"""The lake: parquet tables cut into partitions, each with a manifest that carries its content hash.
+
+A partition is written to a temporary name, flushed to disk and renamed, so that a reader, or a run that was
+killed, finds either the old content or the new one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import dagster as dg
+import polars as pl
+
+from resources.at_work import beside_others, works_alone
+from resources.lake.instants import LossError, with_instants
+from resources.storage.contained import below
+
+WHOLE = "all"
+PUSHED = "pushed-"
+"""How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
+
+Found = TypeVar("Found")
+
+
+class LakeError(Exception):
+    """A table, partition or column that was asked for is not there."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one partition holds: rows, columns with types, and the SHA-256 of its parquet bytes.
+
+    `made_of` maps what it was made from (`table@partition`, or `view name`) to hashes; None: from outside of the lake.
+    """
+
+    table: str
+    partition: str
+    rows: int
+    sha256: str
+    columns: dict[str, str]
+    rows_changed: int | None = None
+    notes: dict[str, Any] | None = None
+    made_of: dict[str, str] | None = None
+
+
+class Lake(dg.ConfigurableResource):
+    """Tables under one folder: `<root>/<table>/<partition>.parquet`.
+
+    With `state`, the folder that all state lies in, a Dagster run is refused while a replay works on it alone.
+    """
+
+    root: str
+    state: str = ""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the state folder for as long as a run lasts; what only looks, a sensor, holds nothing."""
+        with beside_others(Path(self.state)) if self.state and context.run else nullcontext():
+            yield self
+
+    def worked_on(self) -> str | None:
+        """Who works on the state folder alone, so that a run is refused for that time; None where nobody does."""
+        return works_alone(Path(self.state)) if self.state else None
+
+    def path(self, table: str, partition: str | None = None) -> Path:
+        """Where a partition's parquet lies, whether or not it exists."""
+        return below(self.root, f"{table}/{partition or WHOLE}.parquet")
+
+    def write(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        partition: str | None = None,
+        keys: Sequence[str] = (),
+        notes: dict[str, Any] | None = None,
+        made_of: Mapping[str, str] | None = None,
+    ) -> Manifest:
+        """Replace one partition; with `keys` the manifest says how many rows differ from the content it replaces.
+
+        `notes` and `made_of` are kept in the manifest as they are (JSON values). The same frame gives the same bytes,
+        in whatever units and zones its moments are: they become microseconds in UTC, which those without a zone are.
+        """
+        try:
+            frame = with_instants(frame)
+        except LossError as error:
+            raise LakeError(f"table {table!r}, {error}; nothing is written") from error
+        as_json(notes, f"the notes of {table!r}")
+        target = self.path(table, partition)
+        changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
+        digest = write_frame(target, frame)
+        manifest = Manifest(
+            table=table,
+            partition=partition or WHOLE,
+            rows=frame.height,
+            sha256=digest,
+            columns={name: str(kind) for name, kind in frame.schema.items()},
+            rows_changed=changed,
+            notes=notes,
+            made_of=dict(made_of) if made_of else None,
+        )
+        write_text(self._manifest_path(table, partition), json.dumps(asdict(manifest), sort_keys=True))
+        return manifest
+
+    def read(
+        self,
+        table: str,
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        pushed: bool = False,
+    ) -> pl.DataFrame:
+        """Rows of the named partitions in their order (None: all there are); missing ones are an error.
+
+        `pushed` adds all rows that were pushed beside the partitions.
+        """
+        wanted = self.partitions(table) if partitions is None else list(partitions)
+        missing = [p for p in wanted if not self.path(table, p).exists()]
+        if missing or not wanted:
+            there = ", ".join(self.partitions(table)) or "none"
+            raise LakeError(
+                f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
+                f"Materialize the asset {table!r} for it first."
+            )
+
+        def rows() -> pl.DataFrame:
+            paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
+            frames = [self._read(path, columns) for path in paths]
+            return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
+
+        return while_folding(rows)
+
+    def partitions(self, table: str) -> list[str]:
+        """Names of the partitions there are, sorted; files of pushed rows are none."""
+        names = (p.stem for p in below(self.root, table).glob("*.parquet"))
+        return sorted(name for name in names if not name.startswith(PUSHED))
+
+    def pushed(self, table: str) -> list[Path]:
+        """Files of rows that were pushed beside the partitions, sorted by name."""
+        return sorted(below(self.root, table).glob(f"{PUSHED}*.parquet"))
+
+    def manifest(self, table: str, partition: str | None = None) -> Manifest:
+        """The manifest of one partition."""
+        path = self._manifest_path(table, partition)
+        if not path.exists():
+            raise LakeError(
+                f"table {table!r} has no manifest for {partition or WHOLE!r}: materialize it first"
+            )
+        return Manifest(**json.loads(path.read_text()))
+
+    def hash(self, table: str, partition: str | None = None) -> str:
+        """SHA-256 of the bytes that a partition's file has now, whatever its manifest says."""
+        return _sha256(self.path(table, partition))
+
+    def holds(self, table: str, partition: str | None, sha256: str) -> bool:
+        """Whether a partition's file is there, its manifest names this hash, and its bytes have it."""
+        path = self.path(table, partition)
+        if not path.exists() or not self._manifest_path(table, partition).exists():
+            return False
+        return self.manifest(table, partition).sha256 == sha256 == _sha256(path)
+
+    def remember(self, table: str, partition: str | None, record: dict[str, Any]) -> None:
+        """Keep beside a partition's manifest how it was made (JSON values); lost in a crash, it is only made again."""
+        text = as_json(record, f"how {table!r} was made", default=str)
+        write_bytes(self._making_path(table, partition), text.encode(), flush=False)
+
+    def remembered(self, table: str, partition: str | None = None) -> dict[str, Any] | None:
+        """How a partition was made, or None where that is not known."""
+        path = self._making_path(table, partition)
+        try:
+            return json.loads(path.read_text()) if path.exists() else None
+        except json.JSONDecodeError:
+            return None
+
+    def write_json(self, name: str, payload: dict[str, Any]) -> str:
+        """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
+        text = as_json(payload, f"the record {name!r}", indent=1, default=str)
+        write_text(below(self.root, f"{name}.json"), text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """One JSON record, or None where it was never written."""
+        path = below(self.root, f"{name}.json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def records(self, folder: str) -> list[str]:
+        """Names of the JSON records in a folder, without their ending, sorted."""
+        return sorted(p.stem for p in below(self.root, folder).glob("*.json"))
+
+    def _manifest_path(self, table: str, partition: str | None) -> Path:
+        return below(self.root, f"{table}/_manifests/{partition or WHOLE}.json")
+
+    def _making_path(self, table: str, partition: str | None) -> Path:
+        return self._manifest_path(table, partition).with_suffix(".made")
+
+    @staticmethod
+    def _read(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+        except pl.exceptions.PolarsError as error:
+            raise LakeError(
+                f"file {path} cannot be read: {str(error).splitlines()[0]}. Materialize this partition again."
+            ) from error
+
+
+def as_json(content: Any, what: str, **layout: Any) -> str:
+    """Content as JSON that every reader takes: NaN and infinity, which JSON does not have, are refused."""
+    try:
+        return json.dumps(content, sort_keys=True, allow_nan=False, **layout)
+    except ValueError as error:
+        raise LakeError(
+            f"{what} holds a number that is not finite: write None for what is not defined"
+        ) from error
+
+
+def while_folding(read: Callable[[], Found]) -> Found:
+    """What `read` gives, which lists files and reads them; once more if one was folded into another in between."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return read()
+
+
+def _together(table: str, partitions: Sequence[str], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all partitions; numbers widen to a common type, but never to text, and no column may be missing."""
+    first = frames[0].schema
+    for name, schema in zip(partitions, (frame.schema for frame in frames), strict=True):
+        for column in dict.fromkeys([*first, *schema]):
+            kinds = schema.get(column), first.get(column)
+            if None in kinds or (pl.String in kinds and not {pl.String, pl.Null}.issuperset(kinds)):
+                raise LakeError(
+                    f"table {table!r}, column {column!r}: {kinds[0] or 'missing'} in partition {name}, "
+                    f"{kinds[1] or 'missing'} in partition {partitions[0]}. Materialize the older of them again."
+                )
+    return pl.concat([frame.select(*first) for frame in frames], how="vertical_relaxed")
+
+
+def sweep(folder: Path) -> int:
+    """Remove temporary files that killed processes left behind; a living process keeps its own."""
+    import psutil
+
+    left = [path for path in folder.rglob(".*.tmp") if not psutil.pid_exists(int(path.name.split(".")[-2]))]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> int:
+    """Rows added, removed or holding another value than before, matched by `keys`."""
+    if old.schema != new.schema:
+        return max(old.height, new.height)
+    ours, theirs = old.hash_rows(seed=0), new.hash_rows(seed=0)
+    before = old.select(keys).with_columns(ours.alias("_before"))
+    after = new.select(keys).with_columns(theirs.alias("_after"))
+    both = before.join(after, on=list(keys), how="full", coalesce=True, nulls_equal=True)
+    return both.filter(~pl.col("_before").eq_missing(pl.col("_after"))).height
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> str:
+    """Replace a parquet file whole, and return the SHA-256 of its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    frame.write_parquet(temporary, compression="lz4", statistics=True)
+    digest = _sha256(temporary)
+    _durable_rename(temporary, path)
+    return digest
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small text file whole."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes, flush: bool = True) -> None:
+    """Replace a file whole: temporary name, flush to disk unless told otherwise, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    _durable_rename(temporary, path) if flush else temporary.replace(path)
+
+
+def _durable_rename(temporary: Path, target: Path) -> None:
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

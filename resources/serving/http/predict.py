@@ -1,0 +1,204 @@
+"""The endpoint's HTTP surface: predictions, pushed events, the list of models, and a page for people.
+
+A plain ASGI application, so that it runs under Ray Serve in production and under a test client alike.
+"""
+
+import contextlib
+import html
+import json
+import logging
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC
+from typing import Any
+
+import pydantic
+from anyio import to_thread
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse
+
+from resources.features.push import Pusher, To
+from resources.features.push_sources import PushSource
+from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.http.forms import example
+from resources.serving.http.guard import Guard
+from resources.serving.http.push import take
+from resources.serving.http.schema import described
+from resources.serving.live_models import LiveModels, Served
+from resources.serving.log_writer import ServingLog
+
+LOG = logging.getLogger(__name__)
+
+
+def application(
+    models: LiveModels,
+    address: str,
+    log: ServingLog | None = None,
+    pusher: Pusher | None = None,
+    hosts: Iterable[str] = (),
+) -> FastAPI:
+    """The routes over a set of live models; `address` is what the page's curl lines call.
+
+    It answers to the names of this machine's loopback address, and to `hosts`.
+    The log is closed when the server shuts the application down, so that nothing that was served is lost.
+    """
+    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
+    app.add_middleware(Guard, hosts=tuple(hosts))
+
+    @app.post("/predict/{name}")
+    async def predict(name: str, request: Request, features: bool = False) -> Any:
+        return await to_thread.run_sync(_answer, models, name, await request.body(), features)
+
+    @app.post("/push/{source}")
+    async def push(source: str, request: Request, to: To = "both") -> Any:
+        return await to_thread.run_sync(_take, pusher, source, await request.body(), to)
+
+    @app.get("/models")
+    async def list_models() -> list[dict[str, Any]]:
+        return status(models)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "models": len(models.served),
+            "problems": models.problems,
+            "serving_log": log and log.status(),
+            "unseen_categories": models.unseen.status(),
+        }
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        return _page(models, address, pusher)
+
+    def openapi() -> dict[str, Any]:
+        sources = pusher.sources.values() if pusher else ()
+        events = {source.name: source.event for source in sources if not source.refusal}
+        return described(app, {name: model.request for name, model in models.served.items()}, events)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _closing(log: ServingLog | None) -> Any:
+    """What a server does around serving: at the end, wait until the log is on disk."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if log:
+            await to_thread.run_sync(log.close)
+
+    return lifespan
+
+
+def _take(pusher: Pusher | None, source: str, content: bytes, to: To) -> dict[str, Any]:
+    return take(pusher, source, parsed(content), to)
+
+
+def _answer(models: LiveModels, name: str, content: bytes, features: bool) -> Any:
+    body, model = parsed(content), _found(models, name)
+    requests = validated(model.request, items_of(body), batch=isinstance(body, list))
+    if not requests:
+        return []
+    answers = _predicted(models, model, requests, features)
+    return answers if isinstance(body, list) else answers[0]
+
+
+def _predicted(
+    models: LiveModels, model: Served, requests: list[pydantic.BaseModel], features: bool
+) -> list[dict[str, Any]]:
+    try:
+        return models.predict(model, requests, features)
+    except Exception as error:
+        record = model.record
+        shown = (record.version, record.name, len(requests), repr(requests[0])[:1000])
+        LOG.exception("version %s of %s failed on %s requests, the first is %s", *shown)
+        raise HTTPException(
+            500, f"version {record.version} of {record.name} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _found(models: LiveModels, name: str) -> Served:
+    """The model, or the status that says whether it is unknown or not there yet."""
+    served = models.served
+    if name in served:
+        return served[name]
+    if name in models.problems:
+        raise HTTPException(
+            503, f"model {name!r} has a deployment that cannot be served: {models.problems[name]}"
+        )
+    if not served and not models.problems:
+        raise HTTPException(
+            503,
+            f"no model is deployed yet, {name!r} neither: materialize the asset {name}/deployment in the Dagster UI "
+            "(or run `make run`); the endpoint takes it up within seconds",
+        )
+    raise HTTPException(
+        404,
+        {
+            "message": f"no model {name!r} is deployed; if it should be, materialize the asset {name}/deployment",
+            "models": sorted({*served, *models.problems}),
+        },
+    )
+
+
+def status(models: LiveModels) -> list[dict[str, Any]]:
+    """What answers now, and what should but cannot, by name."""
+    served, problems = models.served, models.problems
+    return [
+        _status(models, name, served.get(name), problems.get(name)) for name in sorted({*served, *problems})
+    ]
+
+
+def _status(models: LiveModels, name: str, model: Served | None, problem: str | None) -> dict[str, Any]:
+    if model is None:
+        return {"name": name, "version": None, "problem": problem}
+    record, now = model.record, models.now(model).astimezone(UTC)
+    return {
+        "name": name,
+        "version": record.version,
+        "task": record.task,
+        "since": model.since.isoformat(timespec="seconds"),
+        "as_of": now.isoformat(),
+        "feature_service": record.feature_service,
+        "owner": record.owner,
+        "problem": problem,
+    }
+
+
+def _page(models: LiveModels, address: str, pusher: Pusher | None) -> str:
+    served = models.served
+    sections = [_section(entry, served.get(entry["name"]), address) for entry in status(models)]
+    sections += [_source_section(source, address) for source in (pusher.sources.values() if pusher else ())]
+    nothing = "<p>No model is deployed yet: materialize a deployment asset in the Dagster UI.</p>"
+    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
+    return (
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Deployed models</title><style>{style}</style></head>"
+        f"<body><h1>Deployed models</h1>{''.join(sections) or nothing}"
+        '<p>The same as JSON: <a href="models">/models</a>.</p></body></html>'
+    )
+
+
+def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
+    name, problem = html.escape(entry["name"]), entry["problem"]
+    warning = f"<p><strong>Problem:</strong> {html.escape(problem)}</p>" if problem else ""
+    if model is None:
+        return f"<h2>{name}</h2>{warning}"
+    body = json.dumps(example(model.request))
+    curl = f"curl -X POST {address}/predict/{entry['name']} -H 'Content-Type: application/json' -d '{body}'"
+    facts = (
+        f"version {entry['version']}, features {entry['feature_service']} as of {entry['as_of']}, "
+        f"owner {entry['owner']}, answering since {entry['since']}"
+    )
+    return f"<h2>{name}</h2>{warning}<p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
+
+
+def _source_section(source: PushSource, address: str) -> str:
+    if source.refusal:
+        return f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(source.refusal)}</p>"
+    body = json.dumps(example(source.event, also=list(source.features)[:1]))
+    curl = f"curl -X POST {address}/push/{source.name} -H 'Content-Type: application/json' -d '{body}'"
+    facts = f"events for {', '.join(source.views)}; from event_timestamp on, predictions use them"
+    return (
+        f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
+    )

@@ -1,0 +1,302 @@
+"""The models an endpoint answers with: loaded from deployment records, followed while it runs, swapped whole.
+
+A record is a JSON file, so that the process that serves needs neither Dagster nor the registry, and a promotion reaches
+it by replacing one small file. It is data: which code serves a model is asked from the repository by the model's name.
+"""
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import polars as pl
+import pydantic
+from pydantic import Field
+
+from resources.features.pushed_moments import PushedMoments
+from resources.features.service import DescribedService
+from resources.features.vectors import OnlineVectors
+from resources.moments import Moment
+from resources.serving.answers import finite, with_vectors
+from resources.serving.code import Code, Declared
+from resources.serving.files import RecordError, contained, model_bytes
+from resources.serving.http.forms import example, request_frame, request_model
+from resources.serving.log import ServedBatch
+from resources.serving.unseen_categories import UnseenCategories
+from resources.storage.moment_files import moment_in
+
+LOG = logging.getLogger(__name__)
+RETRY_AFTER_S = 15.0
+MOMENT_FILE = "moment.txt"
+"""Beside the records: how far the data that is online has come. It is no part of a record, which only says who answers."""
+
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+ANSWERS = {"classification": "probability", "regression": "value"}
+
+
+class Record(pydantic.BaseModel):
+    """What one deployed model is made of; unknown fields are errors, so that two releases never half agree."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
+    )
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+    task: Literal["classification", "regression"]
+    model_path: str = Field(description="File that the scorer reads.")
+    model_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    scorer: ImportPath = Field(
+        description="Class made from the file's bytes, with `predict(frame) -> array`; like `rows` and `request` it is "
+        "imported only if the repository declares it."
+    )
+    feature_service: str
+    rows: ImportPath | None = Field(default=None, description="Function that adds join keys to request rows.")
+    request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
+    key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
+    time: str = Field(description="Column that holds the moment of the prediction.")
+    owner: str = ""
+    moment: Moment | None = Field(
+        default=None, description="Now of the online store, in records of releases that kept it here."
+    )
+
+    def same_model(self, other: "Record") -> bool:
+        """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
+        return self.model_copy(update={"moment": other.moment, "owner": other.owner}) == other
+
+
+class Scorer(Protocol):
+    """A loaded model: feature rows in, one number a row out; `unseen_categories` says what else one may have."""
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
+
+
+class Features(Protocol):
+    """The part of the feature store that an endpoint needs; `resources.features.store` is the real one."""
+
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors: ...
+
+    def describe(self, service: str) -> DescribedService: ...
+
+    def request_fields(self, service: str) -> dict[str, Any]: ...
+
+
+class Log(Protocol):
+    """Where served vectors go; `resources.serving.log_writer` is the real one."""
+
+    def append(self, answered: ServedBatch) -> None: ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model as it answers now."""
+
+    record: Record
+    scorer: Scorer
+    rows: Callable[[pl.DataFrame], pl.DataFrame]
+    request: type[pydantic.BaseModel]
+    service: DescribedService
+    since: datetime
+
+
+class LiveModels:
+    """Every deployed model of a folder of records; reading never waits for a load."""
+
+    def __init__(self, folder: Path, features: Features, declared: Declared, log: Log | None = None) -> None:
+        self.folder = folder
+        self.declared = declared
+        self.features = features
+        self.log = log
+        self.pushed = PushedMoments(folder / "pushed")
+        self.unseen = UnseenCategories()
+        self._reached: datetime | None = None
+        self.served: Mapping[str, Served] = {}
+        self.problems: Mapping[str, str] = {}
+        self._seen: dict[str, tuple[tuple[int, int], float]] = {}
+
+    def follow(self, every_s: float = 1.0) -> threading.Thread:
+        """Look at the records now and then every second, in a thread of its own."""
+        thread = threading.Thread(target=self._follow, args=(every_s,), name="follow-records", daemon=True)
+        thread.start()
+        return thread
+
+    def _follow(self, every_s: float) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception:
+                LOG.exception("looking at the deployment records in %s failed", self.folder)
+            time.sleep(every_s)
+
+    def moment(self) -> datetime | None:
+        """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
+        return max((self._online(model) for model in self.served.values()), default=None)
+
+    def ingested(self) -> datetime | None:
+        """How far the data that is online was ingested; pushes do not move it. None before the first ingestion."""
+        told = [self._reached, *(model.record.moment for model in self.served.values())]
+        return max((moment for moment in told if moment), default=None)
+
+    def look(self) -> None:
+        """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
+        self.pushed.look()
+        there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
+        self._reached = moment_in(self.folder / MOMENT_FILE)
+        for name in set(self.served) - set(there):
+            LOG.warning("model %s is withdrawn", name)
+        self.served = {name: model for name, model in self.served.items() if name in there}
+        self.problems = {name: text for name, text in self.problems.items() if name in there}
+        for name, path in there.items():
+            if self._is_due(name, path):
+                self._take_up(name, path)
+
+    def _is_due(self, name: str, path: Path) -> bool:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return False
+        mark, tried = (stat.st_mtime_ns, stat.st_ino), time.monotonic()
+        before, last = self._seen.get(name, (None, 0.0))
+        if mark == before and not (name in self.problems and tried - last > RETRY_AFTER_S):
+            return False
+        self._seen[name] = (mark, tried)
+        return True
+
+    def _take_up(self, name: str, path: Path) -> None:
+        old = self.served.get(name)
+        try:
+            record = read_record(path)
+            new = replace(old, record=record) if old and old.record.same_model(record) else self._load(record)
+        except Exception as error:
+            kept = f"version {old.record.version} keeps serving" if old else "the model is not served"
+            self.problems = {**self.problems, name: f"{type(error).__name__}: {error} ({kept})"}
+            LOG.exception("record %s cannot be served; %s", path, kept)
+            return
+        self.served = {**self.served, name: new}
+        self.problems = {other: text for other, text in self.problems.items() if other != name}
+        LOG.warning("model %s answers with version %s", name, record.version)
+
+    def _load(self, record: Record) -> Served:
+        code = self._code(record)
+        content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
+        request = code.named("request", record.request) or self._default_request(record)
+        if record.time in request.model_fields:
+            raise RecordError(
+                f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
+                "itself says when a prediction is made; rename the field or leave it out"
+            )
+        model = Served(
+            record=record,
+            scorer=code.scorer(content),
+            rows=code.named("rows", record.rows) or (lambda rows: rows),
+            request=request,
+            service=self.features.describe(record.feature_service),
+            since=datetime.now(UTC),
+        )
+        self._warm(model)
+        return model
+
+    def _code(self, record: Record) -> Code:
+        """What the repository declares for a record's model; raises CodeError where the record names other code."""
+        code = self.declared(record.name)
+        if code is None:
+            raise RecordError(
+                f"the repository declares no model {record.name!r}, so nothing says what code serves it: declare it, or "
+                "withdraw the deployment"
+            )
+        for field in ("scorer", "rows", "request"):
+            code.refuse_others(field, getattr(record, field))
+        return code
+
+    def _warm(self, model: Served) -> None:
+        """Answer one request, so that the first real one does not wait for imports and connections."""
+        try:
+            request = model.request.model_validate(example(model.request))
+        except pydantic.ValidationError as error:
+            LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
+            return
+        self._score(model, [request], self.now(model))
+
+    def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
+        fields = self.features.request_fields(record.feature_service)
+        asked = {name: kind for name, kind in fields.items() if name != record.time}
+        return request_model(f"{record.name}_request", asked)
+
+    def now(self, model: Served) -> datetime:
+        """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
+        online = self._online(model)
+        return max(online, self.pushed.newest(view.name for view in model.service.views) or online)
+
+    def _online(self, model: Served) -> datetime:
+        """Now of the online store, as its own file says or, if that is later, a record of an earlier release."""
+        known = [moment for moment in (self._reached, model.record.moment) if moment]
+        if not known:
+            raise RecordError(
+                f"{self.folder / MOMENT_FILE} is missing, so no moment is known as of which {model.record.name} "
+                f"could answer: materialize the asset features/online"
+            )
+        return max(known)
+
+    def now_of_view(self, view: str) -> datetime | None:
+        """The latest moment that the models which read a view have reached; None where there is neither model nor push."""
+        reading = [m for m in self.served.values() if view in {v.name for v in m.service.views}]
+        moments = [self.pushed.newest([view]), *(self.now(model) for model in reading)]
+        return max((moment for moment in moments if moment), default=None)
+
+    def _score(
+        self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime
+    ) -> tuple[OnlineVectors, np.ndarray]:
+        record = model.record
+        rows = model.rows(request_frame(requests, record.time, now))
+        vectors = self.features.online_vectors(record.feature_service, rows, now)
+        return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
+
+    def predict(
+        self, model: Served, requests: Sequence[pydantic.BaseModel], with_features: bool = False
+    ) -> list[dict[str, Any]]:
+        """One answer a request, in order: the model's number, its version, the moment of the features and an id.
+
+        What was served goes to the log, under the same ids.
+        """
+        served_at, now, record = datetime.now(UTC), self.now(model), model.record
+        vectors, scores = self._score(model, requests, now)
+        ids = [uuid.uuid4().hex for _ in requests]
+        if self.log:
+            facts = record.name, record.version, model.service, now, served_at, ids
+            self.log.append(ServedBatch(*facts, vectors, scores))
+        answers = [
+            {
+                "model": record.name,
+                "version": record.version,
+                ANSWERS[record.task]: float(score),
+                "as_of": now.astimezone(UTC).isoformat(),
+                "request_id": name,
+            }
+            for score, name in zip(scores, ids, strict=True)
+        ]
+        answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
+        return (
+            with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
+        )
+
+
+def read_record(path: Path) -> Record:
+    """One deployment record; errors name the file and the field."""
+    try:
+        record = Record.model_validate(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path} is not JSON: {error}; publish the deployment again") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "(whole)"
+        raise RecordError(f"{path}: field {field}: {first['msg']}; publish the deployment again") from error
+    if record.name != path.stem:
+        raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
+    return record

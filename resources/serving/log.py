@@ -1,0 +1,143 @@
+"""The serving log: every vector a model was asked with, in append-only parquet, to be replayed later.
+
+Columns are named as in Feast's own feature logging (`<view>__<feature>` with `__timestamp` and `__status`,
+`__log_timestamp`, `__log_date`, `__request_id`), with what Feast leaves out beside them: the moment asked for, the
+model's version, the hash of the feature definitions and the score. `serving_log_writer` writes it.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from resources.features.service import DescribedService, described
+from resources.features.vectors import OnlineVectors
+
+INSTANT = pl.Datetime("us", "UTC")
+REQUEST = "__request_id"
+REQUESTED_AT = "__requested_at"
+SERVED_AT = "__log_timestamp"
+SERVED_ON = "__log_date"
+MODEL = "__model"
+VERSION = "__model_version"
+SERVICE = "__feature_service"
+DEFINITION = "__definition"
+SCORE = "__score"
+DEFINITIONS = "definitions"
+READS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ServedBatch:
+    """One batch of answers as it is handed over, whole: nothing is computed while the caller waits.
+
+    `vectors` is what `FeatureStoreResource.online_vectors` gave, one row a request; event times and statuses are
+    worked out when the log asks for them. `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
+    """
+
+    model: str
+    version: str
+    service: DescribedService
+    requested_at: datetime
+    served_at: datetime
+    request_ids: Sequence[str]
+    vectors: OnlineVectors
+    scores: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        return len(self.request_ids)
+
+
+def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
+    """Batches of one model and one definition as rows of the log, in their order."""
+    service = batches[0].service
+    columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
+    frames = [batch.vectors.frame for batch in batches]
+    whole = pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
+    return pl.concat(
+        [
+            _facts(batches),
+            whole.select(*service.inputs, *columns).rename(columns),
+            pl.DataFrame([series for pair in columns.items() for series in _origins(batches, *pair)]),
+        ],
+        how="horizontal",
+    )
+
+
+def _origins(batches: Sequence[ServedBatch], feature: str, column: str) -> tuple[pl.Series, pl.Series]:
+    """Event timestamps and statuses of one feature, put together as lists, which for single requests is cheaper."""
+    times = [moment for batch in batches for moment in batch.vectors.times(feature)]
+    codes = [code for batch in batches for code in batch.vectors.status_codes(feature)]
+    return pl.Series(f"{column}__timestamp", times, INSTANT), pl.Series(f"{column}__status", codes, pl.Int32)
+
+
+def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
+    counts = [batch.rows for batch in batches]
+
+    def repeated(values: list, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+        return pl.Series(values, dtype=kind).gather(np.repeat(np.arange(len(counts)), counts))
+
+    served = repeated([batch.served_at for batch in batches], INSTANT)
+    return pl.DataFrame(
+        {
+            REQUEST: [name for batch in batches for name in batch.request_ids],
+            REQUESTED_AT: repeated([batch.requested_at for batch in batches], INSTANT),
+            SERVED_AT: served,
+            SERVED_ON: served.dt.date(),
+            MODEL: repeated([batch.model for batch in batches], pl.String),
+            VERSION: repeated([batch.version for batch in batches], pl.String),
+            SERVICE: repeated([batch.service.name for batch in batches], pl.String),
+            DEFINITION: repeated([batch.service.definition for batch in batches], pl.String),
+            SCORE: np.concatenate([np.asarray(batch.scores, np.float64) for batch in batches]),
+        }
+    )
+
+
+class ServingLogResource(dg.ConfigurableResource):
+    """The logged requests of every model, for reading; a request that two files hold is taken once."""
+
+    folder: str
+
+    def read(self, model: str, newest: int) -> pl.DataFrame:
+        """The newest logged requests of a model, oldest first; no rows and no columns where none was logged.
+
+        Columns that some files lack, because the feature service changed, are null there.
+        """
+        frames, rows = [], 0
+        for day in self._days(model):
+            frame = _once(_read_day(day))
+            frames.append(frame)
+            rows += frame.height
+            if rows >= newest:
+                break
+        return _once(pl.concat(frames, how="diagonal_relaxed")).tail(newest) if frames else pl.DataFrame()
+
+    def definitions(self, model: str) -> dict[str, DescribedService]:
+        """The feature services that the requests were served with, by the hash that stands in the log."""
+        files = (Path(self.folder) / model / DEFINITIONS).glob("*.json")
+        return {path.stem: described(path.read_text(encoding="utf-8")) for path in sorted(files)}
+
+    def _days(self, model: str) -> Iterator[Path]:
+        """Folders of the days that hold files, newest first."""
+        for folder in sorted((Path(self.folder) / model).glob("*-*-*"), reverse=True):
+            if next(folder.glob("[!.]*.parquet"), None):
+                yield folder
+
+
+def _read_day(day: Path) -> pl.DataFrame:
+    """All rows of a day; files that are merged into another one meanwhile are looked for again."""
+    for _ in range(READS):
+        with contextlib.suppress(FileNotFoundError):
+            frames = [pl.read_parquet(path, glob=False) for path in sorted(day.glob("[!.]*.parquet"))]
+            return pl.concat(frames, how="diagonal_relaxed")
+    raise OSError(f"{day}: its files went away {READS} times while they were read; read it again")
+
+
+def _once(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.unique(REQUEST, keep="first", maintain_order=True).sort(SERVED_AT, maintain_order=True)

@@ -1,0 +1,282 @@
+"""The endpoint: deployment records that assets publish, and the Ray Serve application that follows them.
+
+Ray stays on the loopback address and on small resource requests, so that it runs beside everything else on a laptop.
+HAProxy, which makes Serve faster on clusters, is off here: it listens on every interface.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from resources import ports
+from resources.lake.lake import write_bytes, write_text
+from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
+from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
+from resources.storage.contained import below
+from resources.storage.moment_files import move_forward
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+LOG = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+MEBIBYTE = 2**20
+
+
+class Endpoint(dg.ConfigurableResource):
+    """Where deployed models answer: publishing a record puts one there, withdrawing takes it away."""
+
+    folder: str
+    address: str = "http://127.0.0.1:8000"
+
+    def publish(self, record: Record | dict[str, Any]) -> Path:
+        """Write a model's record whole, so that the endpoint reads the old one or the new one.
+
+        A deployed model's is published by `mlops_assets/promotion/champion.py` alone, under the lock of its changes. A moment that
+        the record brings, or the one that it replaces, goes where moments are kept.
+        """
+        checked = record if isinstance(record, Record) else Record.model_validate(record)
+        for moment in (checked.moment, getattr(self.published(checked.name), "moment", None)):
+            if moment is not None:
+                self.advance(moment)
+        path = self._record(checked.name)
+        write_text(path, _text(checked.model_copy(update={"moment": None})))
+        return path
+
+    def published(self, name: str) -> Record | None:
+        """The record that the endpoint follows for a model; None where there is none, or none that can be read."""
+        try:
+            return read_record(self._record(name)) if self._record(name).exists() else None
+        except RecordError as error:
+            LOG.warning("%s", error)
+            return None
+
+    def model_file(self, name: str, version: int | str) -> Path:
+        """Where a version's model file lies beside the records, so that the endpoint reads it whatever the artifact store."""
+        return below(Path(self.folder) / "models", f"{name}-{version}.model")
+
+    def keep(self, name: str, version: int | str, model: bytes) -> Path:
+        """Put a version's model file beside the records."""
+        path = self.model_file(name, version)
+        write_bytes(path, model)
+        return path
+
+    def keep_record(self, record: Record) -> None:
+        """Put a record that the audit log does not hold beside its model file, so that it can be published again as it was."""
+        write_text(self._kept_record(record.name, record.version), _text(record))
+
+    def kept_record(self, name: str, version: int | str) -> Record | None:
+        """The record of a version that earlier releases kept, its model file in this folder; None where they did not."""
+        path = self._kept_record(name, version)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        return record.model_copy(
+            update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
+        )
+
+    def withdraw(self, name: str) -> bool:
+        """Remove a model's record; False where there was none."""
+        path = self._record(name)
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return there
+
+    def advance(self, moment: datetime) -> bool:
+        """Tell every deployed model that the online store has reached `moment`; whether it had not before.
+
+        It never goes back, and it touches no record, so it cannot bring back one that was replaced meanwhile.
+        """
+        return move_forward(Path(self.folder) / MOMENT_FILE, moment)
+
+    def records(self) -> dict[str, Record]:
+        """Every published record by model name."""
+        return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
+
+    def _record(self, name: str) -> Path:
+        return below(self.folder, f"{name}.json")
+
+    def _kept_record(self, name: str, version: int | str) -> Path:
+        return below(Path(self.folder) / "models", f"{version}/{name}.json")
+
+
+def _text(record: Record) -> str:
+    unsaid = {"moment"} if record.moment is None else None
+    return json.dumps(record.model_dump(mode="json", exclude=unsaid), indent=1, sort_keys=True)
+
+
+def keep_ray_local() -> None:
+    """Set, before Ray is imported, what keeps its processes on the loopback address and its reports at home."""
+    silence_usage_reports()
+    os.environ.update(private_ray())
+    os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
+
+
+def without_api_server() -> None:
+    """Leave out Ray's API server, which without the dashboard only looks for a cloud to put into usage reports.
+
+    It asks 169.254.169.254 and metadata.google.internal even when reports are off, and holds 110 MB.
+    """
+    node: Any = importlib.import_module("ray._private.node")
+    node.Node.start_api_server = lambda *_, **__: None
+
+
+def replica_listens_locally() -> None:
+    """Bind the replica's own gRPC server, which Ray opens on every interface, to the loopback address."""
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    opened = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: opened(
+        server, address.replace("[::]:", f"{HOST}:")
+    )
+
+
+def log_to_file(path: Path) -> None:
+    """Keep what the replica says about models after Ray and its own log files are gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=MEBIBYTE, backupCount=2)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("resources").addHandler(handler)
+
+
+def http_application(home: Settings) -> "FastAPI":
+    """The HTTP application over the records and the feature store of one state folder, following them.
+
+    What is deployed already answers from the first request on; what comes later does not wait for Feast's import.
+    """
+    from resources.features.push import Pusher
+    from resources.features.store import FeatureStoreResource
+    from resources.serving.code import imported
+    from resources.serving.http.features import mount
+    from resources.serving.http.predict import application
+    from resources.serving.live_models import LiveModels
+    from resources.serving.log_writer import ServingLog
+
+    features = FeatureStoreResource(
+        lake_root=str(home.lake),
+        home=str(home.feast),
+        repository=home.feature_repository,
+        online_store=home.online_store,
+    )
+    log = ServingLog(home.serving_log)
+    models = LiveModels(home.serving, features, imported(home.declared), log)
+    models.look()
+    threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
+    models.follow()
+    pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
+    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
+    return mount(app, features, models.moment)
+
+
+def _import_ahead() -> None:
+    for name in ("feast", "xgboost"):
+        importlib.import_module(name)
+
+
+def start(home: Settings, build: Any = http_application) -> None:
+    """Start a private Ray and the application in it; returns once it answers.
+
+    `build` makes the HTTP application from the settings, inside the replica.
+    """
+    import ray
+    from ray import serve
+
+    without_api_server()
+    ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=80 * MEBIBYTE,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _node_ip_address=HOST,
+        _temp_dir=os.environ["RAY_TMPDIR"],
+    )
+    _on_signals(_interrupt)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": home.serve_port})
+    serve.run(_deployment(home, build), name="models", route_prefix="/")
+
+
+def _deployment(home: Settings, build: Any) -> Any:
+    from ray import serve
+
+    def asgi() -> "FastAPI":
+        replica_listens_locally()
+        log_to_file(home.home / "logs" / "models.log")
+        return build(home)
+
+    @serve.deployment(
+        name="models",
+        num_replicas=1,
+        max_ongoing_requests=64,
+        ray_actor_options={"num_cpus": 0.1},
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=20,
+        logging_config={"enable_access_log": False},
+    )
+    @serve.ingress(asgi)
+    class Models:
+        """Every deployed model, in one process."""
+
+    return Models.bind()
+
+
+def stop() -> None:
+    """End the application and the Ray that this process started; no other Ray is touched."""
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()
+
+
+def main(build: Any = http_application) -> int:
+    """Serve in the foreground until SIGINT or SIGTERM."""
+    home = settings()
+    refuse_unusable(home.home)
+    if not ports.is_free(home.serve_port):
+        held = ports.holder(home.serve_port) or "another process"
+        print(
+            f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
+            file=sys.stderr,
+        )
+        return 1
+    keep_ray_local()
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
+        os.environ["RAY_TMPDIR"] = folder
+        _serve_until_signalled(home, build)
+    return 0
+
+
+def _serve_until_signalled(home: Settings, build: Any) -> None:
+    _on_signals(_interrupt)
+    try:
+        start(home, build)
+        print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
+        threading.Event().wait()
+    finally:
+        _on_signals(signal.SIG_IGN)
+        stop()
+
+
+def _on_signals(handler: Any) -> None:
+    """Set the handler of SIGINT and SIGTERM; `ray.init` replaces the latter's by one that aborts, so it is set again after it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

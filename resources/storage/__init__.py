@@ -1,0 +1,1 @@
+"""Durable writes, conditional puts, leases."""
