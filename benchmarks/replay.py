@@ -86,11 +86,11 @@ def script(through: str) -> None:
     silence_usage_reports()
     stages = Stages()
     with stages.of("imports"):
-        from mlops_assets.assets.online import bring_online
         from mlops_assets.definitions import specs
         from mlops_assets.flights.assets import WEEKS
         from mlops_assets.flights.schema import FEATURES
-        from mlops_assets.kit.partitions import week_names
+        from mlops_assets.spec.weeks import week_names
+        from mlops_assets.stages.online import bring_online
         from resources.local import local_resources
 
     spec, parts = specs()[MODEL], local_resources(settings())
@@ -109,7 +109,7 @@ def script(through: str) -> None:
 def tables(lake: Any, week: str) -> None:
     """Raw tables and feature tables of one week, examined and written."""
     from mlops_assets.flights.assets import all_tables
-    from mlops_assets.kit.tables import build_partition
+    from mlops_assets.stages.tables import build_partition
 
     for table in all_tables():
         build_partition(lake, table, week)
@@ -117,9 +117,9 @@ def tables(lake: Any, week: str) -> None:
 
 def report(spec: Any, parts: dict[str, Any], week: str, stages: Stages) -> None:
     """Join, score and report on one week."""
-    from mlops_assets.assets.monitoring import write_drift, write_performance
-    from mlops_assets.assets.predictions import score_week
-    from mlops_assets.assets.training_set import join_week
+    from mlops_assets.stages.reporting import write_drift, write_performance
+    from mlops_assets.stages.scoring import score_week
+    from mlops_assets.stages.training_set import join_week
 
     lake = parts["lake"]
     steps: dict[str, Callable[[], Any]] = {
@@ -135,11 +135,11 @@ def report(spec: Any, parts: dict[str, Any], week: str, stages: Stages) -> None:
 
 def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
     """Ask the policy; train, judge and deploy where it says so."""
-    from mlops_assets.assets.deployment import deploy
-    from mlops_assets.assets.evaluation import judge_challenger
-    from mlops_assets.assets.model import train_challenger
     from mlops_assets.automation.sensors import decision_now
     from mlops_assets.promotion.records import record_evaluated, record_trained
+    from mlops_assets.stages.deploying import deploy
+    from mlops_assets.stages.judging import judge_challenger
+    from mlops_assets.stages.training import train_challenger
 
     lake, tracking, audit = parts["lake"], parts["tracking"], parts["audit"]
     _, decision = decision_now(spec, lake)

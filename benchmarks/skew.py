@@ -23,13 +23,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.report import save
-from mlops_assets.assets.skew import Replayed, replay, skew_metadata
+from mlops_assets.assets.skew import skew_metadata
 from mlops_assets.flights import features, ingest
 from mlops_assets.flights.assets import WEEKS
 from mlops_assets.flights.request import FlightRequest
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.spec.files import declared_specs
+from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.served import code_of
+from mlops_assets.stages.skew_replay import Replayed, replay
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.code import Code

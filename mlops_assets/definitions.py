@@ -18,8 +18,8 @@ from mlops_assets.automation.sensors import reconcile_sensor  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.components.tree import component_tree  # noqa: E402
 from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
-from mlops_assets.kit.tables import Table  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
+from mlops_assets.stages.tables import Table  # noqa: E402
 from resources.local import local_resources  # noqa: E402
 
 

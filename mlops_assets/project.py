@@ -9,11 +9,11 @@ import dagster as dg
 import pydantic
 from dagster.components.core.component_tree import ComponentTreeException
 
-from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
-from mlops_assets.kit.partitions import week_names
-from mlops_assets.kit.tables import Table
+from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_names
+from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.tracking.tracking import Tracking

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.kit.partitions import week_bounds, week_names
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds, week_names
 from resources.lake.lake import Lake
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 

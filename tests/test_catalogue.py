@@ -10,14 +10,13 @@ from mlops_assets.kit.catalogue import (
     DISTRIBUTIONS,
     LINEAGE,
     SCHEMA,
-    Column,
     column_schema,
     described,
     newest_metadata,
     type_name,
 )
 from mlops_assets.kit.tables import table_asset
-from mlops_assets.ml.tables import Expectation
+from mlops_assets.ml.tables import Column, Expectation
 
 UTC = pl.Datetime("us", "UTC")
 EXPECTED = Expectation(

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets.predictions import score
 from mlops_assets.ml.dataset import label_counts, labelled
 from mlops_assets.ml.judging.gate import Contender, judge
 from mlops_assets.ml.judging.leaks import strongest
@@ -39,6 +38,7 @@ from mlops_assets.spec.columns import (
 )
 from mlops_assets.spec.gate import DAY, WEEK
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.scoring import score
 from resources.features.inputs import ServiceInputs
 from resources.serving import log
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels

@@ -4,18 +4,19 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.evaluation import judge_challenger
-from mlops_assets.assets.model import training_files, version_identity
-from mlops_assets.assets.monitoring import write_drift, write_performance
-from mlops_assets.assets.predictions import score_week
-from mlops_assets.assets.training_set import join_week, training_data
-from mlops_assets.kit.partitions import week_names
 from mlops_assets.ml.provenance.code_digest import parts_of
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.tables import weeks_table
 from mlops_assets.spec.decides import TRAINING_SET
+from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import fingerprints
+from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.judging import judge_challenger
+from mlops_assets.stages.reporting import write_drift, write_performance
+from mlops_assets.stages.scoring import score_week
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import join_week, training_data
 from resources.local import local_resources
 from resources.settings import settings
 from tests.executed import executed

@@ -20,8 +20,8 @@ from mlops_assets.assets.model import model
 from mlops_assets.automation.decisions import DecisionError, approve, decide, decision_jobs, go_back
 from mlops_assets.automation.sensors import DifferenceError, reconcile_sensor
 from mlops_assets.cli import parser
-from mlops_assets.kit.partitions import week, week_bounds, week_names
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week, week_bounds, week_names
 from resources.audit.log import CHANGES, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.local import local_resources

@@ -13,13 +13,13 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.workspace.context import LoadingContext
 
 from mlops_assets.automation.sensors import decision_now
-from mlops_assets.kit.partitions import week_names
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Clock, Progress, ReplayError
 from mlops_assets.replay.owed import follow_spec, under_two_specs
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.card import gather, sections
 from resources.local import local_resources
 from resources.settings import settings

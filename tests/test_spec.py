@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands.train import VariantError, varied
-from mlops_assets.kit.partitions import week_bounds, week_names, weekly, weeks_back
+from mlops_assets.kit.partitions import weekly
 from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.weeks import week_bounds, week_names, weeks_back
 from tests.pumps.project import SPEC
 
 NEW_YORK = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")

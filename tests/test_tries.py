@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, weeks_to_score
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
 from mlops_assets.replay.clock import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
+from mlops_assets.stages.judging import attempt_name
 from tests.flights.shortened import short_spec
 from tests.sensor_days import Days
 

@@ -11,13 +11,11 @@ from mlops_assets.kit.costs import costed
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.ml.reports.card import as_html, as_markdown
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.card import gather, sections
+from mlops_assets.stages.card import FILES, gather, is_attached, sections
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.tracking.tracking import Tracking, Version
-
-FILES = ("model_card.md", "model_card.html")
+from resources.tracking.tracking import Tracking
 
 
 def card(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -56,9 +54,3 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         reuse.remember()
 
     return card_
-
-
-def is_attached(tracking: Tracking, version: Version, sha256: str) -> bool:
-    """Whether the version's run holds a card with this hash."""
-    kept = tracking.holds(version, FILES[0]) and tracking.artifact(version, FILES[0])
-    return bool(kept) and hashlib.sha256(kept).hexdigest() == sha256

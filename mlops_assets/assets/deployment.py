@@ -1,38 +1,24 @@
 """The deployment: a challenger that passed is refitted on everything up to now and put behind the endpoint."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.evaluation import attempt_name
-from mlops_assets.assets.model import (
-    fit_metadata,
-    log_fit,
-    run_lineage,
-    training_files,
-    version_identity,
-)
-from mlops_assets.assets.training_set import TrainingData, training_data
+from mlops_assets.assets.model import fit_metadata
 from mlops_assets.kit.costs import costed
 from mlops_assets.kit.reuse import Reuse
-from mlops_assets.ml.provenance.digest import Fingerprint
-from mlops_assets.ml.training.fit import Fit, fit
-from mlops_assets.promotion.approval import HeldBackError, Warrant, by_a_person, warranted
-from mlops_assets.promotion.champion import change_champion
-from mlops_assets.promotion.records import audit_entry, data_now, evaluation_digest, record_trained
+from mlops_assets.kit.run_tags import run_lineage
+from mlops_assets.promotion.approval import HeldBackError, by_a_person
+from mlops_assets.promotion.records import audit_entry
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.fingerprints import fit_code, of_deployment
-from mlops_assets.stages.reference import keep_reference, reference_name
-from mlops_assets.stages.searched import as_trained, origin_of
-from mlops_assets.stages.served import SCORER
+from mlops_assets.stages.deploying import decided_by, deploy, is_live, passed_gate, rejection
+from mlops_assets.stages.fingerprints import fit_code
 from resources.audit.log import Audit
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from resources.serving.live_models import Record
 from resources.serving.ray_serve import Endpoint
 from resources.tracking.tracking import Tracking, Version
 
@@ -90,157 +76,9 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
     return deployment_
 
 
-def deploy(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    lineage: Mapping[str, str],
-    compute: Compute | None = None,
-) -> tuple[Version, Fit, TrainingData]:
-    """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint.
-
-    One at a time for a model, whoever asks: a run, or a person on the command line. Raises HeldBackError, before
-    anything is fitted, where a person has to say yes first or has said no.
-    """
-    with audit.lock(f"deploy-{spec.name}"):
-        return _deploy(spec, lake, tracking, endpoint, audit, lineage, compute)
-
-
-def _deploy(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    lineage: Mapping[str, str],
-    compute: Compute | None,
-) -> tuple[Version, Fit, TrainingData]:
-    candidate, attempt = passed_gate(spec, lake)
-    warrant = warranted(spec, tracking, audit, attempt)
-    spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate["version"])
-    _refuse_other_rules(spec, challenger)
-    data = training_data(spec, lake, attempt["week"])
-    files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
-    rounds = attempt["challenger"]["rounds"]
-    fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
-    lineage = {**lineage, "challenger": str(challenger.number), **origin_of(challenger)}
-    version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
-        spec, tracking
-    )
-    record_trained(audit, spec, version, data.hashes, data.now)
-    keep_reference(spec, lake, data, files, version, attempt)
-    _make_champion(spec, lake, tracking, endpoint, audit, warrant, version, data)
-    lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
-    return version, fitted, data
-
-
-def judged(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The challenger on record and the record of its evaluation, where there are such."""
-    candidate = lake.read_json(f"{spec.name}/challenger")
-    attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-    is_about_it = candidate and attempt and attempt["challenger"]["version"] == candidate["version"]
-    return candidate, attempt if is_about_it else None
-
-
-def rejection(spec: ModelSpec, lake: Lake) -> str | None:
-    """The verdict on the newest challenger where the gate rejected it: a normal outcome, after which nothing is deployed."""
-    _, attempt = judged(spec, lake)
-    return attempt["verdict"] if attempt and not attempt["promote"] else None
-
-
-def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The challenger on record and the record of its evaluation; raises where the newest challenger has not passed."""
-    candidate, attempt = judged(spec, lake)
-    if candidate is None:
-        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
-    if attempt is None:
-        raise dg.Failure(
-            f"{spec.name}: challenger {candidate['version']} was not judged yet: materialize {spec.name}/evaluation first"
-        )
-    if not attempt["promote"]:
-        raise dg.Failure(f"{spec.name}: no challenger has passed the gate: {attempt['verdict']}")
-    return candidate, attempt
-
-
-def _refuse_other_rules(spec: ModelSpec, challenger: Version) -> None:
-    """Raise unless the refit would follow the rules that the challenger was fitted, and so judged, by."""
-    if challenger.tags.get("spec") != spec_digest(spec):
-        raise dg.Failure(
-            f"{spec.name}: the spec changed since challenger {challenger.number} was fitted and judged: "
-            f"materialize {spec.name}/model and what follows it again"
-        )
-
-
-def decided_by(
-    spec: ModelSpec, lake: Lake, passed: tuple[Mapping[str, Any], Mapping[str, Any]]
-) -> Fingerprint:
-    """What decides a deployment: the refit's rows, rules and code, the evidence, and how it is served."""
-    candidate, attempt = passed
-    data = training_data(spec, lake, attempt["week"])
-    rules = spec_digest(as_trained(spec, candidate))
-    return of_deployment(spec, data.hashes, data.feature_definitions, rules, evaluation_digest(attempt))
-
-
-def is_live(spec: ModelSpec, lake: Lake, tracking: Tracking, endpoint: Endpoint, sha256: str) -> bool:
-    """Whether the champion is a version with this hash, whole, with its reference, and is what the endpoint answers with."""
-    champion = tracking.champion(spec.name)
-    if champion is None or champion.sha256 != sha256:
-        return False
-    if lake.read_json(reference_name(spec, champion.number)) is None:
-        return False
-    if not spec.deployment.enabled:
-        return True
-    record = endpoint.records().get(spec.name)
-    return record is not None and record.model_sha256 == sha256 and Path(record.model_path).exists()
-
-
-def _make_champion(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    warrant: Warrant,
-    version: Version,
-    data: TrainingData,
-) -> None:
-    """Record the promotion, move the aliases, and publish the version where the spec says so, in one step.
-
-    A promotion counts from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
-    """
-    record = None
-    if spec.deployment.enabled:
-        kept = endpoint.keep(spec.name, version.number, tracking.load(version))
-        record = Record.model_validate(endpoint_record(spec, version, kept))
-        endpoint.advance(data.now)
-    now = data_now(spec.weeks, spec.prediction.table, lake)
-    moment = max(data.now, now or data.now)
-    change_champion(tracking, audit, endpoint, warrant.change(version, moment), record)
-
-
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:
     """The data version is the endpoint's, not the model's: a promotion does not make past predictions stale."""
     number = version.number if version else "none"
     return dg.MaterializeResult(
         data_version=dg.DataVersion("endpoint"), metadata={"champion": number} | metadata
     )
-
-
-def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, Any]:
-    """What the endpoint needs to answer for this version."""
-    return {
-        "name": spec.name,
-        "version": version.number,
-        "task": spec.task,
-        "model_path": str(kept),
-        "model_sha256": version.sha256,
-        "scorer": SCORER,
-        "feature_service": spec.feature_service,
-        "rows": spec.prediction.rows,
-        "request": spec.prediction.request,
-        "key": spec.prediction.key,
-        "time": spec.prediction.time,
-        "owner": spec.owner,
-    }

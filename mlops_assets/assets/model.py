@@ -1,43 +1,32 @@
 """The model: a challenger fitted on everything but the newest days, logged and registered in MLflow."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from mlops_assets.assets.leaks import LEAKS, leak_check, leak_check_spec, leak_numbers, leak_rule
-from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
 from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.partitions import week_names
 from mlops_assets.kit.reuse import Reuse
-from mlops_assets.ml.judging.leaks import LeakError, Told, refuse_leaks, strongest
-from mlops_assets.ml.provenance.lineage import FILE, Lineage
-from mlops_assets.ml.training.distributed import trainer_module
-from mlops_assets.ml.training.fit import Fit, Scorer, fit
-from mlops_assets.ml.training.shards import Files
-from mlops_assets.promotion.records import launched_by, record_trained
-from mlops_assets.spec.columns import apart
+from mlops_assets.kit.run_tags import run_lineage
+from mlops_assets.ml.judging.leaks import LeakError, Told
+from mlops_assets.ml.training.fit import Fit
+from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import fit_code, of_challenger
-from mlops_assets.stages.lineage import lineage_of
-from mlops_assets.stages.searched import PARAMETERS, PARAMETERS_FROM, searched
+from mlops_assets.stages.searched import PARAMETERS_FROM, searched
+from mlops_assets.stages.training import is_challenger, train_challenger
+from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.audit.log import Audit
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from resources.tracking.tracking import Kind, Tracking, TrackingError, Version
+from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import LINEAGE
 
 KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
-REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 
 
 def model(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -89,185 +78,6 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         yield leak_check(True, kept[LEAKS])
 
     return model_
-
-
-def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) -> bool:
-    """Whether the challenger on record is a version with this hash, and its model file is there with it."""
-    record = lake.read_json(f"{spec.name}/challenger")
-    if record is None:
-        return False
-    with suppress(TrackingError):
-        version = tracking.version(spec.name, record["version"])
-        return version.sha256 == sha256 and bool(tracking.load(version))
-    return False
-
-
-def train_challenger(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    lineage: Mapping[str, str],
-    compute: Compute | None = None,
-    hear: Callable[[Sequence[Told]], Any] | None = None,
-) -> tuple[Version, Fit, TrainingData]:
-    """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs.
-
-    `hear` is told what each feature alone tells of the label; LeakError, before anything is fitted, where that is too much.
-    """
-    data = training_data(spec, lake, newest_week(spec, lake))
-    enough_history(spec, data)
-    spec, origin = searched(spec, lake, data.week)
-    rows = training_files(spec, data)
-    told = strongest(rows, spec, data.features)
-    if hear:
-        hear(told)
-    refuse_leaks(told, spec)
-    identity = version_identity(spec, data, "challenger")
-    fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
-    example = rows.head(spec, 5)
-    version = log_fit(spec, tracking, data, fitted, example, "challenger", {**lineage, **origin}).register(
-        spec, tracking
-    )
-    tracking.set_alias(spec.name, "challenger", version.number)
-    lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version, origin))
-    return version, fitted, data
-
-
-def enough_history(spec: ModelSpec, data: TrainingData) -> None:
-    """Raise where fewer days are joined than `window.minimum_days`."""
-    first = week_names(spec.weeks).index(min(data.hashes))
-    days = 7 * (week_names(spec.weeks).index(data.week) - first + 1)
-    if days < spec.window.minimum_days:
-        raise dg.Failure(
-            f"{spec.name}: {days} days are joined ({min(data.hashes)} to {data.week}), "
-            f"window.minimum_days={spec.window.minimum_days}: materialize more weeks of {spec.name}/training_set"
-        )
-
-
-def training_files(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> Files:
-    """Labelled rows inside the window, of which every worker of a fit reads its share.
-
-    With `hold_out`, only what was known when the held-out days began.
-    """
-    moment = hold_out_start(spec, data) if hold_out else data.now
-    since = spec.weeks.days_before(data.now, spec.window.days) if spec.window.days else None
-    return Files(data.paths, moment, since)
-
-
-def hold_out_start(spec: ModelSpec, data: TrainingData) -> datetime:
-    """The moment from which rows are kept from the challenger."""
-    return spec.weeks.days_before(data.now, spec.window.hold_out_days)
-
-
-@dataclass(frozen=True)
-class Logged:
-    """An MLflow run that holds a fit, with what makes it the same fit when it is made again."""
-
-    run_id: str
-    identity: str
-    tags: dict[str, str]
-
-    def register(self, spec: ModelSpec, tracking: Tracking) -> Version:
-        """The version of this fit: found if it is registered already, else made."""
-        return tracking.register(spec.name, self.run_id, self.identity, self.tags)
-
-
-def log_fit(
-    spec: ModelSpec,
-    tracking: Tracking,
-    data: TrainingData,
-    fitted: Fit,
-    rows: pl.DataFrame,
-    kind: Kind,
-    lineage: Mapping[str, str],
-    metrics: Mapping[str, float | None] | None = None,
-) -> Logged:
-    """Log a fit once; one that is there under the same identity is found, not made again."""
-    identity = version_identity(spec, data, kind)
-    parameters = json.loads(lineage.get(PARAMETERS, "null"))
-    document = lineage_of(spec, data, fitted, kind, parameters)
-    tags = {**version_tags(spec, data, fitted, kind), **lineage_tags(document), **lineage}
-    own = {"rounds": fitted.rounds, "rows": fitted.rows, "seed": spec.trainer.seed}
-    measured = {"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})}
-    run_id = tracking.log_fit(
-        spec.name,
-        fitted.model,
-        kind=kind,
-        identity=identity,
-        params={**apart(spec.trainer.hyperparameters(), own), **own},
-        history=apart(fitted.history, measured),
-        metrics=measured,
-        tags=tags,
-        example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
-        artifacts={FILE: document.to_bytes()},
-        file=trainer_module(spec.trainer.kind).FILE,
-    )
-    return Logged(run_id, identity, tags)
-
-
-def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -> dict[str, str]:
-    """What a version says of itself: its rows, its rules, its code, and what it cost."""
-    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
-    return {
-        "kind": kind,
-        "rounds": str(fitted.rounds),
-        "rows": str(fitted.rows),
-        "week": data.week,
-        "trained_until": trained_until.isoformat(),
-        "training_set": data.digest,
-        "feature_service": spec.feature_service,
-        "feature_definitions": data.feature_definitions,
-        "code_version": code_version(spec),
-        "spec": spec_digest(spec),
-        "owner": spec.owner,
-        "trainer": spec.trainer.kind,
-        "compute": fitted.compute,
-        **{name: str(value) for name, value in fitted.cost.rounded().items()},
-    }
-
-
-def lineage_tags(document: Lineage) -> dict[str, str]:
-    """Which lineage is the version's, by its hash, and the revision of the code, which people know it by."""
-    clean = {True: "clean", False: "changed", None: "unknown"}[document.code["clean"]]
-    return {LINEAGE: document.sha256, "revision": document.code["revision"], "tree": clean}
-
-
-def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
-    """What makes a version the same version: model, rules of the fit, rows, code and the moment, whoever asks and how often."""
-    parts = [spec.name, spec_digest(spec), data.week, data.learnt_from, code_version(spec), kind]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
-
-
-def code_version(spec: ModelSpec) -> str:
-    """Hash of the code that turns a training set into a model; comments and layout are not part of it."""
-    return fit_code(spec)[:16]
-
-
-def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """The Dagster run and its reason."""
-    tags = context.run.tags
-    return {
-        "dagster_run": context.run.run_id,
-        "reason": tags.get(REASON_TAG, "launched by hand"),
-        "launched_by": launched_by(tags),
-    }
-
-
-def challenger_record(
-    data: TrainingData, fitted: Fit, version: Version, origin: Mapping[str, str]
-) -> dict[str, Any]:
-    """What the evaluation and the refit need to know of the newest challenger."""
-    found = {PARAMETERS: json.loads(origin[PARAMETERS])} if PARAMETERS in origin else {}
-    return {
-        **found,
-        "week": data.week,
-        "now": data.now.isoformat(),
-        "version": version.number,
-        "rounds": fitted.rounds,
-        "rows": fitted.rows,
-        "training_set": data.digest,
-        "importance": fitted.importance,
-    }
 
 
 def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str, Any]:

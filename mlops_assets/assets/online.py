@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,26 +11,17 @@ import dagster as dg
 
 from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.partitions import week_bounds, weekly
+from mlops_assets.kit.partitions import weekly
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.ml.provenance.code_digest import code_digest
-from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.spec.model import Weeks
-from resources.addresses import revealed, shown
-from resources.features.store import FeatureStoreResource, service_names
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.online import ONLINE, WRITES, Online, _content, bring_online, of_online, reaches
+from resources.features.store import FeatureStoreResource
 from resources.features.vectors import Brought
-from resources.lake.lake import PUSHED, Lake
-from resources.lake.pushed_span import part_now
+from resources.lake.lake import Lake
 from resources.serving.ray_serve import Endpoint
 from resources.settings import settings
-
-ONLINE = "features/online"
-BASIS = "features online"
-WRITES = (
-    "feature_repo.online_store.engine:BulkEngine",
-    "feature_repo.online_store.sqlite.store:BulkSqliteOnlineStore",
-    "feature_repo.online_store.redis.store:BulkRedisOnlineStore",
-)
 
 
 def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
@@ -76,56 +66,6 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
     return online
 
 
-def of_online(
-    weeks: Weeks, views: Sequence[str], lake: Lake, feature_store: FeatureStoreResource, week: str
-) -> Fingerprint:
-    """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
-    start, end = week_bounds(weeks, week)
-    tables = {view: f"features/{view}" for view in views}
-    pushed = {view: part_now(lake.path(table).parent, start, end) for view, table in tables.items()}
-    return {
-        "code": code_digest(WRITES),
-        "feature definitions": digest(
-            {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
-        ),
-        "online store": shown(revealed(feature_store.online_store)) or "SQLite",
-        **{table: lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables.values()},
-        **{f"{tables[view]} {PUSHED}": part.sha256 for view, part in pushed.items() if part},
-    }
-
-
-def reaches(until: datetime | None, end: datetime, _: str) -> bool:
-    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end."""
-    return until is not None and until >= end
-
-
-@dataclass(frozen=True)
-class Online:
-    """What a run brought online: content by week, the span that was asked for, and what happened to each view."""
-
-    content: dict[str, str]
-    start: datetime
-    end: datetime
-    views: list[Brought]
-
-
-def bring_online(
-    weeks: Weeks,
-    views: Sequence[str],
-    lake: Lake,
-    feature_store: FeatureStoreResource,
-    asked: Sequence[str],
-    progress: Callable[[Brought], Any] | None = None,
-) -> Online:
-    """Materialise some weeks and all later ones, then say in the lake which content is online."""
-    content = {week: _content(lake, views, week) for week in asked}
-    ready = (lake.read_json(ONLINE) or {}) | content
-    start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
-    brought = feature_store.materialize(list(views), start, end, progress)
-    lake.write_json(ONLINE, ready)
-    return Online(content, start, end, brought)
-
-
 def _told(context: dg.AssetExecutionContext, views: Sequence[str]) -> Callable[[Brought], None]:
     """A line in the run's log for each view, so that a long backfill shows how far it is."""
     done = itertools.count(1)
@@ -154,18 +94,3 @@ def _row(view: Brought, moment: datetime) -> dict[str, Any]:
         "newest event": str(view.newest or "none"),
         "lag": str(moment - view.newest) if view.newest else "",
     }
-
-
-def basis(lake: Lake, week: str) -> dict[str, str | None]:
-    """Which content of the week's features a report rests on."""
-    return {BASIS: (lake.read_json(ONLINE) or {}).get(week)}
-
-
-def _content(lake: Lake, views: Sequence[str], week: str) -> str:
-    tables = [f"features/{view}" for view in views]
-    hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _partition(lake: Lake, table: str, week: str) -> str | None:
-    return week if lake.path(table, week).exists() else None

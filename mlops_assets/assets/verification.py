@@ -11,8 +11,8 @@ from pydantic import Field
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.tables import Table
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.tables import Table
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import WITHIN, Verdict, verify_all
 from resources.audit.log import Audit

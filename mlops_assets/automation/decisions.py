@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from mlops_assets.assets.deployment import deploy
-from mlops_assets.assets.evaluation import attempt_name
 from mlops_assets.promotion.approval import HeldBackError, by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
 from mlops_assets.promotion.records import account, data_now, evaluation_digest, recorded_weeks
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.deploying import deploy
+from mlops_assets.stages.judging import attempt_name
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake

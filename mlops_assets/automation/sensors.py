@@ -12,9 +12,6 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.evaluation import attempt_name
-from mlops_assets.assets.model import REASON_TAG, TRIGGER_TAG
-from mlops_assets.assets.online import BASIS, ONLINE
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     TRY_TAG,
@@ -26,10 +23,13 @@ from mlops_assets.automation.tries import (
     training_runs,
     week_runs,
 )
-from mlops_assets.kit.partitions import week_bounds
+from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
 from mlops_assets.promotion.champion import ChampionError, reconcile
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.online import BASIS, ONLINE
 from resources.audit.log import Audit, AuditError
 from resources.lake.lake import Lake
 from resources.serving.live_models import RecordError

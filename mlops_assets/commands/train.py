@@ -17,9 +17,6 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
 
     With `register` it becomes the challenger; it is promoted only by the pipeline.
     """
-    from mlops_assets.assets.evaluation import anchor_on_trial, hold_out, seen_until
-    from mlops_assets.assets.model import log_fit, training_files
-    from mlops_assets.assets.training_set import newest_week, training_data
     from mlops_assets.ml.dataset import DatasetError
     from mlops_assets.ml.judging.gate import Contender, PromotionError, judge
     from mlops_assets.ml.judging.leaks import LeakError, refuse_leaks, strongest
@@ -27,8 +24,11 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.project import Project
     from mlops_assets.promotion.records import account, record_trained
     from mlops_assets.replay.tables import text_table
+    from mlops_assets.stages.judging import anchor_on_trial, hold_out, seen_until
     from mlops_assets.stages.opponents import opponents
     from mlops_assets.stages.searched import searched
+    from mlops_assets.stages.training import log_fit, training_files
+    from mlops_assets.stages.training_set import newest_week, training_data
 
     project = Project.open(settings)
     spec = varied(_spec(project.specs, model), changes)

@@ -23,10 +23,11 @@ from mlops_assets.flights.schema import (
     TABLES,
     TIME_COLUMNS,
 )
-from mlops_assets.kit.partitions import Week
-from mlops_assets.kit.tables import Table, recent, table_asset
+from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.weeks import Week
+from mlops_assets.stages.tables import Table, recent
 from resources.lake.lake import Lake
 from resources.settings import settings
 

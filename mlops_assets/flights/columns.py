@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from feature_repo.catalogue import VIEWS
 from feature_repo.described import KEYS, View
-from mlops_assets.kit.catalogue import Column
+from mlops_assets.ml.tables import Column
 
 _ZONE = (("flights/airports", "faa"), ("flights/airports", "tzone"))
 _PLACES = {

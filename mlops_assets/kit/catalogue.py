@@ -1,7 +1,6 @@
 """What the catalogue says of a table's columns, as Dagster's metadata: schema, lineage, distributions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -9,19 +8,12 @@ import polars as pl
 
 from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.ml.reports.distributions import distributions
-from mlops_assets.ml.tables import Expectation
+from mlops_assets.ml.tables import Column, Expectation
 
 SCHEMA, LINEAGE, DISTRIBUTIONS = "dagster/column_schema", "dagster/column_lineage", "distributions"
+
+
 UNIX_SECONDS = "unix seconds"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: a sentence on what it says, its unit, and the (table, column) pairs that can change its values."""
-
-    description: str = ""
-    unit: str = ""
-    made_of: tuple[tuple[str, str], ...] = ()
 
 
 def column_schema(expected: Expectation, columns: Mapping[str, Column]) -> dg.TableSchema:

@@ -152,3 +152,12 @@ def _line(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} is {text}" for name, text in value.items())
     return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: a sentence on what it says, its unit, and the (table, column) pairs that can change its values."""
+
+    description: str = ""
+    unit: str = ""
+    made_of: tuple[tuple[str, str], ...] = ()

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.promotion.history import SHOWN_BETTER
 from mlops_assets.spec.decides import changes
 from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.weeks import week_bounds
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.moments import read_moment

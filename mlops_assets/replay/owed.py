@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlops_assets.assets.deployment import judged
-from mlops_assets.assets.training_set import newest_week, training_data
 from mlops_assets.automation.sensors import weeks_to_score
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.ml.tuning.trials import with_found
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
 from mlops_assets.stages.searched import PARAMETERS, searched
+from mlops_assets.stages.training_set import newest_week, training_data
 from resources.lake.lake import Lake
 from resources.tracking.tracking import Version
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.evaluation import hold_out
-from mlops_assets.assets.model import training_files, version_identity
-from mlops_assets.assets.training_set import TrainingData, training_data
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.ml.monitoring.backtest import Backtest, HistoryWeek, backtest
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.tables import text_table, totals
 from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.searched import searched
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake
 
 PERIODS = {"March to June": ("2013-03-04", "2013-06-24"), "July to December": ("2013-07-01", "2013-12-30")}

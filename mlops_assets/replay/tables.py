@@ -6,14 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.evaluation import attempt_name
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.scores import defined
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake
 
 SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}

@@ -1,22 +1,23 @@
 """What a model card says of the champion, gathered from the records: nothing is written by hand and nothing is guessed."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mlops_assets.assets.evaluation import attempt_name, timings_name
 from mlops_assets.ml.reports.card import Fact, Section, Source, told, with_interval
 from mlops_assets.ml.reports.sparklines import bars
 from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.judging import attempt_name, timings_name
 from mlops_assets.stages.searched import PARAMETERS_FROM, SEARCH
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.tracking.tracking import Version
+from resources.tracking.tracking import Tracking, Version
 
 MOST_BARS = 7
 
@@ -270,3 +271,12 @@ def _number(text: str | None) -> float | int | None:
         return None
     value = float(text)
     return int(value) if value.is_integer() else value
+
+
+FILES = ("model_card.md", "model_card.html")
+
+
+def is_attached(tracking: Tracking, version: Version, sha256: str) -> bool:
+    """Whether the version's run holds a card with this hash."""
+    kept = tracking.holds(version, FILES[0]) and tracking.artifact(version, FILES[0])
+    return bool(kept) and hashlib.sha256(kept).hexdigest() == sha256

@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.online import basis
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.spec.decides import of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import KINDS
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.online import basis
 from mlops_assets.stages.served import SCORER
 from resources.features.store import FeatureStoreResource, ViewSource, service_names
 from resources.lake.lake import PUSHED, WHOLE, Lake
@@ -24,10 +24,10 @@ from resources.lake.pushed_span import part_now
 from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
 from resources.tracking.tracking import Version
 
-ASSETS = "mlops_assets.assets"
-JOIN = (f"{ASSETS}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
+STAGES = "mlops_assets.stages"
+JOIN = (f"{STAGES}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
 FIT = (
-    *(f"{ASSETS}.training_set:training_data", f"{ASSETS}.model:training_files"),
+    *(f"{STAGES}.training_set:training_data", f"{STAGES}.training:training_files"),
     *("mlops_assets.ml.training.fit:fit", "mlops_assets.ml.training.shards:Files"),
 )
 NOTHING = "none"
@@ -46,22 +46,22 @@ def fit_code(spec: ModelSpec) -> str:
 
 def judge_code(spec: ModelSpec) -> str:
     """Digest of what judges a challenger."""
-    return code_digest([f"{ASSETS}.evaluation:judge_challenger", *_scoring(spec, [])])
+    return code_digest([f"{STAGES}.judging:judge_challenger", *_scoring(spec, [])])
 
 
 def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
     """Digest of what scores a week with these versions."""
-    return code_digest([f"{ASSETS}.predictions:score_week", *_scoring(spec, versions)])
+    return code_digest([f"{STAGES}.scoring:score_week", *_scoring(spec, versions)])
 
 
 def report_code(report: str) -> str:
     """Digest of what writes a week's `performance` or `drift`."""
-    return code_digest([f"{ASSETS}.monitoring:write_{report}"])
+    return code_digest([f"{STAGES}.reporting:write_{report}"])
 
 
 def skew_code() -> str:
     """Digest of what replays logged requests and compares them."""
-    return code_digest([f"{ASSETS}.skew:replay", JOIN[1]])
+    return code_digest([f"{STAGES}.skew_replay:replay", JOIN[1]])
 
 
 def of_training_week(

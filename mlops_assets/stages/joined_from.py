@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.kit.partitions import Week, week_bounds
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import Week, week_bounds
 from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import WHOLE, Lake
 from resources.lake.observed import partition_name

@@ -5,11 +5,12 @@ from datetime import datetime
 
 import dagster as dg
 
-from mlops_assets.assets.model import hold_out_start, version_identity
-from mlops_assets.assets.training_set import TrainingData
 from mlops_assets.ml.judging.anchor import Unjudged
 from mlops_assets.promotion import history
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.training import hold_out_start
+from mlops_assets.stages.training_set import TrainingData
 from resources.audit.log import CHANGES, Audit
 from resources.tracking.tracking import Tracking, TrackingError, Version
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.training_set import TrainingData
 from mlops_assets.ml.monitoring.drift import reference_profile
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.training_set import TrainingData
 from resources.lake.lake import Lake
 from resources.tracking.tracking import Version
 

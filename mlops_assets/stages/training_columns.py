@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mlops_assets.kit.catalogue import Column
+from mlops_assets.ml.tables import Column
 from mlops_assets.spec.model import ModelSpec
 from resources.features.catalogue import DescribedFeature, described_features
 

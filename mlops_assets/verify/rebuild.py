@@ -12,15 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.assets.model import training_files
-from mlops_assets.assets.training_set import join_week, training_data
-from mlops_assets.kit.tables import Table, build_partition, refusals
 from mlops_assets.ml.provenance.lineage import Difference, Lineage, partitions
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.ml.training.layout import laid_out
 from mlops_assets.spec.decides import of_a_fit, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.lineage import surroundings
+from mlops_assets.stages.tables import Table, build_partition, refusals
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import join_week, training_data
 from resources.compute.compute import Compute
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import PUSHED, WHOLE, Lake

@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 import pydantic
 
-from mlops_assets.assets.training_set import MixedFeatureDefinitionsError
-from mlops_assets.kit.tables import TableError
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.provenance.lineage import FILE, Difference, Lineage, LineageError, differences
 from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.ml.training.ladder import ComputeError
 from mlops_assets.spec.decides import of_a_fit
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.tables import TableError
+from mlops_assets.stages.training_set import MixedFeatureDefinitionsError
 from mlops_assets.verify.rebuild import Rebuild, spec_of
 from resources.audit.log import Audit
 from resources.compute.kuberay import KubeRayError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.kit.partitions import week_names
+from mlops_assets.spec.weeks import week_names
 from tests.acceptance.commands import RUN, environment, python
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
 from tests.acceptance.state import lake_of, tracking_of

@@ -11,10 +11,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.model import train_challenger
-from mlops_assets.assets.search import run_search, search, search_metadata
+from mlops_assets.assets.search import search, search_metadata
 from mlops_assets.ml.tuning.trials import parameters_hash, with_found
 from mlops_assets.spec.decides import spec_digest
+from mlops_assets.stages.searching import run_search
+from mlops_assets.stages.training import train_challenger
 from resources.compute.compute import Compute
 from resources.settings import PROJECT_ROOT
 from resources.tracking.client import client_of

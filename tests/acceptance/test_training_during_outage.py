@@ -17,9 +17,9 @@ import polars as pl
 import pytest
 import requests
 
-from mlops_assets.assets import model as model_asset
-from mlops_assets.assets.model import train_challenger
-from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.spec.weeks import week_bounds, week_names
+from mlops_assets.stages import training
+from mlops_assets.stages.training import train_challenger
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF
 from resources.tracking.client import client_of
@@ -182,7 +182,7 @@ def test_an_mlflow_that_dies_twice_during_a_training_delays_it_and_loses_nothing
         killed = time.monotonic()
         log_and_be_killed(tracking, tmp_path)
         threading.Timer(max(0.0, AWAY_S - (time.monotonic() - killed)), server.start).start()
-        return model_asset_fit(*args, **kwargs)
+        return training_fit(*args, **kwargs)
 
     def lose_the_answer(method: str, url: str) -> None:
         if url.endswith("model-versions/create") and server.deaths == 1:
@@ -190,8 +190,8 @@ def test_an_mlflow_that_dies_twice_during_a_training_delays_it_and_loses_nothing
             server.start()
             raise requests.ConnectionError("the server died before it answered")
 
-    model_asset_fit = model_asset.fit
-    monkeypatch.setattr(model_asset, "fit", fit)
+    training_fit = training.fit
+    monkeypatch.setattr(training, "fit", fit)
     on_request(lambda *_: None, lose_the_answer)
     version, fitted, _ = train_challenger(SPEC, lake, tracking, {})
     assert server.deaths == 2

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets import search
-from mlops_assets.assets.evaluation import hold_out
-from mlops_assets.assets.model import train_challenger, training_files
-from mlops_assets.assets.training_set import TrainingData, training_data
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.tuning.trials import _prepared
 from mlops_assets.replay.policies import _fitted
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages import searching
+from mlops_assets.stages.judging import hold_out
+from mlops_assets.stages.training import train_challenger, training_files
+from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcels
@@ -115,11 +115,11 @@ def test_no_trial_of_a_search_sees_the_held_out_rows(data_of, clean, tracking, m
     def asked(rows, *_):
         raise AskedError(rows)
 
-    monkeypatch.setattr(search, "search_parameters", asked)
+    monkeypatch.setattr(searching, "search_parameters", asked)
 
     def given_to_trials(data: TrainingData):
         with pytest.raises(AskedError) as caught:
-            search.run_search(SPEC, data.lake, tracking, None, {}, print)  # type: ignore[arg-type]
+            searching.run_search(SPEC, data.lake, tracking, None, {}, print)  # type: ignore[arg-type]
         held, survey, _ = _prepared(caught.value.args[0], SPEC.model_dump_json(), tuple(data.features))
         return held.frame, survey
 

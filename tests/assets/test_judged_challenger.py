@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.assets import evaluation
-from mlops_assets.assets.evaluation import anchor_metadata, evaluation_metadata, judge_challenger
-from mlops_assets.kit.partitions import week_bounds, week_names
+from mlops_assets.assets.evaluation import anchor_metadata, evaluation_metadata
 from mlops_assets.ml.judging.gate import PromotionError
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds, week_names
+from mlops_assets.stages import judging
+from mlops_assets.stages.judging import judge_challenger
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from tests.pumps.project import SPEC, WEEKS
@@ -37,7 +38,7 @@ class Guess:
 
 @pytest.fixture(autouse=True)
 def scorers(monkeypatch):
-    monkeypatch.setattr(evaluation, "Scorer", Guess)
+    monkeypatch.setattr(judging, "Scorer", Guess)
 
 
 @pytest.fixture
@@ -93,9 +94,7 @@ def registry(challenger: bytes, champion: bytes | None) -> SimpleNamespace:
     )
 
 
-def judged(
-    lake: Lake, challenger: bytes, champion: bytes | None, above: float = 0, **gate
-) -> evaluation.Judged:
+def judged(lake: Lake, challenger: bytes, champion: bytes | None, above: float = 0, **gate) -> judging.Judged:
     rules = {"slices": ["site"], "gate": SPEC.gate.model_dump() | gate}
     label = {"label": SPEC.label.model_dump() | {"above": above}}
     spec = ModelSpec.model_validate(SPEC.model_dump() | rules | label)
@@ -132,7 +131,7 @@ def test_the_record_holds_the_rule_and_every_number_that_was_held_against_it(lak
 def test_the_same_evaluation_leaves_the_same_bytes_whatever_time_predictions_took(lake, monkeypatch):
     digests = set()
     for milliseconds in (0.3, 70.0):
-        monkeypatch.setattr(evaluation, "latency", lambda *_, ms=milliseconds: {1: ms, 1000: 2 * ms})
+        monkeypatch.setattr(judging, "latency", lambda *_, ms=milliseconds: {1: ms, 1000: 2 * ms})
         found = judged(lake, b"0.5", b"0.4", guards={"latency_ms": 100, "size_mb": 1})
         assert [cost["ms for 1 row"] for cost in found.costs] == [milliseconds] * 2
         digests.add(found.digest)
@@ -140,7 +139,7 @@ def test_the_same_evaluation_leaves_the_same_bytes_whatever_time_predictions_too
 
 
 def test_a_limit_on_latency_is_held_against_what_was_measured(lake, monkeypatch):
-    monkeypatch.setattr(evaluation, "latency", lambda *_: {1: 101.0, 1000: 500.0})
+    monkeypatch.setattr(judging, "latency", lambda *_: {1: 101.0, 1000: 500.0})
     found = judged(lake, b"0.5", b"0.4", guards={"latency_ms": 100})
     assert not found.verdict.promote
     assert "one prediction takes longer than the limit of 100 ms" in found.verdict.reason

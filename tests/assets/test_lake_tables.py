@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.kit.tables import Table, build_partition
 from mlops_assets.ml.tables import Expectation
+from mlops_assets.stages.tables import Table, build_partition
 from resources.lake.lake import Lake
 
 MOMENTS = [datetime(2024, 1, day, tzinfo=UTC) for day in (3, 1, 2, 1)]

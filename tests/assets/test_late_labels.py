@@ -8,18 +8,19 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.assets.evaluation import hold_out
-from mlops_assets.assets.monitoring import LABELS, labels_known, performance, write_performance
-from mlops_assets.assets.training_set import training_data
+from mlops_assets.assets.monitoring import LABELS, performance
 from mlops_assets.automation.sensors import week_evidence
-from mlops_assets.kit.partitions import week_bounds
 from mlops_assets.ml.monitoring.backtest import Backtest, backtest
 from mlops_assets.ml.monitoring.policy import decide
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of, policy_row, refusals
 from mlops_assets.replay.tables import text_table, totals, weeks_table
 from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.card import Evidence, sections
+from mlops_assets.stages.judging import hold_out
+from mlops_assets.stages.reporting import labels_known, write_performance
+from mlops_assets.stages.training_set import training_data
 from resources.lake.lake import Lake
 from resources.pages import Pages
 from resources.tracking.versions import Version

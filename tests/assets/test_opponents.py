@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.assets.evaluation import anchor_on_trial
 from mlops_assets.ml.judging.anchor import Unjudged
+from mlops_assets.stages.judging import anchor_on_trial
 from mlops_assets.stages.opponents import Anchor, fair, unseen
 from resources.tracking.tracking import Version
 from tests.pumps.project import SPEC

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.assets.skew import Replayed, replay, skew, skew_check
+from mlops_assets.assets.skew import skew, skew_check
 from mlops_assets.kit.reuse import BECAUSE, SKIPPED
 from mlops_assets.ml.skew.cells import EXPIRED, LATE, MISSING, ROUNDING, STALE
+from mlops_assets.stages.skew_replay import Replayed, replay
 from resources.features.store import FeatureStoreResource
 from resources.features.vectors import OnlineVectors
 from resources.lake.lake import Lake

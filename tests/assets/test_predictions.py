@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.assets import predictions
+from mlops_assets.stages import scoring
 from tests.pumps.project import SPEC
 
 DAY = datetime(2024, 2, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ class VersionScorer:
 
 @pytest.fixture(autouse=True)
 def scorers(monkeypatch):
-    monkeypatch.setattr(predictions, "Scorer", VersionScorer)
+    monkeypatch.setattr(scoring, "Scorer", VersionScorer)
 
 
 def scored(promotions: dict[int, list[datetime]], times: list[datetime]) -> list[tuple[datetime, int]]:
@@ -34,7 +34,7 @@ def scored(promotions: dict[int, list[datetime]], times: list[datetime]) -> list
         SimpleNamespace(number=n, promotions=moments, trainer=None) for n, moments in promotions.items()
     ]
     tracking = SimpleNamespace(load=lambda version: version.number)
-    result = predictions.score(SPEC, rows, versions, tracking)  # type: ignore[arg-type]
+    result = scoring.score(SPEC, rows, versions, tracking)  # type: ignore[arg-type]
     assert (result["score"] == result["model_version"]).all()
     return list(result.select("checked_at", "model_version").rows())
 

@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
-from mlops_assets.assets.model import training_files
-from mlops_assets.assets.training_set import newest_week, training_data
 from mlops_assets.ml.monitoring.drift import reference_profile
 from mlops_assets.stages import reference as module
 from mlops_assets.stages.reference import reference
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import newest_week, training_data
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec()

@@ -4,15 +4,16 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets.bundle import STAGES, model_assets
-from mlops_assets.assets.deployment import deploy
-from mlops_assets.assets.evaluation import judge_challenger
-from mlops_assets.assets.model import fit_metadata, train_challenger, training_files
+from mlops_assets.assets.model import fit_metadata
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.tuning.trials import parameters_hash, with_found
 from mlops_assets.promotion.records import record_evaluated
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.stages.card import gather, sections
+from mlops_assets.stages.deploying import deploy
+from mlops_assets.stages.judging import judge_challenger
 from mlops_assets.stages.searched import newest_result, searched
+from mlops_assets.stages.training import train_challenger, training_files
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.pages import Pages

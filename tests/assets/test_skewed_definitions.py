@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.assets.skew import Replayed, replay
 from mlops_assets.ml.skew.cells import CHANGED
+from mlops_assets.stages.skew_replay import Replayed, replay
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.log import ServedBatch, ServingLogResource

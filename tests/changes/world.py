@@ -11,18 +11,18 @@ import polars as pl
 import pytest
 
 import resources.tracking.tracking
-from mlops_assets.assets.deployment import _make_champion
-from mlops_assets.assets.evaluation import attempt_name
-from mlops_assets.assets.training_set import TrainingData
 from mlops_assets.automation.decisions import DecisionError, decide, go_back
-from mlops_assets.kit.partitions import week_bounds, week_names
 from mlops_assets.promotion.approval import HeldBackError, warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
 from mlops_assets.promotion.history import SHOWN_BETTER
 from mlops_assets.promotion.records import record_configuration, record_evaluated
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds, week_names
+from mlops_assets.stages.deploying import _make_champion
+from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.served import code_of
+from mlops_assets.stages.training_set import TrainingData
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.features.service import DescribedService, DescribedView
 from resources.features.vectors import OnlineVectors

@@ -19,11 +19,11 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets.skew import replay
 from mlops_assets.components.model import DeclaredModel
 from mlops_assets.ml.dataset import Encoding
 from mlops_assets.ml.monitoring.drift import column_drift, reference_profile, report_html
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from mlops_assets.stages.skew_replay import replay
 from resources.features.push import Pusher
 from resources.features.pushed_moments import PushedMoments
 from resources.features.store import FeatureStoreError, FeatureStoreResource

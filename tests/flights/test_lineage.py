@@ -18,7 +18,7 @@ from mlops_assets.flights import features, ingest
 from mlops_assets.flights.columns import RAW, feature_columns
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURE_KEYS, FILES
-from mlops_assets.kit.catalogue import Column
+from mlops_assets.ml.tables import Column
 from mlops_assets.stages.training_columns import training_columns
 from resources.features.store import FeatureStoreResource
 from tests.flights import lake as lakes

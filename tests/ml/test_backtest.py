@@ -5,11 +5,11 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from mlops_assets.kit.partitions import week, week_names
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.backtest import HistoryWeek, backtest
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.model import Gate, Retrain
+from mlops_assets.spec.weeks import week, week_names
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 WEEKS = 10

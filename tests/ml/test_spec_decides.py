@@ -9,15 +9,16 @@ import polars as pl
 import pydantic
 import pytest
 
-from mlops_assets.assets.model import training_files, version_identity
-from mlops_assets.assets.training_set import TrainingData, newest_week, training_data
-from mlops_assets.kit.partitions import week_bounds, week_names
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.ladder import choose
 from mlops_assets.spec.base import Part
 from mlops_assets.spec.decides import FIT, TRAINING_SET, of_a_fit, spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import KINDS
+from mlops_assets.spec.weeks import week_bounds, week_names
+from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from tests.spec_reads import fields_read

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.assets.evaluation import attempt_record
-from mlops_assets.assets.predictions import score
 from mlops_assets.ml.judging.gate import Contender, evidence_criterion, judge
 from mlops_assets.ml.judging.guardrails import (
     CHAMPION_SCORE,
@@ -30,6 +29,7 @@ from mlops_assets.spec.columns import LABEL, SCORE
 from mlops_assets.spec.gate import METRICS, Gate
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.opponents import Opponents
+from mlops_assets.stages.scoring import score
 from tests.ml.conftest import FEATURES, parcel_spec, regression_spec
 
 TOLERANCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}

@@ -10,10 +10,11 @@ from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
 from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.components.model import ModelComponent
-from mlops_assets.kit.partitions import Week
-from mlops_assets.kit.tables import Table, table_asset
+from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.weeks import Week
+from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
 
 UTC = pl.Datetime("us", "UTC")

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from mlops_assets.assets.training_set import join_week
 from mlops_assets.stages.entity_rows import refuse_names_that_meet
+from mlops_assets.stages.training_set import join_week
 from resources.features.inputs import inputs_by_feast, inputs_without_feast
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.lake.lake import Lake

@@ -1,0 +1,94 @@
+"""The online store brought up to a week's end."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.ml.provenance.code_digest import code_digest
+from mlops_assets.ml.provenance.digest import Fingerprint, digest
+from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.weeks import week_bounds
+from resources.addresses import revealed, shown
+from resources.features.store import FeatureStoreResource, service_names
+from resources.features.vectors import Brought
+from resources.lake.lake import PUSHED, Lake
+from resources.lake.pushed_span import part_now
+
+ONLINE = "features/online"
+
+
+BASIS = "features online"
+
+
+WRITES = (
+    "feature_repo.online_store.engine:BulkEngine",
+    "feature_repo.online_store.sqlite.store:BulkSqliteOnlineStore",
+    "feature_repo.online_store.redis.store:BulkRedisOnlineStore",
+)
+
+
+def of_online(
+    weeks: Weeks, views: Sequence[str], lake: Lake, feature_store: FeatureStoreResource, week: str
+) -> Fingerprint:
+    """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
+    start, end = week_bounds(weeks, week)
+    tables = {view: f"features/{view}" for view in views}
+    pushed = {view: part_now(lake.path(table).parent, start, end) for view, table in tables.items()}
+    return {
+        "code": code_digest(WRITES),
+        "feature definitions": digest(
+            {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
+        ),
+        "online store": shown(revealed(feature_store.online_store)) or "SQLite",
+        **{table: lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables.values()},
+        **{f"{tables[view]} {PUSHED}": part.sha256 for view, part in pushed.items() if part},
+    }
+
+
+def reaches(until: datetime | None, end: datetime, _: str) -> bool:
+    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end."""
+    return until is not None and until >= end
+
+
+@dataclass(frozen=True)
+class Online:
+    """What a run brought online: content by week, the span that was asked for, and what happened to each view."""
+
+    content: dict[str, str]
+    start: datetime
+    end: datetime
+    views: list[Brought]
+
+
+def bring_online(
+    weeks: Weeks,
+    views: Sequence[str],
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    asked: Sequence[str],
+    progress: Callable[[Brought], Any] | None = None,
+) -> Online:
+    """Materialise some weeks and all later ones, then say in the lake which content is online."""
+    content = {week: _content(lake, views, week) for week in asked}
+    ready = (lake.read_json(ONLINE) or {}) | content
+    start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
+    brought = feature_store.materialize(list(views), start, end, progress)
+    lake.write_json(ONLINE, ready)
+    return Online(content, start, end, brought)
+
+
+def basis(lake: Lake, week: str) -> dict[str, str | None]:
+    """Which content of the week's features a report rests on."""
+    return {BASIS: (lake.read_json(ONLINE) or {}).get(week)}
+
+
+def _content(lake: Lake, views: Sequence[str], week: str) -> str:
+    tables = [f"features/{view}" for view in views]
+    hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _partition(lake: Lake, table: str, week: str) -> str | None:
+    return week if lake.path(table, week).exists() else None

@@ -1,0 +1,158 @@
+"""Reporting on a week: how good the predictions were, and how far the features moved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.ml.dataset import label_counts, labelled
+from mlops_assets.ml.judging.gate import goodness
+from mlops_assets.ml.judging.metrics import by_slice, evaluate
+from mlops_assets.ml.monitoring.drift import (
+    column_drift,
+    detach_script,
+    report_html,
+    score_drift,
+    summary,
+    worst_columns,
+)
+from mlops_assets.ml.scores import in_words
+from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
+from mlops_assets.spec.gate import METRICS
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.online import basis
+from mlops_assets.stages.reference import reference_name
+from resources.lake.lake import Lake, Manifest, write_text
+
+SCRIPT = "evidently.js"
+
+
+SCORES = {
+    "prediction_psi": "psi",
+    "prediction_psi_raw": "psi_raw",
+    "prediction_psi_expected": "psi_expected",
+    "prediction_psi_chance": "psi_chance",
+    "prediction_drifted": "drifted",
+    "prediction_remark": "remark",
+}
+"""What is noted of the drift of a week's predictions, by its name in the row of `score_drift`."""
+
+
+def labels_known(report: Mapping[str, Any]) -> str:
+    """How many of a week's labels were known when it was reported on, in words."""
+    rows, known, later = report["rows"], report["labelled"], report["not_yet_known"]
+    if known:
+        return f"labelled {known:,} of {rows:,} rows" + f", {later:,} not known yet" * bool(later)
+    return f"no label is known yet for {later:,} rows" if later else f"none of {rows:,} rows has a label"
+
+
+def is_blind(report: Mapping[str, Any]) -> bool:
+    """Whether there were rows to measure and not one label to measure them by."""
+    return bool(report["rows"]) and not (
+        report["labelled"] if report["model_version"] is None else report["scored"]
+    )
+
+
+def write_performance(
+    spec: ModelSpec, lake: Lake, name: str
+) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
+    """Measure one week and write its one row of numbers."""
+    report, slices = week_performance(spec, lake, name)
+    table = pl.DataFrame([report])
+    return lake.write(f"{spec.name}/performance", table, name, notes=basis(lake, name)), report, slices
+
+
+def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One row of numbers for a week, and its metrics by slice; a metric is null where nothing scored has a label yet."""
+    end = week_bounds(spec.weeks, name)[1]
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    scored = lake.read(f"{spec.name}/predictions", [name])
+    judged = labelled(rows, spec, end).join(
+        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
+    )
+    found = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
+    metrics = {name: found[name] for name in METRICS[spec.task]}
+    counts = label_counts(rows, spec, end)
+    version = scored[STORED_VERSION].max() if scored.height else None
+    report = {"week": name, **counts, "scored": judged.height, **metrics, "model_version": version}
+    return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
+
+
+def floors_missed(spec: ModelSpec, report: dict[str, Any]) -> dict[str, str]:
+    """Floors of the gate that the week did not reach, with value and limit; a week without a known label is not held to any."""
+    return {
+        metric: f"{in_words(metric, report[metric])}, limit {limit:g}"
+        for metric, limit in spec.gate.floors.items()
+        if report["scored"] and not _reaches(metric, report[metric], limit)
+    }
+
+
+def _reaches(metric: str, value: float | None, limit: float) -> bool:
+    return value is not None and bool(goodness(metric, value) >= goodness(metric, limit))
+
+
+def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
+    """The version that a week is compared by, with its profile and the hash of its sample; None without champion."""
+    version = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
+    if version is None:
+        return None
+    sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
+    return [version, lake.read_json(reference_name(spec, int(version))), sample]  # type: ignore[arg-type]
+
+
+def with_its_page(lake: Lake, table: str, name: str, sha256: str) -> bool:
+    """Whether a week's drift is there whole, Evidently's page included."""
+    if not lake.holds(table, name, sha256):
+        return False
+    page = (lake.manifest(table, name).notes or {}).get("evidently report")
+    return page is None or Path(page).exists()
+
+
+def write_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
+    """Measure one week's drift and write it, with Evidently's report beside it."""
+    columns, numbers = week_drift(spec, lake, name)
+    notes = numbers | basis(lake, name)
+    return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
+
+
+def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Drift of every compared column, and a summary; both empty where the week had no champion."""
+    scored = lake.read(f"{spec.name}/predictions", [name])
+    if not scored.height:
+        empty = {"column": pl.String, "psi": pl.Float64, "drifted": pl.Boolean}
+        return pl.DataFrame(schema=empty), {
+            "drift_share": None,
+            **dict.fromkeys(SCORES),
+            "reference version": None,
+        }
+    version = int(scored[STORED_VERSION].max())  # type: ignore[arg-type]
+    profile = lake.read_json(reference_name(spec, version)) or {}
+    rows = lake.read(f"{spec.name}/training_set", [name])
+    columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
+    moved = summary(columns)
+    scores = score_drift(profile["scores"], scored["score"].to_numpy(), spec.drift.psi)
+    return columns, {
+        **moved,
+        "drift_share": moved["share_drifted"],
+        **{noted: scores[name] for noted, name in SCORES.items()},
+        "reference metric": profile["metrics"][spec.gate.metric],
+        "reference version": version,
+        "evidently report": str(evidently_report(spec, lake, name, version, columns, rows)),
+    }
+
+
+def evidently_report(
+    spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame, rows: pl.DataFrame
+) -> Path:
+    """Write Evidently's page on the columns that moved most; the script that all pages share lies beside them once."""
+    reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
+    worst = worst_columns(columns)
+    html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
+    page, script = detach_script(html, SCRIPT)
+    target = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
+    if script and not target.with_name(SCRIPT).exists():
+        write_text(target.with_name(SCRIPT), script)
+    write_text(target, page)
+    return target

@@ -1,0 +1,208 @@
+"""Weeks joined through Feast, and the rows that a training may use of them."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.ml.dataset import label_counts
+from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from mlops_assets.spec.columns import FEATURE_TABLE
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.weeks import Week, week, week_bounds, weeks_back
+from mlops_assets.stages.entity_rows import entity_rows, refuse_names_that_meet
+from mlops_assets.stages.joined_from import joined_from
+from resources.features.inputs import inputs_by_feast
+from resources.features.store import FeatureStoreResource
+from resources.lake.lake import Lake, Manifest
+
+PROBE_ROWS = 256
+
+
+PROBE_WEEKS = 5
+
+
+LEARNT = "learnt from"
+"""The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
+
+
+class MixedFeatureDefinitionsError(Exception):
+    """Weeks that were joined under different feature definitions must not train one model."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What became of one week's join: written, or refused for rows lost or doubled, or for cells not known in time."""
+
+    manifest: Manifest | None
+    lost: int
+    duplicates: int
+    differ: dict[str, dict[str, int]]
+
+
+def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
+    """Join one week through Feast, check the join against the feature tables, and write it if it holds."""
+    refuse_names_that_meet(spec, feature_store)
+    rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
+    joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
+    lost, span = rows.height - joined.height, week(spec.weeks, name)
+    duplicates = rows.height - rows.select(spec.prediction.key).n_unique()
+    differ = {} if lost else differing_cells(spec, lake, feature_store, span, rows, joined)
+    refused = lost or duplicates or differ
+    manifest = None if refused else _write(spec, lake, feature_store, span, joined)
+    return Joined(manifest, lost, duplicates, differ)
+
+
+def differing_cells(
+    spec: ModelSpec,
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    span: Week,
+    rows: pl.DataFrame,
+    joined: pl.DataFrame,
+) -> dict[str, dict[str, int]]:
+    """Views with cells that are not what was known at prediction time, on a seeded sample of the week's rows.
+
+    The questions are the rows as they went into the join, so that no feature stands in the place of a key or a moment.
+    """
+    chosen = pl.int_range(rows.height, eager=True).sample(min(PROBE_ROWS, rows.height), seed=0)
+    questions, sample = rows[chosen], joined[chosen]
+    served = set(feature_store.feature_columns(spec.feature_service))
+    sources = inputs_by_feast(spec.feature_service, feature_store.repository).columns
+    differ = {}
+    for view in feature_store.view_tables(spec.feature_service):
+        weeks = [
+            w for w in weeks_back(spec.weeks, span.name, PROBE_WEEKS) if w in lake.partitions(view.table)
+        ]
+        partitions = weeks or lake.partitions(view.table)
+        features = [name for name in view.features if name in served]
+        known = lake.read(view.table, partitions, pushed=True)
+        stamps = [name for name in FEATURE_TABLE if name in known.columns]
+        source = sources.get(view.name, {})
+        wanted = dict.fromkeys([*view.keys, *features, *stamps])
+        named = known.select(pl.col(source.get(name, name)).alias(name) for name in wanted)
+        table = ViewTable(view.name, named, view.keys, features, view.ttl)
+        if found := cells_that_differ(questions, sample, spec.prediction.time, table):
+            differ[view.name] = found
+    return differ
+
+
+def _write(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+) -> Manifest:
+    features = feature_store.feature_columns(spec.feature_service)
+    facts = [*spec.prediction.key, spec.prediction.time, spec.label.column, spec.label.known_at]
+    split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.trainer.categories, *features]
+    notes = {
+        "feature service": spec.feature_service,
+        "feature definitions": feature_store.definition_version(spec.feature_service),
+        "features": features,
+        LEARNT: content_sha256(joined.select(*dict.fromkeys([*facts, *learnt]))),
+        **label_counts(joined, spec, span.end),
+    }
+    return lake.write(
+        f"{spec.name}/training_set",
+        joined.select(*dict.fromkeys([*facts, *split_by, *learnt])),
+        span.name,
+        spec.prediction.key,
+        notes,
+        joined_from(spec, lake, feature_store, span, joined),
+    )
+
+
+def newest_week(spec: ModelSpec, lake: Lake) -> str:
+    """The newest joined week; its end is "now", the only clock that decides what data is used."""
+    there = lake.partitions(f"{spec.name}/training_set")
+    if not there:
+        raise dg.Failure(f"{spec.name}/training_set has no partition yet: materialize it first")
+    return there[-1]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Every row that a training at the end of `week` may use, and where the rows came from."""
+
+    lake: Lake
+    table: str
+    features: list[str]
+    week: str
+    now: datetime
+    hashes: dict[str, str]
+    feature_definitions: str
+    learnt: dict[str, str]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The weeks' files, oldest first."""
+        return tuple(str(self.lake.path(self.table, name)) for name in self.hashes)
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.hashes)
+
+    @property
+    def learnt_from(self) -> str:
+        """Hash of what a fit reads of these rows, by which it is told from other fits."""
+        return _digest(self.learnt)
+
+
+def training_data(
+    spec: ModelSpec, lake: Lake, newest: str, only: Sequence[str] | None = None
+) -> TrainingData:
+    """Rows of the weeks a training at the end of the week `newest` may use, or of `only` these.
+
+    Raises MixedFeatureDefinitionsError where the weeks were joined under different feature definitions.
+    """
+    table = f"{spec.name}/training_set"
+    there = set(lake.partitions(table) if only is None else only)
+    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec, newest)) if name in there]
+    manifests = {name: lake.manifest(table, name) for name in weeks}
+    refuse_mixed_definitions(spec.name, manifests)
+    notes = manifests[newest].notes or {}
+    return TrainingData(
+        lake=lake,
+        table=table,
+        features=list(dict.fromkeys([*spec.trainer.categories, *notes["features"]])),
+        week=newest,
+        now=week_bounds(spec.weeks, newest)[1],
+        hashes={name: manifest.sha256 for name, manifest in manifests.items()},
+        feature_definitions=notes["feature definitions"],
+        learnt={name: (one.notes or {}).get(LEARNT, one.sha256) for name, one in manifests.items()},
+    )
+
+
+def content_sha256(frame: pl.DataFrame) -> str:
+    """The SHA-256 of a frame as parquet; polars writes the same bytes for the same frame."""
+    frame.write_parquet(content := io.BytesIO())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def _digest(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_mixed_definitions(model: str, manifests: Mapping[str, Manifest]) -> None:
+    """Raise where the weeks do not share one version of the feature definitions, naming the weeks of each."""
+    versions: dict[str, list[str]] = {}
+    for name, manifest in manifests.items():
+        versions.setdefault((manifest.notes or {})["feature definitions"], []).append(name)
+    if len(versions) > 1:
+        parts = "; ".join(f"{version[:12]}: {_span(weeks)}" for version, weeks in versions.items())
+        raise MixedFeatureDefinitionsError(
+            f"{model}/training_set mixes feature definitions ({parts}): a model must be trained on one. "
+            f"Materialize the weeks of the older definitions again."
+        )
+
+
+def _span(weeks: Sequence[str]) -> str:
+    return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
+
+
+def _weeks_needed(spec: ModelSpec, newest: str) -> int:
+    everything = (date.fromisoformat(newest) - spec.weeks.start).days // 7
+    return everything if spec.window.days is None else -(-spec.window.days // 7)
