@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.flights.assets import all_tables
-from mlops_assets.kit import tables
 from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.provenance.code_digest import code_digest, project_source
 from mlops_assets.spec.weeks import week_names
+from mlops_assets.stages import tables
 from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.settings import settings
