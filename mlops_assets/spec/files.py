@@ -7,7 +7,7 @@ from pathlib import Path
 from mlops_assets.spec.model import ModelSpec
 from resources.yaml_files import read_all
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent.parent / "models"
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 WORDS = frozenset({("attributes", "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
