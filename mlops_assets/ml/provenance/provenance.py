@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("mlops_assets", "resources")
 MATTER = (
     *("polars", "polars-runtime-32", "numpy", "pyarrow", "pandas", "scipy", "scikit-learn", "tzdata"),
