@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.report import save
 from resources.settings import PROJECT_ROOT, settings, silence_usage_reports
+from resources.systems import Systems
 
 MODEL = "flight_delay"
 
@@ -155,7 +156,7 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
         record_evaluated(audit, spec, judged.attempt, {})
     if judged.verdict.promote:
         with stages.of("refit and deploy"):
-            deploy(spec, lake, tracking, parts["endpoint"], audit, {}, parts["compute"])
+            deploy(spec, Systems.of(parts), {})
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 import mlops_assets.models  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
-from mlops_assets.automation.sensors import reconcile_sensor  # noqa: E402
+from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.components.tree import component_tree  # noqa: E402
 from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
+from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
 from resources.local import local_resources  # noqa: E402
@@ -46,7 +47,7 @@ def build() -> dg.Definitions:
         assets=[verification(specs, tables)],
         jobs=[*decision_jobs(specs), verify_job()],
         sensors=[reconcile_sensor(specs)],
-        resources=local_resources(),
+        resources=injected(local_resources()),
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(flights_definitions(), models().build_defs(), shared)

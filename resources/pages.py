@@ -2,10 +2,10 @@
 
 from urllib.parse import quote
 
-import dagster as dg
+from resources.resource import Resource
 
 
-class Pages(dg.ConfigurableResource):
+class Pages(Resource):
     """The two web UIs, by the addresses under which people open them."""
 
     dagster: str

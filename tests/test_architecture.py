@@ -207,3 +207,28 @@ def test_files_stay_short_enough_to_be_read_at_once():
 def test_nothing_is_unpickled_by_our_own_code():
     """A model, a lineage or a checkpoint that somebody else wrote must not run anything when it is read."""
     assert offenders(FILES, "pickle", "cloudpickle", "dill", "joblib", "shelve") == []
+
+
+@pytest.mark.parametrize("package", ["stages", "spec", "ml"])
+def test_no_module_of_a_package_without_dagster_loads_it(package, tmp_path):
+    modules = [part(file)[:-3].replace("/", ".") for file in inside(f"mlops_assets/{package}/")]
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {modules!r}]; print('dagster' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_stages_promotion_and_the_systems_know_no_dagster():
+    """`resources/instance_storage.py` is Dagster's own storage, kept open; logs of runs are found by Dagster's name."""
+    apart = inside(
+        "mlops_assets/stages/", "mlops_assets/promotion/", "mlops_assets/spec/", "mlops_assets/ml/"
+    )
+    assert offenders([*apart, PROJECT_ROOT / "mlops_assets" / "errors.py"], "dagster") == []
+    systems = [file for file in inside("resources/") if file.name != "instance_storage.py"]
+    assert offenders(systems, "dagster", module_level=True) == []

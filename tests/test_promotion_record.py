@@ -18,7 +18,7 @@ from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.automation.decisions import DecisionError, approve, decide, decision_jobs, go_back
-from mlops_assets.automation.sensors import DifferenceError, reconcile_sensor
+from mlops_assets.automation.reconciling import DifferenceError, reconcile_sensor
 from mlops_assets.cli import parser
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week, week_bounds, week_names
@@ -26,6 +26,7 @@ from resources.audit.log import CHANGES, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.settings import settings
+from resources.systems import Systems
 from resources.told import in_words
 from resources.tracking.client import client_of
 from tests.flights.shortened import NEVER_REJECTED
@@ -74,12 +75,10 @@ class Project:
         return defs.resolve_job_def(job).execute_in_process(run_config=run_config, raise_on_error=False)
 
     def approve(self, version: int, by: str = "ada", reason: str = "looks right") -> int:
-        parts = (self.lake, self.tracking, self.endpoint, self.audit)
-        return approve(BY_ADA, *parts, version, by, reason).number
+        return approve(BY_ADA, Systems.of(self.parts), version, by, reason).number
 
     def back(self, to: int | None = None) -> Entry:
-        parts = (self.lake, self.tracking, self.endpoint, self.audit)
-        return go_back(*parts, NAME, to, "lin", "too many alarms")
+        return go_back(Systems.of(self.parts), NAME, to, "lin", "too many alarms")
 
     @property
     def champion(self) -> int | None:
@@ -451,10 +450,10 @@ def test_an_anchor_that_is_gone_is_told_and_only_superiority_counts(project):
 
 
 def test_a_rollback_that_names_nobody_or_no_reason_is_refused(promoted_twice):
-    parts = (promoted_twice.lake, promoted_twice.tracking, promoted_twice.endpoint, promoted_twice.audit)
-    assert "give both, --by NAME --reason WHY" in refused(go_back, *parts, NAME, None, " ", "x")
-    assert "give both, --by NAME --reason WHY" in refused(go_back, *parts, NAME, None, "lin", "")
-    assert "knows no champion of 'nobody'" in refused(go_back, *parts, "nobody", None, "lin", "x")
+    systems = Systems.of(promoted_twice.parts)
+    assert "give both, --by NAME --reason WHY" in refused(go_back, systems, NAME, None, " ", "x")
+    assert "give both, --by NAME --reason WHY" in refused(go_back, systems, NAME, None, "lin", "")
+    assert "knows no champion of 'nobody'" in refused(go_back, systems, "nobody", None, "lin", "x")
 
 
 def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(project):

@@ -7,73 +7,63 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.model import fit_metadata
-from mlops_assets.kit.costs import costed
-from mlops_assets.kit.reuse import Reuse
-from mlops_assets.kit.run_tags import run_lineage
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.promotion.approval import HeldBackError, by_a_person
 from mlops_assets.promotion.records import audit_entry
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import decided_by, deploy, is_live, passed_gate, rejection
 from mlops_assets.stages.fingerprints import fit_code
-from resources.audit.log import Audit
-from resources.compute.compute import Compute
-from resources.lake.lake import Lake
-from resources.serving.ray_serve import Endpoint
-from resources.tracking.tracking import Tracking, Version
+from resources.tracking.tracking import Version
 
 
 def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/deployment`: the champion that answers requests."""
 
-    @dg.asset(
-        key=[spec.name, "deployment"],
-        deps=[dg.AssetKey([spec.name, "evaluation"])],
-        output_required=False,
-        group_name=spec.name,
+    @model_stage(
+        spec,
+        "deployment",
+        after=["evaluation"],
+        uses=["tracking", "endpoint", "audit", "compute"],
         kinds={"ray", "mlflow"},
-        owners=[spec.owner],
+        output_required=False,
         tags={"automation": spec.automation},
         code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
-        description="The champion behind the endpoint: the parameters and rounds that passed, refitted on all labelled "
-        "rows up to now. Not materialized where the newest challenger was rejected."
-        + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
-        + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else ""),
+        description=promotion_in_words(spec),
     )
-    @costed
-    def deployment_(
-        context: dg.AssetExecutionContext,
-        lake: Lake,
-        tracking: Tracking,
-        endpoint: Endpoint,
-        audit: Audit,
-        compute: Compute,
-    ) -> Iterator[dg.MaterializeResult]:
+    def deployment_(run: Run) -> Iterator[dg.MaterializeResult]:
+        lake, tracking = run.systems.lake, run.systems.tracking
         if verdict := rejection(spec, lake):
-            context.log.info(f"{spec.name}: nothing is deployed, the champion stays. {verdict}")
-            return
+            return run.log(f"{spec.name}: nothing is deployed, the champion stays. {verdict}")
         if spec.automation == "paused":
             yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
-            return
-        reuse, passed = Reuse.of(context, lake, f"{spec.name}/deployment"), passed_gate(spec, lake)
-        live = partial(is_live, spec, lake, tracking, endpoint)
-        if reuse.unchanged(None, decided_by(spec, lake, passed), live) is not None:
-            yield _result(tracking.champion(spec.name), reuse.shown_before(context) | reuse.counts())
-            return
+            return None
+        decides, live = decided_by(spec, lake, passed_gate(spec, lake)), partial(is_live, spec, run.systems)
+        if run.reuse.unchanged(None, decides, live) is not None:
+            yield _result(tracking.champion(spec.name), run.shown_before() | run.reuse.counts())
+            return None
         try:
-            version, fitted, data = deploy(
-                spec, lake, tracking, endpoint, audit, run_lineage(context), compute
-            )
+            version, fitted, data = deploy(spec, run.systems, run.lineage)
         except HeldBackError as held:
-            context.log.warning(str(held))
+            run.context.log.warning(str(held))
             yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
-            return
-        reuse.made(None, version.sha256)
-        shown = fit_metadata(fitted, version, data) | audit_entry(audit, spec.name)
-        yield _result(version, shown | reuse.counts())
-        reuse.remember()
+            return None
+        run.reuse.made(None, version.sha256)
+        shown = fit_metadata(fitted, version, data) | audit_entry(run.systems.audit, spec.name)
+        yield _result(version, shown | run.reuse.counts())
+        return None
 
     return deployment_
+
+
+def promotion_in_words(spec: ModelSpec) -> str:
+    """What a deployment is, and what it waits for."""
+    return (
+        "The champion behind the endpoint: the parameters and rounds that passed, refitted on all labelled "
+        "rows up to now. Not materialized where the newest challenger was rejected."
+        + (" Automation is paused: nothing is promoted." if spec.automation == "paused" else "")
+        + (f" Promotion waits for {' or '.join(spec.promotion.approvers)}." if by_a_person(spec) else "")
+    )
 
 
 def _result(version: Version | None, metadata: dict[str, Any]) -> dg.MaterializeResult:

@@ -8,62 +8,47 @@ import dagster as dg
 
 from mlops_assets.assets.criteria import criteria_rows
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table, picture, small_picture, told
-from mlops_assets.kit.reuse import Reuse
-from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG, run_lineage
+from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.promotion.records import evaluation_digest, record_evaluated
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import judge_code
 from mlops_assets.stages.judging import Judged, is_on_record, judge_challenger, judged_on
-from resources.audit.log import Audit
-from resources.lake.lake import Lake
-from resources.tracking.tracking import Tracking
 
 GATE = "challenger_passes_the_gate"
+GATED = "Floors for any model; evidence against the champion on the same rows."
 
 
 def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/evaluation`, whose check is the gate: declarative automation waits for it, no run fails by it."""
-    path = [spec.name, "evaluation"]
 
-    @dg.asset(
-        key=path,
-        deps=[dg.AssetKey([spec.name, "model"])],
-        code_version=judge_code(spec)[:12],
-        check_specs=[
-            check_spec(
-                path, GATE, True, "Floors for any model; evidence against the champion on the same rows."
-            )
-        ],
-        group_name=spec.name,
+    @model_stage(
+        spec,
+        "evaluation",
+        after=["model"],
+        uses=["tracking", "audit"],
         kinds={"scikitlearn", "mlflow"},
-        owners=[spec.owner],
+        code_version=judge_code(spec)[:12],
+        check_specs=[check_spec([spec.name, "evaluation"], GATE, True, GATED)],
         description=f"Challenger against champion on the newest {spec.window.hold_out_days} days, "
         f"gated on {spec.gate.metric} by {spec.gate.evidence.replace('_', '-')}.",
     )
-    @costed
-    def evaluation_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, audit: Audit
-    ) -> Iterator[Any]:
-        reason = {"reason": context.run.tags.get(REASON_TAG), "trigger": context.run.tags.get(TRIGGER_TAG)}
-        reuse = Reuse.of(context, lake, f"{spec.name}/evaluation")
-        kept = reuse.unchanged(
-            None, judged_on(spec, lake, tracking, audit), partial(is_on_record, spec, lake)
-        )
+    def evaluation_(run: Run) -> Iterator[Any]:
+        lake, tracking, audit = run.systems.lake, run.systems.tracking, run.systems.audit
+        decides = judged_on(spec, lake, tracking, audit)
+        kept = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
         if kept is None:
+            reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
             judged = judge_challenger(spec, lake, tracking, audit, reason)
-            record_evaluated(audit, spec, judged.attempt, run_lineage(context))
+            record_evaluated(audit, spec, judged.attempt, run.lineage)
             verdict = judged.verdict
             kept = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
-            reuse.made(None, evaluation_digest(judged.attempt), kept)
+            run.reuse.made(None, evaluation_digest(judged.attempt), kept)
             shown = evaluation_metadata(judged)
         else:
-            shown = reuse.shown_before(context)
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(kept["digest"]), metadata=shown | reuse.counts()
-        )
-        reuse.remember()
+            shown = run.shown_before()
+        yield run.result(kept["digest"], shown)
         yield check_result(GATE, kept["promote"], False, {"verdict": kept["verdict"]})
 
     return evaluation_

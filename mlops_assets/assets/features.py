@@ -5,39 +5,31 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.reuse import Reuse
-from resources.features.store import FeatureStoreResource, service_names
-from resources.lake.lake import Lake
+from mlops_assets.kit.stage import Run, stage
+from resources.features.store import service_names
 
 
 def registry() -> dg.AssetsDefinition:
     """The asset `features/registry`: what feature_repo/ defines, applied to Feast's registry."""
 
-    @dg.asset(
-        key=["features", "registry"],
+    @stage(
+        ["features", "registry"],
+        uses=["feature_store"],
         group_name="features",
         kinds={"feast"},
         description="Entities, feature views, on-demand views and services of feature_repo/, applied.",
     )
-    @costed
-    def registry_(
-        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
-    ) -> Iterator[dg.MaterializeResult]:
-        reuse, defined = Reuse.of(context, lake, "features/registry"), feature_store.definitions_hash()
-        if reuse.unchanged(None, {"definitions": defined}, feature_store.holds) is None:
-            reuse.made(None, defined)
+    def registry_(run: Run) -> Iterator[dg.MaterializeResult]:
+        feature_store = run.systems.feature_store
+        defined = feature_store.definitions_hash()
+        if run.reuse.unchanged(None, {"definitions": defined}, feature_store.holds) is None:
+            run.reuse.made(None, defined)
         applied = feature_store.apply()
-        versions = {
-            name: feature_store.definition_version(name) for name in service_names(feature_store.repository)
-        }
+        names = service_names(feature_store.repository)
+        versions = {name: feature_store.definition_version(name) for name in names}
         digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
         rows = [{"service": name, "definitions": version[:16]} for name, version in versions.items()]
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(digest),
-            metadata={"services": markdown_table(rows), "applied": str(applied)} | reuse.counts(),
-        )
-        reuse.remember()
+        yield run.result(digest, {"services": markdown_table(rows), "applied": str(applied)})
 
     return registry_

@@ -7,10 +7,8 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import frame_table, markdown_table, told
-from mlops_assets.kit.partitions import weekly
-from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_report, report_code
@@ -24,58 +22,43 @@ from mlops_assets.stages.reporting import (
     write_drift,
     write_performance,
 )
-from resources.lake.lake import Lake
+from resources.lake.lake import Manifest
 
-LABELS = "labels_are_known"
+FLOORS, LABELS = "week_meets_the_floors", "labels_are_known"
+SAYS_SOMETHING = "Of every week at least one label is known, so that its metrics say something."
+STILL = "scores_have_not_drifted"
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/performance`: the week's predictions against the labels that have arrived."""
     path = [spec.name, "performance"]
 
-    @dg.asset(
-        key=path,
-        deps=[dg.AssetKey([spec.name, "predictions"]), dg.AssetKey([spec.name, "training_set"])],
-        partitions_def=weekly(spec.weeks),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        code_version=report_code("performance")[:12],
-        check_specs=[
-            check_spec(path, "week_meets_the_floors", False),
-            check_spec(
-                path,
-                LABELS,
-                False,
-                "Of every week at least one label is known, so that its metrics say something.",
-            ),
-        ],
-        group_name=spec.name,
+    @model_stage(
+        spec,
+        "performance",
+        after=["predictions", "training_set"],
+        uses=[],
+        weeks=spec.weeks,
         kinds={"polars"},
-        owners=[spec.owner],
+        code_version=report_code("performance")[:12],
+        check_specs=[check_spec(path, FLOORS, False), check_spec(path, LABELS, False, SAYS_SOMETHING)],
         description="The week's metrics on every scored row whose label was known when the week ended.",
     )
-    @costed
-    def performance_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, below, blind = {}, {}, {}
-        reuse = Reuse.of(context, lake, f"{spec.name}/performance")
-        for name in context.partition_keys:
-            kept = reuse.unchanged(name, of_report(spec, lake, "performance", name))
+    def performance_(run: Run) -> Iterator[Any]:
+        lake, reports, written = run.systems.lake, {}, {}
+        for name in run.partitions:
+            kept = run.reuse.unchanged(name, of_report(spec, lake, "performance", name))
             if kept is None:
                 manifest, report, slices = write_performance(spec, lake, name)
                 kept = {"report": report, "slices": slices}
-                reuse.made(name, manifest.sha256, kept)
-            written[name] = lake.manifest(reuse.table, name)
-            below |= {name: missed} if (missed := floors_missed(spec, kept["report"])) else {}
-            blind |= {name: labels_known(kept["report"])} if is_blind(kept["report"]) else {}
-            context.add_asset_metadata(
-                performance_metadata(kept["report"], kept["slices"]), partition_key=name
-            )
-        yield from materialized(context, written, len(written), reuse=reuse)
-        yield check_result(
-            "week_meets_the_floors",
-            not below,
-            False,
-            {"floors": spec.gate.floors, "missed": below, "not measured": blind},
-        )
+                run.reuse.made(name, manifest.sha256, kept)
+            reports[name], written[name] = kept["report"], lake.manifest(run.reuse.table, name)
+            run.show(name, performance_metadata(kept["report"], kept["slices"]))
+        yield from materialized(run, written, len(written))
+        blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report)}
+        below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
+        numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
+        yield check_result(FLOORS, not below, False, numbers)
         yield check_result(LABELS, not blind, False, {"weeks without a known label": blind})
 
     return performance_
@@ -99,41 +82,46 @@ def unmeasured(report: Mapping[str, Any], name: str, value: Any) -> Any:
 
 def drift(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/drift`: the week's features and scores against those the champion was trained on."""
-    path = [spec.name, "drift"]
 
-    @dg.asset(
-        key=path,
-        deps=[dg.AssetKey([spec.name, "training_set"]), dg.AssetKey([spec.name, "predictions"])],
-        partitions_def=weekly(spec.weeks),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        code_version=report_code("drift")[:12],
-        check_specs=[check_spec(path, "scores_have_not_drifted", False)],
-        group_name=spec.name,
+    @model_stage(
+        spec,
+        "drift",
+        after=["training_set", "predictions"],
+        uses=[],
+        weeks=spec.weeks,
         kinds={"polars"},
-        owners=[spec.owner],
+        code_version=report_code("drift")[:12],
+        check_specs=[check_spec([spec.name, "drift"], STILL, False)],
         description="PSI, less what few rows make of it, and Wasserstein distance of every feature on all rows of the "
         "week, and Evidently's report on a seeded sample, against the rows the week's champion was trained on.",
     )
-    @costed
-    def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        written, drifted, few, reuse = {}, {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
-        for name in context.partition_keys:
+    def drift_(run: Run) -> Iterator[Any]:
+        lake, written = run.systems.lake, {}
+        for name in run.partitions:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
-            if reuse.unchanged(name, decides, partial(with_its_page, lake, reuse.table, name)) is None:
-                reuse.made(name, write_drift(spec, lake, name)[0].sha256)
-            written[name] = lake.manifest(reuse.table, name)
-            notes = written[name].notes or {}
-            drifted |= {name: notes["prediction_psi"]} if notes.get("prediction_drifted") else {}
-            few |= {name: notes["prediction_remark"]} if notes.get("prediction_remark") else {}
-            told = {key: notes[key] for key in SCORES if notes.get(key) not in (None, "")}
-            columns = frame_table(lake.read(reuse.table, [name]))
-            context.add_asset_metadata({"columns": columns, **told}, partition_key=name)
-        yield from materialized(context, written, len(written), reuse=reuse)
-        yield check_result(
-            "scores_have_not_drifted",
-            not drifted,
-            False,
-            {"PSI over the limit": drifted, "limit": spec.drift.psi, "without a PSI": few},
-        )
+            whole = partial(with_its_page, lake, run.reuse.table, name)
+            if run.reuse.unchanged(name, decides, whole) is None:
+                run.reuse.made(name, write_drift(spec, lake, name)[0].sha256)
+            written[name] = lake.manifest(run.reuse.table, name)
+            scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
+            run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
+        yield from materialized(run, written, len(written))
+        yield drift_check(spec, written)
 
     return drift_
+
+
+def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetCheckResult:
+    """The claim about a run's weeks: which moved, and which have too few rows to tell."""
+    moved = {
+        name: _note(one, "prediction_psi")
+        for name, one in written.items()
+        if _note(one, "prediction_drifted")
+    }
+    few = {name: remark for name, one in written.items() if (remark := _note(one, "prediction_remark"))}
+    numbers = {"PSI over the limit": moved, "limit": spec.drift.psi, "without a PSI": few}
+    return check_result(STILL, not moved, False, numbers)
+
+
+def _note(manifest: Manifest, name: str) -> Any:
+    return (manifest.notes or {}).get(name)

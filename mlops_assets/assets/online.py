@@ -9,69 +9,57 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.partitions import weekly
-from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.spec.model import Weeks
 from mlops_assets.spec.weeks import week_bounds
-from mlops_assets.stages.online import ONLINE, WRITES, Online, _content, bring_online, of_online, reaches
-from resources.features.store import FeatureStoreResource
+from mlops_assets.stages.online import ONLINE, WRITES, Online, bring_online, content_of, of_online, reaches
 from resources.features.vectors import Brought
-from resources.lake.lake import Lake
-from resources.serving.ray_serve import Endpoint
 from resources.settings import settings
 
 
 def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
     """The asset `features/online`: the newest value of every entity, as of the newest week's end."""
 
-    @dg.asset(
-        key=ONLINE.split("/"),
-        deps=[dg.AssetKey(["features", "registry"]), *(dg.AssetKey(["features", view]) for view in views)],
-        partitions_def=weekly(weeks),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @stage(
+        ONLINE.split("/"),
+        after=["features/registry", *(f"features/{view}" for view in views)],
+        uses=["feature_store", "endpoint"],
+        weeks=weeks,
         group_name="features",
         kinds={"feast", settings().online_kind},
         code_version=code_digest(WRITES)[:12],
         description="Feature values as the endpoint reads them. A week is written together with all later ones, so that "
         "a week ingested again never overwrites newer values.",
     )
-    @costed
-    def online(
-        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource, endpoint: Endpoint
-    ) -> Iterator[dg.MaterializeResult]:
-        reuse, until = Reuse.of(context, lake, ONLINE), feature_store.online_until(views)
-        for week in context.partition_keys:
+    def online(run: Run) -> Iterator[dg.MaterializeResult]:
+        lake, feature_store, reuse = run.systems.lake, run.systems.feature_store, run.reuse
+        until = feature_store.online_until(views)
+        for week in run.partitions:
             decides = of_online(weeks, views, lake, feature_store, week)
             reuse.unchanged(week, decides, partial(reaches, until, week_bounds(weeks, week)[1]))
-        content = {week: _content(lake, views, week) for week in context.partition_keys}
+        content = {week: content_of(lake, views, week) for week in run.partitions}
+        shown = run.shown_before()
         if reuse.to_make:
-            done = bring_online(weeks, views, lake, feature_store, reuse.to_make, _told(context, views))
+            done = bring_online(weeks, views, lake, feature_store, reuse.to_make, _progress(run, views))
             for week in reuse.to_make:
                 reuse.made(week, content[week])
             shown = online_metadata(done)
-        else:
-            shown = reuse.shown_before(context)
-        endpoint.advance(week_bounds(weeks, max(lake.read_json(ONLINE) or content))[1])
+        run.systems.endpoint.advance(week_bounds(weeks, max(lake.read_json(ONLINE) or content))[1])
         for week in content:
-            context.add_asset_metadata(reuse.reasons[week], partition_key=week)
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()),
-            metadata=shown | reuse.counts(),
-        )
-        reuse.remember()
+            run.show(week, reuse.reasons[week])
+        yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)
 
     return online
 
 
-def _told(context: dg.AssetExecutionContext, views: Sequence[str]) -> Callable[[Brought], None]:
+def _progress(run: Run, views: Sequence[str]) -> Callable[[Brought], None]:
     """A line in the run's log for each view, so that a long backfill shows how far it is."""
     done = itertools.count(1)
 
     def tell(view: Brought) -> None:
-        context.log.info(f"{view.view}: {view.rows:,} keys online, {next(done)} of {len(views)} views")
+        run.log(f"{view.view}: {view.rows:,} keys online, {next(done)} of {len(views)} views")
 
     return tell
 

@@ -5,17 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table, picture
-from mlops_assets.kit.run_tags import run_lineage
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.tuning.trials import better, metric_of
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import space_of
 from mlops_assets.stages.searching import Found, run_search
-from resources.compute.compute import Compute
-from resources.lake.lake import Lake
-from resources.tracking.tracking import Tracking
 
 SHOWN = 10
 
@@ -23,22 +19,20 @@ SHOWN = 10
 def search(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/search`: made on request, its winner is what the next training reads."""
 
-    @dg.asset(
-        key=[spec.name, "search"],
-        deps=[dg.AssetKey([spec.name, "training_set"])],
-        group_name=spec.name,
+    @model_stage(
+        spec,
+        "search",
+        after=["training_set"],
+        uses=["tracking", "compute"],
         kinds={"ray", "mlflow"},
-        owners=[spec.owner],
         description=f"Hyperparameter search for {spec.name}: trials by {metric_of(spec)} on the newest rows before the "
         f"{spec.window.hold_out_days} held-out days. Made on request; one that was broken off goes on.",
     )
-    @costed
-    def search_(
-        context: dg.AssetExecutionContext, lake: Lake, tracking: Tracking, compute: Compute
-    ) -> Iterator[dg.MaterializeResult]:
-        found = run_search(spec, lake, tracking, compute, run_lineage(context), context.log.info)
+    def search_(run: Run) -> Iterator[dg.MaterializeResult]:
+        lake, tracking, compute = run.systems.lake, run.systems.tracking, run.systems.compute
+        done = run_search(spec, lake, tracking, compute, run.lineage, run.log)
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(found.record["sha256"]), metadata=search_metadata(spec, found)
+            data_version=dg.DataVersion(done.record["sha256"]), metadata=search_metadata(spec, done)
         )
 
     return search_

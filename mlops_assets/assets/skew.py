@@ -9,9 +9,8 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import frame_table, markdown_table, small_picture
-from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.ml.reports.sparklines import bars
 from mlops_assets.ml.skew.cells import (
     LATE,
@@ -22,19 +21,17 @@ from mlops_assets.ml.skew.cells import (
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_skew, skew_code
 from mlops_assets.stages.skew_replay import Replayed, replay
-from resources.features.store import FeatureStoreResource
-from resources.lake.lake import Lake
 from resources.serving.log import (
     DEFINITION,
     REQUEST,
     REQUESTED_AT,
     VERSION,
-    ServingLogResource,
 )
 
 CLAIM = "served_features_equal_replayed"
 
 
+EQUAL = "Online and offline gave the same value; rounding passes."
 SHOWN = 12
 
 
@@ -43,46 +40,38 @@ EVERY_MORNING = dg.AutomationCondition.cron_tick_passed("0 6 * * *").since_last_
 
 def skew(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/skew`."""
-    path = [spec.name, "skew"]
 
-    @dg.asset(
-        key=path,
-        deps=[dg.AssetKey([spec.name, "deployment"])],
-        check_specs=[
-            check_spec(path, CLAIM, False, "Online and offline gave the same value; rounding passes.")
-        ],
-        automation_condition=EVERY_MORNING & ~dg.AutomationCondition.in_progress(),
-        group_name=spec.name,
-        code_version=skew_code()[:12],
+    @model_stage(
+        spec,
+        "skew",
+        after=["deployment"],
+        uses=["feature_store", "serving_log"],
         kinds={"feast", "polars"},
-        owners=[spec.owner],
+        code_version=skew_code()[:12],
+        check_specs=[check_spec([spec.name, "skew"], CLAIM, False, EQUAL)],
+        automation_condition=EVERY_MORNING & ~dg.AutomationCondition.in_progress(),
         description=f"The newest {spec.skew.requests:,} logged requests, replayed through the offline store as of the "
         "moment that each asked for, and compared cell by cell. Every cell that differs has a verdict.",
     )
-    @costed
-    def skew_(
-        context: dg.AssetExecutionContext,
-        lake: Lake,
-        feature_store: FeatureStoreResource,
-        serving_log: ServingLogResource,
-    ) -> Iterator[Any]:
-        log = serving_log.read(spec.name, spec.skew.requests)
-        reuse = Reuse.of(context, lake, f"{spec.name}/skew")
-        kept = reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
-        if kept is None:
-            found = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
-            sha256 = lake.write(reuse.table, found.cells).sha256
-            reuse.made(
-                None, sha256, {"counts": [list(one.items()) for one in (found.compared, found.refused)]}
-            )
-        else:
-            counts = [Counter(dict(pairs)) for pairs in kept["counts"]]
-            found, sha256 = Replayed(log, lake.read(reuse.table), *counts), lake.manifest(reuse.table).sha256
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(sha256), metadata=skew_metadata(spec.name, found) | reuse.counts()
+    def skew_(run: Run) -> Iterator[Any]:
+        lake, feature_store, serving_log = (
+            run.systems.lake,
+            run.systems.feature_store,
+            run.systems.serving_log,
         )
-        yield skew_check(found)
-        reuse.remember()
+        log = serving_log.read(spec.name, spec.skew.requests)
+        kept = run.reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
+        if kept is None:
+            outcome = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
+            sha256 = lake.write(run.reuse.table, outcome.cells).sha256
+            counts = [list(one.items()) for one in (outcome.compared, outcome.refused)]
+            run.reuse.made(None, sha256, {"counts": counts})
+        else:
+            before = [Counter(dict(pairs)) for pairs in kept["counts"]]
+            outcome = Replayed(log, lake.read(run.reuse.table), *before)
+            sha256 = lake.manifest(run.reuse.table).sha256
+        yield run.result(sha256, skew_metadata(spec.name, outcome))
+        yield skew_check(outcome)
 
     return skew_
 

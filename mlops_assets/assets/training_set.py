@@ -1,22 +1,20 @@
 """The training set: every row of the prediction table beside the features that were known at its prediction time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from mlops_assets.kit.catalogue import newest_metadata
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.costs import costed
-from mlops_assets.kit.partitions import weekly
-from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized, upstream
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.entity_rows import imported
 from mlops_assets.stages.fingerprints import join_code, of_training_week
 from mlops_assets.stages.training_columns import training_columns
-from mlops_assets.stages.training_set import PROBE_ROWS, join_week
+from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_week
 from resources.features.store import FeatureStoreResource, service_views
 from resources.lake.lake import Lake, Manifest
 
@@ -31,63 +29,54 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     path = [spec.name, "training_set"]
     views = [upstream(f"features/{view}", 1) for view in service_views(spec.feature_service)]
 
-    @dg.asset(
-        key=path,
-        deps=[upstream(spec.prediction.table, None), *views, dg.AssetKey(["features", "registry"])],
-        partitions_def=weekly(spec.weeks),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @model_stage(
+        spec,
+        "training_set",
+        after=[upstream(spec.prediction.table, None), *views, "features/registry"],
+        uses=["feature_store"],
+        weeks=spec.weeks,
+        kinds={"feast", "polars", "parquet"},
         code_version=join_code(spec)[:12],
         check_specs=[
             check_spec(path, "rows_out_equal_rows_in", True),
             check_spec(path, "keys_are_unique", True),
             check_spec(path, "features_known_at_prediction_time", True, PROBED),
         ],
-        group_name=spec.name,
-        kinds={"feast", "polars", "parquet"},
-        owners=[spec.owner],
         tags={"feature_service": spec.feature_service},
         description=f"Rows of `{spec.prediction.table}` joined point in time with the feature service "
         f"`{spec.feature_service}`; rows without a label stay in and are counted.",
     )
-    @costed
-    def training_set_(
-        context: dg.AssetExecutionContext, lake: Lake, feature_store: FeatureStoreResource
-    ) -> Iterator[Any]:
-        written, lost, wrong, twice = {}, {}, {}, {}
-        reuse = Reuse.of(context, lake, f"{spec.name}/training_set")
-        for name in context.partition_keys:
-            if reuse.unchanged(name, of_training_week(spec, lake, feature_store, name)) is not None:
-                written[name] = lake.manifest(reuse.table, name)
+    def training_set_(run: Run) -> Iterator[Any]:
+        lake, feature_store = run.systems.lake, run.systems.feature_store
+        joins: dict[str, Joined] = {}
+        for name in run.partitions:
+            if run.reuse.unchanged(name, of_training_week(spec, lake, feature_store, name)) is not None:
+                joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
                 continue
-            joined = join_week(spec, lake, feature_store, name)
-            lost |= {name: joined.lost} if joined.lost else {}
-            wrong |= {name: joined.differ} if joined.differ else {}
-            twice |= {name: joined.duplicates} if joined.duplicates else {}
+            joins[name] = joined = join_week(spec, lake, feature_store, name)
             if joined.manifest:
-                written[name] = joined.manifest
-                reuse.made(name, joined.manifest.sha256)
-        yield check_result(
-            "rows_out_equal_rows_in",
-            not lost,
-            True,
-            {"rows lost": lost, "weeks": len(context.partition_keys)},
-        )
-        yield check_result(
-            "keys_are_unique", not twice, True, {"keys": ", ".join(spec.prediction.key), "duplicates": twice}
-        )
-        yield check_result(
-            "features_known_at_prediction_time",
-            not wrong,
-            True,
-            {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong},
-        )
+                run.reuse.made(name, joined.manifest.sha256)
+        yield from join_checks(spec, joins)
+        written = {name: joined.manifest for name, joined in joins.items() if joined.manifest}
 
         def page(manifest: Manifest) -> dict[str, Any]:
             return newest_page(spec, lake, feature_store, manifest)
 
-        yield from materialized(context, written, len(context.partition_keys), page, reuse=reuse)
+        yield from materialized(run, written, len(joins), page)
 
     return training_set_
+
+
+def join_checks(spec: ModelSpec, joins: Mapping[str, Joined]) -> Iterator[dg.AssetCheckResult]:
+    """The claims about the weeks of a run; a week that breaks one is named with its numbers."""
+    lost = {name: joined.lost for name, joined in joins.items() if joined.lost}
+    yield check_result("rows_out_equal_rows_in", not lost, True, {"rows lost": lost, "weeks": len(joins)})
+    twice = {name: joined.duplicates for name, joined in joins.items() if joined.duplicates}
+    keys = ", ".join(spec.prediction.key)
+    yield check_result("keys_are_unique", not twice, True, {"keys": keys, "duplicates": twice})
+    wrong = {name: joined.differ for name, joined in joins.items() if joined.differ}
+    numbers = {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong}
+    yield check_result("features_known_at_prediction_time", not wrong, True, numbers)
 
 
 def newest_page(

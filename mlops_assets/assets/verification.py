@@ -9,24 +9,19 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.stage import Run, stage
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.tables import Table
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import WITHIN, Verdict, verify_all
-from resources.audit.log import Audit
-from resources.compute.compute import Compute
-from resources.features.store import FeatureStoreResource
-from resources.lake.lake import Lake
-from resources.tracking.tracking import Tracking
 
 KEY = ["models", "verification"]
 CLAIM = "every_version_can_be_rebuilt"
 JOB = "verify"
 
 
-class Asked(dg.Config):
+class Chosen(dg.Config):
     """Which versions are rebuilt, and how far a prediction may be off."""
 
     models: list[str] = []
@@ -38,30 +33,24 @@ def verification(
 ) -> dg.AssetsDefinition:
     """The asset `models/verification`, made when it is asked for; all models unless `models` names some."""
 
-    @dg.asset(
-        key=KEY,
-        deps=[dg.AssetKey([name, "deployment"]) for name in sorted(specs())],
+    @stage(
+        KEY,
+        after=[f"{name}/deployment" for name in sorted(specs())],
+        uses=["tracking", "feature_store", "audit", "compute"],
         group_name="verification",
         kinds={"ray", "mlflow"},
         check_specs=[check_spec(KEY, CLAIM, False)],
+        config_schema=Chosen.to_fields_dict(),
         description="Every registered version rebuilt from its lineage and compared byte by byte.",
     )
-    @costed
-    def verification_(
-        context: dg.AssetExecutionContext,
-        config: Asked,
-        lake: Lake,
-        tracking: Tracking,
-        feature_store: FeatureStoreResource,
-        audit: Audit,
-        compute: Compute,
-    ) -> Iterator[Any]:
+    def verification_(run: Run) -> Iterator[Any]:
+        systems, config = run.systems, Chosen(**run.context.op_execution_context.op_config)
         chosen = {name: spec for name, spec in specs().items() if not config.models or name in config.models}
         with tempfile.TemporaryDirectory(prefix="mlops-verify-") as folder:
-            systems = (lake, tables(), feature_store.repository, compute.address, context.log.info)
-            rebuild = Rebuild(Path(folder), *systems)
-            found = verify_all(tracking, audit, rebuild, chosen, config.within, context.log.info)
-            verdicts = [_told(context, verdict) for verdict in found]
+            places = (systems.lake, tables(), systems.feature_store.repository, systems.compute.address)
+            rebuild = Rebuild(Path(folder), *places, run.log)
+            every = verify_all(systems.tracking, systems.audit, rebuild, chosen, config.within, run.log)
+            verdicts = [_logged(run, verdict) for verdict in every]
         different = {v.name: str(v.differences[0]) for v in verdicts if not v.holds}
         yield check_result(CLAIM, not different, False, {"versions": len(verdicts), "different": different})
         rows = [_row(verdict) for verdict in verdicts]
@@ -80,8 +69,8 @@ def verify_job() -> Any:
     )
 
 
-def _told(context: dg.AssetExecutionContext, verdict: Verdict) -> Verdict:
-    context.log.info(str(verdict))
+def _logged(run: Run, verdict: Verdict) -> Verdict:
+    run.log(str(verdict))
     return verdict
 
 

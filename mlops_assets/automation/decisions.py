@@ -16,6 +16,7 @@ from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.serving.live_models import RecordError
 from resources.serving.ray_serve import Endpoint
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingError, Version
 
 Verdict = Literal["approved", "rejected"]
@@ -25,25 +26,15 @@ class DecisionError(Exception):
     """A decision that is refused, with the rule it broke."""
 
 
-def approve(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    version: int,
-    by: str,
-    reason: str,
-    compute: Compute | None = None,
-) -> Version:
+def approve(spec: ModelSpec, systems: Systems, version: int, by: str, reason: str) -> Version:
     """Record a person's approval of a challenger that waits, then refit, promote and deploy it as a run would.
 
     Repeated after a crash it goes on where it was. Raises DecisionError where there is nothing to approve.
     """
-    entry = decide(spec, lake, audit, "approved", version, by, reason)
+    entry = decide(spec, systems.lake, systems.audit, "approved", version, by, reason)
     lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
     try:
-        return deploy(spec, lake, tracking, endpoint, audit, lineage, compute)[0]
+        return deploy(spec, systems, lineage)[0]
     except (HeldBackError, ChampionError) as held:
         raise DecisionError(str(held)) from held
 
@@ -115,27 +106,20 @@ def _refuse_another_challenger(spec: ModelSpec, lake: Lake, entry: Entry) -> Non
         )
 
 
-def go_back(
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    model: str,
-    to: int | None,
-    by: str,
-    reason: str,
-) -> Entry:
+def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) -> Entry:
     """Roll a model back as of the data's now; returns the entry that made the earlier version champion."""
     if not by.strip() or not reason.strip():
         raise DecisionError(
             "a rollback is recorded with a name and a reason: give both, --by NAME --reason WHY"
         )
+    audit = systems.audit
     recorded, last = recorded_weeks(audit, model), audit.latest(model, CHANGES)
     if recorded is None or last is None or last.moment is None:
         raise DecisionError(f"the audit log knows no champion of {model!r}: there is nothing to roll back to")
-    moment = max(last.moment, data_now(*recorded, lake) or last.moment)
+    moment = max(last.moment, data_now(*recorded, systems.lake) or last.moment)
     try:
-        return roll_back(tracking, audit, endpoint, Rollback(model, to, moment, by, reason, account()))
+        wish = Rollback(model, to, moment, by, reason, account())
+        return roll_back(systems.tracking, audit, systems.endpoint, wish)
     except (ChampionError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
@@ -180,21 +164,21 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
     def approve_(
         context: dg.OpExecutionContext,
         config: Decision,
-        lake: Lake,
-        tracking: Tracking,
-        endpoint: Endpoint,
-        audit: Audit,
-        compute: Compute,
+        lake: dg.ResourceParam[Lake],
+        tracking: dg.ResourceParam[Tracking],
+        endpoint: dg.ResourceParam[Endpoint],
+        audit: dg.ResourceParam[Audit],
+        compute: dg.ResourceParam[Compute],
     ) -> None:
+        systems = Systems(lake=lake, tracking=tracking, endpoint=endpoint, audit=audit, compute=compute)
         spec = _spec(specs(), config.model)
-        said = (config.version, config.by, config.reason)
-        with_words(approve, spec, lake, tracking, endpoint, audit, *said, compute)
+        with_words(approve, spec, systems, config.version, config.by, config.reason)
         entry = audit.latest(config.model, CHANGES)
         assert entry is not None
         context.log_event(deployment_event(config.model, told(entry)))
 
     @dg.op(name="reject", description="Say no to a challenger that passed the gate and waits.")
-    def reject_(config: Decision, lake: Lake, audit: Audit) -> None:
+    def reject_(config: Decision, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]) -> None:
         spec = _spec(specs(), config.model)
         with_words(decide, spec, lake, audit, "rejected", config.version, config.by, config.reason)
 
@@ -202,13 +186,13 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
     def roll_back_(
         context: dg.OpExecutionContext,
         config: Return,
-        lake: Lake,
-        tracking: Tracking,
-        endpoint: Endpoint,
-        audit: Audit,
+        lake: dg.ResourceParam[Lake],
+        tracking: dg.ResourceParam[Tracking],
+        endpoint: dg.ResourceParam[Endpoint],
+        audit: dg.ResourceParam[Audit],
     ) -> None:
-        asked = (config.model, config.to, config.by, config.reason)
-        entry = with_words(go_back, lake, tracking, endpoint, audit, *asked)
+        systems = Systems(lake=lake, tracking=tracking, endpoint=endpoint, audit=audit)
+        entry = with_words(go_back, systems, config.model, config.to, config.by, config.reason)
         context.log_event(deployment_event(config.model, told(entry)))
 
     ops = {"approve_challenger": approve_, "reject_challenger": reject_, "roll_back_champion": roll_back_}

@@ -5,7 +5,7 @@ replay and a machine that was switched off in between come to the same requests.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,28 +25,18 @@ from mlops_assets.automation.tries import (
 )
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
-from mlops_assets.promotion.champion import ChampionError, reconcile
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.online import BASIS, ONLINE
-from resources.audit.log import Audit, AuditError
 from resources.lake.lake import Lake
-from resources.serving.live_models import RecordError
-from resources.serving.ray_serve import Endpoint
-from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
 WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
-RECONCILE_EVERY_S = 4
 """Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
-
-
-class DifferenceError(Exception):
-    """Registry or endpoint differ from the audit log, and nothing here can repair it."""
 
 
 def wall_clock() -> datetime:
@@ -101,7 +91,7 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
         minimum_interval_seconds=15,
         description="Join, score and report on each week as its features arrive; what failed is tried again.",
     )
-    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+    def sensor(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
         waiting = weeks_to_score(spec, lake)
@@ -182,7 +172,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         minimum_interval_seconds=15,
         description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
     )
-    def sensor(context: dg.SensorEvaluationContext, lake: Lake) -> Any:
+    def sensor(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
         week, decision = decision_now(spec, lake)
@@ -269,40 +259,3 @@ def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
         drift_share=drift.get("drift_share"),
         served=report["model_version"] is not None,
     )
-
-
-def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorDefinition:
-    """`keep_registry_and_endpoint_as_recorded`: no runs; repairs what a killed process or a stranger's hand left behind."""
-
-    @dg.sensor(
-        name="keep_registry_and_endpoint_as_recorded",
-        minimum_interval_seconds=RECONCILE_EVERY_S,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Bring every model's registry aliases and endpoint to what the newest change in the audit log says.",
-    )
-    def sensor(tracking: Tracking, endpoint: Endpoint, audit: Audit) -> dg.SkipReason:
-        return dg.SkipReason(reconciled(sorted(specs()), tracking, endpoint, audit))
-
-    return sensor
-
-
-def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, audit: Audit) -> str:
-    """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
-    told, broken = [], []
-    for model in models:
-        try:
-            told += [
-                f"{model}: {what}" for what in reconcile(tracking.at_once, audit, endpoint, model, False)
-            ]
-        except BlockingIOError:
-            told.append(f"{model}: a change is under way")
-        except TrackingAwayError as away:
-            told.append(str(away))
-            break
-        except (ChampionError, TrackingError, RecordError, AuditError) as error:
-            broken.append(f"{model}: {error}")
-    for line in (*told, *broken):
-        LOG.warning(line)
-    if broken:
-        raise DifferenceError("; ".join(broken))
-    return "; ".join(told) or f"registry and endpoint follow the audit log ({len(models)} models)"

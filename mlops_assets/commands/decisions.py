@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from resources.settings import Settings, settings
+from resources.systems import Systems
 
 if TYPE_CHECKING:
     from resources.audit.log import Entry
@@ -67,9 +68,8 @@ def _roll_back(options: argparse.Namespace) -> int:
     from resources.local import local_resources
 
     where = settings()
-    parts = local_resources(where)
-    systems = (parts["lake"], parts["tracking"], parts["endpoint"], parts["audit"])
-    entry = go_back(*systems, options.model, options.to, options.by, options.reason)
+    systems = Systems.of(local_resources(where))
+    entry = go_back(systems, options.model, options.to, options.by, options.reason)
     print(
         f"{options.model}: version {entry.version} is champion (entry {entry.seq}, rolled back by {entry.by})"
     )

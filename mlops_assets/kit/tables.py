@@ -8,13 +8,13 @@ import dagster as dg
 
 from mlops_assets.kit.catalogue import LINEAGE, SCHEMA, column_lineage, column_schema, newest_metadata
 from mlops_assets.kit.checks import table_check_results, table_check_specs
-from mlops_assets.kit.costs import costed
 from mlops_assets.kit.metadata import table_metadata
-from mlops_assets.kit.partitions import weekly
 from mlops_assets.kit.reuse import Reuse
+from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.tables import Finding
+from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
-from resources.lake.lake import Lake, Manifest
+from resources.lake.lake import Manifest
 
 SHOWN_REFUSALS = 3
 
@@ -23,28 +23,11 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     """The asset that writes a table; a partition that breaks a claim which blocks is not written."""
     path = table.key.split("/")
 
-    def write(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
-        names = context.partition_keys if table.weeks else [None]
-        findings: dict[str, list[Finding]] = {}
-        written: dict[str | None, Manifest] = {}
-        reuse = Reuse.of(context, lake, table.key)
-        for name in names:
-            findings[name or table.key], manifest = reused(reuse, table, name) or built(reuse, table, name)
-            if manifest:
-                written[name] = manifest
-        yield from table_check_results(findings)
-
-        def page(manifest: Manifest) -> dict[str, Any]:
-            frame = lake.read(table.key, [manifest.partition])
-            return newest_metadata(frame, table.expected, table.columns)
-
-        yield from materialized(context, written, len(names), page, refusals(table.key, findings), reuse)
-
-    return dg.asset(
-        key=path,
-        deps=[upstream(name, back) for name, back in table.deps.items()],
-        partitions_def=weekly(table.weeks) if table.weeks else None,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @stage(
+        path,
+        after=[upstream(name, back) for name, back in table.deps.items()],
+        uses=[],
+        weeks=table.weeks,
         code_version=table.code_version,
         check_specs=table_check_specs(path, table.expected),
         metadata={
@@ -52,7 +35,25 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             LINEAGE: column_lineage(table.columns),
         },
         **table.appearance,
-    )(costed(write))
+    )
+    def write(run: Run) -> Iterator[Any]:
+        names = run.partitions if table.weeks else [None]
+        findings: dict[str, list[Finding]] = {}
+        written: dict[str | None, Manifest] = {}
+        for name in names:
+            outcome = reused(run.reuse, table, name) or built(run.reuse, table, name)
+            findings[name or table.key], manifest = outcome
+            if manifest:
+                written[name] = manifest
+        yield from table_check_results(findings)
+
+        def page(manifest: Manifest) -> dict[str, Any]:
+            frame = run.systems.lake.read(table.key, [manifest.partition])
+            return newest_metadata(frame, table.expected, table.columns)
+
+        yield from materialized(run, written, len(names), page, refusals(table.key, findings))
+
+    return write
 
 
 def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest] | None:
@@ -72,33 +73,27 @@ def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], 
 
 
 def materialized(
-    context: dg.AssetExecutionContext,
+    run: Run,
     written: Mapping[Any, Manifest],
     asked: int,
     newest: Callable[[Manifest], dict[str, Any]] | None = None,
     refused: Sequence[str] = (),
-    reuse: Reuse | None = None,
 ) -> Iterator[dg.MaterializeResult]:
     """One result for the partitions a run wrote: metadata for each, the content hash as data version.
 
-    `newest` gives what is shown of the newest of them alone, `reuse` which were skipped and why. Fails where fewer were
-    written than asked for, with the first reasons of `refused`; what was sound is written and stays.
+    `newest` gives what is shown of the newest of them alone. Fails where fewer were written than asked for, with the
+    first reasons of `refused`; what was sound is written and stays.
     """
     if len(written) < asked:
         reasons = "".join(f"\n{line}" for line in refused[:SHOWN_REFUSALS])
-        raise dg.Failure(
+        raise StageError(
             f"{asked - len(written)} of {asked} partitions broke a claim that blocks and were not written: "
             f"the failed checks name them with their numbers; the lake keeps what it had{reasons}"
         )
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
-        context.add_asset_metadata(
-            {**table_metadata(manifest), **(reuse.told(name) if reuse else {}), **more}, partition_key=name
-        )
-    counts = reuse.counts() if reuse else {}
-    yield dg.MaterializeResult(data_version=dg.DataVersion(combined(written.values())), metadata=counts)
-    if reuse:
-        reuse.remember()
+        run.show(name, {**table_metadata(manifest), **run.reuse.told(name), **more})
+    yield run.result(combined(written.values()), {})
 
 
 def upstream(table: str, back: int | None) -> dg.AssetDep:

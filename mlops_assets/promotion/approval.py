@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import dagster as dg
-
+from mlops_assets.errors import WorkError
 from mlops_assets.promotion.champion import Change, champion_now, refusal
 from mlops_assets.promotion.history import SHOWN_BETTER, rolled_back
 from mlops_assets.promotion.records import evaluation_digest
@@ -15,11 +14,15 @@ from resources.audit.log import CHANGES, Audit, Entry
 from resources.tracking.tracking import Tracking, Version
 
 
-class HeldBackError(Exception):
+class PromotionError(WorkError):
+    """A champion is not changed."""
+
+
+class HeldBackError(PromotionError):
     """A challenger passed the gate and is not promoted: a person has to approve it, or has said no."""
 
 
-class SupersededError(dg.Failure):
+class SupersededError(PromotionError):
     """The evidence is about another champion than the one of now."""
 
 
@@ -58,11 +61,11 @@ def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Mappin
     """The warrant of an evaluation that passed.
 
     Raises HeldBackError where an approval is missing, a person rejected it or its version was rolled back, and
-    dagster.Failure where the record is not the one that was judged or was judged against another champion.
+    PromotionError where the record is not the one that was judged or was judged against another champion.
     """
     digest = evaluation_digest(attempt)
     if audit.find("evaluated", spec.name, {"evaluation": digest}) is None:
-        raise dg.Failure(
+        raise PromotionError(
             f"{spec.name}: the record of the evaluation at the end of week {attempt['week']} (sha256 {digest}) is not "
             f"in the audit log: it was changed after it was judged; materialize {spec.name}/evaluation again"
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_assets.automation.sensors import weeks_to_score
+from mlops_assets.errors import WorkError
 from mlops_assets.ml.tuning.trials import with_found
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
@@ -94,8 +95,8 @@ def _unfair(spec: ModelSpec, project: Project) -> str | None:
             project.resources["audit"],
             training_data(followed, project.lake, week),
         )
-    except dg.Failure as failure:
-        return str(failure.description)
+    except WorkError as refused:
+        return str(refused)
     return None
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.promotion.approval import Warrant, warranted
@@ -13,6 +11,7 @@ from mlops_assets.promotion.champion import change_champion
 from mlops_assets.promotion.records import data_now, evaluation_digest, record_trained
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.errors import NotPassedError, NotReadyError, OtherRulesError
 from mlops_assets.stages.fingerprints import of_deployment
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import attempt_name
@@ -21,41 +20,28 @@ from mlops_assets.stages.searched import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.training import log_fit, training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
-from resources.audit.log import Audit
-from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.serving.live_models import Record
-from resources.serving.ray_serve import Endpoint
-from resources.tracking.tracking import Tracking, Version
+from resources.systems import Systems
+from resources.tracking.tracking import Version
 
 
 def deploy(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    lineage: Mapping[str, str],
-    compute: Compute | None = None,
+    spec: ModelSpec, systems: Systems, lineage: Mapping[str, str]
 ) -> tuple[Version, Fit, TrainingData]:
     """Refit the challenger that passed on everything up to now, make it champion and hand it to the endpoint.
 
     One at a time for a model, whoever asks: a run, or a person on the command line. Raises HeldBackError, before
     anything is fitted, where a person has to say yes first or has said no.
     """
-    with audit.lock(f"deploy-{spec.name}"):
-        return _deploy(spec, lake, tracking, endpoint, audit, lineage, compute)
+    with systems.audit.lock(f"deploy-{spec.name}"):
+        return _deploy(spec, systems, lineage)
 
 
 def _deploy(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    lineage: Mapping[str, str],
-    compute: Compute | None,
+    spec: ModelSpec, systems: Systems, lineage: Mapping[str, str]
 ) -> tuple[Version, Fit, TrainingData]:
+    lake, tracking, audit = systems.lake, systems.tracking, systems.audit
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate["version"])
@@ -63,14 +49,14 @@ def _deploy(
     data = training_data(spec, lake, attempt["week"])
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt["challenger"]["rounds"]
-    fitted = fit(files, spec, data.features, rounds=rounds, reach=compute, identity=identity)
+    fitted = fit(files, spec, data.features, rounds=rounds, reach=systems.compute or None, identity=identity)
     lineage = {**lineage, "challenger": str(challenger.number), **origin_of(challenger)}
     version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
         spec, tracking
     )
     record_trained(audit, spec, version, data.hashes, data.now)
     keep_reference(spec, lake, data, files, version, attempt)
-    _make_champion(spec, lake, tracking, endpoint, audit, warrant, version, data)
+    _make_champion(spec, systems, warrant, version, data)
     lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
     return version, fitted, data
 
@@ -93,20 +79,20 @@ def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, 
     """The challenger on record and the record of its evaluation; raises where the newest challenger has not passed."""
     candidate, attempt = judged(spec, lake)
     if candidate is None:
-        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+        raise NotReadyError(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
     if attempt is None:
-        raise dg.Failure(
+        raise NotReadyError(
             f"{spec.name}: challenger {candidate['version']} was not judged yet: materialize {spec.name}/evaluation first"
         )
     if not attempt["promote"]:
-        raise dg.Failure(f"{spec.name}: no challenger has passed the gate: {attempt['verdict']}")
+        raise NotPassedError(f"{spec.name}: no challenger has passed the gate: {attempt['verdict']}")
     return candidate, attempt
 
 
 def _refuse_other_rules(spec: ModelSpec, challenger: Version) -> None:
     """Raise unless the refit would follow the rules that the challenger was fitted, and so judged, by."""
     if challenger.tags.get("spec") != spec_digest(spec):
-        raise dg.Failure(
+        raise OtherRulesError(
             f"{spec.name}: the spec changed since challenger {challenger.number} was fitted and judged: "
             f"materialize {spec.name}/model and what follows it again"
         )
@@ -122,41 +108,34 @@ def decided_by(
     return of_deployment(spec, data.hashes, data.feature_definitions, rules, evaluation_digest(attempt))
 
 
-def is_live(spec: ModelSpec, lake: Lake, tracking: Tracking, endpoint: Endpoint, sha256: str) -> bool:
+def is_live(spec: ModelSpec, systems: Systems, sha256: str) -> bool:
     """Whether the champion is a version with this hash, whole, with its reference, and is what the endpoint answers with."""
-    champion = tracking.champion(spec.name)
+    champion = systems.tracking.champion(spec.name)
     if champion is None or champion.sha256 != sha256:
         return False
-    if lake.read_json(reference_name(spec, champion.number)) is None:
+    if systems.lake.read_json(reference_name(spec, champion.number)) is None:
         return False
     if not spec.deployment.enabled:
         return True
-    record = endpoint.records().get(spec.name)
+    record = systems.endpoint.records().get(spec.name)
     return record is not None and record.model_sha256 == sha256 and Path(record.model_path).exists()
 
 
 def _make_champion(
-    spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    endpoint: Endpoint,
-    audit: Audit,
-    warrant: Warrant,
-    version: Version,
-    data: TrainingData,
+    spec: ModelSpec, systems: Systems, warrant: Warrant, version: Version, data: TrainingData
 ) -> None:
     """Record the promotion, move the aliases, and publish the version where the spec says so, in one step.
 
     A promotion counts from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
     """
-    record = None
+    record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:
-        kept = endpoint.keep(spec.name, version.number, tracking.load(version))
+        kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
         record = Record.model_validate(endpoint_record(spec, version, kept))
         endpoint.advance(data.now)
-    now = data_now(spec.weeks, spec.prediction.table, lake)
+    now = data_now(spec.weeks, spec.prediction.table, systems.lake)
     moment = max(data.now, now or data.now)
-    change_champion(tracking, audit, endpoint, warrant.change(version, moment), record)
+    change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)
 
 
 def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, Any]:

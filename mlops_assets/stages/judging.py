@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError
@@ -22,6 +21,7 @@ from mlops_assets.promotion.records import evaluation_digest
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.attempt import attempt_record
+from mlops_assets.stages.errors import NotReadyError, StageError
 from mlops_assets.stages.fingerprints import of_evaluation
 from mlops_assets.stages.opponents import Anchor, opponents
 from mlops_assets.stages.searched import as_trained
@@ -80,7 +80,7 @@ def challenger_on_record(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
     """What the model's asset left for its evaluation."""
     candidate = lake.read_json(f"{spec.name}/challenger")
     if candidate is None:
-        raise dg.Failure(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
+        raise NotReadyError(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
     return candidate
 
 
@@ -123,7 +123,7 @@ def anchor_on_trial(spec: ModelSpec, anchor: Anchor | None) -> Contender | Unjud
 def seen_until(version: Version) -> datetime:
     """Until when a version has seen what became known; raises where it does not say so."""
     if version.trained_until is None:
-        raise dg.Failure(
+        raise StageError(
             f"{version.name}: version {version.number} has no tag trained_until, so that nobody knows which rows it has seen "
             "and it cannot be judged: train it again"
         )

@@ -71,7 +71,7 @@ def bring_online(
     progress: Callable[[Brought], Any] | None = None,
 ) -> Online:
     """Materialise some weeks and all later ones, then say in the lake which content is online."""
-    content = {week: _content(lake, views, week) for week in asked}
+    content = {week: content_of(lake, views, week) for week in asked}
     ready = (lake.read_json(ONLINE) or {}) | content
     start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
     brought = feature_store.materialize(list(views), start, end, progress)
@@ -84,7 +84,8 @@ def basis(lake: Lake, week: str) -> dict[str, str | None]:
     return {BASIS: (lake.read_json(ONLINE) or {}).get(week)}
 
 
-def _content(lake: Lake, views: Sequence[str], week: str) -> str:
+def content_of(lake: Lake, views: Sequence[str], week: str) -> str:
+    """Hash of a week's rows of these views, as they are in the lake."""
     tables = [f"features/{view}" for view in views]
     hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-import dagster as dg
-
 from mlops_assets.ml.judging.anchor import Unjudged
 from mlops_assets.promotion import history
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.training import hold_out_start
 from mlops_assets.stages.training_set import TrainingData
@@ -50,7 +49,7 @@ class Opponents:
 def opponents(spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingData) -> Opponents:
     """Whom a challenger trained on this data meets.
 
-    An attempt that is repeated meets the champion it met the first time. Raises dagster.Failure where no fit of the
+    An attempt that is repeated meets the champion it met the first time. Raises NotReadyError where no fit of the
     champion is a fair opponent; without one of the anchor, only superiority over the champion counts.
     """
     champion = tracking.champion(spec.name)
@@ -62,7 +61,7 @@ def opponents(spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingD
     versions = {version.number: version for version in tracking.versions(spec.name)}
     fit = fair(champion, versions, start)
     if fit is None:
-        raise dg.Failure(
+        raise NotReadyError(
             f"{spec.name}: champion {champion.number} was trained until {champion.trained_until}, the hold-out begins "
             f"{start}: it would be judged on rows it has seen. Ingest weeks until {spec.window.hold_out_days} days after its training."
         )

@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import dagster as dg
-
 from mlops_assets.ml.tuning.trials import parameters_hash, with_found
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.errors import AlteredRecordError
 from resources.lake.lake import Lake
 from resources.tracking.tracking import Version
 
@@ -27,7 +26,7 @@ def search_folder(spec: ModelSpec) -> str:
 def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[str, str]]:
     """The spec that a training at the end of a week follows, and the tags that say where its parameters come from.
 
-    Raises dagster.Failure where a result does not carry the hash it was written with.
+    Raises AlteredRecordError where a result does not carry the hash it was written with.
     """
     if spec.search is None:
         return spec, {}
@@ -72,7 +71,7 @@ def origin_of(version: Version) -> dict[str, str]:
 def _unchanged(record: dict[str, Any], name: str) -> dict[str, Any]:
     digest = parameters_hash(record["parameters"])
     if digest != record["sha256"]:
-        raise dg.Failure(
+        raise AlteredRecordError(
             f"{name}: the parameters' SHA-256 is {digest}, the search wrote {record['sha256']}: somebody changed them. "
             "Search again, or write parameters of your own into the spec and set search.apply to false"
         )

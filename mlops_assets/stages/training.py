@@ -7,26 +7,50 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
+from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.provenance.lineage import FILE, Lineage
 from mlops_assets.ml.training.distributed import trainer_module
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.shards import Files
+from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import apart
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_names
+from mlops_assets.stages.errors import NotReadyError
+from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
 from mlops_assets.stages.searched import PARAMETERS, searched
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from resources.systems import Systems
 from resources.tracking.tracking import Kind, Tracking, TrackingError, Version
 from resources.tracking.versions import LINEAGE
+
+
+def challenger_decided_by(spec: ModelSpec, lake: Lake) -> Fingerprint:
+    """What decides a challenger trained now: the weeks it may use, the rules of its fit, and the code."""
+    data = training_data(spec, lake, newest_week(spec, lake))
+    rules = spec_digest(searched(spec, lake, data.week)[0])
+    return of_challenger(spec, data.hashes, data.feature_definitions, rules)
+
+
+def train(
+    spec: ModelSpec,
+    systems: Systems,
+    lineage: Mapping[str, str],
+    hear: Callable[[Sequence[Told]], Any] | None = None,
+) -> tuple[Version, Fit, TrainingData]:
+    """Train a challenger and put the training on record in the audit log."""
+    lake, tracking, compute = systems.lake, systems.tracking, systems.compute or None
+    version, fitted, data = train_challenger(spec, lake, tracking, lineage, compute, hear)
+    record_trained(systems.audit, spec, version, data.hashes, data.now)
+    return version, fitted, data
 
 
 def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) -> bool:
@@ -76,7 +100,7 @@ def enough_history(spec: ModelSpec, data: TrainingData) -> None:
     first = week_names(spec.weeks).index(min(data.hashes))
     days = 7 * (week_names(spec.weeks).index(data.week) - first + 1)
     if days < spec.window.minimum_days:
-        raise dg.Failure(
+        raise NotReadyError(
             f"{spec.name}: {days} days are joined ({min(data.hashes)} to {data.week}), "
             f"window.minimum_days={spec.window.minimum_days}: materialize more weeks of {spec.name}/training_set"
         )

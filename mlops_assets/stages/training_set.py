@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import dagster as dg
 import polars as pl
 
+from mlops_assets.errors import WorkError
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
 from mlops_assets.spec.columns import FEATURE_TABLE
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import Week, week, week_bounds, weeks_back
 from mlops_assets.stages.entity_rows import entity_rows, refuse_names_that_meet
+from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.joined_from import joined_from
 from resources.features.inputs import inputs_by_feast
 from resources.features.store import FeatureStoreResource
@@ -31,7 +32,7 @@ LEARNT = "learnt from"
 """The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
 
 
-class MixedFeatureDefinitionsError(Exception):
+class MixedFeatureDefinitionsError(WorkError):
     """Weeks that were joined under different feature definitions must not train one model."""
 
 
@@ -119,7 +120,7 @@ def newest_week(spec: ModelSpec, lake: Lake) -> str:
     """The newest joined week; its end is "now", the only clock that decides what data is used."""
     there = lake.partitions(f"{spec.name}/training_set")
     if not there:
-        raise dg.Failure(f"{spec.name}/training_set has no partition yet: materialize it first")
+        raise NotReadyError(f"{spec.name}/training_set has no partition yet: materialize it first")
     return there[-1]
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import dagster as dg
 import numpy as np
 import polars as pl
 import pydantic
 
+from mlops_assets.errors import WorkError
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.provenance.lineage import FILE, Difference, Lineage, LineageError, differences
 from mlops_assets.ml.training.fit import Scorer
@@ -17,7 +17,6 @@ from mlops_assets.ml.training.ladder import ComputeError
 from mlops_assets.spec.decides import of_a_fit
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.tables import TableError
-from mlops_assets.stages.training_set import MixedFeatureDefinitionsError
 from mlops_assets.verify.rebuild import Rebuild, spec_of
 from resources.audit.log import Audit
 from resources.compute.kuberay import KubeRayError
@@ -33,8 +32,8 @@ WITHIN = 1e-6
 Outcome = Literal["IDENTICAL", "EQUAL WITHIN", "DIFFERENT"]
 CANNOT_BE_REBUILT = (
     *(ComputeError, KubeRayError, TemplateError),
-    *(DatasetError, FeatureStoreError, LakeError, MixedFeatureDefinitionsError, TableError),
-    *(dg.Failure, pl.exceptions.PolarsError, pydantic.ValidationError, ModuleNotFoundError),
+    *(DatasetError, FeatureStoreError, LakeError, TableError),
+    *(WorkError, pl.exceptions.PolarsError, pydantic.ValidationError, ModuleNotFoundError),
 )
 
 

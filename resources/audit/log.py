@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import dagster as dg
-
 from resources.audit.chain import (
     HEAD_FILE,
     LOCK_FILE,
@@ -35,6 +33,7 @@ from resources.audit.chain import (
 )
 from resources.lake.lake import write_bytes
 from resources.moments import read_moment
+from resources.resource import Resource
 from resources.storage.locks import file_lock
 from resources.tracking.versions import utc
 
@@ -84,7 +83,7 @@ class Entry:
         return cls(**found | {"at": read_moment(found["at"]), "moment": moment})
 
 
-class Audit(dg.ConfigurableResource):
+class Audit(Resource):
     """The log in one folder, appended to under a lock by any number of processes of one machine."""
 
     folder: str

@@ -7,17 +7,18 @@ the process, so that the next fit finds it warm.
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import dagster as dg
 from pydantic import PrivateAttr
 
 from resources.addresses import revealed, shown
 from resources.compute.kuberay import Errand
 from resources.compute.kubernetes_api import RayJobs
 from resources.compute.rayjob import read_template, rendered
+from resources.resource import Resource
 from resources.serving.ray_serve import without_api_server
 from resources.settings import KUBERAY, RAYJOB
 
@@ -35,7 +36,7 @@ TRAIN_SETTINGS = {
 """A report waits for the next health check, two seconds by default; the rest are helper processes nobody reads."""
 
 
-class Compute(dg.ConfigurableResource):
+class Compute(Resource):
     """Ray at `address` (empty: a private one), checkpoints under `folder`, which every worker must see.
 
     `kuberay://` and a namespace as the address: each fit becomes a KubeRay job, made from the template `rayjob`.
@@ -48,9 +49,11 @@ class Compute(dg.ConfigurableResource):
     rayjob: str = str(RAYJOB)
     _log: Any = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+    @contextmanager
+    def during(self, log: Any, in_run: bool) -> Iterator[Self]:
         """What a KubeRay job does is told in the log of the step that waits for it."""
-        self._log = context.log or self._log
+        self._log = log or self._log
+        yield self
 
     @property
     def storage(self) -> str:

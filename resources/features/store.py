@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
-import dagster as dg
 import polars as pl
 
 from resources.features import definitions as repository_of
@@ -27,6 +26,7 @@ from resources.features.service import DescribedService, describe
 from resources.features.source_scan import service_names, service_views
 from resources.features.types import ASKED, held, refused_input
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
+from resources.resource import Resource
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -51,7 +51,7 @@ class ViewSource:
     ttl: timedelta | None
 
 
-class FeatureStoreResource(dg.ConfigurableResource):
+class FeatureStoreResource(Resource):
     """Feast over the lake's feature tables, with its registry and online store under `home`.
 
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.

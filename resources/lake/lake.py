@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import dagster as dg
 import polars as pl
 
 from resources.at_work import beside_others, works_alone
 from resources.lake.instants import LossError, with_instants
+from resources.resource import Resource
 from resources.storage.contained import below
 
 WHOLE = "all"
@@ -48,7 +48,7 @@ class Manifest:
     made_of: dict[str, str] | None = None
 
 
-class Lake(dg.ConfigurableResource):
+class Lake(Resource):
     """Tables under one folder: `<root>/<table>/<partition>.parquet`.
 
     With `state`, the folder that all state lies in, a Dagster run is refused while a replay works on it alone.
@@ -58,9 +58,9 @@ class Lake(dg.ConfigurableResource):
     state: str = ""
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+    def during(self, log: Any, in_run: bool) -> Iterator[Self]:
         """Hold the state folder for as long as a run lasts; what only looks, a sensor, holds nothing."""
-        with beside_others(Path(self.state)) if self.state and context.run else nullcontext():
+        with beside_others(Path(self.state)) if self.state and in_run else nullcontext():
             yield self
 
     def worked_on(self) -> str | None:

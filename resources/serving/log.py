@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 import polars as pl
 
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
+from resources.resource import Resource
 
 INSTANT = pl.Datetime("us", "UTC")
 REQUEST = "__request_id"
@@ -99,7 +99,7 @@ def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
     )
 
 
-class ServingLogResource(dg.ConfigurableResource):
+class ServingLogResource(Resource):
     """The logged requests of every model, for reading; a request that two files hold is taken once."""
 
     folder: str

@@ -18,10 +18,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from resources import ports
 from resources.lake.lake import write_bytes, write_text
+from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
 from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 from resources.storage.contained import below
@@ -35,7 +34,7 @@ HOST = "127.0.0.1"
 MEBIBYTE = 2**20
 
 
-class Endpoint(dg.ConfigurableResource):
+class Endpoint(Resource):
     """Where deployed models answer: publishing a record puts one there, withdrawing takes it away."""
 
     folder: str

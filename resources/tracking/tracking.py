@@ -1,22 +1,21 @@
 """Runs and model versions in MLflow: every fit logged once, every version registered once, promotion under a lock.
 
-Everything is found again by an identity that the caller derives from the content (data, spec, code), so a process
-that was killed and started again ends with the same runs, version numbers and aliases as an unbroken one.
+Everything is found again by an identity derived from its content, so a process that was killed ends with the same runs.
 """
 
 import hashlib
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import dagster as dg
 import polars as pl
 
 from resources.addresses import revealed, shown
+from resources.resource import Resource
 from resources.storage.locks import file_lock
 from resources.tracking import registration
 from resources.tracking.client import client_of, download, is_database, local_path, reachable
@@ -29,11 +28,10 @@ from resources.tracking.spool import Spool, deliver_all
 from resources.tracking.versions import FILE, TrackingError, Version, sha256, version_of
 
 __all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
-CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
-ANCHOR = "audit_log"
+CHALLENGER, CHAMPION, PREVIOUS, ANCHOR = "challenger", "champion", "previous", "audit_log"
 
 
-class Tracking(dg.ConfigurableResource):
+class Tracking(Resource):
     """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`.
 
     A server may be away for `patience_s`: every call waits so long and starts over. What is logged lies in `spool`
@@ -50,9 +48,11 @@ class Tracking(dg.ConfigurableResource):
         """Where MLflow is, without user and password: MLflow takes those from its own variables."""
         return reachable(revealed(self.uri))
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+    @contextmanager
+    def during(self, log: Any, in_run: bool) -> Iterator[Self]:
         """Deliver what a killed run left, each time a run begins."""
         self.deliver()
+        yield self
 
     def deliver(self) -> None:
         """Deliver what lies in the spool, without waiting for a server that is away; what stays there is told."""

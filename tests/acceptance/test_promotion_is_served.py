@@ -18,6 +18,7 @@ from mlops_assets.stages.judging import judge_challenger
 from mlops_assets.stages.training import train_challenger
 from resources.local import local_resources
 from resources.settings import settings
+from resources.systems import Systems
 from tests.flights.shortened import UNGUARDED
 from tests.small_year import serving
 
@@ -64,7 +65,7 @@ def promoted(home: Path) -> str:
     judged = judge_challenger(spec, lake, tracking, resources["audit"], {})
     assert judged.verdict.promote
     record_evaluated(resources["audit"], spec, judged.attempt, {})
-    version, _, _ = deploy(spec, lake, tracking, resources["endpoint"], resources["audit"], {})
+    version, _, _ = deploy(spec, Systems.of(resources | {"lake": lake, "tracking": tracking}), {})
     return str(version.number)
 
 

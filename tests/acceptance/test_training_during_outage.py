@@ -207,7 +207,7 @@ def test_an_mlflow_that_dies_twice_during_a_training_delays_it_and_loses_nothing
     client = client_of(tracking.uri)
     experiment = client.get_experiment_by_name(NAME).experiment_id
     assert len(client.search_runs([experiment])) == len(client.search_logged_models([experiment])) == 2
-    tracking.setup_for_execution(None)  # type: ignore[arg-type]
+    tracking.deliver()
     delivered_once(tracking)
 
 

@@ -1,6 +1,5 @@
 """What a training takes from a search: the winner as it was found, in its own time, and nothing that was changed since."""
 
-import dagster as dg
 import pytest
 
 from mlops_assets.assets.bundle import STAGES, model_assets
@@ -11,6 +10,7 @@ from mlops_assets.promotion.records import record_evaluated
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.stages.card import gather, sections
 from mlops_assets.stages.deploying import deploy
+from mlops_assets.stages.errors import AlteredRecordError
 from mlops_assets.stages.judging import judge_challenger
 from mlops_assets.stages.searched import newest_result, searched
 from mlops_assets.stages.training import train_challenger, training_files
@@ -18,6 +18,7 @@ from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.pages import Pages
 from resources.serving.ray_serve import Endpoint
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from tests.parcel_weeks import parcel_lake, search_spec
 
@@ -53,7 +54,7 @@ def judged(lake: Lake, tracking: Tracking, folder) -> dict:
 
 def deployed(lake: Lake, tracking: Tracking, folder):
     endpoint, audit = Endpoint(folder=str(folder / "serving")), Audit(folder=str(folder / "audit"))
-    return deploy(SPEC, lake, tracking, endpoint, audit, {})
+    return deploy(SPEC, Systems(lake=lake, tracking=tracking, endpoint=endpoint, audit=audit), {})
 
 
 def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(lake, tracking, tmp_path):
@@ -112,7 +113,7 @@ def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
 
 def test_parameters_that_were_changed_by_hand_are_refused(lake):
     write_result(lake, {"max_depth": 9}, sha256=parameters_hash(FOUND))
-    with pytest.raises(dg.Failure, match="somebody changed them"):
+    with pytest.raises(AlteredRecordError, match="somebody changed them"):
         searched(SPEC, lake, WEEK)
 
 

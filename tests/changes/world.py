@@ -5,14 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
 
 import resources.tracking.tracking
 from mlops_assets.automation.decisions import DecisionError, decide, go_back
-from mlops_assets.promotion.approval import HeldBackError, warranted
+from mlops_assets.errors import WorkError
+from mlops_assets.promotion.approval import warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
 from mlops_assets.promotion.history import SHOWN_BETTER
@@ -29,6 +29,7 @@ from resources.features.vectors import OnlineVectors
 from resources.lake.lake import Lake
 from resources.serving.live_models import LiveModels, Record, read_record
 from resources.serving.ray_serve import Endpoint
+from resources.systems import Systems
 from resources.tracking.model_folder import MODEL_FILE
 from resources.tracking.tracking import Tracking
 from resources.tracking.versions import FILE, SHA256, sha256
@@ -42,7 +43,7 @@ BY_ADA = ModelSpec.model_validate(
     SPEC.model_dump() | {"promotion": {"mode": "approval", "approvers": ["ada"]}}
 )
 WEEK_NAMES = week_names(WEEKS)
-REFUSALS = (ChampionError, DecisionError, HeldBackError, dg.Failure)
+REFUSALS = (ChampionError, DecisionError, WorkError)
 
 
 class Vectors:
@@ -128,9 +129,11 @@ class World:
         self._deploy(BY_ADA, attempt)
 
     def roll_back(self, to: int | None = None) -> Entry:
-        return go_back(
-            self.lake, self.tracking, self.endpoint, self.audit, NAME, to, "lin", "too many alarms"
-        )
+        return go_back(self._systems, NAME, to, "lin", "too many alarms")
+
+    @property
+    def _systems(self) -> Systems:
+        return Systems(lake=self.lake, tracking=self.tracking, endpoint=self.endpoint, audit=self.audit)
 
     def reconcile(self) -> list[str]:
         """One look of the sensor, which does not wait for a change that is under way."""
@@ -162,7 +165,7 @@ class World:
         )
         now = datetime.fromisoformat(attempt["now"])
         data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "", {})
-        _make_champion(spec, self.lake, self.tracking, self.endpoint, self.audit, warrant, version, data)
+        _make_champion(spec, self._systems, warrant, version, data)
 
     def _register(self, kind: str, **tags: str) -> int:
         pause("register")

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.kit.systems import injected
 from resources.at_work import AtWorkError, alone, beside_others, serving, works_alone
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
@@ -71,13 +72,13 @@ def test_two_sets_of_servers_are_not_up_on_one_state_but_servers_and_a_replay_ma
 
 
 @dg.asset
-def table(lake: Lake) -> None:
+def table(lake: dg.ResourceParam[Lake]) -> None:
     lake.write_json("table", {"made": True})
 
 
 def materialized(home: Path) -> dg.ExecuteInProcessResult:
     lake = Lake(root=str(home / "lake"), state=str(home))
-    return dg.materialize([table], resources={"lake": lake}, raise_on_error=False)
+    return dg.materialize([table], resources=injected({"lake": lake}), raise_on_error=False)
 
 
 def test_a_run_from_the_ui_fails_with_the_reason_while_a_replay_is_at_work_and_writes_nothing(tmp_path):

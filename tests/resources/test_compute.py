@@ -5,6 +5,7 @@ import os
 import dagster as dg
 import pytest
 
+from mlops_assets.kit.systems import injected
 from resources.compute.compute import Compute, join
 from resources.local import local_resources
 from resources.settings import RAYJOB, private_ray, settings, silence_usage_reports
@@ -58,11 +59,11 @@ def test_what_a_kuberay_job_does_is_told_in_the_log_of_the_step_that_waits_for_i
     )
 
     @dg.asset
-    def fitted(compute: Compute) -> None:
+    def fitted(compute: dg.ResourceParam[Compute]) -> None:
         asked = {"command": ("python",), "workers": 1, "each": {"CPU": 1.0}, "accelerator": None}
         compute.send("mlops-fit", "content", **asked, paths=("/mlops",), done=lambda: True)
 
-    given = {"compute": Compute(folder=str(tmp_path), address="kuberay://ml")}
+    given = injected({"compute": Compute(folder=str(tmp_path), address="kuberay://ml")})
     with dg.instance_for_test() as instance:
         run = dg.materialize([fitted], instance=instance, resources=given)
         told = [log.user_message for log in instance.all_logs(run.run_id) if log.step_key == "fitted"]

@@ -122,7 +122,7 @@ def test_a_process_that_comes_later_delivers_it_with_the_moment_at_which_it_was_
     Tracking(uri=tracking.uri, artifacts=tracking.artifacts).deliver()
     assert kept.exists()
     network["before"] = lambda number: False
-    Tracking(uri=tracking.uri, artifacts=tracking.artifacts).setup_for_execution(None)  # type: ignore[arg-type]
+    Tracking(uri=tracking.uri, artifacts=tracking.artifacts).deliver()
     client = client_of(tracking.uri)
     run = client.get_run(tracking.find_run(NAME, "refit", "fit-1"))
     assert run.info.start_time == logged_at

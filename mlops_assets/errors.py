@@ -1,0 +1,24 @@
+"""What work may end with, in words; an asset shows it as the failure of its run.
+
+WorkError
+├── StageError: a stage cannot do its work                  mlops_assets/stages/errors.py
+│   ├── NotReadyError: what it works on was not made yet
+│   ├── NotPassedError: the newest challenger has not passed the gate
+│   ├── OtherRulesError: the spec is not the one that the work began with
+│   └── AlteredRecordError: a record is not the one that was written
+├── MixedFeatureDefinitionsError                            mlops_assets/stages/training_set.py
+└── PromotionError: a champion is not changed               mlops_assets/promotion/approval.py
+    ├── HeldBackError: it waits for a person, or one has said no
+    └── SupersededError: what it was judged against is gone
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class WorkError(Exception):
+    """A sentence with the value, the rule and the fix; `numbers` go to the page beside it."""
+
+    def __init__(self, sentence: str, numbers: Mapping[str, Any] | None = None):
+        super().__init__(sentence)
+        self.numbers = dict(numbers or {})
