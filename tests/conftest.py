@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
+from tests import forked, workers
 from tests.skips import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -21,6 +22,11 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True, database=None)
 hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
+
+
+def pytest_sessionfinish() -> None:
+    """What was started for commands of the tests ends with them."""
+    forked.stop()
 
 
 def _free_port() -> int:
@@ -91,7 +97,7 @@ def _wait_for(port: int) -> None:
 
 @pytest.fixture(scope="session")
 def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLOPS_HOME after eight replayed weeks of thinned flights, with a champion; shared, so only to be read."""
+    """MLOPS_HOME after eight replayed weeks of thinned flights, with a champion; all workers share it, so copy it."""
     from tests.small_year import replayed
 
-    return replayed(tmp_path_factory.mktemp("small"))
+    return workers.fill_once(workers.folder_of_run(tmp_path_factory) / "small", replayed) / "home"
