@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,6 +23,12 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True, database=None)
 hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Schedule | None:
+    """Which worker takes what, where whole files are to be given out."""
+    return workers.Schedule(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_sessionfinish() -> None:

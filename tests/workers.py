@@ -6,8 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
-from resources.locks import file_lock
+from resources.storage.locks import file_lock
+
+TOGETHER = {f"tests/test_{name}.py" for name in ("browser", "readme", "third_model", "verify")}
+"""Files that one worker takes all: each starts commands of the project from one process that imported the libraries."""
+
+
+class Schedule(LoadFileScheduling):
+    """A file's tests go to one worker, and so do the files that share what only a process can."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "together" if file in TOGETHER else file
 
 
 def folder_of_run(factory: pytest.TempPathFactory) -> Path:
