@@ -156,7 +156,7 @@ def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen
 
 def ended(process: subprocess.Popen[str], home: Path) -> tuple[int, str, list[str]]:
     """Exit code, standard error, and what the guard refused."""
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     return process.returncode, errors, (home / "refused.log").read_text().splitlines()
 
 
