@@ -30,7 +30,7 @@ test: $(VENV)/.installed lint types  ## lint, types and tests
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
 acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
-	$(BIN)/python -m pytest tests/acceptance --numprocesses=2 --dist=loadfile --durations=20
+	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
@@ -38,7 +38,8 @@ fuzz: $(VENV)/.installed  ## the tests with generated cases, on new ones; SEED=n
 	@echo "fuzz: SEED=$(SEED)"
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
-nightly: fuzz acceptance bench  ## what takes longer than a commit should wait for
+nightly: fuzz acceptance bench  ## what takes longer than a change should wait for
+	$(BIN)/python -m pytest tests -m nightly --durations=20
 
 lint: $(VENV)/.installed  ## ruff
 	$(BIN)/ruff check .

@@ -6,11 +6,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
+from tests import forked, workers
 from tests.skips import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -21,6 +23,17 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True, database=None)
 hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Schedule | None:
+    """Which worker takes what, where whole files are to be given out."""
+    return workers.Schedule(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_sessionfinish() -> None:
+    """What was started for commands of the tests ends with them."""
+    forked.stop()
 
 
 def _free_port() -> int:
@@ -91,7 +104,7 @@ def _wait_for(port: int) -> None:
 
 @pytest.fixture(scope="session")
 def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLOPS_HOME after eight replayed weeks of thinned flights, with a champion; shared, so only to be read."""
+    """MLOPS_HOME after eight replayed weeks of thinned flights, with a champion; all workers share it, so copy it."""
     from tests.small_year import replayed
 
-    return replayed(tmp_path_factory.mktemp("small"))
+    return workers.fill_once(workers.folder_of_run(tmp_path_factory) / "small", replayed) / "home"

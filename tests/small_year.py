@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resources.settings import PROJECT_ROOT
+from tests import forked
 from tests.flights.thinned import thin
 
 EVERY = 2
@@ -42,15 +43,8 @@ def serving(home: Path, port: int) -> Iterator[subprocess.Popen]:
 def replayed(folder: Path) -> Path:
     """MLOPS_HOME of a replay up to THROUGH on thinned data; under a minute of one core."""
     data = thin(folder / "data", every=EVERY, before="2013-04-01")
-    command = [*(sys.executable, "-m", "mlops_assets.cli", "run"), "--through", THROUGH]
-    done = subprocess.run(
-        [*command, "--no-compare", "--no-second-model"],
-        env=environment(folder / "home", MLOPS_DATA=str(data)),
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["-m", "mlops_assets.cli", "run", "--through", THROUGH, "--no-compare", "--no-second-model"]
+    done = forked.run(command, environment(folder / "home", MLOPS_DATA=str(data)), PROJECT_ROOT)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (folder / "home" / "serving" / "flight_delay.json").exists(), "no champion: " + done.stdout[-3000:]
     return folder / "home"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,19 @@ def part(file: Path) -> str:
     return file.relative_to(PROJECT_ROOT).as_posix()
 
 
-def imports(file: Path, module_level: bool = False) -> Iterator[str]:
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
+def imports(file: Path, module_level: bool = False) -> list[str]:
     """Dotted names of what a file imports, `from a import b` as `a.b`; also inside functions unless told otherwise."""
-    tree = ast.parse(file.read_text())
-    nodes = _top(tree) if module_level else ast.walk(tree)
+    return list(_imports(file, module_level))
+
+
+def _imports(file: Path, module_level: bool) -> Iterator[str]:
+    nodes = _top(tree(file)) if module_level else ast.walk(tree(file))
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -144,7 +154,7 @@ def calls(name: str) -> set[str]:
     return {
         part(file)
         for file in FILES
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(tree(file))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
     }
 

@@ -1,6 +1,7 @@
 """What a person sees in the web UI: a real webserver over a small replayed state, in a real browser."""
 
 import re
+import shutil
 
 import pytest
 
@@ -11,11 +12,12 @@ from tests.small_year import THROUGH
 
 
 @pytest.fixture(scope="module")
-def address(small_home, chromium):
-    """A read-only webserver over the small state."""
+def address(small_home, chromium, tmp_path_factory):
+    """A read-only webserver over a copy of the small state."""
+    home = shutil.copytree(small_home, tmp_path_factory.mktemp("browser") / "home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(small_home / "dagster"))
-        with screenshots.webserver(settings({"MLOPS_HOME": str(small_home)})) as address:
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        with screenshots.webserver(settings({"MLOPS_HOME": str(home)})) as address:
             yield address
 
 
@@ -51,8 +53,12 @@ def test_an_opened_model_reads_from_its_training_set_to_its_reports(page, addres
 
 @pytest.fixture
 def evaluation(page, address):
-    screenshots.open_evaluation(page, address)
-    return page
+    """The page of the evaluation without a dialog over it; opened once for the tests that follow each other."""
+    if "/flight_delay/evaluation" not in page.url:
+        screenshots.open_evaluation(page, address)
+    yield page
+    page.keyboard.press("Escape")
+    page.locator(screenshots.DIALOG).first.wait_for(state="hidden")
 
 
 def row(page, key: str) -> str:

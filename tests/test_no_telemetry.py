@@ -20,6 +20,7 @@ from docs import screenshots
 from mlops_assets.local import servers
 from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT, settings
+from tests.flights.thinned import thin
 
 GUARD = Path(__file__).parent / "network_guard"
 
@@ -155,7 +156,7 @@ def start_guarded(code: str, home: Path, **environment: str) -> subprocess.Popen
 
 def ended(process: subprocess.Popen[str], home: Path) -> tuple[int, str, list[str]]:
     """Exit code, standard error, and what the guard refused."""
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     return process.returncode, errors, (home / "refused.log").read_text().splitlines()
 
 
@@ -164,9 +165,10 @@ def uses(tmp_path_factory):
     """Every library at work in a process of its own, all at once: importing them takes most of the time."""
     quiet = "from resources.settings import settings, silence_usage_reports\nsilence_usage_reports()\n"
     started = {}
+    data = thin(tmp_path_factory.mktemp("data"), every=16, before="2013-01-08")
     for library, code in USES.items():
         home = tmp_path_factory.mktemp(library)
-        started[library] = start_guarded(quiet + code, home), home
+        started[library] = start_guarded(quiet + code, home, MLOPS_DATA=str(data)), home
     yield started
     for process, _ in started.values():
         process.kill()

@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -12,6 +11,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, settings
+from tests import forked
 from tests.models_folder import models_folder, project, specs
 from tests.small_year import THROUGH, environment
 
@@ -81,14 +81,8 @@ def followed(small_home, tmp_path_factory):
     (added / "defs.yaml").write_text(YAML)
 
     def mlops(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mlops_assets.cli", *arguments],
-            env=environment(root / ".mlops", PYTHONPATH=str(root)),
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        env = environment(root / ".mlops", PYTHONPATH=str(root))
+        return forked.run(["-m", "mlops_assets.cli", *arguments], env, root)
 
     return root, mlops
 

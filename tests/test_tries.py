@@ -236,4 +236,4 @@ class Weeks(RuleBasedStateMachine):
 
 
 TestWeeks = Weeks.TestCase
-TestWeeks.settings = settings(max_examples=40, stateful_step_count=25)
+TestWeeks.settings = settings(max_examples=20, stateful_step_count=25)

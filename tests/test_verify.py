@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +28,7 @@ from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.tracking.tracking import Version
 from resources.tracking.versions import sha256
+from tests import forked
 from tests.flights.registered import (
     PUSHED_INTO,
     SPEC,
@@ -315,14 +315,7 @@ def declare(folder: Path, spec: ModelSpec) -> None:
 
 def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_", "DAGSTER_"))}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "mlops_assets.cli", "verify", *arguments],
-        env=kept | environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked.run(["-m", "mlops_assets.cli", "verify", *arguments], kept | environment, cwd)
 
 
 def test_in_a_directory_with_raw_data_code_and_lineage_alone_the_version_is_identical(elsewhere):
