@@ -13,6 +13,7 @@ from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.run_tags import run_lineage
 from mlops_assets.ml.judging.leaks import LeakError, Told
 from mlops_assets.ml.training.fit import Fit
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
@@ -26,7 +27,6 @@ from resources.lake.lake import Lake
 from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import LINEAGE
 
-KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
 
 
 def model(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -38,7 +38,7 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
             dg.AssetKey([spec.name, part]) for part in ("training_set", *(["search"] if spec.search else []))
         ],
         group_name=spec.name,
-        kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
+        kinds={trainer_kind(spec.trainer.kind).icon, "ray", "mlflow"},
         owners=[spec.owner],
         code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
         check_specs=[leak_check_spec(spec)],

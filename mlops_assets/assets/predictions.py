@@ -10,6 +10,7 @@ from mlops_assets.kit.costs import costed
 from mlops_assets.kit.partitions import weekly
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_predictions, score_code
 from mlops_assets.stages.scoring import faults, score_week
@@ -28,7 +29,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         code_version=score_code(spec)[:12],
         check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],
         group_name=spec.name,
-        kinds={"xgboost", "polars"},
+        kinds={trainer_kind(spec.trainer.kind).icon, "polars"},
         owners=[spec.owner],
         description="Every row of a week scored by the version that was champion at the row's prediction time. A row "
         "from before the first champion has no score: no model ever scores a time it was trained on.",

@@ -21,7 +21,7 @@ from resources.storage.locks import file_lock
 from resources.tracking import registration
 from resources.tracking.client import client_of, download, is_database, local_path, reachable
 from resources.tracking.fits import FitRecord, Kind, attach, find_run, in_use, log, quotable, sweep
-from resources.tracking.model_folder import MODEL_FILE, local_file
+from resources.tracking.model_folder import local_file
 from resources.tracking.outage import TrackingAwayError, patient
 from resources.tracking.registration import Registration, create_version, link_model
 from resources.tracking.searches import TrialRecord, close_search, log_trial, open_search
@@ -75,8 +75,8 @@ class Tracking(dg.ConfigurableResource):
         metrics: Mapping[str, float | None],
         tags: Mapping[str, str],
         example: pl.DataFrame,
+        file: str,
         artifacts: Mapping[str, bytes] | None = None,
-        file: str = MODEL_FILE,
     ) -> str:
         """Log one fit as a run with a logged model, and return the run's id.
 
@@ -300,7 +300,12 @@ class Tracking(dg.ConfigurableResource):
     def _read(self, version: Version) -> bytes:
         home = registration.home_of(self._client, version)
         folder = local_path(home)
-        file = version.tags.get(FILE, MODEL_FILE)
+        file = version.tags.get(FILE)
+        if file is None:
+            raise TrackingError(
+                f"{version.name} version {version.number} has no tag {FILE}, which names its model's file: it was not "
+                "registered by this platform; train again, or set the tag"
+            )
         if folder is None:
             return download(f"{home}/{file}", self.address)
         return local_file(version, Path(folder, file), self.artifacts, 4)
