@@ -26,7 +26,7 @@ from resources.tracking.outage import TrackingAwayError, patient
 from resources.tracking.registration import Registration, create_version, link_model
 from resources.tracking.searches import TrialRecord, close_search, log_trial, open_search
 from resources.tracking.spool import Spool, deliver_all
-from resources.tracking.versions import FILE, TrackingError, Version, sha256, version_of
+from resources.tracking.versions import TrackingError, Version, sha256, version_of
 
 __all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -300,12 +300,7 @@ class Tracking(dg.ConfigurableResource):
     def _read(self, version: Version) -> bytes:
         home = registration.home_of(self._client, version)
         folder = local_path(home)
-        file = version.tags.get(FILE)
-        if file is None:
-            raise TrackingError(
-                f"{version.name} version {version.number} has no tag {FILE}, which names its model's file: it was not "
-                "registered by this platform; train again, or set the tag"
-            )
+        file = version.file
         if folder is None:
             return download(f"{home}/{file}", self.address)
         return local_file(version, Path(folder, file), self.artifacts, 4)
