@@ -28,7 +28,6 @@ from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import LINEAGE
 
 
-
 def model(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/model`: not partitioned, its versions live in the registry."""
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
 from mlops_assets.ml.provenance.lineage import FILE, Lineage
-from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.spec.columns import apart
 from mlops_assets.spec.decides import spec_digest

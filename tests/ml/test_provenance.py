@@ -58,7 +58,7 @@ def test_the_packages_that_are_installed_have_their_versions_and_others_are_left
     fake = tmp_path / "polars-9.9.9.dist-info"
     fake.mkdir()
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: polars\nVersion: 9.9.9\n")
-    code = "from mlops_assets.ml import provenance; print(provenance.packages()['polars'])"
+    code = "from mlops_assets.ml.provenance import provenance; print(provenance.packages()['polars'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": f"{tmp_path}:{PROJECT_ROOT}"},
