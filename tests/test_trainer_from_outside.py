@@ -229,7 +229,7 @@ def answered(address: str, seconds: float = 120) -> httpx.Response:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return httpx.post(address, json=EXAMPLE, timeout=30)
+            return httpx.post(address, json=EXAMPLE, timeout=300)
         except httpx.ConnectError:
             if time.monotonic() > deadline:
                 raise
