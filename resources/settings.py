@@ -82,6 +82,8 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     declared: str = "mlops_assets.stages.served:declared"
     """Import path of the function that says what code serves a model of the repository; the environment cannot set it."""
+    ahead: str = "mlops_assets.stages.served:ahead"
+    """The same of the function that says which libraries score the repository's models."""
 
     @property
     def online_kind(self) -> str:

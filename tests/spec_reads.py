@@ -8,14 +8,14 @@ import pytest
 
 from mlops_assets.spec.base import Part
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import KINDS
+from mlops_assets.spec.trainers import spec_kinds
 
 
 @contextmanager
 def fields_read() -> Iterator[set[str]]:
     """The dotted names of the fields that are asked for inside, parts with fields of their own among them."""
     parts = {field.annotation: f"{name}." for name, field in ModelSpec.model_fields.items()}
-    prefixes = parts | dict.fromkeys(KINDS.values(), "trainer.")
+    prefixes = parts | dict.fromkeys([kind.spec for kind in spec_kinds().values()], "trainer.")
     read: set[str] = set()
 
     def watched(part: Part, name: str) -> Any:

@@ -4,12 +4,14 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from mlops_assets.ml.training.kinds import trainer_kinds
 from resources.settings import PROJECT_ROOT
 
 PACKAGES = ("mlops_assets", "resources", "feature_repo")
@@ -242,3 +244,76 @@ def test_stages_promotion_and_the_systems_know_no_dagster():
     assert offenders([*apart, PROJECT_ROOT / "mlops_assets" / "errors.py"], "dagster") == []
     systems = [file for file in inside("resources/") if file.name != "instance_storage.py"]
     assert offenders(systems, "dagster", module_level=True) == []
+
+
+TRAINERS = "mlops_assets/ml/training/trainers/"
+FRAMEWORKS = {"resources/features/inputs.py"}
+"""Stands in for heavy libraries that a feature repository may import; PyTorch is one of them, trainer or not."""
+
+
+def words(file: Path) -> Iterator[str]:
+    """What a file names outside of its prose: names, attributes, imports and texts, docstrings left out."""
+    whole = tree(file)
+    prose = {id(node.value) for node in ast.walk(whole) if isinstance(node, ast.Expr)}
+    for node in ast.walk(whole):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+    yield from imports(file)
+
+
+def texts(file: Path) -> set[str]:
+    return {
+        n.value
+        for n in ast.walk(ast.parse(file.read_text()))
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
+
+
+def names_of_trainers() -> tuple[set[str], set[str]]:
+    """Words that are a trainer's as they stand, and those that are in any longer word; told by the trainers themselves."""
+    kinds = trainer_kinds()
+    whole = {word for kind in kinds for word in (kind.name, kind.file, kind.reader, kind.spec.__name__)}
+    parts = {library for kind in kinds for library in (*kind.libraries, *kind.ahead, *kind.needs)}
+    return whole, parts
+
+
+def test_nothing_else_names_a_trainer():
+    whole, parts = names_of_trainers()
+    assert {"xgboost", "function", "model.lgb", "TorchTabular"} <= whole and {"torch", "lightgbm"} <= parts
+    outside = [f for f in FILES if not part(f).startswith(TRAINERS) and part(f) not in FRAMEWORKS]
+    named = {
+        (part(file), word)
+        for file in outside
+        for word in words(file)
+        if any(library in word.lower() for library in parts)
+    }
+    named |= {(part(file), text) for file in outside for text in texts(file) & whole}
+    assert named == set()
+
+
+def test_a_trainer_names_no_other():
+    """The page's `framework` of a loop of one's own is Ray Train's list of its own classes."""
+    for kind in trainer_kinds():
+        own = kind.spec.__module__.split(".")[-1]
+        others = [k.spec.__module__ for k in trainer_kinds() if k is not kind]
+        assert offenders([PROJECT_ROOT / TRAINERS / f"{own}.py"], *others) == []
+    loaded = {name for file in FILES if not part(file).startswith(TRAINERS) for name in imports(file)}
+    assert {n for n in loaded if below(n, "mlops_assets.ml.training.trainers")} - {
+        n for n in loaded if below(n, "mlops_assets.ml.training.trainers.base")
+    } == set()
+
+
+def test_every_file_of_a_trainer_has_an_entry_point():
+    points = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    described = {
+        f"mlops_assets.ml.training.trainers.{file.stem}:TRAINER"
+        for file in inside(TRAINERS)
+        if "TRAINER = " in file.read_text()
+    }
+    assert set(points["mlops_assets.trainers"].values()) == described

@@ -7,7 +7,7 @@ from mlops_assets.ml.cost import Cost
 from mlops_assets.ml.training.kuberay_job import JOB, digest_of, job_text, replaced, write_outcome
 from mlops_assets.ml.training.ladder import ComputeError
 from mlops_assets.ml.training.trainers.base import Outcome
-from mlops_assets.spec.trainers import XGBoost
+from mlops_assets.ml.training.trainers.xgboost import XGBoost
 from tests.ml.conftest import parcel_spec
 from tests.ml.test_sending import RUNG, job_of
 

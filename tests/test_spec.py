@@ -54,7 +54,10 @@ def changed(**parts) -> ModelSpec:
         ),
         ({"weeks": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
         ({"gaet": 1}, "Extra inputs are not permitted"),
-        ({"trainer": {"kind": "lightgbn"}}, "kind 'lightgbn' does not exist: choose from xgboost, lightgbm"),
+        (
+            {"trainer": {"kind": "lightgbn"}},
+            "kind 'lightgbn' does not exist: choose from xgboost, function, lightgbm",
+        ),
         ({"trainer": {"rounds": 0}}, "trainer.rounds\n  Input should be greater than or equal to 1"),
         ({"trainer": {"kind": "torch_tabular"}}, "trainer.parameters\n  Extra inputs are not permitted"),
     ],

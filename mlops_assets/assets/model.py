@@ -11,6 +11,7 @@ from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.ml.judging.leaks import LeakError, Told
 from mlops_assets.ml.training.fit import Fit
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import StageError
@@ -21,8 +22,6 @@ from mlops_assets.stages.training_set import TrainingData
 from resources.tracking.tracking import Version
 from resources.tracking.versions import LINEAGE
 
-KIND_ICONS = {"xgboost": "xgboost", "lightgbm": "lightgbm", "torch_tabular": "pytorch", "function": "python"}
-
 
 def model(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/model`: not partitioned, its versions live in the registry."""
@@ -32,7 +31,7 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         "model",
         after=["training_set", *(["search"] if spec.search else [])],
         uses=["tracking", "audit", "compute"],
-        kinds={KIND_ICONS[spec.trainer.kind], "ray", "mlflow"},
+        kinds={trainer_kind(spec.trainer.kind).icon, "ray", "mlflow"},
         code_version=f"{spec_digest(spec)[:12]}-{fit_code(spec)[:12]}",
         check_specs=[leak_check_spec(spec)],
         description=f"{spec.description} The challenger: fitted on every labelled row known "

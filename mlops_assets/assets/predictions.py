@@ -8,6 +8,7 @@ import dagster as dg
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_predictions, score_code
 from mlops_assets.stages.scoring import faults, score_week
@@ -22,7 +23,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         after=["training_set", "deployment"],
         uses=["tracking"],
         weeks=spec.weeks,
-        kinds={"xgboost", "polars"},
+        kinds={trainer_kind(spec.trainer.kind).icon, "polars"},
         code_version=score_code(spec)[:12],
         check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],
         description="Every row of a week scored by the version that was champion at the row's prediction time. A row "

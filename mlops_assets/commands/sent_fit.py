@@ -13,7 +13,7 @@ from mlops_assets.ml.training.kuberay_job import JOB, read_job, read_outcome, wr
 from mlops_assets.ml.training.ladder import ComputeError, Reach, refuse_more_than_there_is, resources
 from mlops_assets.spec.files import declared_code
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import Trainer
+from mlops_assets.spec.trainers import AnyTrainer, trainer_code
 from resources.compute.compute import Compute
 from resources.settings import silence_usage_reports
 
@@ -44,15 +44,14 @@ def main(arguments: Sequence[str], declared: Callable[[], frozenset[str]] = decl
 
 def refuse_other_code(spec: ModelSpec, declared: frozenset[str]) -> None:
     """End the process unless every function and class that the job's trainer names is declared by the repository."""
-    named = (getattr(spec.trainer, field, None) for field in ("loop", "scorer"))
-    if other := [path for path in named if path and path not in declared]:
+    if other := [path for path in trainer_code(spec.trainer) if path not in declared]:
         raise SystemExit(
             f"the job's trainer names {' and '.join(map(repr, other))}, which no spec in this image's repository declares, "
             f"so nothing is imported: build the image from the repository that has the spec of {spec.name!r}"
         )
 
 
-def grown(reach: Reach, trainer: Trainer, workers: int, patience_s: float = GROWING_S) -> None:
+def grown(reach: Reach, trainer: AnyTrainer, workers: int, patience_s: float = GROWING_S) -> None:
     """Return when the cluster has what the fit asks for; raises ComputeError where it does not get there in time."""
     deadline = time.monotonic() + patience_s
     while True:

@@ -13,7 +13,7 @@ from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.model import Label, ModelSpec, Prediction
-from mlops_assets.spec.trainers import Trainer, XGBoost
+from mlops_assets.spec.trainers import Trainer, default_trainer
 from resources.features.inputs import inputs_without_feast
 from resources.features.source_scan import service_names, written_features, written_inputs
 from resources.features.types import is_known, refused_feature, refused_input
@@ -25,7 +25,7 @@ class DeclaredModel(ModelSpec):
     Types are read from the repository's source, without Feast; one that a helper gives is refused at the first join.
     """
 
-    trainer: Trainer = pydantic.Field(default=XGBoost(), validate_default=True)
+    trainer: Trainer = pydantic.Field(default_factory=default_trainer, validate_default=True)
 
     @pydantic.field_validator("owner")
     @classmethod

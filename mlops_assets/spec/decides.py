@@ -7,10 +7,11 @@ Which weeks a model learns from is no rule but data: identities have the hash of
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import AnyTrainer, spec_kinds
 
 ROWS = (
     *("feature_service", "weeks.timezone"),
@@ -23,12 +24,13 @@ TRAINING_SET = (*ROWS, "slices", "gate.cluster")
 """What a joined week holds: columns that only a judge or a report splits by are in it too."""
 
 TRAINER = (
-    *("kind", "parameters", "rounds", "early_stopping_rounds", "validation_share", "seed"),
+    *("kind", "rounds", "early_stopping_rounds", "validation_share", "seed"),
     *("threads", "compute", "cells_in_process", "workers", "gpu", "checkpoint_every"),
-    *("hidden", "dropout", "batch_size", "learning_rate", "weight_decay"),
-    *("loop", "scorer", "framework"),
 )
-"""Of every kind of trainer; threads, workers and checkpoints too, because the same bytes need the same ones."""
+"""Of what all trainers share; threads, workers and checkpoints too, because the same bytes need the same ones.
+
+Of the fields that only one kind has each decides.
+"""
 
 FIT = (
     *ROWS,
@@ -38,6 +40,12 @@ FIT = (
 """What the bytes of a model follow from; a search counts by the parameters it found, which are the trainer's by then."""
 
 
+def fit_fields() -> tuple[str, ...]:
+    """`FIT`, and the fields of every kind of trainer that is installed."""
+    own = {name for kind in spec_kinds().values() for name in _own(kind.spec.model_fields)}
+    return (*FIT, *(f"trainer.{name}" for name in sorted(own)))
+
+
 def of_a_training_set(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a spec's content (JSON values) that decides what a joined week holds."""
     return _part(spec, TRAINING_SET)
@@ -45,7 +53,8 @@ def of_a_training_set(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_a_fit(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a spec's content (JSON values) that a model's bytes follow from."""
-    return _part(spec, FIT)
+    own = [f"trainer.{name}" for name in _own(spec.get("trainer", {}))]
+    return _part(spec, [*FIT, *own])
 
 
 def spec_digest(spec: ModelSpec) -> str:
@@ -68,6 +77,11 @@ def _flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         inner = isinstance(value, dict) and value
         flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
     return flat
+
+
+def _own(fields: Iterable[str]) -> list[str]:
+    """Those that only one kind of trainer has."""
+    return [name for name in fields if name not in AnyTrainer.model_fields]
 
 
 def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:

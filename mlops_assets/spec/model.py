@@ -15,7 +15,7 @@ from mlops_assets.spec.base import Day, Days, ImportPath, Part, TimeZone
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.gate import Gate, gate_fits
 from mlops_assets.spec.search import Search, search_fits
-from mlops_assets.spec.trainers import Trainer, XGBoost
+from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
 
 Rows = TypeVar("Rows", bound=Callable[..., Any])
 
@@ -232,7 +232,7 @@ class ModelSpec(Part):
     prediction: Prediction
     label: Label
     weeks: Weeks
-    trainer: Trainer = XGBoost()
+    trainer: Trainer = Field(default_factory=default_trainer)
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
     search: Search | None = Field(
@@ -259,8 +259,8 @@ class ModelSpec(Part):
     @property
     def code(self) -> frozenset[str]:
         """Import paths that this spec vouches for; nothing else is imported for one of its versions."""
-        own = (getattr(self.trainer, name, None) for name in ("loop", "scorer"))
-        named = (self.prediction.rows, self.prediction.request, *own, *self.earlier_code)
+        own = (self.prediction.rows, self.prediction.request)
+        named = (*own, *trainer_code(self.trainer), *self.earlier_code)
         return frozenset(path for path in named if path)
 
     @pydantic.field_validator("automation", mode="before")

@@ -3,74 +3,18 @@
 from collections.abc import Iterator, Mapping
 from itertools import count, takewhile
 from math import ceil
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import pydantic
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from mlops_assets.spec.base import FreeValues, Part
+from mlops_assets.spec.base import Part
+from mlops_assets.spec.dimensions import Choices, Dimension, Range
 from mlops_assets.spec.gate import METRICS
-from mlops_assets.spec.trainers import AnyTrainer, Trainer
+from mlops_assets.spec.trainers import AnyTrainer, Trainer, spec_kind
 
 GRACE_SHARE = 4
 """By default every trial gets this part of `trainer.rounds` before it can be stopped."""
-
-
-class Range(Part):
-    """A number from `low` to `high`, both included."""
-
-    low: float
-    high: float
-    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
-    integer: bool = False
-
-    @pydantic.model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        ends = f"low={self.low:g} and high={self.high:g}"
-        if self.low >= self.high:
-            raise ValueError(
-                f"{ends} leave nothing to choose: set low below high, or leave the parameter out"
-            )
-        if self.log and self.low <= 0:
-            raise ValueError(
-                f"{ends} with log=true: a logarithmic scale has no 0; set low above 0, or log to false"
-            )
-        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError(f"{ends} with integer=true: give whole numbers, or set integer to false")
-        return self
-
-    @property
-    def samples(self) -> list[Any]:
-        """Values of which a trainer must accept each: both ends."""
-        return [int(end) if self.integer else end for end in (self.low, self.high)]
-
-    def holds(self, value: Any) -> bool:
-        """Whether a value lies in the range."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high and not (self.integer and value % 1)
-
-
-class Choices(Part):
-    """One of these values; they have no order."""
-
-    choices: FreeValues = Field(min_length=2)
-
-    @property
-    def samples(self) -> list[Any]:
-        return self.choices
-
-    def holds(self, value: Any) -> bool:
-        return value in self.choices
-
-
-def _of_its_kind(value: object) -> object:
-    """Check a dimension as the one kind that its fields show, so that a mistake is told once."""
-    if not isinstance(value, dict):
-        return value
-    return (Choices if "choices" in value else Range).model_validate(value)
-
-
-Dimension = Annotated[Range | Choices, BeforeValidator(_of_its_kind)]
 
 
 class Asha(Part):
@@ -125,50 +69,13 @@ class Search(Part):
         return self
 
 
-ALIASES = {
-    "eta": "learning_rate",
-    "lambda": "reg_lambda",
-    "learning_rate": "eta",
-    "min_data_in_leaf": "min_child_samples",
-    "feature_fraction": "colsample_bytree",
-    "lambda_l2": "reg_lambda",
-}
-"""A library's other name of a parameter: the spec's own spelling is kept, so that none is given twice."""
-
-SPACES: dict[str, dict[str, Range | Choices]] = {
-    "xgboost": {
-        "eta": Range(low=0.02, high=0.3, log=True),
-        "max_depth": Range(low=3, high=10, integer=True),
-        "min_child_weight": Range(low=1, high=100, log=True),
-        "subsample": Range(low=0.5, high=1),
-        "colsample_bytree": Range(low=0.3, high=1),
-        "lambda": Range(low=0.1, high=100, log=True),
-    },
-    "lightgbm": {
-        "learning_rate": Range(low=0.02, high=0.3, log=True),
-        "num_leaves": Range(low=8, high=256, log=True, integer=True),
-        "min_data_in_leaf": Range(low=5, high=200, log=True, integer=True),
-        "feature_fraction": Range(low=0.3, high=1),
-        "lambda_l2": Range(low=0.01, high=100, log=True),
-    },
-    "torch_tabular": {
-        "learning_rate": Range(low=1e-4, high=1e-2, log=True),
-        "weight_decay": Range(low=1e-6, high=1e-2, log=True),
-        "dropout": Range(low=0, high=0.5),
-        "batch_size": Choices(choices=[256, 512, 1024, 2048]),
-        "hidden": Choices(choices=[[64], [128, 64], [256, 128], [256, 128, 64]]),
-    },
-}
-"""What is searched where the spec names no space."""
-
-
 def space_of(search: Search, trainer: AnyTrainer) -> dict[str, Range | Choices]:
     """The dimensions of a search by the names that the spec spells them by."""
     if search.space is not None:
         return dict(search.space)
-    given = getattr(trainer, "parameters", {})
-    known = SPACES.get(getattr(trainer, "kind", ""), {})
-    return {(ALIASES[n] if ALIASES.get(n) in given else n): dimension for n, dimension in known.items()}
+    given, kind = getattr(trainer, "parameters", {}), spec_kind(trainer.kind)
+    other = kind.aliases
+    return {(other[n] if other.get(n) in given else n): dimension for n, dimension in kind.space.items()}
 
 
 def own_values(trainer: AnyTrainer, names: Mapping[str, object]) -> dict[str, Any]:
@@ -177,7 +84,7 @@ def own_values(trainer: AnyTrainer, names: Mapping[str, object]) -> dict[str, An
     return {name: given[name] for name in names if name in given}
 
 
-def with_parameters(trainer: AnyTrainer, parameters: Mapping[str, Any]) -> Trainer:
+def with_parameters(trainer: AnyTrainer, parameters: Mapping[str, Any]) -> AnyTrainer:
     """The trainer with these parameters: of its library where it passes some on, else fields of its own."""
     given = trainer.model_dump()
     given |= {"parameters": given["parameters"] | dict(parameters)} if "parameters" in given else parameters
@@ -190,8 +97,7 @@ def search_fits(search: Search, task: str, trainer: AnyTrainer) -> str | None:
         return f"search.metric={search.metric!r} does not exist for task {task}: choose from {', '.join(METRICS[task])}"
     space = space_of(search, trainer)
     if not space:
-        kind = getattr(trainer, "kind", "")
-        return f"search has no space, and a trainer of kind {kind} has none by default: name its parameters in search.space"
+        return f"search has no space, and a trainer of kind {trainer.kind} has none by default: name its parameters in search.space"
     return next(_misfits(space, trainer), None)
 
 

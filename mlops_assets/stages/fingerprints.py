@@ -12,9 +12,9 @@ import polars as pl
 
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
+from mlops_assets.ml.training.kinds import readers, trainer_kind
 from mlops_assets.spec.decides import of_a_training_set
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import KINDS
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.served import SCORER
@@ -40,8 +40,7 @@ def join_code(spec: ModelSpec) -> str:
 
 def fit_code(spec: ModelSpec) -> str:
     """Digest of what turns a training set into a model: the fit, the spec's trainer, and a loop of the user's own."""
-    own = [getattr(spec.trainer, name, None) for name in ("loop", "scorer")]
-    return code_digest([*FIT, _trainer(spec.trainer.kind), *filter(None, own)])
+    return code_digest([*FIT, *trainer_kind(spec.trainer.kind).fit_code, *spec.trainer.code])
 
 
 def judge_code(spec: ModelSpec) -> str:
@@ -186,10 +185,7 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
 
 def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:
     kinds = {spec.trainer.kind, *(version.tags.get("trainer", spec.trainer.kind) for version in versions)}
-    own = getattr(spec.trainer, "scorer", None)
-    told_apart = [f"{_trainer(kind)}:recognises" for kind in KINDS]
-    return [SCORER, *told_apart, *(f"{_trainer(kind)}:load" for kind in sorted(kinds)), *filter(None, [own])]
-
-
-def _trainer(kind: str) -> str:
-    return f"mlops_assets.ml.training.trainers.{kind}"
+    known = readers(spec.code)
+    told_apart = [recognises for kind in known for recognises in kind.scoring_code[:1]]
+    used = [kind.reader for kind in known if kind.name in kinds]
+    return [SCORER, *told_apart, *used, *spec.trainer.scoring_code]

@@ -8,6 +8,7 @@ from mlops_assets.ml.provenance import provenance
 from mlops_assets.ml.provenance.lineage import Hashes, Lineage
 from mlops_assets.ml.training.fit import Fit
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import trainer_code
 from mlops_assets.stages.joined_from import PUSHED_ROWS, VIEW
 from mlops_assets.stages.training_set import TrainingData
 from resources.lake.lake import Lake, LakeError
@@ -42,10 +43,10 @@ def lineage_of(
 
 def surroundings(spec: ModelSpec) -> dict[str, Any]:
     """The code, packages and machine of this process, as a lineage names them."""
-    paths = [spec.prediction.rows, *(getattr(spec.trainer, name, None) for name in ("loop", "scorer"))]
+    paths = [spec.prediction.rows, *trainer_code(spec.trainer)]
     modules = [path.split(":")[0] for path in paths if path]
     return {
-        "packages": provenance.packages(),
+        "packages": provenance.packages([spec.trainer.kind]),
         "lock": provenance.lock(),
         "platform": provenance.platform(),
         "code": provenance.code(settings().feature_repository, modules),

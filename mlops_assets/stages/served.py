@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.files import read_specs
 from mlops_assets.spec.model import ModelSpec
 from resources.serving.code import Code, imported
@@ -25,6 +26,12 @@ def code_of(spec: ModelSpec) -> Code:
         },
         scorer=partial(imported(SCORER), code=spec.code),
     )
+
+
+def ahead() -> list[str]:
+    """The libraries that score the models of the repository, to be imported before the first request."""
+    kinds = [trainer_kind(spec.trainer.kind) for spec in read_specs().values()]
+    return sorted({name for kind in kinds for name in kind.ahead})
 
 
 def _paths(*paths: str | None) -> frozenset[str]:

@@ -12,8 +12,8 @@ import polars as pl
 from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.provenance.lineage import FILE, Lineage
-from mlops_assets.ml.training.distributed import trainer_module
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import apart
@@ -162,7 +162,7 @@ def log_fit(
         tags=tags,
         example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
         artifacts={FILE: document.to_bytes()},
-        file=trainer_module(spec.trainer.kind).FILE,
+        file=trainer_kind(spec.trainer.kind).file,
     )
     return Logged(run_id, identity, tags)
 

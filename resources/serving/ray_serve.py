@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -171,15 +172,17 @@ def http_application(home: Settings) -> "FastAPI":
     log = ServingLog(home.serving_log)
     models = LiveModels(home.serving, features, imported(home.declared), log)
     models.look()
-    threading.Thread(target=_import_ahead, name="import-ahead", daemon=True).start()
+    threading.Thread(
+        target=_import_ahead, args=[imported(home.ahead)], name="import-ahead", daemon=True
+    ).start()
     models.follow()
     pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
     app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
     return mount(app, features, models.moment)
 
 
-def _import_ahead() -> None:
-    for name in ("feast", "xgboost"):
+def _import_ahead(libraries: Callable[[], Sequence[str]]) -> None:
+    for name in ("feast", *libraries()):
         importlib.import_module(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeGuard
 
 import polars as pl
 
-from resources.tracking.model_folder import MODEL_FILE, write_model
+from resources.tracking.model_folder import write_model
 from resources.tracking.versions import FILE, IDENTITY, SHA256, DeletedError, TrackingError, sha256
 
 KIND, MODEL_ID, COMPLETE = "kind", "model_id", "complete"
@@ -31,7 +31,7 @@ class FitRecord:
     example: pl.DataFrame
     artifacts: Mapping[str, bytes]
     logged_at: int
-    file: str = MODEL_FILE
+    file: str
 
     def plain(self) -> "FitRecord":
         """The same record with texts and numbers alone, as MLflow keeps it."""

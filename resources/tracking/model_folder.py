@@ -1,61 +1,64 @@
 """A model as an MLflow model folder: the model's own bytes, a signature, an example, pinned requirements.
 
-XGBoost's are loaded by MLflow's own flavour. The others are pyfunc models whose loader is this project's reader of
+Those of a kind for which MLflow has a flavor are loaded by that. The others are pyfunc models whose loader is this project's reader of
 model bytes, named by its module: nothing in the folder is executed, and no pickle is written.
 """
 
-import json
-import os
-from importlib import metadata
+from collections.abc import Callable, Sequence
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
 from resources.tracking.client import local_path
 from resources.tracking.versions import TrackingError, Version
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-"""Before XGBoost's first import, so that its waiting threads sleep whoever imports it first."""
-
-MODEL_FILE = "model.ubj"
 LOADER = "mlops_assets.ml.training.fit"
-REQUIREMENTS = {
-    "model.ubj": ("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas"),
-    "model.lgb": ("lightgbm", "numpy", "polars"),
-}
-OTHERS = ("mlops-assets", "numpy", "polars")
+STORED_AS = "mlops_assets.ml.training.kinds:stored_as"
+"""Import path of the function that says which kind of trainer has its models in a file of a name."""
 
 
-def requirements(file: str) -> list[str]:
+class Flavor(Protocol):
+    """A flavor of MLflow's own: its name, how its library opens the bytes, and the example's rows as it takes them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def open(self) -> Callable[[bytes], Any]: ...
+
+    @property
+    def example(self) -> Callable[[Any, pl.DataFrame], Any]: ...
+
+
+class StoredKind(Protocol):
+    """What MLflow is told of a kind of model: the packages that read it, and its flavor if it has one."""
+
+    @property
+    def packages(self) -> Sequence[str]: ...
+
+    @property
+    def flavor(self) -> Flavor | None: ...
+
+
+def kind_in(file: str) -> StoredKind:
+    """The kind of model that a file holds, by its name; TrackingError where no trainer that is installed has such files."""
+    module, _, name = STORED_AS.partition(":")
+    try:
+        return getattr(import_module(module), name)(file)
+    except ValueError as error:
+        raise TrackingError(str(error)) from error
+
+
+def requirements(kind: StoredKind) -> list[str]:
     """What the model needs to run, at the versions installed; given to MLflow, which would infer for a minute."""
-    names = REQUIREMENTS.get(file, OTHERS)
-    found = {d.name: d.version for d in (_distribution(name) for name in names) if d is not None}
+    found = {d.name: d.version for d in map(_distribution, kind.packages) if d is not None}
     return [f"{name}=={version}" for name, version in found.items()]
 
 
-def example_frame(model: Any, example: pl.DataFrame) -> Any:
-    """The example's rows as the model file itself takes them: its columns in order, categories that are text as codes.
-
-    Any other column holds numbers or codes already: which code a number has only the encoding's owner knows.
-    """
-    encoding = json.loads(model.attr("encoding") or "{}")
-    codes = {c: {v: float(i) for i, v in enumerate(vs)} for c, vs in encoding.get("categories", {}).items()}
-    features = encoding.get("features") or example.columns
-    names = model.feature_names or features
-    columns = [
-        pl.col(c)
-        .cast(pl.String)
-        .replace_strict(codes[c] or {"": None}, default=None, return_dtype=pl.Float64)
-        if c in codes and example.schema[c] in (pl.String, pl.Categorical, pl.Enum)
-        else pl.col(c).cast(pl.Float64)
-        for c in features
-    ]
-    return example.select(columns).rename(dict(zip(features, names, strict=True))).to_pandas()
-
-
 def signature(rows: Any) -> Any:
-    """Every column an optional number, because XGBoost takes a missing value anywhere; one float a row comes out."""
+    """Every column an optional number, because a value may be missing anywhere; one float a row comes out."""
     import numpy as np
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -67,7 +70,7 @@ def signature(rows: Any) -> Any:
 def write_model(
     folder: Path, file: str, content: bytes, example: pl.DataFrame, logged: Any, run_id: str
 ) -> None:
-    """Write the folder that MLflow loads as pyfunc, XGBoost's also as `mlflow.xgboost`; `file` holds exactly `content`."""
+    """Write the folder that MLflow loads as pyfunc, and by its own flavor if it has one; `file` holds exactly `content`."""
     from mlflow.models.model import Model
 
     described = Model(
@@ -76,32 +79,32 @@ def write_model(
         model_uuid=logged.model_id,
         model_id=logged.model_id,
     )
-    if file == MODEL_FILE:
-        _write_booster(folder, content, example, described)
+    kind = kind_in(file)
+    if kind.flavor:
+        _write_flavored(folder, content, example, described, kind, kind.flavor)
     else:
-        _write_pyfunc(folder, file, described)
+        _write_pyfunc(folder, file, described, kind)
     (folder / file).write_bytes(content)
 
 
-def _write_booster(folder: Path, content: bytes, example: pl.DataFrame, described: Any) -> None:
-    import xgboost
-    from mlflow.xgboost import save_model
-
-    booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(content))
-    rows = example_frame(booster, example)
-    save_model(
-        booster,
+def _write_flavored(
+    folder: Path, content: bytes, example: pl.DataFrame, described: Any, kind: StoredKind, flavor: Flavor
+) -> None:
+    model = flavor.open(content)
+    rows = flavor.example(model, example)
+    import_module(f"mlflow.{flavor.name}").save_model(
+        model,
         str(folder),
         mlflow_model=described,
         signature=signature(rows),
         input_example=rows,
-        pip_requirements=requirements(MODEL_FILE),
+        pip_requirements=requirements(kind),
     )
 
 
-def _write_pyfunc(folder: Path, file: str, described: Any) -> None:
+def _write_pyfunc(folder: Path, file: str, described: Any, kind: StoredKind) -> None:
     folder.mkdir(parents=True)
-    (folder / "requirements.txt").write_text("\n".join(requirements(file)) + "\n")
+    (folder / "requirements.txt").write_text("\n".join(requirements(kind)) + "\n")
     described.add_flavor("python_function", loader_module=LOADER, data=file, env={})
     described.save(str(folder / "MLmodel"))
 

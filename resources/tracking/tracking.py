@@ -20,12 +20,12 @@ from resources.storage.locks import file_lock
 from resources.tracking import registration
 from resources.tracking.client import client_of, download, is_database, local_path, reachable
 from resources.tracking.fits import FitRecord, Kind, attach, find_run, in_use, log, quotable, sweep
-from resources.tracking.model_folder import MODEL_FILE, local_file
+from resources.tracking.model_folder import local_file
 from resources.tracking.outage import TrackingAwayError, patient
 from resources.tracking.registration import Registration, create_version, link_model
 from resources.tracking.searches import TrialRecord, close_search, log_trial, open_search
 from resources.tracking.spool import Spool, deliver_all
-from resources.tracking.versions import FILE, TrackingError, Version, sha256, version_of
+from resources.tracking.versions import TrackingError, Version, sha256, version_of
 
 __all__ = ["Kind", "Tracking", "TrackingAwayError", "TrackingError", "TrialRecord", "Version"]
 CHALLENGER, CHAMPION, PREVIOUS, ANCHOR = "challenger", "champion", "previous", "audit_log"
@@ -75,8 +75,8 @@ class Tracking(Resource):
         metrics: Mapping[str, float | None],
         tags: Mapping[str, str],
         example: pl.DataFrame,
+        file: str,
         artifacts: Mapping[str, bytes] | None = None,
-        file: str = MODEL_FILE,
     ) -> str:
         """Log one fit as a run with a logged model, and return the run's id.
 
@@ -300,7 +300,7 @@ class Tracking(Resource):
     def _read(self, version: Version) -> bytes:
         home = registration.home_of(self._client, version)
         folder = local_path(home)
-        file = version.tags.get(FILE, MODEL_FILE)
+        file = version.file
         if folder is None:
             return download(f"{home}/{file}", self.address)
         return local_file(version, Path(folder, file), self.artifacts, 4)

@@ -47,6 +47,16 @@ class Version:
     promoted_at: datetime | None = None
 
     @property
+    def file(self) -> str:
+        """Name of its model's file; TrackingError where it does not say so."""
+        if FILE not in self.tags:
+            raise TrackingError(
+                f"{self.name} version {self.number} has no tag {FILE}, which names its model's file: it was not "
+                "registered by this platform; train again, or set the tag"
+            )
+        return self.tags[FILE]
+
+    @property
     def trainer(self) -> str | None:
         """The kind of trainer that made it; None for versions from before that was recorded."""
         return self.tags.get("trainer")

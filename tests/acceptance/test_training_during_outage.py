@@ -38,7 +38,7 @@ uri, folder, model = sys.argv[1:]
 Tracking(uri=uri, artifacts=folder).log_fit(
     "other_model", open(model, "rb").read(), kind="challenger", identity="killed", params={"depth": 3},
     history={"loss": [0.5, 0.4]}, metrics={"auc": 0.7}, tags={"team": "water"},
-    example=pl.DataFrame({"vibration": [1.0]}), artifacts={"notes/why.txt": b"because"})
+    example=pl.DataFrame({"vibration": [1.0]}), artifacts={"notes/why.txt": b"because"}, file="model.bin")
 """
 
 

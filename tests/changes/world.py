@@ -30,7 +30,6 @@ from resources.lake.lake import Lake
 from resources.serving.live_models import LiveModels, Record, read_record
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
-from resources.tracking.model_folder import MODEL_FILE
 from resources.tracking.tracking import Tracking
 from resources.tracking.versions import FILE, SHA256, sha256
 from tests.changes.interleaving import Operation, cut_at_every_write, pause
@@ -172,12 +171,12 @@ class World:
         content = models()[len(self.registry.versions)]
         labels = {
             SHA256: sha256(content),
-            FILE: MODEL_FILE,
+            FILE: "model.ubj",
             "identity": sha256(content),
             "kind": kind,
             **tags,
         }
-        return self.registry.register(content, MODEL_FILE, labels)
+        return self.registry.register(content, "model.ubj", labels)
 
     @property
     def changes(self) -> list[Entry]:

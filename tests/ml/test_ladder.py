@@ -10,7 +10,7 @@ from mlops_assets.ml.training.ladder import (
     resources,
 )
 from mlops_assets.ml.training.layout import laid_out, layout
-from mlops_assets.spec.trainers import XGBoost
+from mlops_assets.ml.training.trainers.xgboost import XGBoost
 
 
 class Ray:

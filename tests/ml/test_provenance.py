@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.ml.provenance import provenance
+from mlops_assets.spec.trainers import spec_kinds
 from resources.settings import PROJECT_ROOT
 
 
@@ -51,11 +52,13 @@ def test_modules_that_a_spec_names_count_as_well(repository):
 def test_the_packages_that_are_installed_have_their_versions_and_others_are_left_out(tmp_path):
     found = provenance.packages()
     assert found["polars"] and found["numpy"]
-    assert set(found) <= set(provenance.MATTER)
+    trainers = {name for kind in spec_kinds().values() for names in kind.libraries.values() for name in names}
+    assert {"lightgbm"} < set(found) & trainers
+    assert set(found) <= {*provenance.MATTER, *trainers}
     fake = tmp_path / "polars-9.9.9.dist-info"
     fake.mkdir()
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: polars\nVersion: 9.9.9\n")
-    code = "from mlops_assets.ml import provenance; print(provenance.packages()['polars'])"
+    code = "from mlops_assets.ml.provenance import provenance; print(provenance.packages()['polars'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": f"{tmp_path}:{PROJECT_ROOT}"},

@@ -12,9 +12,9 @@ import pytest
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.ladder import choose
 from mlops_assets.spec.base import Part
-from mlops_assets.spec.decides import FIT, TRAINING_SET, of_a_fit, spec_digest
+from mlops_assets.spec.decides import TRAINING_SET, fit_fields, of_a_fit, spec_digest
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import KINDS
+from mlops_assets.spec.trainers import spec_kinds
 from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.training import training_files
@@ -23,6 +23,7 @@ from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from tests.spec_reads import fields_read
 
+KINDS, FIT = [*spec_kinds()], fit_fields()
 LEFT_OUT = {
     **dict.fromkeys(
         ("name", "description", "owner"), "whose model it is; a version's identity begins with the name"
@@ -67,7 +68,7 @@ def fields(kind: type[pydantic.BaseModel], above: str = "") -> Iterator[tuple[st
 
 
 def all_fields() -> dict[str, Any]:
-    kinds = {f"trainer.{name}": what for kind in KINDS.values() for name, what in fields(kind)}
+    kinds = {f"trainer.{name}": what for kind in spec_kinds().values() for name, what in fields(kind.spec)}
     return dict(fields(ModelSpec)) | kinds
 
 

@@ -60,6 +60,7 @@ def log(tracking: Tracking, model: bytes, identity: str = "fit-1", **changes):
         "tags": {"trained_until": month(1).isoformat()},
         "example": EXAMPLE,
         "artifacts": {"plots/roc.png": b"png", "gate.json": b"{}"},
+        "file": "model.ubj",
     }
     return tracking.log_fit(NAME, model, identity=identity, **{**record, **changes})
 

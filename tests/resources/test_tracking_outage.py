@@ -275,7 +275,17 @@ NUMBERS = st.floats(allow_nan=False)
 )
 def test_what_is_read_from_the_spool_is_what_was_put_there(params, tags, history, metrics, model, artifacts):
     given_one = FitRecord(
-        "refit", "one", model, params, history, metrics, tags, EXAMPLE, artifacts, logged_at=7
+        "refit",
+        "one",
+        model,
+        params,
+        history,
+        metrics,
+        tags,
+        EXAMPLE,
+        artifacts,
+        logged_at=7,
+        file="model.bin",
     )
     name, found = unpacked(packed(NAME, given_one))
     assert found.example.equals(EXAMPLE) and isinstance(found.example, pl.DataFrame)

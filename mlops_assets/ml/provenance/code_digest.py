@@ -17,18 +17,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlops_assets.ml.provenance.code_parts import RUNS, Module, parse
+from mlops_assets.spec.trainers import spec_kinds
 
 ReadSource = Callable[[str], str | None]
 """Module name -> its source text, None for a module that is not the project's."""
 
 PROJECT = ("mlops_assets", "feature_repo", "resources")
 COMPUTES = {
-    "xgboost": ("xgboost-cpu", "xgboost"),
     "sklearn": ("scikit-learn",),
-    **{name: (name,) for name in ("polars", "numpy", "scipy", "pandas", "pyarrow")},
-    **{name: (name,) for name in ("feast", "lightgbm", "torch", "evidently")},
+    **{name: (name,) for name in ("polars", "numpy", "scipy", "pandas", "pyarrow", "feast", "evidently")},
 }
-"""Libraries whose version may change what comes out, and the names they are installed under."""
+"""Libraries whose version may change what comes out, and the names they are installed under; trainers have more."""
 
 
 class CodeDigestError(Exception):
@@ -69,7 +68,9 @@ def _of_the_project(roots: tuple[str, ...]) -> str:
 def _digest(roots: Sequence[str], read: ReadSource) -> str:
     walk = _walked(roots, read)
     parts = {f"{name} {text}" for name, text in walk.parts.items()}
-    lines = sorted(parts | {f"{name}=={_version(name)}" for name in walk.libraries & COMPUTES.keys()})
+    computing = _computing({root.partition(":")[0] for root in roots})
+    used = walk.libraries & computing.keys()
+    lines = sorted(parts | {f"{name}=={_version(computing[name])}" for name in used})
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -210,9 +211,15 @@ def _path(module: str) -> Path | None:
     return None
 
 
+def _computing(modules: set[str]) -> dict[str, tuple[str, ...]]:
+    """Libraries that count: the trainers' of the platform too, and those of a trainer from elsewhere that is digested."""
+    kinds = [kind for kind in spec_kinds().values() if kind.is_ours or kind.scorer.__module__ in modules]
+    return COMPUTES | {library: names for kind in kinds for library, names in kind.libraries.items()}
+
+
 @cache
-def _version(library: str) -> str:
-    for name in COMPUTES[library]:
+def _version(names: tuple[str, ...]) -> str:
+    for name in names:
         with suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
     return "not installed"

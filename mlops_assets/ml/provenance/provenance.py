@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform as this_platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -13,14 +13,15 @@ from typing import Any
 
 import polars as pl
 
+from mlops_assets.spec.trainers import spec_kinds
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("mlops_assets", "resources")
 MATTER = (
     *("polars", "polars-runtime-32", "numpy", "pyarrow", "pandas", "scipy", "scikit-learn", "tzdata"),
-    *("feast", "ray", "xgboost", "xgboost-cpu", "lightgbm", "torch", "safetensors", "optuna"),
-    *("dagster", "mlflow", "pydantic"),
+    *("feast", "ray", "optuna", "dagster", "mlflow", "pydantic"),
 )
-"""Installed packages that a feature, a join or a fit goes through; those that are not installed are left out."""
+"""Installed packages that a feature or a join goes through, whatever the trainer."""
 
 CPU_FLAGS = {"sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "amx_tile", "asimd", "sve"}
 """Instruction sets that numerical libraries choose their kernels by."""
@@ -42,10 +43,15 @@ def code(repository: str, modules: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def packages() -> dict[str, str]:
-    """Versions of the packages that matter, by name."""
+def packages(trainers: Collection[str] = ()) -> dict[str, str]:
+    """Versions of the packages that matter, by name; those that are not installed are left out.
+
+    They are those of the kinds of trainers that come with the platform, and of the `trainers` named.
+    """
+    kinds = [kind for name, kind in spec_kinds().items() if kind.is_ours or name in trainers]
+    libraries = [name for kind in kinds for names in kind.libraries.values() for name in names]
     found = {}
-    for name in MATTER:
+    for name in (*MATTER, *libraries):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

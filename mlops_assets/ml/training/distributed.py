@@ -12,16 +12,15 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.training.gpu import watched
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.kuberay_job import replaced, sent
 from mlops_assets.ml.training.ladder import Reach, Rung, refuse_more_than_there_is, resources
-from mlops_assets.ml.training.trainers.base import Job, Outcome, TrainerModule, Worker
+from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
 
 LOST_WORKERS = 3
 """How many times the workers of one run are started again."""
@@ -52,19 +51,13 @@ def on_ray(job: Job, rung: Rung, reach: Reach, folder: Path) -> tuple[Outcome, C
     return run_there(job, folder, rung)
 
 
-@cache
-def trainer_module(kind: str) -> TrainerModule:
-    """The file of `trainers/` for a kind of trainer."""
-    return cast(TrainerModule, import_module(f"mlops_assets.ml.training.trainers.{kind}"))
-
-
 def in_process(job: Job, worker: Worker) -> Outcome:
     """The trainer's loop in Ray Train's local mode, on one worker."""
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     from ray.train import RunConfig, ScalingConfig
 
     logging.getLogger("ray.train").setLevel(logging.WARNING)
-    train = trainer_module(job.spec.trainer.kind).ray_trainer(job.spec)
+    train = trainer_kind(job.spec.trainer.kind).ray_trainer(job.spec)
     scaling, name = ScalingConfig(num_workers=0), RunConfig(name="fit")
     result = train(lambda: _watched(job, worker), scaling_config=scaling, run_config=name).fit()
     return result.return_value
@@ -72,7 +65,7 @@ def in_process(job: Job, worker: Worker) -> Outcome:
 
 def _watched(job: Job, worker: Worker) -> Outcome:
     with watched(job.spec.trainer.gpu) as gpu:
-        outcome = trainer_module(job.spec.trainer.kind).train(job, worker)
+        outcome = trainer_kind(job.spec.trainer.kind).train(job, worker)
     outcome.speed = {**outcome.speed, **gpu}
     return outcome
 
@@ -103,7 +96,7 @@ def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
 
     trainer = job.spec.trainer
     folder.mkdir(parents=True, exist_ok=True)
-    train = lean(trainer_module(trainer.kind).ray_trainer(job.spec), private=rung.where != "cluster")
+    train = lean(trainer_kind(trainer.kind).ray_trainer(job.spec), private=rung.where != "cluster")
     scaling = ScalingConfig(
         num_workers=rung.workers,
         use_gpu=trainer.gpu,

@@ -18,15 +18,13 @@ import polars as pl
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.scores import finite
-from mlops_assets.ml.training.distributed import run, trainer_module
+from mlops_assets.ml.training.distributed import run
+from mlops_assets.ml.training.kinds import kind_of, refuse_untrainable, trainer_kind
 from mlops_assets.ml.training.ladder import Reach, Rung, checkpoint_every, choose
 from mlops_assets.ml.training.layout import layout
 from mlops_assets.ml.training.shards import Files, Held, Source, Survey, written
-from mlops_assets.ml.training.trainers.base import Job, LoadedModel
+from mlops_assets.ml.training.trainers.base import Job, TrainedModel
 from mlops_assets.spec.model import ModelSpec
-
-KINDS = ("lightgbm", "torch_tabular", "function", "xgboost")
-"""In the order in which a model's bytes are tried."""
 
 
 @dataclass
@@ -63,7 +61,7 @@ def fit(
     Raises DatasetError for rows or a spec that cannot be trained, ComputeError for hardware that is not there.
     """
     started = time.perf_counter()
-    trainer_module(spec.trainer.kind).check(spec)
+    refuse_untrainable(spec)
     with measured() as cost:
         name = identity or secrets.token_hex(8)
         rung = choose(spec.trainer, _cells(rows, spec, features), reach, identity=name)
@@ -117,17 +115,6 @@ def _job(source: Source, spec: ModelSpec, survey: Survey, rung: Rung, rounds: in
     )
 
 
-def kind_of(model: bytes) -> str:
-    """The kind of trainer that wrote a model, told from its bytes."""
-    found = next((kind for kind in KINDS if trainer_module(kind).recognises(model)), None)
-    if found is None:
-        raise DatasetError(
-            f"a file that begins with {model[:12]!r} is no model of {', '.join(KINDS)}: "
-            f"it was not written by mlops_assets.ml.training.fit.fit"
-        )
-    return found
-
-
 class Scorer:
     """A model ready to score frames, read from its bytes alone; a score that is no finite number is refused in its `name`.
 
@@ -145,14 +132,14 @@ class Scorer:
         kind: str | None = None,
         name: str = "",
     ) -> None:
-        found = kind_of(model)
+        found = kind_of(model, code)
         if kind not in (None, found):
             raise DatasetError(
                 f"the version was made by trainer {kind}, and its file is one of trainer {found}: the file or the "
                 f"registry was changed; restore it from a copy, or roll back to another version"
             )
         self.name = name or f"the model of SHA-256 {hashlib.sha256(model).hexdigest()[:12]}"
-        self._model: LoadedModel = _loaded(found, model, threads, code)
+        self._model: TrainedModel = _loaded(found, model, threads, code)
         self.encoding: Encoding = self._model.encoding
         self.task: str = self._model.task
 
@@ -180,9 +167,9 @@ class Scorer:
         return finite(self._model.predict_matrix(matrix), self.name)
 
 
-def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:
+def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> TrainedModel:
     try:
-        return trainer_module(kind).load(model, threads, code)
+        return trainer_kind(kind).scorer(model, threads, code)
     except DatasetError:
         raise
     except Exception as error:
@@ -194,7 +181,7 @@ def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> Loa
 
 
 def _load_pyfunc(path: str) -> "PyFunc":
-    """What MLflow calls to load a model of any kind but XGBoost's; one of a user's own loop only if the repository declares it."""
+    """What MLflow calls to load a model without a flavor of its own; code outside of this repository only if that declares it."""
     from mlops_assets.spec.files import declared_code
 
     return PyFunc(Scorer(Path(path).read_bytes(), code=declared_code()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mlops_assets.ml.training.gpu import gpu_here
-from mlops_assets.spec.trainers import Trainer
+from mlops_assets.spec.trainers import AnyTrainer
 
 CHECKPOINT_EVERY = 25
 KUBERAY = "kuberay://"
@@ -97,7 +97,7 @@ def job_name(identity: str) -> str:
 
 
 def choose(
-    trainer: Trainer,
+    trainer: AnyTrainer,
     cells: int,
     reach: Reach | None,
     has_gpu: Callable[[], bool] = gpu_here,
@@ -125,7 +125,7 @@ def choose(
     return _on_ray(trainer, "" if trainer.compute == "local" else address, why, identity)
 
 
-def _to_a_gpu(trainer: Trainer, address: str, identity: str) -> Rung:
+def _to_a_gpu(trainer: AnyTrainer, address: str, identity: str) -> Rung:
     why = "trainer.gpu=true, and nvidia-smi shows no GPU on this machine"
     if trainer.compute == "auto" and address:
         return _on_ray(trainer, address, why, identity)
@@ -134,18 +134,18 @@ def _to_a_gpu(trainer: Trainer, address: str, identity: str) -> Rung:
     )
 
 
-def _on_ray(trainer: Trainer, address: str, why: str, identity: str) -> Rung:
+def _on_ray(trainer: AnyTrainer, address: str, why: str, identity: str) -> Rung:
     step, where = "workers" if trainer.workers > 1 else "task", place(address)
     job = f"{job_name(identity)} in namespace {address.removeprefix(KUBERAY)}" if where == "kuberay" else ""
     return Rung(step, where, trainer.workers, why, job)
 
 
-def checkpoint_every(trainer: Trainer, rung: Rung) -> int | None:
+def checkpoint_every(trainer: AnyTrainer, rung: Rung) -> int | None:
     """Rounds between checkpoints: as the spec says, else only where workers can be lost."""
     return trainer.checkpoint_every or (CHECKPOINT_EVERY if rung.step == "workers" else None)
 
 
-def resources(trainer: Trainer) -> dict[str, float]:
+def resources(trainer: AnyTrainer) -> dict[str, float]:
     """What one worker asks Ray for."""
     gpu = {"GPU": 1.0} if trainer.gpu else {}
     return {"CPU": float(trainer.threads), **gpu, **trainer.resources_per_worker}

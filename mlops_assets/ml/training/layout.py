@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_assets.ml.training.ladder import Rung
-from mlops_assets.spec.trainers import Trainer
+from mlops_assets.spec.trainers import AnyTrainer
 
 
-def layout(trainer: Trainer, rung: Rung, every: int | None) -> dict[str, Any]:
+def layout(trainer: AnyTrainer, rung: Rung, every: int | None) -> dict[str, Any]:
     """Step, place, workers, threads and rounds between checkpoints (`every`) of a fit, as JSON values."""
     return {
         "step": rung.step,
@@ -19,7 +19,7 @@ def layout(trainer: Trainer, rung: Rung, every: int | None) -> dict[str, Any]:
     }
 
 
-def laid_out(trainer: Trainer, given: Mapping[str, Any], address: str) -> Trainer:
+def laid_out(trainer: AnyTrainer, given: Mapping[str, Any], address: str) -> AnyTrainer:
     """The trainer forced onto a layout; without a cluster's address a local Ray stands in for the cluster."""
     on_ray = "cluster" if given["where"] in ("cluster", "kuberay") and address else "local"
     forced = {

@@ -16,7 +16,8 @@ from typing import Any
 
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.metrics import goodness
-from mlops_assets.ml.training.distributed import LOST_WORKERS, trainer_module
+from mlops_assets.ml.training.distributed import LOST_WORKERS
+from mlops_assets.ml.training.kinds import refuse_untrainable
 from mlops_assets.ml.training.ladder import Reach, place, refuse_more_than_there_is
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.ml.tuning.proposals import Space, propose
@@ -48,7 +49,7 @@ def search_parameters(
     Trial 0 is the spec as it stands. Raises DatasetError where that one fails, ComputeError where Ray has too little.
     """
     assert spec.search is not None
-    trainer_module(spec.trainer.kind).check(spec)
+    refuse_untrainable(spec)
     plan = Plan(spec, space_of(spec.search, spec.trainer), list(done), heard)
     if not plan.over():
         _tune(plan, rows, features, reach, name)

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter
 
-from mlops_assets.ml.training.distributed import trainer_module
 from mlops_assets.ml.training.fit import Scorer
+from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.trainers.base import ByteScorer, Job, Outcome, Worker
 from mlops_assets.spec.trainers import Trainer
 
@@ -83,7 +83,7 @@ def held(job: Job, worker: Worker) -> Outcome:
 def _built_in(job: Job, worker: Worker) -> Outcome:
     given = TypeAdapter(Trainer).validate_python(job.spec.trainer.parameters["trainer"])
     spec = job.spec.model_copy(update={"trainer": given})
-    outcome = trainer_module(spec.trainer.kind).train(replace(job, spec=spec), worker)
+    outcome = trainer_kind(spec.trainer.kind).train(replace(job, spec=spec), worker)
     outcome.phases = {}
     return outcome
 

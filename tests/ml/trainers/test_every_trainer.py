@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mlops_assets.ml.dataset import DatasetError, split_newest
 from mlops_assets.ml.judging.metrics import auc
 from mlops_assets.ml.training import distributed
-from mlops_assets.ml.training.fit import Scorer, fit, kind_of
+from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.kinds import kind_of
 from mlops_assets.ml.training.trainers import function
 from mlops_assets.ml.training.trainers.base import aside, pack
 from mlops_assets.ml.training.trainers.function import MAGIC
@@ -185,7 +186,7 @@ def test_a_parameter_that_the_spec_has_a_field_for_is_refused(kind, name, field,
 
 
 def test_bytes_that_no_trainer_wrote_are_refused():
-    with pytest.raises(DatasetError, match="is no model of lightgbm, torch_tabular, function, xgboost"):
+    with pytest.raises(DatasetError, match="is no model of xgboost, function, lightgbm, torch_tabular:"):
         Scorer(b"\x80\x04pickle")
 
 
@@ -203,9 +204,9 @@ def test_a_library_that_cannot_use_the_gpu_is_refused_rather_than_left_to_the_cp
 
 
 def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, features, monkeypatch):
-    from mlops_assets.ml.training.trainers import torch_tabular
+    from mlops_assets.ml.training.trainers import base
 
-    monkeypatch.setattr(torch_tabular, "find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr(base, "find_spec", lambda name: None if name == "torch" else object())
     with pytest.raises(DatasetError, match=r"needs torch: pip install 'mlops-assets\[torch\]'"):
         fit(known, make_spec(trainer={"kind": "torch_tabular"}), features)
 
@@ -296,7 +297,7 @@ def test_features_may_be_called_anything(kind, spec_of, known, features):
 def test_mlflows_example_of_such_a_model_has_the_names_that_the_file_has(make_spec, known, features):
     import xgboost
 
-    from resources.tracking.model_folder import example_frame
+    from mlops_assets.ml.training.trainers.xgboost import example_frame
 
     spec = make_spec(trainer={"kind": "xgboost", "categories": ["depot"]})
     model = fit(known.rename(NASTY), spec, [NASTY[name] for name in features], rounds=2).model

@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from mlops_assets.ml.training.distributed import trainer_module
 from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.kinds import trainer_kind
 from resources.tracking.tracking import Tracking, TrackingError
 from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
 
@@ -29,7 +29,7 @@ def stored(request, make_spec, known, features, tmp_path_factory):
         metrics={},
         tags={},
         example=known.select([*features, "depot"]).head(3),
-        file=trainer_module(request.param).FILE,
+        file=trainer_kind(request.param).file,
     )
     return tracking, tracking.register("late_parcel", run, "one"), fitted, folder / "artifacts", spec.code
 

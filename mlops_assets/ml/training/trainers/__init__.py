@@ -1,1 +1,1 @@
-"""One file a kind of trainer, each a module that has what `base.TrainerModule` asks for."""
+"""One file a kind of trainer, each with its description, `TRAINER`; pyproject.toml names them as entry points."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ import polars as pl
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import SpecKind
 
 T = TypeVar("T")
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -91,46 +93,102 @@ class Outcome:
     speed: dict[str, float | str] = field(default_factory=dict)
 
 
-class LoadedModel(Protocol):
-    """A model read from its bytes."""
+class TrainedModel(ABC):
+    """A model read from its bytes, which are data: a class that they name is taken only if it is among `code`."""
 
     encoding: Encoding
     task: str
 
+    @abstractmethod
+    def __init__(self, model: bytes, threads: int, code: Collection[str]) -> None: ...
+
+    @abstractmethod
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """Float64 array [rows] for a matrix that `encoding.matrix` made."""
-        ...
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         """Float64 array [rows] for a frame that has the features."""
-        ...
+        return self.predict_matrix(self.encoding.matrix(frame))
 
 
-class TrainerModule(Protocol):
-    """What a file of this folder has."""
+@dataclass(frozen=True)
+class Flavor:
+    """MLflow's own flavor of a kind, `mlflow.<name>`: how its library opens the bytes, and the example's rows as it takes them."""
 
-    FILE: str
-    """Name of the model file in MLflow."""
+    name: str
+    open: Callable[[bytes], Any]
+    example: Callable[[Any, pl.DataFrame], Any]
 
-    def recognises(self, model: bytes) -> bool:
-        """Whether these bytes are a model of this kind."""
-        ...
 
-    def check(self, spec: ModelSpec) -> None:
-        """Refuse a spec that cannot be trained, before any row is read."""
-        ...
+def any_spec(spec: ModelSpec) -> None:
+    """The check of a kind that can train every spec."""
 
-    def train(self, job: Job, worker: Worker) -> Outcome:
-        """The loop that runs on each worker: its share of the rows in, the whole model out."""
-        ...
 
-    def ray_trainer(self, spec: ModelSpec) -> Any:
-        """The Ray Train class that sets up the workers' communication."""
-        ...
+def plain_workers(spec: ModelSpec) -> Any:
+    """The Ray Train class of a kind whose workers need no library's process group."""
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    def load(self, model: bytes, threads: int, code: Collection[str]) -> LoadedModel:
-        """Read a model. Its bytes are data: a class that they name is taken only if it is among `code`."""
-        ...
+    return DataParallelTrainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerKind(SpecKind):
+    """A kind of trainer as it describes itself: what a spec says of it, how it is fitted, stored and read again.
+
+    Args:
+        scorer: class that reads a model's bytes; it comes from here and never from the bytes.
+        file: name of the model's file, which no other kind has.
+        recognises: whether bytes are a model of this kind; told before anything else is done with them.
+        train: the loop that runs on each worker: its share of the rows in, the whole model out.
+        check: refuses a spec that cannot be trained, before any row is read.
+        ray_trainer: the Ray Train class that sets up the workers' communication.
+        needs: modules without which nothing is trained, and `install`, how to get them.
+        packages: what a model needs to be read, by the names it is installed under.
+        ahead: modules that scoring imports, and that the endpoint imports before the first request.
+        flavor: MLflow's own of this kind; without one a model is a pyfunc that this project reads.
+    """
+
+    scorer: type[TrainedModel]
+    file: str
+    recognises: Callable[[bytes], bool]
+    train: Callable[[Job, Worker], Outcome]
+    check: Callable[[ModelSpec], None] = any_spec
+    ray_trainer: Callable[[ModelSpec], Any] = plain_workers
+    needs: tuple[str, ...] = ()
+    install: str = ""
+    packages: tuple[str, ...] = ("mlops-assets", "numpy", "polars")
+    ahead: tuple[str, ...] = ()
+    flavor: Flavor | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.scorer, type) and issubclass(self.scorer, TrainedModel)):
+            raise TypeError(f"scorer={self.scorer!r} is no subclass of {__name__}:TrainedModel: derive it")
+        for name in ("recognises", "train", "check", "ray_trainer"):
+            if "<" in _path(getattr(self, name)):
+                raise TypeError(
+                    f"{name}={getattr(self, name)!r} is no function of a module, so its code has no digest: define it with def"
+                )
+
+    @property
+    def fit_code(self) -> tuple[str, ...]:
+        """Import paths of all that fits: what its digest covers, with all that it uses."""
+        return tuple(
+            _path(part) for part in (self.spec, self.check, self.train, self.ray_trainer, self.scorer)
+        )
+
+    @property
+    def scoring_code(self) -> tuple[str, ...]:
+        """Import paths of what tells a model of this kind and reads it."""
+        return _path(self.recognises), self.reader
+
+    def refuse_missing(self) -> None:
+        """Raise DatasetError where a module is missing without which nothing is trained."""
+        if missing := [name for name in self.needs if find_spec(name) is None]:
+            raise DatasetError(f"trainer kind {self.name} needs {' and '.join(missing)}: {self.install}")
+
+
+def _path(part: Any) -> str:
+    return f"{part.__module__}:{part.__qualname__}" if hasattr(part, "__qualname__") else f"<{part!r}>"
 
 
 class ByteScorer(ABC):

@@ -8,18 +8,53 @@ made for. That name is data: the class is imported only if the spec names it, to
 import time
 from collections.abc import Callable, Collection
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.training.trainers.base import ByteScorer, Job, Outcome, Worker, pack, unpack
+from mlops_assets.ml.training.trainers.base import (
+    ByteScorer,
+    Job,
+    Outcome,
+    TrainedModel,
+    TrainerKind,
+    Worker,
+    pack,
+    plain_workers,
+    unpack,
+)
+from mlops_assets.spec.base import FreeForm, ImportPath
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import Function
+from mlops_assets.spec.trainers import AnyTrainer
 
-FILE = "model.bin"
 MAGIC = b"mlops function model\n"
+
+
+class Function(AnyTrainer):
+    """A training loop of one's own: a function by import path, which returns bytes, and the class that reads them."""
+
+    kind: Literal["function"]
+    loop: ImportPath = Field(description="Function (job, worker) -> bytes or Outcome, run on every worker.")
+    scorer: ImportPath = Field(
+        description="Subclass of `mlops_assets.ml.training.trainers.base:ByteScorer` that reads those bytes."
+    )
+    framework: Literal["plain", "torch", "xgboost", "lightgbm"] = Field(
+        default="plain", description="Whose process group Ray Train sets up around the loop."
+    )
+    parameters: FreeForm = Field(
+        default_factory=dict, description="For the loop, as `job.spec.trainer.parameters`."
+    )
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return self.loop, self.scorer
+
+    @property
+    def scoring_code(self) -> tuple[str, ...]:
+        return (self.scorer,)
 
 
 def recognises(model: bytes) -> bool:
@@ -34,9 +69,7 @@ def check(spec: ModelSpec) -> None:
 def ray_trainer(spec: ModelSpec) -> Any:
     framework = _trainer(spec).framework
     if framework == "plain":
-        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-
-        return DataParallelTrainer
+        return plain_workers(spec)
     names = {"torch": "TorchTrainer", "xgboost": "XGBoostTrainer", "lightgbm": "LightGBMTrainer"}
     return getattr(import_module(f"ray.train.{framework}"), names[framework])
 
@@ -56,14 +89,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
-    return Model(model, code)
-
-
-class Model:
+class Model(TrainedModel):
     """The user's scorer, and the encoding that training used."""
 
-    def __init__(self, model: bytes, code: Collection[str]) -> None:
+    def __init__(self, model: bytes, threads: int, code: Collection[str]) -> None:
         header, body = unpack(model.removeprefix(MAGIC))
         named, self.task = str(header["scorer"]), str(header["task"])
         if named not in code:
@@ -125,3 +154,16 @@ def _packed(job: Job, model: bytes) -> bytes:
 def _trainer(spec: ModelSpec) -> Function:
     assert isinstance(spec.trainer, Function)
     return spec.trainer
+
+
+TRAINER = TrainerKind(
+    spec=Function,
+    file="model.bin",
+    scorer=Model,
+    recognises=recognises,
+    train=train,
+    check=check,
+    ray_trainer=ray_trainer,
+    distributed=True,
+    gpu=True,
+)

@@ -9,15 +9,17 @@ import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import polars as pl
+from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.training.trainers.base import (
     Job,
     Outcome,
+    TrainedModel,
+    TrainerKind,
     Worker,
     library_names,
     pack,
@@ -25,13 +27,14 @@ from mlops_assets.ml.training.trainers.base import (
     shares,
     unpack,
 )
+from mlops_assets.spec.base import ForALibrary
+from mlops_assets.spec.dimensions import Range
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import LightGBM
+from mlops_assets.spec.trainers import AnyTrainer
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Before LightGBM's first import: its threads spin while they wait, which was measured to cost sixteen times the CPU."""
 
-FILE = "model.lgb"
 OBJECTIVES = {
     "classification": {"objective": "binary", "metric": "binary_logloss"},
     "regression": {"objective": "regression", "metric": "l1"},
@@ -51,6 +54,13 @@ SET_BY_THE_SPEC = {
 }
 VALIDATION = "validation"
 OURS = "mlops:"
+
+
+class LightGBM(AnyTrainer):
+    """Gradient boosting by LightGBM; stored as its text."""
+
+    kind: Literal["lightgbm"]
+    parameters: ForALibrary = Field(default_factory=dict, description="Passed to LightGBM as they are.")
 
 
 def recognises(model: bytes) -> bool:
@@ -96,14 +106,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
-    return Model(model, threads)
-
-
-class Model:
+class Model(TrainedModel):
     """A booster that scores, and the encoding it carries."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int, code: Collection[str] = ()) -> None:
         import lightgbm
 
         text, found, ours = model.decode().rpartition(OURS)
@@ -116,9 +122,6 @@ class Model:
         self._threads = threads
         self.encoding = Encoding.from_json(header["encoding"])
         self.task: str = header["task"]
-
-    def predict(self, frame: pl.DataFrame) -> np.ndarray:
-        return self.predict_matrix(self.encoding.matrix(frame))
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         return np.asarray(self._booster.predict(matrix, num_threads=self._threads), np.float64)
@@ -256,3 +259,33 @@ def _without_parameters(text: str) -> str:
     """The trees alone: scoring needs no more, and the parameters name the machines that took part."""
     trees, _, rest = text.partition("\nparameters:\n")
     return trees + rest.partition("end of parameters\n")[2]
+
+
+TRAINER = TrainerKind(
+    spec=LightGBM,
+    space={
+        "learning_rate": Range(low=0.02, high=0.3, log=True),
+        "num_leaves": Range(low=8, high=256, log=True, integer=True),
+        "min_data_in_leaf": Range(low=5, high=200, log=True, integer=True),
+        "feature_fraction": Range(low=0.3, high=1),
+        "lambda_l2": Range(low=0.01, high=100, log=True),
+    },
+    aliases={
+        "learning_rate": "eta",
+        "min_data_in_leaf": "min_child_samples",
+        "feature_fraction": "colsample_bytree",
+        "lambda_l2": "reg_lambda",
+    },
+    file="model.lgb",
+    scorer=Model,
+    recognises=recognises,
+    train=train,
+    check=check,
+    ray_trainer=ray_trainer,
+    distributed=True,
+    gpu=True,
+    icon="lightgbm",
+    libraries={"lightgbm": ("lightgbm",)},
+    packages=("lightgbm", "numpy", "polars"),
+    ahead=("lightgbm",),
+)

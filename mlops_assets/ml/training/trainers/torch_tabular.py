@@ -7,33 +7,47 @@ safetensors with its encoding in the header, and scored by numpy, so that servin
 import json
 import time
 from collections.abc import Collection
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import polars as pl
+from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
-from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
+from mlops_assets.ml.training.trainers.base import Job, Outcome, TrainedModel, TrainerKind, Worker
+from mlops_assets.spec.dimensions import Choices, Range
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.trainers import AnyTrainer
 
-FILE = "model.safetensors"
 OURS = "mlops"
 HEADER_BYTES = 8
 NUMBER_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
+class TorchTabular(AnyTrainer):
+    """A network over embedded categories and normalised numbers; stored as safetensors."""
+
+    kind: Literal["torch_tabular"]
+    rounds: int = Field(default=30, ge=1, description="Epochs at most.")
+    early_stopping_rounds: int = Field(default=4, ge=1, description="Epochs without gain, then it stops.")
+    hidden: list[int] = Field(default=[128, 64], min_length=1, description="Width of each hidden layer.")
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    batch_size: int = Field(default=1024, ge=1, description="Rows a step on each worker.")
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+        }
+
+
 def recognises(model: bytes) -> bool:
     """Safetensors: the header's length in eight bytes, then the header, which is JSON."""
     return len(model) > HEADER_BYTES and model[HEADER_BYTES : HEADER_BYTES + 2] == b'{"'
-
-
-def check(spec: ModelSpec) -> None:
-    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
-    if missing:
-        raise DatasetError(
-            f"trainer kind torch_tabular needs {' and '.join(missing)}: pip install 'mlops-assets[torch]'"
-        )
 
 
 def ray_trainer(spec: ModelSpec) -> Any:
@@ -67,14 +81,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     )
 
 
-def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
-    return Model(model)
-
-
-class Model:
+class Model(TrainedModel):
     """The network's forward pass in numpy, and the encoding its file carries."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, threads: int = 1, code: Collection[str] = ()) -> None:
         header, tensors = read_safetensors(model)
         if OURS not in header:
             raise DatasetError(
@@ -85,9 +95,6 @@ class Model:
         self.encoding = Encoding.from_json(ours["encoding"])
         self.task: str = ours["task"]
         self.columns = Columns(self.encoding)
-
-    def predict(self, frame: pl.DataFrame) -> np.ndarray:
-        return self.predict_matrix(self.encoding.matrix(frame))
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         given, layer = self._inputs(matrix), 0
@@ -151,3 +158,26 @@ def read_safetensors(content: bytes) -> tuple[dict[str, str], dict[str, np.ndarr
         flat = np.frombuffer(data[first:last], NUMBER_TYPES[described["dtype"]])
         tensors[name] = flat.reshape(described["shape"])
     return metadata, tensors
+
+
+TRAINER = TrainerKind(
+    spec=TorchTabular,
+    space={
+        "learning_rate": Range(low=1e-4, high=1e-2, log=True),
+        "weight_decay": Range(low=1e-6, high=1e-2, log=True),
+        "dropout": Range(low=0, high=0.5),
+        "batch_size": Choices(choices=[256, 512, 1024, 2048]),
+        "hidden": Choices(choices=[[64], [128, 64], [256, 128], [256, 128, 64]]),
+    },
+    file="model.safetensors",
+    scorer=Model,
+    recognises=recognises,
+    train=train,
+    ray_trainer=ray_trainer,
+    distributed=True,
+    gpu=True,
+    icon="pytorch",
+    libraries={"torch": ("torch",), "safetensors": ("safetensors",)},
+    needs=("torch", "safetensors"),
+    install="pip install 'mlops-assets[torch]'",
+)

@@ -4,18 +4,23 @@ XGBoost cannot store its random state, so a fit with checkpoints is made of stre
 one that was broken off and one that was not go through the same stretches.
 """
 
+import json
 import os
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.training.trainers.base import (
+    Flavor,
     Job,
     Outcome,
+    TrainedModel,
+    TrainerKind,
     Worker,
     library_names,
     pack,
@@ -23,14 +28,15 @@ from mlops_assets.ml.training.trainers.base import (
     shares,
     unpack,
 )
+from mlops_assets.spec.base import ForALibrary
+from mlops_assets.spec.dimensions import Range
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import XGBoost
+from mlops_assets.spec.trainers import AnyTrainer
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Read by OpenMP when XGBoost is first imported: waiting threads sleep. By default they spin, and a fit that shares
 its cores with other work was measured to cost four to eight times the CPU."""
 
-FILE = "model.ubj"
 OBJECTIVES = {
     "classification": {"objective": "binary:logistic", "eval_metric": "logloss"},
     "regression": {"objective": "reg:squarederror", "eval_metric": "mae"},
@@ -45,12 +51,20 @@ SET_BY_THE_SPEC = {
     "early_stopping_rounds": "trainer.early_stopping_rounds",
 }
 ENCODING, TASK = "encoding", "task"
+START = b"{L\0\0\0\0\0\0\0\7learner"
 VALIDATION = "validation"
 
 
+class XGBoost(AnyTrainer):
+    """Gradient boosting by XGBoost; stored in its own format (ubj)."""
+
+    kind: Literal["xgboost"] = "xgboost"
+    parameters: ForALibrary = Field(default_factory=dict, description="Passed to XGBoost as they are.")
+
+
 def recognises(model: bytes) -> bool:
-    """UBJSON objects begin so; the other kinds are told apart first."""
-    return model[:1] == b"{"
+    """An object of UBJSON, of which the first name is `learner`."""
+    return model.startswith(START)
 
 
 def check(spec: ModelSpec) -> None:
@@ -92,14 +106,10 @@ def train(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def load(model: bytes, threads: int, code: Collection[str] = ()) -> "Model":
-    return Model(model, threads)
-
-
-class Model:
+class Model(TrainedModel):
     """A booster that scores, and the encoding it carries."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int, code: Collection[str] = ()) -> None:
         import xgboost
 
         self._booster = xgboost.Booster({"nthread": threads}, model_file=bytearray(model))
@@ -110,9 +120,6 @@ class Model:
             )
         self.encoding = Encoding.from_json(encoding)
         self.task = self._booster.attr(TASK) or ""
-
-    def predict(self, frame: pl.DataFrame) -> np.ndarray:
-        return self.predict_matrix(self.encoding.matrix(frame))
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         return self._booster.inplace_predict(matrix, validate_features=False).astype(np.float64)
@@ -214,3 +221,58 @@ def _outcome(booster: Any, rounds: int, job: Job, scores: dict[str, list[float]]
     named = zip(job.features, library_names(job.features), strict=True)
     gains = {feature: by_library[name] for feature, name in named if name in by_library}
     return Outcome(bytes(booster.save_raw("ubj")), rounds, scores, shares(gains, job.features))
+
+
+def opened(model: bytes) -> Any:
+    """The model as XGBoost's own object."""
+    import xgboost
+
+    return xgboost.Booster({"nthread": 1}, model_file=bytearray(model))
+
+
+def example_frame(model: Any, example: pl.DataFrame) -> Any:
+    """The example's rows as the model file itself takes them: its columns in order, categories that are text as codes.
+
+    Any other column holds numbers or codes already: which code a number has only the encoding's owner knows.
+    """
+    encoding = json.loads(model.attr(ENCODING) or "{}")
+    codes = {c: {v: float(i) for i, v in enumerate(vs)} for c, vs in encoding.get("categories", {}).items()}
+    features = encoding.get("features") or example.columns
+    names = model.feature_names or features
+    columns = [
+        pl.col(c)
+        .cast(pl.String)
+        .replace_strict(codes[c] or {"": None}, default=None, return_dtype=pl.Float64)
+        if c in codes and example.schema[c] in (pl.String, pl.Categorical, pl.Enum)
+        else pl.col(c).cast(pl.Float64)
+        for c in features
+    ]
+    return example.select(columns).rename(dict(zip(features, names, strict=True))).to_pandas()
+
+
+TRAINER = TrainerKind(
+    spec=XGBoost,
+    default=True,
+    space={
+        "eta": Range(low=0.02, high=0.3, log=True),
+        "max_depth": Range(low=3, high=10, integer=True),
+        "min_child_weight": Range(low=1, high=100, log=True),
+        "subsample": Range(low=0.5, high=1),
+        "colsample_bytree": Range(low=0.3, high=1),
+        "lambda": Range(low=0.1, high=100, log=True),
+    },
+    aliases={"eta": "learning_rate", "lambda": "reg_lambda"},
+    file="model.ubj",
+    scorer=Model,
+    recognises=recognises,
+    train=train,
+    check=check,
+    ray_trainer=ray_trainer,
+    distributed=True,
+    gpu=True,
+    icon="xgboost",
+    libraries={"xgboost": ("xgboost-cpu", "xgboost")},
+    packages=("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas"),
+    ahead=("xgboost",),
+    flavor=Flavor("xgboost", opened, example_frame),
+)
