@@ -13,6 +13,7 @@ from mlops_assets.kit.partitions import weekly
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.tables import materialized
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.reporting import (
     SCORES,
@@ -20,7 +21,6 @@ from mlops_assets.stages.reporting import (
     floors_missed,
     is_blind,
     labels_known,
-    with_its_page,
     write_drift,
     write_performance,
 )
@@ -117,10 +117,11 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
     @costed
     def drift_(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[Any]:
         written, drifted, few, reuse = {}, {}, {}, Reuse.of(context, lake, f"{spec.name}/drift")
+        each = context.run.tags.get(PAGES_TAG) != WHERE_IT_DRIFTS
         for name in context.partition_keys:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
-            if reuse.unchanged(name, decides, partial(with_its_page, lake, reuse.table, name)) is None:
-                reuse.made(name, write_drift(spec, lake, name)[0].sha256)
+            if reuse.unchanged(name, decides, partial(with_its_page, spec, lake, name, each)) is None:
+                reuse.made(name, write_drift(spec, lake, name, each)[0].sha256)
             written[name] = lake.manifest(reuse.table, name)
             notes = written[name].notes or {}
             drifted |= {name: notes["prediction_psi"]} if notes.get("prediction_drifted") else {}
