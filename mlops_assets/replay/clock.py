@@ -48,10 +48,12 @@ class Progress:
     done: int = 0
     skipped: int = 0
 
-    def stage(self, week: str, what: str) -> None:
-        """Say what is being done, for how long it has gone on and when it should end."""
+    def stage(self, week: str, what: str, left: float | None = None) -> None:
+        """Say what is being done, for how long it has gone on and when it should end: in `left` seconds, if that is known."""
         elapsed = time.monotonic() - self.started
-        left = elapsed / self.done * (self.weeks - self.skipped - self.done) if self.done else None
+        waiting = self.weeks - self.skipped - self.done
+        if left is None and self.done and waiting:
+            left = elapsed / self.done * waiting
         expected = f", about {clock(left)} to go" if left is not None else ""
         print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
 
