@@ -3,6 +3,7 @@
 Both sides run as processes of their own, one after the other, from an empty state; what is compared is their CPU
 time, user and system, children included. The script has no runs, no events, no asset checks in a database and no
 sensors: it asks the same questions (which weeks to score, whether to retrain) of the same functions in a loop.
+With `--against` the whole of `mlops run`, the comparison of policies included, is measured beside that of an earlier revision.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replay_against import against, table_of
 from benchmarks.report import save
 from resources.settings import PROJECT_ROOT, settings, silence_usage_reports
 from resources.systems import Systems
@@ -30,16 +32,45 @@ MODEL = "flight_delay"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--through", default="2013-12-30", metavar="WEEK", help="last week of the replay")
+    parser.add_argument("--weeks", type=int, metavar="N", help="only the first N weeks, instead of --through")
+    parser.add_argument(
+        "--against", metavar="REVISION", help="the whole of `mlops run` beside that of a git revision instead"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each side, in turns, with --against")
     parser.add_argument("--script", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.weeks:
+        options.through = last_of(options.weeks)
     if options.script:
         script(options.through)
-        return
+    elif options.against:
+        beside(options.against, options.through, options.rounds)
+    else:
+        beside_script(options.through)
+
+
+def last_of(weeks: int) -> str:
+    """The name of the last of the first so many weeks."""
+    from mlops_assets.flights.assets import WEEKS
+    from mlops_assets.spec.weeks import week_names
+
+    return week_names(WEEKS)[weeks - 1]
+
+
+def beside(revision: str, through: str, rounds: int) -> None:
+    """The whole of `mlops run` beside that of a revision."""
+    figures, ratios = against(revision, through, rounds)
+    print(table_of(figures, ratios["cpu_of_before"]))
+    print(save("replay_against", figures, ratios))
+
+
+def beside_script(through: str) -> None:
+    """The replay of one model beside the plain script."""
     sides = {
         "dagster": ["-m", "mlops_assets.cli", "run", "--no-compare", "--no-second-model"],
         "script": ["-m", "benchmarks.replay", "--script"],
     }
-    figures = {name: measured([*command, "--through", options.through]) for name, command in sides.items()}
+    figures = {name: measured([*command, "--through", through]) for name, command in sides.items()}
     ratio = figures["dagster"]["cpu_seconds"] / figures["script"]["cpu_seconds"]
     print(f"\n{'stage':<28}{'CPU s, script':>14}")
     for stage, spent in sorted(figures["script"]["stages"].items(), key=lambda pair: -pair[1]):
@@ -47,7 +78,7 @@ def main() -> None:
     for name, figure in figures.items():
         print(f"{name:<10} {figure['cpu_seconds']:.1f} CPU-s, {figure['wall_seconds']:.1f} s wall")
     print(f"through Dagster against the script: {ratio:.2f}")
-    figures["through"] = options.through
+    figures["through"] = through
     print(save("replay", figures, {"vs_script": round(ratio, 3)}))
 
 

@@ -122,6 +122,9 @@ def prepare(settings: Settings) -> None:
     prepare_mlflow(settings)
 
 
+EVENTS_AT_ONCE = 1000
+"""How many of the events that a run plans are stored in one transaction, at most."""
+
 STORAGE = """
 run_storage:
   module: resources.instance_storage
@@ -145,6 +148,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     temporary.write_text(text)
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_AT_ONCE))
     return home
 
 

@@ -15,11 +15,15 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
 
 REPLAY_TAG = "mlops/replay"
 SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
+"""Tags of the runs of all weeks of a replay but its last: Evidently's page costs more than their numbers do."""
+
 MOST_TICKS_A_WEEK = 50
 UNFINISHED = [
     DagsterRunStatus.NOT_STARTED,
@@ -44,10 +48,12 @@ class Progress:
     done: int = 0
     skipped: int = 0
 
-    def stage(self, week: str, what: str) -> None:
-        """Say what is being done, for how long it has gone on and when it should end."""
+    def stage(self, week: str, what: str, left: float | None = None) -> None:
+        """Say what is being done, for how long it has gone on and when it should end: in `left` seconds, if that is known."""
         elapsed = time.monotonic() - self.started
-        left = elapsed / self.done * (self.weeks - self.skipped - self.done) if self.done else None
+        waiting = self.weeks - self.skipped - self.done
+        if left is None and self.done and waiting:
+            left = elapsed / self.done * waiting
         expected = f", about {clock(left)} to go" if left is not None else ""
         print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
 
@@ -75,18 +81,18 @@ class Clock:
         for week in waiting:
             progress.stage(week, "ingest, features, online store")
             self.execute(ingest_job, progress, partition=week)
-            self.settle(week, progress)
+            self.settle(week, progress, {} if week == waiting[-1] else FEW_PAGES)
             self.lake.write_json("replay/progress", {"through": week})
             progress.done += 1
 
-    def settle(self, week: str, progress: Progress) -> None:
-        """Evaluate the sensors until none of them asks for a run that was not made yet."""
+    def settle(self, week: str, progress: Progress, tags: Mapping[str, str] | None = None) -> None:
+        """Evaluate the sensors until none of them asks for a run that was not made yet; the runs carry these tags too."""
         for _ in range(MOST_TICKS_A_WEEK):
-            if not sum(self._tick(name, week, progress) for name in self.sensors):
+            if not sum(self._tick(name, week, progress, tags or {}) for name in self.sensors):
                 return
         raise ReplayError(f"{week}: the sensors still ask for runs after {MOST_TICKS_A_WEEK} ticks")
 
-    def _tick(self, name: str, week: str, progress: Progress) -> int:
+    def _tick(self, name: str, week: str, progress: Progress, more: Mapping[str, str]) -> int:
         sensor = self.repository.get_sensor_def(name)
         wanted = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
         with dg.build_sensor_context(
@@ -99,7 +105,7 @@ class Clock:
                 continue
             reason = request.tags.get("mlops/reason")
             progress.stage(week, f"{sensor.job_name}{': ' + reason if reason else ''}")
-            tags = {**request.tags, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
+            tags = {**request.tags, **more, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
             self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
             made += 1
         return made

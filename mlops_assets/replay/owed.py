@@ -12,7 +12,7 @@ from mlops_assets.automation.sensors import weeks_to_score
 from mlops_assets.errors import WorkError
 from mlops_assets.ml.tuning.trials import with_found
 from mlops_assets.project import Project
-from mlops_assets.replay.clock import Progress
+from mlops_assets.replay.clock import FEW_PAGES, Progress
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
@@ -125,10 +125,11 @@ def score_served_weeks(project: Project, spec: ModelSpec, progress: Progress) ->
     if not promotions:
         return f"{spec.name}: no version was promoted, so no week is scored."
     first = min(promotions)
-    for week, _ in weeks_to_score(spec, project.lake):
-        if week_bounds(spec.weeks, week)[1] > first:
-            progress.stage(week, f"{spec.name}_week")
-            project.clock([]).execute(f"{spec.name}_week", progress, partition=week)
+    due = [w for w, _ in weeks_to_score(spec, project.lake) if week_bounds(spec.weeks, w)[1] > first]
+    for week in due:
+        progress.stage(week, f"{spec.name}_week")
+        tags = {} if week == due[-1] else FEW_PAGES
+        project.clock([]).execute(f"{spec.name}_week", progress, partition=week, tags=tags)
     weeks = [
         w for w in project.lake.partitions(f"{spec.name}/drift") if week_bounds(spec.weeks, w)[1] > first
     ]

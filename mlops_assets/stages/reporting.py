@@ -1,7 +1,6 @@
 """Reporting on a week: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,25 +8,16 @@ import polars as pl
 from mlops_assets.ml.dataset import label_counts, labelled
 from mlops_assets.ml.judging.gate import goodness
 from mlops_assets.ml.judging.metrics import by_slice, evaluate
-from mlops_assets.ml.monitoring.drift import (
-    column_drift,
-    detach_script,
-    report_html,
-    score_drift,
-    summary,
-    worst_columns,
-)
+from mlops_assets.ml.monitoring.drift import column_drift, score_drift, summary
 from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.drift_page import write_page
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
-from resources.lake.lake import Lake, Manifest, write_text
-
-SCRIPT = "evidently.js"
-
+from resources.lake.lake import Lake, Manifest
 
 SCORES = {
     "prediction_psi": "psi",
@@ -102,18 +92,12 @@ def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
     return [version, lake.read_json(reference_name(spec, int(version))), sample]  # type: ignore[arg-type]
 
 
-def with_its_page(lake: Lake, table: str, name: str, sha256: str) -> bool:
-    """Whether a week's drift is there whole, Evidently's page included."""
-    if not lake.holds(table, name, sha256):
-        return False
-    page = (lake.manifest(table, name).notes or {}).get("evidently report")
-    return page is None or Path(page).exists()
-
-
-def write_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
-    """Measure one week's drift and write it, with Evidently's report beside it."""
+def write_drift(
+    spec: ModelSpec, lake: Lake, name: str, each: bool = True
+) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
+    """Measure one week's drift and write it, with Evidently's page beside it where it is due."""
     columns, numbers = week_drift(spec, lake, name)
-    notes = numbers | basis(lake, name)
+    notes = numbers | basis(lake, name) | write_page(spec, lake, name, columns, numbers, each)
     return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 
 
@@ -139,20 +123,4 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
         **{noted: scores[name] for noted, name in SCORES.items()},
         "reference metric": profile["metrics"][spec.gate.metric],
         "reference version": version,
-        "evidently report": str(evidently_report(spec, lake, name, version, columns, rows)),
     }
-
-
-def evidently_report(
-    spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame, rows: pl.DataFrame
-) -> Path:
-    """Write Evidently's page on the columns that moved most; the script that all pages share lies beside them once."""
-    reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
-    worst = worst_columns(columns)
-    html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
-    page, script = detach_script(html, SCRIPT)
-    target = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
-    if script and not target.with_name(SCRIPT).exists():
-        write_text(target.with_name(SCRIPT), script)
-    write_text(target, page)
-    return target

@@ -103,7 +103,7 @@ def _both_ways(
 ) -> list[float | None]:
     """The bare order, rising or falling, what is missing first or last."""
     found: list[float | None] = []
-    for end in (-1.0, 1.0):
+    for end in (-1.0, 1.0) if np.isnan(order).any() else (1.0,):
         ranked = np.where(np.isnan(order), end * np.inf, order)
         figure = score(target, ranked if task == "classification" else _ranks(ranked))
         if figure is not None:

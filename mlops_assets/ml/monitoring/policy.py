@@ -92,6 +92,16 @@ def decide(
     return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
 
 
+def drift_signal(week: WeekEvidence, spec: ModelSpec) -> bool:
+    """Whether a week's scores or features have moved so far that the retrain policy of the spec asks for a training by it."""
+    rule = spec.retrain
+    signals = [
+        _prediction_drift(week, rule.prediction_psi_above),
+        _data_drift(week, rule.drift_share_above),
+    ]
+    return any(signal.met for signal in signals if signal)
+
+
 def _first(spec: ModelSpec, now: datetime) -> Decision:
     start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
     days, needed = _days(start, now, spec), spec.window.minimum_days

@@ -1,0 +1,83 @@
+"""The fits that simulated policies ask for: each made once, or taken from the registry, with word of when the last is done."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.project import Project
+from mlops_assets.replay.clock import Progress
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.searched import searched
+from mlops_assets.stages.training import training_files
+from mlops_assets.stages.training_set import TrainingData, training_data
+from resources.tracking.tracking import Kind
+
+KINDS: tuple[Kind, Kind] = ("challenger", "refit")
+
+
+class Fits:
+    """Fits as the pipeline fits; policies that train on the same rows share a fit, also with the pipeline itself.
+
+    `ahead` has the fits that are expected at some weeks and not made yet, by week and kind, with the weeks that each
+    learns from: what a fit costs grows with them.
+    """
+
+    def __init__(
+        self, project: Project, spec: ModelSpec, progress: Progress, expected: Sequence[str]
+    ) -> None:
+        self.project, self.spec, self.progress = project, spec, progress
+        self.registered = {version.identity: version for version in project.tracking.versions(spec.name)}
+        self.models: dict[str, tuple[bytes, int]] = {}
+        self.ahead = dict(self._expected(expected))
+        self.fitted, self.seconds, self.learnt_weeks = 0, 0.0, 0
+
+    def __call__(self, week: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
+        """Model bytes and rounds of a training at the end of a week, with the newest days held out or refitted on all."""
+        spec, data = self._asked(week)
+        kind = KINDS[0] if held else KINDS[1]
+        identity = version_identity(spec, data, kind)
+        if identity not in self.models:
+            version = self.registered.get(identity)
+            self.models[identity] = self._loaded(version) if version else self._made(spec, data, kind, rounds)
+        return self.models[identity]
+
+    def to_go(self, week: str, kind: Kind) -> float | None:
+        """Seconds that this fit and those after it should take, by what the ones before took; None before the first."""
+        if not self.learnt_weeks:
+            return None
+        later = [
+            weeks for (at, which), weeks in self.ahead.items() if at > week or (at == week and which >= kind)
+        ]
+        return self.seconds / self.learnt_weeks * sum(later)
+
+    def _expected(self, weeks: Sequence[str]) -> Iterator[tuple[tuple[str, Kind], int]]:
+        for week in weeks:
+            spec, data = self._asked(week)
+            for kind in KINDS:
+                if version_identity(spec, data, kind) not in self.registered:
+                    yield (week, kind), len(data.hashes)
+
+    def _asked(self, week: str) -> tuple[ModelSpec, TrainingData]:
+        spec, _ = searched(self.spec, self.project.lake, week)
+        return spec, training_data(spec, self.project.lake, week)
+
+    def _loaded(self, version: Any) -> tuple[bytes, int]:
+        return self.project.tracking.load(version), int(version.tags["rounds"])
+
+    def _made(self, spec: ModelSpec, data: TrainingData, kind: Kind, rounds: int | None) -> tuple[bytes, int]:
+        self.fitted, started = self.fitted + 1, time.monotonic()
+        what = f"comparison of policies: {kind}, fit {self.fitted} of at most {self._most()}"
+        self.progress.stage(data.week, what, self.to_go(data.week, kind))
+        files = training_files(spec, data, hold_out=kind == KINDS[0])
+        made = fit(files, spec, data.features, rounds=rounds, reach=self.project.resources["compute"])
+        self.ahead.pop((data.week, kind), None)
+        self.seconds += time.monotonic() - started
+        self.learnt_weeks += len(data.hashes)
+        return made.model, made.rounds
+
+    def _most(self) -> int:
+        """This fit, those before it and all that are expected still."""
+        return self.fitted - 1 + max(1, len(self.ahead))

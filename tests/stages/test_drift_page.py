@@ -1,0 +1,138 @@
+"""Evidently's page: a replay draws it where the drift signal is on, everybody else for each week, and a week without one says so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.assets.monitoring import drift
+from mlops_assets.ml.monitoring.drift import score_profile
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_page import PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_path
+from mlops_assets.stages.reference import reference, reference_name
+from mlops_assets.stages.reporting import write_drift
+from mlops_assets.stages.training import Files
+from resources.lake.lake import Lake
+from resources.settings import PROJECT_ROOT
+from tests.ml.conftest import FEATURES, parcel_spec
+from tests.parcel_weeks import TRAINER, parcel_lake
+
+WEEK = "2020-01-27"
+SPEC = parcel_spec(trainer=TRAINER)
+SCRIPT = """
+import sys
+from resources.lake.lake import Lake
+from mlops_assets.stages.reporting import write_drift
+from tests.stages.test_drift_page import SPEC, WEEK
+
+write_drift(SPEC, Lake(root=sys.argv[1]), WEEK, False)
+sys.exit("evidently" in sys.modules)
+"""
+
+
+def reported(folder: Path, moved: float = 0.0, spec: ModelSpec = SPEC) -> Lake:
+    """A lake whose fourth week was scored by version 1, its scores moved by so much from those it was trained on."""
+    lake = parcel_lake(folder, spec)
+    table = f"{spec.name}/training_set"
+    earlier = [name for name in lake.partitions(table) if name < WEEK]
+    rows = lake.read(table, [WEEK])
+    files = Files(tuple(str(lake.path(table, name)) for name in earlier), rows["seen"].max())  # type: ignore[arg-type]
+    features, sample = reference(spec, files, FEATURES)
+    lake.write(f"{spec.name}/reference", sample, "000001")
+    score = (pl.int_range(rows.height) / rows.height).alias("score")
+    scores = score_profile(rows.select(score)["score"].to_numpy())
+    profile = {"features": features, "scores": scores, "metrics": {"auc": 0.8}, "columns": list(FEATURES)}
+    lake.write_json(reference_name(spec, 1), profile)
+    scored = rows.select("parcel", "sent", score + moved, pl.lit(1, pl.Int64).alias("model_version"))
+    lake.write(f"{spec.name}/predictions", scored, WEEK)
+    return lake
+
+
+def noted(lake: Lake, spec: ModelSpec = SPEC) -> dict[str, Any]:
+    return lake.manifest(f"{spec.name}/drift", WEEK).notes or {}
+
+
+def materialized(lake: Lake, tags: dict[str, str]) -> dict[str, Any]:
+    """What the week's page in the UI shows after a run with these tags."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [drift(SPEC)], partition_key=WEEK, tags=tags, instance=instance, resources={"lake": lake}
+        )
+        event = result.asset_materializations_for_node("late_parcel__drift")[0]
+        return {name: value.value for name, value in event.metadata.items()}
+
+
+def test_a_week_of_a_replay_without_a_drift_signal_has_numbers_no_page_and_a_sentence_on_how_to_get_it(
+    tmp_path,
+):
+    lake = reported(tmp_path)
+    _, columns, numbers = write_drift(SPEC, lake, WEEK, False)
+    assert columns.height == len(FEATURES) and numbers["prediction_drifted"] is False
+    assert not page_path(SPEC, lake, WEEK).exists()
+    assert f"materialize late_parcel/drift {WEEK} by hand for it" in noted(lake)[PAGE]
+
+
+def test_a_week_without_a_page_does_not_import_evidently(tmp_path):
+    reported(tmp_path)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=PROJECT_ROOT, check=False)
+    assert done.returncode == 0
+
+
+def test_scores_that_drifted_have_their_page_in_a_replay_too(tmp_path):
+    lake = reported(tmp_path, moved=0.4)
+    _, _, numbers = write_drift(SPEC, lake, WEEK, False)
+    assert numbers["prediction_drifted"] is True
+    assert noted(lake)[PAGE] == str(page_path(SPEC, lake, WEEK))
+    assert "queue" in page_path(SPEC, lake, WEEK).read_text()
+
+
+@pytest.mark.parametrize(("limit", "drawn"), [(0.1, True), (0.9, False)])
+def test_a_share_of_drifted_columns_over_the_policys_limit_has_its_page(tmp_path, limit, drawn):
+    spec = parcel_spec(trainer=TRAINER, drift={"psi": 0.01}, retrain={"drift_share_above": limit})
+    lake = reported(tmp_path, spec=spec)
+    rows = lake.read(f"{spec.name}/training_set", [WEEK]).with_columns(pl.col("weight") + 3)
+    lake.write(f"{spec.name}/training_set", rows, WEEK)
+    _, _, numbers = write_drift(spec, lake, WEEK, False)
+    assert 0.1 < numbers["drift_share"] < 0.9 and not numbers["prediction_drifted"]
+    assert page_path(spec, lake, WEEK).exists() is drawn
+
+
+def drawn_again(lake: Lake) -> str:
+    """The week's page drawn anew, without the names that Evidently draws by lot for its widgets."""
+    write_drift(SPEC, lake, WEEK)
+    page = page_path(SPEC, lake, WEEK)
+    text = re.sub("[0-9a-f]{8}[-_]?([0-9a-f]{4}[-_]?){3}[0-9a-f]{12}", "~", page.read_text())
+    page.unlink()
+    return text
+
+
+def test_a_run_that_is_no_replays_draws_each_page_and_the_same_one_each_time(tmp_path):
+    lake = reported(tmp_path)
+    assert drawn_again(lake) == drawn_again(lake)
+
+
+def test_a_page_of_other_rows_is_taken_away_where_none_is_drawn(tmp_path):
+    lake = reported(tmp_path)
+    write_drift(SPEC, lake, WEEK)
+    write_drift(SPEC, lake, WEEK, False)
+    assert not page_path(SPEC, lake, WEEK).exists()
+
+
+def test_a_week_that_is_materialized_by_hand_gets_the_page_that_its_replay_left_out_and_the_numbers_stay(
+    tmp_path,
+):
+    lake = reported(tmp_path)
+    replayed = materialized(lake, {PAGES_TAG: WHERE_IT_DRIFTS})
+    assert replayed[PAGE].startswith("not drawn: ")
+    assert materialized(lake, {PAGES_TAG: WHERE_IT_DRIFTS})["skipped"].startswith("nothing changed")
+    by_hand = materialized(lake, {})
+    assert by_hand[PAGE] == str(page_path(SPEC, lake, WEEK)) and Path(by_hand[PAGE]).exists()
+    assert by_hand["content sha256"] == replayed["content sha256"]
+    assert "skipped" in materialized(lake, {}) and "skipped" in materialized(
+        lake, {PAGES_TAG: WHERE_IT_DRIFTS}
+    )
