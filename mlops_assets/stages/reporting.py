@@ -24,7 +24,8 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
-from resources.lake.lake import Lake, Manifest, write_text
+from resources.lake.lake import Lake, Manifest
+from resources.storage.durable import write_text
 
 SCRIPT = "evidently.js"
 

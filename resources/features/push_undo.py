@@ -15,9 +15,9 @@ from resources.audit.log import Audit, Entry
 from resources.features.push_sources import PushSource, restate
 from resources.features.pushed_moments import PushedMoments
 from resources.features.pushes import pushed_rows, taken_out
-from resources.lake.lake import write_bytes
 from resources.lake.pushed_files import CREATED, EVENT, parquet
 from resources.lake.pushed_span import content_hash
+from resources.storage.durable import write_bytes
 from resources.storage.locks import file_lock
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ killed, finds either the old content or the new one.
 """
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ from resources.at_work import beside_others, works_alone
 from resources.lake.instants import LossError, with_instants
 from resources.resource import Resource
 from resources.storage.contained import below
+from resources.storage.durable import write_bytes, write_text
 
 WHOLE = "all"
 PUSHED = "pushed-"
@@ -238,16 +239,6 @@ def _together(table: str, partitions: Sequence[str], frames: Sequence[pl.DataFra
     return pl.concat([frame.select(*first) for frame in frames], how="vertical_relaxed")
 
 
-def sweep(folder: Path) -> int:
-    """Remove temporary files that killed processes left behind; a living process keeps its own."""
-    import psutil
-
-    left = [path for path in folder.rglob(".*.tmp") if not psutil.pid_exists(int(path.name.split(".")[-2]))]
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
-
-
 def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> int:
     """Rows added, removed or holding another value than before, matched by `keys`."""
     if old.schema != new.schema:
@@ -261,31 +252,16 @@ def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> i
 
 def write_frame(path: Path, frame: pl.DataFrame) -> str:
     """Replace a parquet file whole, and return the SHA-256 of its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="lz4", statistics=True)
-    digest = _sha256(temporary)
-    _durable_rename(temporary, path)
-    return digest
+    content = parquet(frame)
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small text file whole."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes, flush: bool = True) -> None:
-    """Replace a file whole: temporary name, flush to disk unless told otherwise, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    _durable_rename(temporary, path) if flush else temporary.replace(path)
-
-
-def _durable_rename(temporary: Path, target: Path) -> None:
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(target)
+def parquet(frame: pl.DataFrame) -> bytes:
+    """A frame as the bytes of a parquet file: the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="lz4", statistics=True)
+    return buffer.getvalue()
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from resources.lake.lake import PUSHED, write_bytes
+from resources.lake.lake import PUSHED
+from resources.storage.durable import write_bytes
 from resources.storage.locks import file_lock
 
 EVENT, CREATED = "event_timestamp", "created"

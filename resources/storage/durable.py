@@ -18,19 +18,23 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes, flush: bool = True) -> None:
     """Replace a file whole; without `flush` a lost power supply may undo it, a killed process still does not."""
-    _place(path, content, lambda temporary: temporary.replace(path), flush)
+    _place(path, content, rename, flush)
 
 
 def create_bytes(path: Path, content: bytes) -> None:
     """Write a file that must not be there yet; raises FileExistsError where it is, and then changes nothing."""
+    _place(path, content, second_name)
 
-    def place(temporary: Path) -> None:
-        try:
-            path.hardlink_to(temporary)
-        finally:
-            temporary.unlink()
 
-    _place(path, content, place)
+def rename(temporary: Path, path: Path) -> None:
+    """Put a temporary file in place of whatever is there."""
+    temporary.replace(path)
+
+
+def second_name(temporary: Path, path: Path) -> None:
+    """Put a temporary file where nothing is; raises FileExistsError."""
+    path.hardlink_to(temporary)
+    temporary.unlink()
 
 
 def link(source: Path, target: Path) -> None:
@@ -81,7 +85,7 @@ def sweep(folder: Path) -> int:
     return len(left)
 
 
-def _place(path: Path, content: bytes, place: Callable[[Path], object], flush: bool = True) -> None:
+def _place(path: Path, content: bytes, place: Callable[[Path, Path], None], flush: bool = True) -> None:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{next(_numbers)}.{os.getpid()}.tmp")
     try:
@@ -90,8 +94,8 @@ def _place(path: Path, content: bytes, place: Callable[[Path], object], flush: b
             handle.flush()
             if flush:
                 os.fsync(handle.fileno())
-        place(temporary)
-    except BaseException:
+        place(temporary, path)
+    except Exception:
         temporary.unlink(missing_ok=True)
         raise
     if flush:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resources.contained import below
 from resources.storage import durable
-from resources.storage.errors import AbsentError, ConflictError, LeaseHeldError
+from resources.storage.contained import below
+from resources.storage.errors import AbsentError, ConflictError
+from resources.storage.locks import file_lock
 from resources.storage.storage import Storage, Stored, listed
 
 LOCKS = ".locks"
-POLL_S = 0.005
 
 
 class LocalStorage(Storage):
@@ -88,19 +88,9 @@ class LocalStorage(Storage):
 
     @contextmanager
     def locked(self, name: str, wait: bool = True) -> Iterator[None]:
-        from filelock import Timeout
-
         path = self._path(name)
-        durable.make_folder(path.parent)
-        lock = _lock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(blocking=wait)
-        except Timeout:
-            raise LeaseHeldError(f"another process holds {self.at(name)}") from None
-        try:
+        with file_lock(path.with_name(f".{path.name}.lock"), wait):
             yield
-        finally:
-            lock.release()
 
     def at(self, name: str) -> str:
         return str(self._path(name))
@@ -114,16 +104,9 @@ class LocalStorage(Storage):
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
         """Keep others from changing a name between a look at it and its change; a few names share a lock."""
-        durable.make_folder(self._root / LOCKS)
         number = _stamp(self._path(name).relative_to(self._root).as_posix().encode())[:2]
-        with _lock(self._root / LOCKS / number):
+        with file_lock(self._root / LOCKS / number):
             yield
-
-
-def _lock(path: Path):
-    from filelock import FileLock
-
-    return FileLock(path, thread_local=False, poll_interval=POLL_S)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

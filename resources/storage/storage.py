@@ -126,7 +126,7 @@ class Storage(ABC):
 
 def plain(name: str, root: str) -> str:
     """A name as it is, checked: raises OutsideError where a part is empty, `.` or `..`, or leads elsewhere."""
-    from resources.contained import below
+    from resources.storage.contained import below
 
     below(root, name)
     return name

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.lake.lake import Lake, LakeError, rows_changed, sweep
+from resources.lake.lake import Lake, LakeError, rows_changed
+from resources.storage.durable import sweep
 
 
 @pytest.fixture
