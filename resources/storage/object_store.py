@@ -99,7 +99,8 @@ class ObjectStorage(Storage):
     @contextmanager
     def locked(self, name: str, wait: bool = True) -> Iterator[None]:
         holder = f"process {os.getpid()} on {socket.gethostname()}"
-        with leased(self, f"{name}.lock", holder, LOCK_S, None if wait else 0):
+        folder, _, last = name.rpartition("/")
+        with leased(self, f"{folder}/.{last}.lock".lstrip("/"), holder, LOCK_S, None if wait else 0):
             yield
 
     def at(self, name: str) -> str:
