@@ -1,7 +1,6 @@
 """Reporting on a week: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,7 +24,6 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
 from resources.lake.lake import Lake, Manifest
-from resources.storage.durable import write_text
 
 SCRIPT = "evidently.js"
 
@@ -108,7 +106,7 @@ def with_its_page(lake: Lake, table: str, name: str, sha256: str) -> bool:
     if not lake.holds(table, name, sha256):
         return False
     page = (lake.manifest(table, name).notes or {}).get("evidently report")
-    return page is None or Path(page).exists()
+    return page is None or lake.folder(table).exists(f"{name}.html")
 
 
 def write_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
@@ -140,20 +138,20 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
         **{noted: scores[name] for noted, name in SCORES.items()},
         "reference metric": profile["metrics"][spec.gate.metric],
         "reference version": version,
-        "evidently report": str(evidently_report(spec, lake, name, version, columns, rows)),
+        "evidently report": evidently_report(spec, lake, name, version, columns, rows),
     }
 
 
 def evidently_report(
     spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame, rows: pl.DataFrame
-) -> Path:
-    """Write Evidently's page on the columns that moved most; the script that all pages share lies beside them once."""
+) -> str:
+    """Write Evidently's page on the columns that moved most, and say where; the script that all pages share lies beside them once."""
     reference = lake.read(f"{spec.name}/reference", [f"{version:06d}"])
     worst = worst_columns(columns)
     html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
     page, script = detach_script(html, SCRIPT)
-    target = lake.path(f"{spec.name}/drift", name).with_suffix(".html")
-    if script and not target.with_name(SCRIPT).exists():
-        write_text(target.with_name(SCRIPT), script)
-    write_text(target, page)
-    return target
+    folder = lake.folder(f"{spec.name}/drift")
+    if script and not folder.exists(SCRIPT):
+        folder.write(SCRIPT, script.encode())
+    folder.write(f"{name}.html", page.encode())
+    return folder.at(f"{name}.html")

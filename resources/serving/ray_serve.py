@@ -163,7 +163,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving.log_writer import ServingLog
 
     features = FeatureStoreResource(
-        lake_root=str(home.lake),
+        lake_root=home.lake,
         home=str(home.feast),
         repository=home.feature_repository,
         online_store=home.online_store,

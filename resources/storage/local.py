@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.storage import durable
@@ -68,6 +69,12 @@ class LocalStorage(Storage):
         except FileNotFoundError:
             return None
 
+    def changed(self, name: str) -> datetime:
+        try:
+            return datetime.fromtimestamp(self._path(name).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            raise AbsentError(f"{self.at(name)} is not there") from None
+
     def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
         top = self._path(folder) if folder else self.folder
         if not deep:
@@ -91,6 +98,9 @@ class LocalStorage(Storage):
         path = self._path(name)
         with file_lock(path.with_name(f".{path.name}.lock"), wait):
             yield
+
+    def sweep(self) -> int:
+        return durable.sweep(self.folder)
 
     def at(self, name: str) -> str:
         return str(self._path(name))

@@ -5,7 +5,8 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from resources.storage.errors import (
@@ -32,18 +33,9 @@ LOCK_S = 30.0
 class ObjectStorage(Storage):
     """The objects of a bucket under one prefix; keys, region and endpoint come from the `AWS_` variables."""
 
-    def __init__(self, bucket: str, prefix: str = "") -> None:
-        self.bucket, self.prefix = bucket, prefix.strip("/")
+    def __init__(self, bucket: str, prefix: str, client: "S3Store") -> None:
+        self.bucket, self.prefix, self._store = bucket, prefix.strip("/"), client
         self.address = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
-
-    @cached_property
-    def _store(self) -> "S3Store":
-        from obstore.store import S3Store
-
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-        options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
-        config: Any = {"endpoint": endpoint} if endpoint else {}
-        return S3Store(self.bucket, client_options=options, config=config)
 
     def load(self, name: str) -> Stored:
         import obstore
@@ -68,6 +60,12 @@ class ObjectStorage(Storage):
     def size(self, name: str) -> int | None:
         meta = self._meta(name)
         return meta["size"] if meta else None
+
+    def changed(self, name: str) -> datetime:
+        import obstore
+
+        with self._answered(name):
+            return obstore.head(self._store, self._key(name))["last_modified"]
 
     def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
         import obstore
@@ -103,11 +101,15 @@ class ObjectStorage(Storage):
         with leased(self, f"{folder}/.{last}.lock".lstrip("/"), holder, LOCK_S, None if wait else 0):
             yield
 
+    def sweep(self) -> int:
+        """Nothing: an object is there whole or not at all."""
+        return 0
+
     def at(self, name: str) -> str:
         return f"{SCHEME}{self.bucket}/{self._key(name)}"
 
     def below(self, folder: str) -> "ObjectStorage":
-        return ObjectStorage(self.bucket, self._key(folder))
+        return ObjectStorage(self.bucket, self._key(folder), self._store)
 
     def _key(self, name: str) -> str:
         plain(name, self.address)
@@ -176,7 +178,18 @@ def object_storage(address: str) -> ObjectStorage:
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     if not bucket:
         raise AddressError(f"{address!r} names no bucket: give s3://bucket/prefix")
-    return ObjectStorage(bucket, prefix)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return ObjectStorage(bucket, prefix, _client(bucket, endpoint, os.getpid()))
+
+
+@lru_cache(maxsize=16)
+def _client(bucket: str, endpoint: str, process: int) -> "S3Store":
+    """One client, with its connections, for all of a process."""
+    from obstore.store import S3Store
+
+    options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
+    config: Any = {"endpoint": endpoint} if endpoint else {}
+    return S3Store(bucket, client_options=options, config=config)
 
 
 def _stamp(result: Any) -> str:

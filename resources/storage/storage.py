@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
+from resources.storage.contained import below
 from resources.storage.errors import AbsentError, ConflictError
 
 
@@ -50,6 +52,10 @@ class Storage(ABC):
         """Bytes of what is there now; None where nothing is."""
 
     @abstractmethod
+    def changed(self, name: str) -> datetime:
+        """When content was written, by the clock of whoever holds it; raises AbsentError where nothing is."""
+
+    @abstractmethod
     def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
         """Names in a folder ("": the root), sorted, whole from the root on; `deep`: in those below it, too.
 
@@ -75,12 +81,25 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def sweep(self) -> int:
+        """Remove what killed processes left half-written, and return how much that was."""
+
+    @abstractmethod
     def at(self, name: str) -> str:
         """Where another program reads this content: a path, or an address of the object store."""
 
     @abstractmethod
     def below(self, folder: str) -> "Storage":
         """The tree below one folder."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Storage) and self.address == other.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
 
     def read(self, name: str) -> bytes:
         """Content; raises AbsentError where nothing is."""
@@ -126,8 +145,6 @@ class Storage(ABC):
 
 def plain(name: str, root: str) -> str:
     """A name as it is, checked: raises OutsideError where a part is empty, `.` or `..`, or leads elsewhere."""
-    from resources.storage.contained import below
-
     below(root, name)
     return name
 
