@@ -232,3 +232,21 @@ def test_stages_promotion_and_the_systems_know_no_dagster():
     assert offenders([*apart, PROJECT_ROOT / "mlops_assets" / "errors.py"], "dagster") == []
     systems = [file for file in inside("resources/") if file.name != "instance_storage.py"]
     assert offenders(systems, "dagster", module_level=True) == []
+
+
+STORAGE = "resources/storage/"
+
+
+def test_nobody_above_the_storage_knows_which_kind_it_is():
+    """Whoever reads or writes takes what `storage_at` gives, and names no folder and no bucket of its own."""
+    outside = [file for file in FILES if not part(file).startswith((STORAGE, "feature_repo/"))]
+    kinds = (
+        "resources.storage.local",
+        "resources.storage.object_store",
+        "obstore",
+        "boto3",
+        "s3fs",
+        "fsspec",
+    )
+    assert offenders(outside, *kinds) == []
+    assert offenders(inside(STORAGE), "obstore", module_level=True) == []

@@ -23,7 +23,7 @@ from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
 from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 from resources.storage.contained import below
-from resources.storage.durable import write_bytes, write_text
+from resources.storage.durable import remove, write_bytes, write_text
 from resources.storage.moment_files import move_forward
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ class Endpoint(Resource):
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
-        path = self._record(name)
-        there = path.exists()
-        path.unlink(missing_ok=True)
-        return there
+        return remove(self._record(name))
 
     def advance(self, moment: datetime) -> bool:
         """Tell every deployed model that the online store has reached `moment`; whether it had not before.

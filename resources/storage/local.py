@@ -37,10 +37,9 @@ class LocalStorage(Storage):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise AbsentError(f"{self.at(name)} is not there") from None
 
-    def write(self, name: str, content: bytes, flush: bool = True) -> str:
+    def write(self, name: str, content: bytes, flush: bool = True) -> None:
         with self._alone(name):
             durable.write_bytes(self._path(name), content, flush)
-        return _stamp(content)
 
     def put_if_absent(self, name: str, content: bytes) -> str:
         try:

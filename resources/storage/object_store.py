@@ -44,8 +44,8 @@ class ObjectStorage(Storage):
             result = obstore.get(self._store, self._key(name))
             return Stored(bytes(result.bytes()), _stamp(result.meta))
 
-    def write(self, name: str, content: bytes, flush: bool = True) -> str:
-        return self._put(name, content, "overwrite", None)
+    def write(self, name: str, content: bytes, flush: bool = True) -> None:
+        self._put(name, content, "overwrite", None)
 
     def put_if_absent(self, name: str, content: bytes) -> str:
         return self._conditional(name, content, "create")

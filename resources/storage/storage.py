@@ -32,8 +32,8 @@ class Storage(ABC):
         """Content and stamp; raises AbsentError where nothing is."""
 
     @abstractmethod
-    def write(self, name: str, content: bytes, flush: bool = True) -> str:
-        """Replace content whole, whatever is there, and return its stamp; without `flush` a power cut may undo it."""
+    def write(self, name: str, content: bytes, flush: bool = True) -> None:
+        """Replace content whole, whatever is there; without `flush` a power cut may undo it."""
 
     @abstractmethod
     def put_if_absent(self, name: str, content: bytes) -> str:
