@@ -133,7 +133,7 @@ def child(task: dict[str, str]) -> Mapping[str, float]:
 
 def flights(folder: Path) -> dict[str, float]:
     """The year's flights joined with every view at once, from the lake of the state folder or one made for this."""
-    lake = settings().lake
+    lake = Path(settings().lake)
     if len(list((lake / "flights" / "raw").glob("*.parquet"))) < 53:
         lake = folder / "lake"
         run("benchmarks.point_in_time_data", "--flights", str(lake))

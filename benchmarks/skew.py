@@ -93,7 +93,7 @@ def measure(folder: Path, cells: int, predictions: int) -> dict[str, dict[str, f
     figures = {"serve and log": timed(lambda: serve(folder, store, requests))}
     figures["serve and log"]["bytes a request"] = size_of(folder / "serving_log") / len(requests)
     reading = ServingLogResource(folder=str(folder / "serving_log"))
-    figures |= replays(reading, store, Path(lake.root), len(requests))
+    figures |= replays(reading, store, lake, len(requests))
     figures["one prediction"] = overhead(folder, store, requests[:predictions])
     return figures
 
@@ -155,7 +155,7 @@ def serve(folder: Path, store: FeatureStoreResource, requests: list[FlightReques
 
 
 def replays(
-    log: ServingLogResource, store: FeatureStoreResource, lake: Path, requests: int
+    log: ServingLogResource, store: FeatureStoreResource, lake: Lake, requests: int
 ) -> dict[str, dict[str, float]]:
     """The whole of the asset's work on a clean log and on one whose every value was altered."""
     found: dict[str, Replayed] = {}

@@ -17,6 +17,7 @@ from mlops_assets.local.probes import answers
 from mlops_assets.local.processes import Server, Supervisor
 from mlops_assets.local.servers import prepare_dagster_home
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings, settings
+from resources.storage.addresses import storage_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -125,7 +126,7 @@ def open_picture(page: "Page", row: str) -> "Locator":
 def main() -> int:
     """Write the pictures and say where and how large they are."""
     home = settings()
-    if not (home.lake / MODEL / "attempts").exists():
+    if not storage_at(home.lake).names(f"{MODEL}/attempts"):
         print(f"error: {home.home} holds no evaluation of {MODEL}: run `make run` first", file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)

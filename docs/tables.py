@@ -12,8 +12,8 @@ from benchmarks.point_in_time import table as point_in_time_table
 from benchmarks.report import RESULTS
 from benchmarks.training import table_of as training_table
 from mlops_assets.local.probes import answers
-from resources.lake.lake import write_text
 from resources.settings import PROJECT_ROOT, settings
+from resources.storage.durable import write_text
 
 README = PROJECT_ROOT / "README.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"

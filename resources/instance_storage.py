@@ -15,10 +15,10 @@ import sqlalchemy as db
 import sqlalchemy.event
 from dagster import AssetKey, AssetRecordsFilter, EventLogEntry
 from dagster._core.errors import DagsterInvariantViolationError
+from dagster._core.event_api import EventLogCursor, EventRecordsResult
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import SqlPollingEventWatcher
-from dagster._core.storage.event_log.base import EventLogCursor, EventRecordsResult
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage

@@ -18,9 +18,9 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     """Lake, feature store, tracking, Ray, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
-        "lake": Lake(root=str(where.lake), state=str(where.home)),
+        "lake": Lake(root=where.lake, state=str(where.home)),
         "feature_store": FeatureStoreResource(
-            lake_root=str(where.lake),
+            lake_root=where.lake,
             home=str(where.feast),
             repository=where.feature_repository,
             online_store=handed_on("MLOPS_ONLINE_STORE", where.online_store),

@@ -69,6 +69,7 @@ class Settings:
     home: Path
     mlflow_uri: str = field(repr=False)
     data: Path | None = None
+    lake_address: str = ""
     feature_repository: str = "feature_repo"
     online_store: str = field(default="", repr=False)
     offline_engine: str = "local"
@@ -102,8 +103,9 @@ class Settings:
         return without_user(self.dagster_address)[0] or f"http://127.0.0.1:{self.dagster_port}"
 
     @property
-    def lake(self) -> Path:
-        return self.home / "lake"
+    def lake(self) -> str:
+        """The address of the lake's storage: a folder, or `s3://bucket/prefix`."""
+        return self.lake_address or str(self.home / "lake")
 
     @property
     def dagster_home(self) -> Path:
@@ -143,12 +145,13 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_LAKE` (a folder or `s3://bucket/prefix` for the tables; none: below `MLOPS_HOME`), `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = _home(env)
     return Settings(
         home=home,
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or sqlite_address(home / "mlflow" / "mlflow.db"),
+        lake_address=_lake(env, "MLOPS_LAKE"),
         data=_path(env, "MLOPS_DATA", PROJECT_ROOT) if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
         online_store=_redis(env, "MLOPS_ONLINE_STORE"),
@@ -218,6 +221,17 @@ def sqlite_file(address: str) -> Path | None:
     """The file that an address of SQLite means; None for another database or a server."""
     prefix = "sqlite:///"
     return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
+
+
+def _lake(env: dict[str, str], name: str) -> str:
+    value = env.get(name) or ""
+    if value.startswith("s3://"):
+        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#*]+)*/?", value):
+            raise SettingsError(f"{name}={value!r} names no place in a bucket: give s3://bucket/prefix")
+        return value.rstrip("/")
+    if "://" in value:
+        raise SettingsError(f"{name}={value!r}: give a folder, or s3://bucket/prefix")
+    return str(_path(env, name, PROJECT_ROOT)) if value else ""
 
 
 def _one_of(env: dict[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -317,3 +317,21 @@ def test_every_file_of_a_trainer_has_an_entry_point():
         if "TRAINER = " in file.read_text()
     }
     assert set(points["mlops_assets.trainers"].values()) == described
+
+
+STORAGE = "resources/storage/"
+
+
+def test_nobody_above_the_storage_knows_which_kind_it_is():
+    """Whoever reads or writes takes what `storage_at` gives, and names no folder and no bucket of its own."""
+    outside = [file for file in FILES if not part(file).startswith((STORAGE, "feature_repo/"))]
+    kinds = (
+        "resources.storage.local",
+        "resources.storage.object_store",
+        "obstore",
+        "boto3",
+        "s3fs",
+        "fsspec",
+    )
+    assert offenders(outside, *kinds) == []
+    assert offenders(inside(STORAGE), "obstore", module_level=True) == []

@@ -22,6 +22,7 @@ from resources.lake.lake import PUSHED, Lake
 from resources.lake.pushed_files import fold
 from resources.settings import UNFIT, sqlite_address, sqlite_file
 from resources.settings import settings as read_settings
+from resources.storage.addresses import storage_at
 from resources.tracking.tracking import Tracking
 from tests.flights.pushing import LATER, SOURCE, Running, event
 
@@ -63,7 +64,7 @@ def test_many_files_of_pushed_rows_are_folded_and_a_training_set_is_read_in_a_fo
             "temp": [hour],
         }
         pl.DataFrame(row).write_parquet(table / f"{PUSHED}{hour}.parquet")
-    fold(table, ["origin"], above=1)
+    fold(storage_at(table), ["origin"], above=1)
     assert len(list(table.glob("*.parquet"))) == 1
     [folded] = table.glob("*.parquet")
     assert Files((str(folded),), MOMENT, None).rows == pl.read_parquet(folded, glob=False).height

@@ -22,6 +22,7 @@ from resources.local import local_resources
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
+from tests.lake_files import path_of
 
 SPEC = short_spec()
 NAME = SPEC.name
@@ -128,7 +129,7 @@ def test_the_page_of_what_was_skipped_still_shows_what_was_found(graph):
 
 
 def test_a_file_that_is_gone_is_made_again_and_nothing_that_rests_on_it(graph):
-    graph.lake.path("features/weather", WEEKS[1]).unlink()
+    path_of(graph.lake, "features/weather", WEEKS[1]).unlink()
     did = graph.run()
     assert made(did) == {"features/weather": [WEEKS[1]]}
     assert did["features/weather", WEEKS[1]][BECAUSE] == "what was stored is missing or changed"

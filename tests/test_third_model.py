@@ -92,7 +92,7 @@ def test_the_new_model_is_trained_by_the_next_run_and_varied_by_the_pages_comman
     run = mlops("run", "--through", THROUGH, "--no-compare")
     assert run.returncode == 0, run.stdout + run.stderr
     home = settings({"MLOPS_HOME": str(root / ".mlops")})
-    attempt = Lake(root=str(home.lake)).read_json(f"long_delay/attempts/{THROUGH}")
+    attempt = Lake(root=home.lake).read_json(f"long_delay/attempts/{THROUGH}")
     assert attempt
     assert attempt["hold_out"]["rows"] > 500
     assert (home.serving / "long_delay.json").exists() == attempt["promote"]

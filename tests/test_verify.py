@@ -20,7 +20,7 @@ from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml.provenance import provenance
 from mlops_assets.ml.provenance.lineage import FILE, Lineage, partitions
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.verify.rebuild import Rebuild, bring
+from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
 from resources.features.definitions import definitions
 from resources.lake.lake import Lake
@@ -40,6 +40,7 @@ from tests.flights.registered import (
 )
 from tests.flights.shortened import short_spec
 from tests.flights.thinned import thin
+from tests.lake_files import path_of
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +115,17 @@ def test_rows_that_were_pushed_after_a_week_was_joined_are_no_part_of_it_though_
     pushed = lineage_of(state, state.refit).pushed
     assert set(pushed) == {PUSHED_INTO} and set(pushed[PUSHED_INTO]) == {"features/weather"}
     part = PushedPart(**pushed[PUSHED_INTO]["features/weather"])
-    folder = state.lake.path("features/weather").parent
+    folder = state.lake.folder("features/weather")
     rows = rows_of(folder, part)
     assert set(rows["temp"]) == {40.0} and content_hash(rows) == part.sha256
-    (file,) = state.lake.pushed("features/weather")
-    assert set(pl.read_parquet(file)["temp"]) == {40.0, 80.0}
+    (name,) = state.lake.pushed("features/weather")
+    assert set(pl.read_parquet(path_of(state.lake, "features/weather", name))["temp"]) == {40.0, 80.0}
 
 
 def test_a_changed_pushed_row_is_named_with_the_week_that_it_had_a_say_in(state, tmp_path):
     origin = Lake(root=str(shutil.copytree(state.lake.root, tmp_path / "lake")))
-    (file,) = origin.pushed("features/weather")
+    (name,) = origin.pushed("features/weather")
+    file = path_of(origin, "features/weather", name)
     pl.read_parquet(file).with_columns(pl.col("temp") + 1).write_parquet(file)
     verdict = verified(state, state.challenger, rebuild(tmp_path / "made", origin))
     node = f"source features/weather@pushed for {PUSHED_INTO}"
@@ -138,7 +140,7 @@ def test_the_version_and_the_audit_log_carry_the_hash_of_the_lineage(state):
 
 def test_one_changed_byte_of_a_source_file_is_named_and_nothing_is_computed(state, tmp_path):
     origin = Lake(root=str(shutil.copytree(state.lake.root, tmp_path / "lake")))
-    path = origin.path("flights/raw", WEEKS[1])
+    path = path_of(origin, "flights/raw", WEEKS[1])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -275,7 +277,7 @@ def test_the_job_rebuilds_every_version_and_its_check_names_those_that_differ(st
     assert [(check.check_name, check.passed) for check in done.get_asset_check_evaluations()] == [
         (CLAIM, True)
     ]
-    path = state.lake.path("flights/planes")
+    path = path_of(state.lake, "flights/planes")
     content = path.read_bytes()
     path.write_bytes(content + b" ")
     try:
@@ -299,9 +301,9 @@ def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Pa
     declare(folder, SPEC)
     raw = Lake(root=str(folder / "raw"))
     for table, partition, _ in partitions(lineage_of(state, state.refit).sources):
-        bring(state.lake.path(table, partition), raw.path(table, partition))
-    for path in state.lake.pushed("features/weather"):
-        bring(path, folder / "raw" / "features" / "weather" / path.name)
+        raw.take(state.lake, table, partition)
+    for name in state.lake.pushed("features/weather"):
+        raw.take(state.lake, "features/weather", name)
     (folder / FILE).write_bytes(state.parts["tracking"].artifact(state.refit, FILE))
     return folder
 

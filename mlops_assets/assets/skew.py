@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -62,7 +61,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         log = serving_log.read(spec.name, spec.skew.requests)
         kept = run.reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
         if kept is None:
-            outcome = replay(log, serving_log.definitions(spec.name), feature_store, Path(lake.root))
+            outcome = replay(log, serving_log.definitions(spec.name), feature_store, lake)
             sha256 = lake.write(run.reuse.table, outcome.cells).sha256
             counts = [list(one.items()) for one in (outcome.compared, outcome.refused)]
             run.reuse.made(None, sha256, {"counts": counts})

@@ -10,6 +10,7 @@ from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Audit, AuditError
 from resources.serving.live_models import RecordError
 from resources.serving.ray_serve import Endpoint
+from resources.storage.errors import LeaseHeldError
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, au
             told += [
                 f"{model}: {what}" for what in reconcile(tracking.at_once, audit, endpoint, model, False)
             ]
-        except BlockingIOError:
+        except LeaseHeldError:
             told.append(f"{model}: a change is under way")
         except TrackingAwayError as away:
             told.append(str(away))

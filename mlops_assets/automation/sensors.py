@@ -157,7 +157,7 @@ def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
 def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
     tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
     return all(
-        lake.path(table, week).exists() and (lake.manifest(table, week).notes or {}).get(BASIS) == content
+        lake.exists(table, week) and (lake.manifest(table, week).notes or {}).get(BASIS) == content
         for table in tables
     )
 

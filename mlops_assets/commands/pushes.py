@@ -34,9 +34,10 @@ def _received(text: str) -> datetime:
 def _list(options: argparse.Namespace) -> int:
     from resources.features.push_sources import push_sources
     from resources.features.pushes import pushes
+    from resources.storage.addresses import storage_at
 
     where = settings()
-    sources = push_sources(where.feature_repository, where.lake)
+    sources = push_sources(where.feature_repository, storage_at(where.lake))
     if options.source and options.source not in sources:
         return _unknown(options.source, sources)
     for name in [options.source] if options.source else sources:

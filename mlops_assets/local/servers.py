@@ -116,7 +116,7 @@ def check_ports(settings: Settings) -> None:
 
 def prepare(settings: Settings) -> None:
     """Make the state folders, Dagster's home and MLflow's database; what is there stays."""
-    for folder in (settings.home / "logs", settings.lake, settings.feast, settings.serving, settings.replay):
+    for folder in (settings.home / "logs", settings.feast, settings.serving, settings.replay):
         folder.mkdir(parents=True, exist_ok=True)
     prepare_dagster_home(settings)
     prepare_mlflow(settings)

@@ -28,9 +28,9 @@ from mlops_assets.promotion.following import (
 from mlops_assets.promotion.history import REPLACES, in_line, rolled_back
 from resources.audit.chain import event_identity
 from resources.audit.log import CHANGES, Audit, Entry
-from resources.lake.lake import write_text
 from resources.serving.live_models import Record, RecordError
 from resources.serving.ray_serve import Endpoint
+from resources.storage.durable import write_text
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError, Version
 
 __all__ = ["ChampionError", "Change", "Rollback", "champion_now", "change_champion", "reconcile", "roll_back"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from mlops_assets.promotion.history import REPLACES
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
-from resources.lake.lake import write_bytes
 from resources.serving.live_models import Record
 from resources.serving.ray_serve import Endpoint
+from resources.storage.durable import write_bytes
 from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import sha256
 
@@ -38,7 +38,7 @@ def reconcile(
 ) -> list[str]:
     """Repair whatever differs from the newest change of a model's champion; returns what did, in words.
 
-    With `wait` off, BlockingIOError is raised at once where a change is under way. Raises ChampionError, TrackingError or
+    With `wait` off, LeaseHeldError is raised at once where a change is under way. Raises ChampionError, TrackingError or
     AuditError where something differs that cannot be repaired; nothing is published then.
     """
     with champion_lock(audit, model, wait):

@@ -11,8 +11,9 @@ import pydantic
 from mlops_assets.spec.decides import changes, of_a_fit
 from mlops_assets.spec.files import declared_specs
 from resources.at_work import alone
-from resources.lake.lake import sweep, write_text
 from resources.settings import Settings, size_of
+from resources.storage.addresses import storage_at
+from resources.storage.durable import write_text
 from resources.yaml_files import YamlError
 
 MAIN_MODEL = "flight_delay"
@@ -32,7 +33,7 @@ def replay_year(settings: Settings, through: str | None, compare: bool, others: 
     for line in _changes(finished, wanted["models"]):
         print(line, flush=True)
     with alone(settings.home, "a replay"):
-        sweep(settings.lake)
+        storage_at(settings.lake).sweep()
         report = _replay(settings, through, compare, others)
         write_text(settings.replay / "report.txt", report)
         write_text(settings.replay / "finished.json", json.dumps(wanted))

@@ -4,7 +4,6 @@ The numbers of every week are made without it: a page costs more than they do, a
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,7 +12,7 @@ from mlops_assets.ml.monitoring.drift import detach_script, report_html, worst_c
 from mlops_assets.ml.monitoring.policy import WeekEvidence, drift_signal
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
-from resources.lake.lake import Lake, write_text
+from resources.lake.lake import Lake
 
 SCRIPT = "evidently.js"
 PAGES_TAG, WHERE_IT_DRIFTS = "mlops/evidently_pages", "where it drifts"
@@ -29,7 +28,9 @@ def with_its_page(spec: ModelSpec, lake: Lake, name: str, each: bool, sha256: st
     if not lake.holds(f"{spec.name}/drift", name, sha256):
         return False
     notes = lake.manifest(f"{spec.name}/drift", name).notes or {}
-    return not page_is_due(spec, name, notes, each) or page_path(spec, lake, name).exists()
+    return not page_is_due(spec, name, notes, each) or lake.folder(f"{spec.name}/drift").exists(
+        page_name(name)
+    )
 
 
 def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bool) -> bool:
@@ -52,24 +53,24 @@ def write_page(
 ) -> dict[str, str]:
     """Draw a week's page where it is due, take an older one away where it is not, and note which; nothing without champion."""
     if page_is_due(spec, name, numbers, each):
-        return {PAGE: str(evidently_report(spec, lake, name, int(numbers["reference version"]), columns))}
-    page_path(spec, lake, name).unlink(missing_ok=True)
+        return {PAGE: evidently_report(spec, lake, name, int(numbers["reference version"]), columns)}
+    lake.folder(f"{spec.name}/drift").delete(page_name(name))
     return {} if numbers["reference version"] is None else {PAGE: NO_PAGE.format(f"{spec.name}/drift", name)}
 
 
-def page_path(spec: ModelSpec, lake: Lake, name: str) -> Path:
-    """Where a week's page lies, whether or not it was drawn."""
-    return lake.path(f"{spec.name}/drift", name).with_suffix(".html")
+def page_name(week: str) -> str:
+    """The file of a week's page, beside the week's numbers."""
+    return f"{week}.html"
 
 
-def evidently_report(spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame) -> Path:
-    """Write Evidently's page on the columns that moved most; the script that all pages share lies beside them once."""
+def evidently_report(spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame) -> str:
+    """Write Evidently's page on the columns that moved most, and say where; the script that all pages share lies beside them once."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     reference, worst = lake.read(f"{spec.name}/reference", [f"{version:06d}"]), worst_columns(columns)
     html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
     page, script = detach_script(html, SCRIPT)
-    target = page_path(spec, lake, name)
-    if script and not target.with_name(SCRIPT).exists():
-        write_text(target.with_name(SCRIPT), script)
-    write_text(target, page)
-    return target
+    folder = lake.folder(f"{spec.name}/drift")
+    if script and not folder.exists(SCRIPT):
+        folder.write(SCRIPT, script.encode())
+    folder.write(page_name(name), page.encode())
+    return folder.at(page_name(name))

@@ -179,7 +179,7 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
         start, end = (None, None) if name == WHOLE else week_bounds(spec.weeks, name)
         if (start is None or start <= last) and (end is None or since is None or end > since):
             found[name] = lake.manifest(view.table, name).sha256
-    pushed = part_now(lake.path(view.table).parent, since, last)
+    pushed = part_now(lake.folder(view.table), since, last)
     return found | ({PUSHED: pushed.sha256} if pushed else {})
 
 

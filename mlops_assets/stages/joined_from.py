@@ -29,7 +29,7 @@ def joined_from(
         since = first - view.ttl if view.ttl else None
         for name in _within_reach(spec, lake, view, span, since):
             found[partition_name(view.table, name)] = lake.hash(view.table, name)
-        if pushed := part_now(lake.path(view.table).parent, since, last):
+        if pushed := part_now(lake.folder(view.table), since, last):
             found[partition_name(view.table, PUSHED_ROWS)] = json.dumps(asdict(pushed), sort_keys=True)
     described = feature_store.describe(spec.feature_service).views
     return found | {f"{VIEW}{view.name}": view.definition for view in described}

@@ -35,7 +35,7 @@ def of_online(
     """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
     start, end = week_bounds(weeks, week)
     tables = {view: f"features/{view}" for view in views}
-    pushed = {view: part_now(lake.path(table).parent, start, end) for view, table in tables.items()}
+    pushed = {view: part_now(lake.folder(table), start, end) for view, table in tables.items()}
     return {
         "code": code_digest(WRITES),
         "feature definitions": digest(
@@ -92,4 +92,4 @@ def content_of(lake: Lake, views: Sequence[str], week: str) -> str:
 
 
 def _partition(lake: Lake, table: str, week: str) -> str | None:
-    return week if lake.path(table, week).exists() else None
+    return week if lake.exists(table, week) else None

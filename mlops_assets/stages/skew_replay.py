@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 
@@ -19,6 +18,7 @@ from mlops_assets.ml.skew.known_rows import ASKED, SERVED
 from resources.features.service import DescribedService
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.features.vectors import STATUS_NAMES
+from resources.lake.lake import Lake
 from resources.lake.offline_rows import offline_rows
 from resources.serving.log import (
     DEFINITION,
@@ -60,7 +60,7 @@ def replay(
     log: pl.DataFrame,
     definitions: Mapping[str, DescribedService],
     feature_store: FeatureStoreResource,
-    lake: Path,
+    lake: Lake,
 ) -> Replayed:
     """Ask offline what every logged request was answered with, and say of each cell that differs why.
 
@@ -87,7 +87,7 @@ def replay_group(
     logged: DescribedService,
     now: DescribedService,
     feature_store: FeatureStoreResource,
-    lake: Path,
+    lake: Lake,
 ) -> tuple[pl.DataFrame, list[str]]:
     """The cells that differ of requests served under one definition, and the features that were compared."""
     asked = rows.select(*logged.inputs, REQUESTED_AT)
@@ -98,7 +98,7 @@ def replay_group(
     assert isinstance(until, datetime)
 
     def offline(view: View, keys: pl.DataFrame) -> pl.DataFrame:
-        return offline_rows(lake / tables[view.name], view.keys, keys, until)
+        return offline_rows(lake.folder(tables[view.name]), view.keys, keys, until)
 
     cells = skewed_cells(as_logged(rows, logged, views), replayed, views, offline)
     facts = rows.select(*REQUEST_FACTS).with_row_index("row")

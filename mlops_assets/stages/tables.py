@@ -97,7 +97,7 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
         table.key, frame, span.name or None, keys=table.expected.keys, made_of=observed.was_read
     )
     if EVENT_TIME in table.expected.keys:
-        fold(lake.path(table.key).parent, table.expected.keys)
+        fold(lake.folder(table.key), table.expected.keys)
     return found, written
 
 

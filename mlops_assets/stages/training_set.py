@@ -140,7 +140,7 @@ class TrainingData:
     @property
     def paths(self) -> tuple[str, ...]:
         """The weeks' files, oldest first."""
-        return tuple(str(self.lake.path(self.table, name)) for name in self.hashes)
+        return tuple(self.lake.address(self.table, name) for name in self.hashes)
 
     @property
     def digest(self) -> str:

@@ -4,8 +4,6 @@ It happens in a folder of its own that begins empty, through the functions that 
 versions may be rebuilt in one folder: what two of them share is made once.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import join_week, training_data
 from resources.compute.compute import Compute
 from resources.features.store import FeatureStoreResource
-from resources.lake.lake import PUSHED, WHOLE, Lake
+from resources.lake.lake import PUSHED, WHOLE, Lake, file_name, parquet
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 
 REFUSED, MISSING = "refused", "missing"
@@ -119,14 +117,10 @@ class Rebuild:
         return training_files(spec, data, hold_out=lineage.kind != "refit").part(spec, 0, 1)
 
     def _taken(self, table: str, partition: str) -> str:
-        origin, target = self.origin.path(table, partition), self.lake.path(table, partition)
-        if not target.exists():
-            if not origin.exists():
+        if not self.lake.exists(table, partition):
+            if not self.origin.exists(table, partition):
                 return MISSING
-            bring(origin, target)
-            beside = origin.parent / "_manifests" / f"{origin.stem}.json"
-            if beside.exists():
-                bring(beside, target.parent / "_manifests" / beside.name)
+            self.lake.take(self.origin, table, partition)
         return self.lake.hash(table, partition)
 
     def _built(self, name: str, partition: str) -> str:
@@ -154,13 +148,15 @@ class Rebuild:
 
     def _lay_out_pushed_rows(self, week: str, pushed: Pushed) -> None:
         """Beside the feature tables are those pushed rows alone that were there when the week was joined."""
-        for path in Path(self.lake.root).glob(f"**/{PUSHED}*.parquet"):
-            path.unlink()
+        for name in self.lake.storage.names(ending=".parquet", deep=True):
+            if name.rpartition("/")[2].startswith(PUSHED):
+                self.lake.storage.delete(name)
         for table, part in pushed.items():
-            self._pushed(table, part).write_parquet(self.lake.path(table, f"{PUSHED}{week}"))
+            rows = parquet(self._pushed(table, part))
+            self.lake.storage.write(file_name(table, f"{PUSHED}{week}"), rows)
 
     def _pushed(self, table: str, part: Mapping[str, Any]) -> pl.DataFrame:
-        return rows_of(self.origin.path(table).parent, PushedPart(**part))
+        return rows_of(self.origin.folder(table), PushedPart(**part))
 
     def _once(self, name: tuple[str, str], recipe: Any, make: Callable[[], str]) -> str:
         """The hash of a partition that was made here already by the same recipe, else of one that is made now."""
@@ -173,12 +169,3 @@ class Rebuild:
 def spec_of(lineage: Lineage) -> ModelSpec:
     """The spec that the version was fitted under, whatever is declared now."""
     return ModelSpec.model_validate(lineage.spec)
-
-
-def bring(origin: Path, target: Path) -> None:
-    """The same file under another folder: linked where the disk is the same, else copied."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(origin, target)
-    except OSError:
-        shutil.copyfile(origin, target)

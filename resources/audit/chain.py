@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from resources.lake.lake import write_bytes
+from resources.storage.durable import write_bytes
 from resources.storage.locks import file_lock
 
 LOG_FILE, HEAD_FILE, LOCK_FILE = "log.jsonl", "head.json", ".lock"

@@ -31,9 +31,9 @@ from resources.audit.chain import (
     whole,
     write_head,
 )
-from resources.lake.lake import write_bytes
 from resources.moments import read_moment
 from resources.resource import Resource
+from resources.storage.durable import write_bytes
 from resources.storage.locks import file_lock
 from resources.tracking.versions import utc
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resources.features import definitions as repository_of
 from resources.features.definitions import FeatureStoreError
 from resources.features.registered_services import outdated
-from resources.lake.lake import write_text
+from resources.storage.durable import write_text
 
 if TYPE_CHECKING:
     from feast import FeatureStore

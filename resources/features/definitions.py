@@ -53,7 +53,7 @@ def definitions(repository: str) -> tuple[Any, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def rooted(repository: str, lake: Path) -> list[Any]:
+def rooted(repository: str, lake: str) -> list[Any]:
     """The definitions with the files of their sources under `lake`."""
     return [_with_root(thing, lake) for thing in definitions(repository)]
 
@@ -235,13 +235,13 @@ def _sources(repository: str) -> list[Path]:
     return sorted(path for path in _folder(repository).glob("*.py") if path.stem != "__init__")
 
 
-def _with_root(thing: Any, lake: Path) -> Any:
+def _with_root(thing: Any, lake: str) -> Any:
     """A copy, because Feast stamps what it registers with the time."""
     view = copy.copy(thing)
     if kind(thing) != "FeatureView":
         return view
     source = copy.deepcopy(_source(thing))
-    source.file_options.uri = f"{glob.escape(str(lake))}/{source.path}"
+    source.file_options.uri = f"{glob.escape(lake)}/{source.path}"
     view.batch_source = source
     if view.stream_source is not None:
         view.stream_source = copy.copy(view.stream_source)

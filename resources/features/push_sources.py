@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -15,6 +14,7 @@ from resources.features.definitions import FeatureStoreError
 from resources.features.registered_services import unregistered
 from resources.features.types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
+from resources.storage.storage import Storage
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -33,7 +33,7 @@ class PushSource:
     views: tuple[str, ...]
     keys: dict[str, str]
     features: dict[str, str]
-    folder: Path
+    folder: Storage
 
     @property
     def refusal(self) -> str | None:
@@ -60,7 +60,7 @@ class PushSource:
         return kinds | {EVENT: INSTANT}
 
 
-def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
+def push_sources(repository: str, lake: Storage) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
     for view in repository_of.definitions(repository):
@@ -70,13 +70,13 @@ def push_sources(repository: str, lake: Path) -> dict[str, PushSource]:
     return {name: _push_source(name, views, lake) for name, views in sorted(fed.items())}
 
 
-def _push_source(name: str, views: list[Any], lake: Path) -> PushSource:
+def _push_source(name: str, views: list[Any], lake: Storage) -> PushSource:
     return PushSource(
         name=name,
         views=tuple(view.name for view in views),
         keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
         features={field.name: str(field.dtype) for view in views for field in view.features},
-        folder=(lake / views[0].batch_source.path).parent,
+        folder=lake.below(views[0].batch_source.path.rpartition("/")[0]),
     )
 
 

@@ -6,7 +6,6 @@ is completed by the same command.
 
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
@@ -15,10 +14,10 @@ from resources.audit.log import Audit, Entry
 from resources.features.push_sources import PushSource, restate
 from resources.features.pushed_moments import PushedMoments
 from resources.features.pushes import pushed_rows, taken_out
-from resources.lake.lake import write_bytes
-from resources.lake.pushed_files import CREATED, EVENT, parquet
+from resources.lake.lake import parquet
+from resources.lake.pushed_files import CREATED, EVENT, rows_in
 from resources.lake.pushed_span import content_hash
-from resources.storage.locks import file_lock
+from resources.storage.storage import Storage
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -34,9 +33,9 @@ class Online(Protocol):
     def feast(self) -> "FeatureStore": ...
 
 
-def pushing(folder: Path) -> AbstractContextManager[None]:
+def pushing(folder: Storage) -> AbstractContextManager[None]:
     """Held by whoever pushes to a table or takes a push back, in any process."""
-    return file_lock(folder / ".push.lock")
+    return folder.locked("push")
 
 
 def take_back(
@@ -55,7 +54,7 @@ def take_back(
     back is not taken back twice.
     """
     with pushing(source.folder):
-        pending = source.folder / f".undo-{received.astimezone(UTC):%Y%m%dT%H%M%S.%f}.parquet"
+        pending = f".undo-{received.astimezone(UTC):%Y%m%dT%H%M%S.%f}.parquet"
         gone = _gone(pending, source, received)
         if gone is None:
             return _recorded(audit, source, received)
@@ -64,18 +63,18 @@ def take_back(
         left = pushed_rows(source.folder)
         restate(store.feast(), source.views, gone, left)
         _move_back(moments, source, gone, left)
-        pending.unlink()
+        source.folder.delete(pending)
         return entry
 
 
-def _gone(pending: Path, source: PushSource, received: datetime) -> pl.DataFrame | None:
+def _gone(pending: str, source: PushSource, received: datetime) -> pl.DataFrame | None:
     """The rows of a push, kept until they are taken back everywhere; None where there are none."""
-    if not pending.exists():
+    if not source.folder.exists(pending):
         gone = pushed_rows(source.folder).filter(pl.col(CREATED) == received).unique(maintain_order=True)
         if gone.is_empty():
             return None
-        write_bytes(pending, parquet(gone))
-    return pl.read_parquet(pending, glob=False)
+        source.folder.write(pending, parquet(gone))
+    return rows_in(source.folder, pending)
 
 
 def _record(

@@ -1,12 +1,13 @@
 """The rows that were pushed to one table, as its files have them; tells which events offline would answer with already."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import polars as pl
 
 from resources.features.push_sources import EVENT
-from resources.lake.lake import PUSHED, while_folding
+from resources.lake.lake import while_folding
+from resources.lake.pushed_files import pushed_names, rows_in
+from resources.storage.storage import Storage
 
 CREATED = "created"
 
@@ -17,9 +18,9 @@ class PushedRows:
     Where one is gone, because it was folded into another or a push was taken back, all that are there are read again.
     """
 
-    def __init__(self, folder: Path, keys: Sequence[str]) -> None:
+    def __init__(self, folder: Storage, keys: Sequence[str]) -> None:
         self.folder, self.keys = folder, [*keys, EVENT]
-        self._read: set[Path] = set()
+        self._read: set[str] = set()
         self._newest: pl.DataFrame | None = None
 
     def has(self, rows: pl.DataFrame) -> pl.Series:
@@ -37,13 +38,13 @@ class PushedRows:
         return both.select(pl.col("_there").fill_null(False) & same).to_series()
 
     def _take_up(self) -> None:
-        there = set(self.folder.glob(f"{PUSHED}*.parquet"))
+        there = set(pushed_names(self.folder))
         if self._read - there:  # Folded into another, or taken back.
             self._read, self._newest = set(), None
         files = sorted(there - self._read)
         if not files:
             return
-        frames = [pl.read_parquet(path, glob=False) for path in files]
+        frames = [rows_in(self.folder, name) for name in files]
         known = [self._newest] if self._newest is not None else []
         rows = pl.concat([*known, *frames], how="diagonal_relaxed")
         ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 
-from resources.lake.lake import PUSHED, while_folding
-from resources.lake.pushed_files import CREATED, EVENT, rewritten
+from resources.lake.pushed_files import CREATED, EVENT, pushed_frames, rewritten
+from resources.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,9 @@ class Push:
     last: datetime
 
 
-def pushed_rows(folder: Path) -> pl.DataFrame:
+def pushed_rows(folder: Storage) -> pl.DataFrame:
     """Every row that is pushed beside a table now, in the order of the files."""
-
-    def read() -> list[pl.DataFrame]:
-        return [pl.read_parquet(path, glob=False) for path in sorted(folder.glob(f"{PUSHED}*.parquet"))]
-
-    frames = while_folding(read)
+    frames = pushed_frames(folder).values()
     rows = (
         pl.concat(frames, how="diagonal_relaxed")
         if frames
@@ -39,7 +34,7 @@ def pushed_rows(folder: Path) -> pl.DataFrame:
     )
 
 
-def pushes(folder: Path) -> list[Push]:
+def pushes(folder: Storage) -> list[Push]:
     """Every push of which there are rows, the one received last at the end."""
     event = pl.col(EVENT)
     spans = (
@@ -48,6 +43,6 @@ def pushes(folder: Path) -> list[Push]:
     return [Push(*row) for row in spans.sort(CREATED, nulls_last=False).iter_rows()]
 
 
-def taken_out(folder: Path, received: datetime) -> None:
+def taken_out(folder: Storage, received: datetime) -> None:
     """Rewrite the files without the rows of one push; the same again changes nothing, and killed it can be called again."""
     rewritten(folder, pl.col(CREATED).ne_missing(pl.lit(received, pl.Datetime("us", "UTC"))))

@@ -27,6 +27,7 @@ from resources.features.source_scan import service_names, service_views
 from resources.features.types import ASKED, held, refused_input
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
 from resources.resource import Resource
+from resources.storage.addresses import storage_at
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -221,7 +222,7 @@ class FeatureStoreResource(Resource):
 
     def push_sources(self) -> dict[str, PushSource]:
         """Every push source that the repository defines, by name."""
-        return push_sources(self.repository, Path(self.lake_root))
+        return push_sources(self.repository, storage_at(self.lake_root))
 
     def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
         """Push rows (keys, `event_timestamp`, features, `created`) to all views of a source, into one of the stores."""
@@ -245,7 +246,7 @@ class FeatureStoreResource(Resource):
         return Applied(Path(self.home), self.repository)
 
     def _objects(self) -> list[Any]:
-        return repository_of.rooted(self.repository, Path(self.lake_root))
+        return repository_of.rooted(self.repository, self.lake_root)
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store, self.offline_engine)
@@ -268,7 +269,7 @@ class FeatureStoreResource(Resource):
 
     def _require_tables(self, service: str) -> None:
         for name in self.views(service):
-            if next((Path(self.lake_root) / "features" / name).glob("*.parquet"), None) is None:
+            if not storage_at(self.lake_root).names(f"features/{name}", ".parquet"):
                 raise FeatureStoreError(
                     f"the feature table features/{name} has no partition under {self.lake_root}: "
                     f"materialize the asset features/{name} first"

@@ -5,8 +5,8 @@ killed, finds either the old content or the new one.
 """
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -18,7 +18,9 @@ import polars as pl
 from resources.at_work import beside_others, works_alone
 from resources.lake.instants import LossError, with_instants
 from resources.resource import Resource
-from resources.storage.contained import below
+from resources.storage.addresses import storage_at
+from resources.storage.durable import write_bytes
+from resources.storage.storage import Storage
 
 WHOLE = "all"
 PUSHED = "pushed-"
@@ -49,7 +51,7 @@ class Manifest:
 
 
 class Lake(Resource):
-    """Tables under one folder: `<root>/<table>/<partition>.parquet`.
+    """Tables in one storage: `<root>/<table>/<partition>.parquet`; the root is a folder or `s3://bucket/prefix`.
 
     With `state`, the folder that all state lies in, a Dagster run is refused while a replay works on it alone.
     """
@@ -67,9 +69,22 @@ class Lake(Resource):
         """Who works on the state folder alone, so that a run is refused for that time; None where nobody does."""
         return works_alone(Path(self.state)) if self.state else None
 
-    def path(self, table: str, partition: str | None = None) -> Path:
-        """Where a partition's parquet lies, whether or not it exists."""
-        return below(self.root, f"{table}/{partition or WHOLE}.parquet")
+    @property
+    def storage(self) -> Storage:
+        """Where everything of the lake lies."""
+        return storage_at(self.root)
+
+    def folder(self, table: str) -> Storage:
+        """The part of the storage that a table's files lie in."""
+        return self.storage.below(table)
+
+    def address(self, table: str, partition: str | None = None) -> str:
+        """Where another program reads a partition's parquet, whether or not it exists: a path, or an `s3://` address."""
+        return self.storage.at(file_name(table, partition))
+
+    def exists(self, table: str, partition: str | None = None) -> bool:
+        """Whether a partition's parquet is there."""
+        return self.storage.exists(file_name(table, partition))
 
     def write(
         self,
@@ -90,9 +105,11 @@ class Lake(Resource):
         except LossError as error:
             raise LakeError(f"table {table!r}, {error}; nothing is written") from error
         as_json(notes, f"the notes of {table!r}")
-        target = self.path(table, partition)
-        changed = rows_changed(self._read(target), frame, keys) if keys and target.exists() else None
-        digest = write_frame(target, frame)
+        name, content = file_name(table, partition), parquet(frame)
+        before = self.storage.load_or_none(name) if keys else None
+        changed = rows_changed(self._frame(name, before.content), frame, keys) if before else None
+        self.storage.write(name, content)
+        digest = hashlib.sha256(content).hexdigest()
         manifest = Manifest(
             table=table,
             partition=partition or WHOLE,
@@ -103,7 +120,8 @@ class Lake(Resource):
             notes=notes,
             made_of=dict(made_of) if made_of else None,
         )
-        write_text(self._manifest_path(table, partition), json.dumps(asdict(manifest), sort_keys=True))
+        text = json.dumps(asdict(manifest), sort_keys=True)
+        self.storage.write(manifest_name(table, partition), text.encode())
         return manifest
 
     def read(
@@ -118,7 +136,7 @@ class Lake(Resource):
         `pushed` adds all rows that were pushed beside the partitions.
         """
         wanted = self.partitions(table) if partitions is None else list(partitions)
-        missing = [p for p in wanted if not self.path(table, p).exists()]
+        missing = [p for p in wanted if not self.exists(table, p)]
         if missing or not wanted:
             there = ", ".join(self.partitions(table)) or "none"
             raise LakeError(
@@ -126,84 +144,106 @@ class Lake(Resource):
                 f"Materialize the asset {table!r} for it first."
             )
 
-        def rows() -> pl.DataFrame:
-            paths = [*(self.path(table, p) for p in wanted), *(self.pushed(table) if pushed else ())]
-            frames = [self._read(path, columns) for path in paths]
-            return frames[0] if len(frames) == 1 else _together(table, [path.stem for path in paths], frames)
+        def contents() -> dict[str, bytes]:
+            names = [*wanted, *(self.pushed(table) if pushed else ())]
+            return {name: self.storage.read(file_name(table, name)) for name in names}
 
-        return while_folding(rows)
+        read = while_folding(contents)
+        self._observe(table, read)
+        frames = [self._frame(file_name(table, name), content, columns) for name, content in read.items()]
+        return frames[0] if len(frames) == 1 else _together(table, list(read), frames)
 
     def partitions(self, table: str) -> list[str]:
         """Names of the partitions there are, sorted; files of pushed rows are none."""
-        names = (p.stem for p in below(self.root, table).glob("*.parquet"))
-        return sorted(name for name in names if not name.startswith(PUSHED))
+        return [name for name in self._stems(table, ".parquet") if not name.startswith(PUSHED)]
 
-    def pushed(self, table: str) -> list[Path]:
-        """Files of rows that were pushed beside the partitions, sorted by name."""
-        return sorted(below(self.root, table).glob(f"{PUSHED}*.parquet"))
+    def pushed(self, table: str) -> list[str]:
+        """Names, as of partitions, of the files of rows that were pushed beside these, sorted."""
+        return [name for name in self._stems(table, ".parquet") if name.startswith(PUSHED)]
 
     def manifest(self, table: str, partition: str | None = None) -> Manifest:
         """The manifest of one partition."""
-        path = self._manifest_path(table, partition)
-        if not path.exists():
+        stored = self.storage.load_or_none(manifest_name(table, partition))
+        if stored is None:
             raise LakeError(
                 f"table {table!r} has no manifest for {partition or WHOLE!r}: materialize it first"
             )
-        return Manifest(**json.loads(path.read_text()))
+        return Manifest(**json.loads(stored.content))
 
     def hash(self, table: str, partition: str | None = None) -> str:
         """SHA-256 of the bytes that a partition's file has now, whatever its manifest says."""
-        return _sha256(self.path(table, partition))
+        return hashlib.sha256(self.storage.read(file_name(table, partition))).hexdigest()
 
     def holds(self, table: str, partition: str | None, sha256: str) -> bool:
         """Whether a partition's file is there, its manifest names this hash, and its bytes have it."""
-        path = self.path(table, partition)
-        if not path.exists() or not self._manifest_path(table, partition).exists():
+        if not self.exists(table, partition) or not self.storage.exists(manifest_name(table, partition)):
             return False
-        return self.manifest(table, partition).sha256 == sha256 == _sha256(path)
+        return self.manifest(table, partition).sha256 == sha256 == self.hash(table, partition)
+
+    def take(self, origin: "Lake", table: str, partition: str | None = None) -> None:
+        """Have a partition of another lake, and its manifest where it has one, as they are there."""
+        names = file_name(table, partition), manifest_name(table, partition)
+        for stored, name in ((origin.storage.load_or_none(name), name) for name in names):
+            if stored is not None:
+                self.storage.write(name, stored.content)
 
     def remember(self, table: str, partition: str | None, record: dict[str, Any]) -> None:
         """Keep beside a partition's manifest how it was made (JSON values); lost in a crash, it is only made again."""
         text = as_json(record, f"how {table!r} was made", default=str)
-        write_bytes(self._making_path(table, partition), text.encode(), flush=False)
+        self.storage.write(making_name(table, partition), text.encode(), flush=False)
 
     def remembered(self, table: str, partition: str | None = None) -> dict[str, Any] | None:
         """How a partition was made, or None where that is not known."""
-        path = self._making_path(table, partition)
+        stored = self.storage.load_or_none(making_name(table, partition))
         try:
-            return json.loads(path.read_text()) if path.exists() else None
+            return json.loads(stored.content) if stored else None
         except json.JSONDecodeError:
             return None
 
     def write_json(self, name: str, payload: dict[str, Any]) -> str:
         """Replace one JSON record, `<root>/<name>.json`, and return the SHA-256 of its bytes."""
-        text = as_json(payload, f"the record {name!r}", indent=1, default=str)
-        write_text(below(self.root, f"{name}.json"), text)
-        return hashlib.sha256(text.encode()).hexdigest()
+        content = as_json(payload, f"the record {name!r}", indent=1, default=str).encode()
+        self.storage.write(f"{name}.json", content)
+        return hashlib.sha256(content).hexdigest()
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """One JSON record, or None where it was never written."""
-        path = below(self.root, f"{name}.json")
-        return json.loads(path.read_text()) if path.exists() else None
+        stored = self.storage.load_or_none(f"{name}.json")
+        return json.loads(stored.content) if stored else None
 
     def records(self, folder: str) -> list[str]:
         """Names of the JSON records in a folder, without their ending, sorted."""
-        return sorted(p.stem for p in below(self.root, folder).glob("*.json"))
+        return self._stems(folder, ".json")
 
-    def _manifest_path(self, table: str, partition: str | None) -> Path:
-        return below(self.root, f"{table}/_manifests/{partition or WHOLE}.json")
+    def _stems(self, folder: str, ending: str) -> list[str]:
+        return sorted(name.removesuffix(ending) for name in self.folder(folder).names(ending=ending))
 
-    def _making_path(self, table: str, partition: str | None) -> Path:
-        return self._manifest_path(table, partition).with_suffix(".made")
+    def _observe(self, table: str, contents: Mapping[str, bytes]) -> None:
+        """Called with what was read of a table, by partition."""
 
-    @staticmethod
-    def _read(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def _frame(self, name: str, content: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
         try:
-            return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+            return pl.read_parquet(io.BytesIO(content), columns=list(columns) if columns else None)
         except pl.exceptions.PolarsError as error:
             raise LakeError(
-                f"file {path} cannot be read: {str(error).splitlines()[0]}. Materialize this partition again."
+                f"file {self.storage.at(name)} cannot be read: {str(error).splitlines()[0]}. "
+                f"Materialize this partition again."
             ) from error
+
+
+def file_name(table: str, partition: str | None = None) -> str:
+    """What a partition's parquet is called in the lake's storage."""
+    return f"{table}/{partition or WHOLE}.parquet"
+
+
+def manifest_name(table: str, partition: str | None = None) -> str:
+    """What a partition's manifest is called."""
+    return f"{table}/_manifests/{partition or WHOLE}.json"
+
+
+def making_name(table: str, partition: str | None = None) -> str:
+    """What the record of how a partition was made is called."""
+    return f"{table}/_manifests/{partition or WHOLE}.made"
 
 
 def as_json(content: Any, what: str, **layout: Any) -> str:
@@ -238,16 +278,6 @@ def _together(table: str, partitions: Sequence[str], frames: Sequence[pl.DataFra
     return pl.concat([frame.select(*first) for frame in frames], how="vertical_relaxed")
 
 
-def sweep(folder: Path) -> int:
-    """Remove temporary files that killed processes left behind; a living process keeps its own."""
-    import psutil
-
-    left = [path for path in folder.rglob(".*.tmp") if not psutil.pid_exists(int(path.name.split(".")[-2]))]
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
-
-
 def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> int:
     """Rows added, removed or holding another value than before, matched by `keys`."""
     if old.schema != new.schema:
@@ -261,33 +291,13 @@ def rows_changed(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> i
 
 def write_frame(path: Path, frame: pl.DataFrame) -> str:
     """Replace a parquet file whole, and return the SHA-256 of its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="lz4", statistics=True)
-    digest = _sha256(temporary)
-    _durable_rename(temporary, path)
-    return digest
+    content = parquet(frame)
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small text file whole."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes, flush: bool = True) -> None:
-    """Replace a file whole: temporary name, flush to disk unless told otherwise, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    _durable_rename(temporary, path) if flush else temporary.replace(path)
-
-
-def _durable_rename(temporary: Path, target: Path) -> None:
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def parquet(frame: pl.DataFrame) -> bytes:
+    """A frame as the bytes of a parquet file: the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="lz4", statistics=True)
+    return buffer.getvalue()

@@ -1,18 +1,19 @@
 """The offline rows of a feature view for some keys, with the time at which each got into its table."""
 
+import io
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
 import polars as pl
 
 from resources.lake.lake import PUSHED, while_folding
+from resources.storage.storage import Storage
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
 INSTANT = pl.Datetime("us", "UTC")
 
 
-def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.DataFrame:
+def offline_rows(folder: Storage, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.DataFrame:
     """Rows of a table's parquet files whose keys are among `wanted` and whose event timestamp is not after `until`.
 
     Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `_written`: when the row was
@@ -20,7 +21,7 @@ def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until:
     """
 
     def found() -> list[pl.DataFrame]:
-        return pl.collect_all([_rows(path, keys, wanted, until) for path in _files(folder)])
+        return pl.collect_all([_rows(folder, name, keys, wanted, until) for name in _files(folder)])
 
     kinds = dict.fromkeys((EVENT, CREATED, WRITTEN), INSTANT)
     nothing = (
@@ -29,12 +30,14 @@ def offline_rows(folder: Path, keys: Sequence[str], wanted: pl.DataFrame, until:
     return pl.concat([nothing, *while_folding(found)], how="vertical_relaxed")
 
 
-def _rows(path: Path, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.LazyFrame:
-    file = pl.scan_parquet(path, glob=False)
+def _rows(
+    folder: Storage, name: str, keys: Sequence[str], wanted: pl.DataFrame, until: datetime
+) -> pl.LazyFrame:
+    changed = pl.lit(folder.changed(name), INSTANT)
+    file = pl.scan_parquet(io.BytesIO(folder.read(name)))
     kinds = file.collect_schema()
     created = pl.col(CREATED) if CREATED in kinds else pl.lit(None)
     named = [_as(name, kinds[name], wanted.schema[name]) for name in keys]
-    changed = pl.lit(datetime.fromtimestamp(path.stat().st_mtime, UTC), INSTANT)
     return (
         file.filter(pl.col(EVENT) <= pl.lit(until))
         .select(*named, pl.col(EVENT).cast(INSTANT), created.cast(INSTANT).alias(CREATED))
@@ -55,16 +58,17 @@ def _as(name: str, kind: pl.DataType, wanted: pl.DataType) -> pl.Expr:
     return pl.when(cast.cast(kind, strict=False) == key).then(cast).alias(name)
 
 
-def newest_event(folder: Path) -> datetime | None:
+def newest_event(folder: Storage) -> datetime | None:
     """The newest event timestamp that was ingested into a table, None where there is none; pushed rows do not count."""
 
     def found() -> list[pl.DataFrame]:
         newest = pl.col(EVENT).cast(INSTANT).max()
-        ingested = [path for path in _files(folder) if not path.name.startswith(PUSHED)]
-        return pl.collect_all([pl.scan_parquet(path, glob=False).select(newest) for path in ingested])
+        ingested = [name for name in _files(folder) if not name.startswith(PUSHED)]
+        files = [io.BytesIO(folder.read(name)) for name in ingested]
+        return pl.collect_all([pl.scan_parquet(file).select(newest) for file in files])
 
     return max((moment for frame in while_folding(found) if (moment := frame.item())), default=None)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[!.]*.parquet"))
+def _files(folder: Storage) -> list[str]:
+    return folder.names(ending=".parquet")

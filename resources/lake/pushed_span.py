@@ -3,14 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 from polars import selectors
 
-from resources.lake.lake import PUSHED, while_folding
-from resources.lake.pushed_files import CREATED, EVENT, INSTANT
+from resources.lake.pushed_files import CREATED, EVENT, INSTANT, pushed_frames
 from resources.moments import read_moment
+from resources.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class PushedPart:
     sha256: str
 
 
-def part_now(folder: Path, since: datetime | None, last: datetime) -> PushedPart | None:
+def part_now(folder: Storage, since: datetime | None, last: datetime) -> PushedPart | None:
     """What is pushed beside a table now, as far as it reaches into a span of events; None where nothing does."""
     rows = _rows(folder, since, last)
     if rows.is_empty():
@@ -37,7 +36,7 @@ def part_now(folder: Path, since: datetime | None, last: datetime) -> PushedPart
     return PushedPart(*texts, sha256=content_hash(rows))  # type: ignore[arg-type]
 
 
-def rows_of(folder: Path, part: PushedPart) -> pl.DataFrame:
+def rows_of(folder: Storage, part: PushedPart) -> pl.DataFrame:
     """The rows of a part, from the files as they are now; their hash is not looked at."""
     since = read_moment(part.since) if part.since else None
     rows = _rows(folder, since, read_moment(part.last))
@@ -56,13 +55,9 @@ def content_hash(rows: pl.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _rows(folder: Path, since: datetime | None, last: datetime) -> pl.DataFrame:
+def _rows(folder: Storage, since: datetime | None, last: datetime) -> pl.DataFrame:
     """Rows in the order of the files, in which a later one decides a tie; no rows and no columns where no file is."""
-
-    def read() -> list[pl.DataFrame]:
-        return [pl.read_parquet(path, glob=False) for path in sorted(folder.glob(f"{PUSHED}*.parquet"))]
-
-    frames = [_whole(rows) for rows in while_folding(read)]
+    frames = [_whole(rows) for rows in pushed_frames(folder).values()]
     if not frames:
         return pl.DataFrame(schema={EVENT: INSTANT, CREATED: INSTANT})
     event = pl.col(EVENT)

@@ -17,9 +17,10 @@ from pathlib import Path
 import polars as pl
 
 from resources.features.service import DescribedService
-from resources.lake.lake import sweep, write_frame, write_text
+from resources.lake.lake import write_frame
 from resources.serving.log import DEFINITIONS, ServedBatch, as_frame
 from resources.storage.contained import below
+from resources.storage.durable import sweep, write_text
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 2.0

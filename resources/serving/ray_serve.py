@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources import ports
-from resources.lake.lake import write_bytes, write_text
 from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
 from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 from resources.storage.contained import below
+from resources.storage.durable import remove, write_bytes, write_text
 from resources.storage.moment_files import move_forward
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ class Endpoint(Resource):
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
-        path = self._record(name)
-        there = path.exists()
-        path.unlink(missing_ok=True)
-        return there
+        return remove(self._record(name))
 
     def advance(self, moment: datetime) -> bool:
         """Tell every deployed model that the online store has reached `moment`; whether it had not before.
@@ -164,7 +161,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving.log_writer import ServingLog
 
     features = FeatureStoreResource(
-        lake_root=str(home.lake),
+        lake_root=home.lake,
         home=str(home.feast),
         repository=home.feature_repository,
         online_store=home.online_store,

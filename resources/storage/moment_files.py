@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from resources.lake.lake import write_text
 from resources.moments import read_moment
+from resources.storage.durable import write_text
 from resources.storage.locks import file_lock
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from resources.lake.lake import write_bytes
+from resources.storage.durable import write_bytes
 from resources.tracking.fits import FitRecord
 from resources.tracking.outage import TrackingAwayError
 from resources.tracking.registration import Registration

@@ -64,16 +64,16 @@ class Moments:
         from dagster import DagsterInstance
         from mlflow import MlflowClient
 
-        import resources.lake.lake
         from feature_repo.online_store.sqlite.store import BulkSqliteOnlineStore
         from mlops_assets.replay.clock import Clock
         from resources.audit.log import Audit
         from resources.features.store import FeatureStoreResource
+        from resources.storage import durable
         from resources.tracking.tracking import Tracking
 
         self.around(Clock, "settle", self._settle)
         self.around(Clock, "execute", self._run, afterwards=self._no_run)
-        self.around(resources.lake.lake, "_durable_rename", self._write)
+        self.around(durable, "rename", self._write)
         self.around(FeatureStoreResource, "apply", lambda *_: f"registry in {self.run}")
         for method in ("merge", "publish"):
             self.around(BulkSqliteOnlineStore, method, lambda *a, m=method: self._online(m, a[2]))

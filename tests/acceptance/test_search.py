@@ -59,7 +59,7 @@ def runs(tracking, kind, identity=None):
 def lasting(lake, folder=f"{NAME}/search"):
     """All records of trials without what was timed."""
     timed = ("seconds", "cpu_seconds", "ended")
-    (identity,) = {p.parent.name for p in lake.path(folder).parent.glob("*/*.json")}
+    (identity,) = {name.split("/")[0] for name in lake.folder(folder).names(ending=".json", deep=True)}
     records = [lake.read_json(f"{folder}/{identity}/{n}") for n in lake.records(f"{folder}/{identity}")]
     return [{k: v for k, v in record.items() if k not in timed} for record in records]
 

@@ -40,7 +40,7 @@ class World:
 
     def replay(self, log: ServingLogResource) -> Replayed:
         frame = log.read("flight_delay", 10_000)
-        return replay(frame, log.definitions("flight_delay"), self.store, self.lake)
+        return replay(frame, log.definitions("flight_delay"), self.store, Lake(root=str(self.lake)))
 
     def asked(
         self, folder: Path, features=None, moment: datetime = NOW, flights: int = 300

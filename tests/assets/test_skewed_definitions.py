@@ -88,7 +88,7 @@ class Pumps:
         return ServingLogResource(folder=str(log.folder))
 
     def replay(self, log: ServingLogResource, store: FeatureStoreResource) -> Replayed:
-        return replay(log.read("stops", 1000), log.definitions("stops"), store, Path(self.lake.root))
+        return replay(log.read("stops", 1000), log.definitions("stops"), store, self.lake)
 
 
 @pytest.fixture

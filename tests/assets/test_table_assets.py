@@ -15,6 +15,7 @@ from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, TableError, build_partition
 from resources.lake.lake import Lake, LakeError
 from tests.flights import lake as lakes
+from tests.lake_files import path_of
 
 WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 2, 5))
 FIRST, SECOND = "2024-01-01", "2024-01-08"
@@ -101,7 +102,7 @@ def test_a_raw_table_with_a_wrong_type_is_named_with_what_was_to_be_made_of_it(l
 
 def test_a_corrupt_raw_file_is_named(lake):
     raw(lake, lakes.random_weather(1))
-    lake.path("flights/weather", "2013-03-04").write_bytes(b"PAR1")
+    path_of(lake, "flights/weather", "2013-03-04").write_bytes(b"PAR1")
     with pytest.raises(LakeError, match=r"flights/weather/2013-03-04\.parquet cannot be read"):
         build_partition(lake, TABLES["features/weather"], "2013-03-04")
 

@@ -1,17 +1,14 @@
 """Operations that run in turns: each stops before every durable write until it is told to go on, or to die there."""
 
-import fcntl
-import os
 import pathlib
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import resources.audit.log
-import resources.lake.lake
+import resources.storage.durable
 import resources.storage.locks
 from resources.audit.log import Audit
 
@@ -93,35 +90,26 @@ def cut_at_every_write(monkeypatch: pytest.MonkeyPatch, registry: Any) -> None:
     places += [
         (resources.audit.log, "write_head"),
         (Audit, "_append"),
-        (resources.lake.lake, "_durable_rename"),
+        (resources.storage.durable, "rename"),
     ]
     places += [(pathlib.Path, "unlink")]
     for owner, name in places:
         monkeypatch.setattr(owner, name, _stopping_before(name, getattr(owner, name)))
-    # A temporary file has its process's number in its name, and here each operation stands for a process.
-    own_number = SimpleNamespace(**vars(os) | {"getpid": threading.get_ident})
-    monkeypatch.setattr(resources.lake.lake, "os", own_number)
-    monkeypatch.setattr(resources.storage.locks, "fcntl", SimpleNamespace(**vars(fcntl) | {"flock": _flock}))
+    monkeypatch.setattr(resources.storage.locks, "pause", _wait)
 
 
 def _stopping_before(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **named: Any) -> Any:
-        pause(f"a file in {arguments[1].parent.name}" if name == "_durable_rename" else name)
+        pause(f"a file in {arguments[1].parent.name}" if name == "rename" else name)
         return original(*arguments, **named)
 
     return call
 
 
-def _flock(handle: Any, how: int) -> None:
-    """The real lock; one who would have to wait stops, and tries again when it is its turn."""
-    while True:
-        try:
-            return fcntl.flock(handle, how if how == fcntl.LOCK_UN else how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if how & fcntl.LOCK_NB:
-                raise
-            operation = getattr(HERE, "operation", None)
-            assert operation, "nobody would ever free this lock"
-            operation.waits = True
-            operation.pause("a lock")
-            operation.waits = False
+def _wait() -> None:
+    """One who has to wait for a lock stops, and tries again when it is its turn."""
+    operation = getattr(HERE, "operation", None)
+    assert operation, "nobody would ever free this lock"
+    operation.waits = True
+    operation.pause("a lock")
+    operation.waits = False

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import resources.lake.lake
+from resources.storage import durable
+from resources.storage.errors import LeaseHeldError
 from tests.changes.interleaving import Operation
 from tests.changes.world import NAME, World
 
@@ -39,7 +40,7 @@ class Interleaved(RuleBasedStateMachine):
 
     def _watch_the_record(self) -> None:
         """Note, whenever the record is replaced, which version it names and which one the newest change names."""
-        renamed = resources.lake.lake._durable_rename
+        renamed = durable.rename
 
         def rename(temporary: Path, target: Path) -> None:
             renamed(temporary, target)
@@ -48,7 +49,7 @@ class Interleaved(RuleBasedStateMachine):
                 assert record
                 self.published.append((record.version, self.world.changes[-1].version))
 
-        self.monkeypatch.setattr(resources.lake.lake, "_durable_rename", rename)
+        self.monkeypatch.setattr(durable, "rename", rename)
 
     @precondition(lambda self: len(self.world.running) < MOST_AT_ONCE)
     @rule(what=st.sampled_from(OPERATIONS), write=st.sampled_from(WRITES))
@@ -88,7 +89,7 @@ class Interleaved(RuleBasedStateMachine):
 
     @rule()
     def the_sensor_looks(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(LeaseHeldError):
             self.world.reconcile()
 
     @precondition(lambda self: self.world.running)

@@ -17,6 +17,7 @@ from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
 from tests.flights import lake as lakes
 from tests.flights.served import SERVICE, declared, publish
+from tests.lake_files import path_of
 
 START, NOW = lakes.bounds(lakes.MONDAYS[0])[0], lakes.bounds(lakes.MONDAYS[1])[1]
 LATER = NOW + timedelta(minutes=20)
@@ -77,7 +78,8 @@ class Running:
         return self.store.historical(SERVICE, entity_rows(flights), "prediction_time").row(0, named=True)
 
     def pushed_files(self) -> list[Path]:
-        return self.lake.pushed("features/weather")
+        table = "features/weather"
+        return [path_of(self.lake, table, name) for name in self.lake.pushed(table)]
 
 
 def prepared_state(folder: Path) -> Path:

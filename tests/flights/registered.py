@@ -23,6 +23,7 @@ from resources.settings import Settings
 from resources.tracking.tracking import Version
 from resources.tracking.versions import sha256
 from tests.flights.shortened import short_spec
+from tests.lake_files import path_of
 
 SPEC = short_spec()
 WEEKS = week_names(SPEC.weeks)[:4]
@@ -77,8 +78,8 @@ def push(lake: Lake, week: str, temperature: float, received: timedelta) -> None
         pl.col("event_timestamp") + timedelta(minutes=20), pl.lit(temperature, pl.Float32).alias("temp")
     )
     rows = rows.with_columns(created=pl.col("event_timestamp") + received)
-    rows.write_parquet(lake.path("features/weather", f"pushed-{week}-{temperature:g}"))
-    assert fold(lake.path("features/weather").parent, ("origin", "event_timestamp")) == 1
+    rows.write_parquet(path_of(lake, "features/weather", f"pushed-{week}-{temperature:g}"))
+    assert fold(lake.folder("features/weather"), ("origin", "event_timestamp")) == 1
 
 
 def challenger(parts: dict[str, Any], spec: ModelSpec, compute: Compute | None = None) -> Version:

@@ -15,6 +15,7 @@ from resources.serving.http.features import mount
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
 from resources.serving.ray_serve import Endpoint
+from resources.storage.addresses import storage_at
 from tests.resources.serving_fakes import FakeFeatures, declared
 
 NOW = datetime(2014, 1, 6, 5, tzinfo=UTC)
@@ -28,7 +29,9 @@ class Sink:
 
     def __init__(self, folder: Path) -> None:
         kinds = {"temp": "Float32", "gusts": "Int64", "seen": "UnixTimestamp", "codes": "Array(Int64)"}
-        source = PushSource("readings", ("weather",), {"station": "String"}, kinds, folder / "weather")
+        source = PushSource(
+            "readings", ("weather",), {"station": "String"}, kinds, storage_at(folder / "weather")
+        )
         self.sources = {"readings": source}
 
     def push_sources(self) -> dict[str, PushSource]:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 import resources.audit.log
-import resources.lake.lake
 from mlops_assets.promotion.champion import (
     ChampionError,
     Change,
@@ -30,6 +29,7 @@ from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.serving.live_models import Record
 from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
+from resources.storage import durable
 from resources.storage.moment_files import moment_in
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking, TrackingError
@@ -237,7 +237,7 @@ def watched(state: State, monkeypatch: pytest.MonkeyPatch, passes: Callable[[], 
     places += [
         (resources.audit.log, "write_head"),
         (Audit, "_append"),
-        (resources.lake.lake, "_durable_rename"),
+        (durable, "rename"),
     ]
     for owner, name in places:
         original = getattr(owner, name)

@@ -19,6 +19,9 @@ from resources.features.pushed_rows import PushedRows
 from resources.lake.lake import PUSHED, Lake
 from resources.lake.offline_rows import newest_event, offline_rows
 from resources.lake.pushed_files import fold
+from resources.storage.addresses import storage_at
+from resources.storage.local import LocalStorage
+from resources.storage.storage import Storage
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -89,7 +92,7 @@ def test_joins_answer_alike_before_and_after(pushes, without, tmp_path_factory) 
     folder = tmp_path_factory.mktemp("lake") / "v"
     pushed(folder, pushes, without)
     before, files = answers(folder), pushed_files(folder)
-    left = fold(folder, ["key"])
+    left = fold(storage_at(folder), ["key"])
     assert answers(folder) == before
     assert left == len(pushed_files(folder)) == min(len(files), 1)
 
@@ -106,7 +109,7 @@ def test_wherever_it_is_killed_joins_answer_alike_and_the_next_one_ends_it(
     before, every = answers(folder), rows_of(folder).unique().height
     killed_at(folder, step)
     assert answers(folder) == before
-    assert fold(folder, ["key"]) == 1
+    assert fold(storage_at(folder), ["key"]) == 1
     assert answers(folder) == before
     assert rows_of(folder).height == every
 
@@ -128,7 +131,7 @@ def killed_at(folder: Path, step: int) -> None:
         patch.setattr(Path, "replace", dies(Path.replace))
         patch.setattr(Path, "unlink", dies(Path.unlink))
         try:
-            fold(folder, ["key"])
+            fold(storage_at(folder), ["key"])
         except Killed:
             return
 
@@ -150,30 +153,32 @@ def test_taking_the_newest_file_away_first_would_be_seen(tmp_path: Path) -> None
 def test_few_files_are_left_alone_and_so_is_a_table_without_any(tmp_path: Path) -> None:
     pushed(tmp_path / "v", [[(0, h, h, 0.5, "a")] for h in range(4)])
     files = pushed_files(tmp_path / "v")
-    assert fold(tmp_path / "v", ["key"], above=4) == 4
+    assert fold(storage_at(tmp_path / "v"), ["key"], above=4) == 4
     assert pushed_files(tmp_path / "v") == files
-    assert fold(tmp_path / "v", ["key"], above=3) == 1
-    assert fold(tmp_path / "nothing", ["key"]) == 0
+    assert fold(storage_at(tmp_path / "v"), ["key"], above=3) == 1
+    assert fold(storage_at(tmp_path / "nothing"), ["key"]) == 0
     assert not (tmp_path / "nothing").exists()
 
 
 def test_the_folded_file_is_sorted_and_folding_again_changes_nothing(tmp_path: Path) -> None:
     pushed(tmp_path / "v", [[(2 - h % 3, h, 5 - h, 0.5, "a")] for h in range(6)])
-    fold(tmp_path / "v", ["key"])
+    fold(storage_at(tmp_path / "v"), ["key"])
     (one,) = pushed_files(tmp_path / "v")
     table, content = pl.read_parquet(one), one.read_bytes()
     assert table.equals(table.sort("key", "event_timestamp", "created"))
     shutil.copy(one, one.with_name(f"{PUSHED}copy.parquet"))
-    assert fold(tmp_path / "v", ["key"]) == 1
+    assert fold(storage_at(tmp_path / "v"), ["key"]) == 1
     assert [path.read_bytes() for path in pushed_files(tmp_path / "v")] == [content]
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "rows with when they were written": lambda folder: (
-        offline_rows(folder, ["key"], pl.DataFrame({"key": [0]}), LAST)["created"].sort().to_list()
+        offline_rows(storage_at(folder), ["key"], pl.DataFrame({"key": [0]}), LAST)["created"]
+        .sort()
+        .to_list()
     ),
-    "the newest event": newest_event,
-    "whether a row was pushed": lambda folder: PushedRows(folder, ["key"]).has(ASKED).to_list(),
+    "the newest event": lambda folder: newest_event(storage_at(folder)),
+    "whether a row was pushed": lambda folder: PushedRows(storage_at(folder), ["key"]).has(ASKED).to_list(),
     "the table": lambda folder: Lake(root=str(folder.parent)).read("v", pushed=True)["x"].sort().to_list(),
 }
 ASKED = frame([(0, 3, 3, 3.0, "a"), (0, 3, 3, 2.0, "a")]).drop("created")
@@ -185,21 +190,21 @@ def test_whoever_lists_files_just_before_they_are_folded_reads_again(what, tmp_p
     pushed(folder, [[(0, h, h, float(h), "a")] for h in range(4)])
     expected = read(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "glob", listed_then_folded(Path.glob))
+        patch.setattr(LocalStorage, "names", listed_then_folded(LocalStorage.names))
         assert read(folder) == expected
     assert len(pushed_files(folder)) == 1
     assert read(folder) == expected
 
 
-def listed_then_folded(glob: Any) -> Any:
+def listed_then_folded(names: Any) -> Any:
     """A listing of files after which, the first time, they are folded."""
-    done: list[Path] = []
+    done: list[Storage] = []
 
-    def listing(folder: Path, pattern: str) -> list[Path]:
-        found = list(glob(folder, pattern))
+    def listing(folder: LocalStorage, *arguments: Any, **named: Any) -> list[str]:
+        listed = names(folder, *arguments, **named)
         if not done:
             done.append(folder)
             fold(folder, ["key"])
-        return found
+        return listed
 
     return listing

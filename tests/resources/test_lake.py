@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.lake.lake import Lake, LakeError, rows_changed, sweep
+from resources.lake.lake import Lake, LakeError, rows_changed
+from resources.storage.durable import sweep
+from tests.lake_files import path_of
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_partitions_that_do_not_go_together_are_named_with_the_column(lake, othe
 
 def test_a_file_that_is_not_parquet_is_named(lake):
     lake.write("t", pl.DataFrame({"k": [1]}), "one")
-    lake.path("t", "one").write_bytes(b"PAR1 and then nothing")
+    path_of(lake, "t", "one").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(
         LakeError, match=r"t/one\.parquet cannot be read: .* Materialize this partition again"
     ):

@@ -5,6 +5,7 @@ import pytest
 
 from resources.lake.lake import Lake, LakeError
 from resources.lake.observed import ObservedLake
+from tests.lake_files import path_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_the_partitions_that_were_read_are_named_with_their_hashes(lake):
 def test_a_table_that_is_read_whole_stands_for_each_of_its_partitions_and_pushed_rows_count_if_they_are_read(
     lake,
 ):
-    pl.DataFrame({"week": ["x"]}).write_parquet(lake.path("parcels/raw", "pushed-1"))
+    pl.DataFrame({"week": ["x"]}).write_parquet(path_of(lake, "parcels/raw", "pushed-1"))
     observed = ObservedLake(root=lake.root)
     observed.read("parcels/raw")
     assert set(observed.was_read) == {"parcels/raw@2024-01-01", "parcels/raw@2024-01-08"}
@@ -44,7 +45,7 @@ def test_what_could_not_be_read_is_not_remembered(lake):
 
 
 def test_the_hash_is_that_of_the_bytes_whatever_the_manifest_says(lake):
-    path = lake.path("depots")
+    path = path_of(lake, "depots")
     path.write_bytes(path.read_bytes() + b" ")
     assert lake.hash("depots") != lake.manifest("depots").sha256
 

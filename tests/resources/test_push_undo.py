@@ -16,6 +16,7 @@ from resources.features.pushed_moments import PushedMoments
 from resources.features.pushed_rows import PushedRows
 from resources.features.pushes import pushed_rows, pushes, taken_out
 from resources.lake.pushed_files import fold
+from resources.storage.addresses import storage_at
 from tests.flights.pushing import LATER, NOW, SOURCE, Running, copied, event, prepared_state
 
 STARTED = datetime(2014, 1, 6, tzinfo=UTC)
@@ -152,18 +153,18 @@ def test_of_folded_files_too_every_row_of_a_push_goes_and_no_other(tmp_path):
         part = [row | {"created": moment} for row, one in zip(rows, received, strict=True) if one == moment]
         pl.DataFrame(part).write_parquet(tmp_path / f"pushed-{moment:%H%M%S%f}.parquet")
         if chance.random() < 0.4:
-            fold(tmp_path, ["key"])
-    there = pushed_rows(tmp_path)
-    cache = PushedRows(tmp_path, ["key"])
+            fold(storage_at(tmp_path), ["key"])
+    there = pushed_rows(storage_at(tmp_path))
+    cache = PushedRows(storage_at(tmp_path), ["key"])
     assert cache.has(there.drop("created")).any()
     for moment in chance.sample([*dict.fromkeys(received)], 5):
-        taken_out(tmp_path, moment)
-        taken_out(tmp_path, moment)
+        taken_out(storage_at(tmp_path), moment)
+        taken_out(storage_at(tmp_path), moment)
         there = there.filter(pl.col("created") != moment)
         assert (
-            pushed_rows(tmp_path).sort("value").rows()
-            == there.select(pushed_rows(tmp_path).columns).sort("value").rows()
+            pushed_rows(storage_at(tmp_path)).sort("value").rows()
+            == there.select(pushed_rows(storage_at(tmp_path)).columns).sort("value").rows()
         )
-        fresh = PushedRows(tmp_path, ["key"])
+        fresh = PushedRows(storage_at(tmp_path), ["key"])
         asked = pl.DataFrame(rows).with_columns(pl.col("event_timestamp").cast(pl.Datetime("us", "UTC")))
         assert cache.has(asked).to_list() == fresh.has(asked).to_list()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from resources.lake.pushed_files import fold
 from resources.lake.pushed_span import content_hash, part_now, rows_of
+from resources.storage.addresses import storage_at
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 INSTANT = pl.Datetime("us", "UTC")
@@ -42,28 +43,28 @@ def test_what_a_join_had_before_it_is_found_again_after_later_pushes_and_a_fold(
     last = START + timedelta(hours=40)
     for number, rows in enumerate(before):
         write(folder, number, rows, received=number)
-    part = part_now(folder, first, last)
+    part = part_now(storage_at(folder), first, last)
     within = [(k, h, v) for rows in before for k, h, v in rows if (since or 0) <= h <= 40]
     assert (part is None) == (not within)
     for number, rows in enumerate(after):
         write(folder, 100 + number, rows, received=100 + number)
-    fold(folder, ("depot", "event_timestamp"))
+    fold(storage_at(folder), ("depot", "event_timestamp"))
     if part is not None:
-        found = rows_of(folder, part)
+        found = rows_of(storage_at(folder), part)
         assert content_hash(found) == part.sha256
         assert {(r["depot"], r["load"]) for r in found.to_dicts()} == {(k, v) for k, _, v in within}
 
 
 def test_rows_that_do_not_say_when_they_were_received_count_always(tmp_path):
     write(tmp_path, 0, [("a", 1, 1.0)], received=None)
-    part = part_now(tmp_path, None, START + timedelta(days=2))
+    part = part_now(storage_at(tmp_path), None, START + timedelta(days=2))
     assert part is not None and part.received is None
     write(tmp_path, 1, [("a", 2, 2.0)], received=5)
-    assert rows_of(tmp_path, part)["load"].to_list() == [1.0]
+    assert rows_of(storage_at(tmp_path), part)["load"].to_list() == [1.0]
 
 
 def test_where_nothing_was_pushed_there_is_no_part(tmp_path):
-    assert part_now(tmp_path, None, START) is None
+    assert part_now(storage_at(tmp_path), None, START) is None
 
 
 @pytest.mark.parametrize("value", [1.5, None])

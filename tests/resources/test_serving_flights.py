@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import polars as pl
@@ -41,8 +42,8 @@ def state(tmp_path_factory):
     """A lake of two random weeks, its online store, and a model fitted on them."""
     home = settings({"MLOPS_HOME": str(tmp_path_factory.mktemp("flights"))})
     flights = lakes.random_flights(11, 600)
-    lakes.write(home.lake, flights, lakes.random_weather(11), lakes.some_planes())
-    store = FeatureStoreResource(lake_root=str(home.lake), home=str(home.feast))
+    lakes.write(Path(home.lake), flights, lakes.random_weather(11), lakes.some_planes())
+    store = FeatureStoreResource(lake_root=home.lake, home=str(home.feast))
     store.apply()
     store.materialize(store.views(SERVICE), START, NOW)
     spec = flight_spec()

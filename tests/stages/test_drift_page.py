@@ -13,7 +13,7 @@ import pytest
 from mlops_assets.assets.monitoring import drift
 from mlops_assets.ml.monitoring.drift import score_profile
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_path
+from mlops_assets.stages.drift_page import PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
 from mlops_assets.stages.reference import reference, reference_name
 from mlops_assets.stages.reporting import write_drift
 from mlops_assets.stages.training import Files
@@ -35,13 +35,17 @@ sys.exit("evidently" in sys.modules)
 """
 
 
+def page_path(spec: ModelSpec, lake: Lake) -> Path:
+    return Path(lake.folder(f"{spec.name}/drift").at(page_name(WEEK)))
+
+
 def reported(folder: Path, moved: float = 0.0, spec: ModelSpec = SPEC) -> Lake:
     """A lake whose fourth week was scored by version 1, its scores moved by so much from those it was trained on."""
     lake = parcel_lake(folder, spec)
     table = f"{spec.name}/training_set"
     earlier = [name for name in lake.partitions(table) if name < WEEK]
     rows = lake.read(table, [WEEK])
-    files = Files(tuple(str(lake.path(table, name)) for name in earlier), rows["seen"].max())  # type: ignore[arg-type]
+    files = Files(tuple(lake.address(table, name) for name in earlier), rows["seen"].max())  # type: ignore[arg-type]
     features, sample = reference(spec, files, FEATURES)
     lake.write(f"{spec.name}/reference", sample, "000001")
     score = (pl.int_range(rows.height) / rows.height).alias("score")
@@ -73,7 +77,7 @@ def test_a_week_of_a_replay_without_a_drift_signal_has_numbers_no_page_and_a_sen
     lake = reported(tmp_path)
     _, columns, numbers = write_drift(SPEC, lake, WEEK, False)
     assert columns.height == len(FEATURES) and numbers["prediction_drifted"] is False
-    assert not page_path(SPEC, lake, WEEK).exists()
+    assert not page_path(SPEC, lake).exists()
     assert f"materialize late_parcel/drift {WEEK} by hand for it" in noted(lake)[PAGE]
 
 
@@ -87,8 +91,8 @@ def test_scores_that_drifted_have_their_page_in_a_replay_too(tmp_path):
     lake = reported(tmp_path, moved=0.4)
     _, _, numbers = write_drift(SPEC, lake, WEEK, False)
     assert numbers["prediction_drifted"] is True
-    assert noted(lake)[PAGE] == str(page_path(SPEC, lake, WEEK))
-    assert "queue" in page_path(SPEC, lake, WEEK).read_text()
+    assert noted(lake)[PAGE] == str(page_path(SPEC, lake))
+    assert "queue" in page_path(SPEC, lake).read_text()
 
 
 @pytest.mark.parametrize(("limit", "drawn"), [(0.1, True), (0.9, False)])
@@ -99,13 +103,13 @@ def test_a_share_of_drifted_columns_over_the_policys_limit_has_its_page(tmp_path
     lake.write(f"{spec.name}/training_set", rows, WEEK)
     _, _, numbers = write_drift(spec, lake, WEEK, False)
     assert 0.1 < numbers["drift_share"] < 0.9 and not numbers["prediction_drifted"]
-    assert page_path(spec, lake, WEEK).exists() is drawn
+    assert page_path(spec, lake).exists() is drawn
 
 
 def drawn_again(lake: Lake) -> str:
     """The week's page drawn anew, without the names that Evidently draws by lot for its widgets."""
     write_drift(SPEC, lake, WEEK)
-    page = page_path(SPEC, lake, WEEK)
+    page = page_path(SPEC, lake)
     text = re.sub("[0-9a-f]{8}[-_]?([0-9a-f]{4}[-_]?){3}[0-9a-f]{12}", "~", page.read_text())
     page.unlink()
     return text
@@ -120,7 +124,7 @@ def test_a_page_of_other_rows_is_taken_away_where_none_is_drawn(tmp_path):
     lake = reported(tmp_path)
     write_drift(SPEC, lake, WEEK)
     write_drift(SPEC, lake, WEEK, False)
-    assert not page_path(SPEC, lake, WEEK).exists()
+    assert not page_path(SPEC, lake).exists()
 
 
 def test_a_week_that_is_materialized_by_hand_gets_the_page_that_its_replay_left_out_and_the_numbers_stay(
@@ -131,7 +135,7 @@ def test_a_week_that_is_materialized_by_hand_gets_the_page_that_its_replay_left_
     assert replayed[PAGE].startswith("not drawn: ")
     assert materialized(lake, {PAGES_TAG: WHERE_IT_DRIFTS})["skipped"].startswith("nothing changed")
     by_hand = materialized(lake, {})
-    assert by_hand[PAGE] == str(page_path(SPEC, lake, WEEK)) and Path(by_hand[PAGE]).exists()
+    assert by_hand[PAGE] == str(page_path(SPEC, lake)) and Path(by_hand[PAGE]).exists()
     assert by_hand["content sha256"] == replayed["content sha256"]
     assert "skipped" in materialized(lake, {}) and "skipped" in materialized(
         lake, {PAGES_TAG: WHERE_IT_DRIFTS}

@@ -1,0 +1,203 @@
+"""Storage in a bucket of an object store that speaks S3: whole objects, put with If-None-Match and If-Match."""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from resources.storage.errors import (
+    AbsentError,
+    AddressError,
+    ConflictError,
+    StorageError,
+    UnreachableError,
+)
+from resources.storage.lease import leased
+from resources.storage.storage import Storage, Stored, listed, plain
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+SCHEME = "s3://"
+WRITER = "mlops-put"
+"""Metadata of a conditional put: tells one's own put, repeated after its answer got lost, from another's."""
+
+LOCK_S = 30.0
+"""How long a lock outlives a process that was killed."""
+
+
+class ObjectStorage(Storage):
+    """The objects of a bucket under one prefix; keys, region and endpoint come from the `AWS_` variables."""
+
+    def __init__(self, bucket: str, prefix: str, client: "S3Store") -> None:
+        self.bucket, self.prefix, self._store = bucket, prefix.strip("/"), client
+        self.address = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
+
+    def load(self, name: str) -> Stored:
+        import obstore
+
+        with self._answered(name):
+            result = obstore.get(self._store, self._key(name))
+            return Stored(bytes(result.bytes()), _stamp(result.meta))
+
+    def write(self, name: str, content: bytes, flush: bool = True) -> None:
+        self._put(name, content, "overwrite", None)
+
+    def put_if_absent(self, name: str, content: bytes) -> str:
+        return self._conditional(name, content, "create")
+
+    def put_if_unchanged(self, name: str, content: bytes, stamp: str) -> str:
+        return self._conditional(name, content, {"e_tag": stamp})
+
+    def stamp(self, name: str) -> str | None:
+        meta = self._meta(name)
+        return _stamp(meta) if meta else None
+
+    def size(self, name: str) -> int | None:
+        meta = self._meta(name)
+        return meta["size"] if meta else None
+
+    def changed(self, name: str) -> datetime:
+        import obstore
+
+        with self._answered(name):
+            return obstore.head(self._store, self._key(name))["last_modified"]
+
+    def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
+        import obstore
+
+        top = self._key(folder) if folder else self.prefix
+        with self._answered(folder):
+            if deep:
+                objects = [meta for batch in obstore.list(self._store, top or None) for meta in batch]
+            else:
+                objects = obstore.list_with_delimiter(self._store, top or None)["objects"]
+        start = len(self.prefix) + 1 if self.prefix else 0
+        return listed([meta["path"][start:] for meta in objects], ending)
+
+    def delete(self, name: str) -> bool:
+        import obstore
+
+        there = self.exists(name)
+        with self._answered(name):
+            obstore.delete(self._store, self._key(name))
+        return there
+
+    def keep(self, source: str, target: str) -> None:
+        import obstore
+
+        if not self.exists(target):
+            with self._answered(source):
+                obstore.copy(self._store, self._key(source), self._key(target))
+
+    @contextmanager
+    def locked(self, name: str, wait: bool = True) -> Iterator[None]:
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        folder, _, last = name.rpartition("/")
+        with leased(self, f"{folder}/.{last}.lock".lstrip("/"), holder, LOCK_S, None if wait else 0):
+            yield
+
+    def sweep(self) -> int:
+        """Nothing: an object is there whole or not at all."""
+        return 0
+
+    def at(self, name: str) -> str:
+        return f"{SCHEME}{self.bucket}/{self._key(name)}"
+
+    def below(self, folder: str) -> "ObjectStorage":
+        return ObjectStorage(self.bucket, self._key(folder), self._store)
+
+    def _key(self, name: str) -> str:
+        plain(name, self.address)
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _meta(self, name: str) -> Any | None:
+        import obstore
+
+        try:
+            with self._answered(name):
+                return obstore.head(self._store, self._key(name))
+        except AbsentError:
+            return None
+
+    def _conditional(self, name: str, content: bytes, mode: Any) -> str:
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        writer = uuid.uuid4().hex
+        try:
+            return self._put(name, content, mode, writer)
+        except (AlreadyExistsError, PreconditionError, AbsentError) as error:
+            if stamp := self._written_by(name, writer):
+                return stamp
+            raise ConflictError(
+                f"{self.at(name)} has changed meanwhile: read it again; nothing was written"
+            ) from error
+
+    def _put(self, name: str, content: bytes, mode: Any, writer: str | None) -> str:
+        import obstore
+
+        attributes: Any = {WRITER: writer} if writer else None
+        with self._answered(name):
+            result = obstore.put(
+                self._store, self._key(name), content, mode=mode, attributes=attributes, use_multipart=False
+            )
+        return _stamp(result)
+
+    def _written_by(self, name: str, writer: str) -> str | None:
+        """The stamp of what is there now, if this very put wrote it."""
+        import obstore
+
+        try:
+            with self._answered(name):
+                result = obstore.get(self._store, self._key(name))
+        except AbsentError:
+            return None
+        return _stamp(result.meta) if result.attributes.get(WRITER) == writer else None
+
+    @contextmanager
+    def _answered(self, name: str) -> Iterator[None]:
+        """Turn what the client raises into errors of storage; conditions that failed are left to who set them."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, PreconditionError, StorageError):
+            raise
+        except FileNotFoundError as error:
+            raise AbsentError(f"{self.address}/{name} is not there") from error
+        except (BaseError, OSError) as error:
+            raise UnreachableError(f"{self.address}/{name}: {_sentence(error)}") from error
+
+
+def object_storage(address: str) -> ObjectStorage:
+    """The storage at `s3://bucket/prefix`; raises AddressError where that names no bucket."""
+    bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
+    if not bucket:
+        raise AddressError(f"{address!r} names no bucket: give s3://bucket/prefix")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return ObjectStorage(bucket, prefix, _client(bucket, endpoint, os.getpid()))
+
+
+@lru_cache(maxsize=16)
+def _client(bucket: str, endpoint: str, process: int) -> "S3Store":
+    """One client, with its connections, for all of a process."""
+    from obstore.store import S3Store
+
+    options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
+    config: Any = {"endpoint": endpoint} if endpoint else {}
+    return S3Store(bucket, client_options=options, config=config)
+
+
+def _stamp(result: Any) -> str:
+    tag = result["e_tag"]
+    if not tag:
+        raise UnreachableError("the object store gives no ETag, without which no write can be conditional")
+    return tag
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]

@@ -1,0 +1,284 @@
+"""What every kind of storage promises: a folder and an object store pass one suite."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resources.storage.contained import OutsideError
+from resources.storage.errors import (
+    AbsentError,
+    ConflictError,
+    LeaseHeldError,
+    LeaseLostError,
+    StorageError,
+)
+from resources.storage.lease import leased, take
+from resources.storage.storage import Storage
+from tests.resources.storage.workers import number_in
+
+MINUTES = ("-420", "600")
+"""How wrong the clocks of two processes are, in seconds."""
+
+NAMES = st.lists(st.text("abc.-_=@ 0Z", min_size=1, max_size=6), min_size=1, max_size=3).map("/".join)
+
+
+@contextlib.contextmanager
+def process(work: str, address: str, skew_s: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.resources.storage.workers", work, address, skew_s, *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        try:
+            yield one
+        finally:
+            one.kill()
+
+
+def raced(work: str, address: str, rounds: int) -> list[list[str]]:
+    """What each of two processes was told to have written."""
+    with (
+        process(work, address, MINUTES[0], "one", str(rounds)) as one,
+        process(work, address, MINUTES[1], "two", str(rounds)) as two,
+    ):
+        told = [worker.communicate(timeout=300)[0].split() for worker in (one, two)]
+        assert (one.returncode, two.returncode) == (0, 0)
+    return told
+
+
+def test_what_was_written_is_read_and_listed(storage: Storage) -> None:
+    storage.write("t/a.parquet", b"1")
+    storage.write("t/b.json", b"2")
+    storage.write("t/deep/c.parquet", b"3")
+    storage.write("t2/a.parquet", b"4")
+    assert storage.read("t/a.parquet") == b"1"
+    assert storage.size("t/a.parquet") == 1
+    assert storage.names("t") == ["t/a.parquet", "t/b.json"]
+    assert storage.names("t", ".parquet") == ["t/a.parquet"]
+    assert storage.names("t", ".parquet", deep=True) == ["t/a.parquet", "t/deep/c.parquet"]
+    assert storage.names(deep=True) == ["t/a.parquet", "t/b.json", "t/deep/c.parquet", "t2/a.parquet"]
+    assert storage.names("nowhere") == storage.names("t/a.parquet") == []
+
+
+def test_a_part_of_storage_is_a_storage_of_its_own(storage: Storage) -> None:
+    part = storage.below("t")
+    part.write("a", b"1")
+    assert storage.read("t/a") == b"1"
+    assert part.names() == ["a"]
+    assert part.at("a") == storage.at("t/a")
+
+
+def test_what_is_not_there_is_said_to_be_absent(storage: Storage) -> None:
+    storage.write("t/a", b"1")
+    for name in ("nothing", "t", "t/a/b"):
+        with pytest.raises(AbsentError, match=name):
+            storage.load(name)
+        assert (storage.stamp(name), storage.size(name), storage.exists(name)) == (None, None, False)
+        assert storage.load_or_none(name) is None
+    with pytest.raises(AbsentError, match="nothing"):
+        storage.keep("nothing", "kept")
+    assert not storage.delete("nothing")
+
+
+def test_what_was_deleted_is_gone(storage: Storage) -> None:
+    storage.write("t/a", b"1")
+    assert storage.delete("t/a")
+    assert not storage.exists("t/a")
+    assert storage.names("t") == []
+
+
+def test_what_is_kept_outlives_its_source(storage: Storage) -> None:
+    storage.write("t/a", b"old")
+    storage.keep("t/a", "kept/1")
+    storage.write("t/a", b"new")
+    storage.keep("t/a", "kept/1")
+    assert (storage.read("t/a"), storage.read("kept/1")) == (b"new", b"old")
+    storage.delete("t/a")
+    assert storage.read("kept/1") == b"old"
+
+
+@pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".", "a\\b", "a\0"])
+def test_no_name_leads_out_of_storage(storage: Storage, name: str) -> None:
+    for act in (storage.load, storage.delete, storage.stamp, storage.size, storage.at):
+        with pytest.raises(OutsideError):
+            act(name)
+    with pytest.raises(OutsideError):
+        storage.write(name, b"")
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=NAMES, content=st.binary(max_size=200))
+def test_a_name_and_its_content_come_back_as_they_are(storage: Storage, parts: str, content: bytes) -> None:
+    name = "-" + parts.replace("/.", "/-")
+    if any(part in (".", "..") for part in name.split("/")):
+        return
+    place = storage.below(f"{len(storage.names(deep=True))}")
+    place.write(name, content)
+    assert place.load(name).content == place.read(name) == content
+    assert place.stamp(name) == place.load(name).stamp
+    assert place.names(deep=True) == [name]
+
+
+def test_nothing_is_written_over_what_is_there_already(storage: Storage) -> None:
+    stamp = storage.put_if_absent("a", b"first")
+    with pytest.raises(ConflictError, match=r"a has changed|a is there"):
+        storage.put_if_absent("a", b"second")
+    assert (storage.read("a"), storage.stamp("a")) == (b"first", stamp)
+    storage.delete("a")
+    storage.put_if_absent("a", b"third")
+
+
+def test_nothing_is_written_over_what_has_changed(storage: Storage) -> None:
+    storage.write("a", b"old")
+    old = storage.load("a").stamp
+    new = storage.put_if_unchanged("a", b"new", old)
+    assert new != old
+    for stamp in (old, "another"):
+        with pytest.raises(ConflictError):
+            storage.put_if_unchanged("a", b"late", stamp)
+    assert storage.read("a") == b"new"
+    storage.delete("a")
+    with pytest.raises(ConflictError):
+        storage.put_if_unchanged("a", b"late", new)
+    assert not storage.exists("a")
+
+
+def test_an_update_takes_up_what_others_wrote_meanwhile(storage: Storage) -> None:
+    seen: list[bytes | None] = []
+
+    def change(before: bytes | None) -> bytes:
+        seen.append(before)
+        if len(seen) == 1:
+            storage.write("a", b"theirs")
+        return (before or b"") + b" and ours"
+
+    assert storage.update("a", change) == b"theirs and ours"
+    assert (seen, storage.read("a")) == ([None, b"theirs"], b"theirs and ours")
+
+
+def test_an_update_that_always_comes_late_gives_up(storage: Storage) -> None:
+    def change(before: bytes | None) -> bytes:
+        storage.write("a", (before or b"") + b"x")
+        return b"never"
+
+    with pytest.raises(ConflictError):
+        storage.update("a", change, tries=3)
+    assert storage.read("a") == b"xxx"
+
+
+def test_of_two_processes_that_race_200_times_one_alone_creates_each_name(
+    address: str, storage: Storage
+) -> None:
+    one, two = raced("create", address, 200)
+    assert sorted([*one, *two], key=int) == [str(number) for number in range(200)]
+    owners = {"one": one, "two": two}
+    for who, numbers in owners.items():
+        assert {storage.read(f"race/{int(number):03d}").decode() for number in numbers} <= {who}
+
+
+def test_of_two_processes_that_count_200_times_no_step_is_lost(address: str, storage: Storage) -> None:
+    told = raced("count", address, 200)
+    assert [len(lines) for lines in told] == [200, 200]
+    assert storage.read("count") == b"400"
+
+
+def test_under_a_lease_no_plain_write_is_lost_however_the_clocks_differ(
+    address: str, storage: Storage
+) -> None:
+    raced("count_leased", address, 15)
+    assert storage.read("count") == b"30"
+
+
+def test_a_process_killed_in_100_writes_leaves_no_half_written_one_and_loses_none(
+    address: str, storage: Storage
+) -> None:
+    there, stop, torn = -1, threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            stored = storage.load_or_none("name")
+            try:
+                number_in(stored.content) if stored else None
+            except ValueError as error:
+                torn.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with process("killed", address, "0", "me", "100") as worker:
+            assert worker.stdin and worker.stdout
+            for _ in range(100):
+                print(there + 1, file=worker.stdin, flush=True)
+                acknowledged = int(worker.stdout.readline())
+                there = number_in(storage.read("name"))
+                assert acknowledged <= there <= acknowledged + 1
+    finally:
+        stop.set()
+        reader.join()
+    assert torn == []
+    assert there >= 99
+    assert storage.names(deep=True) == ["name"]
+
+
+def test_a_lease_has_one_holder_until_it_is_given_back(storage: Storage) -> None:
+    with leased(storage, "lease", "one", lasts_s=5) as first:
+        with pytest.raises(LeaseHeldError, match="one"):
+            take(storage, "lease", "two", lasts_s=5, wait_s=0)
+        first.renew()
+    second = take(storage, "lease", "two", lasts_s=5, wait_s=0)
+    assert second.number == first.number + 1
+    with pytest.raises(LeaseLostError):
+        first.renew()
+    first.give_back()
+    second.renew()
+
+
+def test_a_lease_is_given_back_when_the_work_fails(storage: Storage) -> None:
+    with pytest.raises(ZeroDivisionError), leased(storage, "lease", "one", lasts_s=60):
+        raise ZeroDivisionError
+    take(storage, "lease", "two", lasts_s=5, wait_s=0)
+
+
+def test_work_that_outlived_its_lease_is_told_so(storage: Storage) -> None:
+    with pytest.raises(LeaseLostError), leased(storage, "lease", "asleep", lasts_s=60) as lease:
+        stored = storage.load("lease")
+        storage.put_if_unchanged(
+            "lease", stored.content.replace(b'"number": 1', b'"number": 2'), stored.stamp
+        )
+        assert lease.number == 1
+    assert b'"free": false' in storage.read("lease")
+
+
+def test_a_lease_that_was_not_renewed_in_time_is_lost_though_nobody_took_it(storage: Storage) -> None:
+    lease = take(storage, "lease", "slow", lasts_s=0.05)
+    time.sleep(0.1)
+    with pytest.raises(LeaseLostError, match="ran out"):
+        lease.renew()
+
+
+def test_a_living_holder_keeps_its_lease_and_a_killed_one_loses_it(address: str, storage: Storage) -> None:
+    """The holder's clock is minutes behind; it writes no time, so nobody can take its lease early for that."""
+    with process("hold", address, MINUTES[0], "holder", "1.0") as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "1\n"
+        with pytest.raises(LeaseHeldError, match="holder"):
+            take(storage, "lease", "next", lasts_s=1, wait_s=3)
+        holder.kill()
+        holder.wait()
+        assert take(storage, "lease", "next", lasts_s=1, wait_s=60).number == 2
+
+
+def test_a_name_is_locked_for_one_at_a_time(storage: Storage) -> None:
+    with storage.locked("t/a"), pytest.raises(LeaseHeldError), storage.locked("t/a", wait=False):
+        pass
+    with storage.locked("t/a", wait=False):
+        assert storage.names("t", deep=True) == []
+
+
+def test_every_error_of_storage_is_of_one_tree() -> None:
+    for kind in (AbsentError, ConflictError, LeaseHeldError, LeaseLostError):
+        assert issubclass(kind, StorageError)
