@@ -6,7 +6,7 @@ so that of two writers one wins and the other reads what was written and tries a
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -62,10 +62,13 @@ class Journal:
             self._catch_up()
             return self._line_of(event)
 
-    def append(self, event: str, now: str, content: Mapping[str, Any]) -> bytes:
+    def append(
+        self, event: str, now: str, content: Mapping[str, Any], check: Callable[[], None] | None = None
+    ) -> bytes:
         """The line of a decision, appended if it is not there yet; durable on return.
 
-        `now` is the wall clock, ISO 8601 in UTC. Raises AuditError where the log is not what its head says.
+        `now` is the wall clock, ISO 8601 in UTC. `check` raises where the decision is not to be recorded; nothing comes
+        between the log that it read and the entry. Raises AuditError where the log is not what its head says.
         """
         while True:
             with self._lock:
@@ -73,8 +76,12 @@ class Journal:
                 self._get_ready()
                 if line := self._line_of(event):
                     return line
-                line = self._next(event, now, content)
-                name = entry_name(self._place.seq + 1)
+                before = self._place
+                if check:
+                    check()
+                line, name = self._next(event, now, content), entry_name(self._place.seq + 1)
+                if self._place != before:
+                    continue
             try:
                 self.storage.put_if_absent(name, line)
             except ConflictError:

@@ -5,7 +5,7 @@ key. A decision that is recorded again, by a run that was killed and made anew, 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,10 +90,12 @@ class Audit(Resource):
         moment: datetime | None,
         evidence: Mapping[str, Any],
         version: int | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Entry:
         """Add a decision and return its entry; the one that is there is returned where it was recorded before.
 
-        `identity` is what makes it the same decision, without clocks and run ids. On return the entry outlasts a power
+        `identity` is what makes it the same decision, without clocks and run ids. `check` raises where the log does not
+        allow the decision; nobody's entry comes between what it read and this one. On return the entry outlasts a power
         cut. Raises AuditError where the log is not what its head says, so that nothing is decided beside a broken log.
         """
         if kind not in KINDS:
@@ -107,7 +109,8 @@ class Audit(Resource):
             "version": version,
             "why": why,
         }
-        return Entry.of(self.journal.append(event_identity(kind, model, identity), wall_clock(), content))
+        event = event_identity(kind, model, identity)
+        return Entry.of(self.journal.append(event, wall_clock(), content, check))
 
     def verify(self, anchors: Mapping[str, tuple[int, str]] | None = None) -> Report:
         """Read the whole log and say what was altered, doubled, dropped, reordered, cut off or is foreign, if anything.
