@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Add `audit verify`, `audit show`, `audit migrate`, `audit rotate` and `history` to the parser's commands."""
-    audit = commands.add_parser("audit", help="the log of who decided what: verify it, show it, change its key")
+    audit = commands.add_parser(
+        "audit", help="the log of who decided what: verify it, show it, change its key"
+    )
     inner = audit.add_subparsers(required=True, metavar="verify|show|migrate|rotate")
     verify = inner.add_parser("verify", help="find an altered, extra, doubled, foreign or missing entry")
     verify.add_argument(
@@ -36,7 +38,10 @@ def add(commands: Any) -> None:
     show.set_defaults(act=_show, writes=False)
     migrate = inner.add_parser("migrate", help="take over the log of an earlier release and keep its proof")
     migrate.add_argument(
-        "--from", dest="source", metavar="FOLDER", help="where the old log lies, if not where the new one does"
+        "--from",
+        dest="source",
+        metavar="FOLDER",
+        help="where the old log lies, if not where the new one does",
     )
     migrate.set_defaults(act=_migrate)
     rotate = inner.add_parser("rotate", help="seal what follows with another key")
@@ -87,8 +92,10 @@ def _migrate(options: argparse.Namespace) -> int:
     if old is None:
         print(f"{audit.folder}: no log of an earlier release waits")
         return 0
-    print(f"{audit.folder}: {old.end.seq} entries are kept in migrated/log.jsonl, sha256 {old.sha256}; entry "
-          f"{old.end.seq + 1} seals them")
+    print(
+        f"{audit.folder}: {old.end.seq} entries are kept in migrated/log.jsonl, sha256 {old.sha256}; entry "
+        f"{old.end.seq + 1} seals them"
+    )
     return 0
 
 

@@ -19,16 +19,16 @@ END = 2**62
 """As a number of an entry: behind all there are."""
 
 KINDS: tuple[Kind, ...] = (*CHANGES, "trained", "evaluated", "approved", "rejected")
-_founded: set[str] = set()
-"""Hashes of changes that were examined; an entry's hash covers all that it can rest on."""
+_sound: set[str] = set()
+"""Hashes of changes that rest on what they need; an entry's hash covers all that it can rest on."""
 
 
 def refuse_unfounded(audit: Audit, change: Entry) -> None:
     """Raise UnfoundedError, and say so in the process's log, unless the log holds what a change rests on."""
-    if change.hash in _founded:
+    if change.hash in _sound:
         return
-    assert change.model is not None and change.version is not None
-    why = Grounds.of(audit, change.model).objection(change.kind, change.version, change.evidence, change.seq)
+    assert change.model is not None, f"entry {change.seq} changes the champion and names no model"
+    why = Grounds.of(audit, change.model).objection_to(change)
     if why is not None:
         refused = UnfoundedError(
             f"{change.model}: entry {change.seq} of the audit log ({change.kind} by {change.by}) makes version "
@@ -38,7 +38,7 @@ def refuse_unfounded(audit: Audit, change: Entry) -> None:
         )
         LOG.error("%s", refused)
         raise refused
-    _founded.add(change.hash)
+    _sound.add(change.hash)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Grounds:
 
     def changes(self) -> list[Entry]:
         """The changes that rest on something, oldest first."""
-        return [entry for entry in self._of(END, *CHANGES) if self._objection_to(entry) is None]
+        return [entry for entry in self._of(END, *CHANGES) if self.objection_to(entry) is None]
 
     def objection(
         self, kind: str, version: int, evidence: Mapping[str, Any], before: int = END
@@ -69,11 +69,12 @@ class Grounds:
             or self._of_approval(evidence, before)
         )
 
-    def _objection_to(self, entry: Entry) -> str | None:
+    def objection_to(self, entry: Entry) -> str | None:
+        """The same of a change that is in the log."""
         return self.objection(entry.kind, entry.version or 0, entry.evidence, entry.seq)
 
     def _of_return(self, version: int, before: int) -> str | None:
-        promoted = [entry for entry in self._of(before, "promoted") if self._objection_to(entry) is None]
+        promoted = [entry for entry in self._of(before, "promoted") if self.objection_to(entry) is None]
         first = promoted[0].evidence.get(REPLACES) if promoted else None
         if version in {entry.version for entry in promoted} | {first}:
             return None

@@ -64,7 +64,7 @@ def event_identity(kind: str, model: str | None, identity: Mapping[str, Any]) ->
     return hashlib.sha256(canonical({"identity": dict(identity), "kind": kind, "model": model})).hexdigest()
 
 
-def sealed(place: Place, key: Key, event: str, at: str, content: Mapping[str, Any]) -> bytes:
+def entry_line(place: Place, key: Key, event: str, at: str, content: Mapping[str, Any]) -> bytes:
     """The line of the entry that follows a place."""
     envelope = b'{"seq":%d,"previous":"%b","event":"%b","key":"%b","at":"%b",' % (
         place.seq + 1,
@@ -82,34 +82,37 @@ def envelope_of(line: bytes) -> Envelope | None:
         return None
     digest = hashlib.sha256(line[:-_END_BYTES] + b"}").hexdigest()
     seq, *texts = (part.decode("ascii", errors="replace") for part in (*start.groups(), *end.groups()))
-    found = Envelope(int(seq), *texts)
-    return found if found.hash == digest else None
+    ends = Envelope(int(seq), *texts)
+    return ends if ends.hash == digest else None
 
 
 def sealed_envelope(line: bytes) -> Envelope:
     """Both ends of a line that was verified before."""
-    found = envelope_of(line)
-    assert found is not None, "a line that was verified has both its ends"
-    return found
+    ends = envelope_of(line)
+    assert ends is not None, "a line that was verified has both its ends"
+    return ends
 
 
-def followed(place: Place, line: bytes, keys: Mapping[str, Key]) -> Place:
+def follow(place: Place, line: bytes, keys: Mapping[str, Key]) -> Place:
     """The place after an entry; raises BrokenChainError with the first rule that it breaks."""
-    found, seq = envelope_of(line), place.seq + 1
-    if found is None:
-        raise BrokenChainError(f"entry {seq} was altered: its content does not have the hash that it carries", seq)
-    if found.seq != seq:
+    ends, seq = envelope_of(line), place.seq + 1
+    if ends is None:
         raise BrokenChainError(
-            f"entry {found.seq} stands in the place of entry {seq}: it was doubled or moved", seq
+            f"entry {seq} was altered: its content does not have the hash that it carries", seq
         )
-    _refuse_seal(found, place, keys)
-    if found.previous != place.hash:
+    if ends.seq != seq:
         raise BrokenChainError(
-            f"entry {seq} does not follow from entry {place.seq}: one of the two was replaced, or is of another log", seq
+            f"entry {ends.seq} stands in the place of entry {seq}: it was doubled or moved", seq
         )
-    if found.at < place.at:
-        raise BrokenChainError(f"entry {seq} goes back in time: {found.at}, after {place.at}", seq)
-    return Place(seq, found.hash, _next_key(found, line), found.at)
+    _refuse_seal(ends, place, keys)
+    if ends.previous != place.hash:
+        raise BrokenChainError(
+            f"entry {seq} does not follow from entry {place.seq}: one of the two was replaced, or is of another log",
+            seq,
+        )
+    if ends.at < place.at:
+        raise BrokenChainError(f"entry {seq} goes back in time: {ends.at}, after {place.at}", seq)
+    return Place(seq, ends.hash, _next_key(ends, line), ends.at)
 
 
 def kind_is(line: bytes, kind: str) -> bool:
@@ -150,24 +153,24 @@ def head_of(text: bytes, keys: Mapping[str, Key]) -> Place:
     return place
 
 
-def _refuse_seal(found: Envelope, place: Place, keys: Mapping[str, Key]) -> None:
-    key = keys.get(found.key)
+def _refuse_seal(ends: Envelope, place: Place, keys: Mapping[str, Key]) -> None:
+    key = keys.get(ends.key)
     if key is None:
         raise BrokenChainError(
-            f"entry {found.seq} is foreign: it is sealed with key {found.key}, which is not in the key file",
-            found.seq,
+            f"entry {ends.seq} is foreign: it is sealed with key {ends.key}, which is not in the key file",
+            ends.seq,
         )
-    if not key.fits("entry", found.hash, found.seal):
+    if not key.fits("entry", ends.hash, ends.seal):
         raise BrokenChainError(
-            f"entry {found.seq} is forged: its seal was not made with key {found.key}, which it names", found.seq
+            f"entry {ends.seq} is forged: its seal was not made with key {ends.key}, which it names", ends.seq
         )
-    if place.key not in (None, found.key):
+    if place.key not in (None, ends.key):
         raise BrokenChainError(
-            f"entry {found.seq} is sealed with key {found.key}, where key {place.key} seals: a key that was retired, or "
+            f"entry {ends.seq} is sealed with key {ends.key}, where key {place.key} seals: a key that was retired, or "
             f"is of another log",
-            found.seq,
+            ends.seq,
         )
 
 
-def _next_key(found: Envelope, line: bytes) -> str:
-    return json.loads(line)["evidence"]["key"] if kind_is(line, KEY_CHANGED) else found.key
+def _next_key(ends: Envelope, line: bytes) -> str:
+    return json.loads(line)["evidence"]["key"] if kind_is(line, KEY_CHANGED) else ends.key

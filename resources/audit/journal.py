@@ -6,8 +6,7 @@ so that of two writers one wins and the other reads what was written and tries a
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,21 @@ from resources.audit.chain import (
     HEAD,
     NAME,
     Place,
+    entry_line,
     entry_name,
     envelope_of,
-    followed,
+    follow,
     head_of,
     head_text,
-    sealed,
     sealed_envelope,
 )
-from resources.audit.errors import AuditError, AuditKeyError, BrokenChainError, OldLogError
+from resources.audit.errors import AuditError, AuditKeyError, BrokenChainError
 from resources.audit.keys import Key, KeyFile
-from resources.audit.old_log import HEAD_FILE, LOG_FILE, MIGRATED_FOLDER, OldLog, old_event, read_old, refuse_other_proof
+from resources.audit.old_log import OldLog, old_event, refuse_other_proof
+from resources.audit.reading import old_log_of, read_all, refuse_other_head, refuse_unmigrated
 from resources.storage.addresses import storage_at
 from resources.storage.errors import ConflictError
 from resources.storage.storage import Storage, Stored
-
-READERS, BATCH = 16, 64
-"""Threads that read a long log at first, and entries that each reads at a time."""
 
 
 @lru_cache(maxsize=32)
@@ -93,9 +90,7 @@ class Journal:
         """Make key and head of a log that has no entry yet; `old`: the log whose proof its first entry will keep."""
         keys = self.key_file.create()
         try:
-            self.storage.put_if_absent(
-                HEAD, head_text(old.place if old else Place(), [*keys.values()][-1])
-            )
+            self.storage.put_if_absent(HEAD, head_text(old.place if old else Place(), [*keys.values()][-1]))
         except ConflictError:
             head_of(self.storage.read(HEAD), keys)
 
@@ -154,7 +149,9 @@ class Journal:
         old = old_log_of(self.storage)
         if old and not names:
             seq = old.place.seq + 1
-            raise self._broken(BrokenChainError(f"entry {seq}, which keeps the proof of the old log, is missing"))
+            raise self._broken(
+                BrokenChainError(f"entry {seq}, which keeps the proof of the old log, is missing")
+            )
         if names:
             self._adopt(old)
             for name, line in zip(names, read_all(self.storage, names), strict=True):
@@ -179,18 +176,18 @@ class Journal:
             raise self._broken(BrokenChainError(f"entry {self._place.seq + 1} is missing"))
 
     def _follow(self, line: bytes) -> None:
-        found = envelope_of(line)
-        if found and found.key not in self._keys:
+        ends = envelope_of(line)
+        if ends and ends.key not in self._keys:
             self._keys = self.key_file.load()
         try:
-            after = followed(self._place, line, self._keys)
+            after = follow(self._place, line, self._keys)
             if self._old and self._place == self._start:
                 refuse_other_proof(line, self._old)
             self._place = after
         except BrokenChainError as broken:
             raise self._broken(broken) from None
-        if found:
-            self._events[found.event] = len(self._lines)
+        if ends:
+            self._events[ends.event] = len(self._lines)
         self._lines.append(line)
 
     def _follow_own(self, line: bytes) -> None:
@@ -216,7 +213,9 @@ class Journal:
     def _next(self, event: str, now: str, content: Mapping[str, Any]) -> bytes:
         """The next line; a clock that is behind the entry before does not take the log back in time, and is named."""
         behind = {"clock": now} if now < self._place.at else {}
-        return sealed(self._place, self._sealing(), event, max(now, self._place.at), {**content, **behind})
+        return entry_line(
+            self._place, self._sealing(), event, max(now, self._place.at), {**content, **behind}
+        )
 
     def _sealing(self) -> Key:
         if self._place.key is None:
@@ -247,44 +246,3 @@ class Journal:
             f"{self.storage.address}: {error}: `mlops audit verify` says what holds; restore the log from a copy. Until then "
             f"nothing is read from it or recorded"
         )
-
-
-def refuse_other_head(head: Place, start: Place, lines: Sequence[bytes]) -> None:
-    """Raise BrokenChainError unless a head names `start`, or one of the sealed lines that follow it, by hash and key."""
-    end = start.seq + len(lines)
-    if head.seq > end:
-        raise BrokenChainError(
-            f"the log ends with entry {end}, and its head names entry {head.seq}: the last {head.seq - end} were cut off"
-        )
-    named = sealed_envelope(lines[head.seq - start.seq - 1]) if head.seq > start.seq else start
-    if head.hash != named.hash or (named.key and head.key != named.key):
-        raise BrokenChainError(f"{HEAD} says otherwise of entry {head.seq}: the log or the head was replaced")
-
-
-def old_log_of(storage: Storage) -> OldLog | None:
-    """The log of an earlier release that a migration kept, verified by its own rule."""
-    log = storage.load_or_none(f"{MIGRATED_FOLDER}/{LOG_FILE}")
-    if log is None:
-        return None
-    head = storage.load_or_none(f"{MIGRATED_FOLDER}/{HEAD_FILE}")
-    return read_old(log.content, head.content if head else None)
-
-
-def refuse_unmigrated(storage: Storage) -> None:
-    """Raise OldLogError where the log of an earlier release waits to be taken over."""
-    if storage.exists(LOG_FILE):
-        raise OldLogError(
-            f"{storage.at(LOG_FILE)} is an audit log of an earlier release: `mlops audit migrate` takes it over and keeps "
-            f"its proof"
-        )
-
-
-def read_all(storage: Storage, names: Sequence[str]) -> Iterator[bytes]:
-    """The content of each name in order, many at a time where there are many."""
-    if len(names) <= BATCH:
-        yield from map(storage.read, names)
-        return
-    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    with ThreadPoolExecutor(READERS) as pool:
-        for batch in pool.map(lambda few: [storage.read(name) for name in few], batches):
-            yield from batch

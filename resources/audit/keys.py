@@ -9,6 +9,7 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class KeyFile:
             ) from error
         return key
 
-    def _write(self, lines: list[str], place) -> None:  # noqa: ANN001
+    def _write(self, lines: list[str], place: Callable[[Path, Path], None]) -> None:
         make_folder(self.path.parent)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -76,7 +76,10 @@ def _put(target: Storage, name: str, content: bytes) -> None:
 
 def _remove(source: Storage, old: OldLog) -> None:
     """Remove the old files once their copy is kept; one that was written to meanwhile is left and refused."""
-    if source.exists(LOG_FILE) and read_old(source.read(LOG_FILE), source.read(HEAD_FILE)).sha256 != old.sha256:
+    if (
+        source.exists(LOG_FILE)
+        and read_old(source.read(LOG_FILE), source.read(HEAD_FILE)).sha256 != old.sha256
+    ):
         raise OldLogError(
             f"{source.at(LOG_FILE)} was written to while it was migrated: stop the earlier release; what it wrote since is "
             f"in that file only"

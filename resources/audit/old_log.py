@@ -57,12 +57,19 @@ class OldLog:
     @property
     def place(self) -> Place:
         """Where the first sealed entry follows on."""
-        return Place(self.end.seq, self.end.hash, None, json.loads(self.lines[-1])["at"] if self.lines else "")
+        return Place(
+            self.end.seq, self.end.hash, None, json.loads(self.lines[-1])["at"] if self.lines else ""
+        )
 
     @property
     def proof(self) -> dict[str, Any]:
         """What the first sealed entry says of it."""
-        return {"sha256": self.sha256, "bytes": self.end.bytes, "entries": self.end.seq, "head": self.end.hash}
+        return {
+            "sha256": self.sha256,
+            "bytes": self.end.bytes,
+            "entries": self.end.seq,
+            "head": self.end.hash,
+        }
 
 
 def read_old(log: bytes, head: bytes | None) -> OldLog:
@@ -96,9 +103,8 @@ def old_event(line: bytes) -> str:
 
 def _unbroken(lines: Sequence[bytes]) -> Iterator[tuple[bytes, OldHead]]:
     """Each line that follows unbroken from the start, with the end of the log after it."""
-    seq, digest, size = 0, GENESIS, 0
-    for line in lines:
-        seq += 1
+    digest, size = GENESIS, 0
+    for seq, line in enumerate(lines, 1):
         start = b'{"seq":%d,"previous":"%b",' % (seq, digest.encode())
         digest = hashlib.sha256(line[:-SEAL] + b"}").hexdigest()
         if not line.startswith(start) or line[-SEAL:] != b',"hash":"%b"}\n' % digest.encode():
@@ -127,5 +133,7 @@ def _diagnosed(lines: Sequence[bytes], end: OldHead, said: OldHead) -> OldChainE
     line = lines[end.seq]
     whole = line[-SEAL:] == b',"hash":"%b"}\n' % hashlib.sha256(line[:-SEAL] + b"}").hexdigest().encode()
     if not whole:
-        return OldChainError(end.seq + 1, "it was altered: its content does not have the hash that it carries")
+        return OldChainError(
+            end.seq + 1, "it was altered: its content does not have the hash that it carries"
+        )
     return OldChainError(end.seq + 1, "it does not follow from the line before: dropped, moved or replaced")

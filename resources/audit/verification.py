@@ -9,14 +9,14 @@ from resources.audit.chain import (
     NAME,
     Place,
     entry_name,
-    followed,
+    follow,
     head_of,
     sealed_envelope,
 )
 from resources.audit.errors import BrokenChainError
-from resources.audit.journal import old_log_of, read_all, refuse_other_head, refuse_unmigrated
 from resources.audit.keys import Key, KeyFile
 from resources.audit.old_log import LOG_FILE, MIGRATED_FOLDER, OldLog, old_event, refuse_other_proof
+from resources.audit.reading import old_log_of, read_all, refuse_other_head, refuse_unmigrated
 from resources.storage.storage import Storage, Stored
 
 Anchors = Mapping[str, tuple[int, str]]
@@ -55,12 +55,14 @@ class _Walk:
         if name != entry_name(seq):
             before = name < entry_name(seq)
             raise BrokenChainError(f"{name} is extra" if before else f"entry {seq} is missing", seq)
-        place = followed(self.place, line, self.keys)
+        place = follow(self.place, line, self.keys)
         if self.old and not self.lines:
             refuse_other_proof(line, self.old)
         event = sealed_envelope(line).event
         if event in self.events:
-            raise BrokenChainError(f"entry {seq} is doubled: it records the decision of entry {self.events[event]}", seq)
+            raise BrokenChainError(
+                f"entry {seq} is doubled: it records the decision of entry {self.events[event]}", seq
+            )
         self.place, self.events[event], self.hashes[seq] = place, seq, place.hash
         self.lines.append(line)
 
@@ -96,7 +98,8 @@ def _follow_all(walk: _Walk, storage: Storage, names: Sequence[str]) -> None:
         raise BrokenChainError(f"{', '.join(strangers[:3])}: extra, no name of an entry")
     if walk.old and not walk.lines:
         raise BrokenChainError(
-            f"entry {walk.start.seq + 1}, which keeps the proof of the old log, is missing", walk.start.seq + 1
+            f"entry {walk.start.seq + 1}, which keeps the proof of the old log, is missing",
+            walk.start.seq + 1,
         )
 
 
@@ -121,6 +124,10 @@ def _remembered(walk: _Walk, anchors: Anchors) -> Problem | None:
 def _notes(walk: _Walk, head: Stored | None) -> list[str]:
     """What an append that was interrupted left behind, here or in the old log; none of it is a fault."""
     last, named = walk.place.seq, head_of(head.content, walk.keys).seq if head else 0
-    behind = f"{HEAD} names entry {named}, the log goes on to {last}: an append was interrupted or is under way"
-    torn = f"{walk.old.torn if walk.old else 0} bytes of an interrupted append end {MIGRATED_FOLDER}/{LOG_FILE}"
+    behind = (
+        f"{HEAD} names entry {named}, the log goes on to {last}: an append was interrupted or is under way"
+    )
+    torn = (
+        f"{walk.old.torn if walk.old else 0} bytes of an interrupted append end {MIGRATED_FOLDER}/{LOG_FILE}"
+    )
     return [behind] * (last > named) + [torn] * bool(walk.old and walk.old.torn)

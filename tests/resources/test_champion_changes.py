@@ -124,7 +124,12 @@ def record_spec(audit: Audit, mode: str) -> Entry:
 
 
 def evidence_entry(
-    audit: Audit, kind: Any, version: int | None, identity: dict[str, Any], evidence: dict[str, Any], by: str = "ada"
+    audit: Audit,
+    kind: Any,
+    version: int | None,
+    identity: dict[str, Any],
+    evidence: dict[str, Any],
+    by: str = "ada",
 ) -> Entry:
     """An entry that a change can rest on."""
     more = {"by": by, "why": "so", "moment": month(1), "version": version}

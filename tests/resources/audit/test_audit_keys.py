@@ -29,16 +29,21 @@ def test_two_logs_have_two_keys(tmp_path):
 
 def test_a_log_without_its_key_is_neither_read_nor_gone_on_with_nor_given_another_key(audit):
     key_path(audit).unlink()
-    for act in (lambda: record(audit, 9), audit.verify, lambda: copy_of(audit, Path(audit.folder).parent.parent / "b")
-        .latest("m", ())):
-        with pytest.raises(AuditKeyError, match="is missing: put it back from a copy, or name the file with MLOPS_AUDIT"):
+    for act in (
+        lambda: record(audit, 9),
+        audit.verify,
+        lambda: copy_of(audit, Path(audit.folder).parent.parent / "b").latest("m", ()),
+    ):
+        with pytest.raises(
+            AuditKeyError, match="is missing: put it back from a copy, or name the file with MLOPS_AUDIT"
+        ):
             act()
     assert not key_path(audit).exists()
 
 
 def test_a_log_with_the_key_of_another_is_not_gone_on_with(audit, tmp_path):
     shutil.copy(key_path(log_in(tmp_path / "other", 1)), key_path(audit))
-    with pytest.raises(AuditError, match="is sealed with key [0-9a-f]{16}, which .*audit.key lacks"):
+    with pytest.raises(AuditError, match=r"is sealed with key [0-9a-f]{16}, which .*audit\.key lacks"):
         record(audit, 9)
     assert "entry 1 is foreign" in fault(audit)
 
@@ -86,11 +91,11 @@ def test_a_changed_key_is_an_entry_that_the_old_one_seals_and_seals_what_follows
 def test_a_retired_key_seals_nothing_any_more(audit, tmp_path):
     retired = Key(bytes.fromhex(key_path(audit).read_text()))
     audit.change_key("ada", "the laptop was lost")
-    from resources.audit.chain import sealed
+    from resources.audit.chain import entry_line
 
     content = {"kind": "promoted", "model": "m", "evidence": {}}
     head = audit.verify().head
-    entry_file(audit, 5).write_bytes(sealed(head, retired, "e" * 64, head.at, content))
+    entry_file(audit, 5).write_bytes(entry_line(head, retired, "e" * 64, head.at, content))
     assert f"5: entry 5 is sealed with key {retired.id}, where key {head.key} seals" in fault(audit)
 
 
@@ -102,14 +107,23 @@ def test_a_change_of_key_that_was_killed_before_its_entry_takes_the_key_that_it_
 
 
 def test_a_key_file_that_cannot_be_written_says_where_the_next_key_goes(audit):
-    with key_path(audit).open() as handle, pytest.raises(AuditKeyError, match="add a line with 64 random hex"):
+    with (
+        key_path(audit).open() as handle,
+        pytest.raises(AuditKeyError, match="add a line with 64 random hex"),
+    ):
         KeyFile(Path(f"/proc/self/fd/{handle.fileno()}")).add()
 
 
 def test_a_key_is_never_shown(audit):
     text = key_path(audit).read_text().strip()
     key = Key(bytes.fromhex(text))
-    shown = [repr(key), str(key), repr(audit), str(audit.journal.__dict__), repr(KeyFile(key_path(audit)).load())]
+    shown = [
+        repr(key),
+        str(key),
+        repr(audit),
+        str(audit.journal.__dict__),
+        repr(KeyFile(key_path(audit)).load()),
+    ]
     assert [line for line in shown if text in line or repr(key.secret) in line] == []
     files = [path for path in Path(audit.folder).rglob("*") if path.is_file()]
     assert len(files) > 3 and [path for path in files if text.encode() in path.read_bytes()] == []

@@ -39,7 +39,11 @@ def test_a_log_as_it_was_written_is_whole(written):
 def test_a_log_that_was_never_written_is_whole_and_asking_it_makes_nothing(tmp_path):
     audit = Audit(folder=str(tmp_path / "audit"))
     assert audit.verify().problem is None
-    assert (list(audit.entries()), audit.latest("m", KINDS), audit.find("trained", "m", {})) == ([], None, None)
+    assert (list(audit.entries()), audit.latest("m", KINDS), audit.find("trained", "m", {})) == (
+        [],
+        None,
+        None,
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,7 +56,9 @@ def test_an_entry_comes_back_as_it_was_recorded(audit):
     assert before <= entry.at <= datetime.now(UTC)
     assert list(audit.entries(since=entry.at)) == [entry]
     assert audit.latest("arrival_minutes", ("promoted", "rolled_back")) == entry
-    assert audit.latest("flight_delay", ("promoted",)) is None, "a word in the evidence is not the entry's kind"
+    assert audit.latest("flight_delay", ("promoted",)) is None, (
+        "a word in the evidence is not the entry's kind"
+    )
     assert [entry.version for entry in audit.entries("flight_delay")] == list(range(1, ENTRIES_OF_A_LOG + 1))
 
 
@@ -120,7 +126,9 @@ def test_nothing_is_read_from_a_log_that_is_not_what_was_written_or_recorded_in_
 def test_a_log_whose_end_is_cut_off_under_a_running_process_is_not_gone_on_with(audit):
     assert record(audit, 8).seq == 8
     entry_file(audit, 8).unlink()
-    with pytest.raises(AuditError, match="ends with entry 7, and its head names entry 8: the last 1 were cut off"):
+    with pytest.raises(
+        AuditError, match="ends with entry 7, and its head names entry 8: the last 1 were cut off"
+    ):
         record(audit, 9)
 
 

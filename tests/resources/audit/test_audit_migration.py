@@ -46,7 +46,9 @@ def kept(audit: Audit) -> Path:
 
 @pytest.mark.parametrize("act", [lambda a: record(a, 9), lambda a: list(a.entries()), lambda a: a.verify()])
 def test_a_log_of_an_earlier_release_is_refused_until_it_is_migrated(audit, act):
-    with pytest.raises(OldLogError, match="is an audit log of an earlier release: `mlops audit migrate` takes it over"):
+    with pytest.raises(
+        OldLogError, match="is an audit log of an earlier release: `mlops audit migrate` takes it over"
+    ):
         act(audit)
     assert {path.name for path in Path(audit.folder).iterdir()} == {"log.jsonl", "head.json", "specs"}
 
@@ -81,12 +83,14 @@ def test_migrating_twice_changes_nothing(migrated):
 
 
 @pytest.mark.parametrize("write", range(12))
-def test_a_migration_that_is_killed_before_any_of_its_writes_is_finished_by_the_next(audit, monkeypatch, write):
+def test_a_migration_that_is_killed_before_any_of_its_writes_is_finished_by_the_next(
+    audit, monkeypatch, write
+):
     count = [0]
 
     def killed() -> None:
-        def before(original):  # noqa: ANN001, ANN202
-            def call(*arguments, **named):  # noqa: ANN002, ANN003, ANN202
+        def before(original):
+            def call(*arguments, **named):
                 count[0] += 1
                 return die() if count[0] > write else original(*arguments, **named)
 
@@ -167,6 +171,6 @@ def test_an_old_log_is_taken_over_into_another_place_and_left_where_it_was(audit
 def test_an_old_log_is_not_taken_over_by_one_that_has_entries_of_its_own(audit, tmp_path):
     other = Audit(folder=str(tmp_path / "elsewhere" / "audit"))
     record(other, 1)
-    with pytest.raises(OldLogError, match="has entries of its own, from entries/0000000001.json on"):
+    with pytest.raises(OldLogError, match=r"has entries of its own, from entries/0000000001\.json on"):
         migrate(other, "ada", storage_at(audit.folder))
     assert other.verify().problem is None

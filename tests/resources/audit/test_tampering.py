@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.audit.chain import Place, canonical, entry_name, envelope_of, head_text, sealed
+from resources.audit.chain import Place, canonical, entry_line, entry_name, envelope_of, head_text
 from resources.audit.journal import journal_of
 from resources.audit.keys import Key
 from resources.audit.log import Audit, AuditError
@@ -54,7 +54,7 @@ def resealed(line: bytes, key: Key, at: Place | None = None, **changes: object) 
     entry = json.loads(line)
     content = {name: value for name, value in entry.items() if name not in ENVELOPE} | changes
     before = at or Place(entry["seq"] - 1, entry["previous"])
-    return sealed(before, key, entry["event"], entry["at"], content)
+    return entry_line(before, key, entry["event"], entry["at"], content)
 
 
 @given(number=NUMBERS, data=st.data())
@@ -100,7 +100,9 @@ def test_any_other_order_of_the_entries_is_found_with_the_first_that_stands_wron
     if first is None:
         assert audit.verify().problem is None
     else:
-        assert fault(audit).startswith(f"{first}: entry {order[first - 1]} stands in the place of entry {first}")
+        assert fault(audit).startswith(
+            f"{first}: entry {order[first - 1]} stands in the place of entry {first}"
+        )
 
 
 @given(number=NUMBERS)
@@ -110,7 +112,9 @@ def test_an_entry_that_is_doubled_at_the_end_is_found(written, place, number):
     assert fault(audit) == f"8: entry {number} stands in the place of entry 8: it was doubled or moved"
 
 
-@pytest.mark.parametrize("name", ["3.json", "0000000003 copy.json", "00000000003.json", "more/0000000008.json", "x"])
+@pytest.mark.parametrize(
+    "name", ["3.json", "0000000003 copy.json", "00000000003.json", "more/0000000008.json", "x"]
+)
 def test_what_lies_among_the_entries_under_another_name_is_extra(written, tmp_path, name):
     audit = copy_of(written, tmp_path / "home")
     path = Path(audit.folder, "entries", name)
@@ -141,7 +145,9 @@ def test_an_entry_with_a_valid_chain_and_another_key_is_foreign(written, place, 
 @given(seal=st.text("0123456789abcdef", min_size=64, max_size=64))
 def test_an_entry_that_names_the_key_and_was_not_sealed_with_it_is_forged(written, place, seal):
     audit = copy_of(written, place)
-    planted = resealed(entry_file(audit, 7).read_bytes(), stolen_key(audit), audit.verify().head, why="planted")
+    planted = resealed(
+        entry_file(audit, 7).read_bytes(), stolen_key(audit), audit.verify().head, why="planted"
+    )
     entry_file(audit, 8).write_bytes(planted[: -len(seal) - 3] + seal.encode() + b'"}\n')
     assert fault(audit).startswith("8: entry 8 is forged: its seal was not made with key")
 
@@ -161,7 +167,9 @@ def test_an_entry_of_another_log_with_the_same_key_does_not_follow(written, tmp_
     shutil.copy(key_path(written), tmp_path / "second" / "keys" / "audit.key")
     second = log_in(tmp_path / "second")
     shutil.copy(entry_file(second, 5), entry_file(audit, 5))
-    assert fault(audit).startswith("5: entry 5 does not follow from entry 4: one of the two was replaced, or is of another")
+    assert fault(audit).startswith(
+        "5: entry 5 does not follow from entry 4: one of the two was replaced, or is of another"
+    )
 
 
 def test_a_head_that_was_cut_back_with_the_log_needs_the_key(written, tmp_path):
@@ -195,7 +203,7 @@ def test_a_log_that_its_key_holder_writes_anew_is_found_by_what_remembers_it_els
 def test_a_decision_that_is_sealed_twice_is_doubled(written, tmp_path):
     audit = copy_of(written, tmp_path / "home")
     third, head = list(audit.entries())[2], audit.verify().head
-    again = sealed(head, stolen_key(audit), third.event, head.at, {"kind": "trained", "evidence": {}})
+    again = entry_line(head, stolen_key(audit), third.event, head.at, {"kind": "trained", "evidence": {}})
     entry_file(audit, 8).write_bytes(again)
     assert fault(audit) == "8: entry 8 is doubled: it records the decision of entry 3"
 
@@ -206,7 +214,7 @@ def test_an_entry_that_goes_back_in_time_is_found_though_it_is_sealed(written, t
     content = {name: value for name, value in entry.items() if name not in ENVELOPE}
     head = audit.verify().head
     early = "2001-01-01T00:00:00.000000+00:00"
-    entry_file(audit, 8).write_bytes(sealed(head, stolen_key(audit), "e" * 64, early, content))
+    entry_file(audit, 8).write_bytes(entry_line(head, stolen_key(audit), "e" * 64, early, content))
     assert fault(audit) == f"8: entry 8 goes back in time: {early}, after {head.at}"
 
 

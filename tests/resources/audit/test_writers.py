@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.audit.errors import AuditKeyError
 from resources.audit.journal import Journal, journal_of
 from resources.audit.log import Audit
 from resources.storage import durable
@@ -67,6 +68,31 @@ def test_a_writer_that_was_overtaken_after_it_read_the_log_writes_behind_the_oth
     assert audit.verify().problem is None
 
 
+def test_nobodys_entry_comes_between_what_a_check_read_and_the_entry_that_it_allowed(tmp_path):
+    audit, seen = log_in(tmp_path / "home", 3), []
+
+    def check() -> None:
+        seen.append(audit.verify().head.seq)
+        if len(seen) < 3:
+            record(audit, 10 + len(seen))
+
+    entry = audit.record(
+        "promoted", "m", identity={}, by="ada", why="so", moment=None, evidence={}, version=1, check=check
+    )
+    assert (seen, entry.seq) == ([3, 4, 5], 6)
+
+
+def test_what_a_check_refuses_is_not_recorded(tmp_path):
+    audit = log_in(tmp_path / "home", 3)
+
+    def check() -> None:
+        raise ValueError("no evaluation")
+
+    with pytest.raises(ValueError, match="no evaluation"):
+        audit.record("promoted", "m", identity={}, by="x", why="", moment=None, evidence={}, check=check)
+    assert audit.verify().head.seq == 3
+
+
 def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -117,7 +143,7 @@ def test_of_two_machines_with_keys_of_their_own_the_second_is_refused_until_it_h
     first = Audit(folder=str(tmp_path / "shared"), key_file=str(tmp_path / "a" / "audit.key"))
     second = Audit(folder=str(tmp_path / "shared"), key_file=str(tmp_path / "b" / "audit.key"))
     record(first, 1)
-    with pytest.raises(Exception, match="b/audit.key, is missing: put it back from a copy"):
+    with pytest.raises(AuditKeyError, match=r"b/audit\.key, is missing: put it back from a copy"):
         record(second, 2)
     assert not (tmp_path / "b").exists()
     (tmp_path / "b").mkdir()
