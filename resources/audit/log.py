@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from resources.audit.chain import event_identity
-from resources.audit.errors import AuditError
+from resources.audit.errors import AuditError, AuditKeyError
 from resources.audit.journal import Journal, journal_of
 from resources.audit.verification import Report, verify
 from resources.moments import read_moment
@@ -171,7 +171,11 @@ class Audit(Resource):
 
     @property
     def journal(self) -> Journal:
-        """What this process has read of the log."""
+        """What this process has read of the log; raises AuditKeyError where nothing says where its key lies."""
+        if "://" in self.folder and not self.key_file:
+            raise AuditKeyError(
+                f"the audit log at {self.folder} has no key file: name one with MLOPS_AUDIT_KEY_FILE"
+            )
         return journal_of(self.folder, self.key_file or str(Path(self.folder).parent / "keys" / "audit.key"))
 
     @property

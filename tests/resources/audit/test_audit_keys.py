@@ -77,6 +77,11 @@ def test_the_key_can_lie_in_a_file_that_is_named(tmp_path):
     assert path.exists() and not (tmp_path / "home" / "keys").exists()
 
 
+def test_a_log_in_a_bucket_needs_to_be_told_where_its_key_lies():
+    with pytest.raises(AuditKeyError, match="has no key file: name one with MLOPS_AUDIT_KEY_FILE"):
+        Audit(folder="s3://bucket/prefix").verify()
+
+
 def test_a_changed_key_is_an_entry_that_the_old_one_seals_and_seals_what_follows(audit):
     first = record(audit, 1).key
     change = audit.change_key("ada", "the laptop was lost")
