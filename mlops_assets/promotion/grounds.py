@@ -142,7 +142,7 @@ class Grounds:
         challenger = trained.evidence.get("challenger") if trained else None
         return {version, int(challenger)} if challenger is not None else {version}
 
-    def _promoted_by(self, evaluation: str, version: int | None, before: int) -> bool:
+    def _promoted_by(self, evaluation: str | None, version: int | None, before: int) -> bool:
         """Whether a version became champion by this very evaluation: it is refitted again, by other code perhaps."""
         changes = [entry for entry in self._of(before, "promoted") if entry.version == version]
         return bool(changes) and changes[-1].evidence.get("evaluation") == evaluation
