@@ -39,6 +39,6 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         ),
         "endpoint": Endpoint(folder=str(where.serving)),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
-        "audit": Audit(folder=str(where.audit)),
+        "audit": Audit(folder=where.audit, key_file=str(where.audit_key)),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

@@ -68,6 +68,8 @@ class Settings:
 
     home: Path
     mlflow_uri: str = field(repr=False)
+    audit_address: str = ""
+    audit_key_file: Path | None = None
     data: Path | None = None
     lake_address: str = ""
     feature_repository: str = "feature_repo"
@@ -132,8 +134,14 @@ class Settings:
         return self.home / "training"
 
     @property
-    def audit(self) -> Path:
-        return self.home / "audit"
+    def audit(self) -> str:
+        """The address of the audit log's storage: a folder, or `s3://bucket/prefix`."""
+        return self.audit_address or str(self.home / "audit")
+
+    @property
+    def audit_key(self) -> Path:
+        """The file with the keys that seal the audit log."""
+        return self.audit_key_file or self.home / "keys" / "audit.key"
 
     @property
     def serving_log(self) -> Path:
@@ -145,13 +153,15 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_LAKE` (a folder or `s3://bucket/prefix` for the tables; none: below `MLOPS_HOME`), `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
+    """Read `MLOPS_HOME`, `MLOPS_LAKE` (a folder or `s3://bucket/prefix` for the tables; none: below `MLOPS_HOME`), `MLOPS_AUDIT` (the same for the audit log), `MLOPS_AUDIT_KEY_FILE` (its keys; none: `keys/audit.key` below `MLOPS_HOME`), `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
     env = dict(os.environ) if environ is None else environ
     home = _home(env)
     return Settings(
         home=home,
+        audit_address=_storage(env, "MLOPS_AUDIT"),
+        audit_key_file=_path(env, "MLOPS_AUDIT_KEY_FILE", home) if env.get("MLOPS_AUDIT_KEY_FILE") else None,
         mlflow_uri=env.get("MLFLOW_TRACKING_URI") or sqlite_address(home / "mlflow" / "mlflow.db"),
-        lake_address=_lake(env, "MLOPS_LAKE"),
+        lake_address=_storage(env, "MLOPS_LAKE"),
         data=_path(env, "MLOPS_DATA", PROJECT_ROOT) if env.get("MLOPS_DATA") else None,
         feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
         online_store=_redis(env, "MLOPS_ONLINE_STORE"),
@@ -223,7 +233,7 @@ def sqlite_file(address: str) -> Path | None:
     return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
 
 
-def _lake(env: dict[str, str], name: str) -> str:
+def _storage(env: dict[str, str], name: str) -> str:
     value = env.get(name) or ""
     if value.startswith("s3://"):
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#*]+)*/?", value):

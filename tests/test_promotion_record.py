@@ -22,6 +22,8 @@ from mlops_assets.automation.reconciling import DifferenceError, reconcile_senso
 from mlops_assets.cli import parser
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week, week_bounds, week_names
+from resources.audit.chain import Place, entry_name, head_text
+from resources.audit.journal import journal_of
 from resources.audit.log import CHANGES, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.local import local_resources
@@ -585,12 +587,13 @@ def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remem
         f"whole: 11 entries; agrees with what is remembered elsewhere: MLflow's model {NAME}",
     )
     head = said.split("head: ")[1].strip()
-    folder = Path(promoted_twice.audit.folder)
-    lines = (folder / "log.jsonl").read_bytes().splitlines(keepends=True)[:4]
-    (folder / "log.jsonl").write_bytes(b"".join(lines))
-    last = json.loads(lines[-1])
-    size = sum(map(len, lines))
-    (folder / "head.json").write_text(f'{{"seq":4,"hash":"{last["hash"]}","bytes":{size}}}\n')
+    fourth, key = list(promoted_twice.audit.entries())[3], promoted_twice.audit.journal.key_file.load()
+    for number in range(5, 12):
+        Path(promoted_twice.audit.folder, entry_name(number)).unlink()
+    code, said = mlops("audit", "verify", "--no-anchors")
+    assert (code, "the log ends with entry 4, and its head names entry 11" in said) == (1, True)
+    forged = head_text(Place(4, fourth.hash), *key.values())
+    Path(promoted_twice.audit.folder, "sealed_head.json").write_bytes(forged)
     code, said = mlops("audit", "verify")
     assert (code, "remembers entry 10, the log ends with entry 4" in said) == (1, True)
     assert mlops("audit", "verify", "--no-anchors")[0] == 0
@@ -598,13 +601,49 @@ def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remem
 
 
 def test_an_altered_log_ends_every_question_with_a_sentence(mlops, promoted_twice):
-    log = Path(promoted_twice.audit.folder, "log.jsonl")
+    log = Path(promoted_twice.audit.folder, entry_name(5))
     log.write_bytes(log.read_bytes().replace(b'"kind":"promoted"', b'"kind":"promotes"', 1))
+    journal_of.cache_clear()
     code, said = mlops("audit", "verify")
-    assert (code, "line 5: the line was altered" in said) == (1, True)
+    assert (code, "entry 5 was altered" in said) == (1, True)
     assert "4 entries follow one another unbroken from the start." in said
     code, said = mlops("audit", "show")
-    assert (code, said.startswith("error: a line of the audit log was altered")) == (1, True)
+    assert (code, said.startswith("error: ") and "entry 5 was altered" in said) == (1, True)
+
+
+def test_a_promotion_that_somebody_sealed_without_an_evaluation_is_an_alarm_of_the_sensor(promoted_twice):
+    tick(promoted_twice)
+    planted = promoted_twice.audit.record(
+        "promoted",
+        NAME,
+        identity={"planted": True},
+        by="mallory",
+        why="trust me",
+        moment=None,
+        evidence={
+            "replaces": 4,
+            "sha256": promoted_twice.tracking.version(NAME, 1).sha256,
+            "challenger": None,
+        },
+        version=1,
+    )
+    with pytest.raises(
+        DifferenceError, match=rf"entry {planted.seq} .*makes version 1 champion, and its evaluation"
+    ):
+        tick(promoted_twice)
+    assert promoted_twice.champion == 4
+    assert promoted_twice.back().version == 4
+    assert "follow the audit log" in tick(promoted_twice)
+
+
+def test_the_key_of_the_log_is_changed_from_the_command_line(mlops, promoted_twice):
+    code, said = mlops("audit", "rotate", "--by", "ada", "--reason", "the laptop was lost")
+    assert (code, said.startswith("entry 12: key ")) == (0, True)
+    assert mlops("audit", "verify")[0] == 0
+    assert mlops("audit", "log", "--kind", "key_changed")[0] == 0
+    Path(promoted_twice.home, "keys", "audit.key").unlink()
+    code, said = mlops("audit", "verify")
+    assert (code, "is missing: put it back from a copy" in said) == (1, True)
 
 
 def test_a_kept_spec_that_was_changed_is_noticed(promoted_twice):

@@ -113,10 +113,11 @@ def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) 
             "a rollback is recorded with a name and a reason: give both, --by NAME --reason WHY"
         )
     audit = systems.audit
-    recorded, last = recorded_weeks(audit, model), audit.latest(model, CHANGES)
-    if recorded is None or last is None or last.moment is None:
+    recorded = recorded_weeks(audit, model)
+    moments = [change.moment for change in audit.entries(model, CHANGES) if change.moment]
+    if recorded is None or not moments:
         raise DecisionError(f"the audit log knows no champion of {model!r}: there is nothing to roll back to")
-    moment = max(last.moment, data_now(*recorded, systems.lake) or last.moment)
+    moment = max(moments[-1], data_now(*recorded, systems.lake) or moments[-1])
     try:
         wish = Rollback(model, to, moment, by, reason, account())
         return roll_back(systems.tracking, audit, systems.endpoint, wish)

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Add `audit verify`, `audit show` and `history` to the parser's commands."""
-    audit = commands.add_parser("audit", help="the log of who decided what: verify it, show it")
-    inner = audit.add_subparsers(required=True, metavar="verify|show")
-    verify = inner.add_parser("verify", help="find one altered, dropped or reordered byte")
+    """Add `audit verify`, `audit show`, `audit migrate`, `audit rotate` and `history` to the parser's commands."""
+    audit = commands.add_parser(
+        "audit", help="the log of who decided what: verify it, show it, change its key"
+    )
+    inner = audit.add_subparsers(required=True, metavar="verify|show|migrate|rotate")
+    verify = inner.add_parser("verify", help="find an altered, extra, doubled, foreign or missing entry")
     verify.add_argument(
         "--head", metavar="SEQ:HASH", type=_head, help="a head that was noted down before must be in the log"
     )
@@ -27,13 +29,25 @@ def add(commands: Any) -> None:
         "--no-anchors", action="store_true", help="leave out what MLflow remembers of the log"
     )
     verify.set_defaults(act=_verify, writes=False)
-    show = inner.add_parser("show", help="print the entries")
+    show = inner.add_parser("show", aliases=["log"], help="print the entries")
     show.add_argument("--model")
     show.add_argument("--kind", help="trained, evaluated, promoted, ...")
     show.add_argument(
         "--since", metavar="TIME", type=when, help=f"recorded at or after, wall clock: {WHEN} UTC"
     )
     show.set_defaults(act=_show, writes=False)
+    migrate = inner.add_parser("migrate", help="take over the log of an earlier release and keep its proof")
+    migrate.add_argument(
+        "--from",
+        dest="source",
+        metavar="FOLDER",
+        help="where the old log lies, if not where the new one does",
+    )
+    migrate.set_defaults(act=_migrate)
+    rotate = inner.add_parser("rotate", help="seal what follows with another key")
+    rotate.add_argument("--by", required=True, metavar="NAME")
+    rotate.add_argument("--reason", required=True, metavar="WHY")
+    rotate.set_defaults(act=_rotate)
     history = commands.add_parser("history", help="which version was champion when, and on which data")
     history.add_argument("model")
     history.add_argument(
@@ -47,7 +61,7 @@ def add(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    """0 where every entry is what was written, 1 where one is not, with its line."""
+    """0 where every entry is what was written, 1 where one is not, with its number."""
     where = settings()
     audit = _audit(where)
     anchors = {} if options.no_anchors else _anchors(where)
@@ -58,13 +72,38 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"note: {note}")
     if report.problem is not None:
         held = report.head.seq
-        line = f"line {report.problem.line}: " if report.problem.line else ""
-        print(f"NOT WHOLE: {audit.folder}: {line}{report.problem.what}", file=sys.stderr)
+        print(f"NOT WHOLE: {audit.folder}: {report.problem.what}", file=sys.stderr)
         print(f"{held} entries follow one another unbroken from the start.", file=sys.stderr)
         return 1
     seen = ", ".join(anchors) or "none"
     print(f"whole: {report.head.seq} entries; agrees with what is remembered elsewhere: {seen}")
     print(f"head: {report.head.seq}:{report.head.hash}")
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    """0 where an old log was taken over, or where none waits."""
+    from mlops_assets.promotion.records import account
+    from resources.audit.migration import migrate
+    from resources.storage.addresses import storage_at
+
+    audit = _audit(settings())
+    old = migrate(audit, account(), storage_at(options.source) if options.source else None)
+    if old is None:
+        print(f"{audit.folder}: no log of an earlier release waits")
+        return 0
+    print(
+        f"{audit.folder}: {old.end.seq} entries are kept in migrated/log.jsonl, sha256 {old.sha256}; entry "
+        f"{old.end.seq + 1} seals them"
+    )
+    return 0
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    """0 once an entry, sealed with the key of before, names the next one."""
+    audit = _audit(settings())
+    entry = audit.change_key(options.by, options.reason)
+    print(f"entry {entry.seq}: key {entry.evidence['key']} seals what follows, in place of {entry.key}")
     return 0
 
 
@@ -201,4 +240,4 @@ def _minute(moment: datetime) -> str:
 def _audit(where: Settings) -> "Audit":
     from resources.audit.log import Audit
 
-    return Audit(folder=str(where.audit))
+    return Audit(folder=where.audit, key_file=str(where.audit_key))

@@ -9,12 +9,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
+from mlops_assets.promotion.errors import ChampionError
 from mlops_assets.promotion.following import (
     SERVES,
-    ChampionError,
     champion_lock,
     contents,
     followed,
@@ -25,12 +24,12 @@ from mlops_assets.promotion.following import (
     registered,
     wanted_record,
 )
+from mlops_assets.promotion.grounds import Grounds
 from mlops_assets.promotion.history import REPLACES, in_line, rolled_back
 from resources.audit.chain import event_identity
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.serving.live_models import Record, RecordError
 from resources.serving.ray_serve import Endpoint
-from resources.storage.durable import write_text
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError, Version
 
 __all__ = ["ChampionError", "Change", "Rollback", "champion_now", "change_champion", "reconcile", "roll_back"]
@@ -117,17 +116,18 @@ class _Pending:
     model: str
 
     @property
-    def path(self) -> Path:
-        return Path(self.audit.folder) / f".rollback-{self.model}"
+    def name(self) -> str:
+        return f"pending/rollback-{self.model}"
 
     def begin(self, event: str) -> None:
-        write_text(self.path, event)
+        self.audit.storage.write(self.name, event.encode())
 
     def is_of(self, change: Entry) -> bool:
-        return self.path.exists() and self.path.read_text() == change.event
+        stored = self.audit.storage.load_or_none(self.name)
+        return stored is not None and stored.content.decode() == change.event
 
     def done(self) -> None:
-        self.path.unlink(missing_ok=True)
+        self.audit.storage.delete(self.name)
 
 
 def _gone_back(
@@ -139,7 +139,7 @@ def _gone_back(
     pending: _Pending,
 ) -> Entry:
     champion = _champion(tracking, wish.model, last)
-    target = _target(wish, champion, list(audit.entries(wish.model, CHANGES)))
+    target = _target(wish, champion, Grounds.of(audit, wish.model).changes())
     version = registered(tracking, wish.model, target)
     record = _verified(tracking, endpoint, audit, version)
     change = _change_back(wish, version, champion)
@@ -198,6 +198,12 @@ def _refuse(change: Change, now: int | None, audit: Audit) -> None:
             raise ChampionError(refusal(back))
 
 
+def _refuse_unfounded(change: Change, now: int | None, audit: Audit) -> None:
+    evidence = {**change.evidence, REPLACES: now}
+    if why := Grounds.of(audit, change.model).objection(change.kind, change.version, evidence):
+        raise ChampionError(f"{change.model}: version {change.version} does not become champion: {why}")
+
+
 def refusal(back: Entry) -> str:
     """Why a version that was rolled back is not promoted again, and what can be done."""
     version = back.evidence[REPLACES]
@@ -225,6 +231,7 @@ def _append(
         moment=max(change.moment, before or change.moment),
         evidence={**change.evidence, REPLACES: now, SERVES: contents(record) if record else None},
         version=change.version,
+        check=lambda: _refuse_unfounded(change, now, audit),
     )
 
 

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.promotion.errors import ChampionError
+from mlops_assets.promotion.grounds import refuse_unfounded
 from mlops_assets.promotion.history import REPLACES
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.serving.live_models import Record
@@ -22,10 +24,6 @@ SERVES = "serves"
 
 ELSEWHERE = {"moment", "model_path"}
 """Fields of a record that the log does not hold: how far the data has come, and where the state folder lies."""
-
-
-class ChampionError(Exception):
-    """A change of the champion is refused: its evidence or its target does not fit what is champion now."""
 
 
 def champion_lock(audit: Audit, model: str, wait: bool = True) -> AbstractContextManager[None]:
@@ -47,7 +45,11 @@ def reconcile(
 
 
 def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry) -> list[str]:
-    """Bring registry and endpoint to where the newest change says, and return what differed."""
+    """Bring registry and endpoint to where the newest change says, and return what differed.
+
+    Raises UnfoundedError for a change that the log holds without its evaluation or approval.
+    """
+    refuse_unfounded(audit, change)
     champion, remembered = tracking.standing(_model(change))
     if remembered is not None and remembered > (change.seq, "") and remembered != (change.seq, change.hash):
         raise AuditError(

@@ -57,6 +57,7 @@ def record_trained(
             "fit": version.tags.get("kind"),
             "weeks": {"first": min(weeks), "last": max(weeks), "number": len(weeks)},
             "sha256": version.sha256,
+            "challenger": version.tags.get("challenger"),
             "identity": version.identity,
             "run": version.run_id,
             "dagster_run": version.tags.get("dagster_run"),
@@ -138,6 +139,15 @@ def recorded_weeks(audit: Audit, model: str) -> tuple[Weeks, str] | None:
         return None
     found = _recorded(audit, last)
     return Weeks.model_validate(found["weeks"]), found["prediction"]["table"]
+
+
+def spec_then(audit: Audit, model: str, before: int) -> dict[str, Any] | None:
+    """A model's spec as it was recorded last before an entry; None where none was.
+
+    Raises AuditError where its text is not the one that was recorded.
+    """
+    earlier = [e for e in audit.entries(model, ("configuration_changed",)) if e.seq < before]
+    return _recorded(audit, earlier[-1]) if earlier else None
 
 
 def data_now(weeks: Weeks, table: str, lake: Lake) -> datetime | None:

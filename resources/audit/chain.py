@@ -1,232 +1,127 @@
-"""The audit log's file format: one JSON line an entry, each sealed with a SHA-256 that covers the line before it.
+"""The format of the audit log: one JSON line an entry, an object of its own, chained by hash and sealed with a key.
 
-A line is `{"seq":3,"previous":"<hash of line 2>","event":"<identity>",...,"hash":"<hash>"}`. The hash is taken over the
-canonical JSON of everything before it: ASCII, no spaces, the three envelope keys first and the rest sorted. So a line is
-verified from its raw bytes, without being parsed. `head.json` says where the log ends, because a chain alone does not
-show that its last lines are gone.
+A line is `{"seq":3,"previous":"<hash of 2>","event":"<identity>","key":"<id>","at":"<moment>",...,"hash":"<hash>",
+"seal":"<seal>"}`. The hash is the SHA-256 of the canonical JSON of everything before it: ASCII, no spaces, the five
+envelope keys first and the rest sorted. The seal is the HMAC of that hash. So a line is verified from its raw bytes,
+without being parsed. `sealed_head.json` says where the log ends, because a chain alone does not show that its last
+entries are gone.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from resources.storage.durable import write_bytes
-from resources.storage.locks import file_lock
+from resources.audit.errors import AuditError, BrokenChainError
+from resources.audit.keys import Key
 
-LOG_FILE, HEAD_FILE, LOCK_FILE = "log.jsonl", "head.json", ".lock"
+ENTRIES, HEAD = "entries", "sealed_head.json"
 GENESIS = "0" * 64
-SEAL = len(',"hash":""}\n') + 64
+DIGITS = 10
+"""Digits of an entry's number in its name, so that names sort as numbers do."""
 
-
-class AuditError(Exception):
-    """The audit log cannot take an entry: it is not what its head says, or the entry cannot be written."""
+KEY_CHANGED, MIGRATED = "key_changed", "migrated"
+NAME = re.compile(rf"{ENTRIES}/(\d{{{DIGITS}}})\.json")
+_START = re.compile(
+    rb'\{"seq":(\d+),"previous":"([0-9a-f]{64})","event":"([0-9a-f]{64})","key":"([0-9a-f]{16})","at":"([^"]{32})",'
+)
+_END = re.compile(rb',"hash":"([0-9a-f]{64})","seal":"([0-9a-f]{64})"\}\n')
+_END_BYTES = len(',"hash":"","seal":""}\n') + 128
 
 
 @dataclass(frozen=True)
-class Head:
-    """Where the log ends: number and hash of the last entry, and the length of the file up to there in bytes."""
+class Place:
+    """Where a log stands after an entry: its number, hash and moment, and the key that seals the next one (None: any)."""
 
     seq: int = 0
     hash: str = GENESIS
-    bytes: int = 0
-
-    def text(self) -> str:
-        """The only content that `head.json` may have for this head."""
-        return f'{{"seq":{self.seq},"hash":"{self.hash}","bytes":{self.bytes}}}\n'
+    key: str | None = None
+    at: str = ""
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The first thing that is wrong, in the log (with its line number, from 1) or beside it (None)."""
+class Envelope:
+    """What stands at both ends of a line."""
 
-    line: int | None
-    what: str
+    seq: int
+    previous: str
+    event: str
+    key: str
+    at: str
+    hash: str
+    seal: str
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a verification found: the last entry that holds, the problem if there is one, and what is worth knowing."""
-
-    head: Head
-    problem: Problem | None = None
-    notes: list[str] = field(default_factory=list)
+def entry_name(seq: int) -> str:
+    """The name under which an entry is stored."""
+    return f"{ENTRIES}/{seq:0{DIGITS}}.json"
 
 
 def event_identity(kind: str, model: str | None, identity: Mapping[str, Any]) -> str:
     """What makes a decision the same decision, whoever records it, when and how often: SHA-256 in hex."""
-    return hashlib.sha256(_canonical({"identity": dict(identity), "kind": kind, "model": model})).hexdigest()
+    return hashlib.sha256(canonical({"identity": dict(identity), "kind": kind, "model": model})).hexdigest()
 
 
-def sealed(head: Head, event: str, content: Mapping[str, Any]) -> tuple[bytes, Head]:
-    """The line that follows `head`, and the head after it."""
-    envelope = b'{"seq":%d,"previous":"%b","event":"%b",'
-    start = envelope % (head.seq + 1, head.hash.encode(), event.encode())
-    body = start + _canonical(content)[1:]
+def entry_line(place: Place, key: Key, event: str, at: str, content: Mapping[str, Any]) -> bytes:
+    """The line of the entry that follows a place."""
+    envelope = b'{"seq":%d,"previous":"%b","event":"%b","key":"%b","at":"%b",' % (
+        place.seq + 1,
+        *(text.encode() for text in (place.hash, event, key.id, at)),
+    )
+    body = envelope + canonical(content)[1:]
     digest = hashlib.sha256(body).hexdigest()
-    line = body[:-1] + _seal(digest)
-    return line, Head(head.seq + 1, digest, head.bytes + len(line))
+    return body[:-1] + b',"hash":"%b","seal":"%b"}\n' % (digest.encode(), key.seal("entry", digest).encode())
 
 
-def follow(lines: Iterable[bytes], head: Head) -> Iterator[tuple[bytes, int, str, int]]:
-    """Each line that follows `head` unbroken, with its number, its hash and the file's length after it.
-
-    Stops before the first line that does not follow.
-    """
-    seq, digest, size = head.seq, head.hash, head.bytes
-    for line in lines:
-        seq += 1
-        found = hashlib.sha256(line[:-SEAL] + b"}").hexdigest()
-        start = b'{"seq":%d,"previous":"%b",' % (seq, digest.encode())
-        if not line.startswith(start) or line[-SEAL:] != _seal(found):
-            return
-        digest, size = found, size + len(line)
-        yield line, seq, digest, size
-
-
-def read_head(folder: Path) -> Head | None:
-    """The head that is written down, or None where none is; one that is not exactly as written is an error."""
-    path = folder / HEAD_FILE
-    if not path.exists():
+def envelope_of(line: bytes) -> Envelope | None:
+    """Both ends of a line whose content has the hash that it carries, else None."""
+    start, end = _START.match(line), _END.fullmatch(line[-_END_BYTES:])
+    if start is None or end is None:
         return None
-    text = path.read_text(errors="replace")
-    try:
-        head = Head(**json.loads(text))
-    except (ValueError, TypeError):
-        head = None
-    if head is None or head.text() != text:
-        raise AuditError(f"{path} is not a head as it is written: {text[:100]!r}")
-    return head
+    digest = hashlib.sha256(line[:-_END_BYTES] + b"}").hexdigest()
+    seq, *texts = (part.decode("ascii", errors="replace") for part in (*start.groups(), *end.groups()))
+    ends = Envelope(int(seq), *texts)
+    return ends if ends.hash == digest else None
 
 
-def write_head(folder: Path, head: Head) -> None:
-    """Replace the head whole; file and folder are flushed to disk when this returns."""
-    write_bytes(folder / HEAD_FILE, head.text().encode())
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def sealed_envelope(line: bytes) -> Envelope:
+    """Both ends of a line that was verified before."""
+    ends = envelope_of(line)
+    assert ends is not None, "a line that was verified has both its ends"
+    return ends
 
 
-def verify(folder: Path, anchors: Mapping[str, tuple[int, str]] | None = None) -> Report:
-    """Read the whole log once and name the first line that is not what was written.
-
-    `anchors` are places outside the folder that remember an entry: where -> (seq, hash).
-    """
-    writable = folder.is_dir() and os.access(folder, os.W_OK)
-    with file_lock(folder / LOCK_FILE) if writable else nullcontext():
-        return _verified(folder, dict(anchors or {}))
-
-
-def _verified(folder: Path, anchors: Mapping[str, tuple[int, str]]) -> Report:
-    try:
-        said = read_head(folder)
-    except AuditError as error:
-        return Report(Head(), Problem(None, str(error)))
-    path = folder / LOG_FILE
-    if not path.exists():
-        return Report(Head(), _missing(path, said) or _anchored(anchors, {}, Head()))
-    last, seen = _walk(path, {*(seq for seq, _ in anchors.values()), said.seq if said else 0})
-    problem = _end(path, last, said, seen) or _anchored(anchors, seen, last)
-    return Report(last, problem, [] if problem or not said else _interrupted(path, last, said))
-
-
-def _walk(path: Path, wanted: set[int]) -> tuple[Head, dict[int, Head]]:
-    """The last entry that holds, and the entries with the numbers that are wanted."""
-    seq, digest, size = 0, GENESIS, 0
-    seen = {0: Head()}
-    with path.open("rb", buffering=2**20) as handle:
-        for _, seq, digest, size in follow(handle, Head()):
-            if seq in wanted:
-                seen[seq] = Head(seq, digest, size)
-    return Head(seq, digest, size), seen
-
-
-def _end(path: Path, last: Head, said: Head | None, seen: Mapping[int, Head]) -> Problem | None:
-    """What is wrong where the unbroken part ends, given what the head says."""
-    if said is None:
-        return Problem(None, f"{HEAD_FILE} is missing beside a log of {last.seq} entries")
-    if last.seq < said.seq:
-        return diagnosed(path, last, said)
-    if seen[said.seq] != said:
-        return Problem(
-            said.seq, f"{HEAD_FILE} says otherwise of entry {said.seq}: the log or the head was replaced"
+def follow(place: Place, line: bytes, keys: Mapping[str, Key]) -> Place:
+    """The place after an entry; raises BrokenChainError with the first rule that it breaks."""
+    ends, seq = envelope_of(line), place.seq + 1
+    if ends is None:
+        raise BrokenChainError(
+            f"entry {seq} was altered: its content does not have the hash that it carries", seq
         )
-    return None
+    if ends.seq != seq:
+        raise BrokenChainError(
+            f"entry {ends.seq} stands in the place of entry {seq}: it was doubled or moved", seq
+        )
+    _refuse_seal(ends, place, keys)
+    if ends.previous != place.hash:
+        raise BrokenChainError(
+            f"entry {seq} does not follow from entry {place.seq}: one of the two was replaced, or is of another log",
+            seq,
+        )
+    if ends.at < place.at:
+        raise BrokenChainError(f"entry {seq} goes back in time: {ends.at}, after {place.at}", seq)
+    return Place(seq, ends.hash, _next_key(ends, line), ends.at)
 
 
-def _interrupted(path: Path, last: Head, said: Head) -> list[str]:
-    """What an append that was interrupted left behind; none of it is a fault."""
-    rest = path.stat().st_size - last.bytes
-    whole = f"the append of entry {last.seq} was interrupted after it was written: the next append keeps it"
-    torn = f"{rest} bytes of an interrupted append follow entry {last.seq}: the next append puts them aside"
-    return [whole] * (last.seq > said.seq) + [torn] * (rest > 0)
+def kind_is(line: bytes, kind: str) -> bool:
+    """Whether an entry is of a kind; most others are told without parsing."""
+    return b'"kind":"%b"' % kind.encode() in line and json.loads(line)["kind"] == kind
 
 
-def diagnosed(path: Path, last: Head, said: Head) -> Problem:
-    """What is wrong with the line after the last one that holds."""
-    line, seq = last.seq + 1, last.seq + 1
-    with path.open("rb") as handle:
-        handle.seek(last.bytes)
-        raw = handle.readline()
-        if not raw:
-            missing = f"the log ends before entry {seq}; {HEAD_FILE} says that there are {said.seq}"
-            return Problem(line, f"{missing}: the last {said.seq - last.seq} were cut off")
-        entry = whole(raw)
-        if entry is None:
-            return Problem(line, "the line was altered: its content does not have the hash that it carries")
-        if entry["seq"] != seq:
-            where = _line_of(handle, seq, line + 1)
-            moved = (
-                f"entry {seq} stands at line {where}: out of order" if where else f"entry {seq} is missing"
-            )
-            return Problem(line, f"entry {entry['seq']} stands where entry {seq} belongs; {moved}")
-    return Problem(line, f"entry {seq} does not follow from the line before: one of the two was replaced")
-
-
-def whole(raw: bytes) -> dict[str, Any] | None:
-    """The entry of a line whose content has the hash that it carries, else None."""
-    if raw[-SEAL:] != _seal(hashlib.sha256(raw[:-SEAL] + b"}").hexdigest()):
-        return None
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("seq"), int) else None
-
-
-def _line_of(handle: BinaryIO, seq: int, first: int) -> int | None:
-    start = b'{"seq":%d,' % seq
-    return next((number for number, raw in enumerate(handle, first) if raw.startswith(start)), None)
-
-
-def _missing(path: Path, said: Head | None) -> Problem | None:
-    if said is None or said.seq == 0:
-        return None
-    return Problem(1, f"{path.name} is missing; {HEAD_FILE} says that there are {said.seq} entries")
-
-
-def _anchored(anchors: Mapping[str, tuple[int, str]], seen: Mapping[int, Head], last: Head) -> Problem | None:
-    for where, (seq, digest) in anchors.items():
-        if seq > last.seq:
-            what = f"{where} remembers entry {seq}, the log ends with entry {last.seq}: its tail was cut off"
-            return Problem(last.seq + 1, what)
-        if seen[seq].hash != digest:
-            what = f"{where} remembers entry {seq} with hash {digest}, the log has {seen[seq].hash}"
-            return Problem(seq, f"{what}: the log was written anew")
-    return None
-
-
-def _seal(digest: str) -> bytes:
-    return b',"hash":"%b"}\n' % digest.encode()
-
-
-def _canonical(content: Mapping[str, Any]) -> bytes:
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """The one text that a content has in the log."""
     try:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -234,3 +129,48 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
             f"an audit entry holds what JSON cannot: {error}; give text, whole or finite numbers"
         ) from error
     return text.encode("ascii")
+
+
+def head_text(place: Place, key: Key) -> bytes:
+    """The only content that the head may have for a place."""
+    body = f'{{"seq":{place.seq},"hash":"{place.hash}","key":"{key.id}"'
+    return f'{body},"seal":"{key.seal("head", body)}"}}\n'.encode()
+
+
+def head_of(text: bytes, keys: Mapping[str, Key]) -> Place:
+    """Number, hash and key that a head gives; raises BrokenChainError where it was not sealed with a key of this log."""
+    try:
+        held = json.loads(text)
+        place, key = Place(held["seq"], held["hash"], held["key"]), keys.get(held["key"])
+    except (ValueError, TypeError, KeyError):
+        raise BrokenChainError(f"{HEAD} is no head as it is written: {text[:100]!r}") from None
+    if key is None:
+        raise BrokenChainError(
+            f"{HEAD} is foreign: it is sealed with key {place.key!r}, which is not in the key file"
+        )
+    if text != head_text(place, key):
+        raise BrokenChainError(f"{HEAD} was altered: its seal does not fit")
+    return place
+
+
+def _refuse_seal(ends: Envelope, place: Place, keys: Mapping[str, Key]) -> None:
+    key = keys.get(ends.key)
+    if key is None:
+        raise BrokenChainError(
+            f"entry {ends.seq} is foreign: it is sealed with key {ends.key}, which is not in the key file",
+            ends.seq,
+        )
+    if not key.fits("entry", ends.hash, ends.seal):
+        raise BrokenChainError(
+            f"entry {ends.seq} is forged: its seal was not made with key {ends.key}, which it names", ends.seq
+        )
+    if place.key not in (None, ends.key):
+        raise BrokenChainError(
+            f"entry {ends.seq} is sealed with key {ends.key}, where key {place.key} seals: a key that was retired, or "
+            f"is of another log",
+            ends.seq,
+        )
+
+
+def _next_key(ends: Envelope, line: bytes) -> str:
+    return json.loads(line)["evidence"]["key"] if kind_is(line, KEY_CHANGED) else ends.key

@@ -79,7 +79,7 @@ def _versions(home: Path, model: str) -> dict[str, Any]:
 
 def _decisions(home: Path) -> dict[str, Any]:
     """What was decided, in order, without the clock and the runs in which it was; and that the log is whole."""
-    audit = Audit(folder=str(settings({"MLOPS_HOME": str(home)}).audit))
+    audit = Audit(folder=settings({"MLOPS_HOME": str(home)}).audit)
     assert audit.verify(tracking_of(home).anchors()).problem is None
     return {"decisions": [(entry.kind, entry.model, entry.version, entry.event) for entry in audit.entries()]}
 

@@ -30,7 +30,7 @@ STAGES = {
     "model": (2, r"of challenger in|log challenger|challenger.json|event \w+ flight_delay__model"),
     "evaluation": (1, r"write lake/flight_delay/attempts|event \w+ flight_delay__evaluation"),
     "deployment": (3, r"of refit in|log refit|write serving/|/reference/|/profiles/"),
-    "audit log": (1, r"audit entry |write audit/"),
+    "audit log": (1, r"write audit/"),
     "between runs": (1, r"progress.json|after run |sensors of "),
     "a sensor's request": (1, r"before run flight_delay_|event PIPELINE_START in flight_delay_retrain"),
     "the table at the end": (1, r"write replay/"),

@@ -123,6 +123,17 @@ def test_no_file_database_or_table_has_it(life):
     assert [str(p) for p in files if any(SECRET.encode() in content for content in contents(p))] == []
 
 
+def test_the_key_of_the_audit_log_is_in_its_own_file_alone(life):
+    folder, printed, seen = life
+    own = folder / "home" / "keys" / "audit.key"
+    key = own.read_text().strip()
+    assert len(key) == 64
+    assert [text for _, text in printed if key in text] + [line for line in seen if key in line] == []
+    files = [p for part in ("home", "server") for p in (folder / part).rglob("*") if p.is_file()]
+    shapes = (key.encode(), bytes.fromhex(key))
+    assert [p for p in files if any(shape in c for c in contents(p) for shape in shapes)] == [own]
+
+
 def test_the_look_would_find_one(tmp_path):
     """The control: planted as text, compressed, in a table and in a database, it is found."""
     (tmp_path / "a.log").write_text(f"at http://alice:{SECRET}@host")

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-import resources.audit.log
 import resources.storage.durable
 import resources.storage.locks
-from resources.audit.log import Audit
 
 HERE = threading.local()
+FILE_WRITES = ("rename", "second_name")
 REGISTRY_WRITES = ("set_registered_model_alias", "set_model_version_tag", "set_registered_model_tag")
 
 
@@ -85,13 +84,9 @@ def pause(at: str) -> None:
 
 
 def cut_at_every_write(monkeypatch: pytest.MonkeyPatch, registry: Any) -> None:
-    """Make every durable write a place to stop: to registry, log, head, and any file; and so a lock that is held."""
+    """Make every durable write a place to stop: to registry, and any file, the log's entries and head too; and so a lock that is held."""
     places = [(registry, name) for name in REGISTRY_WRITES]
-    places += [
-        (resources.audit.log, "write_head"),
-        (Audit, "_append"),
-        (resources.storage.durable, "rename"),
-    ]
+    places += [(resources.storage.durable, name) for name in FILE_WRITES]
     places += [(pathlib.Path, "unlink")]
     for owner, name in places:
         monkeypatch.setattr(owner, name, _stopping_before(name, getattr(owner, name)))
@@ -100,7 +95,7 @@ def cut_at_every_write(monkeypatch: pytest.MonkeyPatch, registry: Any) -> None:
 
 def _stopping_before(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **named: Any) -> Any:
-        pause(f"a file in {arguments[1].parent.name}" if name == "rename" else name)
+        pause(f"a file in {arguments[1].parent.name}" if name in FILE_WRITES else name)
         return original(*arguments, **named)
 
     return call

@@ -16,7 +16,7 @@ from tests.changes.world import NAME, World
 
 MOST_AT_ONCE = 3
 OPERATIONS = ["promote", "approve", "roll_back", "ingest"]
-WRITES = ["_append", "set_registered_model_alias", "a file in serving", "the end"]
+WRITES = ["a file in entries", "set_registered_model_alias", "a file in serving", "the end"]
 """Where an operation that begins stops first: before a write of this kind."""
 
 MEMORY = Path("/dev/shm")

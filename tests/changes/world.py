@@ -16,7 +16,7 @@ from mlops_assets.promotion.approval import warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
 from mlops_assets.promotion.history import SHOWN_BETTER
-from mlops_assets.promotion.records import record_configuration, record_evaluated
+from mlops_assets.promotion.records import record_configuration, record_evaluated, record_trained
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages.deploying import _make_champion
@@ -163,6 +163,7 @@ class World:
             NAME, self._register("refit", challenger=str(attempt["challenger"]["version"]))
         )
         now = datetime.fromisoformat(attempt["now"])
+        record_trained(self.audit, spec, version, {attempt["week"]: "rows"}, now)
         data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "", {})
         _make_champion(spec, self._systems, warrant, version, data)
 

@@ -25,6 +25,8 @@ COMMANDS = {
     "clean": ["clean"],
     "audit verify": ["audit", "verify"],
     "audit show": ["audit", "show"],
+    "audit migrate": ["audit", "migrate"],
+    "audit rotate": ["audit", "rotate", "--by", "ada", "--reason", "why"],
     "history": ["history", "m"],
     "verify": ["verify", "m"],
     "approve": ["approve", "m", "--version", "1", "--by", "ada"],
