@@ -14,7 +14,7 @@ from mlops_assets.stages.judging import attempt_name
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from resources.serving.live_models import RecordError
+from resources.records.reader import RecordError
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingError, Version

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from resources.at_work import alone, serving
-from resources.lake import sweep, write_bytes
+from resources.lake.lake import sweep, write_bytes
 from resources.records.attempts import Attempt, Challenger, Timings, digest_of
 from resources.records.deployment import Deployment
-from resources.records.reader import Record, parsed, validated, version_in, forward
+from resources.records.reader import Record, forward, parsed, validated, version_in
 from resources.records.references import Reference
 from resources.records.searches import SearchResult, TrialOutcome
 from resources.settings import Settings

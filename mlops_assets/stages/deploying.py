@@ -21,7 +21,7 @@ from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.training import log_fit, training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake
-from resources.serving.live_models import Record
+from resources.records.deployment import Deployment
 from resources.systems import Systems
 from resources.tracking.tracking import Version
 
@@ -131,7 +131,7 @@ def _make_champion(
     record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:
         kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
-        record = Record.model_validate(endpoint_record(spec, version, kept))
+        record = Deployment.model_validate(endpoint_record(spec, version, kept))
         endpoint.advance(data.now)
     now = data_now(spec.weeks, spec.prediction.table, systems.lake)
     moment = max(data.now, now or data.now)

@@ -4,6 +4,7 @@ It is data. Which code serves a model is asked from the repository by the model'
 repository vouches for.
 """
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from resources.moments import Moment
 from resources.records.moved import now_at
-from resources.records.reader import Content, Part, Record
+from resources.records.reader import Content, Part, Record, RecordError, read_record
 
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 CODE = ("scorer", "rows", "request")
@@ -57,3 +58,11 @@ class Deployment(Record):
     def same_model(self, other: "Deployment") -> bool:
         """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
         return self.model_copy(update={"moment": other.moment, "owner": other.owner}) == other
+
+
+def deployment_in(path: Path) -> Deployment:
+    """The deployment record in a file, which has the model's name; errors name the file and the field."""
+    record = read_record(Deployment, path.read_bytes(), str(path))
+    if record.name != path.stem:
+        raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
+    return record

@@ -27,7 +27,8 @@ from resources.audit.log import CHANGES, Audit, Entry
 from resources.features.service import DescribedService, DescribedView
 from resources.features.vectors import OnlineVectors
 from resources.lake.lake import Lake
-from resources.serving.live_models import LiveModels, Record, read_record
+from resources.records.deployment import Deployment, deployment_in
+from resources.serving.live_models import LiveModels
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
 from resources.tracking.model_folder import MODEL_FILE
@@ -185,10 +186,10 @@ class World:
         return list(self.audit.entries(NAME, CHANGES))
 
     @property
-    def published(self) -> Record | None:
+    def published(self) -> Deployment | None:
         """The record that the endpoint follows."""
         path = Path(self.endpoint.folder) / f"{NAME}.json"
-        return read_record(path) if path.exists() else None
+        return deployment_in(path) if path.exists() else None
 
     def answering(self) -> tuple[int, datetime]:
         """Version and moment that the endpoint answers with once it has looked."""

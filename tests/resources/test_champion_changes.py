@@ -27,7 +27,7 @@ from mlops_assets.promotion.champion import (
 from mlops_assets.promotion.following import record_digest
 from mlops_assets.promotion.history import champion_then, in_line
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
-from resources.serving.live_models import Record
+from resources.records.deployment import Deployment
 from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.storage.moment_files import moment_in
@@ -76,10 +76,10 @@ class State:
     def published(self) -> str:
         return self.endpoint.records()[NAME].version
 
-    def change(self, wanted: Change, record: Record | None = None) -> Entry:
+    def change(self, wanted: Change, record: Deployment | None = None) -> Entry:
         return change_champion(self.tracking, self.audit, self.endpoint, wanted, record)
 
-    def record(self, number: int, **more: Any) -> Record:
+    def record(self, number: int, **more: Any) -> Deployment:
         version = self.tracking.version(NAME, number)
         kept = self.endpoint.keep(NAME, number, self.tracking.load(version))
         return deployment_record(number, version.sha256, kept).model_copy(update=more)
@@ -102,8 +102,8 @@ def promotion(number: int, replaces: int | None, at: datetime | None = None) -> 
     )
 
 
-def deployment_record(number: int, sha256: str, kept: Path) -> Record:
-    return Record(
+def deployment_record(number: int, sha256: str, kept: Path) -> Deployment:
+    return Deployment(
         name=NAME,
         version=str(number),
         task="classification",
