@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
-from mlops_assets.ml.provenance.lineage import FILE, Lineage
+from resources.records.lineage import FILE, Lineage
 from mlops_assets.ml.training.distributed import trainer_module
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.shards import Files
