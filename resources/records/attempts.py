@@ -35,7 +35,7 @@ class Challenger(Record):
     rounds: int
     rows: int
     training_set: str
-    importance: dict[str, Measure]
+    importance: dict[str, float]
     parameters: dict[str, Any] | None = Field(default=None, description="What a search won with.")
 
 

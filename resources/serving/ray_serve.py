@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from resources import ports
 from resources.lake.lake import write_bytes, write_text
-from resources.resource import Resource
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
+from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE
 from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 from resources.storage.contained import below

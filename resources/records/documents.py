@@ -15,7 +15,7 @@ class Documents(Protocol):
     def write_json(self, name: str, payload: dict[str, Any]) -> str: ...
 
 
-def kept(lake: Documents, kind: type[Kind], name: str) -> Kind | None:
+def load_record(lake: Documents, kind: type[Kind], name: str) -> Kind | None:
     """The record of a kind under a name, brought forward to this release; None where it was never written."""
     where = f"{lake.root}/{name}.json"
     try:
@@ -25,6 +25,6 @@ def kept(lake: Documents, kind: type[Kind], name: str) -> Kind | None:
     return None if document is None else kind.of(document, where)
 
 
-def keep(lake: Documents, name: str, record: Record) -> str:
+def save_record(lake: Documents, name: str, record: Record) -> str:
     """Replace the record under a name and return the SHA-256 of its bytes."""
     return lake.write_json(name, record.document())
