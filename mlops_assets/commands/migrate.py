@@ -5,6 +5,7 @@ state that was migrated in part is one that is migrated by running it again. Wha
 of this release, and lineages, whose hashes are registered and which are brought forward each time they are read.
 """
 
+import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from resources.records.deployment import Deployment
 from resources.records.reader import Record, forward, parsed, validated, version_in
 from resources.records.references import Reference
 from resources.records.searches import SearchResult, TrialOutcome
-from resources.settings import Settings
+from resources.settings import Settings, settings
 
 ASIDE = "migrated"
 """Folder of the state in which the originals of changed files lie, under their own paths and the start of their hash."""
@@ -46,49 +47,64 @@ class Change:
     apply: Callable[[], None]
 
 
-def migrate(settings: Settings, dry_run: bool) -> int:
+def add(commands: Any) -> None:
+    """Add `migrate` to the parser's commands."""
+    parser = commands.add_parser("migrate", help="bring a state folder of an earlier release forward")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    parser.set_defaults(act=_migrate)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    return migrate(settings(), options.dry_run)
+
+
+def migrate(where: Settings, dry_run: bool) -> int:
     """Bring the state folder forward and say what changed, or with `dry_run` what would; 0, whether or not anything did.
 
     Raises RecordError, before anything is changed, for a record that is damaged or of a newer release, and AtWorkError
     while somebody is at work on the folder.
     """
     if dry_run:
-        _tell(settings, list(pending(settings)), "would change")
+        _tell(where, list(pending(where)), "would change")
         return 0
-    if not settings.home.is_dir():
-        _tell(settings, [], "changed")
+    if not where.home.is_dir():
+        _tell(where, [], "changed")
         return 0
-    with alone(settings.home, "a migration"), serving(settings.home):
+    with alone(where.home, "a migration"), serving(where.home):
         for part in ("lake", "serving", ASIDE):
-            sweep(settings.home / part)
-        changes = list(pending(settings))
+            sweep(where.home / part)
+        changes = list(pending(where))
         for change in changes:
             change.apply()
-    _tell(settings, changes, "changed")
+    _tell(where, changes, "changed")
     return 0
 
 
-def pending(settings: Settings) -> Iterator[Change]:
+def pending(where: Settings) -> Iterator[Change]:
     """Everything that a state folder holds of an earlier release."""
     for find in FINDERS:
-        yield from find(settings)
+        yield from find(where)
 
 
-def notice(settings: Settings) -> str | None:
-    """A sentence for who starts to work on a state folder of an earlier release; None where it is of this one."""
-    count = sum(1 for _ in pending(settings))
-    if not count:
-        return None
-    files = "1 file is" if count == 1 else f"{count} files are"
-    return f"{files} of an earlier release and read as such: `mlops migrate --dry-run` lists, `mlops migrate` brings forward"
+def tell_what_waits(where: Settings) -> None:
+    """Say to who starts to work on a state folder how many of its files are of an earlier release, if any are.
+
+    They are read as they are, so nothing has to be done about them. RecordError where one is of a newer release.
+    """
+    if count := sum(1 for _ in pending(where)):
+        files = "1 file of the state is" if count == 1 else f"{count} files of the state are"
+        print(
+            f"{files} of an earlier release, and read as such; `mlops migrate` brings them forward",
+            flush=True,
+        )
 
 
-def record_changes(settings: Settings) -> Iterator[Change]:
+def record_changes(where: Settings) -> Iterator[Change]:
     """Records of an older version, each to be replaced by the same one in the version of now."""
     for pattern, kind in PLACES:
-        for path in sorted(settings.home.glob(pattern)):
+        for path in sorted(where.home.glob(pattern)):
             if not path.name.startswith("."):
-                yield from _of_a_record(settings.home, path, kind)
+                yield from _of_a_record(where.home, path, kind)
 
 
 FINDERS: tuple[Callable[[Settings], Iterator[Change]], ...] = (record_changes,)
@@ -114,7 +130,12 @@ def _keeps_its_digest(document: dict[str, Any], record: Record) -> bool:
 
 
 def _replace(home: Path, path: Path, original: bytes, record: Record) -> None:
-    """Put the original aside, then the new one in its place; either may be the last thing that a process does."""
+    """Put the original aside, then the new one in its place; either may be the last thing that a process does.
+
+    A file that somebody else has replaced meanwhile is left to the next migration.
+    """
+    if path.read_bytes() != original:
+        return
     mark = hashlib.sha256(original).hexdigest()[:12]
     aside = home / ASIDE / path.relative_to(home).with_name(f"{path.name}.{mark}")
     if not aside.exists():
@@ -122,12 +143,12 @@ def _replace(home: Path, path: Path, original: bytes, record: Record) -> None:
     write_bytes(path, json.dumps(record.document(), indent=1, sort_keys=True, allow_nan=False).encode())
 
 
-def _tell(settings: Settings, changes: list[Change], done: str) -> None:
+def _tell(where: Settings, changes: list[Change], done: str) -> None:
     for change in changes:
         print(f"{done} {change.what}")
     if not changes:
-        print(f"{settings.home}: nothing to migrate, everything is of this release")
+        print(f"{where.home}: nothing to migrate, everything is of this release")
     elif done == "changed":
-        print(f"{len(changes)} files changed; their originals are in {settings.home / ASIDE}")
+        print(f"{len(changes)} files changed; their originals are in {where.home / ASIDE}")
     else:
         print(f"{len(changes)} files would change; nothing was written")
