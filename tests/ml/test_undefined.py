@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets.evaluation import attempt_record
 from mlops_assets.ml.judging.gate import Contender, evidence_criterion, judge
 from mlops_assets.ml.judging.guardrails import (
     CHAMPION_SCORE,
@@ -28,6 +27,7 @@ from mlops_assets.ml.training.fit import fit
 from mlops_assets.spec.columns import LABEL, SCORE
 from mlops_assets.spec.gate import METRICS, Gate
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.attempt import attempt_record
 from mlops_assets.stages.opponents import Opponents
 from mlops_assets.stages.scoring import score
 from tests import record_samples
