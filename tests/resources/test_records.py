@@ -78,6 +78,14 @@ def test_bytes_that_are_no_document_are_refused_in_words(name, content):
         read_record(kind, content, "here")
 
 
+def with_unit(content: Content) -> Content:
+    return content | {"unit": "rows"}
+
+
+def in_thousands(content: Content) -> Content:
+    return content | {"number": content["number"] // 1000, "unit": f"thousand {content['unit']}"}
+
+
 class Counted(Record):
     """A kind that has lived through three versions."""
 
@@ -86,15 +94,7 @@ class Counted(Record):
     number: int
     unit: str
 
-    @staticmethod
-    def _with_unit(content: Content) -> Content:
-        return content | {"unit": "rows"}
-
-    @staticmethod
-    def _in_thousands(content: Content) -> Content:
-        return content | {"number": content["number"] // 1000, "unit": f"thousand {content['unit']}"}
-
-    STEPS: ClassVar = (numbered, _with_unit.__func__, _in_thousands.__func__)
+    STEPS: ClassVar = (numbered, with_unit, in_thousands)
 
 
 @given(st.integers(0, 10**9))
