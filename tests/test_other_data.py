@@ -9,6 +9,7 @@ from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.tables import weeks_table
 from mlops_assets.spec.decides import FIELDS, TRAINING_SET
+from mlops_assets.spec.gate import Guards
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import fingerprints
 from mlops_assets.stages.identity import version_identity
@@ -85,12 +86,12 @@ WEEKS_THEMSELVES = {"name", "weeks.start", "weeks.end", "weeks.timezone"}
 
 
 AROUND = {
-    "evaluation": {"earlier_code", "weeks", "search"},
+    "evaluation": {"earlier_code", "weeks", "search", *Guards.model_fields},
     "predictions": {"earlier_code", "trainer", "trainer.scorer", "weeks"},
     "performance": {"weeks"},
     "drift": {"weeks"},
 }
-"""What may be imported for earlier versions; the scorer's code is digested, not its name."""
+"""Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the scorer's code is digested, not its name."""
 
 
 def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pumps):

@@ -4,18 +4,11 @@ import hashlib
 import json
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from resources.moments import read_moment
 from resources.records.reader import Content, Part, Record, numbered
 
-
-def _readable(text: str) -> str:
-    read_moment(text)
-    return text
-
-
-MomentText = Annotated[str, AfterValidator(_readable)]
+MomentText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
 """A moment as it was written, because its text is part of a hash; ISO 8601 with a zone."""
 
 Measure = int | float | None

@@ -13,6 +13,7 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.documents import load_record, save_record
 from resources.records.moved import MOVED
 from resources.records.reader import Content, Record, RecordError, numbered, read_record
+from resources.records.tags import tags_forward, tags_to_write
 from tests import record_samples
 
 SAMPLES = {
@@ -148,3 +149,19 @@ def test_the_lake_keeps_records_and_says_which_file_is_damaged(tmp_path):
     (tmp_path / "m" / "challenger.json").write_text("{")
     with pytest.raises(RecordError, match=r"m/challenger\.json is not JSON .*: materialize the model again"):
         load_record(lake, Challenger, "m/challenger")
+
+
+def test_a_version_says_which_release_tagged_it_and_its_tags_read_without_that(tmp_path):
+    assert (
+        tags_forward(tags_to_write({"spec": "a"}), "here")
+        == {"spec": "a"}
+        == tags_forward({"spec": "a"}, "here")
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("9", "has version 9, this release reads up to 1"), ("x", "no whole number")]
+)
+def test_tags_of_a_newer_release_are_refused(given, said):
+    with pytest.raises(RecordError, match=f"m version 3 in MLflow: .*{said}"):
+        tags_forward({"record_version": given}, "m version 3 in MLflow")
