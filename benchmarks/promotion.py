@@ -178,14 +178,17 @@ def policies() -> None:
 def _lived_through() -> Iterator[dict[str, Any]]:
     from mlops_assets.ml.monitoring.backtest import backtest
     from mlops_assets.project import Project
-    from mlops_assets.replay.policies import history_of, policy_row, trainer
+    from mlops_assets.replay.clock import Progress
+    from mlops_assets.replay.fits import Fits
+    from mlops_assets.replay.policies import expected_trainings, history_of, policy_row
     from mlops_assets.spec.model import Gate
     from resources.settings import settings
 
     project = Project.open(settings())
     spec = project.specs["flight_delay"]
-    history, train = history_of(spec, project.lake), trainer(project, spec)
+    history = history_of(spec, project.lake)
     weeks = [week.name for week in history]
+    train = Fits(project, spec, Progress(len(weeks)), expected_trainings(spec, weeks))
     for rule, changes in RULES.items():
         gate = Gate.model_validate(spec.gate.model_dump() | {"guards": {}} | changes)
         result = backtest(spec.model_copy(update={"gate": gate}), spec.retrain, history, train)

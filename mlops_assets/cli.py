@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from mlops_assets.commands import audit, clean, decisions, pushes, verify
+from mlops_assets.commands import audit, clean, decisions, migrate, pushes, verify
 from mlops_assets.commands.moments import named_day
 from resources.settings import refuse_unusable, settings, silence_usage_reports
 from resources.told import in_words
@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add(commands)
     clean.add(commands)
     pushes.add(commands)
+    migrate.add(commands)
 
     size = commands.add_parser("size", help="how much state there is, by folder")
     size.set_defaults(act=_size, writes=False)
@@ -87,12 +88,14 @@ def parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from mlops_assets.replay.year import replay_year
 
+    migrate.tell_what_waits(settings())
     return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
 
 
 def _dev(options: argparse.Namespace) -> int:
     from mlops_assets.local.servers import main as dev
 
+    migrate.tell_what_waits(settings())
     return dev(settings())
 
 

@@ -102,13 +102,19 @@ def test_there_is_something_to_look_at():
 def test_spec_and_ml_know_neither_dagster_nor_the_resources():
     pure = inside("mlops_assets/spec/", "mlops_assets/ml/")
     found = offenders(pure, "dagster", "resources", "feature_repo", "mlops_assets.assets")
-    readers = ("resources.yaml_files", "resources.moments")
+    readers = ("resources.yaml_files", "resources.moments", "resources.records")
     assert [line for line in found if not below(line.split()[-1], *readers)] == []
 
 
 def test_the_readers_that_specs_share_with_the_resources_know_nothing_of_either():
     found = {name.split(".")[0] for name in imports(PROJECT_ROOT / "resources" / "yaml_files.py")}
     assert found - {"yaml", "pydantic"} - set(sys.stdlib_module_names) == set()
+
+
+def test_the_records_that_all_sides_read_know_nothing_of_any_of_them():
+    found = {name for file in inside("resources/records/") for name in imports(file)}
+    known = {"resources.records", "resources.moments", "pydantic"}
+    assert {n for n in found if not below(n, *known, *sys.stdlib_module_names)} == set()
 
 
 def test_ml_knows_nothing_of_flights():

@@ -20,10 +20,10 @@ from mlops_assets.cli import parser
 from mlops_assets.flights.files import IngestError, read_table
 from resources.features.push_sources import EVENT, PushSource
 from resources.lake.instants import with_instants
+from resources.records.deployment import Deployment
 from resources.serving.http.bodies import validated
 from resources.serving.http.features import Question
 from resources.serving.http.forms import request_frame
-from resources.serving.live_models import Record
 from resources.tracking.versions import TrackingError
 from resources.tracking.versions import moments as tagged
 from tests.moment_texts import AMBIGUOUS, moments, spellings
@@ -88,7 +88,7 @@ TEXT_DOORS: dict[str, Callable[[Any], datetime]] = {
     "as_of of online features": lambda v: (
         Question.model_validate_json(json.dumps({"entities": {}, "as_of": v})).as_of
     ),  # type: ignore[return-value]
-    "a deployment record": lambda v: Record.model_validate(RECORD | {"moment": through_json(v)}).moment,
+    "a deployment record": lambda v: Deployment.model_validate(RECORD | {"moment": through_json(v)}).moment,
     "a tag of MLflow": lambda v: tagged(v if isinstance(v, str) else json.dumps(v))[0],
     "mlops history --at": of_an_option("history", "m", "--at"),
     "mlops audit show --since": of_an_option("audit", "show", "--since"),

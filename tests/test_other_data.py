@@ -8,7 +8,8 @@ from mlops_assets.ml.provenance.code_digest import parts_of
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.tables import weeks_table
-from mlops_assets.spec.decides import TRAINING_SET
+from mlops_assets.spec.decides import FIELDS, TRAINING_SET
+from mlops_assets.spec.gate import Guards
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import fingerprints
 from mlops_assets.stages.identity import version_identity
@@ -78,6 +79,38 @@ def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     parts = {path.partition(".")[0] for path in read if "." in path}
     assert read - parts - {*TRAINING_SET} == {"name", "weeks.start"}
     assert {*TRAINING_SET} <= read
+
+
+WEEKS_THEMSELVES = {"name", "weeks.start", "weeks.end", "weeks.timezone"}
+"""Whose it is, and between which moments the week lies: both are in a fingerprint of their own."""
+
+
+AROUND = {
+    "evaluation": {"earlier_code", "weeks", "search", *Guards.model_fields},
+    "predictions": {"earlier_code", "trainer", "trainer.scorer", "weeks"},
+    "performance": {"weeks"},
+    "drift": {"weeks"},
+}
+"""Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the scorer's code is digested, not its name."""
+
+
+def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pumps):
+    """The window of a search, a card or a retraining is none of theirs."""
+    resources, _ = pumps
+    lake, tracking, newest = resources["lake"], resources["tracking"], week_names(WEEKS)[-1]
+    stages = {
+        "evaluation": lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
+        "predictions": lambda: score_week(SPEC, lake, tracking, newest),
+        "performance": lambda: write_performance(SPEC, lake, newest),
+        "drift": lambda: write_drift(SPEC, lake, newest),
+    }
+    for stage, work in stages.items():
+        with fields_read() as read:
+            work()
+        listed = {*FIELDS[stage], *WEEKS_THEMSELVES}
+        missed = {path for path in read if path not in listed and path.partition(".")[0] not in listed}
+        assert missed - AROUND[stage] == set(), stage
+        assert read & {*FIELDS[stage]}, stage
 
 
 def test_a_column_that_only_a_judge_splits_by_makes_another_training_set_and_the_same_version(pumps):

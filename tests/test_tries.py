@@ -14,6 +14,8 @@ from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, weeks_to_score
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
 from mlops_assets.replay.clock import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
 from mlops_assets.stages.judging import attempt_name
+from resources.records.documents import save_record
+from tests import record_samples
 from tests.flights.shortened import short_spec
 from tests.sensor_days import Days
 
@@ -152,8 +154,8 @@ def test_a_training_waits_for_a_week_that_will_be_tried_again_and_goes_on_withou
 
 
 def judged(days: Days, promote: bool, final: Any = None) -> None:
-    record = {"week": "2013-01-28", "promote": promote, "final": final, "reason": "age", "trigger": "age"}
-    days.lake.write_json(attempt_name(SPEC, "2013-01-28"), record)
+    facts = {"week": "2013-01-28", "promote": promote, "final": final, "reason": "age", "trigger": "age"}
+    save_record(days.lake, attempt_name(SPEC, "2013-01-28"), record_samples.attempt(**facts))
 
 
 def test_a_promotion_that_was_cut_off_is_finished_and_nothing_is_trained_for_it(untrained):

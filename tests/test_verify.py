@@ -18,13 +18,13 @@ from mlops_assets.assets.verification import CLAIM, Asked, verification
 from mlops_assets.cli import parser
 from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml.provenance import provenance
-from mlops_assets.ml.provenance.lineage import FILE, Lineage, partitions
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
 from resources.features.definitions import definitions
 from resources.lake.lake import Lake
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
+from resources.records.lineage import FILE, Lineage, partitions
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.tracking.tracking import Version
 from resources.tracking.versions import sha256
@@ -181,7 +181,7 @@ def test_a_parameter_that_was_changed_in_the_lineage_is_named_and_gives_another_
     spec = json.loads(json.dumps(lineage.spec))
     spec["trainer"]["parameters"]["max_depth"] = 2
     model = state.parts["tracking"].load(state.challenger)
-    verdict = verify(replace(lineage, spec=spec), shared, SPEC, model)
+    verdict = verify(lineage.model_copy(update={"spec": spec}), shared, SPEC, model)
     assert (verdict.outcome, nodes(verdict)) == ("DIFFERENT", ["spec trainer.parameters.max_depth", "model"])
     assert verdict.largest is not None and verdict.largest > 1e-3
 
@@ -190,7 +190,7 @@ def test_parameters_that_a_search_won_with_are_used_and_are_no_difference_to_wha
     shallow = SPEC.trainer.model_dump()
     shallow["parameters"]["max_depth"] = 3
     won = {"max_depth": SPEC.trainer.hyperparameters()["max_depth"]}
-    found = replace(lineage_of(state, state.challenger), parameters=won)
+    found = lineage_of(state, state.challenger).model_copy(update={"parameters": won})
     verdict = verify(found, shared, short_spec(trainer=shallow))
     assert (verdict.outcome, nodes(verdict)) == ("IDENTICAL", [])
 
@@ -213,7 +213,7 @@ def test_models_with_other_bytes_and_the_same_predictions_are_equal_within_that(
     booster.set_attr(note="written elsewhere")
     other = bytes(booster.save_raw("ubj"))
     lineage = lineage_of(state, state.challenger)
-    elsewhere = replace(lineage, result=lineage.result | {"sha256": sha256(other)})
+    elsewhere = lineage.model_copy(update={"result": lineage.result | {"sha256": sha256(other)}})
     verdict = verify(elsewhere, shared, SPEC, other)
     assert (verdict.outcome, verdict.largest, nodes(verdict)) == ("EQUAL WITHIN", 0.0, ["model"])
     assert verdict.holds
@@ -245,7 +245,7 @@ def test_a_changed_lineage_is_refused_and_so_is_one_that_the_audit_log_does_not_
         if sha256(path.read_bytes()) == state.refit.tags["lineage"]
     )
     content = file.read_bytes()
-    forged = replace(lineage_of(state, state.refit), seed=9).to_bytes()
+    forged = lineage_of(state, state.refit).model_copy(update={"seed": 9}).to_bytes()
     try:
         file.write_bytes(content.replace(b'"seed":0', b'"seed":1'))
         verdict = verified(state, state.refit, shared)

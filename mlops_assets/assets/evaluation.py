@@ -1,6 +1,6 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,11 @@ from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.metadata import markdown_table, picture, small_picture, told
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.kit.stage import Run, model_stage
-from mlops_assets.promotion.records import evaluation_digest, record_evaluated
+from mlops_assets.promotion.records import record_evaluated
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import judge_code
 from mlops_assets.stages.judging import Judged, is_on_record, judge_challenger, judged_on
+from resources.records.attempts import AnchorMet
 
 GATE = "challenger_passes_the_gate"
 GATED = "Floors for any model; evidence against the champion on the same rows."
@@ -44,7 +45,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
             record_evaluated(audit, spec, judged.attempt, run.lineage)
             verdict = judged.verdict
             kept = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
-            run.reuse.made(None, evaluation_digest(judged.attempt), kept)
+            run.reuse.made(None, judged.attempt.digest, kept)
             shown = evaluation_metadata(judged)
         else:
             shown = run.shown_before()
@@ -57,7 +58,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
 def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     """What the asset page shows: the verdict first, then numbers side by side, slices and pictures."""
     attempt, verdict = judged.attempt, judged.verdict
-    rule = attempt["evidence"]["rule"]
+    rule = attempt.evidence.rule
     champion = verdict.champion or {}
     sides = [
         {"metric": n, "challenger": told(n, value), "champion": told(n, champion[n]) if champion else None}
@@ -65,11 +66,11 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     ]
     return {
         "verdict": verdict.reason,
-        "challenger version": attempt["challenger"]["version"],
-        "champion version": (attempt["champion"] or {}).get("version", "none"),
-        **anchor_metadata(attempt["anchor"]),
-        "held-out rows": attempt["hold_out"]["rows"],
-        "held out": f"{attempt['hold_out']['from']} to {attempt['hold_out']['to']}",
+        "challenger version": attempt.challenger.version,
+        "champion version": attempt.champion.version if attempt.champion else "none",
+        **anchor_metadata(attempt.anchor),
+        "held-out rows": attempt.hold_out.rows,
+        "held out": f"{attempt.hold_out.first} to {attempt.hold_out.last}",
         "tests": markdown_table(criteria_rows([c for c in verdict.criteria if c.kind != "slice"], rule)),
         "metrics": markdown_table(sides),
         "slice tests": markdown_table(criteria_rows(verdict.of_kind("slice"), rule)),
@@ -84,14 +85,14 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     }
 
 
-def anchor_metadata(anchor: Mapping[str, Any] | None) -> dict[str, Any]:
+def anchor_metadata(anchor: AnchorMet | None) -> dict[str, Any]:
     """The anchor, and what the champions since have spent of the margin; nothing where the rule needs no anchor."""
     if anchor is None:
         return {}
-    if anchor["left"] is None:
+    if anchor.left is None or anchor.spent is None:
         return {
-            "anchor version": anchor["version"],
-            "yearly margin": f"{anchor['margin']:g}, unknown what is left",
+            "anchor version": anchor.version,
+            "yearly margin": f"{anchor.margin:g}, unknown what is left",
         }
-    spent = f"{anchor['spent']:.4f} spent by the champion, {anchor['left']:.4f} left"
-    return {"anchor version": anchor["version"], "yearly margin": f"{anchor['margin']:g}: {spent}"}
+    spent = f"{anchor.spent:.4f} spent by the champion, {anchor.left:.4f} left"
+    return {"anchor version": anchor.version, "yearly margin": f"{anchor.margin:g}: {spent}"}

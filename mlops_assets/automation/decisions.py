@@ -7,14 +7,17 @@ import dagster as dg
 
 from mlops_assets.promotion.approval import HeldBackError, by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
-from mlops_assets.promotion.records import account, data_now, evaluation_digest, recorded_weeks
+from mlops_assets.promotion.records import account, data_now, recorded_weeks
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.training import challenger_name
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from resources.serving.live_models import RecordError
+from resources.records.attempts import Attempt, Challenger
+from resources.records.documents import load_record
+from resources.records.reader import RecordError
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingError, Version
@@ -93,13 +96,13 @@ def _waiting(spec: ModelSpec, lake: Lake, audit: Audit, version: int) -> Entry:
 
 
 def _refuse_another_challenger(spec: ModelSpec, lake: Lake, entry: Entry) -> None:
-    candidate = lake.read_json(f"{spec.name}/challenger") or {}
-    if candidate.get("version") != entry.version:
+    candidate = load_record(lake, Challenger, challenger_name(spec))
+    if candidate is None or candidate.version != entry.version:
         raise DecisionError(
-            f"{spec.name} version {entry.version} is superseded: challenger {candidate.get('version')} was trained after it"
+            f"{spec.name} version {entry.version} is superseded: {f'challenger {candidate.version}' if candidate else 'another challenger'} was trained after it"
         )
-    attempt = lake.read_json(attempt_name(spec, candidate["week"]))
-    if attempt is None or evaluation_digest(attempt) != entry.evidence["evaluation"]:
+    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.week))
+    if attempt is None or attempt.digest != entry.evidence["evaluation"]:
         raise DecisionError(
             f"{spec.name} version {entry.version}: the evaluation's record was changed after it was judged: "
             f"materialize {spec.name}/evaluation again"

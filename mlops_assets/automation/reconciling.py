@@ -8,7 +8,7 @@ import dagster as dg
 from mlops_assets.promotion.champion import ChampionError, reconcile
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Audit, AuditError
-from resources.serving.live_models import RecordError
+from resources.records.reader import RecordError
 from resources.serving.ray_serve import Endpoint
 from resources.storage.errors import LeaseHeldError
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError

@@ -30,6 +30,8 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.online import BASIS, ONLINE
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt
+from resources.records.documents import load_record
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
@@ -218,11 +220,11 @@ class Training:
 def promotion_cut_off(spec: ModelSpec, lake: Lake) -> Training | None:
     """The deployment of the newest challenger, where it passed the gate and no version came of it yet."""
     attempts = lake.records(f"{spec.name}/attempts")
-    attempt = lake.read_json(attempt_name(spec, attempts[-1])) if attempts else None
-    if attempt is None or not attempt["promote"] or attempt["final"] or spec.automation == "paused":
+    attempt = load_record(lake, Attempt, attempt_name(spec, attempts[-1])) if attempts else None
+    if attempt is None or not attempt.promote or attempt.final or spec.automation == "paused":
         return None
-    reason, trigger = str(attempt["reason"]), str(attempt["trigger"])
-    return Training(attempt["week"], reason, trigger, ("deployment", "card"))
+    reason, trigger = str(attempt.reason), str(attempt.trigger)
+    return Training(attempt.week, reason, trigger, ("deployment", "card"))
 
 
 def weeks_on_the_way(

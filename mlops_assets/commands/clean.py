@@ -14,19 +14,8 @@ from resources.settings import PROJECT_ROOT, settings
 from resources.told import in_words
 
 PARTS = {
-    *(
-        "audit",
-        "dagster",
-        "feast",
-        "keys",
-        "lake",
-        "logs",
-        "mlflow",
-        "replay",
-        "serving",
-        "serving_log",
-        "training",
-    ),
+    *("audit", "dagster", "feast", "keys", "lake", "logs", "migrated", "mlflow", "replay"),
+    *("serving", "serving_log", "training"),
     *(RUNS, SERVERS),
 }
 """What a state folder holds; anything else in it is somebody's."""

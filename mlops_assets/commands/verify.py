@@ -88,9 +88,9 @@ def _verdicts(options: argparse.Namespace, where: Settings, declared: "Declared"
 def _asked(
     options: argparse.Namespace, where: Settings, declared: "Declared", rebuild: "Rebuild"
 ) -> Iterator["Verdict"]:
-    from mlops_assets.ml.provenance.lineage import Lineage
     from mlops_assets.verify.verdict import verify, verify_all, verify_version
     from resources.local import local_resources
+    from resources.records.lineage import Lineage
 
     if options.lineage:
         lineage = Lineage.read(_content(options.lineage))

@@ -1,16 +1,14 @@
 """What an evaluation that passed warrants: a promotion at once, one that a named person has approved, or none."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from mlops_assets.errors import WorkError
 from mlops_assets.promotion.champion import Change, champion_now, refusal
 from mlops_assets.promotion.history import SHOWN_BETTER, rolled_back
-from mlops_assets.promotion.records import evaluation_digest
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import CHANGES, Audit, Entry
+from resources.records.attempts import Attempt
 from resources.tracking.tracking import Tracking, Version
 
 
@@ -30,7 +28,7 @@ class SupersededError(PromotionError):
 class Warrant:
     """Why a challenger may become champion, and which champion the evidence compared it with."""
 
-    attempt: Mapping[str, Any]
+    attempt: Attempt
     replaces: int | None
     approval: Entry | None
 
@@ -38,17 +36,17 @@ class Warrant:
         """The change of champion that this allows."""
         attempt, approval = self.attempt, self.approval
         evidence = {
-            "evaluation": evaluation_digest(attempt),
-            "challenger": attempt["challenger"]["version"],
+            "evaluation": attempt.digest,
+            "challenger": attempt.challenger.version,
             "approval": approval.hash if approval else None,
-            SHOWN_BETTER: attempt.get(SHOWN_BETTER, False),
+            SHOWN_BETTER: attempt.shown_better,
             "training_set": version.tags.get("training_set"),
             "sha256": version.sha256,
             "identity": version.identity,
             "run": version.run_id,
         }
         by = approval.by if approval else version.tags.get("launched_by", "unknown")
-        why = f"{approval.why}; {attempt['verdict']}" if approval else attempt["verdict"]
+        why = f"{approval.why}; {attempt.verdict}" if approval else attempt.verdict
         return Change("promoted", version.name, version.number, self.replaces, moment, by, why, evidence)
 
 
@@ -57,16 +55,16 @@ def by_a_person(spec: ModelSpec) -> bool:
     return spec.promotion.mode == "approval"
 
 
-def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Mapping[str, Any]) -> Warrant:
+def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Attempt) -> Warrant:
     """The warrant of an evaluation that passed.
 
     Raises HeldBackError where an approval is missing, a person rejected it or its version was rolled back, and
     PromotionError where the record is not the one that was judged or was judged against another champion.
     """
-    digest = evaluation_digest(attempt)
+    digest = attempt.digest
     if audit.find("evaluated", spec.name, {"evaluation": digest}) is None:
         raise PromotionError(
-            f"{spec.name}: the record of the evaluation at the end of week {attempt['week']} (sha256 {digest}) is not "
+            f"{spec.name}: the record of the evaluation at the end of week {attempt.week} (sha256 {digest}) is not "
             f"in the audit log: it was changed after it was judged; materialize {spec.name}/evaluation again"
         )
     champion = champion_now(tracking, audit, spec.name)
@@ -79,23 +77,21 @@ def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Mappin
     return Warrant(attempt, champion, _approved(spec, audit, attempt) if by_a_person(spec) else None)
 
 
-def refuse_superseded(
-    spec: ModelSpec, tracking: Tracking, attempt: Mapping[str, Any], champion: int | None
-) -> None:
+def refuse_superseded(spec: ModelSpec, tracking: Tracking, attempt: Attempt, champion: int | None) -> None:
     """Raise SupersededError unless the evidence is about the champion of now, or about the fit that stood in for it."""
-    judged = attempt["champion"]["version"] if attempt["champion"] else None
+    judged = attempt.champion.version if attempt.champion else None
     stand_in = tracking.version(spec.name, champion).tags.get("challenger") if champion else None
     if judged == champion or (stand_in is not None and str(judged) == stand_in):
         return
     raise SupersededError(
-        f"{spec.name}: challenger {attempt['challenger']['version']} was judged against "
+        f"{spec.name}: challenger {attempt.challenger.version} was judged against "
         f"{f'version {judged}' if judged else 'no champion'}, and version {champion} is champion by now: "
         f"materialize {spec.name}/model and what follows it again"
     )
 
 
-def _approved(spec: ModelSpec, audit: Audit, attempt: Mapping[str, Any]) -> Entry:
-    number, key = attempt["challenger"]["version"], {"evaluation": evaluation_digest(attempt)}
+def _approved(spec: ModelSpec, audit: Audit, attempt: Attempt) -> Entry:
+    number, key = attempt.challenger.version, {"evaluation": attempt.digest}
     if rejection := audit.find("rejected", spec.name, key):
         raise HeldBackError(f"{spec.name}: version {number} was rejected by {rejection.by}: {rejection.why}")
     if approval := audit.find("approved", spec.name, key):
@@ -103,5 +99,5 @@ def _approved(spec: ModelSpec, audit: Audit, attempt: Mapping[str, Any]) -> Entr
     raise HeldBackError(
         f"{spec.name}: version {number} passed the gate and waits for {' or '.join(spec.promotion.approvers)}: "
         f"`mlops approve {spec.name} --version {number} --by NAME --reason WHY`, or the job approve_challenger "
-        f"in the UI; `mlops reject` says no. {attempt['verdict']}"
+        f"in the UI; `mlops reject` says no. {attempt.verdict}"
     )

@@ -28,7 +28,8 @@ from mlops_assets.promotion.grounds import Grounds
 from mlops_assets.promotion.history import REPLACES, in_line, rolled_back
 from resources.audit.chain import event_identity
 from resources.audit.log import CHANGES, Audit, Entry
-from resources.serving.live_models import Record, RecordError
+from resources.records.deployment import Deployment
+from resources.records.reader import RecordError
 from resources.serving.ray_serve import Endpoint
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError, Version
 
@@ -51,7 +52,7 @@ class Change:
 
 
 def change_champion(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Change, record: Record | None
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Change, record: Deployment | None
 ) -> Entry:
     """Record a change, move the aliases and publish `record` (None: not deployed); returns the entry that made the champion.
 
@@ -71,7 +72,7 @@ def change_champion(
         return last
 
 
-def _says(wanted: Record | None, record: Record) -> bool:
+def _says(wanted: Deployment | None, record: Deployment) -> bool:
     return wanted is not None and contents(wanted) == contents(record)
 
 
@@ -218,7 +219,7 @@ def _identity(change: Change, now: int | None, last: Entry | None) -> dict[str, 
 
 
 def _append(
-    audit: Audit, change: Change, now: int | None, last: Entry | None, record: Record | None
+    audit: Audit, change: Change, now: int | None, last: Entry | None, record: Deployment | None
 ) -> Entry:
     """Append the change, never at an earlier moment of the data than the change before it."""
     before = last.moment if last is not None else None
@@ -257,7 +258,7 @@ def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> i
     return wish.to
 
 
-def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Version) -> Record | None:
+def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Version) -> Deployment | None:
     """The record to publish, its model file whole in the registry; None where the model is not behind the endpoint at all."""
     tracking.load(version)
     record = record_of(audit, endpoint, version.name, version.number)

@@ -13,7 +13,8 @@ from mlops_assets.promotion.errors import ChampionError
 from mlops_assets.promotion.grounds import refuse_unfounded
 from mlops_assets.promotion.history import REPLACES
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
-from resources.serving.live_models import Record
+from resources.records.deployment import Deployment
+from resources.records.moved import names_before
 from resources.serving.ray_serve import Endpoint
 from resources.storage.durable import write_bytes
 from resources.tracking.tracking import Tracking, Version
@@ -69,14 +70,14 @@ def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry
     return told
 
 
-def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Record | None:
+def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
     """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
     entries = audit.entries(model, (*CHANGES, "deployed"))
     told = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
     return _record(endpoint, told[-1]) if told else _kept(audit, endpoint, model, version)
 
 
-def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Record | None:
+def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment | None:
     """The record that the endpoint has to follow after the newest change; None: none, or none is known."""
     told = deployed(audit, change)
     says = told if told is not None and SERVES in told.evidence else change
@@ -86,12 +87,12 @@ def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Record | N
     return _kept(audit, endpoint, _model(change), change.version)
 
 
-def contents(record: Record) -> dict[str, Any]:
+def contents(record: Deployment) -> dict[str, Any]:
     """What the log holds of a record."""
-    return record.model_dump(mode="json", exclude=ELSEWHERE)
+    return {name: value for name, value in record.document().items() if name not in ELSEWHERE}
 
 
-def record_deployed(audit: Audit, change: Entry, record: Record) -> Entry:
+def record_deployed(audit: Audit, change: Entry, record: Deployment) -> Entry:
     """Record that the endpoint is given a change's version; with the record itself where the change names another one."""
     before, digest = deployed(audit, change), record_digest(record)
     other = contents(record) != change.evidence.get(SERVES)
@@ -119,10 +120,16 @@ def deployed(audit: Audit, change: Entry) -> Entry | None:
     return found[-1] if found else None
 
 
-def record_digest(record: Record) -> str:
+def record_digest(record: Deployment) -> str:
     """SHA-256 of what the endpoint answers with, wherever the file lies and however far the online store is."""
     kept = record.model_dump_json(exclude={*ELSEWHERE, "owner"})
     return sha256(kept.encode())
+
+
+def digests(record: Deployment) -> set[str]:
+    """The record's hash now, and those that it had while its scorer lay elsewhere."""
+    before = (record.model_copy(update={"scorer": name}) for name in names_before(record.scorer))
+    return {record_digest(one) for one in (record, *before)}
 
 
 def registered(tracking: Tracking, model: str, number: int) -> Version:
@@ -141,7 +148,7 @@ def named(version: int | None) -> str:
 
 
 def _serve(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, wanted: Record | None
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, wanted: Deployment | None
 ) -> list[str]:
     now = endpoint.published(_model(change))
     if wanted is None:
@@ -156,7 +163,7 @@ def _serve(
     return told
 
 
-def _with_model_file(tracking: Tracking, record: Record) -> list[str]:
+def _with_model_file(tracking: Tracking, record: Deployment) -> list[str]:
     """Put the model file that a record names in place, from the registry, if it is missing or not what it was."""
     path = Path(record.model_path)
     if path.is_file() and sha256(path.read_bytes()) == record.model_sha256:
@@ -171,25 +178,27 @@ def _with_model_file(tracking: Tracking, record: Record) -> list[str]:
     return [f"the model file of version {record.version} was not in place"]
 
 
-def _keep_unrecorded(audit: Audit, endpoint: Endpoint, now: Record | None) -> None:
+def _keep_unrecorded(audit: Audit, endpoint: Endpoint, now: Deployment | None) -> None:
     """Keep a record that was published before there was a log of it, so that a rollback finds it."""
     if now is not None and record_of(audit, endpoint, now.name, int(now.version)) is None:
         endpoint.keep_record(now)
 
 
-def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Record:
+def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Deployment:
     path = endpoint.model_file(held["name"], held["version"])
-    return Record.model_validate({**held, "model_path": str(path)})
+    return Deployment.of(
+        {**held, "model_path": str(path)}, f"the deployment record that the audit log holds of {held['name']}"
+    )
 
 
-def _kept(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Record | None:
+def _kept(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
     """The record that an earlier release kept, refused if it is not the one that the log says was deployed."""
     record = endpoint.kept_record(model, version)
     if record is None:
         return None
     entries = audit.entries(model, ("deployed",))
     known = {e.evidence["record"] for e in entries if e.version == version}
-    if known and record_digest(record) not in known:
+    if known and not known & digests(record):
         raise ChampionError(
             f"{model}: the deployment record kept of version {version} is not the one that was deployed: it was changed; "
             f"go back to another version"

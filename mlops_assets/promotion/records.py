@@ -14,6 +14,7 @@ from mlops_assets.spec.weeks import week_bounds
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.moments import read_moment
+from resources.records.attempts import Attempt
 from resources.tracking.tracking import Version
 
 SENSOR, SCHEDULE, BACKFILL = "dagster/sensor_name", "dagster/schedule_name", "dagster/backfill"
@@ -66,16 +67,14 @@ def record_trained(
     )
 
 
-def record_evaluated(
-    audit: Audit, spec: ModelSpec, attempt: Mapping[str, Any], lineage: Mapping[str, str]
-) -> Entry:
+def record_evaluated(audit: Audit, spec: ModelSpec, attempt: Attempt, lineage: Mapping[str, str]) -> Entry:
     """Record that a challenger was judged, with the hash of everything that was weighed.
 
     Judged by another rule and then by the first one again, it has an entry for each time: the newest one holds.
     """
-    by, moment = lineage.get("launched_by", "unknown"), read_moment(attempt["now"])
+    by, moment = lineage.get("launched_by", "unknown"), read_moment(attempt.now)
     record_configuration(audit, spec, by, moment)
-    champion, digest = attempt["champion"], evaluation_digest(attempt)
+    champion, anchor, digest = attempt.champion, attempt.anchor, attempt.digest
     known = audit.find("evaluated", spec.name, {"evaluation": digest})
     last = audit.latest(spec.name, ("evaluated",))
     if known and last and last.evidence["evaluation"] == digest:
@@ -85,18 +84,18 @@ def record_evaluated(
         spec.name,
         identity={"evaluation": digest} | ({"after": last.event} if known and last else {}),
         by=by,
-        why=attempt["verdict"],
+        why=attempt.verdict,
         moment=moment,
         evidence={
             "evaluation": digest,
-            "week": attempt["week"],
-            "passed": bool(attempt["promote"]),
-            "champion": champion["version"] if champion else None,
-            SHOWN_BETTER: attempt[SHOWN_BETTER],
-            "anchor": attempt["anchor"],
+            "week": attempt.week,
+            "passed": attempt.promote,
+            "champion": champion.version if champion else None,
+            SHOWN_BETTER: attempt.shown_better,
+            "anchor": anchor.content() if anchor else None,
             "dagster_run": lineage.get("dagster_run"),
         },
-        version=attempt["challenger"]["version"],
+        version=attempt.challenger.version,
     )
 
 
@@ -104,12 +103,6 @@ def audit_entry(audit: Audit, model: str) -> dict[str, str]:
     """The entry that made the champion, as metadata: a second place that remembers where the log stood."""
     entry = audit.latest(model, CHANGES)
     return {"audit entry": f"{entry.seq} {entry.hash}"} if entry else {}
-
-
-def evaluation_digest(attempt: Mapping[str, Any]) -> str:
-    """SHA-256 of an evaluation's record, the same before and after it names the version that came of it."""
-    as_written = json.loads(json.dumps({**attempt, "final": None}, default=str))
-    return hashlib.sha256(json.dumps(as_written, sort_keys=True).encode()).hexdigest()
 
 
 def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetime) -> Entry:

@@ -19,8 +19,11 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
 from mlops_assets.stages.searched import PARAMETERS, searched
+from mlops_assets.stages.training import challenger_name
 from mlops_assets.stages.training_set import newest_week, training_data
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt, Challenger
+from resources.records.documents import load_record
 from resources.tracking.tracking import Version
 
 SPEC_CHANGED = "spec_changed"
@@ -70,10 +73,10 @@ def _cut_off(spec: ModelSpec, lake: Lake) -> int | None:
 
 def trained_by_another(spec: ModelSpec, project: Project) -> int | None:
     """The number of the newest challenger, where the spec as it is now would make another one of the same rows."""
-    candidate = project.lake.read_json(f"{spec.name}/challenger")
+    candidate = load_record(project.lake, Challenger, challenger_name(spec))
     if candidate is None:
         return None
-    version = project.tracking.version(spec.name, candidate["version"])
+    version = project.tracking.version(spec.name, candidate.version)
     return None if follows(spec, version) else version.number
 
 
@@ -103,19 +106,19 @@ def _unfair(spec: ModelSpec, project: Project) -> str | None:
 def _outcome(spec: ModelSpec, project: Project) -> str:
     champion, (candidate, attempt) = project.tracking.champion(spec.name), judged(spec, project.lake)
     answers = f"Version {champion.number} answers." if champion else "No version answers."
-    verdict = f" {attempt['verdict']}" if candidate and attempt else ""
+    verdict = f" {attempt.verdict}" if candidate and attempt else ""
     return f"{answers}{verdict} Weeks that had passed keep the scores of their champions."
 
 
 def _still_another(spec: ModelSpec, project: Project) -> Iterator[str]:
     """A champion by other rules than the newest challenger's, which did not take its place."""
     champion, (candidate, attempt) = project.tracking.champion(spec.name), judged(spec, project.lake)
-    if champion is None or candidate is None or attempt is None or attempt["promote"]:
+    if champion is None or candidate is None or attempt is None or attempt.promote:
         return
     if not follows(spec, champion):
         yield (
-            f"{spec.name}: version {champion.number} answers, trained by an earlier spec; version {candidate['version']}, "
-            f"trained by the spec as it is now, was rejected: {attempt['verdict']}"
+            f"{spec.name}: version {champion.number} answers, trained by an earlier spec; version {candidate.version}, "
+            f"trained by the spec as it is now, was rejected: {attempt.verdict}"
         )
 
 
@@ -146,9 +149,10 @@ def score_served_weeks(project: Project, spec: ModelSpec, progress: Progress) ->
 def under_two_specs(spec: ModelSpec, lake: Lake) -> str | None:
     """Why the policies of a model cannot be compared: its year was lived under a spec that is another by now."""
     attempts = (
-        lake.read_json(f"{spec.name}/attempts/{week}") for week in lake.records(f"{spec.name}/attempts")
+        load_record(lake, Attempt, f"{spec.name}/attempts/{week}")
+        for week in lake.records(f"{spec.name}/attempts")
     )
-    if not any(attempt and attempt.get("trigger") == SPEC_CHANGED for attempt in attempts):
+    if not any(attempt and attempt.trigger == SPEC_CHANGED for attempt in attempts):
         return None
     return (
         f"The comparison of policies is left out: the year was replayed under an earlier spec of {spec.name}. For its year "

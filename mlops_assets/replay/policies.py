@@ -16,6 +16,8 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.training_set import training_data
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt
+from resources.records.documents import load_record
 
 WEEKS_APART = 4
 PERIODS = {"March to June": ("2013-03-04", "2013-06-24"), "July to December": ("2013-07-01", "2013-12-30")}
@@ -33,7 +35,7 @@ def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> s
     never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
     monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=7 * WEEKS_APART)
     every_four = backtest(spec, monthly, history, train)
-    attempts = [w for w in weeks if project.lake.read_json(f"{spec.name}/attempts/{w}")]
+    attempts = [w for w in weeks if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
     policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
     rows = [policy_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]

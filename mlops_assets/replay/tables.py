@@ -15,6 +15,8 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt
+from resources.records.documents import load_record
 
 SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}
 
@@ -38,20 +40,20 @@ def week_row(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any]:
         **{name: defined(report[name]) for name in SHOWN[spec.task]},
         "drift": drift.get("drift_share"),
         "version": report["model_version"],
-        "decision": decision(lake.read_json(attempt_name(spec, week))),
+        "decision": decision(load_record(lake, Attempt, attempt_name(spec, week))),
     }
 
 
-def decision(attempt: dict[str, Any] | None) -> str:
+def decision(attempt: Attempt | None) -> str:
     """What was decided at the end of a week, and why."""
     if attempt is None:
         return "kept"
-    trigger = (attempt.get("trigger") or "by hand").replace("_", " ")
-    final = (attempt.get("final") or {}).get("version")
+    trigger = (attempt.trigger or "by hand").replace("_", " ")
+    final = attempt.final.version if attempt.final else None
     outcome = (
-        f"promoted as version {final}" if final else "rejected" if not attempt["promote"] else "not promoted"
+        f"promoted as version {final}" if final else "rejected" if not attempt.promote else "not promoted"
     )
-    return f"retrained ({trigger}), {outcome}: {attempt['verdict']}"
+    return f"retrained ({trigger}), {outcome}: {attempt.verdict}"
 
 
 def totals(

@@ -1,7 +1,7 @@
-"""What decides a training set and what decides a fit: the fields of a spec, each listed once, by dotted name.
+"""What decides each stage of a model: the fields of a spec, by dotted name, and the code, by import path, listed once.
 
-Identities of versions, fingerprints, lineage and `mlops verify` all read these lists. A field that is not listed
-(how a week is monitored, who approves, where the calendar ends) makes no other training set and no other version.
+Identities of versions, fingerprints, what is skipped, lineage and `mlops verify` all read these lists. A field that is not listed
+(who approves, how often is retrained, where the calendar ends) makes no other training set, version or report.
 Which weeks a model learns from is no rule but data: identities have the hash of every one of them.
 """
 
@@ -38,6 +38,47 @@ FIT = (
     *(f"trainer.{name}" for name in TRAINER),
 )
 """What the bytes of a model follow from; a search counts by the parameters it found, which are the trainer's by then."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "training_set": TRAINING_SET,
+    "fit": FIT,
+    "evaluation": ("prediction", "label", "slices", "task", "window", "gate", "trainer"),
+    "deployment": ("prediction", "deployment", "drift", "feature_service", "owner"),
+    "predictions": ("prediction", "task"),
+    "performance": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
+    "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
+}
+"""Stage -> fields, or parts of the spec with all of their fields; a deployment's come on top of its fit's.
+
+The time zone decides all of them, through the moments that a week lies between.
+"""
+
+CODE: Mapping[str, tuple[str, ...]] = {
+    "training_set": (
+        "mlops_assets.stages.training_set:join_week",
+        "feature_repo.offline_store.store:PolarsOfflineStore",
+    ),
+    "fit": (
+        "mlops_assets.stages.training_set:training_data",
+        "mlops_assets.stages.training:training_files",
+        "mlops_assets.ml.training.fit:fit",
+        "mlops_assets.ml.training.shards:Files",
+    ),
+    "evaluation": ("mlops_assets.stages.judging:judge_challenger",),
+    "predictions": ("mlops_assets.stages.scoring:score_week",),
+    "performance": ("mlops_assets.stages.reporting:write_performance",),
+    "drift": ("mlops_assets.stages.reporting:write_drift",),
+    "skew": (
+        "mlops_assets.stages.skew_replay:replay",
+        "feature_repo.offline_store.store:PolarsOfflineStore",
+    ),
+}
+"""Stage -> where its code begins; all that it calls counts too, and the trainer and the functions that a spec names."""
+
+
+def of_a_stage(stage: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a spec's content (JSON values) that decides a stage."""
+    return _part(spec, FIELDS[stage])
 
 
 def fit_fields() -> tuple[str, ...]:

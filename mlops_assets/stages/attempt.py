@@ -1,5 +1,6 @@
 """The record of an attempt: everything that was weighed when a challenger was judged, in the form that outlives the run."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.opponents import Opponents
+from resources.lake.lake import as_json
+from resources.records.attempts import Attempt, Challenger
 
 
 def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str, list[float | None]]:
@@ -23,21 +26,21 @@ def intervals(spec: ModelSpec, rows: pl.DataFrame, verdict: Verdict) -> dict[str
 
 def attempt_record(
     spec: ModelSpec,
-    candidate: dict[str, Any],
+    candidate: Challenger,
     against: Opponents,
     verdict: Verdict,
     rows: pl.DataFrame,
     reason: Mapping[str, str | None],
-) -> dict[str, Any]:
+) -> Attempt:
     """Everything that was weighed, in the form that outlives the run."""
     champion, anchor = against.champion, against.anchor
-    return {
-        "week": candidate["week"],
-        "now": candidate["now"],
+    content = {
+        "week": candidate.week,
+        "now": candidate.now,
         **reason,
         "challenger": {
-            "version": candidate["version"],
-            "rounds": candidate["rounds"],
+            "version": candidate.version,
+            "rounds": candidate.rounds,
             "metrics": verdict.challenger,
             "intervals": intervals(spec, rows, verdict),
         },
@@ -58,6 +61,8 @@ def attempt_record(
         "hold_out_scores": score_profile(verdict.score),
         "final": None,
     }
+    text = as_json(content, f"the evaluation of version {candidate.version}", default=str)
+    return Attempt.model_validate(json.loads(text))
 
 
 def evidence_record(spec: ModelSpec, verdict: Verdict) -> dict[str, Any]:

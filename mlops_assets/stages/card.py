@@ -17,6 +17,8 @@ from mlops_assets.stages.searched import PARAMETERS_FROM, SEARCH
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.lake.lake import Lake
 from resources.pages import Pages
+from resources.records.attempts import Attempt, Timings
+from resources.records.documents import load_record
 from resources.tracking.tracking import Tracking, Version
 
 MOST_BARS = 7
@@ -57,6 +59,8 @@ class Evidence:
 def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: Pages) -> Evidence:
     """Read the records that belong to one version: its evaluation, its weeks as champion, its entries in the audit log."""
     week = version.tags.get("week", "")
+    attempt = load_record(lake, Attempt, attempt_name(spec, week)) if week else None
+    timings = load_record(lake, Timings, timings_name(spec, week)) if week else None
     scored = lake.partitions(f"{spec.name}/performance")
     reports = lake.read(f"{spec.name}/performance", scored).to_dicts() if scored else []
     served = [report for report in reports if report["model_version"] == version.number]
@@ -69,8 +73,8 @@ def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: P
         spec=spec,
         version=version,
         pages=pages,
-        attempt=lake.read_json(attempt_name(spec, week)) or {},
-        timings=(lake.read_json(timings_name(spec, week)) or {}).get("contenders", ()),
+        attempt=attempt.content() if attempt else {},
+        timings=timings.contenders if timings else (),
         weeks=served,
         drift={name: note for name, note in noted.items() if note.get("reference version") == version.number},
         trained=audit.find("trained", spec.name, {"version": version.identity}),

@@ -8,7 +8,7 @@ from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.promotion.approval import Warrant, warranted
 from mlops_assets.promotion.champion import change_champion
-from mlops_assets.promotion.records import data_now, evaluation_digest, record_trained
+from mlops_assets.promotion.records import data_now, record_trained
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotPassedError, NotReadyError, OtherRulesError
@@ -18,10 +18,13 @@ from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.reference import keep_reference, reference_name
 from mlops_assets.stages.searched import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
-from mlops_assets.stages.training import log_fit, training_files
+from mlops_assets.stages.training import challenger_name, log_fit, training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake
-from resources.serving.live_models import Record
+from resources.records.attempts import Attempt, Challenger
+from resources.records.deployment import Deployment
+from resources.records.documents import load_record, save_record
+from resources.records.references import Reference
 from resources.systems import Systems
 from resources.tracking.tracking import Version
 
@@ -44,11 +47,11 @@ def _deploy(
     lake, tracking, audit = systems.lake, systems.tracking, systems.audit
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
-    spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate["version"])
+    spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate.version)
     _refuse_other_rules(spec, challenger)
-    data = training_data(spec, lake, attempt["week"])
+    data = training_data(spec, lake, attempt.week)
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
-    rounds = attempt["challenger"]["rounds"]
+    rounds = attempt.challenger.rounds
     fitted = fit(files, spec, data.features, rounds=rounds, reach=systems.compute or None, identity=identity)
     lineage = {**lineage, "challenger": str(challenger.number), **origin_of(challenger)}
     version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
@@ -57,35 +60,35 @@ def _deploy(
     record_trained(audit, spec, version, data.hashes, data.now)
     keep_reference(spec, lake, data, files, version, attempt)
     _make_champion(spec, systems, warrant, version, data)
-    lake.write_json(attempt_name(spec, data.week), attempt | {"final": {"version": version.number}})
+    save_record(lake, attempt_name(spec, data.week), attempt.made(version.number))
     return version, fitted, data
 
 
-def judged(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def judged(spec: ModelSpec, lake: Lake) -> tuple[Challenger | None, Attempt | None]:
     """The challenger on record and the record of its evaluation, where there are such."""
-    candidate = lake.read_json(f"{spec.name}/challenger")
-    attempt = lake.read_json(attempt_name(spec, candidate["week"])) if candidate else None
-    is_about_it = candidate and attempt and attempt["challenger"]["version"] == candidate["version"]
+    candidate = load_record(lake, Challenger, challenger_name(spec))
+    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.week)) if candidate else None
+    is_about_it = candidate and attempt and attempt.challenger.version == candidate.version
     return candidate, attempt if is_about_it else None
 
 
 def rejection(spec: ModelSpec, lake: Lake) -> str | None:
     """The verdict on the newest challenger where the gate rejected it: a normal outcome, after which nothing is deployed."""
     _, attempt = judged(spec, lake)
-    return attempt["verdict"] if attempt and not attempt["promote"] else None
+    return attempt.verdict if attempt and not attempt.promote else None
 
 
-def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
+def passed_gate(spec: ModelSpec, lake: Lake) -> tuple[Challenger, Attempt]:
     """The challenger on record and the record of its evaluation; raises where the newest challenger has not passed."""
     candidate, attempt = judged(spec, lake)
     if candidate is None:
         raise NotReadyError(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
     if attempt is None:
         raise NotReadyError(
-            f"{spec.name}: challenger {candidate['version']} was not judged yet: materialize {spec.name}/evaluation first"
+            f"{spec.name}: challenger {candidate.version} was not judged yet: materialize {spec.name}/evaluation first"
         )
-    if not attempt["promote"]:
-        raise NotPassedError(f"{spec.name}: no challenger has passed the gate: {attempt['verdict']}")
+    if not attempt.promote:
+        raise NotPassedError(f"{spec.name}: no challenger has passed the gate: {attempt.verdict}")
     return candidate, attempt
 
 
@@ -98,14 +101,12 @@ def _refuse_other_rules(spec: ModelSpec, challenger: Version) -> None:
         )
 
 
-def decided_by(
-    spec: ModelSpec, lake: Lake, passed: tuple[Mapping[str, Any], Mapping[str, Any]]
-) -> Fingerprint:
+def decided_by(spec: ModelSpec, lake: Lake, passed: tuple[Challenger, Attempt]) -> Fingerprint:
     """What decides a deployment: the refit's rows, rules and code, the evidence, and how it is served."""
     candidate, attempt = passed
-    data = training_data(spec, lake, attempt["week"])
+    data = training_data(spec, lake, attempt.week)
     rules = spec_digest(as_trained(spec, candidate))
-    return of_deployment(spec, data.hashes, data.feature_definitions, rules, evaluation_digest(attempt))
+    return of_deployment(spec, data.hashes, data.feature_definitions, rules, attempt.digest)
 
 
 def is_live(spec: ModelSpec, systems: Systems, sha256: str) -> bool:
@@ -113,7 +114,7 @@ def is_live(spec: ModelSpec, systems: Systems, sha256: str) -> bool:
     champion = systems.tracking.champion(spec.name)
     if champion is None or champion.sha256 != sha256:
         return False
-    if systems.lake.read_json(reference_name(spec, champion.number)) is None:
+    if load_record(systems.lake, Reference, reference_name(spec, champion.number)) is None:
         return False
     if not spec.deployment.enabled:
         return True
@@ -131,7 +132,7 @@ def _make_champion(
     record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:
         kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
-        record = Record.model_validate(endpoint_record(spec, version, kept))
+        record = Deployment.model_validate(endpoint_record(spec, version, kept))
         endpoint.advance(data.now)
     now = data_now(spec.weeks, spec.prediction.table, systems.lake)
     moment = max(data.now, now or data.now)

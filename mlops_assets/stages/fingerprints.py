@@ -13,7 +13,7 @@ import polars as pl
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.ml.training.kinds import readers, trainer_kind
-from mlops_assets.spec.decides import of_a_training_set
+from mlops_assets.spec.decides import CODE, of_a_stage, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import basis
@@ -24,43 +24,37 @@ from resources.lake.pushed_span import part_now
 from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
 from resources.tracking.tracking import Version
 
-STAGES = "mlops_assets.stages"
-JOIN = (f"{STAGES}.training_set:join_week", "feature_repo.offline_store.store:PolarsOfflineStore")
-FIT = (
-    *(f"{STAGES}.training_set:training_data", f"{STAGES}.training:training_files"),
-    *("mlops_assets.ml.training.fit:fit", "mlops_assets.ml.training.shards:Files"),
-)
 NOTHING = "none"
 
 
 def join_code(spec: ModelSpec) -> str:
     """Digest of what joins a week: the join, the offline store, and the function that makes the entity rows."""
-    return code_digest([*JOIN, *filter(None, [spec.prediction.rows])])
+    return code_digest([*CODE["training_set"], *filter(None, [spec.prediction.rows])])
 
 
 def fit_code(spec: ModelSpec) -> str:
     """Digest of what turns a training set into a model: the fit, the spec's trainer, and a loop of the user's own."""
-    return code_digest([*FIT, *trainer_kind(spec.trainer.kind).fit_code, *spec.trainer.code])
+    return code_digest([*CODE["fit"], *trainer_kind(spec.trainer.kind).fit_code, *spec.trainer.code])
 
 
 def judge_code(spec: ModelSpec) -> str:
     """Digest of what judges a challenger."""
-    return code_digest([f"{STAGES}.judging:judge_challenger", *_scoring(spec, [])])
+    return code_digest([*CODE["evaluation"], *_scoring(spec, [])])
 
 
 def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
     """Digest of what scores a week with these versions."""
-    return code_digest([f"{STAGES}.scoring:score_week", *_scoring(spec, versions)])
+    return code_digest([*CODE["predictions"], *_scoring(spec, versions)])
 
 
 def report_code(report: str) -> str:
     """Digest of what writes a week's `performance` or `drift`."""
-    return code_digest([f"{STAGES}.reporting:write_{report}"])
+    return code_digest(CODE[report])
 
 
 def skew_code() -> str:
     """Digest of what replays logged requests and compares them."""
-    return code_digest([f"{STAGES}.skew_replay:replay", JOIN[1]])
+    return code_digest(CODE["skew"])
 
 
 def of_training_week(
@@ -97,11 +91,10 @@ def of_deployment(
     spec: ModelSpec, hashes: dict[str, str], definitions: str, rules: str, evaluation: str
 ) -> Fingerprint:
     """What the refit is made from, the evidence that allows it, and what the endpoint and the drift reports need of it."""
-    served = ["prediction", "deployment", "drift", "feature_service", "owner"]
     return {
         **of_challenger(spec, hashes, definitions, rules),
         "evaluation": evaluation,
-        "endpoint": _rules(spec, None, served),
+        "endpoint": _rules(spec, None, "deployment"),
     }
 
 
@@ -109,10 +102,9 @@ def of_evaluation(
     spec: ModelSpec, challenger: Version, champion: Version | None, anchor: str | None, training_set: str
 ) -> Fingerprint:
     """The models, and the rows they are judged on."""
-    parts = ["prediction", "label", "slices", "task", "window", "gate", "trainer"]
     return {
         "code": judge_code(spec),
-        "rules": _rules(spec, None, parts),
+        "rules": _rules(spec, None, "evaluation"),
         "challenger": f"{challenger.number} {challenger.sha256}",
         "champion": f"{champion.number} {champion.sha256}" if champion else NOTHING,
         "anchor": anchor or NOTHING,
@@ -129,7 +121,7 @@ def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], nam
     used = {number for _, number, _ in champions}
     return {
         "code": score_code(spec, [v for v in versions if v.number in used]),
-        "rules": _rules(spec, name, ["prediction", "task"]),
+        "rules": _rules(spec, name, "predictions"),
         table: lake.manifest(table, name).sha256,
         "champions": digest(champions),
     }
@@ -138,10 +130,9 @@ def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], nam
 def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: Any = None) -> Fingerprint:
     """The week's rows and predictions, which features were online, and for drift what it is compared with."""
     tables = [f"{spec.name}/{part}" for part in ("training_set", "predictions")]
-    parts = ["prediction", "label", "slices", "task", "gate", "drift", "trainer"]
     return {
         "code": report_code(report),
-        "rules": _rules(spec, name, parts),
+        "rules": _rules(spec, name, report),
         **{table: lake.manifest(table, name).sha256 for table in tables},
         **{key: str(value) for key, value in basis(lake, name).items()},
         "reference": digest(reference),
@@ -165,10 +156,10 @@ def of_skew(
     return {**decides, "feature definitions": digest(versions), **tables}
 
 
-def _rules(spec: ModelSpec, week: str | None, parts: Sequence[str]) -> str:
-    """Digest of parts of the spec, and of the moments that a week lies between."""
+def _rules(spec: ModelSpec, week: str | None, stage: str) -> str:
+    """Digest of what decides a stage of the spec, and of the moments that a week lies between."""
     bounds = week_bounds(spec.weeks, week) if week else spec.weeks.timezone
-    return digest([spec.model_dump(mode="json", include=set(parts)), bounds])
+    return digest([of_a_stage(stage, spec.model_dump(mode="json")), bounds])
 
 
 def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last: datetime) -> dict[str, str]:

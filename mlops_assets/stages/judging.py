@@ -17,7 +17,6 @@ from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.reports.sparklines import sparklines
 from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.ml.training.shards import Files
-from mlops_assets.promotion.records import evaluation_digest
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.attempt import attempt_record
@@ -25,10 +24,12 @@ from mlops_assets.stages.errors import NotReadyError, StageError
 from mlops_assets.stages.fingerprints import of_evaluation
 from mlops_assets.stages.opponents import Anchor, opponents
 from mlops_assets.stages.searched import as_trained
-from mlops_assets.stages.training import hold_out_start
+from mlops_assets.stages.training import challenger_name, hold_out_start
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt, Challenger, Timings
+from resources.records.documents import load_record, save_record
 from resources.tracking.tracking import Tracking, Version
 
 
@@ -39,7 +40,7 @@ class Judged:
     `costs` says what each contender takes, in bytes and milliseconds; what was timed stays out of the record.
     """
 
-    attempt: dict[str, Any]
+    attempt: Attempt
     digest: str
     verdict: Verdict
     curves: dict[str, str]
@@ -53,32 +54,30 @@ def judge_challenger(
     """Score challenger, champion and anchor on the held-out days, put the challenger through the gate, keep the record."""
     candidate = challenger_on_record(spec, lake)
     spec = as_trained(spec, candidate)
-    data = training_data(spec, lake, candidate["week"])
+    data = training_data(spec, lake, candidate.week)
     against = opponents(spec, tracking, audit, data)
     rows = hold_out(spec, data)
-    challenger = contender(spec, tracking, tracking.version(spec.name, candidate["version"]), rows)
+    challenger = contender(spec, tracking, tracking.version(spec.name, candidate.version), rows)
     beaten = contender(spec, tracking, against.champion, rows) if against.champion else None
     verdict = judge(rows, challenger, beaten, spec, anchor_on_trial(spec, against.anchor))
     attempt = attempt_record(spec, candidate, against, verdict, rows, reason)
-    digest = lake.write_json(attempt_name(spec, data.week), attempt)
+    digest = save_record(lake, attempt_name(spec, data.week), attempt)
     labels = rows[LABEL].to_numpy()
     curves = sparklines(labels, verdict.score, spec.task)
-    drawn = evaluation_plots(
-        labels, verdict.score, spec.task, candidate["importance"], verdict.champion_score
-    )
+    drawn = evaluation_plots(labels, verdict.score, spec.task, candidate.importance, verdict.champion_score)
     plots = evidence_plots(verdict, spec.gate) | drawn
     costs = [
         contender_cost(role, side)
         for role, side in (("challenger", challenger), ("champion", beaten))
         if side
     ]
-    lake.write_json(timings_name(spec, data.week), {"contenders": costs})
+    save_record(lake, timings_name(spec, data.week), Timings(contenders=costs))
     return Judged(attempt, digest, verdict, curves, plots, costs)
 
 
-def challenger_on_record(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
+def challenger_on_record(spec: ModelSpec, lake: Lake) -> Challenger:
     """What the model's asset left for its evaluation."""
-    candidate = lake.read_json(f"{spec.name}/challenger")
+    candidate = load_record(lake, Challenger, challenger_name(spec))
     if candidate is None:
         raise NotReadyError(f"{spec.name} has no challenger yet: materialize {spec.name}/model first")
     return candidate
@@ -87,8 +86,8 @@ def challenger_on_record(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
 def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> Fingerprint:
     """What decides the verdict: the models and the rows."""
     candidate = challenger_on_record(spec, lake)
-    data = training_data(spec, lake, candidate["week"])
-    challenger = tracking.version(spec.name, candidate["version"])
+    data = training_data(spec, lake, candidate.week)
+    challenger = tracking.version(spec.name, candidate.version)
     against = opponents(spec, tracking, audit, data)
     anchor = str(against.anchor) if against.anchor else None
     return of_evaluation(spec, challenger, against.champion, anchor, data.digest)
@@ -96,8 +95,8 @@ def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> 
 
 def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
     """Whether the record of the newest challenger's attempt is there and has this digest."""
-    attempt = lake.read_json(attempt_name(spec, challenger_on_record(spec, lake)["week"]))
-    return attempt is not None and evaluation_digest(attempt) == digest
+    attempt = load_record(lake, Attempt, attempt_name(spec, challenger_on_record(spec, lake).week))
+    return attempt is not None and attempt.digest == digest
 
 
 def contender(spec: ModelSpec, tracking: Tracking, version: Version, rows: pl.DataFrame) -> Contender:

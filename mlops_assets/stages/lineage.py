@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_assets.ml.provenance import provenance
-from mlops_assets.ml.provenance.lineage import Hashes, Lineage
 from mlops_assets.ml.training.fit import Fit
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import trainer_code
 from mlops_assets.stages.joined_from import PUSHED_ROWS, VIEW
 from mlops_assets.stages.training_set import TrainingData
 from resources.lake.lake import Lake, LakeError
+from resources.records.lineage import Hashes, Lineage
 from resources.settings import settings
 from resources.tracking.tracking import Kind
 from resources.tracking.versions import sha256

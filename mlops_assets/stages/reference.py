@@ -1,6 +1,6 @@
 """What a champion was trained on, in short, for later weeks to be compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -10,6 +10,9 @@ from mlops_assets.ml.training.shards import Files
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.training_set import TrainingData
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt
+from resources.records.documents import save_record
+from resources.records.references import Profile, Reference
 from resources.tracking.tracking import Version
 
 CELLS_AT_ONCE = 50_000_000
@@ -27,19 +30,19 @@ def keep_reference(
     data: TrainingData,
     rows: Files,
     version: Version,
-    attempt: Mapping[str, Any],
+    attempt: Attempt,
 ) -> None:
     """Keep what a version was trained on: profiles for the numbers, a sample for Evidently's report."""
     columns = list(spec.drift.columns or data.features)
     features, sample = reference(spec, rows, columns)
     lake.write(f"{spec.name}/reference", sample, f"{version.number:06d}")
-    profile = {
-        "features": features,
-        "scores": attempt["hold_out_scores"],
-        "metrics": attempt["challenger"]["metrics"],
-        "columns": columns,
-    }
-    lake.write_json(reference_name(spec, version.number), profile)
+    profile = Reference(
+        features=Profile.model_validate(features),
+        scores=Profile.model_validate(attempt.hold_out_scores),
+        metrics=attempt.challenger.metrics,
+        columns=columns,
+    )
+    save_record(lake, reference_name(spec, version.number), profile)
 
 
 def reference(spec: ModelSpec, rows: Files, columns: Sequence[str]) -> tuple[dict[str, Any], pl.DataFrame]:

@@ -17,7 +17,9 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.drift_page import write_page
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
-from resources.lake.lake import Lake, Manifest
+from resources.lake.lake import Lake, LakeError, Manifest
+from resources.records.documents import load_record
+from resources.records.references import Reference
 
 SCORES = {
     "prediction_psi": "psi",
@@ -89,7 +91,8 @@ def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
     if version is None:
         return None
     sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
-    return [version, lake.read_json(reference_name(spec, int(version))), sample]  # type: ignore[arg-type]
+    profile = load_record(lake, Reference, reference_name(spec, int(version)))  # type: ignore[arg-type]
+    return [version, profile.content() if profile else None, sample]
 
 
 def write_drift(
@@ -112,15 +115,17 @@ def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, di
             "reference version": None,
         }
     version = int(scored[STORED_VERSION].max())  # type: ignore[arg-type]
-    profile = lake.read_json(reference_name(spec, version)) or {}
+    profile = load_record(lake, Reference, reference_name(spec, version))
+    if profile is None:
+        raise LakeError(f"{spec.name}: version {version} has no reference profile: {Reference.AGAIN}")
     rows = lake.read(f"{spec.name}/training_set", [name])
-    columns = column_drift(profile["features"], rows, threshold=spec.drift.psi)
+    columns = column_drift(profile.features.content(), rows, threshold=spec.drift.psi)
     moved = summary(columns)
-    scores = score_drift(profile["scores"], scored["score"].to_numpy(), spec.drift.psi)
+    scores = score_drift(profile.scores.content(), scored["score"].to_numpy(), spec.drift.psi)
     return columns, {
         **moved,
         "drift_share": moved["share_drifted"],
         **{noted: scores[name] for noted, name in SCORES.items()},
-        "reference metric": profile["metrics"][spec.gate.metric],
+        "reference metric": profile.metrics[spec.gate.metric],
         "reference version": version,
     }

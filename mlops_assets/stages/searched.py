@@ -5,13 +5,14 @@ a rebuild, does not know it.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from mlops_assets.ml.tuning.trials import parameters_hash, with_found
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import AlteredRecordError
 from resources.lake.lake import Lake
+from resources.records.attempts import Challenger
+from resources.records.documents import load_record
+from resources.records.searches import SearchResult
 from resources.tracking.tracking import Version
 
 PARAMETERS_FROM = "parameters_from"
@@ -37,28 +38,27 @@ def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[st
         return spec, {
             PARAMETERS_FROM: f"the spec: no search for the trainer {spec.trainer.kind} has ended by {week}"
         }
-    said = f"the search of {record['week']}: trial {record['trial']} of {record['trials']}"
-    parameters = record["parameters"]
+    said = f"the search of {record.week}: trial {record.trial} of {record.trials}"
+    parameters = record.parameters
     return with_found(spec, parameters), {
         PARAMETERS_FROM: said,
         PARAMETERS: json.dumps(parameters, sort_keys=True),
-        SEARCH: record["sha256"],
+        SEARCH: record.sha256,
     }
 
 
-def newest_result(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any] | None:
+def newest_result(spec: ModelSpec, lake: Lake, week: str) -> SearchResult | None:
     """The record of the newest search up to a week that was made for this kind of trainer."""
     for name in reversed([name for name in lake.records(search_folder(spec)) if name <= week]):
-        record = lake.read_json(f"{search_folder(spec)}/{name}")
-        if record and record["trainer"] == spec.trainer.kind:
+        record = load_record(lake, SearchResult, f"{search_folder(spec)}/{name}")
+        if record and record.trainer == spec.trainer.kind:
             return _unchanged(record, f"{search_folder(spec)}/{name}.json")
     return None
 
 
-def as_trained(spec: ModelSpec, candidate: Mapping[str, Any]) -> ModelSpec:
+def as_trained(spec: ModelSpec, candidate: Challenger) -> ModelSpec:
     """The spec that a challenger was trained by, from its record: a search that ended since changes nothing of it."""
-    found = candidate.get(PARAMETERS)
-    return with_found(spec, found) if found else spec
+    return with_found(spec, candidate.parameters) if candidate.parameters else spec
 
 
 def origin_of(version: Version) -> dict[str, str]:
@@ -68,11 +68,11 @@ def origin_of(version: Version) -> dict[str, str]:
     }
 
 
-def _unchanged(record: dict[str, Any], name: str) -> dict[str, Any]:
-    digest = parameters_hash(record["parameters"])
-    if digest != record["sha256"]:
+def _unchanged(record: SearchResult, name: str) -> SearchResult:
+    digest = parameters_hash(record.parameters)
+    if digest != record.sha256:
         raise AlteredRecordError(
-            f"{name}: the parameters' SHA-256 is {digest}, the search wrote {record['sha256']}: somebody changed them. "
+            f"{name}: the parameters' SHA-256 is {digest}, the search wrote {record.sha256}: somebody changed them. "
             "Search again, or write parameters of your own into the spec and set search.apply to false"
         )
     return record

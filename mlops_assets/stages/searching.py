@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from mlops_assets.stages.training import enough_history, hold_out_start, trainin
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from resources.records.documents import load_record, save_record
+from resources.records.searches import SearchResult, TrialOutcome
 from resources.tracking.tracking import Tracking, TrialRecord
 
 BUDGET = {"trials", "minutes", "concurrent", "apply"}
@@ -48,7 +50,7 @@ def run_search(
     identity = search_identity(spec, data)
     folder = f"{search_folder(spec)}/{identity[:16]}"
     parent = tracking.open_search(spec.name, identity, search_params(spec), search_tags(spec, data, lineage))
-    done = [Trial.from_record(lake.read_json(f"{folder}/{name}") or {}) for name in lake.records(folder)]
+    done = [*trials_done(lake, folder)]
     if done:
         say(f"{len(done)} trials are done already: the search goes on behind them")
     for trial in done:
@@ -56,7 +58,7 @@ def run_search(
     seen = list(done)
 
     def heard(trial: Trial) -> None:
-        lake.write_json(f"{folder}/{trial.number:05d}", trial.record())
+        save_record(lake, f"{folder}/{trial.number:05d}", TrialOutcome.model_validate(trial.record()))
         tracking.log_trial(spec.name, parent, trial_record(spec, identity, trial))
         seen.append(trial)
         say(progress(spec, seen, trial))
@@ -66,6 +68,13 @@ def run_search(
     found = result(spec, data, identity, parent, trials)
     keep(spec, lake, tracking, found)
     return found
+
+
+def trials_done(lake: Lake, folder: str) -> Iterator[Trial]:
+    """The trials of a search that is going on, as they were kept, by number."""
+    for name in lake.records(folder):
+        if outcome := load_record(lake, TrialOutcome, f"{folder}/{name}"):
+            yield Trial(**outcome.model_dump())
 
 
 def search_identity(spec: ModelSpec, data: TrainingData) -> str:
@@ -171,4 +180,4 @@ def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, found: Found) -> None:
     tags = {"sha256": record["sha256"], "best_trial": str(record["trial"])}
     files = {"search.png": found.plot, "parameters.json": json.dumps(record["parameters"], indent=1).encode()}
     tracking.close_search(record["mlflow_run"], numbers, tags, files)
-    lake.write_json(f"{search_folder(spec)}/{record['week']}", record)
+    save_record(lake, f"{search_folder(spec)}/{record['week']}", SearchResult.model_validate(record))

@@ -11,7 +11,6 @@ import polars as pl
 
 from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
-from mlops_assets.ml.provenance.lineage import FILE, Lineage
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.ml.training.shards import Files
@@ -28,6 +27,9 @@ from mlops_assets.stages.searched import PARAMETERS, searched
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from resources.records.attempts import Challenger
+from resources.records.documents import load_record, save_record
+from resources.records.lineage import FILE, Lineage
 from resources.systems import Systems
 from resources.tracking.tracking import Kind, Tracking, TrackingError, Version
 from resources.tracking.versions import LINEAGE
@@ -55,11 +57,11 @@ def train(
 
 def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) -> bool:
     """Whether the challenger on record is a version with this hash, and its model file is there with it."""
-    record = lake.read_json(f"{spec.name}/challenger")
+    record = load_record(lake, Challenger, challenger_name(spec))
     if record is None:
         return False
     with suppress(TrackingError):
-        version = tracking.version(spec.name, record["version"])
+        version = tracking.version(spec.name, record.version)
         return version.sha256 == sha256 and bool(tracking.load(version))
     return False
 
@@ -91,7 +93,7 @@ def train_challenger(
         spec, tracking
     )
     tracking.set_alias(spec.name, "challenger", version.number)
-    lake.write_json(f"{spec.name}/challenger", challenger_record(data, fitted, version, origin))
+    save_record(lake, challenger_name(spec), challenger_record(data, fitted, version, origin))
     return version, fitted, data
 
 
@@ -196,16 +198,21 @@ def lineage_tags(document: Lineage) -> dict[str, str]:
 
 def challenger_record(
     data: TrainingData, fitted: Fit, version: Version, origin: Mapping[str, str]
-) -> dict[str, Any]:
+) -> Challenger:
     """What the evaluation and the refit need to know of the newest challenger."""
     found = {PARAMETERS: json.loads(origin[PARAMETERS])} if PARAMETERS in origin else {}
-    return {
+    return Challenger(
         **found,
-        "week": data.week,
-        "now": data.now.isoformat(),
-        "version": version.number,
-        "rounds": fitted.rounds,
-        "rows": fitted.rows,
-        "training_set": data.digest,
-        "importance": fitted.importance,
-    }
+        week=data.week,
+        now=data.now.isoformat(),
+        version=version.number,
+        rounds=fitted.rounds,
+        rows=fitted.rows,
+        training_set=data.digest,
+        importance=fitted.importance,
+    )
+
+
+def challenger_name(spec: ModelSpec) -> str:
+    """Where the record of the newest challenger lies in the lake."""
+    return f"{spec.name}/challenger"

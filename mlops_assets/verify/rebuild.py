@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.provenance.lineage import Difference, Lineage, partitions
+from mlops_assets.ml.provenance.differences import Difference
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.ml.training.layout import laid_out
 from mlops_assets.spec.decides import of_a_fit, of_a_training_set
@@ -23,6 +23,7 @@ from resources.compute.compute import Compute
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import PUSHED, WHOLE, Lake, file_name, parquet
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
+from resources.records.lineage import Lineage, partitions
 
 REFUSED, MISSING = "refused", "missing"
 Pushed = Mapping[str, Mapping[str, Any]]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import pydantic
 
 from mlops_assets.errors import WorkError
 from mlops_assets.ml.dataset import DatasetError
-from mlops_assets.ml.provenance.lineage import FILE, Difference, Lineage, LineageError, differences
+from mlops_assets.ml.provenance.differences import Difference, differences
 from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.ml.training.ladder import ComputeError
 from mlops_assets.spec.decides import of_a_fit
@@ -23,6 +23,7 @@ from resources.compute.kuberay import KubeRayError
 from resources.compute.rayjob import TemplateError
 from resources.features.store import FeatureStoreError
 from resources.lake.lake import LakeError
+from resources.records.lineage import FILE, Lineage, LineageError
 from resources.tracking.tracking import Tracking, TrackingError, Version
 from resources.tracking.versions import LINEAGE, sha256
 
@@ -165,7 +166,7 @@ def _unvouched(lineage: Lineage, declared: ModelSpec | None) -> Iterator[Differe
 
 def _before_the_model(lineage: Lineage, rebuild: Rebuild, declared: ModelSpec | None) -> Iterator[Difference]:
     """What differs before anything is computed, then as it is computed."""
-    of_the_fit = replace(lineage, spec=of_a_fit(lineage.spec))
+    of_the_fit = lineage.model_copy(update={"spec": of_a_fit(lineage.spec)})
     yield from differences(of_the_fit, rebuild.surroundings(lineage, declared))
     yield from rebuild.tables(lineage)
     yield from rebuild.training_set(lineage)

@@ -3,9 +3,7 @@
 import hashlib
 from pathlib import Path
 
-
-class RecordError(Exception):
-    """A deployment record that cannot be served as it is."""
+from resources.records.reader import RecordError
 
 
 def contained(model_path: str, folder: Path) -> Path:

@@ -4,7 +4,6 @@ A record is a JSON file, so that the process that serves needs neither Dagster n
 it by replacing one small file. It is data: which code serves a model is asked from the repository by the model's name.
 """
 
-import json
 import logging
 import threading
 import time
@@ -13,20 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 import pydantic
-from pydantic import Field
 
 from resources.features.pushed_moments import PushedMoments
 from resources.features.service import DescribedService
 from resources.features.vectors import OnlineVectors
-from resources.moments import Moment
+from resources.records.deployment import Deployment, deployment_in
+from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
-from resources.serving.files import RecordError, contained, model_bytes
+from resources.serving.files import contained, model_bytes
 from resources.serving.http.forms import example, request_frame, request_model
 from resources.serving.log import ServedBatch
 from resources.serving.unseen_categories import UnseenCategories
@@ -37,39 +36,7 @@ RETRY_AFTER_S = 15.0
 MOMENT_FILE = "moment.txt"
 """Beside the records: how far the data that is online has come. It is no part of a record, which only says who answers."""
 
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 ANSWERS = {"classification": "probability", "regression": "value"}
-
-
-class Record(pydantic.BaseModel):
-    """What one deployed model is made of; unknown fields are errors, so that two releases never half agree."""
-
-    model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
-    )
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
-    task: Literal["classification", "regression"]
-    model_path: str = Field(description="File that the scorer reads.")
-    model_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    scorer: ImportPath = Field(
-        description="Class made from the file's bytes, with `predict(frame) -> array`; like `rows` and `request` it is "
-        "imported only if the repository declares it."
-    )
-    feature_service: str
-    rows: ImportPath | None = Field(default=None, description="Function that adds join keys to request rows.")
-    request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
-    key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
-    time: str = Field(description="Column that holds the moment of the prediction.")
-    owner: str = ""
-    moment: Moment | None = Field(
-        default=None, description="Now of the online store, in records of releases that kept it here."
-    )
-
-    def same_model(self, other: "Record") -> bool:
-        """Whether only the moment or the owner differs, so that nothing has to be loaded again."""
-        return self.model_copy(update={"moment": other.moment, "owner": other.owner}) == other
 
 
 class Scorer(Protocol):
@@ -98,7 +65,7 @@ class Log(Protocol):
 class Served:
     """One model as it answers now."""
 
-    record: Record
+    record: Deployment
     scorer: Scorer
     rows: Callable[[pl.DataFrame], pl.DataFrame]
     request: type[pydantic.BaseModel]
@@ -172,7 +139,7 @@ class LiveModels:
     def _take_up(self, name: str, path: Path) -> None:
         old = self.served.get(name)
         try:
-            record = read_record(path)
+            record = deployment_in(path)
             new = replace(old, record=record) if old and old.record.same_model(record) else self._load(record)
         except Exception as error:
             kept = f"version {old.record.version} keeps serving" if old else "the model is not served"
@@ -183,7 +150,7 @@ class LiveModels:
         self.problems = {other: text for other, text in self.problems.items() if other != name}
         LOG.warning("model %s answers with version %s", name, record.version)
 
-    def _load(self, record: Record) -> Served:
+    def _load(self, record: Deployment) -> Served:
         code = self._code(record)
         content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
         request = code.named("request", record.request) or self._default_request(record)
@@ -203,7 +170,7 @@ class LiveModels:
         self._warm(model)
         return model
 
-    def _code(self, record: Record) -> Code:
+    def _code(self, record: Deployment) -> Code:
         """What the repository declares for a record's model; raises CodeError where the record names other code."""
         code = self.declared(record.name)
         if code is None:
@@ -224,7 +191,7 @@ class LiveModels:
             return
         self._score(model, [request], self.now(model))
 
-    def _default_request(self, record: Record) -> type[pydantic.BaseModel]:
+    def _default_request(self, record: Deployment) -> type[pydantic.BaseModel]:
         fields = self.features.request_fields(record.feature_service)
         asked = {name: kind for name, kind in fields.items() if name != record.time}
         return request_model(f"{record.name}_request", asked)
@@ -285,18 +252,3 @@ class LiveModels:
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
-
-
-def read_record(path: Path) -> Record:
-    """One deployment record; errors name the file and the field."""
-    try:
-        record = Record.model_validate(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path} is not JSON: {error}; publish the deployment again") from error
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "(whole)"
-        raise RecordError(f"{path}: field {field}: {first['msg']}; publish the deployment again") from error
-    if record.name != path.stem:
-        raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
-    return record

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources import ports
+from resources.records.deployment import Deployment, deployment_in
+from resources.records.reader import RecordError
 from resources.resource import Resource
-from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
+from resources.serving.live_models import MOMENT_FILE
 from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
 from resources.storage.contained import below
 from resources.storage.durable import remove, write_bytes, write_text
@@ -41,13 +43,17 @@ class Endpoint(Resource):
     folder: str
     address: str = "http://127.0.0.1:8000"
 
-    def publish(self, record: Record | dict[str, Any]) -> Path:
+    def publish(self, record: Deployment | dict[str, Any]) -> Path:
         """Write a model's record whole, so that the endpoint reads the old one or the new one.
 
         A deployed model's is published by `mlops_assets/promotion/champion.py` alone, under the lock of its changes. A moment that
         the record brings, or the one that it replaces, goes where moments are kept.
         """
-        checked = record if isinstance(record, Record) else Record.model_validate(record)
+        checked = (
+            record
+            if isinstance(record, Deployment)
+            else Deployment.of(record, "a deployment record to publish")
+        )
         for moment in (checked.moment, getattr(self.published(checked.name), "moment", None)):
             if moment is not None:
                 self.advance(moment)
@@ -55,10 +61,10 @@ class Endpoint(Resource):
         write_text(path, _text(checked.model_copy(update={"moment": None})))
         return path
 
-    def published(self, name: str) -> Record | None:
+    def published(self, name: str) -> Deployment | None:
         """The record that the endpoint follows for a model; None where there is none, or none that can be read."""
         try:
-            return read_record(self._record(name)) if self._record(name).exists() else None
+            return deployment_in(self._record(name)) if self._record(name).exists() else None
         except RecordError as error:
             LOG.warning("%s", error)
             return None
@@ -73,16 +79,16 @@ class Endpoint(Resource):
         write_bytes(path, model)
         return path
 
-    def keep_record(self, record: Record) -> None:
+    def keep_record(self, record: Deployment) -> None:
         """Put a record that the audit log does not hold beside its model file, so that it can be published again as it was."""
         write_text(self._kept_record(record.name, record.version), _text(record))
 
-    def kept_record(self, name: str, version: int | str) -> Record | None:
+    def kept_record(self, name: str, version: int | str) -> Deployment | None:
         """The record of a version that earlier releases kept, its model file in this folder; None where they did not."""
         path = self._kept_record(name, version)
         if not path.exists():
             return None
-        record = read_record(path)
+        record = deployment_in(path)
         return record.model_copy(
             update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
         )
@@ -98,9 +104,9 @@ class Endpoint(Resource):
         """
         return move_forward(Path(self.folder) / MOMENT_FILE, moment)
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, Deployment]:
         """Every published record by model name."""
-        return {path.stem: read_record(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
+        return {path.stem: deployment_in(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
 
     def _record(self, name: str) -> Path:
         return below(self.folder, f"{name}.json")
@@ -109,9 +115,8 @@ class Endpoint(Resource):
         return below(Path(self.folder) / "models", f"{version}/{name}.json")
 
 
-def _text(record: Record) -> str:
-    unsaid = {"moment"} if record.moment is None else None
-    return json.dumps(record.model_dump(mode="json", exclude=unsaid), indent=1, sort_keys=True)
+def _text(record: Deployment) -> str:
+    return json.dumps(record.document(), indent=1, sort_keys=True)
 
 
 def keep_ray_local() -> None:

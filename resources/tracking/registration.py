@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from resources.records.tags import tags_to_write
 from resources.tracking.client import use_uri
 from resources.tracking.fits import MODEL_ID, is_complete
 from resources.tracking.versions import (
@@ -44,7 +45,7 @@ def create_version(client: Any, uri: str, wanted: Registration) -> int:
         )
     _register_name(client, wanted.name)
     of_the_run = {tag: run.data.tags[tag] for tag in (SHA256, FILE, LINEAGE) if tag in run.data.tags}
-    labels = {**wanted.tags, IDENTITY: wanted.identity, **of_the_run}
+    labels = tags_to_write({**wanted.tags, IDENTITY: wanted.identity, **of_the_run})
     model, source = run.data.tags[MODEL_ID], f"models:/{run.data.tags[MODEL_ID]}"
     with use_uri(uri):
         made = client.create_model_version(wanted.name, source, wanted.run_id, tags=labels, model_id=model)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resources.moments import MomentError, read_moment
+from resources.records.tags import tags_forward
 
 IDENTITY, SHA256, FILE = "identity", "sha256", "model_file"
 LINEAGE = "lineage"
@@ -69,7 +70,7 @@ class Version:
 
 def version_of(found: Any) -> Version:
     """What MLflow returned as our value."""
-    tags = dict(found.tags)
+    tags = tags_forward(found.tags, f"{found.name} version {found.version} in MLflow")
     promoted, until = (moments(tags.get(tag, "")) for tag in (PROMOTED_AT, TRAINED_UNTIL))
     return Version(
         name=found.name,

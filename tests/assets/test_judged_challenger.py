@@ -18,6 +18,8 @@ from mlops_assets.stages import judging
 from mlops_assets.stages.judging import judge_challenger
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
+from resources.records.documents import save_record
+from tests import record_samples
 from tests.pumps.project import SPEC, WEEKS
 
 NAME, LAST = SPEC.name, week_names(WEEKS)[-1]
@@ -58,14 +60,8 @@ def lake(tmp_path) -> Lake:
         lake.write(
             f"{NAME}/training_set", rows.with_columns(stopped_minutes=stopped, site=site), name, notes=notes
         )
-    candidate = {
-        "week": LAST,
-        "now": NOW.isoformat(),
-        "version": 3,
-        "rounds": 7,
-        "importance": {"vibration": 1.0},
-    }
-    lake.write_json(f"{NAME}/challenger", candidate)
+    candidate = record_samples.challenger(week=LAST, now=NOW.isoformat(), version=3)
+    save_record(lake, f"{NAME}/challenger", candidate)
     return lake
 
 
@@ -105,7 +101,7 @@ def judged(lake: Lake, challenger: bytes, champion: bytes | None, above: float =
 def test_the_record_holds_the_rule_and_every_number_that_was_held_against_it(lake):
     found = judged(lake, b"0.5", b"0.4", floors={"auc": 0.6})
     record = lake.read_json(f"{NAME}/attempts/{LAST}")
-    assert record == json.loads(json.dumps(found.attempt))
+    assert record == found.attempt.document()
     assert record["promote"] and record["verdict"].startswith("Promoted: log_loss ")
     evidence = record["evidence"]
     assert evidence["rule"]["evidence"] == "superiority" and evidence["rule"]["alpha"] == 0.05
@@ -148,8 +144,8 @@ def test_a_limit_on_latency_is_held_against_what_was_measured(lake, monkeypatch)
 def test_the_first_champion_has_floors_and_no_tests(lake):
     found = judged(lake, b"0.5", None, floors={"auc": 0.6})
     assert found.verdict.reason.startswith("Promoted as the first champion: auc ")
-    assert [c["kind"] for c in found.attempt["evidence"]["criteria"]] == ["floor"]
-    assert found.attempt["evidence"]["detectable_gain"] is None
+    assert [c["kind"] for c in found.attempt.evidence.criteria] == ["floor"]
+    assert found.attempt.evidence.detectable_gain is None
     assert [cost["model"] for cost in found.costs] == ["challenger, version 3"]
 
 
@@ -207,7 +203,7 @@ def test_the_page_shows_the_anchor_and_what_is_left_of_the_margin(lake):
     assert page["anchor version"] == 2
     assert page["yearly margin"] == "0.02: 0.0000 spent by the champion, 0.0200 left"
     assert "| anchor log_loss |" in page["tests"].value
-    unknown = found.attempt["anchor"] | {"spent": None, "left": None}
+    unknown = found.attempt.anchor.model_copy(update={"spent": None, "left": None})
     assert anchor_metadata(unknown)["yearly margin"] == "0.02, unknown what is left"
     assert anchor_metadata(None) == {} and "anchor version" not in evaluation_metadata(
         judged(lake, b"0.5", b"0.4")

@@ -17,9 +17,12 @@ from mlops_assets.stages.training import train_challenger, training_files
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.pages import Pages
+from resources.records.attempts import Attempt
+from resources.records.documents import save_record
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking
+from tests import record_samples
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec()
@@ -41,11 +44,11 @@ def tracking(tmp_path) -> Tracking:
 
 
 def write_result(lake: Lake, parameters: dict, **changes) -> None:
-    record = {"week": WEEK, "trainer": "xgboost", "trial": 1, "trials": 2, "parameters": parameters}
-    lake.write_json(f"{NAME}/search/{WEEK}", record | {"sha256": parameters_hash(parameters)} | changes)
+    facts = {"week": WEEK, "parameters": parameters, "sha256": parameters_hash(parameters)}
+    save_record(lake, f"{NAME}/search/{WEEK}", record_samples.search_result(**facts | changes))
 
 
-def judged(lake: Lake, tracking: Tracking, folder) -> dict:
+def judged(lake: Lake, tracking: Tracking, folder) -> Attempt:
     audit = Audit(folder=str(folder / "audit"))
     attempt = judge_challenger(SPEC, lake, tracking, audit, {"reason": "by hand"}).attempt
     record_evaluated(audit, SPEC, attempt, {})
@@ -59,7 +62,7 @@ def deployed(lake: Lake, tracking: Tracking, folder):
 
 def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(lake, tracking, tmp_path):
     challenger, _, _ = train_challenger(SPEC, lake, tracking, {})
-    assert judged(lake, tracking, tmp_path)["promote"]
+    assert judged(lake, tracking, tmp_path).promote
     write_result(lake, {"max_depth": 4, "eta": 0.2})
     version, fitted, data = deployed(lake, tracking, tmp_path)
     followed = with_found(SPEC, FOUND)

@@ -15,7 +15,6 @@ from mlops_assets.errors import WorkError
 from mlops_assets.promotion.approval import warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
-from mlops_assets.promotion.history import SHOWN_BETTER
 from mlops_assets.promotion.records import record_configuration, record_evaluated, record_trained
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_bounds, week_names
@@ -27,11 +26,15 @@ from resources.audit.log import CHANGES, Audit, Entry
 from resources.features.service import DescribedService, DescribedView
 from resources.features.vectors import OnlineVectors
 from resources.lake.lake import Lake
-from resources.serving.live_models import LiveModels, Record, read_record
+from resources.records.attempts import Attempt
+from resources.records.deployment import Deployment, deployment_in
+from resources.records.documents import save_record
+from resources.serving.live_models import LiveModels
 from resources.serving.ray_serve import Endpoint
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from resources.tracking.versions import FILE, SHA256, sha256
+from tests import record_samples
 from tests.changes.interleaving import Operation, cut_at_every_write, pause
 from tests.changes.stand_in_mlflow import StandInMlflow
 from tests.pumps.project import SPEC, WEEKS
@@ -124,7 +127,7 @@ class World:
     def approve(self) -> None:
         """A challenger that waits is approved by a person, refitted and deployed."""
         attempt = self._judged(BY_ADA)
-        decide(BY_ADA, self.lake, self.audit, "approved", attempt["challenger"]["version"], "ada", "fine")
+        decide(BY_ADA, self.lake, self.audit, "approved", attempt.challenger.version, "ada", "fine")
         self._deploy(BY_ADA, attempt)
 
     def roll_back(self, to: int | None = None) -> Entry:
@@ -138,33 +141,33 @@ class World:
         """One look of the sensor, which does not wait for a change that is under way."""
         return reconcile(self.tracking, self.audit, self.endpoint, NAME, wait=False)
 
-    def _judged(self, spec: ModelSpec) -> dict[str, Any]:
+    def _judged(self, spec: ModelSpec) -> Attempt:
         week, champion = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES)) - 1], self.tracking.champion(NAME)
         number = self._register("challenger")
-        attempt = {
-            "week": week,
-            "now": week_bounds(WEEKS, week)[1].isoformat(),
-            "promote": True,
-            "verdict": f"Promoted: {number} is better",
-            "champion": champion and {"version": champion.number},
-            "anchor": None,
-            SHOWN_BETTER: True,
-            "challenger": {"version": number},
-        }
-        self.lake.write_json(f"{NAME}/challenger", {"version": number, "week": week})
-        self.lake.write_json(attempt_name(spec, week), attempt)
+        now = week_bounds(WEEKS, week)[1].isoformat()
+        attempt = record_samples.attempt(
+            number,
+            week=week,
+            now=now,
+            verdict=f"Promoted: {number} is better",
+            champion=champion and {"version": champion.number, "metrics": None},
+            shown_better=True,
+        )
+        candidate = record_samples.challenger(version=number, week=week, now=now)
+        save_record(self.lake, f"{NAME}/challenger", candidate)
+        save_record(self.lake, attempt_name(spec, week), attempt)
         record_evaluated(self.audit, spec, attempt, {"launched_by": "sensor retrain"})
         return attempt
 
-    def _deploy(self, spec: ModelSpec, attempt: dict[str, Any]) -> None:
+    def _deploy(self, spec: ModelSpec, attempt: Attempt) -> None:
         """What `deploy` does but for the fit."""
         warrant = warranted(spec, self.tracking, self.audit, attempt)
         version = self.tracking.version(
-            NAME, self._register("refit", challenger=str(attempt["challenger"]["version"]))
+            NAME, self._register("refit", challenger=str(attempt.challenger.version))
         )
-        now = datetime.fromisoformat(attempt["now"])
-        record_trained(self.audit, spec, version, {attempt["week"]: "rows"}, now)
-        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt["week"], now, {}, "", {})
+        now = datetime.fromisoformat(attempt.now)
+        record_trained(self.audit, spec, version, {attempt.week: "rows"}, now)
+        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt.week, now, {}, "", {})
         _make_champion(spec, self._systems, warrant, version, data)
 
     def _register(self, kind: str, **tags: str) -> int:
@@ -185,10 +188,10 @@ class World:
         return list(self.audit.entries(NAME, CHANGES))
 
     @property
-    def published(self) -> Record | None:
+    def published(self) -> Deployment | None:
         """The record that the endpoint follows."""
         path = Path(self.endpoint.folder) / f"{NAME}.json"
-        return read_record(path) if path.exists() else None
+        return deployment_in(path) if path.exists() else None
 
     def answering(self) -> tuple[int, datetime]:
         """Version and moment that the endpoint answers with once it has looked."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ["train", "m"],
     "size": ["size"],
     "clean": ["clean"],
+    "migrate": ["migrate"],
     "audit verify": ["audit", "verify"],
     "audit show": ["audit", "show"],
     "audit migrate": ["audit", "migrate"],

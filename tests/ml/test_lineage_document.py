@@ -1,15 +1,15 @@
 """A lineage is one document with one hash, and whoever changes a part of it is told which part."""
 
 import json
-from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.provenance.lineage import Difference, Lineage, LineageError, differences, partitions
+from mlops_assets.ml.provenance.differences import Difference, differences
+from resources.records.lineage import Lineage, LineageError, partitions
 
-SECTIONS = [field.name for field in fields(Lineage)]
+SECTIONS = [*Lineage.model_fields]
 NAMES = st.text("abcxyz", min_size=1, max_size=4)
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 TABLES = st.dictionaries(NAMES, st.dictionaries(NAMES, HASHES, max_size=3), max_size=3)
@@ -58,7 +58,7 @@ def test_what_is_written_is_read_back_and_has_the_same_bytes_whatever_order_it_w
     whole = lineage(sources=sources, tables=tables, definitions=definitions, rounds=rounds)
     assert Lineage.read(whole.to_bytes(), whole.sha256) == whole
     backwards = {table: dict(reversed(found.items())) for table, found in reversed(sources.items())}
-    assert replace(whole, sources=backwards).to_bytes() == whole.to_bytes()
+    assert whole.model_copy(update={"sources": backwards}).to_bytes() == whole.to_bytes()
 
 
 @given(section=st.sampled_from(SECTIONS), value=st.integers() | st.text(max_size=5) | st.just([]))
@@ -84,9 +84,12 @@ def test_a_section_whose_hash_was_made_anew_is_still_not_the_registered_lineage(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"{", "is no JSON"),
+        (b"{", "is not JSON"),
         (b"[]", "holds a list"),
-        (lineage().to_bytes().replace(b'"format":1', b'"format":2'), "has format 2"),
+        (
+            lineage().to_bytes().replace(b'"format":1', b'"format":2'),
+            "has version 2, this release reads up to 1",
+        ),
     ],
 )
 def test_what_is_no_lineage_is_refused_in_words(content, told):

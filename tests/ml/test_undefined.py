@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.assets.evaluation import attempt_record
 from mlops_assets.ml.judging.gate import Contender, evidence_criterion, judge
 from mlops_assets.ml.judging.guardrails import (
     CHAMPION_SCORE,
@@ -28,14 +27,16 @@ from mlops_assets.ml.training.fit import fit
 from mlops_assets.spec.columns import LABEL, SCORE
 from mlops_assets.spec.gate import METRICS, Gate
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.attempt import attempt_record
 from mlops_assets.stages.opponents import Opponents
 from mlops_assets.stages.scoring import score
+from tests import record_samples
 from tests.ml.conftest import FEATURES, parcel_spec, regression_spec
 
 TOLERANCE = {"superiority": 0.0, "non_inferiority": 0.01, "point": 0.01}
 START = datetime(2020, 3, 2, tzinfo=UTC)
 LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
-CANDIDATE = {"week": "2020-03-09", "now": "2020-03-16", "version": 2, "rounds": 3}
+CANDIDATE = record_samples.challenger(week="2020-03-09", now="2020-03-16T00:00:00+00:00", version=2, rounds=3)
 
 
 class Given:
@@ -145,7 +146,7 @@ def test_whatever_is_undefined_never_promotes_and_every_record_is_of_finite_numb
     rows = fortnight(kinds[labels].astype(float), **scores, days=days)
     verdict = judge(rows, told("ours"), told("theirs"), spec, ANCHOR)
     record = attempt_record(spec, CANDIDATE, Opponents(None, None), verdict, rows, {})
-    json.dumps([record, verdict.champion], allow_nan=False, default=str)
+    json.dumps([record.document(), verdict.champion], allow_nan=False, default=str)
     assert "nan" not in verdict.reason and "inf" not in verdict.reason.replace("inferior", "")
     (evidence,) = verdict.of_kind("evidence")
     floor = verdict.of_kind("floor")[0]

@@ -26,7 +26,7 @@ from mlops_assets.promotion.champion import (
 from mlops_assets.promotion.following import record_digest
 from mlops_assets.promotion.history import champion_then, in_line
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
-from resources.serving.live_models import Record
+from resources.records.deployment import Deployment
 from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.storage import durable
@@ -81,13 +81,13 @@ class State:
         """What was recorded of changes and deployments, in order."""
         return [e.kind for e in self.audit.entries(NAME, (*CHANGES, "deployed"))]
 
-    def change(self, wanted: Change, record: Record | None = None) -> Entry:
+    def change(self, wanted: Change, record: Deployment | None = None) -> Entry:
         """Change the champion, with the training and the evaluation that a promotion rests on in the log."""
         evidence = {**wanted.evidence, **grounds(self, wanted.version, wanted.replaces)}
         founded = replace(wanted, evidence=evidence)
         return change_champion(self.tracking, self.audit, self.endpoint, founded, record)
 
-    def record(self, number: int, **more: Any) -> Record:
+    def record(self, number: int, **more: Any) -> Deployment:
         version = self.tracking.version(NAME, number)
         kept = self.endpoint.keep(NAME, number, self.tracking.load(version))
         return deployment_record(number, version.sha256, kept).model_copy(update=more)
@@ -142,8 +142,8 @@ def promotion(number: int, replaces: int | None, at: datetime | None = None) -> 
     )
 
 
-def deployment_record(number: int, sha256: str, kept: Path) -> Record:
-    return Record(
+def deployment_record(number: int, sha256: str, kept: Path) -> Deployment:
+    return Deployment(
         name=NAME,
         version=str(number),
         task="classification",

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from mlops_assets.stages.served import SCORER, code_of, declared
-from resources.serving.live_models import LiveModels, Record
+from resources.records.deployment import Deployment
+from resources.serving.live_models import LiveModels
 from tests.ml.conftest import parcel_spec
 from tests.resources.endpoint_in_process import MODEL, TRIP, client, endpoint
 from tests.resources.serving_fakes import FakeFeatures
@@ -75,7 +76,7 @@ def test_a_model_file_outside_of_the_records_folder_is_not_read(tmp_path, way):
 @pytest.mark.parametrize("version", ["../7", "..", "7/8", "", "7\n", "-1", "1.0"])
 def test_a_version_is_a_number_and_leads_nowhere(version):
     with pytest.raises(ValidationError, match="version"):
-        Record.model_validate(RECORD | {"version": version})
+        Deployment.model_validate(RECORD | {"version": version})
 
 
 RECORD = {

@@ -1,0 +1,154 @@
+"""`mlops migrate`: the state folder of an earlier release brought forward, file by file.
+
+Every change is found before the first is made, and each replaces one file whole after its original was put aside. So a
+state that was migrated in part is one that is migrated by running it again. What is not changed is not touched: records
+of this release, and lineages, whose hashes are registered and which are brought forward each time they are read.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from resources.at_work import alone, serving
+from resources.records.attempts import Attempt, Challenger, Timings, digest_of
+from resources.records.deployment import Deployment
+from resources.records.reader import Record, forward, parsed, validated, version_in
+from resources.records.references import Reference
+from resources.records.searches import SearchResult, TrialOutcome
+from resources.settings import Settings, settings
+from resources.storage.durable import sweep, write_bytes
+
+ASIDE = "migrated"
+"""Folder of the state in which the originals of changed files lie, under their own paths and the start of their hash."""
+
+PLACES: tuple[tuple[str, type[Record]], ...] = (
+    ("lake/*/challenger.json", Challenger),
+    ("lake/*/attempts/*.json", Attempt),
+    ("lake/*/timings/*.json", Timings),
+    ("lake/*/profiles/*.json", Reference),
+    ("lake/*/search/*.json", SearchResult),
+    ("lake/*/search/*/*.json", TrialOutcome),
+    ("serving/*.json", Deployment),
+    ("serving/models/*/*.json", Deployment),
+)
+"""Where records of each kind lie in a state folder."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file that is of an earlier release: what is done to it, in words, and the doing."""
+
+    what: str
+    apply: Callable[[], None]
+
+
+def add(commands: Any) -> None:
+    """Add `migrate` to the parser's commands."""
+    parser = commands.add_parser("migrate", help="bring a state folder of an earlier release forward")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    parser.set_defaults(act=_migrate)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    return migrate(settings(), options.dry_run)
+
+
+def migrate(where: Settings, dry_run: bool) -> int:
+    """Bring the state folder forward and say what changed, or with `dry_run` what would; 0, whether or not anything did.
+
+    Raises RecordError, before anything is changed, for a record that is damaged or of a newer release, and AtWorkError
+    while somebody is at work on the folder.
+    """
+    if dry_run:
+        _tell(where, list(pending(where)), "would change")
+        return 0
+    if not where.home.is_dir():
+        _tell(where, [], "changed")
+        return 0
+    with alone(where.home, "a migration"), serving(where.home):
+        for part in ("lake", "serving", ASIDE):
+            sweep(where.home / part)
+        changes = list(pending(where))
+        for change in changes:
+            change.apply()
+    _tell(where, changes, "changed")
+    return 0
+
+
+def pending(where: Settings) -> Iterator[Change]:
+    """Everything that a state folder holds of an earlier release."""
+    for find in FINDERS:
+        yield from find(where)
+
+
+def tell_what_waits(where: Settings) -> None:
+    """Say to who starts to work on a state folder how many of its files are of an earlier release, if any are.
+
+    They are read as they are, so nothing has to be done about them. RecordError where one is of a newer release.
+    """
+    if count := sum(1 for _ in pending(where)):
+        files = "1 file of the state is" if count == 1 else f"{count} files of the state are"
+        print(
+            f"{files} of an earlier release, and read as such; `mlops migrate` brings them forward",
+            flush=True,
+        )
+
+
+def record_changes(where: Settings) -> Iterator[Change]:
+    """Records of an older version, each to be replaced by the same one in the version of now."""
+    for pattern, kind in PLACES:
+        for path in sorted(where.home.glob(pattern)):
+            if not path.name.startswith("."):
+                yield from _of_a_record(where.home, path, kind)
+
+
+FINDERS: tuple[Callable[[Settings], Iterator[Change]], ...] = (record_changes,)
+"""Each finds what one part of the state has to change; a part with a format of its own adds its finder here."""
+
+
+def _of_a_record(home: Path, path: Path, kind: type[Record]) -> Iterator[Change]:
+    original = path.read_bytes()
+    document = parsed(kind, original, str(path))
+    version = version_in(kind, document, str(path))
+    record = validated(kind, forward(kind, document, str(path)), str(path))
+    if version < kind.newest() and _keeps_its_digest(document, record):
+        what = f"{path.relative_to(home)}: {kind.CALLED}, version {version} to {kind.newest()}"
+        yield Change(what, partial(_replace, home, path, original, record))
+
+
+def _keeps_its_digest(document: dict[str, Any], record: Record) -> bool:
+    """Whether the audit log still names a record by its hash once it is rewritten; if not, it stays as it was written."""
+    if not isinstance(record, Attempt):
+        return True
+    content = {name: value for name, value in document.items() if name != record.VERSION_FIELD}
+    return digest_of(content) == record.digest
+
+
+def _replace(home: Path, path: Path, original: bytes, record: Record) -> None:
+    """Put the original aside, then the new one in its place; either may be the last thing that a process does.
+
+    A file that somebody else has replaced meanwhile is left to the next migration.
+    """
+    if path.read_bytes() != original:
+        return
+    mark = hashlib.sha256(original).hexdigest()[:12]
+    aside = home / ASIDE / path.relative_to(home).with_name(f"{path.name}.{mark}")
+    if not aside.exists():
+        write_bytes(aside, original)
+    write_bytes(path, json.dumps(record.document(), indent=1, sort_keys=True, allow_nan=False).encode())
+
+
+def _tell(where: Settings, changes: list[Change], done: str) -> None:
+    for change in changes:
+        print(f"{done} {change.what}")
+    if not changes:
+        print(f"{where.home}: nothing to migrate, everything is of this release")
+    elif done == "changed":
+        print(f"{len(changes)} files changed; their originals are in {where.home / ASIDE}")
+    else:
+        print(f"{len(changes)} files would change; nothing was written")

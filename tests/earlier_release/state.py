@@ -1,0 +1,62 @@
+"""The kept state of an earlier release: unpacked and moved to a folder of the test's own, or packed from where it was made."""
+
+import sqlite3
+import tarfile
+from pathlib import Path
+
+ARCHIVE = Path(__file__).parent / "state.tar.xz"
+HOME = "/srv/earlier-release"
+"""Where the state says that it lies; no test runs there."""
+
+REMADE = ("*.html", "evidently.js", "*.lock", "registry.db*", "applied.*")
+"""Left out: pages of reports, locks, and the feature registry, which every ingestion applies again."""
+
+
+def unpack(folder: Path) -> Path:
+    """MLOPS_HOME of the state, below a folder that is there."""
+    home = folder / "home"
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(home, filter="data")
+    relocate(home, HOME, str(home))
+    return home
+
+
+def pack(made: Path) -> None:
+    """The archive, from a state that make.py has made; `made` is changed."""
+    for pattern in REMADE:
+        for path in made.rglob(pattern):
+            path.unlink()
+    relocate(made, str(made), HOME)
+    with tarfile.open(ARCHIVE, "w:xz", preset=9) as archive:
+        for path in sorted(made.rglob("*")):
+            archive.add(path, path.relative_to(made), recursive=False, filter=_without_owner)
+
+
+def relocate(home: Path, before: str, now: str) -> None:
+    """Write another folder for the one that texts and SQLite tables name."""
+    for path in home.rglob("*"):
+        if path.suffix == ".db":
+            _relocate_tables(path, before, now)
+        elif path.is_file() and not path.name.endswith(("-wal", "-shm")):
+            content = path.read_bytes()
+            if before.encode() in content:
+                path.write_bytes(content.replace(before.encode(), now.encode()))
+
+
+def _relocate_tables(path: Path, before: str, now: str) -> None:
+    database = sqlite3.connect(path)
+    with database:
+        for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+            for _, column, kind, *_ in database.execute(f'pragma table_info("{table}")').fetchall():
+                if "CHAR" in kind.upper() or "TEXT" in kind.upper():
+                    replaced = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)'
+                    database.execute(replaced, (before, now, before))
+    database.execute("pragma wal_checkpoint(truncate)")
+    database.execute("vacuum")
+    database.close()
+
+
+def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    return member

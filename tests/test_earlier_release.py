@@ -1,0 +1,242 @@
+"""A state folder of an earlier release is brought forward, and goes on as if it had never been anything else."""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.commands import migrate
+from mlops_assets.promotion.following import reconcile
+from mlops_assets.replay.clock import Clock, Progress
+from mlops_assets.replay.owed import follows
+from mlops_assets.replay.tables import weeks_table
+from mlops_assets.spec.weeks import week_names
+from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.searched import newest_result
+from mlops_assets.stages.served import SCORER, code_of
+from mlops_assets.verify.rebuild import Rebuild
+from mlops_assets.verify.verdict import verify_version
+from resources.local import local_resources
+from resources.records.attempts import Attempt, Challenger
+from resources.records.documents import load_record
+from resources.records.reader import RecordError
+from resources.serving.live_models import LiveModels
+from resources.settings import Settings, settings
+from tests.earlier_release.make import THROUGH
+from tests.earlier_release.state import unpack
+from tests.pumps.project import SPEC, WEEKS, definitions
+
+NAME, NEXT = SPEC.name, "2024-02-26"
+JUDGED = ["2024-01-22", "2024-02-05", "2024-02-19"]
+OF_EARLIER = {
+    "lake/pump_stops/challenger.json",
+    *(f"lake/pump_stops/{part}/{week}.json" for part in ("attempts", "timings") for week in JUDGED),
+    "lake/pump_stops/profiles/000002.json",
+    f"lake/pump_stops/search/{THROUGH}.json",
+    "serving/pump_stops.json",
+}
+
+
+def settings_of(home: Path) -> Settings:
+    return settings({"MLOPS_HOME": str(home), "MLOPS_FEATURE_REPO": "tests.pumps.repo"})
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Settings:
+    """The state as the earlier release left it."""
+    return settings_of(unpack(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, dict[str, Any]]]:
+    """The state brought forward, and the resources over it."""
+    where = settings_of(unpack(tmp_path_factory.mktemp("forward")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(where.home))
+        patch.setenv("MLOPS_FEATURE_REPO", where.feature_repository)
+        migrate.migrate(where, dry_run=False)
+        parts = local_resources(where)
+        parts["feature_store"].apply()
+        yield where, parts
+
+
+def contents(home: Path) -> dict[str, str]:
+    """Every file but locks, with its hash."""
+    files = [p for p in sorted(home.rglob("*")) if p.is_file() and p.suffix != ".lock"]
+    return {p.relative_to(home).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def changed(home: Path, before: dict[str, str]) -> set[str]:
+    after = contents(home)
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def is_aside(name: str) -> bool:
+    return name.startswith(f"{migrate.ASIDE}/")
+
+
+def test_a_dry_run_names_each_file_with_both_versions_and_writes_nothing(earlier, capsys):
+    before = contents(earlier.home)
+    assert migrate.migrate(earlier, dry_run=True) == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = {line.split()[2].rstrip(":") for line in lines[:-1]}
+    assert named >= OF_EARLIER and len(named - OF_EARLIER) == 3, "three trials of the search besides"
+    assert all(line.startswith("would change ") and line.endswith("version 0 to 1") for line in lines[:-1])
+    assert lines[-1] == f"{len(named)} files would change; nothing was written"
+    assert contents(earlier.home) == before
+
+
+def test_a_migration_changes_those_files_alone_keeps_their_originals_and_has_nothing_left_to_do(
+    earlier, capsys
+):
+    before = contents(earlier.home)
+    migrate.migrate(earlier, dry_run=False)
+    touched = changed(earlier.home, before)
+    assert {name for name in touched if not is_aside(name)} >= OF_EARLIER and len(touched) == 2 * 13
+    originals = [contents(earlier.home)[name] for name in touched if is_aside(name)]
+    assert sorted(originals) == sorted(before[name] for name in touched if not is_aside(name))
+    after = contents(earlier.home)
+    capsys.readouterr()
+    migrate.migrate(earlier, dry_run=False)
+    assert "nothing to migrate" in capsys.readouterr().out
+    assert contents(earlier.home) == after
+
+
+def killed_at(where: Settings, writes: int) -> bool:
+    """Migrate in a process of its own that is killed when it is about to write a file for the n-th time, or has ended."""
+    child = os.fork()
+    if child == 0:
+        write, left = migrate.write_bytes, iter(range(writes))
+
+        def write_or_die(path: Path, content: bytes) -> None:
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(path, content)
+
+        migrate.write_bytes = write_or_die
+        migrate.migrate(where, dry_run=False)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp_path):
+    whole = settings_of(unpack(tmp_path / "whole"))
+    migrate.migrate(whole, dry_run=False)
+    home = str(whole.home).encode()
+    expected = {n: (whole.home / n).read_bytes() for n in contents(whole.home) if n.endswith(".json")}
+    kills = 0
+    for writes in range(2 * 13 + 1):
+        where = settings_of(unpack(tmp_path / str(writes)))
+        kills += killed_at(where, writes)
+        migrate.migrate(where, dry_run=False)
+        now = {n: (where.home / n).read_bytes() for n in contents(where.home) if n.endswith(".json")}
+        assert {n: b.replace(str(where.home).encode(), home) for n, b in now.items()} == expected
+    assert kills == 2 * 13
+
+
+@pytest.mark.parametrize("name", ["lake/pump_stops/challenger.json", "serving/pump_stops.json"])
+def test_a_record_of_a_newer_release_is_refused_before_anything_is_changed(earlier, name):
+    path = earlier.home / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"record_version": 7}))
+    before = contents(earlier.home)
+    for begin in (lambda: migrate.migrate(earlier, dry_run=False), lambda: migrate.tell_what_waits(earlier)):
+        with pytest.raises(RecordError, match=f"{name}: .* has version 7, this release reads up to 1"):
+            begin()
+    assert contents(earlier.home) == before
+
+
+def test_who_starts_on_it_is_told_once_that_it_is_of_an_earlier_release(earlier, capsys):
+    migrate.tell_what_waits(earlier)
+    assert capsys.readouterr().out.startswith(
+        "13 files of the state are of an earlier release, and read as such"
+    )
+    migrate.migrate(earlier, dry_run=False)
+    capsys.readouterr()
+    migrate.tell_what_waits(earlier)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+def test_every_evaluation_has_the_hash_by_which_the_log_names_it_before_and_after(earlier, migrated):
+    if migrated:
+        migrate.migrate(earlier, dry_run=False)
+    parts = local_resources(earlier)
+    entries = {e.evidence["week"]: e for e in parts["audit"].entries(NAME, ("evaluated",))}
+    assert sorted(entries) == JUDGED
+    for week, entry in entries.items():
+        attempt = load_record(parts["lake"], Attempt, attempt_name(SPEC, week))
+        assert attempt and attempt.digest == entry.evidence["evaluation"]
+        assert attempt.promote == entry.evidence["passed"]
+    candidate = load_record(parts["lake"], Challenger, f"{NAME}/challenger")
+    assert candidate and candidate.week == THROUGH
+
+
+def test_the_scorer_of_the_record_is_where_it_lies_now_in_the_file_and_as_the_log_has_it(earlier):
+    path = earlier.serving / "pump_stops.json"
+    assert json.loads(path.read_text())["scorer"] == "mlops_assets.ml.training:Scorer"
+    migrate.migrate(earlier, dry_run=False)
+    assert json.loads(path.read_text())["scorer"] == SCORER
+    parts = local_resources(earlier)
+    assert reconcile(parts["tracking"], parts["audit"], parts["endpoint"], NAME) == []
+
+
+def answers(where: Settings, parts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the endpoint answers for two pumps."""
+    models = LiveModels(where.serving, parts["feature_store"], {NAME: code_of(SPEC)}.get)
+    models.look()
+    assert models.problems == {}
+    model = models.served[NAME]
+    requests = [model.request.model_validate({"pump": pump}) for pump in ("pump-00", "pump-07")]
+    return [
+        {k: v for k, v in answer.items() if k != "request_id"} for answer in models.predict(model, requests)
+    ]
+
+
+def test_the_endpoint_answers_the_same_from_the_state_as_it_was_and_as_it_is(earlier, forward):
+    before = local_resources(earlier)
+    before["feature_store"].apply()
+    told = answers(earlier, before)
+    assert [answer["version"] for answer in told] == ["2", "2"]
+    assert 0 < told[0]["probability"] < 1
+    assert answers(*forward) == told
+
+
+def test_its_champion_is_rebuilt_byte_by_byte_from_its_lineage(forward, tmp_path):
+    _, parts = forward
+    rebuild = Rebuild(tmp_path, parts["lake"], [], "tests.pumps.repo", tell=lambda line: None)
+    champion = parts["tracking"].champion(NAME)
+    verdict = verify_version(champion, parts["tracking"], parts["audit"], rebuild, SPEC)
+    assert verdict.outcome == "IDENTICAL", str(verdict)
+
+
+def test_its_versions_follow_the_spec_as_it_is_read_now_and_its_search_is_found(forward):
+    _, parts = forward
+    versions = parts["tracking"].versions(NAME)
+    assert len(versions) == 4 and all(follows(SPEC, version) for version in versions)
+    found = newest_result(SPEC, parts["lake"], NEXT)
+    assert found and (found.week, found.trials) == (THROUGH, 3)
+
+
+def test_one_more_week_is_replayed_and_no_earlier_one_again(forward):
+    where, parts = forward
+    before = weeks_table(SPEC, parts["lake"])
+    hashes = {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in week_names(WEEKS)[:-1]}
+    sensors = ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"]
+    with dg.instance_for_test(temp_dir=str(where.home / "dagster")) as instance:
+        progress = Progress(9)
+        Clock(definitions(parts), instance, parts["lake"], sensors).replay(
+            "ingest_week", week_names(WEEKS), progress
+        )
+        assert (progress.skipped, progress.done) == (8, 1)
+    after = weeks_table(SPEC, parts["lake"])
+    assert after.filter(pl.col("week") != NEXT).equals(before)
+    assert after.filter(pl.col("week") == NEXT)["auc"].item() > 0.65
+    assert hashes == {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in hashes}
+    assert set(parts["lake"].read(f"{NAME}/predictions", [NEXT])["model_version"]) == {2}
