@@ -1,9 +1,13 @@
-"""A lock between processes of one machine: a file held by flock, freed by the kernel when its holder dies."""
+"""A lock between processes of one machine: a file that filelock holds by flock, freed by the kernel when its holder dies."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOOK_S = 0.005
+"""Between two looks of one who waits; what is done under these locks takes milliseconds."""
 
 
 @contextmanager
@@ -13,9 +17,12 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[None]:
     With `wait` off, one that another process holds raises BlockingIOError at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        try:
-            yield
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
+    lock = FileLock(path, poll_interval=LOOK_S, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout as error:
+        raise BlockingIOError(f"another process holds {path}") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,6 +1,5 @@
 """Operations that run in turns: each stops before every durable write until it is told to go on, or to die there."""
 
-import fcntl
 import os
 import pathlib
 import threading
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 import resources.audit.log
 import resources.lake.lake
@@ -101,7 +101,7 @@ def cut_at_every_write(monkeypatch: pytest.MonkeyPatch, registry: Any) -> None:
     # A temporary file has its process's number in its name, and here each operation stands for a process.
     own_number = SimpleNamespace(**vars(os) | {"getpid": threading.get_ident})
     monkeypatch.setattr(resources.lake.lake, "os", own_number)
-    monkeypatch.setattr(resources.storage.locks, "fcntl", SimpleNamespace(**vars(fcntl) | {"flock": _flock}))
+    monkeypatch.setattr(resources.storage.locks, "FileLock", _LockInTurns)
 
 
 def _stopping_before(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,16 +112,18 @@ def _stopping_before(name: str, original: Callable[..., Any]) -> Callable[..., A
     return call
 
 
-def _flock(handle: Any, how: int) -> None:
+class _LockInTurns(FileLock):
     """The real lock; one who would have to wait stops, and tries again when it is its turn."""
-    while True:
-        try:
-            return fcntl.flock(handle, how if how == fcntl.LOCK_UN else how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if how & fcntl.LOCK_NB:
-                raise
-            operation = getattr(HERE, "operation", None)
-            assert operation, "nobody would ever free this lock"
-            operation.waits = True
-            operation.pause("a lock")
-            operation.waits = False
+
+    def acquire(self, *arguments: Any, blocking: bool | None = None, **named: Any) -> Any:
+        while True:
+            try:
+                return super().acquire(*arguments, blocking=False, **named)
+            except Timeout:
+                if blocking is False:
+                    raise
+                operation = getattr(HERE, "operation", None)
+                assert operation, "nobody would ever free this lock"
+                operation.waits = True
+                operation.pause("a lock")
+                operation.waits = False
