@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mlops_assets.commands import audit, clean, decisions, pushes, verify
 from mlops_assets.commands.moments import named_day
-from resources.settings import refuse_unusable, settings, silence_usage_reports
+from resources.settings import settings, silence_usage_reports
+from resources.state_folder import refuse_unusable
 from resources.told import in_words
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.at_work import RUNS, SERVERS, alone, serving
-from resources.settings import PROJECT_ROOT, settings
+from resources.state_folder import PROJECT_ROOT, state_folder
 from resources.told import in_words
 
 PARTS = {
@@ -38,7 +38,7 @@ def _clean(options: argparse.Namespace) -> int:
 
 def main() -> int:
     """Remove the state folder that the environment names; 1 where it is none or in use, with the reason."""
-    home = settings().home
+    home = state_folder()
     removed = remove(home)
     print(f"removed {home}" if removed else f"{home} does not exist: there is nothing to remove")
     return 0

@@ -12,7 +12,8 @@ from mlops_assets.spec.decides import changes, of_a_fit
 from mlops_assets.spec.files import declared_specs
 from resources.at_work import alone
 from resources.lake.lake import sweep, write_text
-from resources.settings import Settings, size_of
+from resources.settings import Settings
+from resources.state_folder import size_of
 from resources.yaml_files import YamlError
 
 MAIN_MODEL = "flight_delay"

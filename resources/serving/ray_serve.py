@@ -22,7 +22,8 @@ from resources import ports
 from resources.lake.lake import write_bytes, write_text
 from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE, Record, RecordError, read_record
-from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
+from resources.settings import Settings, private_ray, settings, silence_usage_reports
+from resources.state_folder import refuse_unusable
 from resources.storage.contained import below
 from resources.storage.moment_files import move_forward
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mlops_assets import cli
 from mlops_assets.commands import clean
 from resources.serving import ray_serve
-from resources.settings import PROJECT_ROOT, SettingsError, refuse_unusable, settings
+from resources.settings import PROJECT_ROOT, settings
+from resources.state_folder import SettingsError, refuse_unusable
 from resources.told import FIXES, LOG, in_words, sentence
 
 COMMANDS = {
