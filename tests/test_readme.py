@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs.screenshots import LARGEST_BYTES
-from docs.tables import block_in, filled, reply
+from docs.tables import OF_THE_REPORT, YEAR, block_in, filled, reply
 from mlops_assets.cli import parser
 from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT, variables_table
@@ -19,13 +19,16 @@ from tests.small_year import serving
 
 README = (PROJECT_ROOT / "README.md").read_text()
 PAGES = {
-    page.name: page.read_text() for page in [PROJECT_ROOT / "README.md", *PROJECT_ROOT.glob("docs/*.md")]
+    page.relative_to(PROJECT_ROOT).as_posix(): page.read_text()
+    for page in [PROJECT_ROOT / "README.md", *PROJECT_ROOT.glob("docs/*.md")]
 }
+SCREEN = 50
+"""Lines that a page shows at once."""
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def folder_map() -> list[str]:
-    block = re.search(r"## Folder map\n\n```text\n(.*?)```", README, re.DOTALL)
+    block = re.search(r"## Where things are\n\n```text\n(.*?)```", README, re.DOTALL)
     assert block
     paths, folder = [], ""
     for line in block[1].splitlines():
@@ -65,7 +68,7 @@ def test_the_table_of_variables_is_the_one_that_the_settings_print():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_picture_leads_to_a_file(page):
-    folder = PROJECT_ROOT if page == "README.md" else PROJECT_ROOT / "docs"
+    folder = (PROJECT_ROOT / page).parent
     links = [link for link in re.findall(r"\]\(([^)#]+)", PAGES[page]) if "://" not in link]
     assert [link for link in links if not (folder / link).exists()] == []
 
@@ -88,8 +91,25 @@ def test_every_mlops_command_is_one_that_the_command_line_takes(page):
         assert parser().parse_args(line.split()).act
 
 
+def test_the_first_two_screens_run_it_show_it_and_say_how_to_go_on():
+    begin, _, details = README.partition("\n# Details\n")
+    heads = re.findall(r"^## (.*)$", begin, re.MULTILINE)
+    assert heads == ["Run it", "What you see", "Add a model", "Bring your data", "Where things are"]
+    assert len(begin.splitlines()) <= 2 * SCREEN
+    assert "## Commands" in details
+
+
+def test_every_page_is_in_the_index_once_and_in_order():
+    listed = re.findall(r"^\d+\. \[.*?\]\(([\w-]+\.md)\)", PAGES["docs/README.md"], re.MULTILINE)
+    assert sorted(listed) == sorted(
+        Path(page).name for page in PAGES if page not in ("README.md", "docs/README.md")
+    )
+    numbers = re.findall(r"^(\d+)\. ", PAGES["docs/README.md"], re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, len(listed) + 1)]
+
+
 def test_the_table_has_a_line_for_every_week_and_every_policy():
-    weeks = block_in(README, "weeks").splitlines()
+    weeks = block_in(YEAR.read_text(), "weeks").splitlines()
     assert weeks[0].split() == ["week", "rows", "labelled", "auc", "log_loss", "drift", "version", "decision"]
     assert (len(weeks), weeks[1].split()[0], weeks[-1].split()[0]) == (54, "2012-12-31", "2013-12-30")
     policies = [re.split(r"  +", line)[0] for line in block_in(README, "policies").splitlines()]
@@ -98,12 +118,17 @@ def test_the_table_has_a_line_for_every_week_and_every_policy():
 
 def test_the_tables_can_be_renewed_from_a_report():
     report = "week  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
-    page = filled(README, report)
-    assert block_in(page, "weeks") == "week  rows\n2013-01-07  5"
-    assert block_in(page, "policies") == "policy  trainings\nthis policy  3"
-    assert filled(page, report) == page
+    for name, (_, path) in OF_THE_REPORT.items():
+        page = filled(path.read_text(), name, report)
+        assert (
+            block_in(page, name)
+            == {"weeks": "week  rows\n2013-01-07  5", "policies": "policy  trainings\nthis policy  3"}[name]
+        )
+        assert filled(page, name, report) == page
     with pytest.raises(ValueError, match="no table that begins with 'policy '"):
-        filled(README, "week  rows\n")
+        filled(README, "policies", "week  rows\n")
+    with pytest.raises(ValueError, match="no markers <!-- weeks -->"):
+        filled(README, "weeks", report)
 
 
 @pytest.fixture(scope="module")
