@@ -3,7 +3,6 @@
 Only the standard library is needed, so that `make clean` works where nothing is installed.
 """
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -24,16 +23,14 @@ class NotStateError(Exception):
     """A folder that is not removed, because it is not what this project made; says what is in it."""
 
 
-def add(commands: Any) -> None:
-    """Add `clean` to the parser's commands."""
-    parser = commands.add_parser(
-        "clean", help="remove the state folder, if it is one and nobody is at work on it"
-    )
-    parser.set_defaults(act=_clean, writes=False)
+def add(app: Any) -> None:
+    """Add `clean` to the commands."""
+    from mlops_assets.commands.task import command
 
-
-def _clean(options: argparse.Namespace) -> int:
-    return main()
+    @command(app, "clean", writes=False)
+    def clean() -> int:
+        """remove the state folder, where nobody is at work on it"""
+        return main()
 
 
 def main() -> int:
