@@ -10,11 +10,24 @@ export PYTHONDONTWRITEBYTECODE :=
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
+# Of these a run imports at least four fifths of their code, mostly in several processes at once; the others are compiled by their first import.
+COMPILED := alembic dagster dagster_shared evidently fastapi nltk polars pydantic sqlalchemy
+
+$(VENV)/.uv: requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.uv pyproject.toml
+	$(UV) --require-hashes -r requirements.lock
+	$(UV) --no-build-isolation -e .
+	$(BIN)/python -m compileall -q -j 0 $(addprefix $(VENV)/lib/python*/site-packages/,$(COMPILED))
+	touch $@
+
+$(VENV)/.development: $(VENV)/.installed requirements-dev.lock
+	$(UV) --require-hashes -r requirements-dev.lock
 	touch $@
 
 run: $(VENV)/.installed  ## replay the year: features, training, scoring, reports, retraining
@@ -26,29 +39,29 @@ dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1;
 serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
-test: $(VENV)/.installed lint types  ## lint, types and tests
+test: $(VENV)/.development lint types  ## lint, types and tests
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
-acceptance: $(VENV)/.installed  ## the long tests: killed replays, the year's promises
+acceptance: $(VENV)/.development  ## the long tests: killed replays, the year's promises
 	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
-fuzz: $(VENV)/.installed  ## the tests with generated cases, on new ones; SEED=n repeats a run
+fuzz: $(VENV)/.development  ## the tests with generated cases, on new ones; SEED=n repeats a run
 	@echo "fuzz: SEED=$(SEED)"
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
 nightly: fuzz acceptance bench  ## what takes longer than a change should wait for
 	$(BIN)/python -m pytest tests -m nightly --durations=20
 
-lint: $(VENV)/.installed  ## ruff
+lint: $(VENV)/.development  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed  ## pyright
+types: $(VENV)/.development  ## pyright
 	$(BIN)/basedpyright --level error
 
-bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
+bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.materialize
 	$(BIN)/python -m benchmarks.online_features
 	$(BIN)/python -m benchmarks.replay
@@ -58,12 +71,14 @@ bench: $(VENV)/.installed  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.promotion
 
-screenshots: $(VENV)/.installed  ## pictures of the UI for the README, from the state that make run left
+screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots
 
-lock:  ## pin every version with hashes
-	uv pip compile pyproject.toml --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
-	  --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -q -o requirements.lock
+COMPILE = $(BIN)/uv pip compile pyproject.toml --extra setup --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+lock: $(VENV)/.uv  ## pin every version with hashes, what runs and what only develops apart
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra dev --extra cluster --constraint requirements.lock -o requirements-dev.lock
 
 clean:  ## remove all state
 	@$(PYTHON) -m mlops_assets.commands.clean

@@ -38,7 +38,8 @@ from resources.serving.live_models import LiveModels
 from resources.serving.log import ServingLogResource
 from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
-from resources.settings import silence_usage_reports, size_of
+from resources.settings import silence_usage_reports
+from resources.state_folder import size_of
 
 SERVICE = "flight_delay_v1"
 WEEK_NAMES = ("2013-06-03", "2013-06-10")

@@ -12,12 +12,16 @@ from benchmarks.point_in_time import table as point_in_time_table
 from benchmarks.report import RESULTS
 from benchmarks.training import table_of as training_table
 from mlops_assets.local.probes import answers
-from resources.settings import PROJECT_ROOT, settings
+from resources.settings import PROJECT_ROOT, settings, variables_table
 from resources.storage.durable import write_text
 
 README = PROJECT_ROOT / "README.md"
+YEAR = PROJECT_ROOT / "docs" / "the-year.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
 TRAINING = PROJECT_ROOT / "docs" / "training.md"
+OF_THE_REPORT = {"weeks": ("week ", YEAR), "policies": ("policy ", README)}
+"""Tables of the report by the name of their marker: how their first line begins, and the page that has them."""
+
 MEASURED = {
     "point_in_time": ("point-in-time", point_in_time_table, (README, FEATURE_STORE)),
     "materialize": ("materialize", materialize_table, (FEATURE_STORE,)),
@@ -28,30 +32,35 @@ MEASURED = {
 
 
 def main() -> int:
-    """Fill the speed tables, and the tables of the README from the state folder's report."""
+    """Fill the speed tables, the table of variables, and the tables of the year from the state folder's report."""
     for name, (_, _, pages) in MEASURED.items():
         for page in pages if (RESULTS / f"{name}.json").exists() else ():
             figures = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
             write_text(page, with_speed(page.read_text(), name, figures))
+    write_text(README, between(README.read_text(), "variables", variables_table()))
     report = settings().replay / "report.txt"
     if not report.exists():
         print(f"error: {report} is missing: run `make run` first", file=sys.stderr)
         return 1
-    page = filled(README.read_text(), report.read_text())
-    port = settings().serve_port
+    for name, (_, page) in OF_THE_REPORT.items():
+        write_text(page, filled(page.read_text(), name, report.read_text()))
+        print(f"{page.relative_to(PROJECT_ROOT)} has the table of {name} from {report}")
+    _fill_reply(settings().serve_port)
+    return 0
+
+
+def _fill_reply(port: int) -> None:
     if answers(f"http://127.0.0.1:{port}/healthz"):
-        page = between(page, "reply", json.dumps(reply(page, port)), "json")
+        page = README.read_text()
+        write_text(README, between(page, "reply", fenced(json.dumps(reply(page, port)), "json")))
     else:
         print(f"no endpoint on port {port} (`make serve`): the reply in the README stays as it is")
-    write_text(README, page)
-    print(f"{README.relative_to(PROJECT_ROOT)} filled from {report}")
-    return 0
 
 
 def with_speed(page: str, name: str, figures: dict[str, Any]) -> str:
     """The page with the table of a benchmark's figures between its markers."""
     marker, table, _ = MEASURED[name]
-    return between(page, marker, table(figures), "text")
+    return between(page, marker, fenced(table(figures)))
 
 
 def reply(page: str, port: int) -> dict[str, Any]:
@@ -64,14 +73,13 @@ def reply(page: str, port: int) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def filled(page: str, report: str) -> str:
-    """The page with the weeks and the comparison of policies between its markers; the rest is left alone.
+def filled(page: str, name: str, report: str) -> str:
+    """The page with a table of the report between its markers; the rest is left alone.
 
-    Raises ValueError where the report lacks a table or the page a marker.
+    Raises ValueError where the report lacks the table or the page a marker.
     """
-    for name, start in (("weeks", "week "), ("policies", "policy ")):
-        page = between(page, name, _table(report, start), "text")
-    return page
+    start, _ = OF_THE_REPORT[name]
+    return between(page, name, fenced(_table(report, start)))
 
 
 def _table(report: str, start: str) -> str:
@@ -84,12 +92,17 @@ def _table(report: str, start: str) -> str:
     return "\n".join(rest[: rest.index("")] if "" in rest else rest)
 
 
-def between(page: str, name: str, text: str, kind: str) -> str:
-    """The page with a block of that kind between the markers of that name."""
+def fenced(text: str, kind: str = "text") -> str:
+    """The text as a block of code."""
+    return f"```{kind}\n{text}\n```"
+
+
+def between(page: str, name: str, text: str) -> str:
+    """The page with a text between the markers of that name."""
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not marked.search(page):
         raise ValueError(f"the page has no markers <!-- {name} --> and <!-- /{name} -->")
-    return marked.sub(lambda found: f"{found[1]}```{kind}\n{text}\n```\n{found[2]}", page)
+    return marked.sub(lambda match: f"{match[1]}{text}\n{match[2]}", page)
 
 
 def block_in(page: str, name: str) -> str:

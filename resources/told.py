@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.addresses import shown
-from resources.settings import settings
+from resources.state_folder import state_folder
 
 LOG = "mlops-error.log"
 OURS = ("mlops_assets", "resources", "feature_repo")
@@ -62,7 +62,7 @@ def sentence(error: Exception) -> str:
 def _kept(told: str) -> str:
     """Write a traceback where the last ones lie, and say where; a state folder that is not there is not made for it."""
     try:
-        log = settings().home / "logs" / LOG
+        log = state_folder() / "logs" / LOG
         if not log.parent.parent.is_dir():
             return "the traceback was not kept, because there is no state folder"
         _append(log, told)

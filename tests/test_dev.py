@@ -190,19 +190,13 @@ def test_a_taken_port_is_named_with_its_variable_and_its_holder(local_settings):
 
 
 def test_two_servers_on_one_port_are_refused(local_settings):
-    twins = Settings(
-        home=local_settings.home,
-        mlflow_uri=local_settings.mlflow_uri,
-        dagster_port=local_settings.mlflow_port,
-        mlflow_port=local_settings.mlflow_port,
-        serve_port=local_settings.serve_port,
-    )
+    twins = local_settings.model_copy(update={"dagster_port": local_settings.mlflow_port})
     with pytest.raises(servers.DevError, match="MLOPS_DAGSTER_PORT and MLOPS_MLFLOW_PORT are both"):
         servers.check_ports(twins)
 
 
 def test_a_remote_mlflow_is_used_and_not_started(local_settings):
-    remote = Settings(local_settings.home, "https://mlflow.example.org")
+    remote = local_settings.model_copy(update={"mlflow_uri": "https://mlflow.example.org"})
     names = [server.name for server in servers.servers(remote, Path("workspace.yaml"), ["true"])]
     assert names == ["Dagster", "Endpoint"]
     assert "https://mlflow.example.org" in servers.table(

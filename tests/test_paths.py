@@ -20,8 +20,9 @@ from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.training.shards import Files
 from resources.lake.lake import PUSHED, Lake
 from resources.lake.pushed_files import fold
-from resources.settings import UNFIT, sqlite_address, sqlite_file
 from resources.settings import settings as read_settings
+from resources.settings import sqlite_address, sqlite_file
+from resources.state_folder import UNFIT
 from resources.storage.addresses import storage_at
 from resources.tracking.tracking import Tracking
 from tests.flights.pushing import LATER, SOURCE, Running, event

@@ -19,7 +19,7 @@ from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.automation.decisions import DecisionError, approve, decide, decision_jobs, go_back
 from mlops_assets.automation.reconciling import DifferenceError, reconcile_sensor
-from mlops_assets.cli import parser
+from mlops_assets.cli import parsed
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week, week_bounds, week_names
 from resources.audit.chain import Place, entry_name, head_text
@@ -545,8 +545,9 @@ def mlops(promoted_twice, monkeypatch, capsys):
     monkeypatch.setenv("MLOPS_HOME", str(promoted_twice.home))
 
     def run(*arguments: str) -> tuple[int, str]:
-        options = parser().parse_args(arguments)
-        code = in_words(lambda: options.act(options), status=options.status)
+        task = parsed(arguments)
+        assert task
+        code = in_words(task.act, status=task.status)
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

@@ -10,22 +10,25 @@ from pathlib import Path
 import pytest
 
 from docs.screenshots import LARGEST_BYTES
-from docs.tables import block_in, filled, reply
-from mlops_assets.cli import parser
+from docs.tables import OF_THE_REPORT, YEAR, block_in, filled, reply
+from mlops_assets.cli import parsed
 from mlops_assets.local.probes import answers
-from resources.settings import PROJECT_ROOT
+from resources.settings import PROJECT_ROOT, variables_table
 from tests.conftest import needed_program
 from tests.small_year import serving
 
 README = (PROJECT_ROOT / "README.md").read_text()
 PAGES = {
-    page.name: page.read_text() for page in [PROJECT_ROOT / "README.md", *PROJECT_ROOT.glob("docs/*.md")]
+    page.relative_to(PROJECT_ROOT).as_posix(): page.read_text()
+    for page in [PROJECT_ROOT / "README.md", *PROJECT_ROOT.glob("docs/*.md")]
 }
+SCREEN = 50
+"""Lines that a page shows at once."""
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def folder_map() -> list[str]:
-    block = re.search(r"## Folder map\n\n```text\n(.*?)```", README, re.DOTALL)
+    block = re.search(r"## Where things are\n\n```text\n(.*?)```", README, re.DOTALL)
     assert block
     paths, folder = [], ""
     for line in block[1].splitlines():
@@ -57,16 +60,15 @@ def test_every_target_for_users_is_explained():
     assert explained == TARGETS - {"help", "lint", "types", "lock"}
 
 
-def test_every_variable_is_explained_and_every_explained_one_is_read():
-    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
-    source = (PROJECT_ROOT / "resources" / "settings.py").read_text()
-    read = set(re.findall(r'env(?:\.get\(|\[|, )"((?:MLOPS|MLFLOW)_[A-Z_]+)"', source))
-    assert explained == read
+def test_the_table_of_variables_is_the_one_that_the_settings_print():
+    table = re.search(r"<!-- variables -->\n(.*?)\n<!-- /variables -->", README, re.DOTALL)
+    assert table
+    assert table[1] == variables_table()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_picture_leads_to_a_file(page):
-    folder = PROJECT_ROOT if page == "README.md" else PROJECT_ROOT / "docs"
+    folder = (PROJECT_ROOT / page).parent
     links = [link for link in re.findall(r"\]\(([^)#]+)", PAGES[page]) if "://" not in link]
     assert [link for link in links if not (folder / link).exists()] == []
 
@@ -86,11 +88,28 @@ def test_the_pictures_are_small_enough_to_load_at_once():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_mlops_command_is_one_that_the_command_line_takes(page):
     for line in re.findall(r"^\.venv/bin/mlops (.*)$", PAGES[page], re.MULTILINE):
-        assert parser().parse_args(line.split()).act
+        assert parsed(line.split())
+
+
+def test_the_first_two_screens_run_it_show_it_and_say_how_to_go_on():
+    begin, _, details = README.partition("\n# Details\n")
+    heads = re.findall(r"^## (.*)$", begin, re.MULTILINE)
+    assert heads == ["Run it", "What you see", "Add a model", "Bring your data", "Where things are"]
+    assert len(begin.splitlines()) <= 2 * SCREEN
+    assert "## Commands" in details
+
+
+def test_every_page_is_in_the_index_once_and_in_order():
+    listed = re.findall(r"^\d+\. \[.*?\]\(([\w-]+\.md)\)", PAGES["docs/README.md"], re.MULTILINE)
+    assert sorted(listed) == sorted(
+        Path(page).name for page in PAGES if page not in ("README.md", "docs/README.md")
+    )
+    numbers = re.findall(r"^(\d+)\. ", PAGES["docs/README.md"], re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, len(listed) + 1)]
 
 
 def test_the_table_has_a_line_for_every_week_and_every_policy():
-    weeks = block_in(README, "weeks").splitlines()
+    weeks = block_in(YEAR.read_text(), "weeks").splitlines()
     assert weeks[0].split() == ["week", "rows", "labelled", "auc", "log_loss", "drift", "version", "decision"]
     assert (len(weeks), weeks[1].split()[0], weeks[-1].split()[0]) == (54, "2012-12-31", "2013-12-30")
     policies = [re.split(r"  +", line)[0] for line in block_in(README, "policies").splitlines()]
@@ -99,12 +118,17 @@ def test_the_table_has_a_line_for_every_week_and_every_policy():
 
 def test_the_tables_can_be_renewed_from_a_report():
     report = "week  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
-    page = filled(README, report)
-    assert block_in(page, "weeks") == "week  rows\n2013-01-07  5"
-    assert block_in(page, "policies") == "policy  trainings\nthis policy  3"
-    assert filled(page, report) == page
+    for name, (_, path) in OF_THE_REPORT.items():
+        page = filled(path.read_text(), name, report)
+        assert (
+            block_in(page, name)
+            == {"weeks": "week  rows\n2013-01-07  5", "policies": "policy  trainings\nthis policy  3"}[name]
+        )
+        assert filled(page, name, report) == page
     with pytest.raises(ValueError, match="no table that begins with 'policy '"):
-        filled(README, "week  rows\n")
+        filled(README, "policies", "week  rows\n")
+    with pytest.raises(ValueError, match="no markers <!-- weeks -->"):
+        filled(README, "weeks", report)
 
 
 @pytest.fixture(scope="module")

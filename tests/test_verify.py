@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mlops_assets.assets.verification import CLAIM, Asked, verification
-from mlops_assets.cli import parser
+from mlops_assets.cli import main
 from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml.provenance import provenance
 from mlops_assets.spec.model import ModelSpec
@@ -372,8 +372,7 @@ def test_a_version_that_is_not_there_ends_with_words_and_status_2(state, where):
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-0.1", "near"])
 def test_a_distance_that_is_no_finite_number_is_refused(text, capsys):
-    with pytest.raises(SystemExit):
-        parser().parse_args(["verify", "--all", f"--within={text}"])
+    assert main(["verify", "--all", f"--within={text}"]) == 2
     assert "is no finite number from 0 up" in capsys.readouterr().err
     with pytest.raises(ValueError, match="within"):
         Asked.model_validate({"within": text})

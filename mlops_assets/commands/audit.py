@@ -1,13 +1,15 @@
 """`mlops audit` and `mlops history`: is the log whole, what is in it, and what was champion when."""
 
-import argparse
 import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
+import typer
+
 from mlops_assets.commands.moments import WHEN, when
+from mlops_assets.commands.task import command, group, read
 from resources.addresses import shown
 from resources.settings import Settings, settings, sqlite_file
 
@@ -15,58 +17,45 @@ if TYPE_CHECKING:
     from resources.audit.log import Audit, Entry
 
 
-def add(commands: Any) -> None:
-    """Add `audit verify`, `audit show`, `audit migrate`, `audit rotate` and `history` to the parser's commands."""
-    audit = commands.add_parser(
-        "audit", help="the log of who decided what: verify it, show it, change its key"
-    )
-    inner = audit.add_subparsers(required=True, metavar="verify|show|migrate|rotate")
-    verify = inner.add_parser("verify", help="find an altered, extra, doubled, foreign or missing entry")
-    verify.add_argument(
-        "--head", metavar="SEQ:HASH", type=_head, help="a head that was noted down before must be in the log"
-    )
-    verify.add_argument(
-        "--no-anchors", action="store_true", help="leave out what MLflow remembers of the log"
-    )
-    verify.set_defaults(act=_verify, writes=False)
-    show = inner.add_parser("show", aliases=["log"], help="print the entries")
-    show.add_argument("--model")
-    show.add_argument("--kind", help="trained, evaluated, promoted, ...")
-    show.add_argument(
-        "--since", metavar="TIME", type=when, help=f"recorded at or after, wall clock: {WHEN} UTC"
-    )
-    show.set_defaults(act=_show, writes=False)
-    migrate = inner.add_parser("migrate", help="take over the log of an earlier release and keep its proof")
-    migrate.add_argument(
-        "--from",
-        dest="source",
-        metavar="FOLDER",
-        help="where the old log lies, if not where the new one does",
-    )
-    migrate.set_defaults(act=_migrate)
-    rotate = inner.add_parser("rotate", help="seal what follows with another key")
-    rotate.add_argument("--by", required=True, metavar="NAME")
-    rotate.add_argument("--reason", required=True, metavar="WHY")
-    rotate.set_defaults(act=_rotate)
-    history = commands.add_parser("history", help="which version was champion when, and on which data")
-    history.add_argument("model")
-    history.add_argument(
-        "--at",
-        metavar="TIME",
-        type=when,
-        help=f"{WHEN} the model's time zone",
-    )
-    history.add_argument("--wall", action="store_true", help="--at is the wall clock's time, not the data's")
-    history.set_defaults(act=_history, writes=False)
+verbs = group("the log of who decided what: verify it, show it, change its key")
 
 
-def _verify(options: argparse.Namespace) -> int:
-    """0 where every entry is what was written, 1 where one is not, with its number."""
+def add(app: typer.Typer) -> None:
+    """Add `audit verify`, `audit show`, `audit migrate`, `audit rotate` and `history` to the commands."""
+    app.add_typer(verbs, name="audit")
+    command(app, "history", writes=False)(_history)
+
+
+def _read_head(text: str) -> tuple[int, str]:
+    seq, _, digest = text.partition(":")
+    if not seq.isdigit() or not digest:
+        raise ValueError(f"{text!r} is no head: give SEQ:HASH, as `mlops audit verify` printed it")
+    return int(seq), digest
+
+
+@command(verbs, "verify", writes=False)
+def _verify(
+    head: Annotated[
+        tuple[int, str] | None,
+        typer.Option(
+            metavar="SEQ:HASH",
+            parser=read(_read_head, ValueError),
+            help="a head that was noted down before must be in the log",
+        ),
+    ] = None,
+    no_anchors: Annotated[
+        bool, typer.Option("--no-anchors", help="leave out what MLflow remembers of the log")
+    ] = False,
+) -> int:
+    """find an altered, extra, doubled, foreign or missing entry
+
+    0 where every entry is what was written, 1 where one is not, with its number.
+    """
     where = settings()
     audit = _audit(where)
-    anchors = {} if options.no_anchors else _anchors(where)
-    if options.head:
-        anchors["--head"] = options.head
+    anchors = {} if no_anchors else _anchors(where)
+    if head:
+        anchors["--head"] = head
     report = audit.verify(anchors)
     for note in report.notes:
         print(f"note: {note}")
@@ -81,14 +70,22 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(options: argparse.Namespace) -> int:
-    """0 where an old log was taken over, or where none waits."""
+@command(verbs, "migrate")
+def _migrate(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="where the old log lies, if not where the new one does"
+        ),
+    ] = None,
+) -> int:
+    """take over the log of an earlier release and keep its proof"""
     from mlops_assets.promotion.records import account
     from resources.audit.migration import migrate
     from resources.storage.addresses import storage_at
 
     audit = _audit(settings())
-    old = migrate(audit, account(), storage_at(options.source) if options.source else None)
+    old = migrate(audit, account(), storage_at(source) if source else None)
     if old is None:
         print(f"{audit.folder}: no log of an earlier release waits")
         return 0
@@ -99,10 +96,17 @@ def _migrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rotate(options: argparse.Namespace) -> int:
-    """0 once an entry, sealed with the key of before, names the next one."""
+@command(verbs, "rotate")
+def _rotate(
+    by: Annotated[str, typer.Option(metavar="NAME", help="who decides")],
+    reason: Annotated[str, typer.Option(metavar="WHY")],
+) -> int:
+    """seal what follows with another key
+
+    0 once an entry, sealed with the key of before, names the next one.
+    """
     audit = _audit(settings())
-    entry = audit.change_key(options.by, options.reason)
+    entry = audit.change_key(by, reason)
     print(f"entry {entry.seq}: key {entry.evidence['key']} seals what follows, in place of {entry.key}")
     return 0
 
@@ -126,16 +130,28 @@ def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
         ) from error
 
 
-def _show(options: argparse.Namespace) -> int:
-    """0 where something was printed, 1 where nothing matches."""
+@command(verbs, "log", writes=False)
+@command(verbs, "show", writes=False)
+def _show(
+    model: str | None = None,
+    kind: Annotated[str | None, typer.Option(help="trained, evaluated, promoted, ...")] = None,
+    since: Annotated[
+        date | None,
+        typer.Option(metavar="TIME", parser=when, help=f"recorded at or after, wall clock: {WHEN} UTC"),
+    ] = None,
+) -> int:
+    """print the entries
+
+    0 where something was printed, 1 where nothing matches.
+    """
     from resources.audit.log import KINDS
 
-    if options.kind and options.kind not in KINDS:
-        print(f"error: kind {options.kind!r} is not one of {', '.join(KINDS)}", file=sys.stderr)
+    if kind and kind not in KINDS:
+        print(f"error: kind {kind!r} is not one of {', '.join(KINDS)}", file=sys.stderr)
         return 2
-    kinds = (options.kind,) if options.kind else ()
-    since = _in_zone(options.since, ZoneInfo("UTC")) if options.since else None
-    count = _print_rows(_audit(settings()).entries(options.model, kinds, since))
+    kinds = (kind,) if kind else ()
+    moment = _in_zone(since, ZoneInfo("UTC")) if since else None
+    count = _print_rows(_audit(settings()).entries(model, kinds, moment))
     if not count:
         print("no entry matches", file=sys.stderr)
     return 0 if count else 1
@@ -163,34 +179,43 @@ def _row(entry: "Entry") -> dict[str, Any]:
     }
 
 
-def _history(options: argparse.Namespace) -> int:
-    """0 with an answer; 1 where the model had no champion (then)."""
+def _history(
+    model: str,
+    at: Annotated[
+        date | None, typer.Option(metavar="TIME", parser=when, help=f"{WHEN} the model's time zone")
+    ] = None,
+    wall: Annotated[
+        bool, typer.Option("--wall", help="--at is the wall clock's time, not the data's")
+    ] = False,
+) -> int:
+    """which version was champion when, and on which data
+
+    0 with an answer; 1 where the model had no champion (then).
+    """
     from resources.audit.log import CHANGES
 
     audit = _audit(settings())
-    changes = list(audit.entries(options.model, CHANGES))
+    changes = list(audit.entries(model, CHANGES))
     if not changes:
-        print(f"{options.model} never had a champion, as far as the audit log knows", file=sys.stderr)
+        print(f"{model} never had a champion, as far as the audit log knows", file=sys.stderr)
         return 1
-    if options.at is None:
+    if at is None:
         _print_rows(changes)
         return 0
-    return _champion_then(audit, changes, options)
+    return _champion_then(audit, changes, model, at, wall)
 
 
-def _champion_then(audit: "Audit", changes: "list[Entry]", options: argparse.Namespace) -> int:
+def _champion_then(audit: "Audit", changes: "list[Entry]", model: str, at: date, wall: bool) -> int:
     from mlops_assets.promotion.history import champion_then
 
-    then = _in_zone(options.at, _zone(audit, options.model))
-    clock = "wall clock" if options.wall else "data time"
-    change = champion_then(changes, then, options.wall)
+    then = _in_zone(at, _zone(audit, model))
+    clock = "wall clock" if wall else "data time"
+    change = champion_then(changes, then, wall)
     if change is None:
-        first = changes[0].at if options.wall else changes[0].moment or changes[0].at
-        print(
-            f"{options.model} had no champion at {then.isoformat()} ({clock}); the first came {first.isoformat()}"
-        )
+        first = changes[0].at if wall else changes[0].moment or changes[0].at
+        print(f"{model} had no champion at {then.isoformat()} ({clock}); the first came {first.isoformat()}")
         return 1
-    print(f"{options.model} at {then.isoformat()} ({clock}): version {change.version}")
+    print(f"{model} at {then.isoformat()} ({clock}): version {change.version}")
     for name, value in _facts(audit, change).items():
         print(f"  {name:<21}{value}")
     return 0
@@ -226,11 +251,6 @@ def _zone(audit: "Audit", model: str) -> ZoneInfo:
 def _in_zone(given: date, zone: ZoneInfo) -> datetime:
     """A moment, or the first one of a day."""
     return given if isinstance(given, datetime) else datetime.combine(given, time(), zone).astimezone(UTC)
-
-
-def _head(text: str) -> tuple[int, str]:
-    seq, _, digest = text.partition(":")
-    return int(seq), digest
 
 
 def _minute(moment: datetime) -> str:

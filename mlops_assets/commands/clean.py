@@ -3,14 +3,13 @@
 Only the standard library is needed, so that `make clean` works where nothing is installed.
 """
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from resources.at_work import RUNS, SERVERS, alone, serving
-from resources.settings import PROJECT_ROOT, settings
+from resources.state_folder import PROJECT_ROOT, state_folder
 from resources.told import in_words
 
 PARTS = {
@@ -25,21 +24,19 @@ class NotStateError(Exception):
     """A folder that is not removed, because it is not what this project made; says what is in it."""
 
 
-def add(commands: Any) -> None:
-    """Add `clean` to the parser's commands."""
-    parser = commands.add_parser(
-        "clean", help="remove the state folder, if it is one and nobody is at work on it"
-    )
-    parser.set_defaults(act=_clean, writes=False)
+def add(app: Any) -> None:
+    """Add `clean` to the commands."""
+    from mlops_assets.commands.task import command
 
-
-def _clean(options: argparse.Namespace) -> int:
-    return main()
+    @command(app, "clean", writes=False)
+    def clean() -> int:
+        """remove the state folder, where nobody is at work on it"""
+        return main()
 
 
 def main() -> int:
     """Remove the state folder that the environment names; 1 where it is none or in use, with the reason."""
-    home = settings().home
+    home = state_folder()
     removed = remove(home)
     print(f"removed {home}" if removed else f"{home} does not exist: there is nothing to remove")
     return 0

@@ -5,15 +5,17 @@ state that was migrated in part is one that is migrated by running it again. Wha
 of this release, and lineages, whose hashes are registered and which are brought forward each time they are read.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from mlops_assets.commands.task import command
 from resources.at_work import alone, serving
 from resources.records.attempts import Attempt, Challenger, Timings, digest_of
 from resources.records.deployment import Deployment
@@ -47,15 +49,18 @@ class Change:
     apply: Callable[[], None]
 
 
-def add(commands: Any) -> None:
-    """Add `migrate` to the parser's commands."""
-    parser = commands.add_parser("migrate", help="bring a state folder of an earlier release forward")
-    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
-    parser.set_defaults(act=_migrate)
+def add(app: typer.Typer) -> None:
+    """Add `migrate` to the commands."""
+    command(app, "migrate")(_migrate)
 
 
-def _migrate(options: argparse.Namespace) -> int:
-    return migrate(settings(), options.dry_run)
+def _migrate(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would change, and change nothing")
+    ] = False,
+) -> int:
+    """bring a state folder of an earlier release forward"""
+    return migrate(settings(), dry_run)
 
 
 def migrate(where: Settings, dry_run: bool) -> int:

@@ -1,15 +1,18 @@
 """`mlops verify`: a registered version rebuilt from its lineage in an empty folder, and compared byte by byte."""
 
-import argparse
 import json
 import math
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from mlops_assets.commands.task import command
 from resources.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -18,30 +21,21 @@ if TYPE_CHECKING:
     from mlops_assets.verify.verdict import Verdict
 
 
-def add(commands: Any) -> None:
-    """Add `verify` to the parser's commands."""
-    parser = commands.add_parser(
-        "verify", help="rebuild a version from its lineage: IDENTICAL, EQUAL WITHIN, or DIFFERENT"
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("version", nargs="?", metavar="MODEL[@VERSION]", help="without a version the champion")
-    what.add_argument("--all", action="store_true", help="every version of every model")
-    what.add_argument("--lineage", type=Path, metavar="FILE", help="a lineage.json, without any registry")
-    parser.add_argument(
-        "--raw", type=Path, metavar="FOLDER", help="a lake that holds the raw tables; by default this state's"
-    )
-    parser.add_argument(
-        "--within",
-        type=_distance,
-        default=1e-6,
-        metavar="E",
-        help="how far a prediction may be off (default 1e-6)",
-    )
-    parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="rebuild in this empty folder and leave it"
-    )
-    parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
-    parser.set_defaults(act=_verify, writes=False, status=2)
+@dataclass(frozen=True)
+class Request:
+    """What is to be verified: one version, all, or a lineage; from which raw tables, and where."""
+
+    version: str | None
+    lineage: Path | None
+    raw: Path | None
+    within: float
+    keep: Path | None
+    json: bool
+
+
+def add(app: typer.Typer) -> None:
+    """Add `verify` to the commands."""
+    command(app, "verify", writes=False, status=2)(_verify)
 
 
 def _distance(text: str) -> float:
@@ -51,18 +45,50 @@ def _distance(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no finite number from 0 up: give one, for example 1e-6"
-        )
+        raise typer.BadParameter(f"{text!r} is no finite number from 0 up: give one, for example 1e-6")
     return value
 
 
-def _verify(options: argparse.Namespace) -> int:
-    """0 where everything is identical or equal within what is allowed, 1 where something differs, 2 without an answer."""
-    from mlops_assets.project import Declared
+def _verify(
+    version: Annotated[
+        str | None, typer.Argument(metavar="MODEL[@VERSION]", help="without a version the champion")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="every version of every model")] = False,
+    lineage: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a lineage.json, without any registry")
+    ] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="a lake that holds the raw tables; by default this state's"),
+    ] = None,
+    within: Annotated[
+        float,
+        typer.Option(
+            metavar="E",
+            parser=_distance,
+            help="how far a prediction may be off (default 1e-6)",
+            show_default=False,
+        ),
+    ] = 1e-6,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="rebuild in this empty folder and leave it")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the verdicts as JSON")] = False,
+) -> int:
+    """rebuild a version from its lineage, and compare the bytes
 
-    verdicts = list(_verdicts(options, settings(), Declared.load()))
-    if options.json:
+    Says IDENTICAL, EQUAL WITHIN, or DIFFERENT. 0 where everything is identical or equal within what is allowed, 1 where something differs, 2 without an answer.
+    """
+    from mlops_assets.project import Declared
+    from mlops_assets.verify.verdict import VerificationError
+
+    if (version is not None) + all_ + (lineage is not None) != 1:
+        raise VerificationError(
+            "give one of MODEL[@VERSION], --all and --lineage; for example: flight_delay@2"
+        )
+    request = Request(version, lineage, raw, within, keep, as_json)
+    verdicts = list(_verdicts(request, settings(), Declared.load()))
+    if as_json:
         print(json.dumps([verdict.as_json() for verdict in verdicts], indent=1))
     if not verdicts:
         print("error: there is no version to verify: train a model first", file=sys.stderr)
@@ -70,40 +96,40 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
-def _verdicts(options: argparse.Namespace, where: Settings, declared: "Declared") -> Iterator["Verdict"]:
+def _verdicts(request: Request, where: Settings, declared: "Declared") -> Iterator["Verdict"]:
     from mlops_assets.verify.rebuild import Rebuild
     from resources.lake.lake import Lake
 
-    origin = Lake(root=str(options.raw or where.lake))
-    with _folder(options.keep) as folder:
+    origin = Lake(root=str(request.raw or where.lake))
+    with _folder(request.keep) as folder:
         rebuild = Rebuild(
             folder, origin, declared.tables, where.feature_repository, where.ray_address, _progress
         )
-        for verdict in _asked(options, where, declared, rebuild):
-            if not options.json:
+        for verdict in _asked(request, where, declared, rebuild):
+            if not request.json:
                 _show(verdict)
             yield verdict
 
 
 def _asked(
-    options: argparse.Namespace, where: Settings, declared: "Declared", rebuild: "Rebuild"
+    request: Request, where: Settings, declared: "Declared", rebuild: "Rebuild"
 ) -> Iterator["Verdict"]:
     from mlops_assets.verify.verdict import verify, verify_all, verify_version
     from resources.local import local_resources
     from resources.records.lineage import Lineage
 
-    if options.lineage:
-        lineage = Lineage.read(_content(options.lineage))
-        yield verify(lineage, rebuild, declared.specs.get(lineage.model), within=options.within)
+    if request.lineage:
+        lineage = Lineage.read(_content(request.lineage))
+        yield verify(lineage, rebuild, declared.specs.get(lineage.model), within=request.within)
         return
     parts = local_resources(where)
     tracking, audit = parts["tracking"], parts["audit"]
-    if options.all:
-        yield from verify_all(tracking, audit, rebuild, declared.specs, options.within, _progress)
+    if request.version is None:
+        yield from verify_all(tracking, audit, rebuild, declared.specs, request.within, _progress)
         return
-    name, _, number = options.version.partition("@")
+    name, _, number = request.version.partition("@")
     version = _version(tracking, name, number)
-    yield verify_version(version, tracking, audit, rebuild, declared.specs.get(name), options.within)
+    yield verify_version(version, tracking, audit, rebuild, declared.specs.get(name), request.within)
 
 
 def _version(tracking: Any, name: str, number: str) -> Any:

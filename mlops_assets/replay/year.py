@@ -11,7 +11,8 @@ import pydantic
 from mlops_assets.spec.decides import changes, of_a_fit
 from mlops_assets.spec.files import declared_specs
 from resources.at_work import alone
-from resources.settings import Settings, size_of
+from resources.settings import Settings
+from resources.state_folder import size_of
 from resources.storage.addresses import storage_at
 from resources.storage.durable import write_text
 from resources.yaml_files import YamlError

@@ -7,9 +7,12 @@ to finish, because from inside a terminated run, an evicted pod and a lost node 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from resources.compute.rayjob import JOB, Manifest, pending_seconds
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -124,15 +127,23 @@ class Errand:
         return "is complete and its outcome is not there" if ended and not self._appeared() else ""
 
     def _removed(self, uid: str) -> None:
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        def raise_still_there(state: "RetryCallState") -> NoReturn:
+            there = state.outcome.result() if state.outcome else {}
+            raise KubeRayError(
+                f"{self} was deleted {self.patience.deletion_s:.0f} s ago and is still there, held by its finalizers "
+                f"{there['metadata'].get('finalizers')}: is the KubeRay operator running?"
+            )
+
         self._answered(lambda: self.jobs.delete(self.name, uid))
-        deadline = time.monotonic() + self.patience.deletion_s
-        while (there := self._look()) is not None and there["metadata"]["uid"] == uid:
-            if time.monotonic() > deadline:
-                raise KubeRayError(
-                    f"{self} was deleted {self.patience.deletion_s:.0f} s ago and is still there, held by its finalizers "
-                    f"{there['metadata'].get('finalizers')}: is the KubeRay operator running?"
-                )
-            time.sleep(self.patience.look_s)
+        looking = Retrying(
+            retry=retry_if_result(lambda there: there is not None and there["metadata"]["uid"] == uid),
+            wait=wait_fixed(self.patience.look_s),
+            stop=stop_after_delay(self.patience.deletion_s),
+            retry_error_callback=raise_still_there,
+        )
+        looking(self._look)
 
     def _awaited(self) -> None:
         """Look at the RayJob until its outcome is there."""
@@ -187,29 +198,36 @@ class Errand:
 
     def _appeared(self) -> bool:
         """Whether the outcome is there, after the time that a network volume may take to show it."""
-        deadline = time.monotonic() + self.patience.outcome_s
-        while not self.done():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(self.patience.look_s)
-        return True
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        looking = Retrying(
+            retry=retry_if_result(lambda done: not done),
+            wait=wait_fixed(self.patience.look_s),
+            stop=stop_after_delay(self.patience.outcome_s),
+            retry_error_callback=lambda _: False,
+        )
+        return looking(self.done)
 
     def _look(self) -> Manifest | None:
         return self._answered(lambda: self.jobs.get(self.name))
 
     def _answered(self, ask: Callable[[], T]) -> T:
         """The API's answer, asked for again while it is away; raises KubeRayError when that lasts too long."""
-        since = time.monotonic()
-        while True:
-            try:
-                return ask()
-            except AwayError as error:
-                if time.monotonic() - since > self.patience.away_s:
-                    raise KubeRayError(
-                        f"the Kubernetes API has not answered for {self.patience.away_s:.0f} s ({error}): {self} goes on "
-                        f"without it, and a run that is started again waits for it"
-                    ) from error
-                time.sleep(self.patience.look_s)
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+        asking = Retrying(
+            retry=retry_if_exception_type(AwayError),
+            wait=wait_fixed(self.patience.look_s),
+            stop=stop_after_delay(self.patience.away_s),
+            reraise=True,
+        )
+        try:
+            return asking(ask)
+        except AwayError as error:
+            raise KubeRayError(
+                f"the Kubernetes API has not answered for {self.patience.away_s:.0f} s ({error}): {self} goes on "
+                f"without it, and a run that is started again waits for it"
+            ) from error
 
     @property
     def _delete(self) -> str:

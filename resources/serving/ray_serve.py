@@ -24,7 +24,8 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.resource import Resource
 from resources.serving.live_models import MOMENT_FILE
-from resources.settings import Settings, private_ray, refuse_unusable, settings, silence_usage_reports
+from resources.settings import Settings, private_ray, settings, silence_usage_reports
+from resources.state_folder import refuse_unusable
 from resources.storage.contained import below
 from resources.storage.durable import remove, write_bytes, write_text
 from resources.storage.moment_files import move_forward

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 POLL_S = 0.005
+"""Between two looks of one who waits; what is done under these locks takes milliseconds."""
 
 
 @contextmanager
@@ -41,7 +42,6 @@ def pause() -> None:
 
 
 def _acquired(lock: "FileLock") -> bool:
-    from filelock import Timeout
 
     try:
         lock.acquire(blocking=False)

@@ -8,10 +8,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar
 
 from resources.addresses import shown
 from resources.tracking.versions import TrackingError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 PROBE_S = 5.0
@@ -52,15 +55,18 @@ def patient(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
 
     @wraps(method)
     def patiently(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        pauses, since = _pauses(), None
-        while True:
-            try:
-                return method(self, *args, **kwargs)
-            except Exception as error:
-                if isinstance(error, TrackingError) or not is_away(error, self.address):
-                    raise
-                since = time.monotonic() if since is None else since
-                _wait(self, time.monotonic() - since, next(pauses), error)
+        from tenacity import Retrying, retry_if_exception
+
+        absence = _Absence(self)
+        retrying = Retrying(
+            retry=retry_if_exception(absence.goes_on),
+            wait=absence.pause,
+            stop=absence.is_too_long,
+            before_sleep=absence.warn,
+            retry_error_callback=absence.give_up,
+            sleep=time.sleep,
+        )
+        return retrying(method, self, *args, **kwargs)
 
     return patiently
 
@@ -76,35 +82,64 @@ def is_away(error: BaseException, uri: str) -> bool:
     return is_server and _is_untold(error) and not _answers(uri)
 
 
-def _wait(tracking: Patient, gone: float, pause: float, error: Exception) -> None:
-    from dagster import get_dagster_logger
+class _Absence:
+    """How long a server is away, counted from the first call that found it so: a long call is no absence."""
 
-    where, reason = f"MLflow at {shown(tracking.address)}", _reason(error)
-    left = tracking.patience_s - gone
-    if left <= 0:
+    def __init__(self, tracking: Patient) -> None:
+        self._tracking = tracking
+        self._since: float | None = None
+        self._where = f"MLflow at {shown(tracking.address)}"
+
+    def goes_on(self, error: BaseException) -> bool:
+        """Whether a call failed because of it."""
+        if isinstance(error, TrackingError) or not is_away(error, self._tracking.address):
+            return False
+        self._since = time.monotonic() if self._since is None else self._since
+        return True
+
+    def pause(self, state: "RetryCallState") -> float:
+        """Seconds until the next call: twice as many each time, up to what is left."""
+        pause = min(FIRST_PAUSE_S * 2 ** (state.attempt_number - 1), LONGEST_PAUSE_S)
+        return max(0.0, min(pause, self._left))
+
+    def is_too_long(self, _: "RetryCallState") -> bool:
+        return self._left <= 0
+
+    def warn(self, state: "RetryCallState") -> None:
+        from dagster import get_dagster_logger
+
+        get_dagster_logger("tracking").warning(
+            f"{self._where} has been away for {self._gone:.0f} s; asking again in {state.upcoming_sleep:.1f} s, for "
+            f"{self._left:.0f} s more ({_reason(_error_of(state))})"
+        )
+
+    def give_up(self, state: "RetryCallState") -> NoReturn:
+        error = _error_of(state)
         raise TrackingAwayError(
-            f"{where} has been away for {gone:.0f} s, longest wait {tracking.patience_s:g} s ({reason}): start it "
-            f"again and repeat what failed, or give it longer with MLOPS_MLFLOW_PATIENCE_S; what was logged is kept "
-            f"in this machine's spool and is delivered by the next run"
+            f"{self._where} has been away for {self._gone:.0f} s, longest wait {self._tracking.patience_s:g} s "
+            f"({_reason(error)}): start it again and repeat what failed, or give it longer with "
+            f"MLOPS_MLFLOW_PATIENCE_S; what was logged is kept in this machine's spool and is delivered by the next run"
         ) from error
-    pause = min(pause, left)
-    get_dagster_logger("tracking").warning(
-        f"{where} has been away for {gone:.0f} s; asking again in {pause:.1f} s, for {left:.0f} s more ({reason})"
-    )
-    time.sleep(pause)
+
+    @property
+    def _gone(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @property
+    def _left(self) -> float:
+        return self._tracking.patience_s - self._gone
 
 
-def _reason(error: Exception) -> str:
+def _error_of(state: "RetryCallState") -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None
+    return error
+
+
+def _reason(error: BaseException) -> str:
     """What happened, in few words: the network's error by its name, which is short, else the first line."""
     network = next((type(link).__name__ for link in _chain(error) if _is_network(link)), None)
     return network or (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _pauses() -> Iterator[float]:
-    pause = FIRST_PAUSE_S
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

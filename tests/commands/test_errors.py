@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mlops_assets import cli
 from mlops_assets.commands import clean
 from resources.serving import ray_serve
-from resources.settings import PROJECT_ROOT, SettingsError, refuse_unusable, settings
+from resources.settings import PROJECT_ROOT, settings
+from resources.state_folder import SettingsError, refuse_unusable
 from resources.told import FIXES, LOG, in_words, sentence
 
 COMMANDS = {
@@ -57,8 +58,34 @@ def full(*_):
 
 
 def test_every_command_is_among_those_that_are_tried_here():
-    listed = cli.parser()._subparsers._group_actions[0].choices
-    assert {name.split()[0] for name in COMMANDS} == set(listed)
+    listed = {one.name or "" for one in (*cli.app.registered_commands, *cli.app.registered_groups)}
+    assert {name.split()[0] for name in COMMANDS} == listed
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["run", "--through"], ["audit"], ["history"], ["rollback", "m"]]
+)
+def test_a_wrong_command_line_is_told_with_its_usage_and_status_2_and_nothing_begins(arguments, home, capsys):
+    assert cli.main(arguments) == 2
+    *usage, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert all(line.startswith("Usage: mlops ") for line in usage)
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_is_printed_and_nothing_is_done_and_nothing_heavy_imported(command, home):
+    words = [word for word in command.split() if command in ("", word) or not word.startswith("-")]
+    program = (
+        "import sys; from mlops_assets.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'dagster', 'mlflow', 'polars', 'feast', 'ray', 'pandas'} & set(sys.modules); sys.exit(code or str(heavy) * bool(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "-h"], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: mlops {command}".rstrip()) and "--help" in done.stdout
+    assert not list(home.iterdir())
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/still"])
@@ -130,10 +157,10 @@ def broken(home, monkeypatch):
     """Lets `mlops size` raise what a test says."""
 
     def put(error: BaseException) -> None:
-        def act(options):
+        def act(_):
             raise error
 
-        monkeypatch.setattr(cli, "_size", act)
+        monkeypatch.setattr("mlops_assets.replay.year.print_size", act)
 
     return put
 

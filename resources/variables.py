@@ -1,0 +1,64 @@
+"""What a variable may hold: each function reads a value, or raises ValueError with how the sentence goes on after the variable and its value."""
+
+import re
+from pathlib import Path
+
+KUBERAY = "kuberay://"
+"""How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
+
+
+def path(value: str | Path | None) -> Path | None:
+    try:
+        return None if value is None else Path(value).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f" is no path that can be followed ({error}): give another") from error
+
+
+def storage(value: str) -> str:
+    if value.startswith("s3://"):
+        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#*]+)*/?", value):
+            raise ValueError(" names no place in a bucket: give s3://bucket/prefix")
+        return value.rstrip("/")
+    if "://" in value:
+        raise ValueError(": give a folder, or s3://bucket/prefix")
+    return str(path(value)) if value else ""
+
+
+def port(value: str | int) -> int:
+    if not str(value).isdigit() or not 0 < int(value) < 65536:
+        raise ValueError(" is not a port: give a whole number from 1 to 65535")
+    return int(value)
+
+
+def seconds(value: str | int) -> int:
+    if not str(value).isdigit():
+        raise ValueError(" is not a time: give whole seconds, 0 or more")
+    return int(value)
+
+
+def engine(value: str) -> str:
+    if value not in ("local", "ray"):
+        raise ValueError(" is not known: give local or ray")
+    return value
+
+
+def hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    hosts = tuple(name.strip().lower() for name in names if name.strip())
+    wrong = next((host for host in hosts if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", host)), None)
+    if wrong:
+        raise ValueError(f": {wrong!r} is no host name: give names without port, separated by commas")
+    return hosts
+
+
+def redis(value: str) -> str:
+    if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
+        raise ValueError(": give redis://host:port or redis://host:port/db, or nothing for SQLite")
+    return value
+
+
+def ray(value: str) -> str:
+    namespace = value.removeprefix(KUBERAY)
+    if value.startswith(KUBERAY) and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", namespace):
+        raise ValueError(f" names no Kubernetes namespace: give {KUBERAY} and its name")
+    return value
