@@ -42,6 +42,7 @@ def pause() -> None:
 
 
 def _acquired(lock: "FileLock") -> bool:
+    from filelock import Timeout
 
     try:
         lock.acquire(blocking=False)
