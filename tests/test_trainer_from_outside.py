@@ -225,15 +225,18 @@ def test_the_endpoint_answers_with_it(trained, free_port, monkeypatch):
     assert 0 < reply.json()["probability"] < 1
 
 
-def answered(address: str, seconds: float = 120) -> httpx.Response:
+def answered(address: str, seconds: float = 300) -> httpx.Response:
+    """The first answer of the application: before it is up nobody listens, or Ray Serve knows no such path."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return httpx.post(address, json=EXAMPLE, timeout=300)
+            reply = httpx.post(address, json=EXAMPLE, timeout=seconds)
+            if reply.status_code == 200 or time.monotonic() > deadline:
+                return reply
         except httpx.ConnectError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+        time.sleep(0.2)
 
 
 def test_a_version_of_it_is_rebuilt_and_a_change_of_its_file_makes_another_identity(trained):
