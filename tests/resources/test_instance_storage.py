@@ -105,5 +105,5 @@ def test_a_check_names_the_materialization_it_was_made_for(tmp_path):
             instance.all_logs(run.run_id, DagsterEventType.ASSET_CHECK_EVALUATION)[0].get_dagster_event()
             for run in instance.get_runs()
         )
-    assert oldest.event_specific_data.target_materialization_data is None
-    assert newest.event_specific_data.target_materialization_data is not None
+    assert oldest.asset_check_evaluation_data.target_materialization_data is None
+    assert newest.asset_check_evaluation_data.target_materialization_data is not None
