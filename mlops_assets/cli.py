@@ -51,10 +51,10 @@ def _run(
     ] = False,
 ) -> int:
     """replay the year: ingest, score, report and retrain week by week"""
+    gc.set_threshold(COLLECT_AFTER)
     from mlops_assets.replay.year import replay_year
 
     migrate.tell_what_waits(settings())
-    gc.set_threshold(COLLECT_AFTER)
     return replay_year(settings(), through, not no_compare, not no_second_model)
 
 
