@@ -1,0 +1,99 @@
+"""`python -m tests.mutants`: makes each mutation in a scratch copy and asks its test; exits 1 if one is not noticed."""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+from resources.settings import PROJECT_ROOT
+from tests.mutants.listed import MUTANTS
+from tests.mutants.mutant import Mutant
+from tests.mutants.page import PAGE, with_table
+from tests.mutants.trial import Outcome, Scratch
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="mutants with this text in area, function, claim or test")
+    parser.add_argument("--beside", type=int, default=2, help="how many run side by side")
+    parser.add_argument("--results", type=Path, help="where to write what became of each, as JSON")
+    parser.add_argument(
+        "--write-table", action="store_true", help=f"write the table of {PAGE.name} and do no more"
+    )
+    options = parser.parse_args()
+    if options.write_table:
+        PAGE.write_text(with_table(PAGE.read_text()))
+        return 0
+    chosen = [m for m in MUTANTS if options.only in f"{m.area} {m.where} {m.claim} {m.test}"]
+    started = time.monotonic()
+    found = tried(chosen, options.beside)
+    if options.results:
+        options.results.write_text(json.dumps([_record(*one) for one in found], indent=1))
+    missed = [(mutant, outcome) for mutant, outcome in found if outcome.verdict != "red"]
+    minutes = (time.monotonic() - started) / 60
+    print(f"{len(found) - len(missed)} of {len(found)} mutants were noticed, {minutes:.1f} minutes")
+    for mutant, outcome in missed:
+        print(f"  {outcome.verdict}: {mutant.name}: {mutant.claim} ({mutant.test}) {outcome.said}")
+    return 1 if missed or not found else 0
+
+
+def tried(mutants: Sequence[Mutant], beside: int) -> list[tuple[Mutant, Outcome]]:
+    """What became of each, in their order; a mutant whose test is not green without it is `broken`."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copies = [Scratch(PROJECT_ROOT, Path(folder, str(number))) for number in range(beside)]
+        tests = list(dict.fromkeys(mutant.test for mutant in mutants))
+        whole = dict(zip(tests, _each(copies, tests, lambda copy, test: copy.run(test)), strict=True))
+        return list(
+            zip(mutants, _each(copies, mutants, lambda copy, m: _one(copy, m, whole[m.test])), strict=True)
+        )
+
+
+def _one(copy: Scratch, mutant: Mutant, before: Outcome) -> Outcome:
+    if before.verdict != "green":
+        outcome = Outcome("broken", f"without the mutant its test is {before.verdict}: {before.said}", 0.0)
+    else:
+        outcome = copy.mutated(mutant)
+    mark = "ok " if outcome.verdict == "red" else "NOT"
+    print(
+        f"{mark} {outcome.seconds:5.1f} s  {mutant.area}: {mutant.claim} [{outcome.said[:100]}]", flush=True
+    )
+    return outcome
+
+
+def _each(
+    copies: Sequence[Scratch], things: Sequence[T], work: Callable[[Scratch, T], Outcome]
+) -> list[Outcome]:
+    """The work on each thing, on as many copies at once as there are."""
+    free: SimpleQueue[Scratch] = SimpleQueue()
+    for copy in copies:
+        free.put(copy)
+
+    def on_a_free_copy(thing: T) -> Outcome:
+        copy = free.get()
+        try:
+            return work(copy, thing)
+        finally:
+            free.put(copy)
+
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return list(pool.map(on_a_free_copy, things))
+
+
+def _record(mutant: Mutant, outcome: Outcome) -> dict[str, str | float]:
+    return {
+        **vars(mutant),
+        "verdict": outcome.verdict,
+        "said": outcome.said,
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

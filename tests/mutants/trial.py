@@ -1,0 +1,112 @@
+"""A test run in a scratch copy of the tree: green, red by what it found, or no answer."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.mutants.mutant import Mutant
+
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".mlops", "__pycache__", ".pytest_cache", ".ruff_cache")
+LONGEST_S = 300.0
+CRASHES = re.compile(
+    r"(ImportError|ModuleNotFoundError|SyntaxError|IndentationError|NameError|UnboundLocalError)\b"
+)
+"""How a mutation ends that is no mutation: the code does not even run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a test ended: `green`, `red`, `crash` (the code does not run), `hangs`, or `broken` (no such test, no report)."""
+
+    verdict: str
+    said: str
+    seconds: float
+
+
+class Scratch:
+    """A copy of the tree in a folder of its own; the checkout is only read."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.tree, self.report = folder / "tree", folder / "report.xml"
+        self.temporary = folder / "tmp"
+        shutil.copytree(root, self.tree, ignore=LEFT_OUT, symlinks=True)
+
+    def mutated(self, mutant: Mutant) -> Outcome:
+        """Apply a mutant, run its test, and put the file back."""
+        file = self.tree / mutant.path
+        source = file.read_text()
+        try:
+            self._write(file, mutant.applied(source))
+            return self.run(mutant.test)
+        finally:
+            self._write(file, source)
+
+    def run(self, test: str) -> Outcome:
+        """One pytest process for one test, in this copy."""
+        self.report.unlink(missing_ok=True)
+        self.temporary.mkdir(exist_ok=True)
+        started = time.monotonic()
+        code, output = self._pytest(test)
+        seconds = time.monotonic() - started
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        if code is None:
+            return Outcome("hangs", f"no end after {LONGEST_S:.0f} s", seconds)
+        if code == 0:
+            return Outcome("green", "", seconds)
+        if code != 1 or not self.report.exists():
+            return Outcome("broken", f"pytest ended with {code}: {output[-500:]}", seconds)
+        said = failure(self.report)
+        return Outcome("crash" if CRASHES.search(said) else "red", said, seconds)
+
+    def _pytest(self, test: str) -> tuple[int | None, str]:
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+        options += [f"--junitxml={self.report}", f"--basetemp={self.temporary / 'pytest'}"]
+        command = [sys.executable, "-m", "pytest", *options, test]
+        environment = os.environ | {"PYTHONPATH": str(self.tree), "TMPDIR": str(self.temporary)}
+        child = subprocess.Popen(
+            command,
+            cwd=self.tree,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = child.communicate(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            return None, ""
+        finally:
+            _end(child)
+        return child.returncode, output
+
+    @staticmethod
+    def _write(file: Path, source: str) -> None:
+        """Write a module, and forget what Python compiled of it: a change within a second has the same time."""
+        file.write_text(source)
+        for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
+            compiled.unlink()
+
+
+def failure(report: Path) -> str:
+    """The first line of the first failure in a JUnit report."""
+    for case in ElementTree.parse(report).iter("testcase"):
+        for found in (*case.findall("failure"), *case.findall("error")):
+            return " ".join(found.get("message", "").split())[:300]
+    return "no failure in the report"
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """End whatever a test left running in its session."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    child.wait()
