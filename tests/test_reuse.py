@@ -3,8 +3,8 @@
 import pytest
 from polars import DataFrame
 
-from mlops_assets.skipping import BECAUSE, SKIPPED, Reuse
-from resources.lake import Lake
+from mlops_assets.kit.reuse import BECAUSE, SKIPPED, Reuse
+from resources.lake.lake import Lake
 
 DECIDES = {"code": "a", "rules": "b"}
 

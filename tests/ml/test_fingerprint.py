@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.fingerprint import differences
+from mlops_assets.ml.provenance.digest import differences
 
 NAMES = st.sampled_from(["code", "rules", "gate", "rows"])
 FINGERPRINTS = st.dictionaries(NAMES, st.sampled_from(["a", "b"]))

@@ -5,10 +5,10 @@ import os
 import pytest
 
 from mlops_assets.ml.dataset import Encoding
-from mlops_assets.ml.distributed import _measured_task
-from mlops_assets.ml.shards import Held
-from mlops_assets.ml.trainers.base import Job
-from mlops_assets.ml.training import fit
+from mlops_assets.ml.training.distributed import _measured_task
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.ml.training.shards import Held
+from mlops_assets.ml.training.trainers.base import Job
 
 LOOP = {
     "kind": "function",

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.point_in_time import ViewTable, as_of, cells_that_differ
+from mlops_assets.ml.skew.brute_force import ViewTable, as_of, cells_that_differ
 
 START, HOUR = datetime(2024, 1, 1, tzinfo=UTC), timedelta(hours=1)
 KEYS, HOURS = st.sampled_from(["a", "b"]), st.integers(0, 6)

@@ -1,6 +1,7 @@
 """All mutants, area by area."""
 
-from tests.mutants import changes, models, stores
+from tests.mutants import changes, models, stores, watching, work
 from tests.mutants.mutant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*models.MUTANTS, *changes.MUTANTS, *stores.MUTANTS)
+LISTS = (models, watching, changes, stores, work)
+MUTANTS: tuple[Mutant, ...] = tuple(one for each in LISTS for one in each.MUTANTS)

@@ -1,136 +1,133 @@
-"""Mutations of what judges, trains and watches a model: gate, split, drift, policy."""
+"""Mutations of what trains and judges a model: gate, split."""
 
 from functools import partial
 
 from tests.mutants.mutant import Mutant
 
-GATE, SPLIT, DRIFT, POLICY = (partial(Mutant, area) for area in ("gate", "split", "drift", "policy"))
+GATE, SPLIT = (partial(Mutant, area) for area in ("gate", "split"))
 JUDGED = "tests/ml/test_promotion.py::"
 PAIRED = "tests/ml/test_paired.py::"
 GUARDS = "tests/ml/test_guardrails.py::"
 ANCHOR = "tests/ml/test_anchor.py::"
 HELD_OUT = "tests/assets/test_held_out_rows.py::"
 ROWS = "tests/ml/test_dataset.py::"
-PSI = "tests/ml/test_psi.py::"
-DRIFTED = "tests/ml/test_drift.py::"
-WHEN = "tests/ml/test_policy.py::"
 
 MUTANTS = (
     GATE(
         "promotes where any criterion passes",
-        "mlops_assets.ml.promotion:decision",
+        "mlops_assets.ml.judging.gate:decision",
         "all(c.passes for c in criteria)",
         "any(c.passes for c in criteria)",
         f"{JUDGED}test_by_point_no_challenger_passes_that_misses_a_floor_or_is_worse_by_more_than_the_tolerance",
     ),
     GATE(
         "a floor is reached by any number",
-        "mlops_assets.ml.promotion:_floor",
+        "mlops_assets.ml.judging.gate:_floor",
         "goodness(name, value) >= goodness(name, floor)",
         "True",
         f"{JUDGED}test_all_missed_floors_are_named",
     ),
     GATE(
         "non-inferiority allows twice the tolerance",
-        "mlops_assets.ml.promotion:evidence_criterion",
+        "mlops_assets.ml.judging.gate:evidence_criterion",
         "-gate.tolerance",
         "-2 * gate.tolerance",
         f"{JUDGED}test_the_interval_decides_superiority_and_non_inferiority",
     ),
     GATE(
         "evidence of too few days counts",
-        "mlops_assets.ml.promotion:evidence_criterion",
+        "mlops_assets.ml.judging.gate:evidence_criterion",
         "effect.clusters >= gate.minimum_clusters and shows(p, gate.alpha)",
         "shows(p, gate.alpha)",
         f"{JUDGED}test_too_few_days_show_nothing_however_clear_they_are",
     ),
     GATE(
         "a model is judged on rows that it has seen",
-        "mlops_assets.ml.promotion:judge",
+        "mlops_assets.ml.judging.gate:judge",
         "refuse_seen(side, hold_out, spec)",
         "pass",
         f"{ANCHOR}test_a_model_is_judged_on_no_row_that_was_there_while_it_was_trained",
     ),
     GATE(
         "two versions with the same bytes are compared",
-        "mlops_assets.ml.contender:refuse_itself",
+        "mlops_assets.ml.judging.contender:refuse_itself",
         "challenger.sha256 != champion.sha256 and challenger.name != champion.name",
         "challenger.name != champion.name",
         f"{JUDGED}test_a_version_is_not_compared_with_itself",
     ),
     GATE(
         "a test is passed at twice alpha",
-        "mlops_assets.ml.paired:shows",
+        "mlops_assets.ml.judging.paired:shows",
         "p <= alpha",
         "p <= 2 * alpha",
         f"{PAIRED}test_the_interval_lies_above_a_limit_where_the_test_says_that_the_gain_does",
     ),
     GATE(
         "the jackknife leaves out its factor of clusters",
-        "mlops_assets.ml.paired:_error",
+        "mlops_assets.ml.judging.paired:_error",
         "((values[1:] - values[0]) ** 2).sum() * (count - 1) / count",
         "((values[1:] - values[0]) ** 2).sum() / count",
         f"{PAIRED}test_gain_error_and_freedom_are_those_worked_out_by_hand",
     ),
     GATE(
         "days of unequal size count in full",
-        "mlops_assets.ml.paired:_freedom",
+        "mlops_assets.ml.judging.paired:_freedom",
         "float(sizes.sum()) ** 2 / float((sizes**2.0).sum()) - 1",
         "float(len(sizes) - 1)",
         f"{PAIRED}test_gain_error_and_freedom_are_those_worked_out_by_hand",
     ),
     GATE(
         "a day is one of UTC",
-        "mlops_assets.ml.promotion:clusters",
+        "mlops_assets.ml.judging.gate:clusters",
         "frame[spec.prediction.time].dt.convert_time_zone(spec.weeks.timezone)",
         "frame[spec.prediction.time]",
         f"{JUDGED}test_a_day_lasts_from_midnight_to_midnight_where_the_model_lives",
     ),
     GATE(
         "p values of slices are not corrected for their number",
-        "mlops_assets.ml.guardrails:_slice_criteria",
+        "mlops_assets.ml.judging.guardrails:_slice_criteria",
         "_not_shown(corrected, gate.alpha)",
         "_not_shown(p, gate.alpha)",
         f"{GUARDS}test_of_a_thousand_equal_challengers_no_more_than_alpha_are_held_back_by_any_of_their_slices",
     ),
     GATE(
         "a harmed slice trips nothing",
-        "mlops_assets.ml.guardrails:_slice_criteria",
+        "mlops_assets.ml.judging.guardrails:_slice_criteria",
         "effect.p_below(-tolerance)",
         "effect.p_above(-tolerance)",
         f"{GUARDS}test_a_slice_that_is_harmed_trips_though_the_challenger_is_better_on_the_whole",
     ),
     GATE(
         "Holm's correction multiplies by one factor too few",
-        "mlops_assets.ml.paired:holm",
+        "mlops_assets.ml.judging.paired:holm",
         "len(values) - np.arange(len(values))",
         "len(values) - np.arange(len(values)) - 1",
         f"{PAIRED}test_holm_gives_the_values_of_a_worked_example",
     ),
     GATE(
         "an overconfident challenger passes the calibration",
-        "mlops_assets.ml.guardrails:calibration_guard",
+        "mlops_assets.ml.judging.guardrails:calibration_guard",
         "_not_shown(p, spec.gate.alpha)",
         "True",
         f"{GUARDS}test_an_overconfident_challenger_trips_the_calibration",
     ),
     GATE(
         "a guard-rail whose test could not be made holds",
-        "mlops_assets.ml.guardrails:_not_shown",
+        "mlops_assets.ml.judging.guardrails:_not_shown",
         "p is not None and not shows(p, alpha)",
         "not shows(p, alpha)",
         "tests/ml/test_undefined.py::test_a_slice_that_cannot_be_tested_fails_its_guard",
     ),
     GATE(
         "whoever is worse than the anchor passes",
-        "mlops_assets.ml.anchor:anchor_criterion",
+        "mlops_assets.ml.judging.anchor:anchor_criterion",
         "within or better",
         "True",
         f"{ANCHOR}test_it_passes_within_the_margin_or_by_superiority_over_the_champion_and_never_else",
     ),
     GATE(
         "the anchor's margin is never spent",
-        "mlops_assets.ml.anchor:budget",
+        "mlops_assets.ml.judging.anchor:budget",
         "max(0.0, margin - spent)",
         "margin",
         f"{ANCHOR}test_what_is_left_is_the_margin_less_what_the_champion_has_lost",
@@ -158,7 +155,7 @@ MUTANTS = (
     ),
     SPLIT(
         "whatever a version has seen, it is a fair opponent",
-        "mlops_assets.assets.opponents:unseen",
+        "mlops_assets.stages.opponents:unseen",
         "version.trained_until is not None and version.trained_until <= start",
         "True",
         "tests/assets/test_opponents.py::test_the_fit_is_the_version_or_its_challenger_whichever_has_not_seen_the_days",
@@ -193,7 +190,7 @@ MUTANTS = (
     ),
     SPLIT(
         "every worker reads all rows",
-        "mlops_assets.ml.shards:Files.part",
+        "mlops_assets.ml.training.shards:Files.part",
         "self._stripes(size)[rank::size]",
         "self._stripes(size)",
         "tests/ml/test_shards.py::test_the_shares_of_all_workers_are_all_rows_each_once",
@@ -204,110 +201,5 @@ MUTANTS = (
         "'backward'",
         "'forward'",
         "tests/assets/test_predictions.py::test_a_row_is_scored_by_the_champion_of_its_own_prediction_time",
-    ),
-    DRIFT(
-        "PSI is not of shares of each side's own rows",
-        "mlops_assets.ml.psi:psi",
-        "_shares(side[used])",
-        "np.maximum(side[used] / float(expected.sum()), SMALLEST_SHARE)",
-        f"{PSI}test_psi_is_that_of_the_definition_whatever_the_sizes_of_the_sides",
-    ),
-    DRIFT(
-        "counts are not divided by their rows",
-        "mlops_assets.ml.psi:_shares",
-        "counts / rows",
-        "counts",
-        f"{PSI}test_a_side_that_is_many_times_as_large_has_the_same_shares",
-    ),
-    DRIFT(
-        "what chance makes of a PSI counts",
-        "mlops_assets.ml.psi:Psi.value",
-        "self.raw - self.expected",
-        "self.raw",
-        f"{PSI}test_psi_is_that_of_the_definition_whatever_the_sizes_of_the_sides",
-    ),
-    DRIFT(
-        "a PSI that chance reaches is drift",
-        "mlops_assets.ml.psi:Psi.exceeds",
-        "max(limit, self.chance)",
-        "limit",
-        f"{PSI}test_categories_of_one_distribution_have_not_drifted_however_many_there_are",
-    ),
-    DRIFT(
-        "a PSI is given of too few rows",
-        "mlops_assets.ml.psi:measured",
-        "min(n, m) < LEAST_ROWS",
-        "max(n, m) < LEAST_ROWS",
-        f"{PSI}test_too_few_rows_on_either_side_are_said_and_no_figure_is_given",
-    ),
-    DRIFT(
-        "rows without a value are in no bin",
-        "mlops_assets.ml.drift:_compare_numbers",
-        "len(column) - len(values)",
-        "0",
-        f"{DRIFTED}test_nulls_are_a_bin_of_their_own_and_reported_as_shares",
-    ),
-    DRIFT(
-        "a value that fills several deciles has no bin of its own",
-        "mlops_assets.ml.drift:_edges",
-        "np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)])",
-        "deciles",
-        f"{DRIFTED}test_a_column_of_mostly_zeros_still_shows_that_the_rest_grew",
-    ),
-    DRIFT(
-        "columns of too few rows are in the share of drifted ones",
-        "mlops_assets.ml.drift:summary",
-        "drifted / told.height if told.height else None",
-        "drifted / drift.height",
-        f"{PSI}test_columns_of_too_few_rows_are_in_no_share",
-    ),
-    POLICY(
-        "a paused model is retrained",
-        "mlops_assets.ml.policy:decide",
-        "spec.automation == 'paused'",
-        "False",
-        f"{WHEN}test_a_paused_model_is_never_retrained",
-    ),
-    POLICY(
-        "there is no cool-down",
-        "mlops_assets.ml.policy:decide",
-        "spec.weeks.days_between(last, now) < spec.retrain.cool_down_days",
-        "False",
-        f"{WHEN}test_nothing_is_retrained_inside_the_cool_down",
-    ),
-    POLICY(
-        "a week that has not ended is evidence",
-        "mlops_assets.ml.policy:_newest",
-        "moment(w.end) <= now",
-        "True",
-        f"{WHEN}test_weeks_that_have_not_ended_are_not_seen",
-    ),
-    POLICY(
-        "the first model does not wait for the minimum of history",
-        "mlops_assets.ml.policy:_first",
-        "days < needed",
-        "False",
-        f"{WHEN}test_the_first_model_waits_for_the_minimum_of_history",
-    ),
-    POLICY(
-        "age is reached a day late",
-        "mlops_assets.ml.policy:_age",
-        "days >= limit",
-        "days > limit",
-        f"{WHEN}test_age_is_reached_on_its_day",
-    ),
-    POLICY(
-        "a better week asks for a retraining",
-        "mlops_assets.ml.policy:_performance",
-        "goodness(metric, week.reference) - goodness(metric, week.metric)",
-        "goodness(metric, week.metric) - goodness(metric, week.reference)",
-        f"{WHEN}test_for_an_error_metric_worse_means_larger",
-    ),
-    POLICY(
-        "drift within chance asks for a retraining",
-        "mlops_assets.ml.policy:_prediction_drift",
-        "value > max(limit, chance)",
-        "value > limit",
-        f"{WHEN}test_what_so_few_rows_reach_by_chance_asks_for_nothing_and_too_few_rows_for_nothing_either",
     ),
 )

@@ -9,8 +9,8 @@ import pytest
 
 from feature_repo.offline_store.files import Place
 from feature_repo.offline_store.writes import write_bytes
-from resources.audit import Audit
-from resources.lake import Lake
+from resources.audit.log import Audit
+from resources.lake.lake import Lake
 
 
 class Disk:
