@@ -49,10 +49,17 @@ def tried(mutants: Sequence[Mutant], beside: int) -> list[tuple[Mutant, Outcome]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Scratch(PROJECT_ROOT, Path(folder, str(number))) for number in range(beside)]
         tests = list(dict.fromkeys(mutant.test for mutant in mutants))
-        whole = dict(zip(tests, _each(copies, tests, lambda copy, test: copy.run(test)), strict=True))
+        whole = dict(zip(tests, _each(copies, tests, _whole), strict=True))
         return list(
             zip(mutants, _each(copies, mutants, lambda copy, m: _one(copy, m, whole[m.test])), strict=True)
         )
+
+
+def _whole(copy: Scratch, test: str) -> Outcome:
+    """A test on the product as it is, which must be green."""
+    outcome = copy.run(test)
+    print(f"{outcome.verdict:<5} {outcome.seconds:5.1f} s  {test} without any mutant", flush=True)
+    return outcome
 
 
 def _one(copy: Scratch, mutant: Mutant, before: Outcome) -> Outcome:

@@ -35,7 +35,7 @@ class Scratch:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.tree, self.report = folder / "tree", folder / "report.xml"
-        self.temporary = folder / "tmp"
+        self.temporary, self.output = folder / "tmp", folder / "output.txt"
         shutil.copytree(root, self.tree, ignore=LEFT_OUT, symlinks=True)
 
     def mutated(self, mutant: Mutant) -> Outcome:
@@ -69,23 +69,27 @@ class Scratch:
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
         options += [f"--junitxml={self.report}", f"--basetemp={self.temporary / 'pytest'}"]
         command = [sys.executable, "-m", "pytest", *options, test]
-        environment = os.environ | {"PYTHONPATH": str(self.tree), "TMPDIR": str(self.temporary)}
-        child = subprocess.Popen(
-            command,
-            cwd=self.tree,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = child.communicate(timeout=LONGEST_S)
-        except subprocess.TimeoutExpired:
-            return None, ""
-        finally:
-            _end(child)
-        return child.returncode, output
+        own = {
+            "PYTHONPATH": str(self.tree),
+            "TMPDIR": str(self.temporary),
+            "MLOPS_HOME": str(self.tree / ".mlops"),
+        }
+        with self.output.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                cwd=self.tree,
+                env=os.environ | own,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = child.wait(LONGEST_S)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                _end(child)
+        return code, self.output.read_text(errors="replace")
 
     @staticmethod
     def _write(file: Path, source: str) -> None:
@@ -103,8 +107,8 @@ def failure(report: Path) -> str:
     return "no failure in the report"
 
 
-def _end(child: "subprocess.Popen[str]") -> None:
-    """End whatever a test left running in its session."""
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End the test, and whatever it left running in its session."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
