@@ -1,11 +1,12 @@
 """Whoever trains on a GPU is charged for it: in this process while the trainer runs, as a task for all of its time."""
 
+import json
 import os
 
 import pytest
 
 from mlops_assets.ml.dataset import Encoding
-from mlops_assets.ml.training.distributed import _measured_task
+from mlops_assets.ml.training import distributed
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.shards import Held
 from mlops_assets.ml.training.trainers.base import Job
@@ -36,13 +37,24 @@ def test_a_fit_in_this_process_is_charged_the_gpu_while_it_trains(gpu, make_spec
     assert fitted.cost.gpu_seconds == (fitted.phases["train"] if on_gpu else 0)
 
 
-@pytest.mark.parametrize("on_gpu", [True, False])
-def test_a_task_is_charged_the_gpu_for_all_of_its_time(gpu, make_spec, known, features, tmp_path, on_gpu):
-    spec = make_spec(trainer=LOOP | {"gpu": on_gpu})
+@pytest.fixture(params=[True, False], ids=["on a GPU", "without"])
+def job(request, gpu, make_spec, known, features) -> Job:
+    spec = make_spec(trainer=LOOP | {"gpu": request.param})
     encoding = Encoding.fit(known, features, spec.trainer.categories)
-    job = Job(
+    return Job(
         spec=spec, encoding=encoding, rows=Held.of(known, spec), cut=None, rounds=2, checkpoint_every=None
     )
-    _, cost = _measured_task(job, tmp_path / "fit")
+
+
+def test_a_task_is_charged_the_gpu_for_all_of_its_time(job, tmp_path):
+    _, cost = distributed._measured_task(job, tmp_path / "fit")
     assert cost.wall_seconds > 0
-    assert cost.gpu_seconds == (cost.wall_seconds if on_gpu else 0)
+    assert cost.gpu_seconds == (cost.wall_seconds if job.spec.trainer.gpu else 0)
+
+
+def test_a_worker_is_charged_its_gpu_for_all_of_its_time(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "OnRay", lambda: distributed.Alone(None))
+    distributed._on_worker(job, tmp_path)
+    cost = json.loads((tmp_path / "cost-0.json").read_text())
+    assert cost["wall_seconds"] > 0
+    assert cost["gpu_seconds"] == (cost["wall_seconds"] if job.spec.trainer.gpu else 0)

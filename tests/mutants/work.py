@@ -104,6 +104,13 @@ MUTANTS = (
         "tests/ml/test_gpu_seconds.py::test_a_task_is_charged_the_gpu_for_all_of_its_time",
     ),
     COST(
+        "a worker of Ray Train has no GPU-seconds",
+        "mlops_assets.ml.training.distributed:_on_worker",
+        "int(job.spec.trainer.gpu)",
+        "0",
+        "tests/ml/test_gpu_seconds.py::test_a_worker_is_charged_its_gpu_for_all_of_its_time",
+    ),
+    COST(
         "what workers cost beside this process is left out",
         "mlops_assets.ml.cost:Cost.beside",
         "self.gpu_seconds + other.gpu_seconds",
