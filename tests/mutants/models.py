@@ -60,7 +60,7 @@ MUTANTS = (
         "mlops_assets.ml.judging.paired:shows",
         "p <= alpha",
         "p <= 2 * alpha",
-        f"{PAIRED}test_the_interval_lies_above_a_limit_where_the_test_says_that_the_gain_does",
+        f"{JUDGED}test_the_interval_decides_superiority_and_non_inferiority",
     ),
     GATE(
         "the jackknife leaves out its factor of clusters",

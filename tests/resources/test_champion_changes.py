@@ -169,7 +169,9 @@ def test_an_alias_that_was_set_by_hand_is_put_back_before_the_next_change(state)
 
 def test_the_registry_sets_no_champion_but_through_the_record(state):
     for alias in ("champion", "previous"):
-        with pytest.raises(TrackingError, match=r"set by change_champion in mlops_assets/promotion/champion\.py only"):
+        with pytest.raises(
+            TrackingError, match=r"set by change_champion in mlops_assets/promotion/champion\.py only"
+        ):
             state.tracking.set_alias(NAME, alias, 1)
     state.tracking.set_alias(NAME, "challenger", 1)
 
