@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     PUBLISH(
         "a challenger that failed the gate is deployed",
-        "mlops_assets.assets.deployment:passed_gate",
+        "mlops_assets.stages.deploying:passed_gate",
         "not attempt['promote']",
         "False",
         "tests/test_promotion_record.py::test_a_deployment_made_alone_never_deploys_a_rejected_challenger",
@@ -261,7 +261,7 @@ MUTANTS = (
     ),
     IDENTITY(
         "a fit of other rows is the same version",
-        "mlops_assets.assets.model:version_identity",
+        "mlops_assets.stages.identity:version_identity",
         "[spec.name, spec_digest(spec), data.week, data.learnt_from, code_version(spec), kind]",
         "[spec.name, spec_digest(spec), data.week, code_version(spec), kind]",
         "tests/assets/test_held_out_rows.py::test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same",
@@ -296,7 +296,7 @@ MUTANTS = (
     ),
     IDENTITY(
         "weeks of different feature definitions train one model",
-        "mlops_assets.assets.training_set:refuse_mixed_definitions",
+        "mlops_assets.stages.training_set:refuse_mixed_definitions",
         "len(versions) > 1",
         "False",
         "tests/assets/test_training_set.py::test_a_mix_of_feature_definitions_is_refused_and_the_weeks_are_named",

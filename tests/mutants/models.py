@@ -134,21 +134,21 @@ MUTANTS = (
     ),
     SPLIT(
         "a challenger trains on the held-out days",
-        "mlops_assets.assets.model:train_challenger",
+        "mlops_assets.stages.training:train_challenger",
         "training_files(spec, data)",
         "training_files(spec, data, hold_out=False)",
         f"{HELD_OUT}test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same",
     ),
     SPLIT(
         "nothing is held out of any fit",
-        "mlops_assets.assets.model:training_files",
+        "mlops_assets.stages.training:training_files",
         "hold_out_start(spec, data) if hold_out else data.now",
         "data.now",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
     ),
     SPLIT(
         "rows whose label was known before are held out, though they were trained on",
-        "mlops_assets.assets.evaluation:hold_out",
+        "mlops_assets.stages.judging:hold_out",
         "rows.filter(pl.col(spec.label.known_at) > start)",
         "rows",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
@@ -197,7 +197,7 @@ MUTANTS = (
     ),
     SPLIT(
         "a row is scored by the champion after it",
-        "mlops_assets.assets.predictions:score",
+        "mlops_assets.stages.scoring:score",
         "'backward'",
         "'forward'",
         "tests/assets/test_predictions.py::test_a_row_is_scored_by_the_champion_of_its_own_prediction_time",
