@@ -60,7 +60,7 @@ MUTANTS = (
         "feature_repo.offline_store.writes:write_bytes",
         "os.fsync(handle.fileno())",
         "pass",
-        f"{DURABLE}test_pushed_rows_are_on_disk_before_anybody_is_told_so",
+        "tests/feature_repo/offline/test_durable_push.py::test_pushed_rows_are_on_disk_before_anybody_is_told_so",
     ),
     JOIN(
         "the second join expires nothing",
