@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,11 @@ T = TypeVar("T")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="mutants with this text in area, function, claim or test")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="a regular expression: mutants whose area, function, claim or test it is found in",
+    )
     parser.add_argument("--beside", type=int, default=2, help="how many run side by side")
     parser.add_argument("--results", type=Path, help="where to write what became of each, as JSON")
     parser.add_argument(
@@ -31,7 +36,7 @@ def main() -> int:
     if options.write_table:
         PAGE.write_text(with_table(PAGE.read_text()))
         return 0
-    chosen = [m for m in MUTANTS if options.only in f"{m.area} {m.where} {m.claim} {m.test}"]
+    chosen = [m for m in MUTANTS if re.search(options.only, f"{m.area} {m.where} {m.claim} {m.test}")]
     started = time.monotonic()
     found = tried(chosen, options.beside)
     if options.results:

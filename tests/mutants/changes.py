@@ -239,11 +239,11 @@ MUTANTS = (
         "tests/test_reuse.py::test_what_was_stored_and_is_not_there_any_more_is_made_again",
     ),
     FINGERPRINT(
-        "content of which nobody says what decides it is left as it is",
+        "a run that is told to make everything leaves what is there",
         "mlops_assets.kit.reuse:Reuse._reason",
-        "now is None",
+        "self.forced",
         "False",
-        "tests/test_reuse.py::test_content_of_which_nobody_says_what_decides_it_is_always_made",
+        "tests/test_reuse.py::test_a_run_that_is_told_to_makes_everything",
     ),
     FINGERPRINT(
         "the methods that are asked of an object are no part of the code",
