@@ -20,46 +20,46 @@ def lake(tmp_path) -> Lake:
     return lake
 
 
-def asked(lake, decides, **given):
+def second_run(lake, decides, **given):
     """What was kept, and why the partition is skipped or made."""
     reuse = Reuse(lake, "t", "second run", **given)
     return reuse.unchanged("w", decides), reuse.reasons["w"]
 
 
 def test_what_nothing_changed_of_is_left_as_it_is_and_says_since_when(lake):
-    kept, reason = asked(lake, DECIDES)
+    kept, reason = second_run(lake, DECIDES)
     assert kept == {"rows": 1}
     assert reason[SKIPPED].startswith("nothing changed since ") and "first ru" in reason[SKIPPED]
 
 
 def test_what_was_stored_and_is_not_there_any_more_is_made_again(lake):
     lake.path("t", "w").unlink()
-    assert asked(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
+    assert second_run(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
 
 
 def test_what_was_changed_on_disk_is_made_again(lake):
     lake.path("t", "w").write_bytes(b"other bytes")
-    assert asked(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
+    assert second_run(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
 
 
 def test_content_of_which_nobody_says_what_decides_it_is_always_made(lake):
-    kept, reason = asked(lake, None)
+    kept, reason = second_run(lake, None)
     assert kept is None
     assert reason == {BECAUSE: "what it is made of is not declared, so a change would not be seen"}
 
 
 @pytest.mark.parametrize(
-    ("decides", "named"),
+    ("decides", "name"),
     [
         ({"code": "c", "rules": "b"}, "code"),
         ({"code": "a"}, "rules"),
         ({"code": "a", "rules": "b", "table": "c"}, "table"),
     ],
 )
-def test_whatever_decides_and_changed_is_named(lake, decides, named):
-    assert asked(lake, decides) == (None, {BECAUSE: f"changed: {named}"})
+def test_whatever_decides_and_changed_is_named(lake, decides, name):
+    assert second_run(lake, decides) == (None, {BECAUSE: f"changed: {name}"})
 
 
 def test_a_run_that_is_told_to_makes_everything(lake):
-    kept, reason = asked(lake, DECIDES, forced=True)
+    kept, reason = second_run(lake, DECIDES, forced=True)
     assert kept is None and "asks for it" in reason[BECAUSE]

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 
 def main() -> int:
+    """Try all mutants, or those that are asked for; 1 where one survives or none is tried."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only",
@@ -36,45 +37,46 @@ def main() -> int:
     if options.write_table:
         PAGE.write_text(with_table(PAGE.read_text()))
         return 0
-    chosen = [m for m in MUTANTS if re.search(options.only, f"{m.area} {m.where} {m.claim} {m.test}")]
+    mutants = [m for m in MUTANTS if re.search(options.only, f"{m.area} {m.where} {m.claim} {m.test}")]
     started = time.monotonic()
-    found = tried(chosen, options.beside)
+    results = outcomes(mutants, options.beside)
     if options.results:
-        options.results.write_text(json.dumps([_record(*one) for one in found], indent=1))
-    missed = [(mutant, outcome) for mutant, outcome in found if outcome.verdict != "red"]
+        options.results.write_text(json.dumps([_record(*one) for one in results], indent=1))
+    survivors = [(mutant, outcome) for mutant, outcome in results if outcome.verdict != "red"]
     minutes = (time.monotonic() - started) / 60
-    print(f"{len(found) - len(missed)} of {len(found)} mutants were noticed, {minutes:.1f} minutes")
-    for mutant, outcome in missed:
-        print(f"  {outcome.verdict}: {mutant.name}: {mutant.claim} ({mutant.test}) {outcome.said}")
-    return 1 if missed or not found else 0
+    print(f"{len(results) - len(survivors)} of {len(results)} mutants were noticed, {minutes:.1f} minutes")
+    for mutant, outcome in survivors:
+        print(f"  {outcome.verdict}: {mutant.name}: {mutant.claim} ({mutant.test}) {outcome.message}")
+    return 1 if survivors or not results else 0
 
 
-def tried(mutants: Sequence[Mutant], beside: int) -> list[tuple[Mutant, Outcome]]:
+def outcomes(mutants: Sequence[Mutant], beside: int) -> list[tuple[Mutant, Outcome]]:
     """What became of each, in their order; a mutant whose test is not green without it is `broken`."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Scratch(PROJECT_ROOT, Path(folder, str(number))) for number in range(beside)]
         tests = list(dict.fromkeys(mutant.test for mutant in mutants))
-        whole = dict(zip(tests, _each(copies, tests, _whole), strict=True))
+        baseline = dict(zip(tests, _each(copies, tests, _without_mutant), strict=True))
         return list(
-            zip(mutants, _each(copies, mutants, lambda copy, m: _one(copy, m, whole[m.test])), strict=True)
+            zip(mutants, _each(copies, mutants, lambda copy, m: _try(copy, m, baseline[m.test])), strict=True)
         )
 
 
-def _whole(copy: Scratch, test: str) -> Outcome:
+def _without_mutant(copy: Scratch, test: str) -> Outcome:
     """A test on the product as it is, which must be green."""
     outcome = copy.run(test)
     print(f"{outcome.verdict:<5} {outcome.seconds:5.1f} s  {test} without any mutant", flush=True)
     return outcome
 
 
-def _one(copy: Scratch, mutant: Mutant, before: Outcome) -> Outcome:
+def _try(copy: Scratch, mutant: Mutant, before: Outcome) -> Outcome:
     if before.verdict != "green":
-        outcome = Outcome("broken", f"without the mutant its test is {before.verdict}: {before.said}", 0.0)
+        outcome = Outcome("broken", f"without the mutant its test is {before.verdict}: {before.message}", 0.0)
     else:
-        outcome = copy.mutated(mutant)
+        outcome = copy.try_mutant(mutant)
     mark = "ok " if outcome.verdict == "red" else "NOT"
     print(
-        f"{mark} {outcome.seconds:5.1f} s  {mutant.area}: {mutant.claim} [{outcome.said[:100]}]", flush=True
+        f"{mark} {outcome.seconds:5.1f} s  {mutant.area}: {mutant.claim} [{outcome.message[:100]}]",
+        flush=True,
     )
     return outcome
 
@@ -102,7 +104,7 @@ def _record(mutant: Mutant, outcome: Outcome) -> dict[str, str | float]:
     return {
         **vars(mutant),
         "verdict": outcome.verdict,
-        "said": outcome.said,
+        "message": outcome.message,
         "seconds": round(outcome.seconds, 1),
     }
 

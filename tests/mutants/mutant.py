@@ -37,12 +37,12 @@ class Mutant:
         """What it is called in reports."""
         return f"{self.where} {self.expression}"
 
-    def applied(self, source: str) -> str:
+    def apply(self, source: str) -> str:
         """The module's source with the mutation in it; everything else, comments too, stays as it is.
 
         Raises MutantError unless the expression is there exactly once.
         """
-        places = sorted({_span(node) for node in ast.walk(self._body(source)) if self._is_it(node)})
+        places = sorted({_span(node) for node in ast.walk(self._body(source)) if self._matches(node)})
         if len(places) != 1:
             raise MutantError(
                 f"{self.where} has {self.expression!r} {len(places)} times, it must be there once"
@@ -52,7 +52,7 @@ class Mutant:
         for line in content.splitlines(keepends=True):
             lines.append(lines[-1] + len(line))
         first, last = (lines[row - 1] + column for row, column in (start, end))
-        mutated = (content[:first] + self._written().encode() + content[last:]).decode()
+        mutated = (content[:first] + self._replacement().encode() + content[last:]).decode()
         ast.parse(mutated)
         return mutated
 
@@ -65,10 +65,10 @@ class Mutant:
             node = inner[0]
         return node
 
-    def _is_it(self, node: ast.AST) -> bool:
+    def _matches(self, node: ast.AST) -> bool:
         return isinstance(node, ast.expr | ast.stmt) and ast.unparse(node) == _canonical(self.expression)
 
-    def _written(self) -> str:
+    def _replacement(self) -> str:
         """In brackets, so that it is one expression wherever it stands; a statement as it is."""
         instead = ast.parse(self.instead).body[0]
         return f"({self.instead})" if isinstance(instead, ast.Expr) else self.instead

@@ -37,7 +37,7 @@ def test_every_area_is_mutated_and_no_mutant_is_there_twice():
 @pytest.mark.parametrize("one", MUTANTS, ids=lambda one: one.name)
 def test_each_finds_its_expression_once_and_its_test_exists(one):
     source = (PROJECT_ROOT / one.path).read_text()
-    assert ast.dump(ast.parse(one.applied(source))) != ast.dump(ast.parse(source))
+    assert ast.dump(ast.parse(one.apply(source))) != ast.dump(ast.parse(source))
     file, _, test = one.test.partition("::")
     functions = {
         node.name
@@ -52,24 +52,24 @@ def test_the_page_has_the_table_of_the_list():
 
 
 def test_a_mutation_changes_one_expression_of_one_function_and_nothing_else():
-    assert mutant("m:first").applied(SOURCE) == SOURCE.replace("return x + 1", "return (x - 1)")
-    assert mutant("m:Inner.second", "(x + 1) * 2", "0").applied(SOURCE) == SOURCE.replace(
+    assert mutant("m:first").apply(SOURCE) == SOURCE.replace("return x + 1", "return (x - 1)")
+    assert mutant("m:Inner.second", "(x + 1) * 2", "0").apply(SOURCE) == SOURCE.replace(
         "(x  +\n            1) * 2", "(0)"
     )
-    assert mutant("m:Inner.second", "return (x + 1) * 2", "pass").applied(SOURCE).endswith("; pass\n")
+    assert mutant("m:Inner.second", "return (x + 1) * 2", "pass").apply(SOURCE).endswith("; pass\n")
 
 
 @pytest.mark.parametrize(
-    ("where", "expression", "said"),
+    ("where", "expression", "message"),
     [
         ("m:first", "x + 2", "0 times"),
         ("m", "x + 1", "2 times"),
         ("m:third", "x", "has 0 functions or classes 'third'"),
     ],
 )
-def test_an_expression_that_is_not_there_or_more_than_once_is_refused(where, expression, said):
-    with pytest.raises(MutantError, match=said):
-        mutant(where, expression).applied(SOURCE)
+def test_an_expression_that_is_not_there_or_more_than_once_is_refused(where, expression, message):
+    with pytest.raises(MutantError, match=message):
+        mutant(where, expression).apply(SOURCE)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def scratch(tmp_path_factory) -> Scratch:
     ],
 )
 def test_only_a_test_that_fails_by_what_it_found_has_noticed(scratch, instead, test, verdict):
-    outcome = scratch.mutated(mutant("shop:total", instead=instead, test=f"test_shop.py::{test}"))
-    assert outcome.verdict == verdict, outcome.said
+    outcome = scratch.try_mutant(mutant("shop:total", instead=instead, test=f"test_shop.py::{test}"))
+    assert outcome.verdict == verdict, outcome.message
     assert (scratch.tree / "shop.py").read_text() == "def total(x):\n    return x + 1\n"
     assert scratch.run("test_shop.py::test_it_notices").verdict == "green"

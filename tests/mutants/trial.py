@@ -26,7 +26,7 @@ class Outcome:
     """How a test ended: `green`, `red`, `crash` (the code does not run), `hangs`, or `broken` (no such test, no report)."""
 
     verdict: str
-    said: str
+    message: str
     seconds: float
 
 
@@ -38,12 +38,12 @@ class Scratch:
         self.temporary, self.output = folder / "tmp", folder / "output.txt"
         shutil.copytree(root, self.tree, ignore=LEFT_OUT, symlinks=True)
 
-    def mutated(self, mutant: Mutant) -> Outcome:
+    def try_mutant(self, mutant: Mutant) -> Outcome:
         """Apply a mutant, run its test, and put the file back."""
         file = self.tree / mutant.path
         source = file.read_text()
         try:
-            self._write(file, mutant.applied(source))
+            self._write(file, mutant.apply(source))
             return self.run(mutant.test)
         finally:
             self._write(file, source)
@@ -62,8 +62,8 @@ class Scratch:
             return Outcome("green", "", seconds)
         if code != 1 or not self.report.exists():
             return Outcome("broken", f"pytest ended with {code}: {output[-500:]}", seconds)
-        said = failure(self.report)
-        return Outcome("crash" if CRASHES.search(said) else "red", said, seconds)
+        message = failure(self.report)
+        return Outcome("crash" if CRASHES.search(message) else "red", message, seconds)
 
     def _pytest(self, test: str) -> tuple[int | None, str]:
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
@@ -102,8 +102,8 @@ class Scratch:
 def failure(report: Path) -> str:
     """The first line of the first failure in a JUnit report."""
     for case in ElementTree.parse(report).iter("testcase"):
-        for found in (*case.findall("failure"), *case.findall("error")):
-            return " ".join(found.get("message", "").split())[:300]
+        for problem in (*case.findall("failure"), *case.findall("error")):
+            return " ".join(problem.get("message", "").split())[:300]
     return "no failure in the report"
 
 
