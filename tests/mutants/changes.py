@@ -11,6 +11,7 @@ TRACKED = "tests/resources/test_tracking.py::"
 CHANGED = "tests/resources/test_champion_changes.py::"
 LOGGED = "tests/resources/test_audit.py::"
 DURABLE = "tests/resources/test_durable_writes.py::"
+DEPLOYED = "tests/stages/test_deploying.py::"
 DECIDED = "tests/test_fingerprints.py::"
 
 MUTANTS = (
@@ -124,7 +125,14 @@ MUTANTS = (
         "mlops_assets.stages.deploying:passed_gate",
         "not attempt['promote']",
         "False",
-        "tests/test_promotion_record.py::test_a_deployment_made_alone_never_deploys_a_rejected_challenger",
+        f"{DEPLOYED}test_a_challenger_that_was_rejected_is_refused_with_the_verdict",
+    ),
+    PUBLISH(
+        "a challenger is deployed by the evaluation of another",
+        "mlops_assets.stages.deploying:judged",
+        "attempt['challenger']['version'] == candidate['version']",
+        "True",
+        f"{DEPLOYED}test_a_challenger_is_refused_that_was_not_judged_or_whose_week_judged_another",
     ),
     PUBLISH(
         "an evaluation whose record was changed promotes",
