@@ -72,6 +72,11 @@ def test_an_expression_that_is_not_there_or_more_than_once_is_refused(where, exp
         mutant(where, expression).apply(SOURCE)
 
 
+def test_an_expression_that_is_gone_is_told_and_ends_nothing(scratch):
+    outcome = scratch.try_mutant(mutant("shop:total", "x + 2", test="test_shop.py::test_it_notices"))
+    assert outcome.verdict == "broken" and "0 times" in outcome.message
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory) -> Scratch:
     """A small project of one function, with a test that notices a change of it, and three that do not."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, MutantError
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".mlops", "__pycache__", ".pytest_cache", ".ruff_cache")
 LONGEST_S = 300.0
@@ -23,7 +23,7 @@ CRASHES = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a test ended: `green`, `red`, `crash` (the code does not run), `hangs`, or `broken` (no such test, no report)."""
+    """How a test ended: `green`, `red`, `crash` (the code does not run), `hangs`, or `broken` (no such test or expression)."""
 
     verdict: str
     message: str
@@ -45,6 +45,8 @@ class Scratch:
         try:
             self._write(file, mutant.apply(source))
             return self.run(mutant.test)
+        except MutantError as error:
+            return Outcome("broken", str(error), 0.0)
         finally:
             self._write(file, source)
 
