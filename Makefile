@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev serve test acceptance fuzz nightly lint types bench clean lock screenshots help
+.PHONY: run dev serve test acceptance fuzz mutants nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -51,7 +51,10 @@ fuzz: $(VENV)/.development  ## the tests with generated cases, on new ones; SEED
 	@echo "fuzz: SEED=$(SEED)"
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
-nightly: fuzz acceptance bench  ## what takes longer than a change should wait for
+mutants: $(VENV)/.development  ## one mistake at a time in a copy of the product: a test must notice each
+	$(BIN)/python -m tests.mutants
+
+nightly: fuzz acceptance mutants bench  ## what takes longer than a change should wait for
 	$(BIN)/python -m pytest tests -m nightly --durations=20
 
 lint: $(VENV)/.development  ## ruff

@@ -21,6 +21,14 @@ silence_usage_reports()
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True, database=None)
+hypothesis.settings.register_profile(
+    "mutants",
+    hypothesis.settings.get_profile("steady"),
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    report_multiple_bugs=False,
+)
+"""For `make mutants`: the same cases, and the first that fails is enough."""
+
 hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
 

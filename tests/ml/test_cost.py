@@ -44,8 +44,8 @@ def test_a_gpu_costs_its_wall_time_and_a_failure_is_costed_too():
 
 
 def test_work_side_by_side_adds_up_but_for_the_clock():
-    both = Cost(2, 5, 100, 1).beside(Cost(3, 4, 300, 0))
-    assert both == Cost(5, 5, 300, 1)
+    one, other = Cost(2, 5, 100, 1), Cost(3, 4, 300, 2)
+    assert one.beside(other) == other.beside(one) == Cost(5, 5, 300, 3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets an earlier peak")

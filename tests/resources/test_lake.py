@@ -29,6 +29,14 @@ def test_partitions_are_read_in_the_order_asked(lake):
     assert lake.partitions("t") == ["2012-12-31", "2013-01-07"]
 
 
+def test_a_partition_is_held_only_with_the_bytes_that_its_manifest_names(lake):
+    sha256 = lake.write("t", pl.DataFrame({"k": [1]}), "w").sha256
+    assert lake.holds("t", "w", sha256) and not lake.holds("t", "w", "0" * 64)
+    assert not lake.holds("t", "another", sha256)
+    lake.path("t", "w").write_bytes(b"other bytes")
+    assert not lake.holds("t", "w", sha256)
+
+
 def test_a_missing_partition_is_named_with_those_that_exist(lake):
     lake.write("t", pl.DataFrame({"k": [1]}), "2013-01-07")
     with pytest.raises(LakeError, match="'t' has no partition 2013-01-14; there are: 2013-01-07"):

@@ -126,6 +126,24 @@ def test_a_fit_that_was_broken_off_ends_as_one_that_was_not(spec_of, known, feat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_fit_that_was_broken_off_goes_on_from_its_checkpoint(
+    spec_of, known, features, tmp_path, monkeypatch
+):
+    spec, reach, told = spec_of(checkpoint_every=2), reach_of(tmp_path), []
+
+    class Telling(distributed.Alone):
+        def reached(self, rounds, model):
+            told.append(rounds)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "Alone", BrokenOff)
+        with pytest.raises(BrokenError):
+            fit(known, spec, features, reach=reach, identity="run")
+    monkeypatch.setattr(distributed, "Alone", Telling)
+    fit(known, spec, features, reach=reach, identity="run")
+    assert min(told) == 5, "four rounds were done when it was lost"
+
+
 def test_another_fit_does_not_take_up_the_checkpoint(spec_of, known, features, tmp_path, monkeypatch):
     spec, reach = spec_of(checkpoint_every=2), reach_of(tmp_path)
     with monkeypatch.context() as patched:

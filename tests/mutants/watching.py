@@ -1,0 +1,118 @@
+"""Mutations of what watches a model and asks for a new one: drift, policy."""
+
+from functools import partial
+
+from tests.mutants.mutant import Mutant
+
+DRIFT, POLICY = (partial(Mutant, area) for area in ("drift", "policy"))
+PSI = "tests/ml/test_psi.py::"
+DRIFTED = "tests/ml/test_drift.py::"
+WHEN = "tests/ml/test_policy.py::"
+
+MUTANTS = (
+    DRIFT(
+        "PSI is not of shares of each side's own rows",
+        "mlops_assets.ml.monitoring.psi:psi",
+        "_shares(side[used])",
+        "np.maximum(side[used] / float(expected.sum()), SMALLEST_SHARE)",
+        f"{PSI}test_psi_is_that_of_the_definition_whatever_the_sizes_of_the_sides",
+    ),
+    DRIFT(
+        "counts are not divided by their rows",
+        "mlops_assets.ml.monitoring.psi:_shares",
+        "counts / rows",
+        "counts",
+        f"{PSI}test_a_side_that_is_many_times_as_large_has_the_same_shares",
+    ),
+    DRIFT(
+        "what chance makes of a PSI counts",
+        "mlops_assets.ml.monitoring.psi:Psi.value",
+        "self.raw - self.expected",
+        "self.raw",
+        f"{PSI}test_psi_is_that_of_the_definition_whatever_the_sizes_of_the_sides",
+    ),
+    DRIFT(
+        "a PSI that chance reaches is drift",
+        "mlops_assets.ml.monitoring.psi:Psi.exceeds",
+        "max(limit, self.chance)",
+        "limit",
+        f"{PSI}test_categories_of_one_distribution_have_not_drifted_however_many_there_are",
+    ),
+    DRIFT(
+        "a PSI is given of too few rows",
+        "mlops_assets.ml.monitoring.psi:measured",
+        "min(n, m) < LEAST_ROWS",
+        "max(n, m) < LEAST_ROWS",
+        f"{PSI}test_too_few_rows_on_either_side_are_said_and_no_figure_is_given",
+    ),
+    DRIFT(
+        "rows without a value are in no bin",
+        "mlops_assets.ml.monitoring.drift:_compare_numbers",
+        "len(column) - len(values)",
+        "0",
+        f"{DRIFTED}test_nulls_are_a_bin_of_their_own_and_reported_as_shares",
+    ),
+    DRIFT(
+        "a value that fills several deciles has no bin of its own",
+        "mlops_assets.ml.monitoring.drift:_edges",
+        "np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)])",
+        "deciles",
+        f"{DRIFTED}test_a_column_of_mostly_zeros_still_shows_that_the_rest_grew",
+    ),
+    DRIFT(
+        "columns of too few rows are in the share of drifted ones",
+        "mlops_assets.ml.monitoring.drift:summary",
+        "drifted / told.height if told.height else None",
+        "drifted / drift.height",
+        f"{PSI}test_columns_of_too_few_rows_are_in_no_share",
+    ),
+    POLICY(
+        "a paused model is retrained",
+        "mlops_assets.ml.monitoring.policy:decide",
+        "spec.automation == 'paused'",
+        "False",
+        f"{WHEN}test_a_paused_model_is_never_retrained",
+    ),
+    POLICY(
+        "there is no cool-down",
+        "mlops_assets.ml.monitoring.policy:decide",
+        "spec.weeks.days_between(last, now) < spec.retrain.cool_down_days",
+        "False",
+        f"{WHEN}test_nothing_is_retrained_inside_the_cool_down",
+    ),
+    POLICY(
+        "a week that has not ended is evidence",
+        "mlops_assets.ml.monitoring.policy:_newest",
+        "moment(w.end) <= now",
+        "True",
+        f"{WHEN}test_weeks_that_have_not_ended_are_not_seen",
+    ),
+    POLICY(
+        "the first model does not wait for the minimum of history",
+        "mlops_assets.ml.monitoring.policy:_first",
+        "days < needed",
+        "False",
+        f"{WHEN}test_the_first_model_waits_for_the_minimum_of_history",
+    ),
+    POLICY(
+        "age is reached a day late",
+        "mlops_assets.ml.monitoring.policy:_age",
+        "days >= limit",
+        "days > limit",
+        f"{WHEN}test_age_is_reached_on_its_day",
+    ),
+    POLICY(
+        "a better week asks for a retraining",
+        "mlops_assets.ml.monitoring.policy:_performance",
+        "goodness(metric, week.reference) - goodness(metric, week.metric)",
+        "goodness(metric, week.metric) - goodness(metric, week.reference)",
+        f"{WHEN}test_for_an_error_metric_worse_means_larger",
+    ),
+    POLICY(
+        "drift within chance asks for a retraining",
+        "mlops_assets.ml.monitoring.policy:_prediction_drift",
+        "value > max(limit, chance)",
+        "value > limit",
+        f"{WHEN}test_what_so_few_rows_reach_by_chance_asks_for_nothing_and_too_few_rows_for_nothing_either",
+    ),
+)
