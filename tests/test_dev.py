@@ -21,9 +21,9 @@ SERVE = "from resources import serving; raise SystemExit(serving.main())"
 DEV = """
 import sys
 from pathlib import Path
-from mlops_assets import dev
+from mlops_assets.local import servers
 from resources.settings import settings
-raise SystemExit(dev.main(settings(), Path(sys.argv[1]), [sys.executable, "-c", sys.argv[2]]))
+raise SystemExit(servers.main(settings(), Path(sys.argv[1]), [sys.executable, "-c", sys.argv[2]]))
 """
 ELSEWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 TINY = """

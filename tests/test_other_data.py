@@ -87,11 +87,11 @@ WEEKS_THEMSELVES = {"name", "weeks.start", "weeks.end", "weeks.timezone"}
 
 AROUND = {
     "evaluation": {"earlier_code", "weeks", "search", *Guards.model_fields},
-    "predictions": {"earlier_code", "trainer", "trainer.scorer", "weeks"},
+    "predictions": {"earlier_code", "trainer", "trainer.kind", "trainer.scorer", "weeks"},
     "performance": {"weeks"},
     "drift": {"weeks"},
 }
-"""Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the scorer's code is digested, not its name."""
+"""Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the code of the scorer and of the trainer's kind is digested, not its name."""
 
 
 def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pumps):

@@ -1,5 +1,7 @@
 """Content is left as it is only where it is there whole, and what decides it is known and the same as before."""
 
+from pathlib import Path
+
 import pytest
 from polars import DataFrame
 
@@ -33,12 +35,12 @@ def test_what_nothing_changed_of_is_left_as_it_is_and_says_since_when(lake):
 
 
 def test_what_was_stored_and_is_not_there_any_more_is_made_again(lake):
-    lake.path("t", "w").unlink()
+    Path(lake.address("t", "w")).unlink()
     assert second_run(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
 
 
 def test_what_was_changed_on_disk_is_made_again(lake):
-    lake.path("t", "w").write_bytes(b"other bytes")
+    Path(lake.address("t", "w")).write_bytes(b"other bytes")
     assert second_run(lake, DECIDES) == (None, {BECAUSE: "what was stored is missing or changed"})
 
 

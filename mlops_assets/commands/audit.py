@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -26,17 +27,25 @@ def add(app: typer.Typer) -> None:
     command(app, "history", writes=False)(_history)
 
 
-def _read_head(text: str) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Noted:
+    """A head that somebody noted down: how many entries there were, and the hash of the last."""
+
+    seq: int
+    hash: str
+
+
+def _read_head(text: str) -> Noted:
     seq, _, digest = text.partition(":")
     if not seq.isdigit() or not digest:
         raise ValueError(f"{text!r} is no head: give SEQ:HASH, as `mlops audit verify` printed it")
-    return int(seq), digest
+    return Noted(int(seq), digest)
 
 
 @command(verbs, "verify", writes=False)
 def _verify(
     head: Annotated[
-        tuple[int, str] | None,
+        Noted | None,
         typer.Option(
             metavar="SEQ:HASH",
             parser=read(_read_head, ValueError),
@@ -55,7 +64,7 @@ def _verify(
     audit = _audit(where)
     anchors = {} if no_anchors else _anchors(where)
     if head:
-        anchors["--head"] = head
+        anchors["--head"] = (head.seq, head.hash)
     report = audit.verify(anchors)
     for note in report.notes:
         print(f"note: {note}")

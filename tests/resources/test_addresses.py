@@ -1,7 +1,6 @@
 """An address with a password works as before, and nobody reads the password anywhere."""
 
 import os
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -94,13 +93,13 @@ def test_no_command_line_link_or_text_of_the_servers_has_it(planted):
     started = servers.servers(planted, planted.home / "workspace.yaml", ["true"])
     assert {server.name for server in started} == {"Dagster", "MLflow", "Endpoint"}
     assert not [word for server in started for word in server.command if SECRET in word]
-    remote = replace(planted, mlflow_uri=f"http://alice:{SECRET}@127.0.0.1:5000")
+    remote = planted.model_copy(update={"mlflow_uri": f"http://alice:{SECRET}@127.0.0.1:5000"})
     said = [
         repr(planted),
         planted.dagster_url,
         remote.mlflow_url,
-        servers.table(servers, planted),
-        servers.table(servers, remote),
+        servers.table(started, planted),
+        servers.table(started, remote),
     ]
     assert SECRET not in " ".join(said)
 

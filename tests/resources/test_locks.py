@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from resources.settings import PROJECT_ROOT
+from resources.storage.errors import LeaseHeldError
 from resources.storage.locks import file_lock
 
 HOLD = """
@@ -39,7 +40,7 @@ def test_a_lock_that_another_process_holds_is_refused_at_once_and_free_when_that
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with (
-            pytest.raises(BlockingIOError, match=r"another process holds .*one\.lock"),
+            pytest.raises(LeaseHeldError, match=r"another process holds .*one\.lock"),
             file_lock(path, wait=False),
         ):
             pytest.fail("two hold the lock")

@@ -24,6 +24,7 @@ import polars as pl
 import psutil
 import pytest
 
+from resources.records.reader import RecordError
 from resources.serving.answers import with_vectors
 from resources.serving.log import ServingLogResource
 from resources.serving.log_writer import EVERY_S
@@ -31,9 +32,7 @@ from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
 from tests.resources.serving_fakes import PATIENT
 
-SERVE = (
-    "from resources import serving; import serving_fakes; raise SystemExit(serving.main(serving_fakes.build))"
-)
+SERVE = "from resources.serving import ray_serve; import serving_fakes; raise SystemExit(ray_serve.main(serving_fakes.build))"
 TRIP = {"distance": 3.0, "leaves_at": "2014-01-05T23:00:00-05:00"}
 JSON = {"content-type": "application/json"}
 MOMENT = "2014-01-06T05:00:00+00:00"
@@ -318,7 +317,7 @@ def test_nothing_listens_beyond_the_loopback_address(trips):
 
 def test_records_are_checked_when_they_are_published(tmp_path):
     endpoint = Endpoint(folder=str(tmp_path))
-    with pytest.raises(ValueError, match="model_sha256"):
+    with pytest.raises(RecordError, match=r"a deployment record to publish: field .*: Field required"):
         endpoint.publish({"name": "trips", "version": 1})
     assert endpoint.records() == {}
 

@@ -22,7 +22,7 @@ rows = {"customer_id": [1, 9], "town": ["Ribe", "none"]}
 found = store.get_online_features(store.get_feature_service("plain"), rows)
 print(type(found).__module__, found.to_dict()["people"], found.to_dict()["tags"])
 """
-CLASSES = {"sqlite": "sqlite.BulkSqliteOnlineStore", "redis": "redis.BulkRedisOnlineStore"}
+CLASSES = {"sqlite": "sqlite.store.BulkSqliteOnlineStore", "redis": "redis.store.BulkRedisOnlineStore"}
 
 
 def test_a_copy_under_another_name_writes_and_reads(database: Database, tmp_path: Path) -> None:
