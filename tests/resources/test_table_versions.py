@@ -1,9 +1,9 @@
 """What a source partition held before is kept under its hash, in a folder and in a bucket, and found by it."""
 
-import contextlib
 import io
-import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from resources.lake.versions import (
     version_named,
     versions,
 )
+from resources.settings import PROJECT_ROOT
 from tests import s3
 
 RAW, WEEK = "flights/raw", "2013-01-07"
@@ -151,60 +152,57 @@ def test_whatever_was_ever_written_is_found_by_its_hash(writes):
         assert len(versions(lake.storage, RAW)) == len(there)
 
 
-class Replacing:
-    """A process that replaces a partition and dies before the n-th change it makes to the disk."""
+WRITER = """
+import os, signal, sys
+import polars as pl
+from resources.lake.lake import Lake
+from resources.storage import durable
 
-    def __init__(self, lake: Lake, steps: int) -> None:
-        self.lake, self.left = lake, steps
+root, changes, *values = sys.argv[1:]
+left = iter(range(int(changes)))
 
-    def run(self, *values: int) -> bool:
-        """Whether it was killed."""
-        child = os.fork()
-        if child == 0:
-            from resources.storage import durable
+def dying(change):
+    def act(*given, **named):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return change(*given, **named)
+    return act
 
-            for name in ("write_bytes", "link"):
-                setattr(durable, name, self._dying(getattr(durable, name)))
-            with contextlib.suppress(BaseException):
-                ingest(self.lake, *values)
-            os._exit(0)
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+durable.write_bytes, durable.link = dying(durable.write_bytes), dying(durable.link)
+for value in values:
+    frame = pl.DataFrame({"k": [0], "v": [int(value)]})
+    Lake(root=root).write("flights/raw", frame, "2013-01-07", ["k"], keep=True)
+"""
+"""A process that writes one partition again and again, and is killed before one of its changes to the disk."""
 
-    def _dying(self, change):
-        def act(*given, **named):
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.left -= 1
-            return change(*given, **named)
 
-        return act
+def writer(lake: Lake, changes: int, *values: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, lake.root, str(changes), *map(str, values)], cwd=PROJECT_ROOT
+    )
 
 
 def test_a_process_that_is_killed_anywhere_while_it_replaces_a_partition_loses_no_rows(tmp_path):
-    steps, killed = 0, True
+    changes, killed = 0, True
     while killed:
-        lake = Lake(root=str(tmp_path / str(steps)))
+        lake = Lake(root=str(tmp_path / str(changes)))
         old = ingest(lake, 1)
-        killed = Replacing(lake, steps).run(2)
+        status = writer(lake, changes, 2).wait()
+        assert status in (0, -signal.SIGKILL)
         known = {version.sha256 for version in versions(lake.storage, RAW)}
         assert old in known
         ingest(lake, 3)
         assert known <= {version.sha256 for version in versions(lake.storage, RAW)}
-        steps += 1
-    assert steps == 5
+        changes, killed = changes + 1, status != 0
+    assert changes == len(["link", "record", "content", "manifest"]) + 1
 
 
 def test_writers_of_one_partition_at_once_lose_nothing_of_each_other(tmp_path):
     lake = Lake(root=str(tmp_path))
-    hashes = [Lake(root=str(tmp_path / "one")).write(RAW, rows(value), WEEK).sha256 for value in range(12)]
     ingest(lake, 0)
-    children = []
-    for writer in range(3):
-        child = os.fork()
-        if child == 0:
-            for value in range(12)[writer::3]:
-                ingest(lake, value)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
-    assert {version.sha256 for version in versions(lake.storage, RAW)} == set(hashes)
+    writers = [writer(lake, 1_000, *range(12)[first::3]) for first in range(3)]
+    assert [process.wait() for process in writers] == [0, 0, 0]
+    apart = Lake(root=str(tmp_path / "apart"))
+    assert {version.sha256 for version in versions(lake.storage, RAW)} == {
+        ingest(apart, value) for value in range(12)
+    }
