@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.lake.lake import Lake
@@ -142,7 +142,7 @@ def test_a_version_that_is_half_removed_is_still_listed_and_can_be_removed_again
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3)), min_size=1, max_size=12))
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 def test_whatever_was_ever_written_is_found_by_its_hash(writes):
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(root=folder)
