@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from mlops_assets.assets.verification import CLAIM, Asked, verification
+from mlops_assets.assets.verification import CLAIM, Chosen, verification
 from mlops_assets.cli import main
 from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml.provenance import provenance
@@ -375,4 +375,4 @@ def test_a_distance_that_is_no_finite_number_is_refused(text, capsys):
     assert main(["verify", "--all", f"--within={text}"]) == 2
     assert "is no finite number from 0 up" in capsys.readouterr().err
     with pytest.raises(ValueError, match="within"):
-        Asked.model_validate({"within": text})
+        Chosen.model_validate({"within": text})
