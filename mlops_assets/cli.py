@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.commands import audit, clean, decisions, migrate, pushes, verify
+from mlops_assets.commands import audit, clean, data, decisions, migrate, pushes, verify
 from mlops_assets.commands.moments import named_day
 from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
@@ -89,6 +89,7 @@ decisions.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)
+data.add(app)
 migrate.add(app)
 
 

@@ -17,7 +17,7 @@ from mlops_assets.local.processes import Server, Supervisor
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
 GUARD = PROJECT_ROOT / "tests" / "network_guard"
-SERVE = "from resources import serving; raise SystemExit(serving.main())"
+SERVE = "from resources.serving.ray_serve import main; raise SystemExit(main())"
 DEV = """
 import sys
 from pathlib import Path

@@ -18,7 +18,8 @@ from feature_repo.offline_store.writes import append
 from mlops_assets.flights.files import locate
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.training.shards import Files
-from resources.lake.lake import PUSHED, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import PUSHED
 from resources.lake.pushed_files import fold
 from resources.settings import settings as read_settings
 from resources.settings import sqlite_address, sqlite_file

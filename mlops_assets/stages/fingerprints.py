@@ -19,7 +19,8 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.served import SCORER
 from resources.features.store import FeatureStoreResource, ViewSource, service_names
-from resources.lake.lake import PUSHED, WHOLE, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import PUSHED, WHOLE
 from resources.lake.pushed_span import part_now
 from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
 from resources.tracking.tracking import Version

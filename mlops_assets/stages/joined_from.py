@@ -9,7 +9,8 @@ import polars as pl
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import Week, week_bounds
 from resources.features.store import FeatureStoreResource, ViewSource
-from resources.lake.lake import WHOLE, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
 from resources.lake.pushed_span import part_now
 

@@ -13,7 +13,8 @@ from mlops_assets.spec.weeks import week_bounds
 from resources.addresses import revealed, shown
 from resources.features.store import FeatureStoreResource, service_names
 from resources.features.vectors import Brought
-from resources.lake.lake import PUSHED, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
 
 ONLINE = "features/online"

@@ -94,7 +94,7 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
     written = lake.write(
-        table.key, frame, span.name or None, keys=table.expected.keys, made_of=observed.was_read
+        table.key, frame, span.name or None, table.expected.keys, made_of=observed.was_read, keep=True
     )
     if EVENT_TIME in table.expected.keys:
         fold(lake.folder(table.key), table.expected.keys)

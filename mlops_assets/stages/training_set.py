@@ -113,6 +113,7 @@ def _write(
         spec.prediction.key,
         notes,
         joined_from(spec, lake, feature_store, span, joined),
+        keep=True,
     )
 
 

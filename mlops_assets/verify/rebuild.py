@@ -21,7 +21,8 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import join_week, training_data
 from resources.compute.compute import Compute
 from resources.features.store import FeatureStoreResource
-from resources.lake.lake import PUSHED, WHOLE, Lake, file_name, parquet
+from resources.lake.lake import Lake, parquet
+from resources.lake.names import PUSHED, WHOLE, file_name
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.records.lineage import Lineage, partitions
 
@@ -66,7 +67,11 @@ class Rebuild:
     def sources(self, lineage: Lineage) -> list[Difference]:
         """Bring the raw partitions here, each held against its hash; those, and pushed rows, that are others or missing."""
         self._tell(f"{lineage.model}: {sum(map(len, lineage.sources.values()))} source files")
-        taken = [(f"{t}@{p}", digest, self._taken(t, p)) for t, p, digest in partitions(lineage.sources)]
+        if any(self._holds_other(*source) for source in partitions(lineage.sources)):
+            self._begin_empty()
+        taken = [
+            (f"{t}@{p}", digest, self._taken(t, p, digest)) for t, p, digest in partitions(lineage.sources)
+        ]
         taken += [
             (f"{table}@pushed for {week}", str(part["sha256"]), content_hash(self._pushed(table, part)))
             for week, parts in sorted(lineage.pushed.items())
@@ -117,12 +122,23 @@ class Rebuild:
         data = training_data(spec, self.lake, lineage.week, list(lineage.training_set))
         return training_files(spec, data, hold_out=lineage.kind != "refit").part(spec, 0, 1)
 
-    def _taken(self, table: str, partition: str) -> str:
-        if not self.lake.exists(table, partition):
-            if not self.origin.exists(table, partition):
-                return MISSING
-            self.lake.take(self.origin, table, partition)
-        return self.lake.hash(table, partition)
+    def _holds_other(self, table: str, partition: str, sha256: str) -> bool:
+        """Whether a version that was rebuilt here before rests on another content of this partition."""
+        return self.lake.exists(table, partition) and self.lake.hash(table, partition) != sha256
+
+    def _begin_empty(self) -> None:
+        """Forget what was rebuilt here: all of it may follow from what is replaced now."""
+        for name in self.lake.storage.names(deep=True):
+            self.lake.storage.delete(name)
+        self._made.clear()
+
+    def _taken(self, table: str, partition: str, sha256: str) -> str:
+        """The hash of what is here now: the lineage's content, wherever the origin has it, or what the origin has instead."""
+        if self.lake.exists(table, partition) or self.lake.take_version(
+            self.origin, table, partition, sha256
+        ):
+            return sha256
+        return self.origin.hash(table, partition) if self.origin.exists(table, partition) else MISSING
 
     def _built(self, name: str, partition: str) -> str:
         table = self._tables.get(name)

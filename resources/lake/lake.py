@@ -17,14 +17,12 @@ import polars as pl
 
 from resources.at_work import beside_others, works_alone
 from resources.lake.instants import LossError, with_instants
+from resources.lake.names import PUSHED, WHOLE, file_name, making_name, manifest_name
+from resources.lake.versions import content_of, keeping
 from resources.resource import Resource
 from resources.storage.addresses import storage_at
 from resources.storage.durable import write_bytes
 from resources.storage.storage import Storage
-
-WHOLE = "all"
-PUSHED = "pushed-"
-"""How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
 
 Found = TypeVar("Found")
 
@@ -94,8 +92,11 @@ class Lake(Resource):
         keys: Sequence[str] = (),
         notes: dict[str, Any] | None = None,
         made_of: Mapping[str, str] | None = None,
+        keep: bool = False,
     ) -> Manifest:
         """Replace one partition; with `keys` the manifest says how many rows differ from the content it replaces.
+
+        With `keep` what it replaces stays under its hash, if it came from outside of the lake: nothing else brings it back.
 
         `notes` and `made_of` are kept in the manifest as they are (JSON values). The same frame gives the same bytes,
         in whatever units and zones its moments are: they become microseconds in UTC, which those without a zone are.
@@ -108,8 +109,9 @@ class Lake(Resource):
         name, content = file_name(table, partition), parquet(frame)
         before = self.storage.load_or_none(name) if keys else None
         changed = rows_changed(self._frame(name, before.content), frame, keys) if before else None
-        self.storage.write(name, content)
         digest = hashlib.sha256(content).hexdigest()
+        with keeping(self.storage, table, partition, digest) if keep else nullcontext():
+            self.storage.write(name, content)
         manifest = Manifest(
             table=table,
             partition=partition or WHOLE,
@@ -187,6 +189,17 @@ class Lake(Resource):
             if stored is not None:
                 self.storage.write(name, stored.content)
 
+    def take_version(self, origin: "Lake", table: str, partition: str | None, sha256: str) -> bool:
+        """Have the content that a partition of another lake has, or had, under this hash; whether it is there."""
+        version = content_of(origin.storage, table, partition, sha256)
+        if version is None:
+            return False
+        content, manifest = version
+        self.storage.write(file_name(table, partition), content)
+        if manifest:
+            self.storage.write(manifest_name(table, partition), json.dumps(manifest, sort_keys=True).encode())
+        return True
+
     def remember(self, table: str, partition: str | None, record: dict[str, Any]) -> None:
         """Keep beside a partition's manifest how it was made (JSON values); lost in a crash, it is only made again."""
         text = as_json(record, f"how {table!r} was made", default=str)
@@ -229,21 +242,6 @@ class Lake(Resource):
                 f"file {self.storage.at(name)} cannot be read: {str(error).splitlines()[0]}. "
                 f"Materialize this partition again."
             ) from error
-
-
-def file_name(table: str, partition: str | None = None) -> str:
-    """What a partition's parquet is called in the lake's storage."""
-    return f"{table}/{partition or WHOLE}.parquet"
-
-
-def manifest_name(table: str, partition: str | None = None) -> str:
-    """What a partition's manifest is called."""
-    return f"{table}/_manifests/{partition or WHOLE}.json"
-
-
-def making_name(table: str, partition: str | None = None) -> str:
-    """What the record of how a partition was made is called."""
-    return f"{table}/_manifests/{partition or WHOLE}.made"
 
 
 def as_json(content: Any, what: str, **layout: Any) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from pydantic import PrivateAttr
 
-from resources.lake.lake import WHOLE, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import WHOLE
 
 
 def partition_name(table: str, partition: str | None) -> str:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from resources.lake.lake import PUSHED, while_folding
+from resources.lake.lake import while_folding
+from resources.lake.names import PUSHED
 from resources.storage.storage import Storage
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"

@@ -12,7 +12,8 @@ from datetime import datetime
 
 import polars as pl
 
-from resources.lake.lake import PUSHED, parquet, while_folding
+from resources.lake.lake import parquet, while_folding
+from resources.lake.names import PUSHED
 from resources.storage.storage import Storage
 
 EVENT, CREATED = "event_timestamp", "created"

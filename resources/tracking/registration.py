@@ -61,13 +61,31 @@ def link_model(client: Any, made: Registration, number: int) -> None:
 
 def anchors_of(client: Any, tag: str) -> dict[str, tuple[int, str]]:
     """The entry of the audit log that a tag names, by registered model, of those that have it."""
-    anchors, token = {}, None
+    named = ((model.name, anchor_of(model.tags.get(tag))) for model in models_of(client))
+    return {name: anchor for name, anchor in named if anchor}
+
+
+def models_of(client: Any) -> list[Any]:
+    """All registered models, in order of name."""
+    models, token = [], None
     while True:
         page = client.search_registered_models(max_results=200, page_token=token)
-        anchors |= {m.name: anchor for m in page if (anchor := anchor_of(m.tags.get(tag)))}
+        models += page
         token = page.token
         if not token:
-            return dict(sorted(anchors.items()))
+            return sorted(models, key=lambda model: model.name)
+
+
+def aliased(client: Any, name: str, alias: str) -> Version | None:
+    """The version under an alias; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return version_of(client.get_model_version_by_alias(name, alias))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def anchor_of(text: str | None) -> tuple[int, str] | None:

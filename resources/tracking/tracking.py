@@ -147,6 +147,15 @@ class Tracking(Resource):
                 return sorted(found, key=lambda v: v.number)
 
     @patient
+    def models(self) -> list[str]:
+        """The names of all registered models, sorted."""
+        return [model.name for model in registration.models_of(self._client)]
+
+    def undelivered(self) -> int:
+        """How many fits and registrations lie in the spool, which MLflow does not have yet."""
+        return len(self._spool.waiting())
+
+    @patient
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Point an alias at a version; who is champion changes only with an audit record, in `mlops_assets/promotion/champion.py`."""
         if alias in (CHAMPION, PREVIOUS):
@@ -158,17 +167,17 @@ class Tracking(Resource):
     @patient
     def champion(self, name: str) -> Version | None:
         """The version that serves now."""
-        return self._aliased(name, CHAMPION)
+        return registration.aliased(self._client, name, CHAMPION)
 
     @patient
     def challenger(self, name: str) -> Version | None:
         """The version last proposed."""
-        return self._aliased(name, CHALLENGER)
+        return registration.aliased(self._client, name, CHALLENGER)
 
     @patient
     def previous(self, name: str) -> Version | None:
         """The champion before this one."""
-        return self._aliased(name, PREVIOUS)
+        return registration.aliased(self._client, name, PREVIOUS)
 
     @patient
     def standing(self, name: str) -> tuple[int | None, tuple[int, str] | None]:
@@ -286,16 +295,6 @@ class Tracking(Resource):
 
     def _set_alias(self, name: str, alias: str, number: int) -> None:
         self._client.set_registered_model_alias(name, alias, str(number))
-
-    def _aliased(self, name: str, alias: str) -> Version | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return version_of(self._client.get_model_version_by_alias(name, alias))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
 
     def _read(self, version: Version) -> bytes:
         home = registration.home_of(self._client, version)

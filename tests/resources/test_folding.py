@@ -16,7 +16,8 @@ from feature_repo.offline_store.files import Place
 from feature_repo.offline_store.join import joined
 from feature_repo.offline_store.sources import Source
 from resources.features.pushed_rows import PushedRows
-from resources.lake.lake import PUSHED, Lake
+from resources.lake.lake import Lake
+from resources.lake.names import PUSHED
 from resources.lake.offline_rows import newest_event, offline_rows
 from resources.lake.pushed_files import fold
 from resources.storage.addresses import storage_at
