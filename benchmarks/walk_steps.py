@@ -21,6 +21,7 @@ THROUGH = "2024-01-22"
 FUNCTION = 0x01
 """`CO_OPTIMIZED`: the code of a function, not of a module or the body of a class."""
 
+SPEC = "ModelSpec"
 IMPORT = "<frozen importlib._bootstrap>"
 NAMES = {
     "Clock": ("mlops_assets.replay.clock", "mlops_assets.replay"),
@@ -55,6 +56,8 @@ class Walk:
         self.files: dict[str, None] = {}
         self.functions: set[tuple[str, int]] = set()
         self.calls: dict[tuple[str, str], None] = {}
+        self.given: dict[tuple[str, int], int] = {}
+        """Functions that are given the spec, each with the number of its parameters."""
 
     def of(self, work: Callable[[], Any]) -> dict[str, Any]:
         """What a piece of work enters."""
@@ -70,6 +73,7 @@ class Walk:
             "files": list(self.files),
             "functions": len(self.functions),
             "calls": [list(pair) for pair in self.calls],
+            "given_the_spec": [[file, parameters] for (file, _), parameters in self.given.items()],
         }
 
     def _seen(self, frame: FrameType, event: str, _: Any) -> None:
@@ -79,7 +83,11 @@ class Walk:
         if importing:
             return
         self.files.setdefault(file)
-        self.functions.add((file, frame.f_code.co_firstlineno))
+        function = (file, frame.f_code.co_firstlineno)
+        self.functions.add(function)
+        names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
+        if any(type(frame.f_locals[name]).__name__ == SPEC for name in names if name in frame.f_locals):
+            self.given[function] = len(names)
         if caller and caller != file:
             self.calls.setdefault((caller, file))
 
