@@ -2,6 +2,7 @@
 
 import ast
 
+from benchmarks.walk import FLOORS
 from resources.settings import PROJECT_ROOT
 from tests.source_files import (
     FILES,
@@ -16,25 +17,6 @@ from tests.source_files import (
     room,
     tree,
 )
-
-FLOORS = (
-    ("cli",),
-    ("commands",),
-    ("replay", "project"),
-    ("definitions",),
-    ("flights", "components", "models", "local"),
-    ("assets", "automation"),
-    ("kit", "verify"),
-    ("stages",),
-    ("promotion",),
-    ("ml",),
-    ("spec",),
-    ("errors",),
-)
-"""Rooms of `mlops_assets` from the top down: a room uses itself and what is below its floor, not what is beside it.
-
-Only the project and the replay share a floor with each other, because a project opens clocks and a clock's year is one project's.
-"""
 
 
 def floor(module: str) -> int:
