@@ -124,11 +124,11 @@ def run(module: str, *arguments: str) -> str:
 def child(task: dict[str, str]) -> Mapping[str, float]:
     """What such a process does."""
     silence_usage_reports()
-    from benchmarks import point_in_time_contenders as contenders
+    from benchmarks import point_in_time_contenders
 
     if FLIGHTS in task:
-        return contenders.flights(Path(task[FLIGHTS]), Path(task["home"]))
-    return contenders.timed(task["contender"], Path(task["data"]), task["layout"])
+        return point_in_time_contenders.flights(Path(task[FLIGHTS]), Path(task["home"]))
+    return point_in_time_contenders.timed(task["contender"], Path(task["data"]), task["layout"])
 
 
 def flights(folder: Path) -> dict[str, float]:

@@ -6,11 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.materialize import table_of as materialize_table
-from benchmarks.online_features import table_of as online_table
-from benchmarks.point_in_time import table as point_in_time_table
+from benchmarks import materialize, online_features, point_in_time, training
 from benchmarks.report import RESULTS
-from benchmarks.training import table_of as training_table
 from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT, settings, variables_table
 from resources.storage.durable import write_text
@@ -23,10 +20,10 @@ OF_THE_REPORT = {"weeks": ("week ", YEAR), "policies": ("policy ", README)}
 """Tables of the report by the name of their marker: how their first line begins, and the page that has them."""
 
 MEASURED = {
-    "point_in_time": ("point-in-time", point_in_time_table, (README, FEATURE_STORE)),
-    "materialize": ("materialize", materialize_table, (FEATURE_STORE,)),
-    "online_features": ("online-features", online_table, (FEATURE_STORE,)),
-    "training": ("training", training_table, (TRAINING,)),
+    "point_in_time": ("point-in-time", point_in_time.table, (README, FEATURE_STORE)),
+    "materialize": ("materialize", materialize.table_of, (FEATURE_STORE,)),
+    "online_features": ("online-features", online_features.table_of, (FEATURE_STORE,)),
+    "training": ("training", training.table_of, (TRAINING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 

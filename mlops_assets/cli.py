@@ -61,10 +61,10 @@ def _run(
 @command(app, "dev")
 def _dev() -> int:
     """web UI, MLflow and the endpoint on 127.0.0.1 until Ctrl-C"""
-    from mlops_assets.local.servers import main as dev
+    from mlops_assets.local import servers
 
     migrate.tell_what_waits(settings())
-    return dev(settings())
+    return servers.main(settings())
 
 
 @command(app, "train")

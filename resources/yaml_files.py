@@ -36,7 +36,7 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-def read(text: str, file: str | Path) -> Any:
+def read_yaml(text: str, file: str | Path) -> Any:
     """The value of one YAML document, None for an empty one. Raises YamlError."""
     found = read_all(text, file)
     if len(found) > 1:
@@ -73,7 +73,7 @@ def told(error: pydantic.ValidationError, text: str, file: str | Path, content: 
 
     `content` is what was made of the text, where that is not what stands there.
     """
-    first, known, content = error.errors()[0], lines(text), content or read(text, file)
+    first, known, content = error.errors()[0], lines(text), content or read_yaml(text, file)
     field = first["loc"]
     found = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
     place = min(found, key=len, default=())

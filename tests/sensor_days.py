@@ -13,7 +13,7 @@ from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._daemon.sensor import fetch_existing_runs
 
 from mlops_assets.automation.sensors import retrain_sensor, score_sensor
-from mlops_assets.replay.clock import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.online import BASIS, ONLINE

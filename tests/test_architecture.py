@@ -6,15 +6,26 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from mlops_assets.ml.training.kinds import trainer_kinds
 from resources.settings import PROJECT_ROOT
+from tests.source_files import (
+    FILES,
+    LIFTABLE,
+    MODULES,
+    OURS,
+    PACKAGES,
+    below,
+    imports,
+    inside,
+    offenders,
+    part,
+    tree,
+)
 
-PACKAGES = ("mlops_assets", "resources", "feature_repo")
 HEAVY = {
     "feast",
     "mlflow",
@@ -27,71 +38,6 @@ HEAVY = {
     "pandas",
     "kubernetes",
 }
-LIFTABLE = ("feature_repo/offline_store/", "feature_repo/online_store/")
-"""Folders that work in another Feast repository as they are: inside they import relatively and nothing of ours."""
-
-OURS = {*PACKAGES, "benchmarks", "docs", "tests"}
-FILES = sorted(file for package in PACKAGES for file in (PROJECT_ROOT / package).rglob("*.py"))
-
-
-def part(file: Path) -> str:
-    return file.relative_to(PROJECT_ROOT).as_posix()
-
-
-@cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-@cache
-def imports(file: Path, module_level: bool = False) -> list[str]:
-    """Dotted names of what a file imports, `from a import b` as `a.b`; also inside functions unless told otherwise."""
-    return list(_imports(file, module_level))
-
-
-def _imports(file: Path, module_level: bool) -> Iterator[str]:
-    nodes = _top(tree(file)) if module_level else ast.walk(tree(file))
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            liftable = part(file).startswith(LIFTABLE)
-            assert node.level == 0 or (liftable and node.level <= 2), f"{part(file)} imports relatively"
-            module = ".".join([*_package(file, node.level), node.module or ""]) if node.level else node.module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def _package(file: Path, level: int) -> tuple[str, ...]:
-    parts = file.relative_to(PROJECT_ROOT).parent.parts
-    return parts[: len(parts) + 1 - level]
-
-
-def _top(node: ast.AST) -> Iterator[ast.AST]:
-    """Statements that run when the module is imported; what only a type checker reads is left out."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield child
-        yield from _top(child)
-
-
-def below(name: str, *packages: str) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def offenders(files: list[Path], *forbidden: str, module_level: bool = False) -> list[str]:
-    return [
-        f"{part(file)} imports {name}"
-        for file in files
-        for name in imports(file, module_level)
-        if below(name, *forbidden)
-    ]
-
-
-def inside(*places: str) -> list[Path]:
-    return [file for file in FILES if part(file).startswith(places)]
 
 
 def test_there_is_something_to_look_at():
@@ -99,27 +45,29 @@ def test_there_is_something_to_look_at():
     assert {part(file).split("/")[0] for file in FILES} == set(PACKAGES)
 
 
+PURE_READERS = ("resources.yaml_files", "resources.moments", "resources.records")
+"""Values and how they are read: they know no system, so that a spec and a pure function may read them too."""
+
+
 def test_spec_and_ml_know_neither_dagster_nor_the_resources():
-    pure = inside("mlops_assets/spec/", "mlops_assets/ml/")
-    found = offenders(pure, "dagster", "resources", "feature_repo", "mlops_assets.assets")
-    readers = ("resources.yaml_files", "resources.moments", "resources.records")
-    assert [line for line in found if not below(line.split()[-1], *readers)] == []
+    found = offenders(
+        inside("mlops_assets/spec/", "mlops_assets/ml/"), "dagster", "resources", "feature_repo"
+    )
+    assert [line for line in found if not below(line.split()[-1], *PURE_READERS)] == []
 
 
-def test_the_readers_that_specs_share_with_the_resources_know_nothing_of_either():
-    found = {name.split(".")[0] for name in imports(PROJECT_ROOT / "resources" / "yaml_files.py")}
-    assert found - {"yaml", "pydantic"} - set(sys.stdlib_module_names) == set()
-
-
-def test_the_records_that_all_sides_read_know_nothing_of_any_of_them():
-    found = {name for file in inside("resources/records/") for name in imports(file)}
-    known = {"resources.records", "resources.moments", "pydantic"}
+def test_the_readers_that_specs_share_with_the_resources_know_no_system():
+    readers = [file for name, file in MODULES.items() if below(name, *PURE_READERS)]
+    found = {name for file in readers for name in imports(file)}
+    known = {*PURE_READERS, "feature_repo.offline_store.iso8601", "pydantic", "yaml"}
     assert {n for n in found if not below(n, *known, *sys.stdlib_module_names)} == set()
 
 
-def test_ml_knows_nothing_of_flights():
-    general = inside("mlops_assets/ml/", "mlops_assets/assets/", "mlops_assets/components/")
-    assert offenders(general, "mlops_assets.flights", "mlops_assets.models") == []
+def test_only_the_definitions_know_the_example():
+    """They merge its assets with those of the models; every other room works for any business."""
+    general = [f for f in FILES if not part(f).startswith(("mlops_assets/flights/", "feature_repo/"))]
+    found = offenders(general, "mlops_assets.flights", "mlops_assets.models")
+    assert {line.split()[0] for line in found} == {"mlops_assets/definitions.py"}
 
 
 def test_resources_never_import_what_exists():
@@ -144,12 +92,6 @@ def test_a_store_imports_nothing_of_ours_from_outside_of_its_folder(folder):
 def test_components_are_built_from_assets_and_automation():
     found = {name for file in inside("mlops_assets/components/") for name in imports(file)}
     assert any(below(name, "mlops_assets.assets") for name in found)
-    assert not any(below(name, "mlops_assets.definitions", "mlops_assets.project") for name in found)
-
-
-def test_assets_do_not_reach_up_to_components_or_automation():
-    above = ("components", "automation", "definitions", "project", "replay", "local", "cli")
-    assert offenders(inside("mlops_assets/assets/"), *(f"mlops_assets.{name}" for name in above)) == []
 
 
 def test_only_the_project_opens_the_definitions():
@@ -306,8 +248,10 @@ def test_nothing_else_names_a_trainer():
 def test_a_trainer_names_no_other():
     """The page's `framework` of a loop of one's own is Ray Train's list of its own classes."""
     for kind in trainer_kinds():
-        own = kind.spec.__module__.split(".")[-1]
-        others = [k.spec.__module__ for k in trainer_kinds() if k is not kind]
+        own = kind.train.__module__.split(".")[-1]
+        others = {
+            m for k in trainer_kinds() if k is not kind for m in (k.spec.__module__, k.train.__module__)
+        }
         assert offenders([PROJECT_ROOT / TRAINERS / f"{own}.py"], *others) == []
     loaded = {name for file in FILES if not part(file).startswith(TRAINERS) for name in imports(file)}
     assert {n for n in loaded if below(n, "mlops_assets.ml.training.trainers")} - {

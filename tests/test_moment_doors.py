@@ -24,8 +24,8 @@ from resources.records.deployment import Deployment
 from resources.serving.http.bodies import validated
 from resources.serving.http.features import Question
 from resources.serving.http.forms import request_frame
+from resources.tracking import versions
 from resources.tracking.versions import TrackingError
-from resources.tracking.versions import moments as tagged
 from tests.moment_texts import AMBIGUOUS, moments, spellings
 
 Automatic = pydantic.create_model("automatic", at=(datetime, ...))
@@ -94,7 +94,7 @@ TEXT_DOORS: dict[str, Callable[[Any], datetime]] = {
         Question.model_validate_json(json.dumps({"entities": {}, "as_of": v})).as_of
     ),  # type: ignore[return-value]
     "a deployment record": lambda v: Deployment.model_validate(RECORD | {"moment": through_json(v)}).moment,
-    "a tag of MLflow": lambda v: tagged(v if isinstance(v, str) else json.dumps(v))[0],
+    "a tag of MLflow": lambda v: versions.moments(v if isinstance(v, str) else json.dumps(v))[0],
     "mlops history --at": of_an_option("history", "m", "--at"),
     "mlops audit show --since": of_an_option("audit", "show", "--since"),
 }

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import hypothesis
 import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.offline_store.files import SourceError, files_of, place
@@ -21,8 +22,7 @@ from mlops_assets.ml.training.shards import Files
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_files import fold
-from resources.settings import settings as read_settings
-from resources.settings import sqlite_address, sqlite_file
+from resources.settings import settings, sqlite_address, sqlite_file
 from resources.state_folder import UNFIT
 from resources.storage.addresses import storage_at
 from resources.tracking.tracking import Tracking
@@ -99,7 +99,7 @@ def test_dagster_finds_its_settings_and_keeps_its_runs_in_a_folder_of_any_name_t
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DAGSTER_HOME", "")
-    home = read_settings({"MLOPS_HOME": str(tmp_path / FIT)})
+    home = settings({"MLOPS_HOME": str(tmp_path / FIT)})
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
         assert not instance.telemetry_enabled and instance.run_monitoring_enabled
         assert instance.get_runs_count() == 0
@@ -113,7 +113,7 @@ def test_a_state_folder_in_which_dagster_would_not_find_its_settings_is_refused(
     with pytest.raises(
         ValueError, match=r"MLOPS_HOME=.*Dagster reads as a pattern or an escape: give a folder"
     ):
-        read_settings({"MLOPS_HOME": str(home)})
+        settings({"MLOPS_HOME": str(home)})
 
 
 NAMES = st.text(
@@ -123,7 +123,7 @@ NAMES = st.text(
 ).filter(lambda name: "/" not in name and name not in (".", "..") and len(name.encode()) < 100)
 
 
-@settings(max_examples=60)
+@hypothesis.settings(max_examples=60)
 @given(name=NAMES)
 def test_the_address_of_a_database_means_its_file(tmp_path_factory, name):
     file = tmp_path_factory.mktemp("db") / name / "x.db"
@@ -135,7 +135,7 @@ def test_the_address_of_a_database_means_its_file(tmp_path_factory, name):
     assert file.exists() and sqlite_file(sqlite_address(file)) == file
 
 
-@settings(max_examples=60)
+@hypothesis.settings(max_examples=60)
 @given(name=NAMES, one_file=st.booleans(), escaped=st.booleans())
 def test_rows_are_added_to_a_source_in_a_folder_of_any_name_and_found_there_alone(
     tmp_path_factory, name, one_file, escaped

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, weeks_to_score
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
-from mlops_assets.replay.clock import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
+from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
 from mlops_assets.stages.judging import attempt_name
 from resources.records.documents import save_record
 from tests import record_samples

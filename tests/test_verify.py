@@ -21,7 +21,7 @@ from mlops_assets.ml.provenance import provenance
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
-from resources.features.definitions import definitions
+from resources.features.feature_repository import definitions
 from resources.lake.lake import Lake
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.records.lineage import FILE, Lineage, partitions

@@ -17,13 +17,12 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
-from . import request as requests
 from .batch import serialised_key
 from .codec.decoding import Cells
 from .codec.moment import asked_moment, moment_of
 from .on_demand import computed
 from .plan import KeyGroup, Plan, Plans, ViewRead, alone
-from .request import Request
+from .request import Request, distinct, keys_of, read_rows
 from .response import PRESENT, BulkOnlineResponse, Seen, sight
 
 
@@ -123,10 +122,10 @@ class BulkReads(OnlineStore):
         if "versions" not in plan.memo:
             self._check_versioned_read_support([(read.view, read.features) for read in plan.reads])
             plan.memo["versions"] = True
-        rows = requests.read(plan, entity_rows)
-        distinct = [requests.distinct(requests.keys_of(group, rows)) for group in plan.groups]
-        asked = [(group, keys) for group, (keys, _) in zip(plan.groups, distinct, strict=True)]
-        return rows, asked, [places for _, places in distinct]
+        rows = read_rows(plan, entity_rows)
+        each = [distinct(keys_of(group, rows)) for group in plan.groups]
+        asked = [(group, keys) for group, (keys, _) in zip(plan.groups, each, strict=True)]
+        return rows, asked, [places for _, places in each]
 
     def online_read(
         self,
@@ -138,7 +137,7 @@ class BulkReads(OnlineStore):
         """Feast's answer for one view: event time and values of each key that is stored and valid, else (None, None)."""
         group = alone(table, requested_features)
         keys = [serialised_key(config, key) for key in entity_keys]
-        unique, places = requests.distinct(list(keys))
+        unique, places = distinct(list(keys))
         return _rows(group.views[0], self.fetch(config, [(group, unique)])[0][0], places)
 
     async def online_read_async(
@@ -151,7 +150,7 @@ class BulkReads(OnlineStore):
         """`online_read` without blocking the event loop on the store."""
         group = alone(table, requested_features)
         keys = [serialised_key(config, key) for key in entity_keys]
-        unique, places = requests.distinct(list(keys))
+        unique, places = distinct(list(keys))
         return _rows(group.views[0], (await self.fetch_async(config, [(group, unique)]))[0][0], places)
 
 

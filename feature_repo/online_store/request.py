@@ -65,7 +65,7 @@ def _listed(values: Any) -> list[Any]:
     return list(values) if isinstance(values, Sequence) else list(values.val)
 
 
-def read(plan: Plan, rows: Any) -> Request:
+def read_rows(plan: Plan, rows: Any) -> Request:
     """The columns that the plan needs, in Feast's types; what is missing is an error that names it."""
     columns = columns_of(rows)
     joined, data = {}, {}

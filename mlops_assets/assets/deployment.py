@@ -32,28 +32,37 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         description=promotion_in_words(spec),
     )
     def deployment_(run: Run) -> Iterator[dg.MaterializeResult]:
-        lake, tracking = run.systems.lake, run.systems.tracking
-        if verdict := rejection(spec, lake):
+        champion = partial(run.systems.tracking.champion, spec.name)
+        if verdict := rejection(spec, run.systems.lake):
             return run.log(f"{spec.name}: nothing is deployed, the champion stays. {verdict}")
         if spec.automation == "paused":
-            yield _result(tracking.champion(spec.name), {"promotion": "none: automation is paused"})
-            return None
-        decides, live = decided_by(spec, lake, passed_gate(spec, lake)), partial(is_live, spec, run.systems)
-        if run.reuse.unchanged(None, decides, live) is not None:
-            yield _result(tracking.champion(spec.name), run.shown_before() | run.reuse.counts())
-            return None
-        try:
-            version, fitted, data = deploy(spec, run.systems, run.lineage)
-        except HeldBackError as held:
-            run.context.log.warning(str(held))
-            yield _result(tracking.champion(spec.name), {"promotion": f"none: {held}"})
-            return None
-        run.reuse.made(None, version.sha256)
-        shown = fit_metadata(fitted, version, data) | audit_entry(run.systems.audit, spec.name)
-        yield _result(version, shown | run.reuse.counts())
+            result = _result(champion(), {"promotion": "none: automation is paused"})
+        elif is_up_to_date(spec, run):
+            result = _result(champion(), run.shown_before() | run.reuse.counts())
+        else:
+            result = refit_and_deploy(spec, run)
+        yield result
         return None
 
     return deployment_
+
+
+def is_up_to_date(spec: ModelSpec, run: Run) -> bool:
+    """Whether a deployment would come out as it did, and what came out is what answers."""
+    decides = decided_by(spec, run.systems.lake, passed_gate(spec, run.systems.lake))
+    return run.reuse.unchanged(None, decides, partial(is_live, spec, run.systems)) is not None
+
+
+def refit_and_deploy(spec: ModelSpec, run: Run) -> dg.MaterializeResult:
+    """Refit and deploy; where a person has to say yes first, the champion stays and the page says for whom it waits."""
+    try:
+        version, fitted, data = deploy(spec, run.systems, run.lineage)
+    except HeldBackError as held:
+        run.context.log.warning(str(held))
+        return _result(run.systems.tracking.champion(spec.name), {"promotion": f"none: {held}"})
+    run.reuse.made(None, version.sha256)
+    shown = fit_metadata(fitted, version, data) | audit_entry(run.systems.audit, spec.name)
+    return _result(version, shown | run.reuse.counts())
 
 
 def promotion_in_words(spec: ModelSpec) -> str:

@@ -11,29 +11,15 @@ from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.metadata import frame_table, markdown_table, small_picture
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.ml.reports.sparklines import bars
-from mlops_assets.ml.skew.cells import (
-    LATE,
-    ROUNDING,
-    VERDICTS,
-    by_feature,
-)
+from mlops_assets.ml.skew.cells import LATE, ROUNDING, VERDICTS, by_feature
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_skew, skew_code
 from mlops_assets.stages.skew_replay import Replayed, replay
-from resources.serving.log import (
-    DEFINITION,
-    REQUEST,
-    REQUESTED_AT,
-    VERSION,
-)
+from resources.serving.log import DEFINITION, REQUEST, REQUESTED_AT, VERSION
 
 CLAIM = "served_features_equal_replayed"
-
-
 EQUAL = "Online and offline gave the same value; rounding passes."
 SHOWN = 12
-
-
 EVERY_MORNING = dg.AutomationCondition.cron_tick_passed("0 6 * * *").since_last_handled()
 
 
@@ -53,11 +39,8 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         "moment that each asked for, and compared cell by cell. Every cell that differs has a verdict.",
     )
     def skew_(run: Run) -> Iterator[Any]:
-        lake, feature_store, serving_log = (
-            run.systems.lake,
-            run.systems.feature_store,
-            run.systems.serving_log,
-        )
+        lake, feature_store = run.systems.lake, run.systems.feature_store
+        serving_log = run.systems.serving_log
         log = serving_log.read(spec.name, spec.skew.requests)
         kept = run.reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
         if kept is None:

@@ -1,6 +1,7 @@
 """The training set: every row of the prediction table beside the features that were known at its prediction time."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -58,11 +59,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
                 run.reuse.made(name, joined.manifest.sha256)
         yield from join_checks(spec, joins)
         written = {name: joined.manifest for name, joined in joins.items() if joined.manifest}
-
-        def page(manifest: Manifest) -> dict[str, Any]:
-            return newest_page(spec, lake, feature_store, manifest)
-
-        yield from materialized(run, written, len(joins), page)
+        yield from materialized(run, written, len(joins), partial(newest_page, spec, lake, feature_store))
 
     return training_set_
 

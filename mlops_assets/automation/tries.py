@@ -12,7 +12,7 @@ from typing import Self
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
-from mlops_assets.replay.clock import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG, UNFINISHED
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=4)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlops_assets.spec.model import ModelSpec
 from resources.settings import Settings
-from resources.yaml_files import YamlError, read
+from resources.yaml_files import YamlError, read_yaml
 
 
 class VariantError(Exception):
@@ -99,7 +99,7 @@ def varied(spec: ModelSpec, changes: Sequence[str]) -> ModelSpec:
         is_field = name in trainer and name != "parameters"
         target = trainer if is_field else trainer.get("parameters", trainer)
         try:
-            target[name] = read(value, f"--set {name}")
+            target[name] = read_yaml(value, f"--set {name}")
         except YamlError as error:
             raise VariantError(str(error)) from error
     try:

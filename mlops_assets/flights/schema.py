@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from feature_repo import described
 from feature_repo.catalogue import VIEWS
-from feature_repo.described import KEYS as JOIN_KEYS
 from feature_repo.described import Feature, View
 
 UTC = pl.Datetime("us", "UTC")
@@ -200,7 +200,7 @@ _TYPES: Schema = {"Float32": pl.Float32, "Int64": pl.Int64, "String": pl.String}
 
 
 def _feature_schema(view: View) -> Schema:
-    keys: Schema = {key: _TYPES[JOIN_KEYS[key].type] for key in view.keys}
+    keys: Schema = {key: _TYPES[described.KEYS[key].type] for key in view.keys}
     values: Schema = {feature.name: _TYPES[feature.type] for feature in view.features}
     created: Schema = {"created": UTC} if view.pushed_as else {}
     return keys | {"event_timestamp": UTC} | values | {"content_known_at": UTC} | created

@@ -1,10 +1,20 @@
-"""What a Dagster run says of itself: why it was launched, and by whom."""
+"""What a Dagster run says of itself: why it was launched, by whom, for which week, and whether it has ended."""
 
 import dagster as dg
+from dagster import DagsterRunStatus
 
 from mlops_assets.promotion.records import launched_by
 
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
+REPLAY_TAG = "mlops/replay"
+SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
+UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
 
 
 def run_lineage(context: dg.AssetExecutionContext) -> dict[str, str]:

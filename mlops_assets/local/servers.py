@@ -17,7 +17,7 @@ from mlops_assets.local.processes import Server, Supervisor
 from resources import at_work, ports
 from resources.addresses import shown
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
-from resources.yaml_files import YamlError, read
+from resources.yaml_files import YamlError, read_yaml
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 300.0
@@ -52,7 +52,7 @@ def main(
     try:
         with stopping.listening(), at_work.serving(settings.home):
             check_ports(settings)
-            read(workspace.read_text(), workspace)  # Dagster would take the last of two equal keys
+            read_yaml(workspace.read_text(), workspace)  # Dagster would take the last of two equal keys
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
     except (DevError, at_work.AtWorkError, YamlError) as error:
@@ -144,7 +144,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     temporary = home / f".dagster.yaml.{os.getpid()}"
     storage = STORAGE.format(folder=json.dumps(str(home / "storage"), ensure_ascii=False))
     text = DAGSTER_YAML.read_text() + storage
-    read(text, DAGSTER_YAML)
+    read_yaml(text, DAGSTER_YAML)
     temporary.write_text(text)
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)

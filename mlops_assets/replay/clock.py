@@ -15,23 +15,15 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
 from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
 
-REPLAY_TAG = "mlops/replay"
-SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
 """Tags of the runs of all weeks of a replay but its last: Evidently's page costs more than their numbers do."""
 
 MOST_TICKS_A_WEEK = 50
-UNFINISHED = [
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
 class ReplayError(Exception):

@@ -11,8 +11,7 @@ from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.anchor import Unjudged
 from mlops_assets.ml.judging.gate import Contender, Verdict, judge
 from mlops_assets.ml.judging.guardrails import LATENCY_ROWS, latency
-from mlops_assets.ml.judging.metrics import evaluation_plots
-from mlops_assets.ml.judging.plots import evidence_plots
+from mlops_assets.ml.judging.plots import evaluation_plots, evidence_plots
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.reports.sparklines import sparklines
 from mlops_assets.ml.training.fit import Scorer

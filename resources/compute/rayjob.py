@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from resources.settings import PROJECT_ROOT
-from resources.yaml_files import YamlError, lines, read
+from resources.yaml_files import YamlError, lines, read_yaml
 
 GROUP, VERSION, PLURAL = "ray.io", "v1", "rayjobs"
 ACCELERATORS, PENDING, JOB = (f"mlops-assets/{name}" for name in ("accelerators", "pending-seconds", "job"))
@@ -34,7 +34,7 @@ def read_template(path: str) -> Manifest:
     """The template in a file; raises TemplateError where it is none of a RayJob with one group of workers."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        found = read(text, path)
+        found = read_yaml(text, path)
     except FileNotFoundError as error:
         raise TemplateError(f"MLOPS_RAYJOB={path} does not exist: name a RayJob template") from error
     except YamlError as error:

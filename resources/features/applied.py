@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.features import definitions as repository_of
-from resources.features.definitions import FeatureStoreError
+from resources.features import feature_repository
+from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import outdated
 from resources.storage.durable import write_text
 
@@ -57,11 +57,13 @@ class Applied:
     def _defined(self) -> dict[str, str]:
         """A hash of what decides the values of each service and view, by kind and name."""
         found = {}
-        for thing in repository_of.definitions(self.repository):
-            if repository_of.kind(thing) == "FeatureService":
-                found[f"feature service {thing.name}"] = repository_of.content_hash(thing, self.repository)
-            elif repository_of.kind(thing) == "FeatureView":
-                found[f"feature view {thing.name}"] = repository_of.view_hash(thing)
+        for thing in feature_repository.definitions(self.repository):
+            if feature_repository.kind(thing) == "FeatureService":
+                found[f"feature service {thing.name}"] = feature_repository.content_hash(
+                    thing, self.repository
+                )
+            elif feature_repository.kind(thing) == "FeatureView":
+                found[f"feature view {thing.name}"] = feature_repository.view_hash(thing)
         return found
 
 
@@ -69,19 +71,21 @@ def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
     """What is registered and no longer defined."""
     from feast.feature_view import DUMMY_ENTITY_NAME
 
-    kept = {(repository_of.kind(thing), thing.name) for thing in objects} | {("Entity", DUMMY_ENTITY_NAME)}
+    kept = {(feature_repository.kind(thing), thing.name) for thing in objects} | {
+        ("Entity", DUMMY_ENTITY_NAME)
+    }
     there = (
         *store.list_feature_services(),
         *store.list_on_demand_feature_views(),
         *store.list_feature_views(),
         *store.list_entities(),
     )
-    return [thing for thing in there if (repository_of.kind(thing), thing.name) not in kept]
+    return [thing for thing in there if (feature_repository.kind(thing), thing.name) not in kept]
 
 
 def by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:
     """Names of objects by their kind."""
     names: dict[str, list[str]] = {}
     for thing in objects:
-        names.setdefault(repository_of.kind(thing), []).append(thing.name)
+        names.setdefault(feature_repository.kind(thing), []).append(thing.name)
     return names

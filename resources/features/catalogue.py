@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from resources.features import definitions as repository_of
+from resources.features import feature_repository
 
 SAID = ("description", "unit", "inputs")
 
@@ -28,9 +28,9 @@ class DescribedFeature:
 
 def described_features(service: str, repository: str) -> dict[str, DescribedFeature]:
     """Every feature that a service gives or computes others from, by name."""
-    wanted = repository_of.service(repository, service)
-    stored = [f for view in repository_of.views_of(wanted, repository) for f in _stored(view)]
-    computed = [f for view in repository_of.on_demand_of(wanted, repository) for f in _computed(view)]
+    wanted = feature_repository.service(repository, service)
+    stored = [f for view in feature_repository.views_of(wanted, repository) for f in _stored(view)]
+    computed = [f for view in feature_repository.on_demand_of(wanted, repository) for f in _computed(view)]
     return {feature.name: feature for feature in (*stored, *computed)}
 
 
@@ -48,7 +48,7 @@ def _computed(view: Any) -> Iterator[DescribedFeature]:
         description, unit, inputs = (view.tags.get(f"{name}.{what}", "") for what in SAID)
         unknown = sorted(set(inputs.split()) - set(everything))
         if unknown:
-            raise repository_of.FeatureStoreError(
+            raise feature_repository.FeatureStoreError(
                 f"the on-demand view {view.name!r} is tagged with inputs of {name!r} that it does not read: "
                 f"{', '.join(unknown)}; it reads {', '.join(everything)}"
             )

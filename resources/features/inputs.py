@@ -51,11 +51,11 @@ def inputs_without_feast(service: str, repository: str | None = None) -> Service
 
 def inputs_by_feast(service: str, repository: str) -> ServiceInputs:
     """The same from Feast's own objects."""
-    from resources.features import definitions as repository_of
+    from resources.features import feature_repository
 
-    wanted = repository_of.service(repository, service)
-    on_demand = repository_of.on_demand_of(wanted, repository)
-    stored = repository_of.views_of(wanted, repository)
+    wanted = feature_repository.service(repository, service)
+    on_demand = feature_repository.on_demand_of(wanted, repository)
+    stored = feature_repository.views_of(wanted, repository)
     read = [p for view in on_demand for p in view.source_feature_view_projections.values()]
     return ServiceInputs(
         features={p.name: [f.name for f in p.features] for p in wanted.feature_view_projections},

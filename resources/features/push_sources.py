@@ -9,8 +9,8 @@ import polars as pl
 import pydantic
 from pydantic import Field
 
-from resources.features import definitions as repository_of
-from resources.features.definitions import FeatureStoreError
+from resources.features import feature_repository
+from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import unregistered
 from resources.features.types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
@@ -63,9 +63,9 @@ class PushSource:
 def push_sources(repository: str, lake: Storage) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
-    for view in repository_of.definitions(repository):
+    for view in feature_repository.definitions(repository):
         source = getattr(view, "stream_source", None)
-        if source is not None and repository_of.kind(source) == "PushSource":
+        if source is not None and feature_repository.kind(source) == "PushSource":
             fed.setdefault(source.name, []).append(view)
     return {name: _push_source(name, views, lake) for name, views in sorted(fed.items())}
 

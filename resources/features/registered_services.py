@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from resources.features.definitions import FeatureStoreError, definitions
-from resources.features.definitions import kind as kind_of
+from resources.features.feature_repository import FeatureStoreError, definitions, kind
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -44,20 +43,20 @@ def registered_view(store: "FeatureStore", name: str) -> Any:
 def unregistered_view(store: "FeatureStore", repository: str, names: Iterable[str]) -> str | None:
     """What to say of the first of these views that is defined and not registered; None where there is none."""
     views = ("FeatureView", "OnDemandFeatureView")
-    defined = {thing.name for thing in definitions(repository) if kind_of(thing) in views}
+    defined = {thing.name for thing in definitions(repository) if kind(thing) in views}
     there = {view.name for view in store.list_all_feature_views(allow_cache=True)}
     absent = next((name for name in names if name in defined and name not in there), None)
     return unregistered("feature view", absent) if absent else None
 
 
-def unregistered(kind: str, name: str) -> str:
+def unregistered(of: str, name: str) -> str:
     """What to say of something that the code defines and the registry has not."""
-    return f"the {kind} {name!r} is defined but not registered: {FIX}"
+    return f"the {of} {name!r} is defined but not registered: {FIX}"
 
 
-def outdated(kind: str, name: str) -> str:
+def outdated(of: str, name: str) -> str:
     """What to say of something that the registry has as it was before the code changed."""
-    return f"the {kind} {name!r} was changed since it was registered: {FIX}"
+    return f"the {of} {name!r} was changed since it was registered: {FIX}"
 
 
 def _looked_up(store: "FeatureStore", defined: "FeatureService") -> Any:

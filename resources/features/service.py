@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from resources.features import definitions as repository_of
+from resources.features import feature_repository
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -70,17 +70,18 @@ def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
 
 def describe(service: str, repository: str, inputs: tuple[str, ...]) -> DescribedService:
     """The service as the repository's code defines it now; `inputs` are the join keys and request columns of a row."""
-    wanted = repository_of.service(repository, service)
+    wanted = feature_repository.service(repository, service)
     served = {p.name: tuple(f.name for f in p.features) for p in wanted.feature_view_projections}
-    stored = {view.name: _stored(view, served) for view in repository_of.views_of(wanted, repository)}
+    stored = {view.name: _stored(view, served) for view in feature_repository.views_of(wanted, repository)}
     computed = {
-        view.name: _on_demand(view, served, stored) for view in repository_of.on_demand_of(wanted, repository)
+        view.name: _on_demand(view, served, stored)
+        for view in feature_repository.on_demand_of(wanted, repository)
     }
     found = stored | computed
     order = [*served, *(name for name in stored if name not in served)]
     return DescribedService(
         name=service,
-        definition=repository_of.content_hash(wanted, repository),
+        definition=feature_repository.content_hash(wanted, repository),
         inputs=inputs,
         views=tuple(found[name] for name in order if name in found),
     )
@@ -89,7 +90,7 @@ def describe(service: str, repository: str, inputs: tuple[str, ...]) -> Describe
 def _stored(view: "FeatureView", served: Mapping[str, tuple[str, ...]]) -> DescribedView:
     return DescribedView(
         name=view.name,
-        definition=_hash(repository_of.describe_view(view)),
+        definition=_hash(feature_repository.describe_view(view)),
         features=served.get(view.name, ()),
         keys=tuple(view.join_keys),
         ttl_seconds=view.ttl.total_seconds() if view.ttl else 0,
@@ -103,7 +104,7 @@ def _on_demand(
     behind = {name: stored[name].definition for name in read}
     return DescribedView(
         name=view.name,
-        definition=_hash({"code": repository_of.describe_on_demand(view), "inputs": behind}),
+        definition=_hash({"code": feature_repository.describe_on_demand(view), "inputs": behind}),
         features=served[view.name],
         inputs=tuple(behind),
     )

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from resources.features import definitions as repository_of
+from resources.features import feature_repository
 from resources.features.applied import Applied, by_kind, stale
-from resources.features.definitions import REPOSITORY, FeatureStoreError
+from resources.features.feature_repository import REPOSITORY, FeatureStoreError
 from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
 from resources.features.service import DescribedService, describe
@@ -71,7 +71,7 @@ class FeatureStoreResource(Resource):
         Returns the names of the registered objects by kind. What was applied as it is now is not applied again.
         """
         objects = self._objects()
-        if not self.holds(digest := repository_of.objects_hash(objects)):
+        if not self.holds(digest := feature_repository.objects_hash(objects)):
             store = self._store()
             with _LOCK, _quiet():
                 store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
@@ -82,7 +82,7 @@ class FeatureStoreResource(Resource):
 
     def definitions_hash(self) -> str:
         """A hash of every definition of the repository, as it would be registered now."""
-        return repository_of.objects_hash(self._objects())
+        return feature_repository.objects_hash(self._objects())
 
     def holds(self, digest: str) -> bool:
         """Whether the registry is there, and was last applied from definitions with this hash."""
@@ -90,7 +90,7 @@ class FeatureStoreResource(Resource):
 
     def definition_version(self, service: str) -> str:
         """A hash of all that decides a service's values: views, types, keys, lives, and on-demand code."""
-        return repository_of.content_hash(self._service(service), self.repository)
+        return feature_repository.content_hash(self._service(service), self.repository)
 
     def describe(self, service: str) -> DescribedService:
         """The service in words that outlive its code: views, keys, lives and a hash of each view's definition."""
@@ -102,7 +102,7 @@ class FeatureStoreResource(Resource):
 
     def views(self, service: str) -> list[str]:
         """Names of the feature views that the service reads, those behind on-demand features too."""
-        return [view.name for view in repository_of.views_of(self._service(service), self.repository)]
+        return [view.name for view in feature_repository.views_of(self._service(service), self.repository)]
 
     def view_tables(self, service: str) -> list[ViewSource]:
         """Where the values of each view of a service come from, for whoever wants to check a join."""
@@ -114,7 +114,7 @@ class FeatureStoreResource(Resource):
                 features=tuple(field.name for field in view.features),
                 ttl=view.ttl or None,
             )
-            for view in repository_of.views_of(self._service(service), self.repository)
+            for view in feature_repository.views_of(self._service(service), self.repository)
         ]
 
     def request_fields(self, service: str) -> dict[str, Any]:
@@ -122,9 +122,9 @@ class FeatureStoreResource(Resource):
 
         A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
         """
-        views = repository_of.views_of(self._service(service), self.repository)
+        views = feature_repository.views_of(self._service(service), self.repository)
         entities = [column for view in views for column in view.entity_columns]
-        on_demand = repository_of.on_demand_of(self._service(service), self.repository)
+        on_demand = feature_repository.on_demand_of(self._service(service), self.repository)
         requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
         kinds = {field.name: str(field.dtype) for field in (*entities, *requests)}
         for name, kind in kinds.items():
@@ -138,7 +138,7 @@ class FeatureStoreResource(Resource):
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
-        return list(repository_of.needs(self.repository, service).columns)
+        return list(feature_repository.needs(self.repository, service).columns)
 
     def historical(self, service: str, rows: pl.DataFrame, time_column: str) -> pl.DataFrame:
         """The rows with each feature's newest value known at `time_column` (UTC) and not expired by then.
@@ -208,15 +208,15 @@ class FeatureStoreResource(Resource):
 
     def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
         """What `online` gives, with each value's event time and status beside it."""
-        from feature_repo.online_store.codec.moment import as_of as at
+        from feature_repo.online_store.codec import moment
 
-        needs = repository_of.needs(self.repository, service)
+        needs = feature_repository.needs(self.repository, service)
         self._checked_inputs(service, rows)
         if rows.is_empty():
             return nothing(self._with_features(service, rows, None), list(needs.types))
         store = self._store()
         wanted = self.registered(service)
-        with at(as_of):
+        with moment.as_of(as_of):
             answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
         return Answered(rows, answer, needs.types, needs.inputs)
 
@@ -246,16 +246,16 @@ class FeatureStoreResource(Resource):
         return Applied(Path(self.home), self.repository)
 
     def _objects(self) -> list[Any]:
-        return repository_of.rooted(self.repository, self.lake_root)
+        return feature_repository.rooted(self.repository, self.lake_root)
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store, self.offline_engine)
 
     def _service(self, name: str) -> Any:
-        return repository_of.service(self.repository, name)
+        return feature_repository.service(self.repository, name)
 
     def _types(self, service: str) -> dict[str, Any]:
-        return repository_of.needs(self.repository, service).types
+        return feature_repository.needs(self.repository, service).types
 
     def _checked_inputs(self, service: str, rows: pl.DataFrame, *more: str) -> list[str]:
         wanted = self.input_columns(service)
@@ -287,7 +287,9 @@ def _open(home: str, repository: str, online_store: str, offline_engine: str) ->
     from feast import FeatureStore
 
     Path(home).mkdir(parents=True, exist_ok=True)
-    return FeatureStore(config=repository_of.configuration(repository, home, online_store, offline_engine))
+    return FeatureStore(
+        config=feature_repository.configuration(repository, home, online_store, offline_engine)
+    )
 
 
 @contextlib.contextmanager

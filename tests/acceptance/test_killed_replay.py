@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_assets.replay.clock import UNFINISHED
+from mlops_assets.kit.run_tags import UNFINISHED
 from tests.acceptance.commands import RUN, python
 from tests.acceptance.state import champion, end_state, lake_of
 

@@ -18,7 +18,7 @@ from mlops_assets.spec.model import Weeks
 from resources.features.store import FeatureStoreResource, _open
 from resources.lake.lake import Lake
 from resources.serving.ray_serve import Endpoint
-from tests.flights import lake as lakes
+from tests.flights import lakes
 
 Run = Callable[..., dict[str, Any]]
 WEEKS = Weeks(start=date(2013, 3, 4), end=date(2013, 3, 18), timezone="America/New_York")

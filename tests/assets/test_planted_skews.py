@@ -20,7 +20,7 @@ from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.serving.log import ServingLogResource
 from resources.settings import Settings
-from tests.flights import lake as lakes
+from tests.flights import lakes
 from tests.flights.served import SERVICE, serve
 from tests.flights.shortened import short_spec
 

@@ -4,8 +4,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.ml.monitoring.drift import reference_profile
-from mlops_assets.stages import reference as module
-from mlops_assets.stages.reference import reference
+from mlops_assets.stages import reference
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import newest_week, training_data
 from tests.parcel_weeks import parcel_lake, search_spec
@@ -21,8 +20,8 @@ def test_the_profile_and_the_sample_do_not_depend_on_how_many_columns_are_read_a
     data = training_data(SPEC, lake, newest_week(SPEC, lake))
     files = training_files(SPEC, data, hold_out=False)
     rows = files.read(SPEC)
-    monkeypatch.setattr(module, "CELLS_AT_ONCE", cells)
-    profile, sample = reference(SPEC, files, data.features)
+    monkeypatch.setattr(reference, "CELLS_AT_ONCE", cells)
+    profile, sample = reference.reference(SPEC, files, data.features)
     assert profile == reference_profile(rows, data.features, SPEC.trainer.categories)
     drawn = rows.select(data.features).sample(
         min(SPEC.drift.sample_rows, rows.height), seed=SPEC.trainer.seed

@@ -14,7 +14,7 @@ from mlops_assets.spec.model import Weeks
 from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, TableError, build_partition
 from resources.lake.lake import Lake, LakeError
-from tests.flights import lake as lakes
+from tests.flights import lakes
 from tests.lake_files import path_of
 
 WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 2, 5))

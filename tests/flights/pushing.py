@@ -15,7 +15,7 @@ from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
-from tests.flights import lake as lakes
+from tests.flights import lakes
 from tests.flights.served import SERVICE, declared, publish
 from tests.lake_files import path_of
 

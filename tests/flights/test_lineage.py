@@ -21,8 +21,7 @@ from mlops_assets.flights.schema import FEATURE_KEYS, FILES
 from mlops_assets.ml.tables import Column
 from mlops_assets.stages.training_columns import training_columns
 from resources.features.store import FeatureStoreResource
-from tests.flights import lake as lakes
-from tests.flights import oracle, samples
+from tests.flights import lakes, oracle, samples
 from tests.flights.shortened import short_spec
 
 START = datetime(2013, 3, 4, tzinfo=UTC)

@@ -19,8 +19,7 @@ from mlops_assets.flights import ingest
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import ORIGIN_ZONE, WEATHER
 from resources.features.store import FeatureStoreResource
-from tests.flights import lake as lakes
-from tests.flights import oracle, samples
+from tests.flights import lakes, oracle, samples
 
 SERVICE = "flight_delay_v1"
 FIRST, DAYS, FLIGHTS = datetime(2013, 3, 8), 5, 900

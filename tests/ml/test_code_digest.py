@@ -183,10 +183,8 @@ def test_a_root_that_does_not_exist_is_refused_by_its_name(root):
 
 
 def test_the_version_of_a_library_that_computes_is_part_of_it(monkeypatch):
-    from mlops_assets.ml.provenance import code_digest as module
-
     before = digest()
-    monkeypatch.setattr(module, "_version", lambda library: f"{library} 99")
+    monkeypatch.setattr("mlops_assets.ml.provenance.code_digest._version", lambda library: f"{library} 99")
     assert digest() != before
     assert digest("acme.limits:scale") == code_digest(["acme.limits:scale"], SOURCES.get)
 

@@ -14,10 +14,10 @@ from mlops_assets.ml.judging.metrics import (
     auc,
     by_slice,
     evaluate,
-    evaluation_plots,
     log_loss,
     reliability,
 )
+from mlops_assets.ml.judging.plots import evaluation_plots
 from mlops_assets.ml.scores import ScoreError
 from mlops_assets.spec.gate import METRICS
 

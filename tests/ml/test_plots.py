@@ -10,8 +10,7 @@ from PIL import Image
 
 from benchmarks.simulated import two_models
 from mlops_assets.ml.judging.gate import Contender, Verdict, judge
-from mlops_assets.ml.judging.metrics import evaluation_plots
-from mlops_assets.ml.judging.plots import evidence_plots
+from mlops_assets.ml.judging.plots import evaluation_plots, evidence_plots
 from mlops_assets.spec.model import ModelSpec
 
 

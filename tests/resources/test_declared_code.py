@@ -13,9 +13,9 @@ from mlops_assets.stages.served import SCORER, code_of, declared
 from resources.records.deployment import Deployment
 from resources.serving.live_models import LiveModels
 from tests.ml.conftest import parcel_spec
+from tests.resources import serving_fakes
 from tests.resources.endpoint_in_process import MODEL, TRIP, client, endpoint
 from tests.resources.serving_fakes import FakeFeatures
-from tests.resources.serving_fakes import declared as fakes
 
 
 @pytest.fixture
@@ -112,6 +112,6 @@ def test_a_state_folder_that_was_moved_serves_its_own_model_file(tmp_path):
     (tmp_path / "before").mkdir()
     endpoint(tmp_path / "before")
     (tmp_path / "before").rename(tmp_path / "after")
-    models = LiveModels(tmp_path / "after" / "serving", FakeFeatures(), fakes)
+    models = LiveModels(tmp_path / "after" / "serving", FakeFeatures(), serving_fakes.declared)
     models.look()
     assert (dict(models.problems), models.served["trips"].record.version) == ({}, "1")

@@ -7,7 +7,7 @@ from feature_repo.described import KEYS, REQUEST
 from mlops_assets.flights.columns import feature_columns
 from resources.features import definitions
 from resources.features.catalogue import described_features
-from resources.features.definitions import FeatureStoreError
+from resources.features.feature_repository import FeatureStoreError
 from resources.features.store import FeatureStoreResource
 
 SERVICE = "flight_delay_v1"

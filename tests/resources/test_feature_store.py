@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from mlops_assets.flights.request import entity_rows
 from mlops_assets.flights.schema import FEATURE_KEYS, FEATURES
 from resources.features.store import FeatureStoreError, FeatureStoreResource, service_names
-from tests.flights import lake as lakes
+from tests.flights import lakes
 
 SERVICE = "flight_delay_v1"
 END = lakes.bounds(lakes.MONDAYS[1])[1]
@@ -60,7 +60,7 @@ def newest(
 
 def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.DataFrame:
     """The features of the views, row by row."""
-    from resources.features.definitions import service, views_of
+    from resources.features.feature_repository import service, views_of
 
     found: list[dict] = [{} for _ in moments]
     for view in views_of(service("feature_repo", SERVICE), "feature_repo"):
@@ -226,7 +226,7 @@ def online_contents(store: FeatureStoreResource) -> dict[str, list]:
 
 
 def test_the_views_have_the_columns_of_the_feature_tables() -> None:
-    from resources.features.definitions import service, views_of
+    from resources.features.feature_repository import service, views_of
 
     views = views_of(service("feature_repo", SERVICE), "feature_repo")
     assert {view.name for view in views} == set(FEATURES)

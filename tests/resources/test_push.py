@@ -19,7 +19,7 @@ from mlops_assets.stages.training_set import differing_cells
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.log import ServingLogResource
-from tests.flights import lake as lakes
+from tests.flights import lakes
 from tests.flights.pushing import LATER, NOW, SOURCE, START, UNKNOWN, Running, copied, event, prepared_state
 from tests.flights.served import SERVICE
 from tests.flights.shortened import short_spec

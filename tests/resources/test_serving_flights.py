@@ -23,7 +23,7 @@ from resources.features.store import FeatureStoreResource
 from resources.serving.http.forms import example
 from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT, settings
-from tests.flights import lake as lakes
+from tests.flights import lakes
 
 START, NOW = lakes.bounds(lakes.MONDAYS[0])[0], lakes.bounds(lakes.MONDAYS[1])[1]
 SERVICE = "flight_delay_v1"

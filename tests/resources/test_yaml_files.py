@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.compute.rayjob import TemplateError, read_template
-from resources.features.definitions import FeatureStoreError, configuration
+from resources.features.feature_repository import FeatureStoreError, configuration
 from resources.settings import PROJECT_ROOT, RAYJOB
-from resources.yaml_files import YamlError, lines, read, read_all
+from resources.yaml_files import YamlError, lines, read_all, read_yaml
 
 SHIPPED = [
     PROJECT_ROOT / name
@@ -90,7 +90,7 @@ def test_every_file_that_is_shipped_says_one_thing(file):
 )
 def test_what_says_two_things_is_refused_with_file_line_and_field(text, said):
     with pytest.raises(YamlError) as caught:
-        read(text, "f.yaml")
+        read_yaml(text, "f.yaml")
     assert said in str(caught.value)
 
 
@@ -108,13 +108,13 @@ def test_what_says_two_things_is_refused_with_file_line_and_field(text, said):
     ],
 )
 def test_what_says_one_thing_is_read(text, value):
-    assert read(text, "f.yaml") == value
+    assert read_yaml(text, "f.yaml") == value
 
 
 @given(st.text("0123456789_.:+-eExXoObBnNyYsSfFtTrRuU", min_size=1, max_size=6))
 def test_a_plain_word_is_read_as_pyyaml_reads_it_without_dates_or_refused(word):
     try:
-        found = read(f"a: {word}", "f.yaml")
+        found = read_yaml(f"a: {word}", "f.yaml")
     except YamlError:
         return
     theirs = yaml.load(f"a: {word}", yaml.SafeLoader)

@@ -4,7 +4,7 @@ Plain numpy, because sklearn costs more to import than a week's evaluation takes
 rows that are all positive) are None, which never passes a gate. Scores that are not finite are refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -129,22 +129,6 @@ def by_slice(frame: pl.DataFrame, slices: Sequence[str], task: str) -> list[dict
                 metrics = evaluate(rows[LABEL].to_numpy(), rows[SCORE].to_numpy(), task)
                 out.append({"slice": column, "value": value, **metrics, "rows": rows.height})
     return out
-
-
-def evaluation_plots(
-    y: np.ndarray,
-    score: np.ndarray,
-    task: str,
-    importance: Mapping[str, float],
-    champion: np.ndarray | None = None,
-) -> dict[str, bytes]:
-    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance.
-
-    The reliability of the champion's scores on the same rows is drawn beside the challenger's.
-    """
-    from mlops_assets.ml.judging.plots import draw
-
-    return draw(y, score, task, importance, champion)
 
 
 def _log_losses(y: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -22,14 +22,17 @@ MOST_BARS = 15
 MOST_SLICES, MOST_TICKS = 60, 30
 
 
-def draw(
+def evaluation_plots(
     y: np.ndarray,
     score: np.ndarray,
     task: str,
     importance: Mapping[str, float],
     champion: np.ndarray | None = None,
 ) -> dict[str, bytes]:
-    """All pictures of a task by name: what `evaluation.evaluation_plots` returns."""
+    """PNG pictures by name: reliability, roc, importance; or predicted_vs_actual, residuals, importance.
+
+    The reliability of the champion's scores on the same rows is drawn beside the challenger's.
+    """
     y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
     if task == "classification":
         pictures = {"reliability": reliability_plot(y, score, champion), "roc": roc_plot(y, score)}

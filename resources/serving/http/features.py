@@ -15,7 +15,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from resources.features.definitions import FeatureStoreError
+from resources.features.feature_repository import FeatureStoreError
 from resources.features.store import FeatureStoreResource
 from resources.moments import Moment, MomentError, read_moment
 from resources.serving.http.bodies import parsed, refuse

@@ -17,7 +17,7 @@ import numpy as np
 
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.training.trainers.base import Arrays, Job, Worker, shares
-from mlops_assets.ml.training.trainers.torch_tabular import OURS, Columns, TorchTabular
+from mlops_assets.ml.training.trainers.torch_network import OURS, Columns, TorchTabular
 
 METRICS = {"classification": "logloss", "regression": "mae"}
 LARGEST_EMBEDDING = 32

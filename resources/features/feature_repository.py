@@ -23,8 +23,7 @@ from urllib.parse import unquote, urlsplit
 from resources.addresses import revealed
 from resources.features.source_scan import service_names
 from resources.features.types import FEATURES, refused_feature
-from resources.yaml_files import YamlError, told
-from resources.yaml_files import read as read_yaml
+from resources.yaml_files import YamlError, read_yaml, told
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
