@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from mlops_assets.stages.searched import newest_result
 from mlops_assets.stages.served import SCORER, code_of
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify_version
+from resources.audit.errors import BrokenChainError, OldLogError
+from resources.audit.journal import journal_of
+from resources.audit.log import Audit, Entry
+from resources.audit.migration import migrate as take_over
+from resources.audit.migration import migration_of
 from resources.local import local_resources
 from resources.records.attempts import Attempt, Challenger
 from resources.records.documents import load_record
@@ -41,6 +47,13 @@ OF_EARLIER = {
     "lake/pump_stops/profiles/000002.json",
     f"lake/pump_stops/search/{THROUGH}.json",
     "serving/pump_stops.json",
+}
+OLD_LOG = {"audit/log.jsonl", "audit/head.json"}
+TAKEN_OVER = {
+    "audit/migrated/log.jsonl",
+    "audit/migrated/head.json",
+    "audit/sealed_head.json",
+    "keys/audit.key",
 }
 
 
@@ -70,6 +83,7 @@ def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
 def contents(home: Path) -> dict[str, str]:
     """Every file but locks, with its hash."""
     files = [p for p in sorted(home.rglob("*")) if p.is_file() and p.suffix != ".lock"]
+    files = [p for p in files if p.parent.name != ".locks"]
     return {p.relative_to(home).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
@@ -82,14 +96,32 @@ def is_aside(name: str) -> bool:
     return name.startswith(f"{migrate.ASIDE}/")
 
 
+def audit_of(where: Settings) -> Audit:
+    return Audit(folder=where.audit, key_file=str(where.audit_key))
+
+
+def is_of_the_log(name: str) -> bool:
+    return name.startswith(("audit/", "keys/"))
+
+
+def entries_in(audit: Audit) -> list[Entry]:
+    """What the log says: the old one, as its migration reads it, or the sealed one."""
+    old = migration_of(audit)
+    return [Entry.of(line) for line in old.lines] if old else list(audit.entries())
+
+
 def test_a_dry_run_names_each_file_with_both_versions_and_writes_nothing(earlier, capsys):
     before = contents(earlier.home)
     assert migrate.migrate(earlier, dry_run=True) == 0
-    lines = capsys.readouterr().out.splitlines()
+    log, *lines = capsys.readouterr().out.splitlines()
+    digest, entries = before["audit/log.jsonl"], len(entries_in(audit_of(earlier)))
+    assert log == (
+        f"would change audit/log.jsonl: audit log, {entries} entries, sha256 {digest}, to sealed entries"
+    )
     named = {line.split()[2].rstrip(":") for line in lines[:-1]}
     assert named >= OF_EARLIER and len(named - OF_EARLIER) == 3, "three trials of the search besides"
     assert all(line.startswith("would change ") and line.endswith("version 0 to 1") for line in lines[:-1])
-    assert lines[-1] == f"{len(named)} files would change; nothing was written"
+    assert lines[-1] == f"{len(named) + 1} files would change; nothing was written"
     assert contents(earlier.home) == before
 
 
@@ -97,48 +129,89 @@ def test_a_migration_changes_those_files_alone_keeps_their_originals_and_has_not
     earlier, capsys
 ):
     before = contents(earlier.home)
+    log = entries_in(audit_of(earlier))
     migrate.migrate(earlier, dry_run=False)
-    touched = changed(earlier.home, before)
+    everything = changed(earlier.home, before)
+    first_sealed = f"audit/entries/{len(log) + 1:010}.json"
+    assert {n for n in everything if is_of_the_log(n)} == {*OLD_LOG, *TAKEN_OVER, first_sealed}
+    touched = {name for name in everything if not is_of_the_log(name)}
     assert {name for name in touched if not is_aside(name)} >= OF_EARLIER and len(touched) == 2 * 13
     originals = [contents(earlier.home)[name] for name in touched if is_aside(name)]
     assert sorted(originals) == sorted(before[name] for name in touched if not is_aside(name))
     after = contents(earlier.home)
-    capsys.readouterr()
+    assert all(before[n] == after[n.replace("audit/", "audit/migrated/")] for n in OLD_LOG)
+    assert entries_in(audit_of(earlier))[:-1] == log
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == (
+        f"14 files changed; the originals are in {earlier.home}/audit/migrated and {earlier.home}/migrated"
+    )
     migrate.migrate(earlier, dry_run=False)
     assert "nothing to migrate" in capsys.readouterr().out
     assert contents(earlier.home) == after
 
 
+WRITES = ("link", "replace", "unlink")
+"""By what of `os` every file of the state gets, changes or loses its name."""
+
+
 def killed_at(where: Settings, writes: int) -> bool:
-    """Migrate in a process of its own that is killed when it is about to write a file for the n-th time, or has ended."""
+    """Migrate in a process of its own that is killed when it is about to write for the n-th time, or has ended."""
     child = os.fork()
     if child == 0:
-        write, left = migrate.write_bytes, iter(range(writes))
+        try:
+            left = iter(range(writes))
+            for name in WRITES:
+                setattr(os, name, _or_die(getattr(os, name), left))
+            migrate.migrate(where, dry_run=False)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or status == 0, "it failed by itself"
+    return os.WIFSIGNALED(status)
 
-        def write_or_die(path: Path, content: bytes) -> None:
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            write(path, content)
 
-        migrate.write_bytes = write_or_die
-        migrate.migrate(where, dry_run=False)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+def _or_die(write: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def written(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(*arguments, **named)
+
+    return written
 
 
 def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp_path):
-    whole = settings_of(unpack(tmp_path / "whole"))
-    migrate.migrate(whole, dry_run=False)
-    home = str(whole.home).encode()
-    expected = {n: (whole.home / n).read_bytes() for n in contents(whole.home) if n.endswith(".json")}
-    kills = 0
-    for writes in range(2 * 13 + 1):
-        where = settings_of(unpack(tmp_path / str(writes)))
-        kills += killed_at(where, writes)
+    where = settings_of(unpack(tmp_path))
+    shutil.copytree(where.home, tmp_path / "before")
+    migrate.migrate(where, dry_run=False)
+    names = set(contents(where.home))
+    sealed = {n for n in names if n.startswith(("audit/entries/", "audit/sealed_head"))}
+    records = [n for n in names if n.endswith(".json") and n not in sealed]
+    expected = {name: (where.home / name).read_bytes() for name in records}
+    log, writes, killed = entries_in(audit_of(where))[:-1], 0, True
+    while killed:
+        shutil.rmtree(where.home)
+        shutil.copytree(tmp_path / "before", where.home)
+        journal_of.cache_clear()
+        killed = killed_at(where, writes)
         migrate.migrate(where, dry_run=False)
-        now = {n: (where.home / n).read_bytes() for n in contents(where.home) if n.endswith(".json")}
-        assert {n: b.replace(str(where.home).encode(), home) for n, b in now.items()} == expected
-    assert kills == 2 * 13
+        assert set(contents(where.home)) == names, f"killed at write {writes}"
+        assert {name: (where.home / name).read_bytes() for name in records} == expected
+        report = audit_of(where).verify()
+        assert (report.problem, report.notes, report.head.seq) == (None, [], len(log) + 1)
+        assert entries_in(audit_of(where))[:-1] == log and list(migrate.pending(where)) == []
+        writes += 1
+    assert writes > 2 * 13 + 8, "each record and its original, and the eight names of the audit log"
+
+
+def test_an_old_log_that_does_not_hold_is_refused_before_anything_is_changed(earlier):
+    log = earlier.home / "audit" / "log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"pump_stops", b"pump_flows", 1))
+    before = contents(earlier.home)
+    for dry_run in (True, False):
+        with pytest.raises(BrokenChainError, match=r"line 1 of log\.jsonl: it was altered"):
+            migrate.migrate(earlier, dry_run=dry_run)
+    assert contents(earlier.home) == before
 
 
 @pytest.mark.parametrize("name", ["lake/pump_stops/challenger.json", "serving/pump_stops.json"])
@@ -152,7 +225,17 @@ def test_a_record_of_a_newer_release_is_refused_before_anything_is_changed(earli
     assert contents(earlier.home) == before
 
 
-def test_who_starts_on_it_is_told_once_that_it_is_of_an_earlier_release(earlier, capsys):
+def test_who_starts_on_it_is_told_that_its_old_log_has_to_be_migrated_first(earlier):
+    before = contents(earlier.home)
+    with pytest.raises(
+        OldLogError, match=r"log\.jsonl is an audit log of an earlier release: `mlops migrate`"
+    ):
+        migrate.tell_what_waits(earlier)
+    assert contents(earlier.home) == before
+
+
+def test_who_starts_on_it_is_told_once_that_its_records_are_of_an_earlier_release(earlier, capsys):
+    take_over(audit_of(earlier), "ada")
     migrate.tell_what_waits(earlier)
     assert capsys.readouterr().out.startswith(
         "13 files of the state are of an earlier release, and read as such"
@@ -168,7 +251,9 @@ def test_every_evaluation_has_the_hash_by_which_the_log_names_it_before_and_afte
     if migrated:
         migrate.migrate(earlier, dry_run=False)
     parts = local_resources(earlier)
-    entries = {e.evidence["week"]: e for e in parts["audit"].entries(NAME, ("evaluated",))}
+    entries = {
+        e.evidence["week"]: e for e in entries_in(parts["audit"]) if (e.model, e.kind) == (NAME, "evaluated")
+    }
     assert sorted(entries) == JUDGED
     for week, entry in entries.items():
         attempt = load_record(parts["lake"], Attempt, attempt_name(SPEC, week))

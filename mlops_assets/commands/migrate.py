@@ -1,8 +1,9 @@
 """`mlops migrate`: the state folder of an earlier release brought forward, file by file.
 
 Every change is found before the first is made, and each replaces one file whole after its original was put aside. So a
-state that was migrated in part is one that is migrated by running it again. What is not changed is not touched: records
-of this release, and lineages, whose hashes are registered and which are brought forward each time they are read.
+state that was migrated in part is one that is migrated by running it again. The audit log comes first, since it is what may
+be refused. What is not changed is not touched: records of this release, and lineages, whose hashes are registered and
+which are brought forward each time they are read.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +25,9 @@ from resources.records.references import Reference
 from resources.records.searches import SearchResult, TrialOutcome
 from resources.settings import Settings, settings
 from resources.storage.durable import sweep, write_bytes
+
+if TYPE_CHECKING:
+    from resources.audit.log import Audit
 
 ASIDE = "migrated"
 """Folder of the state in which the originals of changed files lie, under their own paths and the start of their hash."""
@@ -43,9 +47,10 @@ PLACES: tuple[tuple[str, type[Record]], ...] = (
 
 @dataclass(frozen=True)
 class Change:
-    """One file that is of an earlier release: what is done to it, in words, and the doing."""
+    """One file that is of an earlier release: what is done to it, in words, where its original is put, and the doing."""
 
     what: str
+    aside: str
     apply: Callable[[], None]
 
 
@@ -66,8 +71,8 @@ def _migrate(
 def migrate(where: Settings, dry_run: bool) -> int:
     """Bring the state folder forward and say what changed, or with `dry_run` what would; 0, whether or not anything did.
 
-    Raises RecordError, before anything is changed, for a record that is damaged or of a newer release, and AtWorkError
-    while somebody is at work on the folder.
+    Raises, before anything is changed, RecordError for a record that is damaged or of a newer release and AuditError for an
+    old audit log that does not hold, and AtWorkError while somebody is at work on the folder.
     """
     if dry_run:
         _tell(where, list(pending(where)), "would change")
@@ -76,8 +81,9 @@ def migrate(where: Settings, dry_run: bool) -> int:
         _tell(where, [], "changed")
         return 0
     with alone(where.home, "a migration"), serving(where.home):
-        for part in ("lake", "serving", ASIDE):
+        for part in ("lake", "serving", "keys", ASIDE):
             sweep(where.home / part)
+        _audit(where).storage.sweep()
         changes = list(pending(where))
         for change in changes:
             change.apply()
@@ -94,9 +100,12 @@ def pending(where: Settings) -> Iterator[Change]:
 def tell_what_waits(where: Settings) -> None:
     """Say to who starts to work on a state folder how many of its files are of an earlier release, if any are.
 
-    They are read as they are, so nothing has to be done about them. RecordError where one is of a newer release.
+    They are read as they are, so nothing has to be done about them; the audit log is not, and raises OldLogError where it
+    is the old one. RecordError where a file is of a newer release.
     """
-    if count := sum(1 for _ in pending(where)):
+    count = sum(1 for _ in pending(where))
+    _refuse_old_log(where)
+    if count:
         files = "1 file of the state is" if count == 1 else f"{count} files of the state are"
         print(
             f"{files} of an earlier release, and read as such; `mlops migrate` brings them forward",
@@ -112,8 +121,43 @@ def record_changes(where: Settings) -> Iterator[Change]:
                 yield from _of_a_record(where.home, path, kind)
 
 
-FINDERS: tuple[Callable[[Settings], Iterator[Change]], ...] = (record_changes,)
+def audit_log_changes(where: Settings) -> Iterator[Change]:
+    """The audit log where it is the one file of an earlier release, or where that one was not taken over to the end."""
+    from resources.audit.migration import is_unfinished, migration_of
+    from resources.audit.old_log import HEAD_FILE, LOG_FILE, MIGRATED_FOLDER
+
+    audit = _audit(where)
+    log, head, aside = (audit.storage.at(name) for name in (LOG_FILE, HEAD_FILE, MIGRATED_FOLDER))
+    what = None
+    if old := migration_of(audit):
+        what = f"{log}: audit log, {old.end.seq} entries, sha256 {old.sha256}, to sealed entries"
+    elif is_unfinished(audit):
+        what = f"{head}: left of an audit log that was taken over"
+    if what:
+        yield Change(what.removeprefix(f"{where.home}/"), aside, partial(_take_over, audit))
+
+
+FINDERS: tuple[Callable[[Settings], Iterator[Change]], ...] = (audit_log_changes, record_changes)
 """Each finds what one part of the state has to change; a part with a format of its own adds its finder here."""
+
+
+def _take_over(audit: "Audit") -> None:
+    from mlops_assets.promotion.records import account
+    from resources.audit.migration import migrate as take_over
+
+    take_over(audit, account())
+
+
+def _refuse_old_log(where: Settings) -> None:
+    from resources.audit.reading import refuse_unmigrated
+
+    refuse_unmigrated(_audit(where).storage)
+
+
+def _audit(where: Settings) -> "Audit":
+    from resources.audit.log import Audit
+
+    return Audit(folder=where.audit, key_file=str(where.audit_key))
 
 
 def _of_a_record(home: Path, path: Path, kind: type[Record]) -> Iterator[Change]:
@@ -123,7 +167,7 @@ def _of_a_record(home: Path, path: Path, kind: type[Record]) -> Iterator[Change]
     record = validated(kind, forward(kind, document, str(path)), str(path))
     if version < kind.newest() and _keeps_its_digest(document, record):
         what = f"{path.relative_to(home)}: {kind.CALLED}, version {version} to {kind.newest()}"
-        yield Change(what, partial(_replace, home, path, original, record))
+        yield Change(what, str(home / ASIDE), partial(_replace, home, path, original, record))
 
 
 def _keeps_its_digest(document: dict[str, Any], record: Record) -> bool:
@@ -154,6 +198,11 @@ def _tell(where: Settings, changes: list[Change], done: str) -> None:
     if not changes:
         print(f"{where.home}: nothing to migrate, everything is of this release")
     elif done == "changed":
-        print(f"{len(changes)} files changed; their originals are in {where.home / ASIDE}")
+        folders = " and ".join(sorted({change.aside for change in changes}))
+        print(f"{_files(changes)} changed; the originals are in {folders}")
     else:
-        print(f"{len(changes)} files would change; nothing was written")
+        print(f"{_files(changes)} would change; nothing was written")
+
+
+def _files(changes: list[Change]) -> str:
+    return "1 file" if len(changes) == 1 else f"{len(changes)} files"

@@ -95,15 +95,20 @@ class Journal:
             head_of(self.storage.read(HEAD), keys)
 
     def append_proof(self, old: OldLog, event: str, now: str, content: Mapping[str, Any]) -> None:
-        """Write the first entry, which keeps the proof of an old log, unless it is there."""
+        """Write the first entry, which keeps the proof of an old log, unless it is there, and bring the head to it.
+
+        Raises BrokenChainError where the one that is there keeps another proof.
+        """
         self.begin(old)
+        name = entry_name(old.place.seq + 1)
         with self._lock:
             self._forget()
             self._keys = self.key_file.load()
             self._adopt(old)
             line = self._next(event, now, content)
         with contextlib.suppress(ConflictError):
-            self.storage.put_if_absent(entry_name(old.place.seq + 1), line)
+            self.storage.put_if_absent(name, line)
+        self._follow_own(self.storage.read(name))
 
     def settle(self) -> None:
         """Bring the head to the last entry there is, as the next append would."""

@@ -88,7 +88,7 @@ class KeyFile:
 
     def _write(self, lines: list[str], place: Callable[[Path, Path], None]) -> None:
         make_folder(self.path.parent)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "w") as file:

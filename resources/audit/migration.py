@@ -1,7 +1,7 @@
 """The log of an earlier release taken over: its bytes are kept, and the first sealed entry keeps their proof.
 
 The order of the steps makes it safe to repeat after any of them: a copy of the old files, one entry that follows the old
-log's last and names its digest, length and head, and only then the old files go.
+log's last and names its digest, length and head, the head of the new log, and only then the old files go.
 """
 
 from resources.audit.chain import ENTRIES, entry_name, event_identity
@@ -20,6 +20,11 @@ def migration_of(audit: Audit, source: Storage | None = None) -> OldLog | None:
     `source`: the folder of the old log, where it is not the log's own. Raises BrokenChainError where it does not hold.
     """
     return _read(source or audit.storage)
+
+
+def is_unfinished(audit: Audit) -> bool:
+    """Whether a migration was killed between its last two steps, so that of the old files the head is left."""
+    return not audit.storage.exists(LOG_FILE) and _head_is_left(audit.storage)
 
 
 def migrate(audit: Audit, by: str, source: Storage | None = None) -> OldLog | None:
@@ -90,9 +95,13 @@ def _remove(source: Storage, old: OldLog) -> None:
 
 def _sweep(source: Storage) -> None:
     """Remove the old head where a migration was killed between its last two steps."""
-    left, kept = (source.load_or_none(f"{folder}{HEAD_FILE}") for folder in ("", f"{MIGRATED_FOLDER}/"))
-    if left and kept and left.content == kept.content:
+    if _head_is_left(source):
         source.delete(HEAD_FILE)
+
+
+def _head_is_left(source: Storage) -> bool:
+    left, kept = (source.load_or_none(f"{folder}{HEAD_FILE}") for folder in ("", f"{MIGRATED_FOLDER}/"))
+    return bool(left and kept and left.content == kept.content)
 
 
 def _refuse_another_log(target: Storage, old: OldLog) -> None:

@@ -37,8 +37,8 @@ def refuse_unmigrated(storage: Storage) -> None:
     """Raise OldLogError where the log of an earlier release waits to be taken over."""
     if storage.exists(LOG_FILE):
         raise OldLogError(
-            f"{storage.at(LOG_FILE)} is an audit log of an earlier release: `mlops audit migrate` takes it over and keeps "
-            f"its proof"
+            f"{storage.at(LOG_FILE)} is an audit log of an earlier release: `mlops migrate` takes it over, with its proof, "
+            f"and brings the rest of the state forward"
         )
 
 
