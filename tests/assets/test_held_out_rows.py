@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.tuning.trials import _prepared
-from mlops_assets.replay.policies import _fitted
+from mlops_assets.replay.clock import Progress
+from mlops_assets.replay.fits import Fits
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages import searching
 from mlops_assets.stages.judging import hold_out
@@ -96,8 +98,8 @@ def test_no_kind_of_trainer_sees_the_held_out_rows(data_of, clean, kind):
 
 def test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same(data_of, clean, tracking):
     def registered(data: TrainingData) -> tuple[str, bytes]:
-        project = SimpleNamespace(resources={"compute": None})
-        model, _ = _fitted(project, SPEC, data, True, None)  # type: ignore[arg-type]
+        project: Any = SimpleNamespace(lake=data.lake, tracking=tracking, resources={"compute": None})
+        model, _ = Fits(project, SPEC, Progress(0), [])(WEEK, data.now, True, None)
         version, fitted, _ = train_challenger(SPEC, data.lake, tracking, {})
         assert version.trained_until == START
         assert fitted.model == model

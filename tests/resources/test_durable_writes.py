@@ -9,6 +9,7 @@ import pytest
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from tests.disk import Disk
+from tests.lake_files import path_of
 
 
 @pytest.fixture
@@ -38,6 +39,6 @@ def test_what_the_lake_holds_is_on_disk_before_it_has_its_name(disk, tmp_path):
         lake.write("t", pl.DataFrame({"k": [number]}), "w", notes={"n": number})
         lake.write_json("record", {"n": number})
         assert disk.lost(tmp_path) == []
-        inodes.append([path.stat().st_ino for path in (lake.path("t", "w"), tmp_path / "record.json")])
+        inodes.append([path.stat().st_ino for path in (path_of(lake, "t", "w"), tmp_path / "record.json")])
     for before, after in pairwise(inodes):
         assert set(before).isdisjoint(after), "nothing is written over what is there"

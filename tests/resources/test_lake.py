@@ -33,7 +33,7 @@ def test_a_partition_is_held_only_with_the_bytes_that_its_manifest_names(lake):
     sha256 = lake.write("t", pl.DataFrame({"k": [1]}), "w").sha256
     assert lake.holds("t", "w", sha256) and not lake.holds("t", "w", "0" * 64)
     assert not lake.holds("t", "another", sha256)
-    lake.path("t", "w").write_bytes(b"other bytes")
+    path_of(lake, "t", "w").write_bytes(b"other bytes")
     assert not lake.holds("t", "w", sha256)
 
 

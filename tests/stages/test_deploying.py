@@ -5,6 +5,8 @@ import pytest
 from mlops_assets.stages.deploying import passed_gate
 from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake
+from resources.records.documents import save_record
+from tests import record_samples
 from tests.pumps.project import SPEC
 
 WEEK = "2024-02-05"
@@ -17,20 +19,18 @@ def lake(tmp_path) -> Lake:
 
 def on_record(lake: Lake, challenger: int, evaluation: int | None = None, promote: bool = True) -> None:
     """A challenger, and the evaluation of that one or another at the end of its week."""
-    lake.write_json(f"{SPEC.name}/challenger", {"week": WEEK, "version": challenger})
+    candidate = record_samples.challenger(week=WEEK, version=challenger)
+    save_record(lake, f"{SPEC.name}/challenger", candidate)
     if evaluation is not None:
-        attempt = {
-            "challenger": {"version": evaluation},
-            "promote": promote,
-            "verdict": "Judged by its floors.",
-        }
-        lake.write_json(attempt_name(SPEC, WEEK), attempt)
+        verdict = "Judged by its floors."
+        attempt = record_samples.attempt(evaluation, week=WEEK, promote=promote, verdict=verdict)
+        save_record(lake, attempt_name(SPEC, WEEK), attempt)
 
 
 def test_a_challenger_that_passed_is_deployed_by_its_own_evaluation(lake):
     on_record(lake, 3, 3)
     candidate, attempt = passed_gate(SPEC, lake)
-    assert candidate["version"] == attempt["challenger"]["version"] == 3
+    assert candidate.version == attempt.challenger.version == 3
 
 
 def test_a_challenger_that_was_rejected_is_refused_with_the_verdict(lake):
