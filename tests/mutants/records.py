@@ -120,9 +120,9 @@ MUTANTS = (
     ),
     AUDIT(
         "entries go on beside a log that is not what its head says",
-        "resources.audit.reading:refuse_other_head",
-        "head.seq > end",
-        "False",
+        "resources.audit.journal:Journal._hold_to",
+        "refuse_other_head(head_of(head.content, self._keys), self._start, self._sealed_lines())",
+        "pass",
         f"{LOGGED}test_nothing_is_read_from_a_log_that_is_not_what_was_written_or_recorded_in_it",
     ),
     AUDIT(
