@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 ALIAS, PUBLISH = (partial(Mutant, area) for area in ("alias", "publish"))
 TRACKED = "tests/resources/test_tracking.py::"
 CHANGED = "tests/resources/test_champion_changes.py::"
+GROUNDED = "tests/resources/test_champion_grounds.py::"
 DEPLOYED = "tests/stages/test_deploying.py::"
 
 MUTANTS = (
@@ -104,7 +105,7 @@ MUTANTS = (
     PUBLISH(
         "a record that was changed on disk is gone back to",
         "mlops_assets.promotion.following:_kept",
-        "known and record_digest(record) not in known",
+        "known and not known & digests(record)",
         "False",
         f"{CHANGED}test_a_record_that_an_earlier_release_kept_is_gone_back_to_unless_it_was_changed",
     ),
@@ -118,14 +119,14 @@ MUTANTS = (
     PUBLISH(
         "a challenger that failed the gate is deployed",
         "mlops_assets.stages.deploying:passed_gate",
-        "not attempt['promote']",
+        "not attempt.promote",
         "False",
         f"{DEPLOYED}test_a_challenger_that_was_rejected_is_refused_with_the_verdict",
     ),
     PUBLISH(
         "a challenger is deployed by the evaluation of another",
         "mlops_assets.stages.deploying:judged",
-        "attempt['challenger']['version'] == candidate['version']",
+        "attempt.challenger.version == candidate.version",
         "True",
         f"{DEPLOYED}test_a_challenger_is_refused_that_was_not_judged_or_whose_week_judged_another",
     ),
@@ -135,5 +136,33 @@ MUTANTS = (
         "audit.find('evaluated', spec.name, {'evaluation': digest}) is None",
         "False",
         "tests/test_promotion_record.py::test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing",
+    ),
+    PUBLISH(
+        "a change that rests on nothing is followed",
+        "mlops_assets.promotion.following:followed",
+        "refuse_unfounded(audit, change)",
+        "pass",
+        f"{GROUNDED}test_a_planted_promotion_moves_nothing_and_is_told_with_what_to_do",
+    ),
+    PUBLISH(
+        "a change is recorded whatever it rests on",
+        "mlops_assets.promotion.champion:_append",
+        "lambda: _refuse_unfounded(change, now, audit)",
+        "None",
+        f"{GROUNDED}test_evidence_that_does_not_match_is_refused_before_it_is_recorded_and_not_followed_after",
+    ),
+    PUBLISH(
+        "an evaluation that failed is grounds for a promotion",
+        "mlops_assets.promotion.grounds:Grounds._of_evaluation",
+        "not evaluated.evidence['passed']",
+        "False",
+        f"{GROUNDED}test_evidence_that_does_not_match_is_refused_before_it_is_recorded_and_not_followed_after",
+    ),
+    PUBLISH(
+        "anybody's approval is grounds for a promotion",
+        "mlops_assets.promotion.grounds:Grounds._of_approval",
+        "approval.by not in (*spec['promotion']['approvers'], *then['promotion']['approvers'])",
+        "False",
+        f"{GROUNDED}test_where_the_spec_asks_for_an_approval_one_that_matches_must_be_in_the_log",
     ),
 )

@@ -9,6 +9,8 @@ RULES = "tests/feature_repo/online/test_rules.py::"
 WINDOWS = "tests/feature_repo/online/test_windows.py::"
 BYTES = "tests/feature_repo/online/test_encoding.py::"
 DURABLE = "tests/resources/test_durable_writes.py::"
+CUT = "tests/resources/storage/test_durable.py::"
+CONTRACT = "tests/resources/storage/test_contract.py::"
 LAKE = "tests/resources/test_lake.py::"
 BRUTE = "tests/feature_repo/offline/test_kernel.py::test_each_question_gets_the_row_that_a_search_through_all_finds"
 
@@ -147,23 +149,100 @@ MUTANTS = (
         "tests/resources/test_folding.py::test_wherever_it_is_killed_joins_answer_alike_and_the_next_one_ends_it",
     ),
     STORAGE(
-        "a file is renamed into its place before it is on disk",
-        "resources.lake.lake:_durable_rename",
+        "a file has its name before it is on disk",
+        "resources.storage.durable:_place",
         "os.fsync(handle.fileno())",
         "pass",
         f"{DURABLE}test_what_the_lake_holds_is_on_disk_before_it_has_its_name",
     ),
     STORAGE(
-        "a partition is written over the old one",
-        "resources.lake.lake:write_frame",
-        "path.with_name(f'.{path.name}.{os.getpid()}.tmp')",
+        "a file is written over the old one",
+        "resources.storage.durable:_place",
+        "path.with_name(f'.{path.name}.{next(_numbers)}.{os.getpid()}.tmp')",
         "path",
         f"{DURABLE}test_what_the_lake_holds_is_on_disk_before_it_has_its_name",
     ),
     STORAGE(
+        "a file's name is not flushed to disk",
+        "resources.storage.durable:_place",
+        "flush_folder(path.parent)",
+        "pass",
+        f"{CUT}test_a_replaced_file_is_the_new_one_after_a_power_cut",
+    ),
+    STORAGE(
+        "a new folder's name is not flushed to disk",
+        "resources.storage.durable:make_folder",
+        "flush_folder(folder.parent)",
+        "pass",
+        f"{CUT}test_an_acknowledged_write_survives_a_power_cut",
+    ),
+    STORAGE(
+        "what is removed comes back after a power cut",
+        "resources.storage.durable:remove",
+        "flush_folder(path.parent)",
+        "pass",
+        f"{CUT}test_what_was_deleted_stays_so_and_what_was_kept_stays_after_a_power_cut",
+    ),
+    STORAGE(
+        "what must not be there yet is written over",
+        "resources.storage.durable:create_bytes",
+        "second_name",
+        "rename",
+        f"{CONTRACT}test_nothing_is_written_over_what_is_there_already[folder]",
+    ),
+    STORAGE(
+        "what has changed meanwhile is written over",
+        "resources.storage.local:LocalStorage.put_if_unchanged",
+        "self.stamp(name) != stamp",
+        "False",
+        f"{CONTRACT}test_nothing_is_written_over_what_has_changed[folder]",
+    ),
+    STORAGE(
+        "in an object store what has changed meanwhile is written over",
+        "resources.storage.object_store:ObjectStorage.put_if_unchanged",
+        "{'e_tag': stamp}",
+        "'overwrite'",
+        f"{CONTRACT}test_nothing_is_written_over_what_has_changed[object store]",
+    ),
+    STORAGE(
+        "an update is of what was read before others wrote",
+        "resources.storage.storage:Storage.update",
+        "self.put(name, after, before)",
+        "self.write(name, after)",
+        f"{CONTRACT}test_an_update_that_always_comes_late_gives_up[folder]",
+    ),
+    STORAGE(
+        "who was asleep beyond the lease takes it from its new holder",
+        "resources.storage.lease:Lease._own_stamp",
+        "now is None or Terms(**json.loads(now.content)).number != self.number",
+        "now is None",
+        f"{CONTRACT}test_work_that_outlived_its_lease_is_told_so[folder]",
+    ),
+    STORAGE(
+        "a lease that ran out is renewed",
+        "resources.storage.lease:Lease.renew",
+        "self.left_s <= 0",
+        "False",
+        f"{CONTRACT}test_a_lease_that_was_not_renewed_in_time_is_lost_though_nobody_took_it[folder]",
+    ),
+    STORAGE(
+        "a lease is taken while another has it",
+        "resources.storage.lease:take",
+        "terms is None or terms.free or looked_at - seen_at > terms.lasts_s",
+        "True",
+        f"{CONTRACT}test_a_lease_has_one_holder_until_it_is_given_back[folder]",
+    ),
+    STORAGE(
+        "two have one lock at once",
+        "resources.storage.local:LocalStorage.locked",
+        "file_lock(path.with_name(f'.{path.name}.lock'), wait)",
+        "open('/dev/null')",
+        f"{CONTRACT}test_a_name_is_locked_for_one_at_a_time[folder]",
+    ),
+    STORAGE(
         "a file that was changed on disk is what its manifest says",
         "resources.lake.lake:Lake.holds",
-        "self.manifest(table, partition).sha256 == sha256 == _sha256(path)",
+        "self.manifest(table, partition).sha256 == sha256 == self.hash(table, partition)",
         "self.manifest(table, partition).sha256 == sha256",
         f"{LAKE}test_a_partition_is_held_only_with_the_bytes_that_its_manifest_names",
     ),
@@ -176,7 +255,7 @@ MUTANTS = (
     ),
     STORAGE(
         "the temporary files of living processes are swept away",
-        "resources.lake.lake:sweep",
+        "resources.storage.durable:sweep",
         "not psutil.pid_exists(int(path.name.split('.')[-2]))",
         "True",
         f"{LAKE}test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own",

@@ -78,7 +78,7 @@ MUTANTS = (
     RESUME(
         "a rollback that was killed goes back one further",
         "mlops_assets.promotion.champion:_Pending.is_of",
-        "self.path.exists() and self.path.read_text() == change.event",
+        "stored is not None and stored.content.decode() == change.event",
         "False",
         "tests/changes/test_killed_changes.py::test_a_rollback_that_is_killed_anywhere_and_asked_for_again_goes_one_back",
     ),
