@@ -47,7 +47,8 @@ def kept(audit: Audit) -> Path:
 @pytest.mark.parametrize("act", [lambda a: record(a, 9), lambda a: list(a.entries()), lambda a: a.verify()])
 def test_a_log_of_an_earlier_release_is_refused_until_it_is_migrated(audit, act):
     with pytest.raises(
-        OldLogError, match="is an audit log of an earlier release: `mlops migrate` takes it over, with its proof"
+        OldLogError,
+        match="is an audit log of an earlier release: `mlops migrate` takes it over, with its proof",
     ):
         act(audit)
     assert {path.name for path in Path(audit.folder).iterdir()} == {"log.jsonl", "head.json", "specs"}
