@@ -1,6 +1,5 @@
 """A state folder of an earlier release is brought forward, and goes on as if it had never been anything else."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,17 +25,15 @@ from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify_version
 from resources.audit.errors import BrokenChainError, OldLogError
 from resources.audit.journal import journal_of
-from resources.audit.log import Audit, Entry
 from resources.audit.migration import migrate as take_over
-from resources.audit.migration import migration_of
 from resources.local import local_resources
 from resources.records.attempts import Attempt, Challenger
 from resources.records.documents import load_record
 from resources.records.reader import RecordError
 from resources.serving.live_models import LiveModels
-from resources.settings import Settings, settings
+from resources.settings import Settings
 from tests.earlier_release.make import THROUGH
-from tests.earlier_release.state import unpack
+from tests.earlier_release.state import audit_of, changed, contents, entries_in, settings_of, unpack
 from tests.pumps.project import SPEC, WEEKS, definitions
 
 NAME, NEXT = SPEC.name, "2024-02-26"
@@ -55,10 +52,6 @@ TAKEN_OVER = {
     "audit/sealed_head.json",
     "keys/audit.key",
 }
-
-
-def settings_of(home: Path) -> Settings:
-    return settings({"MLOPS_HOME": str(home), "MLOPS_FEATURE_REPO": "tests.pumps.repo"})
 
 
 @pytest.fixture
@@ -80,34 +73,12 @@ def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
         yield where, parts
 
 
-def contents(home: Path) -> dict[str, str]:
-    """Every file but locks, with its hash."""
-    files = [p for p in sorted(home.rglob("*")) if p.is_file() and p.suffix != ".lock"]
-    files = [p for p in files if p.parent.name != ".locks"]
-    return {p.relative_to(home).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-def changed(home: Path, before: dict[str, str]) -> set[str]:
-    after = contents(home)
-    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
-
-
 def is_aside(name: str) -> bool:
     return name.startswith(f"{migrate.ASIDE}/")
 
 
-def audit_of(where: Settings) -> Audit:
-    return Audit(folder=where.audit, key_file=str(where.audit_key))
-
-
 def is_of_the_log(name: str) -> bool:
     return name.startswith(("audit/", "keys/"))
-
-
-def entries_in(audit: Audit) -> list[Entry]:
-    """What the log says: the old one, as its migration reads it, or the sealed one."""
-    old = migration_of(audit)
-    return [Entry.of(line) for line in old.lines] if old else list(audit.entries())
 
 
 def test_a_dry_run_names_each_file_with_both_versions_and_writes_nothing(earlier, capsys):

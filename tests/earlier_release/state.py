@@ -1,8 +1,13 @@
 """The kept state of an earlier release: unpacked and moved to a folder of the test's own, or packed from where it was made."""
 
+import hashlib
 import sqlite3
 import tarfile
 from pathlib import Path
+
+from resources.audit.log import Audit, Entry
+from resources.audit.migration import migration_of
+from resources.settings import Settings, settings
 
 ARCHIVE = Path(__file__).parent / "state.tar.xz"
 HOME = "/srv/earlier-release"
@@ -19,6 +24,35 @@ def unpack(folder: Path) -> Path:
         archive.extractall(home, filter="data")
     relocate(home, HOME, str(home))
     return home
+
+
+def settings_of(home: Path) -> Settings:
+    """The settings of who works on it."""
+    return settings({"MLOPS_HOME": str(home), "MLOPS_FEATURE_REPO": "tests.pumps.repo"})
+
+
+def contents(home: Path) -> dict[str, str]:
+    """Every file but locks, with its hash."""
+    files = [p for p in sorted(home.rglob("*")) if p.is_file() and p.suffix != ".lock"]
+    files = [p for p in files if p.parent.name != ".locks"]
+    return {p.relative_to(home).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def changed(home: Path, before: dict[str, str]) -> set[str]:
+    """Files that came, went or are not what they were."""
+    after = contents(home)
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def audit_of(where: Settings) -> Audit:
+    """Its audit log, old or sealed."""
+    return Audit(folder=where.audit, key_file=str(where.audit_key))
+
+
+def entries_in(audit: Audit) -> list[Entry]:
+    """What the log says: the old one, as its migration reads it, or the sealed one."""
+    old = migration_of(audit)
+    return [Entry.of(line) for line in old.lines] if old else list(audit.entries())
 
 
 def pack(made: Path) -> None:
