@@ -25,7 +25,7 @@ from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify_version
 from resources.audit.errors import BrokenChainError, OldLogError
 from resources.audit.journal import journal_of
-from resources.audit.migration import migrate as take_over
+from resources.audit.migration import take_over
 from resources.local import local_resources
 from resources.records.attempts import Attempt, Challenger
 from resources.records.documents import load_record

@@ -90,11 +90,11 @@ def _migrate(
 ) -> int:
     """take over the log of an earlier release and keep its proof"""
     from mlops_assets.promotion.records import account
-    from resources.audit.migration import migrate
+    from resources.audit.migration import take_over
     from resources.storage.addresses import storage_at
 
     audit = _audit(settings())
-    old = migrate(audit, account(), storage_at(source) if source else None)
+    old = take_over(audit, account(), storage_at(source) if source else None)
     if old is None:
         print(f"{audit.folder}: no log of an earlier release waits")
         return 0

@@ -143,7 +143,7 @@ FINDERS: tuple[Callable[[Settings], Iterator[Change]], ...] = (audit_log_changes
 
 def _take_over(audit: "Audit") -> None:
     from mlops_assets.promotion.records import account
-    from resources.audit.migration import migrate as take_over
+    from resources.audit.migration import take_over
 
     take_over(audit, account())
 

@@ -27,7 +27,7 @@ def is_unfinished(audit: Audit) -> bool:
     return not audit.storage.exists(LOG_FILE) and _head_is_left(audit.storage)
 
 
-def migrate(audit: Audit, by: str, source: Storage | None = None) -> OldLog | None:
+def take_over(audit: Audit, by: str, source: Storage | None = None) -> OldLog | None:
     """Take over the old log that waits; None where none does. Raises AuditError where it does not hold."""
     source = source or audit.storage
     old = _read(source)

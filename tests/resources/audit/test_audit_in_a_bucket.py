@@ -9,7 +9,7 @@ import pytest
 from resources.audit.chain import HEAD, entry_name
 from resources.audit.journal import Journal, journal_of
 from resources.audit.log import Audit, AuditError
-from resources.audit.migration import migrate
+from resources.audit.migration import take_over
 from resources.audit.reading import BATCH
 from resources.storage.addresses import storage_at
 from tests.resources.audit.logs import EARLIER, record
@@ -79,8 +79,8 @@ def test_what_a_stranger_does_to_it_is_found(audit, harm, said):
 
 
 def test_an_old_log_of_a_folder_is_taken_over(audit):
-    assert migrate(audit, "ada", storage_at(EARLIER))
-    assert migrate(audit, "ada", storage_at(EARLIER))
+    assert take_over(audit, "ada", storage_at(EARLIER))
+    assert take_over(audit, "ada", storage_at(EARLIER))
     assert (record(audit, 3).seq, record(audit, 100).seq) == (3, 9)
     assert audit.verify().problem is None
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from resources.audit.errors import BrokenChainError, OldLogError
 from resources.audit.journal import journal_of
 from resources.audit.log import Audit, AuditError
-from resources.audit.migration import migrate, migration_of
+from resources.audit.migration import migration_of, take_over
 from resources.storage.addresses import storage_at
 from tests.resources.audit.logs import EARLIER, entry_file, fault, record
 from tests.resources.audit.test_writers import die, in_a_process
@@ -36,7 +36,7 @@ def audit(tmp_path) -> Audit:
 
 @pytest.fixture
 def migrated(audit) -> Audit:
-    migrate(audit, "ada")
+    take_over(audit, "ada")
     return audit
 
 
@@ -79,7 +79,7 @@ def test_a_decision_of_the_old_log_is_not_recorded_again_and_others_follow_it(mi
 
 def test_migrating_twice_changes_nothing(migrated):
     before = {path: path.read_bytes() for path in Path(migrated.folder).rglob("*.json*")}
-    assert migrate(migrated, "lin") is None
+    assert take_over(migrated, "lin") is None
     assert {path: path.read_bytes() for path in Path(migrated.folder).rglob("*.json*")} == before
 
 
@@ -99,11 +99,11 @@ def test_a_migration_that_is_killed_before_any_of_its_writes_is_finished_by_the_
 
         for name in ("link", "replace", "unlink"):
             monkeypatch.setattr(os, name, before(getattr(os, name)))
-        migrate(audit, "ada")
+        take_over(audit, "ada")
 
     assert in_a_process(killed) in (-signal.SIGKILL, 0)
     journal_of.cache_clear()
-    migrate(audit, "ada")
+    take_over(audit, "ada")
     assert [(entry.seq, entry.kind) for entry in audit.entries()][-2:] == [(7, "trained"), (8, "migrated")]
     report = audit.verify()
     assert (report.problem, report.head.seq, report.notes) == (None, 8, [])
@@ -121,10 +121,10 @@ def test_any_byte_of_the_old_log_that_is_changed_before_or_after_is_found(tmp_pa
     line = log.count(b"\n", 0, at) + 1
     Path(audit.folder, "log.jsonl").write_bytes(changed)
     with pytest.raises(BrokenChainError, match=f"line {line} of log.jsonl"):
-        migrate(audit, "ada")
+        take_over(audit, "ada")
     assert not Path(audit.folder, "entries").exists()
     Path(audit.folder, "log.jsonl").write_bytes(log)
-    migrate(audit, "ada")
+    take_over(audit, "ada")
     kept(audit).write_bytes(changed)
     assert fault(audit).startswith(f"{line}: line {line} of log.jsonl")
 
@@ -156,7 +156,7 @@ def test_the_entry_that_keeps_the_proof_is_missed(migrated):
 def test_bytes_of_an_append_that_was_interrupted_are_kept_and_noted(audit):
     with Path(audit.folder, "log.jsonl").open("ab") as log:
         log.write(b'{"seq":8,"prev')
-    migrate(audit, "ada")
+    take_over(audit, "ada")
     assert kept(audit).read_bytes().endswith(b'{"seq":8,"prev')
     report = audit.verify()
     assert report.problem is None and "14 bytes of an interrupted append" in report.notes[0]
@@ -164,7 +164,7 @@ def test_bytes_of_an_append_that_was_interrupted_are_kept_and_noted(audit):
 
 def test_an_old_log_is_taken_over_into_another_place_and_left_where_it_was(audit, tmp_path):
     other = Audit(folder=str(tmp_path / "elsewhere" / "audit"))
-    assert migrate(other, "ada", storage_at(audit.folder))
+    assert take_over(other, "ada", storage_at(audit.folder))
     assert other.verify().head.seq == 8 and other.kept("specs/a.json") == "{}"
     assert Path(audit.folder, "log.jsonl").exists()
 
@@ -173,5 +173,5 @@ def test_an_old_log_is_not_taken_over_by_one_that_has_entries_of_its_own(audit, 
     other = Audit(folder=str(tmp_path / "elsewhere" / "audit"))
     record(other, 1)
     with pytest.raises(OldLogError, match=r"has entries of its own, from entries/0000000001\.json on"):
-        migrate(other, "ada", storage_at(audit.folder))
+        take_over(other, "ada", storage_at(audit.folder))
     assert other.verify().problem is None
