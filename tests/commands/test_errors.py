@@ -34,10 +34,23 @@ COMMANDS = {
     "approve": ["approve", "m", "--version", "1", "--by", "ada"],
     "reject": ["reject", "m", "--version", "1", "--by", "ada"],
     "rollback": ["rollback", "m", "--by", "ada", "--reason", "why"],
+    "data log": ["data", "log", "flights/raw"],
+    "data show": ["data", "show", "flights/raw@0123abcd"],
+    "data clean": ["data", "clean"],
     "pushes list": ["pushes", "list"],
     "pushes undo": ["pushes", "undo", "s", "2013-01-01T00:00:00Z", "--by", "ada", "--reason", "why"],
 }
-READERS = {"size", "clean", "audit verify", "audit show", "history", "verify", "pushes list"}
+READERS = {
+    "size",
+    "clean",
+    "data log",
+    "data show",
+    "audit verify",
+    "audit show",
+    "history",
+    "verify",
+    "pushes list",
+}
 
 
 @pytest.fixture(autouse=True)

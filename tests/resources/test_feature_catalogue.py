@@ -5,7 +5,7 @@ import pytest
 from feature_repo.catalogue import TRIP, VIEWS
 from feature_repo.described import KEYS, REQUEST
 from mlops_assets.flights.columns import feature_columns
-from resources.features import definitions
+from resources.features import feature_repository
 from resources.features.catalogue import described_features
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.store import FeatureStoreResource
@@ -20,7 +20,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
 
     home = tmp_path_factory.mktemp("feast")
     FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
-    return FeatureStore(config=definitions.configuration("feature_repo", str(home)))
+    return FeatureStore(config=feature_repository.configuration("feature_repo", str(home)))
 
 
 @pytest.mark.parametrize("name", VIEWS)
