@@ -40,12 +40,13 @@ def online_store(weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
             decides = of_online(weeks, views, lake, feature_store, week)
             reuse.unchanged(week, decides, partial(reaches, until, week_bounds(weeks, week)[1]))
         content = {week: content_of(lake, views, week) for week in run.partitions}
-        shown = run.shown_before()
         if reuse.to_make:
             done = bring_online(weeks, views, lake, feature_store, reuse.to_make, _progress(run, views))
             for week in reuse.to_make:
                 reuse.made(week, content[week])
             shown = online_metadata(done)
+        else:
+            shown = run.shown_before()
         run.systems.endpoint.advance(week_bounds(weeks, max(lake.read_json(ONLINE) or content))[1])
         for week in content:
             run.show(week, reuse.reasons[week])
