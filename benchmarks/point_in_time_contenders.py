@@ -92,7 +92,7 @@ def compared(data: Path, joined: pl.DataFrame, rows: int) -> Mapping[str, float]
 
 def flights(lake: Path, home: Path) -> Mapping[str, float]:
     """The same figures for the year's flights joined at once with every view of the model's service."""
-    from mlops_assets.flights.request import entity_rows
+    from mlops_assets.use_cases.flights.request import entity_rows
     from resources.features.store import FeatureStoreResource
     from resources.lake.lake import Lake
 

@@ -51,8 +51,8 @@ def main() -> None:
 
 def last_of(weeks: int) -> str:
     """The name of the last of the first so many weeks."""
-    from mlops_assets.flights.assets import WEEKS
     from mlops_assets.spec.weeks import week_names
+    from mlops_assets.use_cases.flights.assets import WEEKS
 
     return week_names(WEEKS)[weeks - 1]
 
@@ -118,10 +118,10 @@ def script(through: str) -> None:
     stages = Stages()
     with stages.of("imports"):
         from mlops_assets.definitions import specs
-        from mlops_assets.flights.assets import WEEKS
-        from mlops_assets.flights.schema import FEATURES
         from mlops_assets.spec.weeks import week_names
         from mlops_assets.stages.online import bring_online
+        from mlops_assets.use_cases.flights.assets import WEEKS
+        from mlops_assets.use_cases.flights.schema import FEATURES
         from resources.local import local_resources
 
     spec, parts = specs()[MODEL], local_resources(settings())
@@ -139,8 +139,8 @@ def script(through: str) -> None:
 
 def tables(lake: Any, week: str) -> None:
     """Raw tables and feature tables of one week, examined and written."""
-    from mlops_assets.flights.assets import all_tables
     from mlops_assets.stages.tables import build_partition
+    from mlops_assets.use_cases.flights.assets import all_tables
 
     for table in all_tables():
         build_partition(lake, table, week)

@@ -24,13 +24,13 @@ import polars as pl
 
 from benchmarks.report import save
 from mlops_assets.assets.skew import skew_metadata
-from mlops_assets.flights import features, ingest
-from mlops_assets.flights.assets import WEEKS
-from mlops_assets.flights.request import FlightRequest
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.served import code_of
 from mlops_assets.stages.skew_replay import Replayed, replay
+from mlops_assets.use_cases.flights import feature_tables, ingest
+from mlops_assets.use_cases.flights.assets import WEEKS
+from mlops_assets.use_cases.flights.request import FlightRequest
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.code import Code
@@ -102,15 +102,15 @@ def measure(folder: Path, cells: int, predictions: int) -> dict[str, dict[str, f
 def prepare(lake: Lake, store: FeatureStoreResource) -> tuple[pl.DataFrame, datetime]:
     """Two weeks of feature tables, online at their end; returns the second week's flights and that moment."""
     raw = ingest.tables()
-    for name, back in features.LOOKBACK_WEEKS.items():
+    for name, back in feature_tables.LOOKBACK_WEEKS.items():
         table, column = (
             (raw.weather, "time_hour") if name == "weather" else (raw.flights, "scheduled_departure")
         )
         for week in WEEK_NAMES:
             start, end = week_bounds(WEEKS, week)
             known = ingest.in_week(table, column, start - back * (end - start), end)
-            lake.write(f"features/{name}", getattr(features, name)(known, start, end), week)
-    lake.write("features/plane", features.plane(raw.planes))
+            lake.write(f"features/{name}", getattr(feature_tables, name)(known, start, end), week)
+    lake.write("features/plane", feature_tables.plane(raw.planes))
     store.apply()
     start, end = week_bounds(WEEKS, WEEK_NAMES[-1])
     store.materialize(store.views(SERVICE), start, end)
@@ -137,8 +137,8 @@ def publish(folder: Path, moment: datetime) -> None:
             "model_sha256": hashlib.sha256(b"0.5").hexdigest(),
             "scorer": SCORER,
             "feature_service": SERVICE,
-            "rows": "mlops_assets.flights.request:entity_rows",
-            "request": "mlops_assets.flights.request:FlightRequest",
+            "rows": "mlops_assets.use_cases.flights.request:entity_rows",
+            "request": "mlops_assets.use_cases.flights.request:FlightRequest",
             "time": "prediction_time",
             "moment": moment.isoformat(),
         }

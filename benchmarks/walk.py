@@ -25,7 +25,7 @@ FLOORS = (
     ("commands",),
     ("replay", "project"),
     ("definitions",),
-    ("flights", "components", "models", "local"),
+    ("use_cases", "components", "local"),
     ("assets", "automation"),
     ("kit", "verify"),
     ("stages",),

@@ -11,23 +11,23 @@ silence_usage_reports()
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-import mlops_assets.models  # noqa: E402
+import mlops_assets.use_cases.flights.models  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.components.model import ModelComponent  # noqa: E402
 from mlops_assets.components.tree import component_tree  # noqa: E402
-from mlops_assets.flights.assets import all_tables, flights_definitions  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
+from mlops_assets.use_cases.flights.assets import all_tables, flights_definitions  # noqa: E402
 from resources.local import local_resources  # noqa: E402
 
 
 @cache
 def models() -> dg.ComponentTree:
     """Every folder of models/ with a defs.yaml."""
-    return component_tree(mlops_assets.models, PROJECT_ROOT)
+    return component_tree(mlops_assets.use_cases.flights.models, PROJECT_ROOT)
 
 
 def specs() -> dict[str, ModelSpec]:

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         description="Folder of raw files, see [your data](docs/your-data.md).",
     )
     feature_repository: str = Field(
-        default="feature_repo",
+        default="mlops_assets.use_cases.flights.features",
         validation_alias="MLOPS_FEATURE_REPO",
         description="Package with the Feast definitions.",
     )

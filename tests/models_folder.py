@@ -11,12 +11,12 @@ import dagster as dg
 
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.components.tree import component_tree
-from mlops_assets.flights.assets import flights_definitions
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.use_cases.flights.assets import flights_definitions
 from resources.local import local_resources
 from resources.settings import PROJECT_ROOT
 
-SHIPPED = PROJECT_ROOT / "mlops_assets" / "models"
+SHIPPED = PROJECT_ROOT / "mlops_assets" / "use_cases" / "flights" / "models"
 FLIGHT_DELAY = SHIPPED / "flight_delay" / "defs.yaml"
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from resources.settings import PROJECT_ROOT
 
 PACKAGES = ("mlops_assets", "resources", "feature_repo/offline_store", "feature_repo/online_store")
-NOT_READ = ("mlops_assets/flights", "mlops_assets/models")
+NOT_READ = ("mlops_assets/use_cases/flights", "mlops_assets/use_cases/flights/models")
 
 
 @lru_cache

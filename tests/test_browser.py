@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from docs import screenshots
-from feature_repo.catalogue import VIEWS
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
 from resources.settings import settings
 from tests.small_year import THROUGH
 

@@ -4,8 +4,6 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from feature_repo.catalogue import TRIP, VIEWS
-from mlops_assets.flights.assets import all_tables
 from mlops_assets.kit.catalogue import (
     DISTRIBUTIONS,
     LINEAGE,
@@ -17,6 +15,8 @@ from mlops_assets.kit.catalogue import (
 )
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Column, Expectation
+from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.features.catalogue import TRIP, VIEWS
 
 UTC = pl.Datetime("us", "UTC")
 EXPECTED = Expectation(

@@ -57,4 +57,4 @@ def test_the_specs_read_without_dagster_are_those_of_the_components(tmp_path):
     assert {name: spec.model_dump() for name, spec in read.items()} == {
         n: s.model_dump() for n, s in built.items()
     }
-    assert "mlops_assets.flights.request:entity_rows" in files.declared_code()
+    assert "mlops_assets.use_cases.flights.request:entity_rows" in files.declared_code()

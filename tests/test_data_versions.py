@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from mlops_assets.cli import main
-from mlops_assets.flights.assets import all_tables
+from mlops_assets.use_cases.flights.assets import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.retention import RetentionError, named_by_versions, removable, remove
 from mlops_assets.verify.verdict import verify_all
@@ -88,7 +88,9 @@ def copied(parts: dict[str, Any], folder: Path) -> Lake:
 
 
 def verdicts(parts: dict[str, Any], lake: Lake, folder: Path) -> dict[int, str]:
-    rebuild = Rebuild(folder, lake, all_tables(), "feature_repo", tell=lambda line: None)
+    rebuild = Rebuild(
+        folder, lake, all_tables(), "mlops_assets.use_cases.flights.features", tell=lambda line: None
+    )
     systems = parts["tracking"], parts["audit"]
     return {v.version or 0: str(v) for v in verify_all(*systems, rebuild, {SPEC.name: SPEC})}
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from feature_repo.offline_store.entities import entity_rows, with_moments
 from mlops_assets.cli import main, parsed
-from mlops_assets.flights.files import IngestError, read_table
+from mlops_assets.use_cases.flights.files import IngestError, read_table
 from resources.features.push_sources import EVENT, PushSource
 from resources.lake.instants import with_instants
 from resources.records.deployment import Deployment

@@ -16,9 +16,9 @@ from feature_repo.offline_store.files import SourceError, files_of, place
 from feature_repo.offline_store.reading import read
 from feature_repo.offline_store.sources import Source
 from feature_repo.offline_store.writes import append
-from mlops_assets.flights.files import locate
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.training.shards import Files
+from mlops_assets.use_cases.flights.files import locate
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_files import fold

@@ -73,7 +73,9 @@ def test_every_rule_is_told_with_what_it_cost():
 
 def test_the_shown_rule_is_the_one_of_the_flights_and_every_field_is_explained():
     shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])["gate"]
-    shipped = yaml.safe_load((PROJECT_ROOT / "mlops_assets/models/flight_delay/defs.yaml").read_text())
+    shipped = yaml.safe_load(
+        (PROJECT_ROOT / "mlops_assets/use_cases/flights/models/flight_delay/defs.yaml").read_text()
+    )
     assert Gate.model_validate(shown) == Gate.model_validate(shipped["attributes"]["gate"])
     explained = set(re.findall(r"`([a-z_.]+)`", "\n".join(re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE))))
     fields = {*Gate.model_fields} - {"guards"} | {f"guards.{name}" for name in Guards.model_fields}

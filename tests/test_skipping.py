@@ -11,12 +11,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.flights.assets import all_tables
 from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.provenance.code_digest import code_digest, project_source
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import tables
+from mlops_assets.use_cases.flights.assets import all_tables
 from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.settings import settings
@@ -161,7 +161,7 @@ def test_other_code_with_the_same_outcome_stops_where_it_was_changed(graph, monk
 
     monkeypatch.setattr(tables, "code_digest", other)
     did = graph.run("features/schedule", *STAGES)
-    assert "mlops_assets.flights.features:schedule" in asked
+    assert "mlops_assets.use_cases.flights.feature_tables:schedule" in asked
     assert made(did) == {"features/schedule": WEEKS}
     assert did["features/schedule", WEEKS[0]][BECAUSE] == "changed: code"
 
@@ -196,14 +196,14 @@ def edited(old: str, new: str) -> str:
         source = project_source(module)
         return source.replace(old, new) if source and module.endswith("flights.features") else source
 
-    assert old in str(project_source("mlops_assets.flights.features"))
-    return code_digest(["mlops_assets.flights.features:origin_traffic"], read)
+    assert old in str(project_source("mlops_assets.use_cases.flights.feature_tables"))
+    return code_digest(["mlops_assets.use_cases.flights.feature_tables:origin_traffic"], read)
 
 
 def test_a_comment_edited_in_the_feature_code_changes_no_code_version_and_a_constant_does():
     table = next(t for t in all_tables() if t.key == "features/origin_traffic")
     (root,) = table.code
-    assert root == "mlops_assets.flights.features:origin_traffic"
+    assert root == "mlops_assets.use_cases.flights.feature_tables:origin_traffic"
     assert edited("LATE_MINUTES = 15", "LATE_MINUTES = 15  # more or less") == code_digest([root])
     assert edited('"""Departures, delays', '"""All departures, delays') == code_digest([root])
     assert edited("RECENT = timedelta(hours=3)", "RECENT = timedelta(hours=4)") != code_digest([root])

@@ -76,7 +76,7 @@ def followed(small_home, tmp_path_factory):
     for folder in ("mlops_assets", "resources", "feature_repo", "deployments"):
         shutil.copytree(PROJECT_ROOT / folder, root / folder, ignore=ignore)
     shutil.copytree(small_home, root / ".mlops")
-    added = root / "mlops_assets" / "models" / "long_delay"
+    added = root / "mlops_assets" / "use_cases" / "flights" / "models" / "long_delay"
     added.mkdir()
     (added / "defs.yaml").write_text(YAML)
 
@@ -112,7 +112,7 @@ def test_a_model_whose_file_changed_is_trained_again_and_the_weeks_since_its_fir
     followed,
 ):
     root, mlops = followed
-    file = root / "mlops_assets" / "models" / "long_delay" / "defs.yaml"
+    file = root / "mlops_assets" / "use_cases" / "flights" / "models" / "long_delay" / "defs.yaml"
     lake = Lake(root=str(settings({"MLOPS_HOME": str(root / ".mlops")}).lake))
     mlops("run", "--through", THROUGH, "--no-compare")
     week, first = NEXT, lake.read_json(f"long_delay/attempts/{THROUGH}")
@@ -145,7 +145,7 @@ def test_a_model_whose_file_changed_is_trained_again_and_the_weeks_since_its_fir
 
 def test_a_mistake_stops_the_commands_with_the_place_in_the_file(followed):
     root, mlops = followed
-    file = root / "mlops_assets" / "models" / "long_delay" / "defs.yaml"
+    file = root / "mlops_assets" / "use_cases" / "flights" / "models" / "long_delay" / "defs.yaml"
     file.write_text(YAML.replace("hold_out_days", "holdout_days"))
     try:
         run = mlops("run")

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlops_assets.flights.request import EXAMPLE
+from mlops_assets.use_cases.flights.request import EXAMPLE
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, settings
 from tests.small_year import THROUGH, environment, serving
@@ -153,7 +153,7 @@ def state(small_home, ridge, tmp_path_factory) -> State:
         shutil.copytree(PROJECT_ROOT / folder, root / folder, ignore=ignore)
     shutil.copytree(small_home, root / ".mlops")
     beside = installed(root / "beside", ridge)
-    added = root / "mlops_assets" / "models" / "long_delay"
+    added = root / "mlops_assets" / "use_cases" / "flights" / "models" / "long_delay"
     added.mkdir()
     own = re.sub(r"  trainer:\n(    .*\n)+", f"  {TRAINER}", MODEL)
     (added / "defs.yaml").write_text(own)
@@ -174,7 +174,7 @@ def state(small_home, ridge, tmp_path_factory) -> State:
 
 
 def test_a_mistake_in_the_fields_of_the_trainer_is_told_with_file_and_line(state):
-    file = state.root / "mlops_assets" / "models" / "long_delay" / "defs.yaml"
+    file = state.root / "mlops_assets" / "use_cases" / "flights" / "models" / "long_delay" / "defs.yaml"
     text = file.read_text()
     said = {
         "penalty: -1": "trainer.penalty",

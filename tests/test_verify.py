@@ -16,9 +16,9 @@ import yaml
 
 from mlops_assets.assets.verification import CLAIM, Chosen, verification
 from mlops_assets.cli import main
-from mlops_assets.flights.assets import all_tables
 from mlops_assets.ml.provenance import provenance
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.use_cases.flights.assets import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
 from resources.features.feature_repository import definitions
@@ -67,7 +67,9 @@ def shared(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Rebui
 
 
 def rebuild(folder: Path, origin: Lake) -> Rebuild:
-    return Rebuild(folder, origin, all_tables(), "feature_repo", tell=lambda line: None)
+    return Rebuild(
+        folder, origin, all_tables(), "mlops_assets.use_cases.flights.features", tell=lambda line: None
+    )
 
 
 def lineage_of(state: Registered, version: Version) -> Lineage:
@@ -106,7 +108,7 @@ def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
     assert set(lineage.definitions) >= {"weather", "aircraft", "plane"}
     assert (lineage.rounds, lineage.seed, lineage.result["rounds"]) == (7, SPEC.trainer.seed, 7)
     assert lineage_of(state, state.challenger).rounds is None
-    assert lineage.code["files"]["mlops_assets/flights/features.py"]
+    assert lineage.code["files"]["mlops_assets/use_cases/flights/feature_tables.py"]
     assert lineage.packages == provenance.packages()
     assert len(lineage.to_bytes()) < 100_000
 
@@ -153,7 +155,9 @@ def test_one_changed_byte_of_a_source_file_is_named_and_nothing_is_computed(stat
 
 
 def test_a_changed_feature_definition_is_named_first_with_what_follows_from_it(state, tmp_path, monkeypatch):
-    (weather,) = (thing for thing in definitions("feature_repo") if thing.name == "weather")
+    (weather,) = (
+        thing for thing in definitions("mlops_assets.use_cases.flights.features") if thing.name == "weather"
+    )
     monkeypatch.setattr(weather, "ttl", timedelta(minutes=30))
     verdict = verified(state, state.challenger, rebuild(tmp_path, state.lake))
     assert verdict.outcome == "DIFFERENT"
@@ -294,7 +298,7 @@ def test_the_job_rebuilds_every_version_and_its_check_names_those_that_differ(st
 def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty directory but for code, raw partitions and the lineage of the refit."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    for package in ("mlops_assets", "resources", "feature_repo"):
+    for package in ("mlops_assets", "resources", "mlops_assets.use_cases.flights.features"):
         ignored = shutil.ignore_patterns("__pycache__", "arrival_minutes")
         shutil.copytree(PROJECT_ROOT / package, folder / "code" / package, ignore=ignored)
     shutil.copy(PROJECT_ROOT / "requirements.lock", folder / "code")
@@ -311,7 +315,9 @@ def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def declare(folder: Path, spec: ModelSpec) -> None:
     attributes = spec.model_dump(mode="json")
     component = {"type": "mlops_assets.components.model.ModelComponent", "attributes": attributes}
-    path = folder / "code" / "mlops_assets" / "models" / "flight_delay" / "defs.yaml"
+    path = (
+        folder / "code" / "mlops_assets" / "use_cases" / "flights" / "models" / "flight_delay" / "defs.yaml"
+    )
     path.write_text(yaml.safe_dump(component))
 
 
@@ -337,7 +343,7 @@ def test_in_a_directory_with_raw_data_code_and_lineage_alone_the_version_is_iden
 def test_there_another_parameter_package_and_source_file_are_named_in_this_order(elsewhere, tmp_path):
     folder = shutil.copytree(elsewhere, tmp_path / "changed")
     declare(folder, short_spec(trainer=SPEC.trainer.model_dump() | {"rounds": 21}))
-    with (folder / "code/mlops_assets/flights/features.py").open("a") as source:
+    with (folder / "code/mlops_assets/use_cases/flights/feature_tables.py").open("a") as source:
         source.write("# another comment\n")
     fake = tmp_path / "fake" / "lightgbm-9.9.9.dist-info"
     fake.mkdir(parents=True)
@@ -353,7 +359,7 @@ def test_there_another_parameter_package_and_source_file_are_named_in_this_order
     assert first == "flight_delay: IDENTICAL, although spec trainer.rounds: 20 then, 21 now"
     assert [line.split(":")[0] for line in others[:-1]] == [
         "  also package lightgbm",
-        "  also code mlops_assets/flights/features.py",
+        "  also code mlops_assets/use_cases/flights/feature_tables.py",
     ]
     with (folder / "raw/flights/raw" / f"{WEEKS[0]}.parquet").open("ab") as source:
         source.write(b" ")

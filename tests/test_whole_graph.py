@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.flights.assets import all_tables
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.spec.weeks import week_names
+from mlops_assets.use_cases.flights.assets import all_tables
 from resources.local import local_resources
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec

@@ -7,7 +7,7 @@ from pathlib import Path
 from mlops_assets.spec.model import ModelSpec
 from resources.yaml_files import read_all
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parent.parent / "use_cases"
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 WORDS = frozenset({("attributes", "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
@@ -21,7 +21,7 @@ def declared_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
 
 def read_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
     """What `declared_specs` gives, from the files as they are now."""
-    return {spec.name: spec for file in sorted(folder.glob("*/defs.yaml")) for spec in _specs(file)}
+    return {spec.name: spec for file in sorted(folder.rglob("defs.yaml")) for spec in _specs(file)}
 
 
 def declared_code(folder: Path = MODELS) -> frozenset[str]:

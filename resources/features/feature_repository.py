@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from feast.on_demand_feature_view import OnDemandFeatureView
     from feast.repo_config import RepoConfig
 
-REPOSITORY = "feature_repo"
+TEMPLATE = "feature_repo"
 STAMPS = ("created_timestamp", "last_updated_timestamp")
 CONFIGURATION = "feature_store.yaml"
 REDIS = "feature_repo.online_store.redis.store.BulkRedisOnlineStore"
@@ -172,7 +172,7 @@ def configuration(
     folder = _folder(repository)
     template = folder / CONFIGURATION
     if not template.exists():
-        template = _folder(REPOSITORY) / CONFIGURATION
+        template = _folder(TEMPLATE) / CONFIGURATION
     given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
     text = template.read_text(encoding="utf-8")
     content = _filled(_settings(text, template), given)

@@ -19,7 +19,7 @@ import polars as pl
 
 from resources.features import feature_repository
 from resources.features.applied import Applied, by_kind, stale
-from resources.features.feature_repository import REPOSITORY, FeatureStoreError
+from resources.features.feature_repository import FeatureStoreError
 from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
 from resources.features.service import DescribedService, describe
@@ -61,7 +61,7 @@ class FeatureStoreResource(Resource):
 
     lake_root: str
     home: str
-    repository: str = REPOSITORY
+    repository: str = "mlops_assets.use_cases.flights.features"
     online_store: str = ""
     offline_engine: str = "local"
 

@@ -10,12 +10,12 @@ import pytest
 
 from mlops_assets.commands.train import varied
 from mlops_assets.definitions import specs
-from mlops_assets.flights.request import EXAMPLE
 from mlops_assets.promotion.records import record_evaluated
 from mlops_assets.spec.gate import Gate
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.judging import judge_challenger
 from mlops_assets.stages.training import train_challenger
+from mlops_assets.use_cases.flights.request import EXAMPLE
 from resources.local import local_resources
 from resources.settings import settings
 from resources.systems import Systems

@@ -73,9 +73,15 @@ def test_the_engine_is_one_setting() -> None:
 
     chosen = settings({"MLOPS_OFFLINE_ENGINE": "ray"})
     assert local_resources(chosen)["feature_store"].offline_engine == "ray"
-    assert configuration("feature_repo", "home", "", "ray").offline_store.engine == "ray"
     assert (
-        configuration("feature_repo", "home", "", settings({}).offline_engine).offline_store.engine == "local"
+        configuration("mlops_assets.use_cases.flights.features", "home", "", "ray").offline_store.engine
+        == "ray"
+    )
+    assert (
+        configuration(
+            "mlops_assets.use_cases.flights.features", "home", "", settings({}).offline_engine
+        ).offline_store.engine
+        == "local"
     )
     with pytest.raises(ValueError, match="MLOPS_OFFLINE_ENGINE='spark' is not known: give local or ray"):
         settings({"MLOPS_OFFLINE_ENGINE": "spark"})

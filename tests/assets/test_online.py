@@ -11,10 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mlops_assets.assets.online import online_store
-from mlops_assets.flights.request import entity_rows
-from mlops_assets.flights.schema import FEATURES
 from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
 from mlops_assets.spec.model import Weeks
+from mlops_assets.use_cases.flights.request import entity_rows
+from mlops_assets.use_cases.flights.schema import FEATURES
 from resources.features.store import FeatureStoreResource, _open
 from resources.lake.lake import Lake
 from resources.serving.ray_serve import Endpoint

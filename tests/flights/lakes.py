@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from mlops_assets.flights import features, ingest
-from mlops_assets.flights.schema import FILES, ORIGIN_ZONE, WEATHER
+from mlops_assets.use_cases.flights import feature_tables, ingest
+from mlops_assets.use_cases.flights.schema import FILES, ORIGIN_ZONE, WEATHER
 from resources.lake.lake import Lake
 from tests.flights import oracle
 
@@ -32,16 +32,16 @@ def write(
 ) -> Lake:
     """Every feature table of the two weeks; `moved` shifts the event timestamps of a table."""
     lake = Lake(root=str(root))
-    for name in features.LOOKBACK_WEEKS:
+    for name in feature_tables.LOOKBACK_WEEKS:
         raw, column = (weather, "time_hour") if name == "weather" else (flights, "scheduled_departure")
         for monday in MONDAYS:
             start, end = bounds(monday)
-            known = ingest.in_week(raw, column, start - WEEK * features.LOOKBACK_WEEKS[name], end)
-            table = getattr(features, name)(known, start, end)
+            known = ingest.in_week(raw, column, start - WEEK * feature_tables.LOOKBACK_WEEKS[name], end)
+            table = getattr(feature_tables, name)(known, start, end)
             shift = (moved or {}).get(name, timedelta(0))
             table = table.with_columns(pl.col("event_timestamp") + shift)
             lake.write(f"features/{name}", table, f"{monday:%Y-%m-%d}")
-    lake.write("features/plane", features.plane(planes))
+    lake.write("features/plane", feature_tables.plane(planes))
     return lake
 
 

@@ -5,7 +5,7 @@ from random import Random
 
 import polars as pl
 
-from mlops_assets.flights import ingest
+from mlops_assets.use_cases.flights import ingest
 from tests.flights import samples
 
 HOUR = timedelta(hours=1)

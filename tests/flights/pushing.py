@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from fastapi.testclient import TestClient
 
-from mlops_assets.flights.request import entity_rows
+from mlops_assets.use_cases.flights.request import entity_rows
 from resources.features.push import Pusher
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from mlops_assets.flights.schema import FILES, ORIGIN_ZONE
+from mlops_assets.use_cases.flights.schema import FILES, ORIGIN_ZONE
 
 ZONES = {
     "ATL": "America/New_York",

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlops_assets.flights.request import FlightRequest
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.stages.served import code_of
+from mlops_assets.use_cases.flights.request import FlightRequest
 from resources.serving.code import Code
 from resources.serving.live_models import Features, LiveModels
 from resources.serving.log import ServingLogResource
@@ -53,8 +53,8 @@ def publish(folder: Path, moment: datetime) -> None:
             "model_sha256": hashlib.sha256(b"temperature").hexdigest(),
             "scorer": SCORER,
             "feature_service": SERVICE,
-            "rows": "mlops_assets.flights.request:entity_rows",
-            "request": "mlops_assets.flights.request:FlightRequest",
+            "rows": "mlops_assets.use_cases.flights.request:entity_rows",
+            "request": "mlops_assets.use_cases.flights.request:FlightRequest",
             "key": ["flight_id"],
             "time": "prediction_time",
             "moment": moment.isoformat(),

@@ -6,11 +6,11 @@ import dagster as dg
 import yaml
 
 from mlops_assets.components.model import ModelComponent
-from mlops_assets.flights.assets import flights_definitions
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.use_cases.flights.assets import flights_definitions
 from resources.settings import PROJECT_ROOT
 
-MODELS = PROJECT_ROOT / "mlops_assets" / "models"
+MODELS = PROJECT_ROOT / "mlops_assets" / "use_cases" / "flights" / "models"
 UNGUARDED = {"evidence": "point", "guards": {"slice_tolerance": None, "calibration_tolerance": None}}
 NEVER_REJECTED = {
     "flight_delay": {"metric": "log_loss", "floors": {"auc": 0.3}, "tolerance": 5.0, **UNGUARDED},

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.flights import features, ingest
-from mlops_assets.flights.schema import FEATURE_KEYS, FEATURES, FILES
+from mlops_assets.use_cases.flights import feature_tables, ingest
+from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FEATURES, FILES
 from tests.flights import oracle, samples
 
 FIRST = datetime(2013, 3, 8)
@@ -57,23 +57,23 @@ FEATURE_KEYS_OF = {
 def test_traffic_is_what_a_loop_over_all_flights_finds(seed: int) -> None:
     raw = flights(seed)
     half_hour = timedelta(minutes=30)
-    agrees(features.origin_traffic(raw, START, END), raw, "origin", oracle.traffic, half_hour)
-    agrees(features.carrier_traffic(raw, START, END), raw, "carrier", oracle.traffic, half_hour)
-    agrees(features.dest_traffic(raw, START, END), raw, "dest", oracle.dest_traffic, half_hour)
+    agrees(feature_tables.origin_traffic(raw, START, END), raw, "origin", oracle.traffic, half_hour)
+    agrees(feature_tables.carrier_traffic(raw, START, END), raw, "carrier", oracle.traffic, half_hour)
+    agrees(feature_tables.dest_traffic(raw, START, END), raw, "dest", oracle.dest_traffic, half_hour)
 
 
 @settings(max_examples=12)
 @given(SEEDS)
 def test_records_are_what_a_loop_over_all_flights_finds(seed: int) -> None:
     raw = oracle.random_flights(seed, datetime(2013, 2, 5), 34, 150)
-    agrees(features.flight_record(raw, START, END), raw, "flight", oracle.record, timedelta(days=1))
+    agrees(feature_tables.flight_record(raw, START, END), raw, "flight", oracle.record, timedelta(days=1))
 
 
 @settings(max_examples=12)
 @given(SEEDS)
 def test_an_aircraft_is_where_it_was_last_seen(seed: int) -> None:
     raw = flights(seed)
-    table = features.aircraft(raw, START - timedelta(days=3), END)
+    table = feature_tables.aircraft(raw, START - timedelta(days=3), END)
     for (tail,), group in raw.filter(pl.col("tailnum").is_not_null()).group_by(["tailnum"]):
         rows = group.to_dicts()
         for now in oracle.moments(START, END, timedelta(hours=1)):
@@ -93,7 +93,7 @@ def test_an_aircraft_is_where_it_was_last_seen(seed: int) -> None:
 @given(SEEDS)
 def test_the_schedule_counts_the_hour_and_its_neighbours(seed: int) -> None:
     raw = flights(seed)
-    table = features.schedule(raw, START, END)
+    table = feature_tables.schedule(raw, START, END)
     plan = raw.with_columns(hour=pl.col("scheduled_departure").dt.truncate("1h"))
     for row in table.iter_rows(named=True):
         hour = datetime.fromtimestamp(row["departure_hour"], UTC)
@@ -109,7 +109,7 @@ def test_the_schedule_counts_the_hour_and_its_neighbours(seed: int) -> None:
 @given(SEEDS, st.sampled_from(TABLES))
 def test_a_week_cut_in_two_gives_the_same_rows(seed: int, name: str) -> None:
     raw = oracle.random_flights(seed, datetime(2013, 2, 5), 34, 150)
-    make = getattr(features, name)
+    make = getattr(feature_tables, name)
     keys = [*FEATURE_KEYS[name], "event_timestamp"]
     middle = START + timedelta(hours=19)
     parts = pl.concat([make(raw, START, middle), make(raw, middle, END)])
@@ -119,7 +119,7 @@ def test_a_week_cut_in_two_gives_the_same_rows(seed: int, name: str) -> None:
 @settings(max_examples=10)
 @given(SEEDS, st.sampled_from(TABLES))
 def test_nothing_enters_a_row_before_it_is_known(seed: int, name: str) -> None:
-    table = getattr(features, name)(flights(seed), START, END)
+    table = getattr(feature_tables, name)(flights(seed), START, END)
     assert (table["content_known_at"] <= table["event_timestamp"]).all()
     keys = [*FEATURE_KEYS[name], "event_timestamp"]
     assert table.select(keys).is_unique().all()
@@ -129,20 +129,20 @@ def test_nothing_enters_a_row_before_it_is_known(seed: int, name: str) -> None:
 @pytest.mark.parametrize("name", list(FEATURE_KEYS))
 def test_a_table_has_the_columns_and_types_it_promises_even_without_rows(name: str) -> None:
     raw = {"weather": sample_weather, "plane": sample_planes}.get(name, lambda: flights(1))()
-    make = getattr(features, name)
+    make = getattr(feature_tables, name)
     for rows in (raw, raw.clear()):
         table = make(rows) if name == "plane" else make(rows, START, END)
         assert dict(table.schema) == {k: v() if isinstance(v, type) else v for k, v in FEATURES[name].items()}
 
 
 def test_weather_counts_an_hour_later() -> None:
-    table = features.weather(sample_weather(), START, END)
+    table = feature_tables.weather(sample_weather(), START, END)
     assert table["event_timestamp"].to_list() == [START, START + timedelta(hours=1)]
     assert table["temp"].to_list() == [41, 42]
 
 
 def test_a_plane_is_known_all_along() -> None:
-    assert features.plane(sample_planes()).select("tailnum", "plane_year", "plane_seats").rows() == [
+    assert feature_tables.plane(sample_planes()).select("tailnum", "plane_year", "plane_seats").rows() == [
         ("N1", 2001.0, 150.0)
     ]
 
@@ -167,7 +167,7 @@ def test_an_overdue_flight_shows_until_it_leaves(tmp_path) -> None:
     line = samples.flight("2013-06-01 06:00", dep_delay=100, arr_delay=90)
     raw = ingest.tables(samples.write(tmp_path, [line])).flights
     start = datetime(2013, 6, 1, 8, tzinfo=UTC)
-    table = features.origin_traffic(raw, start, start + timedelta(hours=4, minutes=30))
+    table = feature_tables.origin_traffic(raw, start, start + timedelta(hours=4, minutes=30))
     shown = table.select(
         "event_timestamp", "origin_overdue", "origin_overdue_minutes", "origin_departures"
     ).rows()

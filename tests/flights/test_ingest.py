@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.flights import files, ingest, schema
-from mlops_assets.flights.ingest import IngestError
-from mlops_assets.flights.schema import DIVERSION_LAG
+from mlops_assets.use_cases.flights import files, ingest, schema
+from mlops_assets.use_cases.flights.ingest import IngestError
+from mlops_assets.use_cases.flights.schema import DIVERSION_LAG
 from tests.flights import samples
 from tests.flights.samples import ZONES, flight, observation
 

@@ -13,13 +13,13 @@ from random import Random
 import polars as pl
 import pytest
 
-from feature_repo.catalogue import VIEWS
-from mlops_assets.flights import features, ingest
-from mlops_assets.flights.columns import RAW, feature_columns
-from mlops_assets.flights.request import entity_rows
-from mlops_assets.flights.schema import FEATURE_KEYS, FILES
 from mlops_assets.ml.tables import Column
 from mlops_assets.stages.training_columns import training_columns
+from mlops_assets.use_cases.flights import feature_tables, ingest
+from mlops_assets.use_cases.flights.columns import RAW, feature_columns
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.request import entity_rows
+from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FILES
 from resources.features.store import FeatureStoreResource
 from tests.flights import lakes, oracle, samples
 from tests.flights.shortened import short_spec
@@ -74,8 +74,8 @@ def worlds(view: str) -> list[pl.DataFrame]:
 def made(view: str) -> Make:
     """The function behind a view, with the window of a week even where it needs none."""
     if view == "plane":
-        return lambda rows, start, end: features.plane(rows)
-    return getattr(features, view)
+        return lambda rows, start, end: feature_tables.plane(rows)
+    return getattr(feature_tables, view)
 
 
 def moved(make: Make, view: str) -> Moved:
@@ -121,7 +121,7 @@ def test_a_feature_is_made_of_what_changes_it(view: str) -> None:
 def test_a_feature_that_reads_one_more_column_is_noticed() -> None:
     def nosy(rows: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
         far = rows.with_columns(arr_delay=pl.col("arr_delay") + pl.col("distance"))
-        return features.carrier_record(far, start, end)
+        return feature_tables.carrier_record(far, start, end)
 
     found, said = moved(nosy, "carrier_record"), declared(feature_columns("carrier_record"))
     assert {name for name in said if found[name] != said[name]} == {
@@ -132,7 +132,7 @@ def test_a_feature_that_reads_one_more_column_is_noticed() -> None:
 
 def test_a_feature_that_no_longer_reads_a_column_is_noticed() -> None:
     def blind(rows: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
-        return features.route_record(rows, start, end).with_columns(route_distance=pl.lit(1.0))
+        return feature_tables.route_record(rows, start, end).with_columns(route_distance=pl.lit(1.0))
 
     found, said = moved(blind, "route_record"), declared(feature_columns("route_record"))
     assert said["route_distance"] - found["route_distance"] == {"distance"}

@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from mlops_assets.flights import ingest
-from mlops_assets.flights.request import entity_rows
-from mlops_assets.flights.schema import ORIGIN_ZONE, WEATHER
+from mlops_assets.use_cases.flights import ingest
+from mlops_assets.use_cases.flights.request import entity_rows
+from mlops_assets.use_cases.flights.schema import ORIGIN_ZONE, WEATHER
 from resources.features.store import FeatureStoreResource
 from tests.flights import lakes, oracle, samples
 

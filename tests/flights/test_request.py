@@ -4,8 +4,14 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.flights import ingest
-from mlops_assets.flights.request import JOIN_KEYS, REQUEST_COLUMNS, FlightRequest, entity_rows, request_rows
+from mlops_assets.use_cases.flights import ingest
+from mlops_assets.use_cases.flights.request import (
+    JOIN_KEYS,
+    REQUEST_COLUMNS,
+    FlightRequest,
+    entity_rows,
+    request_rows,
+)
 from tests.flights import samples
 
 GOOD = {

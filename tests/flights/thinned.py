@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.flights.files import package_folder
+from mlops_assets.use_cases.flights.files import package_folder
 
 FILES = ("flights.csv.zip", "weather.csv", "planes.csv", "airports.csv")
 

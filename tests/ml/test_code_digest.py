@@ -190,9 +190,9 @@ def test_the_version_of_a_library_that_computes_is_part_of_it(monkeypatch):
 
 
 def test_code_of_this_project_is_found_without_importing_it():
-    one = code_digest(["mlops_assets.flights.features:weather"])
-    assert one == code_digest(["mlops_assets.flights.features:weather"])
-    assert one != code_digest(["mlops_assets.flights.features:aircraft"])
+    one = code_digest(["mlops_assets.use_cases.flights.feature_tables:weather"])
+    assert one == code_digest(["mlops_assets.use_cases.flights.feature_tables:weather"])
+    assert one != code_digest(["mlops_assets.use_cases.flights.feature_tables:aircraft"])
 
 
 def test_what_changed_is_named():

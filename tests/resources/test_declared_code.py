@@ -89,8 +89,8 @@ def test_the_code_of_the_shipped_models_is_what_their_specs_name():
     code = declared("flight_delay")
     assert code is not None and code.names == {
         "scorer": {SCORER},
-        "rows": {"mlops_assets.flights.request:entity_rows"},
-        "request": {"mlops_assets.flights.request:FlightRequest"},
+        "rows": {"mlops_assets.use_cases.flights.request:entity_rows"},
+        "request": {"mlops_assets.use_cases.flights.request:FlightRequest"},
     }
     assert declared("nobody") is None
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from feature_repo.catalogue import TRIP, VIEWS
-from feature_repo.described import KEYS, REQUEST
-from mlops_assets.flights.columns import feature_columns
+from mlops_assets.use_cases.flights.columns import feature_columns
+from mlops_assets.use_cases.flights.features.catalogue import TRIP, VIEWS
+from mlops_assets.use_cases.flights.features.described import KEYS, REQUEST
 from resources.features import feature_repository
 from resources.features.catalogue import described_features
 from resources.features.feature_repository import FeatureStoreError
@@ -20,7 +20,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
 
     home = tmp_path_factory.mktemp("feast")
     FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
-    return FeatureStore(config=feature_repository.configuration("feature_repo", str(home)))
+    return FeatureStore(
+        config=feature_repository.configuration("mlops_assets.use_cases.flights.features", str(home))
+    )
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -57,17 +59,17 @@ def test_entities_and_services_have_an_owner_and_a_description(registry):
 
 
 def test_an_on_demand_feature_knows_its_inputs_and_a_stored_one_its_keys():
-    features = described_features(SERVICE, "feature_repo")
+    features = described_features(SERVICE, "mlops_assets.use_cases.flights.features")
     assert features["aircraft_years"].inputs == ("departs_at", "plane_year")
     assert features["carrier_delay"].keys == ("carrier", "origin")
     assert features["plane_year"].description == "Year in which the aircraft was made."
 
 
 def test_without_a_tag_an_on_demand_feature_is_made_of_all_that_its_view_reads(monkeypatch):
-    from feature_repo.on_demand import trip
+    from mlops_assets.use_cases.flights.features.on_demand import trip
 
     monkeypatch.setattr(trip, "tags", {})
-    found = described_features(SERVICE, "feature_repo")["trip_weekday"]
+    found = described_features(SERVICE, "mlops_assets.use_cases.flights.features")["trip_weekday"]
     assert set(found.inputs) == {
         *REQUEST,
         *("aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at", "plane_year"),
@@ -76,20 +78,20 @@ def test_without_a_tag_an_on_demand_feature_is_made_of_all_that_its_view_reads(m
 
 
 def test_an_input_that_the_view_does_not_read_is_refused(monkeypatch):
-    from feature_repo.on_demand import trip
+    from mlops_assets.use_cases.flights.features.on_demand import trip
 
     monkeypatch.setattr(trip, "tags", {"trip_weekday.inputs": "departs_at temp"})
     with pytest.raises(
         FeatureStoreError, match=r"'trip'.*inputs of 'trip_weekday'.*temp; it reads departs_at"
     ):
-        described_features(SERVICE, "feature_repo")
+        described_features(SERVICE, "mlops_assets.use_cases.flights.features")
 
 
 def test_features_that_the_catalogue_does_not_list_are_refused():
     from dataclasses import replace
 
-    from feature_repo.on_demand import trip
-    from feature_repo.views import describe
+    from mlops_assets.use_cases.flights.features.on_demand import trip
+    from mlops_assets.use_cases.flights.features.views import describe
 
     with pytest.raises(ValueError, match=r"'trip' has .*trip_weekday.*the catalogue lists"):
         describe(trip, replace(TRIP, features=TRIP.features[1:]))

@@ -15,7 +15,8 @@ from tests.pumps.project import SPEC
 
 
 @pytest.mark.parametrize(
-    ("service", "repository"), [("flight_delay_v1", "feature_repo"), ("pump_stops_v1", "tests.pumps.repo")]
+    ("service", "repository"),
+    [("flight_delay_v1", "mlops_assets.use_cases.flights.features"), ("pump_stops_v1", "tests.pumps.repo")],
 )
 def test_a_repository_reads_the_same_with_and_without_feast(service, repository):
     assert inputs_without_feast(service, repository) == inputs_by_feast(service, repository)
@@ -24,8 +25,8 @@ def test_a_repository_reads_the_same_with_and_without_feast(service, repository)
 def test_feast_is_neither_imported_nor_replaced_by_reading():
     code = (
         "import sys; from resources.features.inputs import inputs_without_feast as read; "
-        "assert read('flight_delay_v1', 'feature_repo'); "
-        "print(*[n for n in sys.modules if n.split('.')[0] in ('feast', 'pandas') or n == 'feature_repo.views'])"
+        "assert read('flight_delay_v1', 'mlops_assets.use_cases.flights.features'); "
+        "print(*[n for n in sys.modules if n.split('.')[0] in ('feast', 'pandas') or n == 'mlops_assets.use_cases.flights.features.views'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from mlops_assets.flights.request import entity_rows
-from mlops_assets.flights.schema import FEATURE_KEYS, FEATURES
+from mlops_assets.use_cases.flights.request import entity_rows
+from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FEATURES
 from resources.features.store import FeatureStoreError, FeatureStoreResource, service_names
 from tests.flights import lakes
 
@@ -63,7 +63,9 @@ def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.D
     from resources.features.feature_repository import service, views_of
 
     found: list[dict] = [{} for _ in moments]
-    for view in views_of(service("feature_repo", SERVICE), "feature_repo"):
+    for view in views_of(
+        service("mlops_assets.use_cases.flights.features", SERVICE), "mlops_assets.use_cases.flights.features"
+    ):
         table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop(
             "content_known_at", "created", strict=False
         )
@@ -228,7 +230,9 @@ def online_contents(store: FeatureStoreResource) -> dict[str, list]:
 def test_the_views_have_the_columns_of_the_feature_tables() -> None:
     from resources.features.feature_repository import service, views_of
 
-    views = views_of(service("feature_repo", SERVICE), "feature_repo")
+    views = views_of(
+        service("mlops_assets.use_cases.flights.features", SERVICE), "mlops_assets.use_cases.flights.features"
+    )
     assert {view.name for view in views} == set(FEATURES)
     for view in views:
         declared = {f.name: TYPES[str(f.dtype)] for f in view.schema}
@@ -284,7 +288,7 @@ def test_the_definition_version_is_the_same_in_every_process(store: FeatureStore
 def test_the_definition_version_changes_with_a_time_to_live(
     store: FeatureStoreResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from feature_repo.views import weather
+    from mlops_assets.use_cases.flights.features.views import weather
 
     before = store.definition_version(SERVICE)
     monkeypatch.setattr(weather, "ttl", timedelta(hours=5))

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from polars.testing import assert_frame_equal
 
-from mlops_assets.flights.request import EXAMPLE, REQUEST_COLUMNS, FlightRequest, entity_rows
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.use_cases.flights.request import EXAMPLE, REQUEST_COLUMNS, FlightRequest, entity_rows
 from resources.features.store import FeatureStoreResource
 from resources.serving.http.forms import example
 from resources.serving.ray_serve import Endpoint
@@ -31,7 +31,9 @@ FIELDS = list(FlightRequest.model_fields)
 
 
 def flight_spec() -> ModelSpec:
-    attributes = yaml.safe_load((PROJECT_ROOT / "mlops_assets/models/flight_delay/defs.yaml").read_text())
+    attributes = yaml.safe_load(
+        (PROJECT_ROOT / "mlops_assets/use_cases/flights/models/flight_delay/defs.yaml").read_text()
+    )
     spec = attributes["attributes"] | {"weeks": {"start": "2013-01-07", "end": "2013-12-30"}}
     spec["trainer"] = {"categories": ["carrier", "origin"], "rounds": 5}
     return ModelSpec.model_validate(spec)

@@ -1,14 +1,22 @@
 """What every feature means, in which unit, and which raw columns it is made of: the one place where this is written.
 
 Plain data without Feast, so that whoever shows, checks or documents a feature can read it in no time: `views.py` makes
-Feast's views of it, `mlops_assets/flights/` the feature tables and their pages in Dagster.
+Feast's views of it, `mlops_assets/use_cases/flights/` the feature tables and their pages in Dagster.
 
 `inputs` are the columns of the view's raw table that can change a feature; the columns of the view's keys count as
 well and are not repeated. A count is zero, not unknown, where a row exists, so that all that makes rows exist is an input of it.
 `tests/flights/test_lineage.py` changes every raw column and sees which features move.
 """
 
-from feature_repo.described import DAY, FOR_EVER, HALF_HOUR, HOURS_3, Feature, OnDemand, View
+from mlops_assets.use_cases.flights.features.described import (
+    DAY,
+    FOR_EVER,
+    HALF_HOUR,
+    HOURS_3,
+    Feature,
+    OnDemand,
+    View,
+)
 
 _EVENTS = "scheduled_departure departed_at arrived_at cancelled outcome_known_at"
 _ENDS = "departed_at arrived_at cancelled diverted outcome_known_at"

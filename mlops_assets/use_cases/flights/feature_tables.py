@@ -13,9 +13,16 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from mlops_assets.flights.request import seconds
-from mlops_assets.flights.schema import FEATURES, PLANES_KNOWN_AT, SCHEDULE_LEAD, SCHEDULE_SPAN, UTC, WEATHER
-from mlops_assets.flights.windows import GRID, NOW, Grid, table
+from mlops_assets.use_cases.flights.request import seconds
+from mlops_assets.use_cases.flights.schema import (
+    FEATURES,
+    PLANES_KNOWN_AT,
+    SCHEDULE_LEAD,
+    SCHEDULE_SPAN,
+    UTC,
+    WEATHER,
+)
+from mlops_assets.use_cases.flights.windows import GRID, NOW, Grid, table
 
 LATE_MINUTES = 15
 STEP = timedelta(minutes=30)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.flights.files import IngestError, check, locate, read_table
-from mlops_assets.flights.schema import (
+from mlops_assets.use_cases.flights.files import IngestError, check, locate, read_table
+from mlops_assets.use_cases.flights.schema import (
     AIRPORT_GAPS,
     DIVERSION_LAG,
     FILES,

@@ -2,7 +2,7 @@
 
 from feast import Entity, ValueType
 
-from feature_repo.described import DOMAIN, KEYS, OWNER
+from mlops_assets.use_cases.flights.features.described import DOMAIN, KEYS, OWNER
 
 TYPES = {"String": ValueType.STRING, "Int64": ValueType.INT64}
 

@@ -2,9 +2,9 @@
 
 from feast import FeatureService
 
-from feature_repo.described import DOMAIN, OWNER
-from feature_repo.on_demand import trip
-from feature_repo.views import (
+from mlops_assets.use_cases.flights.features.described import DOMAIN, OWNER
+from mlops_assets.use_cases.flights.features.on_demand import trip
+from mlops_assets.use_cases.flights.features.views import (
     aircraft,
     carrier_record,
     carrier_traffic,

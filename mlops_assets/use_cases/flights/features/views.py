@@ -8,9 +8,9 @@ from feast import FeatureView, Field, FileSource, PushSource
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import Float32, Int64, String
 
-from feature_repo import entities
-from feature_repo.catalogue import VIEWS
-from feature_repo.described import KEYS, OWNER, OnDemand
+from mlops_assets.use_cases.flights.features import entities
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.features.described import KEYS, OWNER, OnDemand
 
 TYPES = {"Float32": Float32, "Int64": Int64, "String": String}
 

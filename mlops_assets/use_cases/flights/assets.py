@@ -7,14 +7,19 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from feature_repo.catalogue import VIEWS
-from feature_repo.described import DOMAIN, OWNER
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
 from mlops_assets.automation.sensors import ingest_job
-from mlops_assets.flights import features, ingest
-from mlops_assets.flights.columns import RAW, feature_columns
-from mlops_assets.flights.schema import (
+from mlops_assets.kit.tables import table_asset
+from mlops_assets.ml.tables import Expectation
+from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.weeks import Week
+from mlops_assets.stages.tables import Table, recent
+from mlops_assets.use_cases.flights import feature_tables, ingest
+from mlops_assets.use_cases.flights.columns import RAW, feature_columns
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.features.described import DOMAIN, OWNER
+from mlops_assets.use_cases.flights.schema import (
     FEATURE_KEYS,
     FEATURE_RANGES,
     FEATURES,
@@ -23,11 +28,6 @@ from mlops_assets.flights.schema import (
     TABLES,
     TIME_COLUMNS,
 )
-from mlops_assets.kit.tables import table_asset
-from mlops_assets.ml.tables import Expectation
-from mlops_assets.spec.model import Weeks
-from mlops_assets.spec.weeks import Week
-from mlops_assets.stages.tables import Table, recent
 from resources.lake.lake import Lake
 from resources.settings import settings
 
@@ -104,9 +104,9 @@ def raw_table(name: str) -> Table:
 
 def feature_table(view: str) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
-    function: Callable[..., pl.DataFrame] = getattr(features, view)
+    function: Callable[..., pl.DataFrame] = getattr(feature_tables, view)
     source = VIEWS[view].source
-    back = features.LOOKBACK_WEEKS.get(view)
+    back = feature_tables.LOOKBACK_WEEKS.get(view)
 
     def build(lake: Lake, span: Week) -> pl.DataFrame:
         if back is None:
@@ -130,7 +130,7 @@ def feature_table(view: str) -> Table:
         {source: back},
         appearance("features", VIEWS[view].description, VIEWS[view].tags()),
         feature_columns(view),
-        code=[f"{features.__name__}:{view}"],
+        code=[f"{feature_tables.__name__}:{view}"],
     )
 
 

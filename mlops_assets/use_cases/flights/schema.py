@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from feature_repo import described
-from feature_repo.catalogue import VIEWS
-from feature_repo.described import Feature, View
+from mlops_assets.use_cases.flights.features import described
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.features.described import Feature, View
 
 UTC = pl.Datetime("us", "UTC")
 ORIGIN_ZONE = "America/New_York"
@@ -207,7 +207,7 @@ def _feature_schema(view: View) -> Schema:
 
 
 FEATURES: dict[str, Schema] = {name: _feature_schema(view) for name, view in VIEWS.items()}
-"""Columns of every feature table: times in UTC, the rest as `feature_repo/catalogue.py` describes it.
+"""Columns of every feature table: times in UTC, the rest as `mlops_assets/use_cases/flights/features/catalogue.py` describes it.
 
 `content_known_at` is when the newest input of a row became known, never after its `event_timestamp`. `created` is when
 a pushed row was received, null in what was ingested.

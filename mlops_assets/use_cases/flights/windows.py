@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from mlops_assets.flights.schema import UTC
+from mlops_assets.use_cases.flights.schema import UTC
 
 GRID = "grid"
 """Column with the grid time, in unix seconds until `table` turns it into the event timestamp."""

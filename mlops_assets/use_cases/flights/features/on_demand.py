@@ -8,9 +8,9 @@ from feast import Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Int64
 
-from feature_repo.catalogue import TRIP
-from feature_repo.described import OWNER, REQUEST
-from feature_repo.views import aircraft, describe, only, plane
+from mlops_assets.use_cases.flights.features.catalogue import TRIP
+from mlops_assets.use_cases.flights.features.described import OWNER, REQUEST
+from mlops_assets.use_cases.flights.features.views import aircraft, describe, only, plane
 
 request = RequestSource(
     name="request",

@@ -1,10 +1,10 @@
-"""What the catalogue says of every column of the flights' tables; features are described in `feature_repo/catalogue.py`."""
+"""What the catalogue says of every column of the flights' tables; features are described in `mlops_assets/use_cases/flights/features/catalogue.py`."""
 
 from collections.abc import Mapping
 
-from feature_repo.catalogue import VIEWS
-from feature_repo.described import KEYS, View
 from mlops_assets.ml.tables import Column
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.features.described import KEYS, View
 
 _ZONE = (("flights/airports", "faa"), ("flights/airports", "tzone"))
 _PLACES = {

@@ -1,0 +1,1 @@
+"""One folder a business: its tables, features and models, found by themselves."""
