@@ -120,7 +120,7 @@ def script(through: str) -> None:
         from mlops_assets.definitions import specs
         from mlops_assets.spec.weeks import week_names
         from mlops_assets.stages.online import bring_online
-        from mlops_assets.use_cases.flights.assets import WEEKS
+        from mlops_assets.use_cases.flights.assets import USE_CASE, WEEKS
         from mlops_assets.use_cases.flights.schema import FEATURES
         from resources.local import local_resources
 
@@ -131,7 +131,7 @@ def script(through: str) -> None:
             tables(lake, week)
         with stages.of("registry and online store"):
             store.apply()
-            bring_online(WEEKS, list(FEATURES), lake, store, [week])
+            bring_online(USE_CASE, WEEKS, list(FEATURES), lake, store, [week])
         report(spec, parts, week, stages)
         retrain(spec, parts, stages)
     (settings().home / "stages.json").write_text(json.dumps(stages))

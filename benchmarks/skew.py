@@ -109,8 +109,8 @@ def prepare(lake: Lake, store: FeatureStoreResource) -> tuple[pl.DataFrame, date
         for week in WEEK_NAMES:
             start, end = week_bounds(WEEKS, week)
             known = ingest.in_week(table, column, start - back * (end - start), end)
-            lake.write(f"features/{name}", getattr(feature_tables, name)(known, start, end), week)
-    lake.write("features/plane", feature_tables.plane(raw.planes))
+            lake.write(f"flights/features/{name}", getattr(feature_tables, name)(known, start, end), week)
+    lake.write("flights/features/plane", feature_tables.plane(raw.planes))
     store.apply()
     start, end = week_bounds(WEEKS, WEEK_NAMES[-1])
     store.materialize(store.views(SERVICE), start, end)

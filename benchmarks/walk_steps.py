@@ -126,7 +126,7 @@ def walks(home: Path) -> dict[str, Any]:
     (home / "dagster").mkdir(parents=True)
     with dg.instance_for_test(temp_dir=str(home / "dagster")) as instance:
         clock = named("Clock")(defs, instance, parts["lake"], ["score_pump_stops_when_features_arrive"])
-        clock.replay("ingest_week", weeks, named("Progress")(len(weeks)))
+        clock.replay("pumps", weeks, named("Progress")(len(weeks)))
         _retrain(defs, instance, ["model", "evaluation"])
         deployed = Walk(Path.cwd()).of(lambda: _retrain(defs, instance, ["deployment"]))
     return {"deployment": deployed, "request": _request()}

@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 IMAGES = PROJECT_ROOT / "docs" / "images"
 LARGEST_BYTES = 250_000
 MODEL = "flight_delay"
-TABLE = "features/carrier_traffic"
+TABLE = "flights/features/carrier_traffic"
 DIALOG = "[role=dialog], .bp5-dialog, .bp6-dialog"
 
 

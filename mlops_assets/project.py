@@ -19,8 +19,6 @@ from resources.settings import Settings
 from resources.tracking.tracking import Tracking
 from resources.yaml_files import YamlError
 
-INGEST_JOB = "ingest_week"
-
 
 class ProjectError(Exception):
     """The definitions cannot be loaded; says in which file and line and why."""
@@ -74,10 +72,6 @@ class Project:
     @property
     def lake(self) -> Lake:
         return self.resources["lake"]
-
-    @property
-    def ingest_job(self) -> str:
-        return INGEST_JOB
 
     def week_names(self, spec: ModelSpec) -> list[str]:
         """Every week of a model's data."""

@@ -15,8 +15,9 @@ from dagster._daemon.sensor import fetch_existing_runs
 from mlops_assets.automation.sensors import retrain_sensor, score_sensor
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import online_key
 from mlops_assets.spec.weeks import week_names
-from mlops_assets.stages.online import BASIS, ONLINE
+from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
 
 REPORTS = ("performance", "drift")
@@ -41,7 +42,8 @@ class Days:
         return days
 
     def ingest(self, week: str, content: str) -> None:
-        self.lake.write_json(ONLINE, {**(self.lake.read_json(ONLINE) or {}), week: content})
+        key = online_key(self.spec.use_case)
+        self.lake.write_json(key, {**(self.lake.read_json(key) or {}), week: content})
 
     def tick(self, make: Any = score_sensor) -> Any:
         """Evaluate a sensor and launch what it asks for as Dagster's daemon does; a used run key is an error."""
@@ -88,7 +90,7 @@ class Days:
                 self.instance.report_dagster_event(done, run.run_id)
 
     def report(self, week: str) -> None:
-        content = (self.lake.read_json(ONLINE) or {})[week]
+        content = (self.lake.read_json(online_key(self.spec.use_case)) or {})[week]
         numbers = pl.DataFrame({"scored": [1], self.spec.gate.metric: [0.5], "model_version": [1]})
         for part in REPORTS:
             table = f"{self.spec.name}/{part}"

@@ -38,7 +38,8 @@ def left(page, text: str) -> float:
 def test_the_lineage_reads_from_ingest_over_features_to_the_models(page, address):
     page.goto(f"{address}/asset-groups", wait_until="networkidle")
     ingest, features, flight_delay, arrival = (
-        left(page, group) for group in ("ingest", "features", "flight_delay", "arrival_minutes")
+        left(page, group)
+        for group in ("flights_ingest", "flights_features", "flight_delay", "arrival_minutes")
     )
     assert ingest < features < flight_delay
     assert features < arrival

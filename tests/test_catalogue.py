@@ -104,7 +104,7 @@ def test_lineage_leads_to_columns_of_the_tables_that_a_table_is_made_from(table)
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_column_of_a_feature_table_has_a_lineage_but_a_constant_and_when_a_row_was_pushed(view):
-    table = f"features/{view}"
+    table = f"flights/features/{view}"
     constant = {"event_timestamp"} if view == "plane" else set()
     constant |= {"created"} if VIEWS[view].pushed_as else set()
     columns = {c.name for c in shown(table, SCHEMA).columns}
@@ -112,7 +112,7 @@ def test_every_column_of_a_feature_table_has_a_lineage_but_a_constant_and_when_a
 
 
 def test_a_feature_table_is_found_by_entity_and_life():
-    tags = {view: ASSETS[f"features/{view}"].get_asset_spec().tags for view in VIEWS}
+    tags = {view: ASSETS[f"flights/features/{view}"].get_asset_spec().tags for view in VIEWS}
     assert {"entity": "carrier.origin", "ttl": "30min"}.items() <= tags["carrier_traffic"].items()
     assert tags["plane"]["ttl"] == "for_ever"
 

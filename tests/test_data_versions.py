@@ -185,11 +185,11 @@ def test_what_the_lake_is_still_made_of_stays_though_no_version_names_it(parts, 
     frame = lake.read(RAW, [CORRECTED]).head(5)
     sha256 = lake.write(RAW, frame, CORRECTED, keep=True).sha256
     made_of = {f"{RAW}@{CORRECTED}": sha256}
-    lake.write("features/new", frame, CORRECTED, made_of=made_of)
+    lake.write("flights/features/new", frame, CORRECTED, made_of=made_of)
     lake.write(RAW, frame.head(4), CORRECTED, keep=True)
     assert sha256 in {version.sha256 for version in kept_versions(lake.storage)}
     assert removable(lake, parts["tracking"], parts["audit"]) == []
-    lake.write("features/new", frame, CORRECTED, made_of={f"{RAW}@{CORRECTED}": "another"})
+    lake.write("flights/features/new", frame, CORRECTED, made_of={f"{RAW}@{CORRECTED}": "another"})
     assert [version.sha256 for version in removable(lake, parts["tracking"], parts["audit"])] == [sha256]
 
 

@@ -288,7 +288,7 @@ def test_one_more_week_is_replayed_and_no_earlier_one_again(forward):
     with dg.instance_for_test(temp_dir=str(where.home / "dagster")) as instance:
         progress = Progress(9)
         Clock(definitions(parts), instance, parts["lake"], sensors).replay(
-            "ingest_week", week_names(WEEKS), progress
+            "pumps", week_names(WEEKS), progress
         )
         assert (progress.skipped, progress.done) == (8, 1)
     after = weeks_table(SPEC, parts["lake"])

@@ -41,7 +41,7 @@ def pumps(tmp_path_factory):
                 resources["lake"],
                 ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"],
             )
-            clock.replay("ingest_week", week_names(WEEKS), Progress(9))
+            clock.replay("pumps", week_names(WEEKS), Progress(9))
             yield resources, instance
 
 

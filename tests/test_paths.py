@@ -56,7 +56,7 @@ def test_features_are_joined_served_pushed_and_logged_in_a_folder_of_any_name(na
 
 
 def test_many_files_of_pushed_rows_are_folded_and_a_training_set_is_read_in_a_folder_of_any_name(nasty):
-    table = nasty / "features" / "weather"
+    table = nasty / "flights" / "features" / "weather"
     table.mkdir(parents=True)
     for hour in range(3):
         row = {

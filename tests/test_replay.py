@@ -61,7 +61,7 @@ class Replayed:
             return defs.get_sensor_def(sensor).evaluate_tick(context)
 
     def ingest_again(self, *assets: list[str]) -> dg.DagsterInstance:
-        self.clock().execute("ingest_week", Progress(1), partition=LAST, assets=assets or None)
+        self.clock().execute("ingest_flights", Progress(1), partition=LAST, assets=assets or None)
         return self.instance
 
 
@@ -76,13 +76,13 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
         patch.setenv("DAGSTER_HOME", "")
         with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings()))) as instance:
             found = Replayed(data, definitions(resources, SPEC), instance, resources, {})
-            found.clock(SCORE).replay("ingest_week", WEEKS[:4], Progress(4))
+            found.clock(SCORE).replay("flights", WEEKS[:4], Progress(4))
             found.without_sensor = {
                 "attempts": found.lake.records("flight_delay/attempts"),
                 "versions": resources["tracking"].versions("flight_delay"),
                 "decision": decision_now(SPEC, found.lake)[1],
             }
-            found.clock(SCORE, RETRAIN).replay("ingest_week", WEEKS, Progress(6))
+            found.clock(SCORE, RETRAIN).replay("flights", WEEKS, Progress(6))
             yield found
 
 
@@ -196,7 +196,7 @@ def test_a_run_that_fails_ends_the_replay_whatever_failed_in_it(replayed):
 
 def test_a_replay_that_is_done_makes_no_run(replayed):
     before = replayed.instance.get_runs_count()
-    replayed.clock(SCORE, RETRAIN).replay("ingest_week", WEEKS, Progress(6))
+    replayed.clock(SCORE, RETRAIN).replay("flights", WEEKS, Progress(6))
     assert replayed.instance.get_runs_count() == before
 
 
@@ -253,7 +253,7 @@ def stale(replayed: Replayed, *keys: str) -> dict[str, StaleStatus]:
     }
 
 
-BELOW = ("features/origin_traffic", "features/carrier_record", "flight_delay/training_set")
+BELOW = ("flights/features/origin_traffic", "flights/features/carrier_record", "flight_delay/training_set")
 
 
 def changed_rows(replayed: Replayed) -> object:
@@ -265,8 +265,8 @@ def changed_rows(replayed: Replayed) -> object:
 def test_a_week_ingested_again_unchanged_makes_nothing_stale(replayed):
     replayed.ingest_again(["flights", "raw"], ["flights", "weather"], ["flights", "airports"])
     assert changed_rows(replayed) == 0
-    assert stale(replayed, *BELOW, "features/weather") == dict.fromkeys(
-        [*BELOW, "features/weather"], StaleStatus.FRESH
+    assert stale(replayed, *BELOW, "flights/features/weather") == dict.fromkeys(
+        [*BELOW, "flights/features/weather"], StaleStatus.FRESH
     )
 
 
@@ -282,4 +282,4 @@ def test_a_week_ingested_again_with_changed_rows_tells_how_many_and_marks_what_d
     replayed.ingest_again(["flights", "raw"])
     assert changed_rows(replayed) == count > 10
     assert stale(replayed, *BELOW) == dict.fromkeys(BELOW, StaleStatus.STALE)
-    assert stale(replayed, "features/weather") == {"features/weather": StaleStatus.FRESH}
+    assert stale(replayed, "flights/features/weather") == {"flights/features/weather": StaleStatus.FRESH}

@@ -35,8 +35,15 @@ VIEWS = [
 ]
 STAGES = [f"{NAME}/{part}" for part in ("training_set", "predictions", "performance", "drift")]
 JUDGED = [f"{NAME}/model", f"{NAME}/evaluation"]
-CODED = [*RAW, *(f"features/{view}" for view in VIEWS), "features/online", *STAGES, *JUDGED, f"{NAME}/skew"]
-SKIPPABLE = [*CODED, "features/registry", f"{NAME}/deployment", f"{NAME}/card"]
+CODED = [
+    *RAW,
+    *(f"flights/features/{view}" for view in VIEWS),
+    "flights/features/online",
+    *STAGES,
+    *JUDGED,
+    f"{NAME}/skew",
+]
+SKIPPABLE = [*CODED, "flights/features/registry", f"{NAME}/deployment", f"{NAME}/card"]
 
 
 @dataclass
@@ -129,11 +136,11 @@ def test_the_page_of_what_was_skipped_still_shows_what_was_found(graph):
 
 
 def test_a_file_that_is_gone_is_made_again_and_nothing_that_rests_on_it(graph):
-    path_of(graph.lake, "features/weather", WEEKS[1]).unlink()
+    path_of(graph.lake, "flights/features/weather", WEEKS[1]).unlink()
     did = graph.run()
-    assert made(did) == {"features/weather": [WEEKS[1]]}
-    assert did["features/weather", WEEKS[1]][BECAUSE] == "what was stored is missing or changed"
-    assert did["features/weather", WEEKS[1]]["partitions skipped"] == len(WEEKS) - 1
+    assert made(did) == {"flights/features/weather": [WEEKS[1]]}
+    assert did["flights/features/weather", WEEKS[1]][BECAUSE] == "what was stored is missing or changed"
+    assert did["flights/features/weather", WEEKS[1]]["partitions skipped"] == len(WEEKS) - 1
 
 
 def test_a_model_that_is_not_behind_the_endpoint_any_more_is_put_back(graph):
@@ -147,7 +154,7 @@ def test_a_model_that_is_not_behind_the_endpoint_any_more_is_put_back(graph):
 
 
 def test_the_tag_makes_everything_anew(graph):
-    did = graph.run("flights/weather", "features/weather", **{FORCE_TAG: "true"})
+    did = graph.run("flights/weather", "flights/features/weather", **{FORCE_TAG: "true"})
     assert not skipped(did)
     assert {said[BECAUSE] for said in did.values()} == {f"the run's tag {FORCE_TAG} asks for it"}
 
@@ -160,10 +167,10 @@ def test_other_code_with_the_same_outcome_stops_where_it_was_changed(graph, monk
         return code_digest([*roots, "mlops_assets.ml.monitoring.policy:decide"])
 
     monkeypatch.setattr(tables, "code_digest", other)
-    did = graph.run("features/schedule", *STAGES)
+    did = graph.run("flights/features/schedule", *STAGES)
     assert "mlops_assets.use_cases.flights.feature_tables:schedule" in asked
-    assert made(did) == {"features/schedule": WEEKS}
-    assert did["features/schedule", WEEKS[0]][BECAUSE] == "changed: code"
+    assert made(did) == {"flights/features/schedule": WEEKS}
+    assert did["flights/features/schedule", WEEKS[0]][BECAUSE] == "changed: code"
 
 
 def test_a_changed_week_is_made_again_with_what_descends_from_it(graph):
@@ -180,8 +187,8 @@ def test_a_changed_week_is_made_again_with_what_descends_from_it(graph):
     changed = [did["flights/raw", week]["rows changed since last time"] for week in WEEKS]
     assert [count > 0 for count in changed] == [False, False, True, False]
     assert did["flights/raw", WEEKS[0]][BECAUSE] == "changed: flights.csv"
-    assert again["features/origin_traffic"] == again[f"{NAME}/training_set"] == WEEKS[2:]
-    assert "features/weather" not in again and "features/plane" not in again
+    assert again["flights/features/origin_traffic"] == again[f"{NAME}/training_set"] == WEEKS[2:]
+    assert "flights/features/weather" not in again and "flights/features/plane" not in again
     assert again[f"{NAME}/model"] == again[f"{NAME}/evaluation"] == [None]
     assert did[f"{NAME}/training_set", WEEKS[2]][BECAUSE].startswith("changed: features/")
     weeks = " and ".join(f"{NAME}/training_set {week}" for week in WEEKS[2:])
@@ -201,7 +208,7 @@ def edited(old: str, new: str) -> str:
 
 
 def test_a_comment_edited_in_the_feature_code_changes_no_code_version_and_a_constant_does():
-    table = next(t for t in all_tables() if t.key == "features/origin_traffic")
+    table = next(t for t in all_tables() if t.key == "flights/features/origin_traffic")
     (root,) = table.code
     assert root == "mlops_assets.use_cases.flights.feature_tables:origin_traffic"
     assert edited("LATE_MINUTES = 15", "LATE_MINUTES = 15  # more or less") == code_digest([root])

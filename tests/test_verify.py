@@ -103,8 +103,8 @@ def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
     assert set(lineage.sources) == {"flights/raw", "flights/weather", "flights/planes"}
     assert sorted(lineage.sources["flights/raw"]) == sorted(lineage.training_set) == WEEKS
     assert lineage.sources["flights/raw"][WEEKS[0]] == state.lake.manifest("flights/raw", WEEKS[0]).sha256
-    assert set(lineage.tables["features/plane"]) == {"all"}
-    assert set(lineage.tables["features/carrier_record"]) == set(WEEKS)
+    assert set(lineage.tables["flights/features/plane"]) == {"all"}
+    assert set(lineage.tables["flights/features/carrier_record"]) == set(WEEKS)
     assert set(lineage.definitions) >= {"weather", "aircraft", "plane"}
     assert (lineage.rounds, lineage.seed, lineage.result["rounds"]) == (7, SPEC.trainer.seed, 7)
     assert lineage_of(state, state.challenger).rounds is None
@@ -115,22 +115,22 @@ def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
 
 def test_rows_that_were_pushed_after_a_week_was_joined_are_no_part_of_it_though_one_file_holds_all(state):
     pushed = lineage_of(state, state.refit).pushed
-    assert set(pushed) == {PUSHED_INTO} and set(pushed[PUSHED_INTO]) == {"features/weather"}
-    part = PushedPart(**pushed[PUSHED_INTO]["features/weather"])
-    folder = state.lake.folder("features/weather")
+    assert set(pushed) == {PUSHED_INTO} and set(pushed[PUSHED_INTO]) == {"flights/features/weather"}
+    part = PushedPart(**pushed[PUSHED_INTO]["flights/features/weather"])
+    folder = state.lake.folder("flights/features/weather")
     rows = rows_of(folder, part)
     assert set(rows["temp"]) == {40.0} and content_hash(rows) == part.sha256
-    (name,) = state.lake.pushed("features/weather")
-    assert set(pl.read_parquet(path_of(state.lake, "features/weather", name))["temp"]) == {40.0, 80.0}
+    (name,) = state.lake.pushed("flights/features/weather")
+    assert set(pl.read_parquet(path_of(state.lake, "flights/features/weather", name))["temp"]) == {40.0, 80.0}
 
 
 def test_a_changed_pushed_row_is_named_with_the_week_that_it_had_a_say_in(state, tmp_path):
     origin = Lake(root=str(shutil.copytree(state.lake.root, tmp_path / "lake")))
-    (name,) = origin.pushed("features/weather")
-    file = path_of(origin, "features/weather", name)
+    (name,) = origin.pushed("flights/features/weather")
+    file = path_of(origin, "flights/features/weather", name)
     pl.read_parquet(file).with_columns(pl.col("temp") + 1).write_parquet(file)
     verdict = verified(state, state.challenger, rebuild(tmp_path / "made", origin))
-    node = f"source features/weather@pushed for {PUSHED_INTO}"
+    node = f"source flights/features/weather@pushed for {PUSHED_INTO}"
     assert (verdict.outcome, nodes(verdict)) == ("DIFFERENT", [node])
 
 
@@ -306,8 +306,8 @@ def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Pa
     raw = Lake(root=str(folder / "raw"))
     for table, partition, _ in partitions(lineage_of(state, state.refit).sources):
         raw.take(state.lake, table, partition)
-    for name in state.lake.pushed("features/weather"):
-        raw.take(state.lake, "features/weather", name)
+    for name in state.lake.pushed("flights/features/weather"):
+        raw.take(state.lake, "flights/features/weather", name)
     (folder / FILE).write_bytes(state.parts["tracking"].artifact(state.refit, FILE))
     return folder
 

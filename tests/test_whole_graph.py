@@ -83,10 +83,10 @@ def test_training_columns_lead_back_to_feature_tables_and_to_the_request(graph):
 
     assert sources("trip_minutes") == {"flights/raw.scheduled_departure", "flights/raw.scheduled_arrival"}
     assert sources("temp") == {
-        *(f"features/weather.{column}" for column in ("temp", "origin", "event_timestamp")),
+        *(f"flights/features/weather.{column}" for column in ("temp", "origin", "event_timestamp")),
         *("flights/raw.origin", "flights/raw.prediction_time"),
     }
-    assert "features/aircraft.aircraft_seen_at" in sources("aircraft_unseen_minutes")
+    assert "flights/features/aircraft.aircraft_seen_at" in sources("aircraft_unseen_minutes")
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

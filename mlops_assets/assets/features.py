@@ -1,4 +1,4 @@
-"""The feature registry as an asset: what feature_repo/ defines, applied to Feast's registry."""
+"""The feature registry as an asset: what a use case defines, applied to Feast's registry."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,18 +7,19 @@ import dagster as dg
 
 from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.kit.stage import Run, stage
+from mlops_assets.spec.names import features_group, registry_key
 from resources.features.store import service_names
 
 
-def registry() -> dg.AssetsDefinition:
-    """The asset `features/registry`: what feature_repo/ defines, applied to Feast's registry."""
+def registry(use_case: str) -> dg.AssetsDefinition:
+    """The asset `<use case>/features/registry`: what the use case defines, applied to Feast's registry."""
 
     @stage(
-        ["features", "registry"],
+        registry_key(use_case).split("/"),
         uses=["feature_store"],
-        group_name="features",
+        group_name=features_group(use_case),
         kinds={"feast"},
-        description="Entities, feature views, on-demand views and services of feature_repo/, applied.",
+        description="Entities, feature views, on-demand views and services of the use case, applied.",
     )
     def registry_(run: Run) -> Iterator[dg.MaterializeResult]:
         feature_store = run.systems.feature_store

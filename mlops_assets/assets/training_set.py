@@ -12,6 +12,7 @@ from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized, upstream
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import feature_table, registry_key
 from mlops_assets.stages.entity_rows import imported
 from mlops_assets.stages.fingerprints import join_code, of_training_week
 from mlops_assets.stages.training_columns import training_columns
@@ -28,12 +29,12 @@ PROBED = (
 def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/training_set`, one partition a week, joined once by Feast."""
     path = [spec.name, "training_set"]
-    views = [upstream(f"features/{view}", 1) for view in service_views(spec.feature_service)]
+    views = [upstream(feature_table(spec.use_case, view), 1) for view in service_views(spec.feature_service)]
 
     @model_stage(
         spec,
         "training_set",
-        after=[upstream(spec.prediction.table, None), *views, "features/registry"],
+        after=[upstream(spec.prediction.table, None), *views, registry_key(spec.use_case)],
         uses=["feature_store"],
         weeks=spec.weeks,
         kinds={"feast", "polars", "parquet"},

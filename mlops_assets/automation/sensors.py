@@ -26,9 +26,10 @@ from mlops_assets.automation.tries import (
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
 from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
-from mlops_assets.stages.online import BASIS, ONLINE
+from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
@@ -46,11 +47,11 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def ingest_job(name: str, groups: Sequence[str]) -> Any:
-    """One week of raw tables and features, up to the online store."""
+def ingest_job(use_case: str) -> Any:
+    """`ingest_<use case>`: raw tables and features of a partition, up to the online store."""
     return dg.define_asset_job(
-        name,
-        selection=dg.AssetSelection.groups(*groups),
+        ingest_job_name(use_case),
+        selection=dg.AssetSelection.groups(ingest_group(use_case), features_group(use_case)),
         executor_def=dg.in_process_executor,
         description="Ingest one week and bring features and online store up to its end.",
     )
@@ -151,7 +152,7 @@ def _asked(
 
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
     """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
-    ready = lake.read_json(ONLINE) or {}
+    ready = lake.read_json(online_key(spec.use_case)) or {}
     weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
     return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
 

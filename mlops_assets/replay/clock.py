@@ -16,6 +16,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.spec.names import ingest_job_name, progress_name
 from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
 
@@ -62,19 +63,19 @@ class Clock:
         self.defs, self.instance, self.lake, self.sensors = defs, instance, lake, list(sensors)
         self.repository = defs.get_repository_def()
 
-    def replay(self, ingest_job: str, weeks: Sequence[str], progress: Progress) -> None:
+    def replay(self, use_case: str, weeks: Sequence[str], progress: Progress) -> None:
         """Ingest every week that was not replayed yet and let the sensors act after each."""
         self.finish_interrupted(progress)
-        passed = (self.lake.read_json("replay/progress") or {}).get("through", "")
+        passed = (self.lake.read_json(progress_name(use_case)) or {}).get("through", "")
         waiting = [week for week in weeks if week > passed]
         progress.skipped = len(weeks) - len(waiting)
         if progress.skipped:
             print(f"  {progress.skipped} weeks are done, up to {passed}; going on", flush=True)
         for week in waiting:
             progress.stage(week, "ingest, features, online store")
-            self.execute(ingest_job, progress, partition=week)
+            self.execute(ingest_job_name(use_case), progress, partition=week)
             self.settle(week, progress, {} if week == waiting[-1] else FEW_PAGES)
-            self.lake.write_json("replay/progress", {"through": week})
+            self.lake.write_json(progress_name(use_case), {"through": week})
             progress.done += 1
 
     def settle(self, week: str, progress: Progress, tags: Mapping[str, str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """The main job, `make run`: the year replayed, the table at its end, and what retraining was worth."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from resources.storage.durable import write_text
 from resources.yaml_files import YamlError
 
 MAIN_MODEL = "flight_delay"
+FEATURE_TABLE = re.compile(r"\w+/features/(?!online$|registry$)\w+")
 
 
 def replay_year(settings: Settings, through: str | None, compare: bool, others: bool) -> int:
@@ -91,7 +93,7 @@ def _replay(settings: Settings, through: str | None, compare: bool, others: bool
     print(f"Replaying {len(weeks)} weeks, {weeks[0]} to {weeks[-1]}; state in {settings.home}", flush=True)
     progress = Progress(len(weeks))
     progress.seconds["start up"] = time.monotonic() - started
-    project.clock([MAIN_MODEL]).replay(project.ingest_job, weeks, progress)
+    project.clock([MAIN_MODEL]).replay(spec.use_case, weeks, progress)
     told = list(follow_spec(project, spec, progress))
     for other in project.specs.values() if others else ():
         if other.name != MAIN_MODEL:
@@ -124,8 +126,7 @@ def stage_rows(seconds: Mapping[str, float], total: float) -> Iterable[dict[str,
     grouped: dict[str, float] = {}
     for step, spent in seconds.items():
         stage = step.replace("__", "/")
-        table = stage.startswith("features/") and stage != "features/online"
-        name = "feature tables" if table else stage
+        name = "feature tables" if FEATURE_TABLE.fullmatch(stage) else stage
         grouped[name] = grouped.get(name, 0.0) + spent
     rows = sorted(grouped.items(), key=lambda pair: -pair[1])
     rows.append(("runs, events and sensors", total - sum(grouped.values())))

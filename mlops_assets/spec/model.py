@@ -14,6 +14,7 @@ from pydantic import Field
 from mlops_assets.spec.base import Day, Days, ImportPath, Part, TimeZone
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.gate import Gate, gate_fits
+from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
 
@@ -255,6 +256,11 @@ class ModelSpec(Part):
         description="Functions and classes that versions were made with before and that this spec no longer names. "
         "Whatever else a model file, a record or the registry names is not imported.",
     )
+
+    @property
+    def use_case(self) -> str:
+        """The use case that the model belongs to: that of the table it predicts rows of."""
+        return use_case_of(self.prediction.table)
 
     @property
     def code(self) -> frozenset[str]:

@@ -135,7 +135,7 @@ def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: An
         "code": report_code(report),
         "rules": _rules(spec, name, report),
         **{table: lake.manifest(table, name).sha256 for table in tables},
-        **{key: str(value) for key, value in basis(lake, name).items()},
+        **{key: str(value) for key, value in basis(spec, lake, name).items()},
         "reference": digest(reference),
     }
 

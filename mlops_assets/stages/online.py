@@ -8,7 +8,8 @@ from typing import Any
 
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
-from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.names import feature_table, online_key
 from mlops_assets.spec.weeks import week_bounds
 from resources.addresses import revealed, shown
 from resources.features.store import FeatureStoreResource, service_names
@@ -16,9 +17,6 @@ from resources.features.vectors import Brought
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
-
-ONLINE = "features/online"
-
 
 BASIS = "features online"
 
@@ -31,11 +29,16 @@ WRITES = (
 
 
 def of_online(
-    weeks: Weeks, views: Sequence[str], lake: Lake, feature_store: FeatureStoreResource, week: str
+    use_case: str,
+    weeks: Weeks,
+    views: Sequence[str],
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    week: str,
 ) -> Fingerprint:
     """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
     start, end = week_bounds(weeks, week)
-    tables = {view: f"features/{view}" for view in views}
+    tables = {view: feature_table(use_case, view) for view in views}
     pushed = {view: part_now(lake.folder(table), start, end) for view, table in tables.items()}
     return {
         "code": code_digest(WRITES),
@@ -64,6 +67,7 @@ class Online:
 
 
 def bring_online(
+    use_case: str,
     weeks: Weeks,
     views: Sequence[str],
     lake: Lake,
@@ -72,22 +76,22 @@ def bring_online(
     progress: Callable[[Brought], Any] | None = None,
 ) -> Online:
     """Materialise some weeks and all later ones, then say in the lake which content is online."""
-    content = {week: content_of(lake, views, week) for week in asked}
-    ready = (lake.read_json(ONLINE) or {}) | content
+    content = {week: content_of(use_case, lake, views, week) for week in asked}
+    ready = (lake.read_json(online_key(use_case)) or {}) | content
     start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
     brought = feature_store.materialize(list(views), start, end, progress)
-    lake.write_json(ONLINE, ready)
+    lake.write_json(online_key(use_case), ready)
     return Online(content, start, end, brought)
 
 
-def basis(lake: Lake, week: str) -> dict[str, str | None]:
+def basis(spec: ModelSpec, lake: Lake, week: str) -> dict[str, str | None]:
     """Which content of the week's features a report rests on."""
-    return {BASIS: (lake.read_json(ONLINE) or {}).get(week)}
+    return {BASIS: (lake.read_json(online_key(spec.use_case)) or {}).get(week)}
 
 
-def content_of(lake: Lake, views: Sequence[str], week: str) -> str:
+def content_of(use_case: str, lake: Lake, views: Sequence[str], week: str) -> str:
     """Hash of a week's rows of these views, as they are in the lake."""
-    tables = [f"features/{view}" for view in views]
+    tables = [feature_table(use_case, view) for view in views]
     hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 

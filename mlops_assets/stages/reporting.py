@@ -53,7 +53,7 @@ def write_performance(
     """Measure one week and write its one row of numbers."""
     report, slices = week_performance(spec, lake, name)
     table = pl.DataFrame([report])
-    return lake.write(f"{spec.name}/performance", table, name, notes=basis(lake, name)), report, slices
+    return lake.write(f"{spec.name}/performance", table, name, notes=basis(spec, lake, name)), report, slices
 
 
 def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -100,7 +100,7 @@ def write_drift(
 ) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
     """Measure one week's drift and write it, with Evidently's page beside it where it is due."""
     columns, numbers = week_drift(spec, lake, name)
-    notes = numbers | basis(lake, name) | write_page(spec, lake, name, columns, numbers, each)
+    notes = numbers | basis(spec, lake, name) | write_page(spec, lake, name, columns, numbers, each)
     return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlops_assets.ml.tables import Column
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import feature_table
 from resources.features.catalogue import DescribedFeature, described_features
 
 Sources = tuple[tuple[str, str], ...]
@@ -73,7 +74,7 @@ class RowSources:
             for source in feature.inputs:
                 yield from self.behind(source, features)
         else:
-            table = f"features/{feature.view}"
+            table = feature_table(self.spec.use_case, feature.view)
             yield from ((table, column) for column in (name, *feature.keys, EVENT_TIME))
             for key in (*feature.keys, self.spec.prediction.time):
                 yield from self.of(key)

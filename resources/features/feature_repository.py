@@ -260,6 +260,11 @@ def _source(view: "FeatureView") -> "FileSource":
     return view.batch_source
 
 
+def table_of(view: "FeatureView") -> str:
+    """The lake table whose files a view's source names."""
+    return _source(view).path.rpartition("/")[0]
+
+
 def _source_parts(source: "FileSource") -> tuple[str, ...]:
     return source.path, source.timestamp_field, source.created_timestamp_column
 

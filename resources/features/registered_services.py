@@ -13,7 +13,7 @@ from resources.features.feature_repository import FeatureStoreError, definitions
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
-FIX = "materialize the asset features/registry"
+FIX = "materialize the asset features/registry of the use case"
 
 _made: "WeakKeyDictionary[FeatureStore, dict[str, tuple[Any, Any, Any]]]" = WeakKeyDictionary()
 

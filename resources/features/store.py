@@ -109,7 +109,7 @@ class FeatureStoreResource(Resource):
         return [
             ViewSource(
                 name=view.name,
-                table=f"features/{view.name}",
+                table=feature_repository.table_of(view),
                 keys=tuple(view.join_keys),
                 features=tuple(field.name for field in view.features),
                 ttl=view.ttl or None,
@@ -268,11 +268,11 @@ class FeatureStoreResource(Resource):
         return wanted
 
     def _require_tables(self, service: str) -> None:
-        for name in self.views(service):
-            if not storage_at(self.lake_root).names(f"features/{name}", ".parquet"):
+        for name in (view.table for view in self.view_tables(service)):
+            if not storage_at(self.lake_root).names(name, ".parquet"):
                 raise FeatureStoreError(
-                    f"the feature table features/{name} has no partition under {self.lake_root}: "
-                    f"materialize the asset features/{name} first"
+                    f"the feature table {name} has no partition under {self.lake_root}: "
+                    f"materialize the asset {name} first"
                 )
 
     def _with_features(self, service: str, rows: pl.DataFrame, found: pl.DataFrame | None) -> pl.DataFrame:

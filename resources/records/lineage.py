@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from resources.records.reader import Record, RecordError, forward, parsed, validated
+from resources.records.reader import Content, Record, RecordError, Step, forward, parsed, validated
 
 FILE = "lineage.json"
 Hashes = dict[str, dict[str, str]]
@@ -25,6 +25,24 @@ PLAIN = re.compile(r"[A-Za-z0-9][\w.:+-]*")
 
 class LineageError(RecordError):
     """A lineage that is missing, or not what its hash says."""
+
+
+def named_by_use_case(content: Content) -> Content:
+    """Feature tables were `features/<view>` while there was one use case, that of the table whose rows were predicted."""
+    use_case = content["spec"]["prediction"]["table"].partition("/")[0]
+
+    def named(table: str) -> str:
+        return f"{use_case}/{table}" if table.startswith("features/") else table
+
+    def renamed(tables: Mapping[str, Any]) -> dict[str, Any]:
+        return {named(table): value for table, value in tables.items()}
+
+    pushed = {week: renamed(tables) for week, tables in content["pushed"].items()}
+    return content | {
+        "sources": renamed(content["sources"]),
+        "tables": renamed(content["tables"]),
+        "pushed": pushed,
+    }
 
 
 class Lineage(Record):
@@ -39,6 +57,7 @@ class Lineage(Record):
     AGAIN: ClassVar[str] = "restore it from a copy"
     VERSION_FIELD: ClassVar[str] = "format"
     OLDEST: ClassVar[int] = 1
+    STEPS: ClassVar[tuple[Step, ...]] = (named_by_use_case,)
 
     model: str
     kind: str

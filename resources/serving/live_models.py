@@ -207,7 +207,7 @@ class LiveModels:
         if not known:
             raise RecordError(
                 f"{self.folder / MOMENT_FILE} is missing, so no moment is known as of which {model.record.name} "
-                f"could answer: materialize the asset features/online"
+                f"could answer: materialize the asset features/online of its use case"
             )
         return max(known)
 

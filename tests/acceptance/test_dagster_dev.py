@@ -31,7 +31,7 @@ def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_
         assert {run["status"] for run in runs} == {"SUCCESS"}
         made = ["/".join(key["path"]) for run in runs for key in run["assetSelection"]]
         assert len(made) == len(set(made)), "an asset was made by two runs, so its weeks were not in one"
-        assert set(made) >= {"flights/raw", "features/online", *(f"{model}/card" for model in MODELS)}
+        assert set(made) >= {"flights/raw", "flights/features/online", *(f"{model}/card" for model in MODELS)}
     for model in MODELS:
         versions = tracking_of(home).versions(model)
         assert [v.number for v in versions if v.promotions] == [tracking_of(home).champion(model).number]  # type: ignore[union-attr]
@@ -48,7 +48,7 @@ def test_a_planted_shift_leads_to_exactly_one_retraining(tmp_path, winter, free_
             dagster.start_sensor(sensor)
         quiet(dagster, ticks=1)
         assert {run["runId"] for run in dagster.runs()} == earlier
-        succeeds(dagster, dagster.launch("ingest_week", SHIFTED))
+        succeeds(dagster, dagster.launch("ingest_flights", SHIFTED))
         retraining = wait(
             lambda: of_job(dagster, "flight_delay_retrain", earlier), "a retraining is asked for", 300
         )

@@ -20,9 +20,15 @@ from tests.acceptance.state import champion, end_state, lake_of
 UNTIL = ("--through", "2013-03-18")
 THROUGH = (*RUN, *UNTIL)
 STAGES = {
-    "raw": (1, r"write lake/flights/|event \w+ flights__"),
-    "feature tables": (2, r"write lake/features/\w+/|event \w+ features__(?!online|registry)"),
-    "online store": (2, r"online |write lake/features/online|event \w+ features__online|registry in"),
+    "raw": (1, r"write lake/flights/(?!features)|event \w+ flights__(?!features)"),
+    "feature tables": (
+        2,
+        r"write lake/flights/features/\w+/|event \w+ flights__features__(?!online|registry)",
+    ),
+    "online store": (
+        2,
+        r"online |write lake/flights/features/online|event \w+ flights__features__online|registry in",
+    ),
     "training set": (2, r"write lake/flight_delay/training_set|event \w+ flight_delay__training_set"),
     "predictions": (1, r"write lake/flight_delay/predictions|event \w+ flight_delay__predictions"),
     "performance": (1, r"write lake/flight_delay/performance|event \w+ flight_delay__performance"),

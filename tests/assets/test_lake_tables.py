@@ -15,9 +15,9 @@ ROWS = pl.DataFrame({"shop": ["b", "b", "a", "a"], "event_timestamp": MOMENTS, "
 
 def written(root: Path, *keys: str) -> list[int]:
     lake = Lake(root=str(root))
-    table = Table("features/t", lambda *_: ROWS, Expectation(schema=dict(ROWS.schema), keys=keys))
+    table = Table("flights/features/t", lambda *_: ROWS, Expectation(schema=dict(ROWS.schema), keys=keys))
     build_partition(lake, table, None)
-    return lake.read("features/t")["x"].to_list()
+    return lake.read("flights/features/t")["x"].to_list()
 
 
 def test_a_feature_table_is_written_in_the_order_in_which_joins_read_it_fastest(tmp_path: Path) -> None:

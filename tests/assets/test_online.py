@@ -1,4 +1,4 @@
-"""The asset `features/online`, with SQLite and with Redis: what it says of a run, and what is served after it."""
+"""The asset `flights/features/online`, with SQLite and with Redis: what it says of a run, and what is served after it."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -59,13 +59,13 @@ def run(platform: dict[str, object], instance: dg.DagsterInstance) -> Callable[.
     """Materialises the asset for some weeks; returns its metadata, and adds what is said of each week under its name."""
 
     def materialised(*weeks: str, **more: str) -> dict[str, Any]:
-        asset = online_store(WEEKS, list(FEATURES))
+        asset = online_store("flights", WEEKS, list(FEATURES))
         tags = {
             "dagster/asset_partition_range_start": weeks[0],
             "dagster/asset_partition_range_end": weeks[-1],
         }
         done = dg.materialize([asset], resources=platform, tags=tags | more, instance=instance)
-        told = done.asset_materializations_for_node("features__online")
+        told = done.asset_materializations_for_node("flights__features__online")
         by_week = {str(one.partition): {k: v.value for k, v in one.metadata.items()} for one in told}
         return {name: value.value for name, value in told[-1].metadata.items()} | by_week
 
@@ -133,11 +133,11 @@ def test_weeks_that_are_online_already_are_skipped_and_a_changed_one_is_brought(
     assert again["views"] == first["views"]
     lake = platform["lake"]
     assert isinstance(lake, Lake)
-    warmer = lake.read("features/weather", [SECOND]).with_columns(pl.col("temp") + 1)
-    lake.write("features/weather", warmer, SECOND, ["origin", "event_timestamp"])
+    warmer = lake.read("flights/features/weather", [SECOND]).with_columns(pl.col("temp") + 1)
+    lake.write("flights/features/weather", warmer, SECOND, ["origin", "event_timestamp"])
     changed = run(FIRST, SECOND)
     assert SKIPPED in changed[FIRST]
-    assert changed[SECOND][BECAUSE] == "changed: features/weather"
+    assert changed[SECOND][BECAUSE] == "changed: flights/features/weather"
     assert_frame_equal(*served_and_joined(platform), check_exact=True)
 
 

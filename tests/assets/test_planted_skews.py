@@ -134,7 +134,7 @@ def test_a_row_that_got_in_after_the_request_is_named_late(tmp_path: Path) -> No
 def test_a_week_written_again_with_other_values_is_named_late(tmp_path: Path) -> None:
     world = World(tmp_path)
     log = world.asked(tmp_path)
-    path = world.lake / "features" / "weather" / f"{lakes.MONDAYS[1]:%Y-%m-%d}.parquet"
+    path = world.lake / "flights" / "features" / "weather" / f"{lakes.MONDAYS[1]:%Y-%m-%d}.parquet"
     pl.read_parquet(path).with_columns(pl.col("temp") + 1).write_parquet(path)
     found = world.replay(log)
     assert verdicts(found) == {LATE} and set(found.cells["feature"]) == {"temp"}
@@ -229,7 +229,7 @@ def test_requests_that_were_replayed_are_replayed_again_only_when_something_chan
     assert without_cost(first[0]) == without_cost(second[0])
     assert first[1] is second[1] is False
     world.store.push("weather_observation", observation(NOW - timedelta(minutes=7), 71.5), "offline")
-    assert told(log)[0][BECAUSE] == "changed: features/weather"
+    assert told(log)[0][BECAUSE] == "changed: flights/features/weather"
     assert told(world.asked(tmp_path, flights=20))[0][BECAUSE] == "changed: requests"
 
 

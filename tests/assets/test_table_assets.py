@@ -38,7 +38,7 @@ def pumps(**columns: pl.Series) -> Table:
             )
         return frame
 
-    return Table("features/pumps", build, Expectation(SCHEMA, ("pump",)), WEEKS)
+    return Table("flights/features/pumps", build, Expectation(SCHEMA, ("pump",)), WEEKS)
 
 
 DROPPED = pl.Series([0])
@@ -56,10 +56,10 @@ def test_a_week_with_another_schema_fails_with_table_week_and_column(lake, reaso
     done = dg.materialize([asset], partition_key=SECOND, resources={"lake": lake}, raise_on_error=False)
     [failure] = [event for event in done.all_events if event.is_step_failure]
     message = failure.step_failure_data.user_failure_data.description
-    assert f"features/pumps {SECOND} breaks schema_is_as_declared: " in message
+    assert f"flights/features/pumps {SECOND} breaks schema_is_as_declared: " in message
     assert reason in message
     assert "keys_are_unique" not in message
-    assert lake.partitions("features/pumps") == []
+    assert lake.partitions("flights/features/pumps") == []
 
 
 def test_the_sound_weeks_of_a_run_are_written_and_the_others_named(lake):
@@ -70,8 +70,8 @@ def test_the_sound_weeks_of_a_run_are_written_and_the_others_named(lake):
     ).resolve_job_def("all")
     done = job.execute_in_process(tags=tags, raise_on_error=False)
     [failure] = [event for event in done.all_events if event.is_step_failure]
-    assert f"features/pumps {SECOND}" in failure.step_failure_data.user_failure_data.description
-    assert lake.partitions("features/pumps") == [FIRST]
+    assert f"flights/features/pumps {SECOND}" in failure.step_failure_data.user_failure_data.description
+    assert lake.partitions("flights/features/pumps") == [FIRST]
 
 
 def test_a_key_that_is_there_twice_is_counted_in_the_error(lake):
@@ -89,22 +89,26 @@ def raw(lake: Lake, frame: pl.DataFrame) -> None:
 
 def test_a_raw_table_without_a_column_is_named_with_what_was_to_be_made_of_it(lake):
     raw(lake, lakes.random_weather(1).drop("humid"))
-    with pytest.raises(TableError, match=r"features/weather 2013-03-04 .* from flights/weather: .*humid"):
-        build_partition(lake, TABLES["features/weather"], "2013-03-04")
-    assert lake.partitions("features/weather") == []
+    with pytest.raises(
+        TableError, match=r"flights/features/weather 2013-03-04 .* from flights/weather: .*humid"
+    ):
+        build_partition(lake, TABLES["flights/features/weather"], "2013-03-04")
+    assert lake.partitions("flights/features/weather") == []
 
 
 def test_a_raw_table_with_a_wrong_type_is_named_with_what_was_to_be_made_of_it(lake):
     raw(lake, lakes.random_weather(1).with_columns(temp=pl.lit("warm")))
-    with pytest.raises(TableError, match=r"features/weather 2013-03-04 .* from flights/weather: .*temp"):
-        build_partition(lake, TABLES["features/weather"], "2013-03-04")
+    with pytest.raises(
+        TableError, match=r"flights/features/weather 2013-03-04 .* from flights/weather: .*temp"
+    ):
+        build_partition(lake, TABLES["flights/features/weather"], "2013-03-04")
 
 
 def test_a_corrupt_raw_file_is_named(lake):
     raw(lake, lakes.random_weather(1))
     path_of(lake, "flights/weather", "2013-03-04").write_bytes(b"PAR1")
     with pytest.raises(LakeError, match=r"flights/weather/2013-03-04\.parquet cannot be read"):
-        build_partition(lake, TABLES["features/weather"], "2013-03-04")
+        build_partition(lake, TABLES["flights/features/weather"], "2013-03-04")
 
 
 def test_only_the_newest_week_of_a_run_has_pictures_and_lineage(lake):

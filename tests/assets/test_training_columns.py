@@ -13,9 +13,9 @@ REPOSITORY = "tests.pumps.repo"
 def test_without_a_function_for_rows_keys_and_time_are_those_of_the_prediction_table():
     columns = training_columns(SPEC, REPOSITORY, None, GIVEN)
     assert columns["vibration"].made_of == (
-        ("features/pump_state", "vibration"),
-        ("features/pump_state", "pump"),
-        ("features/pump_state", "event_timestamp"),
+        ("pumps/features/pump_state", "vibration"),
+        ("pumps/features/pump_state", "pump"),
+        ("pumps/features/pump_state", "event_timestamp"),
         ("pumps/checks", "pump"),
         ("pumps/checks", "checked_at"),
     )
@@ -37,4 +37,4 @@ def test_a_column_of_which_nobody_says_where_it_comes_from_has_no_invented_sourc
     without = [name for name in GIVEN if name != "pump"]
     made_of = training_columns(SPEC, REPOSITORY, lambda checks: checks, without)["vibration"].made_of
     assert ("pumps/checks", "pump") not in made_of
-    assert ("features/pump_state", "pump") in made_of
+    assert ("pumps/features/pump_state", "pump") in made_of

@@ -54,8 +54,8 @@ def test_a_revision_is_checked_out_for_as_long_as_it_is_measured():
 
 def test_the_stages_are_read_from_the_table_that_a_replay_prints():
     seconds = {
-        "features__weather": 1.5,
-        "features__aircraft": 2.0,
+        "flights__features__weather": 1.5,
+        "flights__features__aircraft": 2.0,
         "flight_delay__model": 4.25,
         "start up": 2.0,
     }

@@ -28,7 +28,7 @@ from tests.every_type.test_types import LOAD, NOW, READINGS, SEEN
 from tests.resources.serving_fakes import declared
 
 SERVICE, REPOSITORY = "pump_loads_v1", "tests.every_type.repo"
-FIX = "materialize the asset features/registry"
+FIX = "materialize the asset features/registry of the use case"
 
 
 def made(folder: Path) -> FeatureStoreResource:

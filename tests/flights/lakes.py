@@ -40,8 +40,8 @@ def write(
             table = getattr(feature_tables, name)(known, start, end)
             shift = (moved or {}).get(name, timedelta(0))
             table = table.with_columns(pl.col("event_timestamp") + shift)
-            lake.write(f"features/{name}", table, f"{monday:%Y-%m-%d}")
-    lake.write("features/plane", feature_tables.plane(planes))
+            lake.write(f"flights/features/{name}", table, f"{monday:%Y-%m-%d}")
+    lake.write("flights/features/plane", feature_tables.plane(planes))
     return lake
 
 

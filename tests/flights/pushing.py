@@ -78,7 +78,7 @@ class Running:
         return self.store.historical(SERVICE, entity_rows(flights), "prediction_time").row(0, named=True)
 
     def pushed_files(self) -> list[Path]:
-        table = "features/weather"
+        table = "flights/features/weather"
         return [path_of(self.lake, table, name) for name in self.lake.pushed(table)]
 
 

@@ -74,12 +74,12 @@ def ingest(lake: Lake, week: str) -> None:
 
 def push(lake: Lake, week: str, temperature: float, received: timedelta) -> None:
     """Weather between two observations of a week, as the offline store writes pushed rows, all of them in one file."""
-    rows = lake.read("features/weather", [week]).with_columns(
+    rows = lake.read("flights/features/weather", [week]).with_columns(
         pl.col("event_timestamp") + timedelta(minutes=20), pl.lit(temperature, pl.Float32).alias("temp")
     )
     rows = rows.with_columns(created=pl.col("event_timestamp") + received)
-    rows.write_parquet(path_of(lake, "features/weather", f"pushed-{week}-{temperature:g}"))
-    assert fold(lake.folder("features/weather"), ("origin", "event_timestamp")) == 1
+    rows.write_parquet(path_of(lake, "flights/features/weather", f"pushed-{week}-{temperature:g}"))
+    assert fold(lake.folder("flights/features/weather"), ("origin", "event_timestamp")) == 1
 
 
 def challenger(parts: dict[str, Any], spec: ModelSpec, compute: Compute | None = None) -> Version:

@@ -200,8 +200,8 @@ def tables(lake: Path) -> Tables:
     """Every table that the join reads: the week's flights, and the feature tables in one file each."""
     found = {"flights/raw": lakes.random_flights(5, 400)}
     for view in VIEWS:
-        files = sorted((lake / "features" / view).glob("*.parquet"))
-        found[f"features/{view}"] = pl.concat([pl.read_parquet(file) for file in files])
+        files = sorted((lake / "flights" / "features" / view).glob("*.parquet"))
+        found[f"flights/features/{view}"] = pl.concat([pl.read_parquet(file) for file in files])
         for file in files:
             file.unlink()
     return found

@@ -13,6 +13,7 @@ from mlops_assets.components.model import ModelComponent
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.names import features_group, ingest_group
 from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
@@ -76,13 +77,21 @@ def definitions(resources: dict) -> dg.Definitions:
     }
     check = Expectation(schema=check_schema, keys=("check_id",), time="checked_at")
     tables = [
-        table_asset(Table("pumps/checks", checks, check, WEEKS, appearance={"group_name": "ingest"})),
         table_asset(
-            Table("features/pump_state", states, state, WEEKS, appearance={"group_name": "features"})
+            Table("pumps/checks", checks, check, WEEKS, appearance={"group_name": ingest_group("pumps")})
         ),
-        registry(),
-        online_store(WEEKS, ["pump_state"]),
+        table_asset(
+            Table(
+                "pumps/features/pump_state",
+                states,
+                state,
+                WEEKS,
+                appearance={"group_name": features_group("pumps")},
+            )
+        ),
+        registry("pumps"),
+        online_store("pumps", WEEKS, ["pump_state"]),
     ]
-    jobs = [ingest_job("ingest_week", ["ingest", "features"])]
+    jobs = [ingest_job("pumps")]
     model = ModelComponent(SPEC).build_defs(None)  # type: ignore[arg-type]
     return dg.Definitions.merge(dg.Definitions(assets=tables, jobs=jobs, resources=resources), model)

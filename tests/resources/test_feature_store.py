@@ -66,7 +66,7 @@ def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.D
     for view in views_of(
         service("mlops_assets.use_cases.flights.features", SERVICE), "mlops_assets.use_cases.flights.features"
     ):
-        table = pl.read_parquet(root / "features" / view.name / "*.parquet").drop(
+        table = pl.read_parquet(root / "flights" / "features" / view.name / "*.parquet").drop(
             "content_known_at", "created", strict=False
         )
         keys = FEATURE_KEYS[view.name]
@@ -164,7 +164,7 @@ def test_every_online_value_comes_with_its_event_time_and_status(
     for name in features:
         present = vectors.statuses[name] == "PRESENT"
         assert (present == vectors.frame[name].is_not_null()).all(), name
-    weather = pl.read_parquet(lake_root / "features/weather/*.parquet").filter(
+    weather = pl.read_parquet(lake_root / "flights/features/weather/*.parquet").filter(
         pl.col("event_timestamp") <= END
     )
     newest = dict(weather.group_by("origin").agg(pl.col("event_timestamp").max()).iter_rows())
@@ -257,7 +257,7 @@ def test_what_is_missing_is_named(store: FeatureStoreResource, rows: pl.DataFram
     with pytest.raises(FeatureStoreError, match="defines no feature service 'flight_delay_v9'; there are: "):
         store.feature_columns("flight_delay_v9")
     empty = FeatureStoreResource(lake_root=str(tmp_path), home=store.home)
-    with pytest.raises(FeatureStoreError, match="features/weather has no partition"):
+    with pytest.raises(FeatureStoreError, match="flights/features/weather has no partition"):
         empty.historical(SERVICE, rows, "prediction_time")
     fresh = FeatureStoreResource(lake_root=store.lake_root, home=str(tmp_path / "feast"))
     with pytest.raises(FeatureStoreError, match="is defined but not registered"):

@@ -187,9 +187,9 @@ def test_the_page_shows_a_curl_line_that_works(running, http):
 
 
 def test_files_of_pushed_rows_are_no_partition(running, http):
-    weeks = running.lake.partitions("features/weather")
+    weeks = running.lake.partitions("flights/features/weather")
     http.post(f"/push/{SOURCE}", json=event())
-    assert running.lake.partitions("features/weather") == weeks
+    assert running.lake.partitions("flights/features/weather") == weeks
     assert len(running.pushed_files()) == 1
 
 
@@ -202,7 +202,7 @@ def test_many_pushes_are_few_files_and_the_next_ingestion_leaves_one(running, ht
     assert [running.offline(moment)["temp"] for moment in moments] == [float(n) for n in range(8)]
     assert http.post(f"/push/{SOURCE}", json=event(moments[0], temp=0.0)).json()["new"] == 0
     assert len(running.pushed_files()) > 1
-    ingest_again(running.lake, "features/weather")
+    ingest_again(running.lake, "flights/features/weather")
     assert len(running.pushed_files()) == 1
     assert [running.offline(moment)["temp"] for moment in moments] == [float(n) for n in range(8)]
     assert running.predict(http)["value"] == 7.0

@@ -13,6 +13,7 @@ from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.names import feature_table, features_group, ingest_group
 from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, recent
 from mlops_assets.use_cases.flights import feature_tables, ingest
@@ -32,7 +33,7 @@ from resources.lake.lake import Lake
 from resources.settings import settings
 
 WEEKS = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
-INGEST_JOB = "ingest_week"
+USE_CASE = "flights"
 NIGHT = timedelta(hours=9)
 SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
@@ -59,17 +60,17 @@ def flights_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *(table_asset(table) for table in all_tables()),
-            registry(),
-            online_store(WEEKS, views),
+            registry(USE_CASE),
+            online_store(USE_CASE, WEEKS, views),
         ],
-        jobs=[ingest_job(INGEST_JOB, ["ingest", "features"])],
+        jobs=[ingest_job(USE_CASE)],
     )
 
 
 def all_tables() -> list[Table]:
     """Raw tables and feature tables, each after those that it is made from."""
     raw = sorted(TABLES, key="flights/airports".__ne__)
-    return [*(raw_table(name) for name in raw), *(feature_table(view) for view in FEATURES)]
+    return [*(raw_table(name) for name in raw), *(table_of(view) for view in FEATURES)]
 
 
 def raw_table(name: str) -> Table:
@@ -95,14 +96,14 @@ def raw_table(name: str) -> Table:
         expected,
         WEEKS if time else None,
         {"flights/airports": None} if name == "flights/raw" else {},
-        appearance("ingest", DESCRIPTIONS[name], {"domain": DOMAIN}),
+        appearance(ingest_group(USE_CASE), DESCRIPTIONS[name], {"domain": DOMAIN}),
         RAW[name],
         code=[f"{ingest.__name__}:{part}" for part in (*read, "read_table", "in_week")],
         files=lambda: ingest.file_hashes(read, settings().data),
     )
 
 
-def feature_table(view: str) -> Table:
+def table_of(view: str) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
     function: Callable[..., pl.DataFrame] = getattr(feature_tables, view)
     source = VIEWS[view].source
@@ -123,12 +124,12 @@ def feature_table(view: str) -> Table:
         nulls=dict.fromkeys((*FEATURE_KEYS[view], "event_timestamp", "content_known_at"), 0.0),
     )
     return Table(
-        f"features/{view}",
+        feature_table(USE_CASE, view),
         build,
         expected,
         None if back is None else WEEKS,
         {source: back},
-        appearance("features", VIEWS[view].description, VIEWS[view].tags()),
+        appearance(features_group(USE_CASE), VIEWS[view].description, VIEWS[view].tags()),
         feature_columns(view),
         code=[f"{feature_tables.__name__}:{view}"],
     )

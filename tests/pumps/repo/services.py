@@ -16,7 +16,7 @@ pump_state = FeatureView(
         Field(name="score", dtype=Float32),
     ],
     source=FileSource(
-        name="pump_state", path="features/pump_state/*.parquet", timestamp_field="event_timestamp"
+        name="pump_state", path="pumps/features/pump_state/*.parquet", timestamp_field="event_timestamp"
     ),
 )
 pump_stops_v1 = FeatureService(name="pump_stops_v1", features=[pump_state])

@@ -35,7 +35,7 @@ class Key:
 
 @dataclass(frozen=True)
 class View:
-    """A feature view: the table `features/<name>`, made of the raw table `source`.
+    """A feature view: the table `flights/features/<name>`, made of the raw table `source`.
 
     A value older than `ttl` is not used. `rows` are the raw columns that decide at which moments there are rows.
     `pushed_as` names the push source through which rows may come between two ingestions.

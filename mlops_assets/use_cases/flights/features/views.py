@@ -10,7 +10,7 @@ from feast.types import Float32, Int64, String
 
 from mlops_assets.use_cases.flights.features import entities
 from mlops_assets.use_cases.flights.features.catalogue import VIEWS
-from mlops_assets.use_cases.flights.features.described import KEYS, OWNER, OnDemand
+from mlops_assets.use_cases.flights.features.described import DOMAIN, KEYS, OWNER, OnDemand
 
 TYPES = {"Float32": Float32, "Int64": Int64, "String": String}
 
@@ -40,7 +40,7 @@ def view(name: str) -> FeatureView:
     ]
     table = FileSource(
         name=name,
-        path=f"features/{name}/*.parquet",
+        path=f"{DOMAIN}/features/{name}/*.parquet",
         timestamp_field="event_timestamp",
         created_timestamp_column="created" if listed.pushed_as else "",
     )
