@@ -1,0 +1,64 @@
+"""What holds for a whole use case: who answers for it, how its time is cut into partitions, and which clock it lives by."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+from pydantic import Field
+
+from mlops_assets.spec.base import Day, ImportPath, Part
+from mlops_assets.spec.calendar import Calendar
+
+_CURRENT: ContextVar["UseCase | None"] = ContextVar("use_case", default=None)
+
+
+class Replay(Part):
+    """How `mlops run` goes through the history."""
+
+    models: list[str] | None = Field(
+        default=None,
+        description="Models that the sensors retrain; the others are trained once, at the end. All by default.",
+    )
+    compare: str | None = Field(
+        default=None, description="The model whose retraining policy is compared with others; the first by default."
+    )
+    periods: dict[str, tuple[Day, Day]] = Field(
+        default_factory=dict,
+        description="Spans of days, first and last, over which the comparison adds up; the whole by default.",
+    )
+
+
+class UseCase(Part):
+    """One business: its tables, features and models share a folder, a calendar and a clock."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The folder's name.")
+    owner: str = Field(description="Team or e-mail address that answers for the tables.")
+    description: str = ""
+    calendar: Calendar = Field(description="How its time is cut into partitions.")
+    clock: Literal["data", "wall"] = Field(
+        default="data",
+        description="data: now is the end of what was ingested; wall: now is the moment that the clock shows.",
+    )
+    corrections: int = Field(
+        default=0, ge=0, description="Newest partitions that are read again when their source has changed."
+    )
+    tables: ImportPath | None = Field(
+        default=None, description="Function without arguments that gives further tables, made by Python."
+    )
+    replay: Replay = Replay()
+
+
+def current_use_case() -> UseCase | None:
+    """The use case whose files are being read; None outside of `reading`."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def reading(use_case: UseCase) -> Iterator[None]:
+    """Read tables and models of this use case, which inherit its calendar."""
+    token = _CURRENT.set(use_case)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
