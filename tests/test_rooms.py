@@ -71,7 +71,7 @@ def test_no_import_of_ours_needs_another_name():
     assert named == {}
 
 
-MOST_LINES = 21
+MOST_LINES = 24
 
 
 def body_lines(factory: ast.FunctionDef) -> int:
