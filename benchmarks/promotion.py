@@ -180,7 +180,7 @@ def _lived_through() -> Iterator[dict[str, Any]]:
     from mlops_assets.project import Project
     from mlops_assets.replay.clock import Progress
     from mlops_assets.replay.fits import Fits
-    from mlops_assets.replay.policies import expected_trainings, history_of, policy_row
+    from mlops_assets.replay.policies import expected_trainings, history_of, inside, policy_row
     from mlops_assets.spec.model import Gate
     from resources.settings import settings
 
@@ -188,11 +188,12 @@ def _lived_through() -> Iterator[dict[str, Any]]:
     spec = project.specs["flight_delay"]
     history = history_of(spec, project.lake)
     weeks = [week.name for week in history]
+    spans = inside(project.use_case(spec.use_case).replay.periods, weeks)
     train = Fits(project, spec, Progress(len(weeks)), expected_trainings(spec, weeks))
     for rule, changes in RULES.items():
         gate = Gate.model_validate(spec.gate.model_dump() | {"guards": {}} | changes)
         result = backtest(spec.model_copy(update={"gate": gate}), spec.retrain, history, train)
-        row = policy_row(spec, project.lake, rule, result, weeks)
+        row = policy_row(spec, project.lake, rule, result, spans)
         yield {"rule": row.pop("policy"), "promotions": len(result.promoted), **row}
 
 

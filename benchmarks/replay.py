@@ -52,7 +52,7 @@ def main() -> None:
 def last_of(weeks: int) -> str:
     """The name of the last of the first so many weeks."""
     from mlops_assets.spec.weeks import week_names
-    from mlops_assets.use_cases.flights.assets import WEEKS
+    from mlops_assets.use_cases.flights.tables import WEEKS
 
     return week_names(WEEKS)[weeks - 1]
 
@@ -120,8 +120,8 @@ def script(through: str) -> None:
         from mlops_assets.definitions import specs
         from mlops_assets.spec.weeks import week_names
         from mlops_assets.stages.online import bring_online
-        from mlops_assets.use_cases.flights.assets import USE_CASE, WEEKS
         from mlops_assets.use_cases.flights.schema import FEATURES
+        from mlops_assets.use_cases.flights.tables import USE_CASE, WEEKS
         from resources.local import local_resources
 
     spec, parts = specs()[MODEL], local_resources(settings())
@@ -140,7 +140,7 @@ def script(through: str) -> None:
 def tables(lake: Any, week: str) -> None:
     """Raw tables and feature tables of one week, examined and written."""
     from mlops_assets.stages.tables import build_partition
-    from mlops_assets.use_cases.flights.assets import all_tables
+    from mlops_assets.use_cases.flights.tables import all_tables
 
     for table in all_tables():
         build_partition(lake, table, week)

@@ -29,8 +29,8 @@ from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.served import code_of
 from mlops_assets.stages.skew_replay import Replayed, replay
 from mlops_assets.use_cases.flights import feature_tables, ingest
-from mlops_assets.use_cases.flights.assets import WEEKS
 from mlops_assets.use_cases.flights.request import FlightRequest
+from mlops_assets.use_cases.flights.tables import WEEKS
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.code import Code

@@ -15,6 +15,7 @@ from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
 from resources.told import in_words
+from resources.use_case_folders import default_use_case
 
 app = group(__doc__)
 COLLECT_AFTER = 20_000
@@ -39,6 +40,9 @@ def top(
 
 @command(app, "run")
 def _run(
+    use_case: Annotated[
+        str, typer.Argument(help="which use case; the project's own example by default")
+    ] = "",
     through: Annotated[
         str | None,
         typer.Option(metavar="WEEK", parser=named_day, help="stop after this week, for example 2013-03-25"),
@@ -50,12 +54,13 @@ def _run(
         bool, typer.Option("--no-second-model", help="leave out the models that are trained once")
     ] = False,
 ) -> int:
-    """replay the year: ingest, score, report and retrain week by week"""
+    """replay a use case: ingest, score, report and retrain partition by partition"""
     gc.set_threshold(COLLECT_AFTER)
-    from mlops_assets.replay.year import replay_year
+    from mlops_assets.replay.job import Asked, replay_history
 
     migrate.tell_what_waits(settings())
-    return replay_year(settings(), through, not no_compare, not no_second_model)
+    asked = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
+    return replay_history(settings(), asked)
 
 
 @command(app, "dev")
@@ -96,7 +101,7 @@ migrate.add(app)
 @command(app, "size", writes=False)
 def _size() -> int:
     """how much state there is, by folder"""
-    from mlops_assets.replay.year import print_size
+    from mlops_assets.replay.job import print_size
 
     print_size(settings())
     return 0

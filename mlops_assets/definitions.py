@@ -1,56 +1,88 @@
-"""The project's only Definitions: the flights use case, and a model for every folder in models/."""
+"""The project's only Definitions: every use case's folder, and what they share."""
 
+import logging
 import warnings
+from collections.abc import Iterable
 from functools import cache
 
 import dagster as dg
 
-from resources.settings import PROJECT_ROOT, silence_usage_reports
+from resources.settings import silence_usage_reports
 
 silence_usage_reports()
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-import mlops_assets.use_cases.flights.models  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
-from mlops_assets.components.model import ModelComponent  # noqa: E402
-from mlops_assets.components.tree import component_tree  # noqa: E402
+from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
-from mlops_assets.use_cases.flights.assets import all_tables, flights_definitions  # noqa: E402
 from resources.local import local_resources  # noqa: E402
+from resources.use_case_folders import use_case_folders  # noqa: E402
+
+LOG = logging.getLogger(__name__)
 
 
 @cache
-def models() -> dg.ComponentTree:
-    """Every folder of models/ with a defs.yaml."""
-    return component_tree(mlops_assets.use_cases.flights.models, PROJECT_ROOT)
+def loaded() -> tuple[dict[str, LoadedUseCase], dict[str, str]]:
+    """The use cases that load, by name, and of each of the others why it does not, with file and line."""
+    there: dict[str, LoadedUseCase] = {}
+    broken: dict[str, str] = {}
+    for folder in use_case_folders():
+        try:
+            found = load_use_case(folder)
+            refuse_names_twice(found, there.values())
+        except UseCaseError as error:
+            broken[folder.name] = str(error)
+            LOG.error("use case %s does not load: %s", folder.name, error)
+        else:
+            there[folder.name] = found
+    return there, broken
+
+
+def refuse_names_twice(found: LoadedUseCase, others: Iterable[LoadedUseCase]) -> None:
+    """Raise UseCaseError where a model has the name of another use case's: a model's assets are named by it alone."""
+    for other in others:
+        if twice := sorted(found.specs.keys() & other.specs.keys()):
+            raise UseCaseError(
+                f"the model {twice[0]!r} is in the use case {other.use_case.name!r} too: names of models are unique over all "
+                "use cases, rename one"
+            )
 
 
 def specs() -> dict[str, ModelSpec]:
     """The checked specs of all models, by name."""
-    found = [component.spec for component in models().get_all_components(of_type=ModelComponent)]
-    return {spec.name: spec for spec in found}
+    return {name: spec for one in loaded()[0].values() for name, spec in one.specs.items()}
 
 
 def tables() -> list[Table]:
     """Every lake table that is built here, each after those that it is made from."""
-    return all_tables()
+    return [table for one in loaded()[0].values() for table in one.tables]
 
 
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
+    there, broken = loaded()
     shared = dg.Definitions(
-        assets=[verification(specs, tables)],
+        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), verify_job()],
         sensors=[reconcile_sensor(specs)],
         resources=injected(local_resources()),
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(flights_definitions(), models().build_defs(), shared)
+    return dg.Definitions.merge(shared, *(one.defs for one in there.values()))
+
+
+def _told(name: str, why: str) -> dg.AssetSpec:
+    """A use case that does not load, where people look for it: as an asset that says why."""
+    return dg.AssetSpec(
+        [name, "does_not_load"],
+        group_name=name,
+        description=f"This use case does not load.\n\n```\n{why}\n```",
+    )
 
 
 defs = build()

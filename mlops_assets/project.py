@@ -6,17 +6,17 @@ from math import ceil
 from typing import Any
 
 import dagster as dg
-import pydantic
-from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.use_case import UseCase
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.tracking.tracking import Tracking
+from resources.use_case_folders import UseCaseFolderError
 from resources.yaml_files import YamlError
 
 
@@ -31,29 +31,39 @@ class Declared:
     defs: dg.Definitions
     specs: dict[str, ModelSpec]
     tables: list[Table]
+    use_cases: dict[str, UseCase]
+    broken: dict[str, str]
+    """Of each use case that does not load, why."""
 
     @classmethod
     def load(cls) -> "Declared":
         """Load it without touching any state; a mistake in a defs.yaml in a few lines instead of a traceback."""
         try:
-            from mlops_assets.definitions import defs, specs, tables
-        except (ComponentTreeException, pydantic.ValidationError) as error:
-            said = str(error.__cause__ or error).splitlines()
-            raise ProjectError(
-                "\n".join(line for line in said if "errors.pydantic.dev" not in line)
-            ) from error
-        return cls(defs, specs(), tables())
+            from mlops_assets.definitions import defs, loaded, specs, tables
+        except UseCaseFolderError as error:
+            raise ProjectError(str(error)) from error
+        there, broken = loaded()
+        use_cases = {name: one.use_case for name, one in there.items()}
+        return cls(defs, specs(), tables(), use_cases, broken)
+
+    def use_case(self, name: str) -> UseCase:
+        """The use case of that name; ProjectError, with file and line, where it does not load."""
+        if name in self.broken:
+            raise ProjectError(self.broken[name])
+        if name not in self.use_cases:
+            there = ", ".join(sorted({*self.use_cases, *self.broken}))
+            raise ProjectError(f"use case {name!r} does not exist; there are: {there}")
+        return self.use_cases[name]
 
 
 @dataclass
 class Project:
     """What the main job and the command line work with."""
 
-    defs: dg.Definitions
     instance: dg.DagsterInstance
     settings: Settings
     resources: dict[str, Any]
-    specs: dict[str, ModelSpec]
+    declared: Declared
 
     @classmethod
     def open(cls, settings: Settings) -> "Project":
@@ -66,8 +76,20 @@ class Project:
             raise ProjectError(str(error)) from error
         from resources.local import local_resources
 
-        loaded = Declared.load()
-        return cls(loaded.defs, dg.DagsterInstance.get(), settings, local_resources(settings), loaded.specs)
+        declared = Declared.load()
+        return cls(dg.DagsterInstance.get(), settings, local_resources(settings), declared)
+
+    @property
+    def defs(self) -> dg.Definitions:
+        return self.declared.defs
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        return self.declared.specs
+
+    def use_case(self, name: str) -> UseCase:
+        """The use case of that name; ProjectError where it does not load."""
+        return self.declared.use_case(name)
 
     @property
     def lake(self) -> Lake:

@@ -74,6 +74,11 @@ def use_case_folder(name: str) -> UseCaseFolder:
     return folders[name]
 
 
+def default_use_case() -> str:
+    """The use case that is meant where none is named: the first of the project's own."""
+    return _shipped()[0].parent.name
+
+
 def _shipped() -> list[Path]:
     return sorted(SHIPPED.glob(f"*/{FILE}"))
 

@@ -15,8 +15,8 @@ from mlops_assets.kit.catalogue import (
 )
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Column, Expectation
-from mlops_assets.use_cases.flights.assets import all_tables
 from mlops_assets.use_cases.flights.features.catalogue import TRIP, VIEWS
+from mlops_assets.use_cases.flights.tables import all_tables
 
 UTC = pl.Datetime("us", "UTC")
 EXPECTED = Expectation(

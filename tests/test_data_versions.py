@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from mlops_assets.cli import main
-from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.tables import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.retention import RetentionError, named_by_versions, removable, remove
 from mlops_assets.verify.verdict import verify_all

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.tuning.trials import with_found
+from mlops_assets.replay.job import _changes
 from mlops_assets.replay.owed import follows
-from mlops_assets.replay.year import _changes
 from mlops_assets.spec.decides import changes, spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.searched import PARAMETERS

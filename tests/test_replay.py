@@ -15,7 +15,7 @@ from dagster._core.workspace.context import LoadingContext
 from mlops_assets.automation.sensors import decision_now
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.dataset import moment
-from mlops_assets.project import Project
+from mlops_assets.project import Declared, Project
 from mlops_assets.replay.clock import Clock, Progress, ReplayError
 from mlops_assets.replay.owed import follow_spec, under_two_specs
 from mlops_assets.spec.model import ModelSpec
@@ -202,9 +202,8 @@ def test_a_replay_that_is_done_makes_no_run(replayed):
 
 def owed(replayed: Replayed, spec: ModelSpec) -> tuple[list[str], int]:
     """What a replay says of a model that is deployed already, and how many runs it made for it."""
-    project = Project(
-        definitions(replayed.resources, spec), replayed.instance, settings(), replayed.resources, {}
-    )
+    declared = Declared(definitions(replayed.resources, spec), {}, [], {}, {})
+    project = Project(replayed.instance, settings(), replayed.resources, declared)
     before = replayed.instance.get_runs_count()
     said = list(follow_spec(project, spec, Progress(1)))
     return said, replayed.instance.get_runs_count() - before

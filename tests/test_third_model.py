@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 import yaml
-from dagster.components.core.component_tree import ComponentTreeException
 
+from mlops_assets.components.use_case import UseCaseError
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, settings
 from tests import forked
@@ -60,9 +60,9 @@ def test_the_file_loads_beside_the_shipped_models(tmp_path):
 @pytest.mark.parametrize(("written", "instead", "said"), MISTAKES)
 def test_a_mistake_is_answered_with_the_pages_words(tmp_path, written, instead, said):
     assert instead in YAML
-    with pytest.raises(ComponentTreeException) as caught:
-        models_folder(tmp_path, long_delay=YAML.replace(instead, written)).build_defs()
-    answer = str(caught.value.__cause__)
+    with pytest.raises(UseCaseError) as caught:
+        models_folder(tmp_path, long_delay=YAML.replace(instead, written))
+    answer = str(caught.value)
     assert "long_delay/defs.yaml:" in answer
     for words in said.split("` `"):
         assert words in answer

@@ -18,7 +18,7 @@ from mlops_assets.assets.verification import CLAIM, Chosen, verification
 from mlops_assets.cli import main
 from mlops_assets.ml.provenance import provenance
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.tables import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
 from resources.features.feature_repository import definitions
@@ -298,7 +298,7 @@ def test_the_job_rebuilds_every_version_and_its_check_names_those_that_differ(st
 def elsewhere(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty directory but for code, raw partitions and the lineage of the refit."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    for package in ("mlops_assets", "resources", "mlops_assets.use_cases.flights.features"):
+    for package in ("mlops_assets", "resources", "feature_repo"):
         ignored = shutil.ignore_patterns("__pycache__", "arrival_minutes")
         shutil.copytree(PROJECT_ROOT / package, folder / "code" / package, ignore=ignored)
     shutil.copy(PROJECT_ROOT / "requirements.lock", folder / "code")

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.spec.weeks import week_names
-from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.tables import all_tables
 from resources.local import local_resources
 from resources.settings import settings
 from tests.flights.shortened import definitions, short_spec

@@ -1,5 +1,6 @@
-"""The components of a package, from YAML files each of which says one thing."""
+"""The components of a use case, from YAML files each of which says one thing."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -8,32 +9,43 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.spec.files import COMPONENT, WORDS
+from resources.settings import PROJECT_ROOT
+from resources.use_case_folders import UseCaseFolder
 from resources.yaml_files import YamlError, lines, read_all
 
-FILES = ("defs.yaml", "defs.yml", "component.yaml")
 
+def component_trees(folder: UseCaseFolder) -> Iterator[dg.ComponentTree]:
+    """One tree for each folder of a use case that has a YAML file of components.
 
-def component_tree(package: ModuleType, root: Path) -> dg.ComponentTree:
-    """Every folder of a package that has a YAML file; Dagster would take the last of two equal keys in it."""
-    for folder in package.__path__:
+    Not one for all: Dagster would import every Python file that lies between them. And it would take the last of two
+    equal keys in a file, so those are refused before.
+    """
+    for file in folder.component_files:
         try:
-            refuse_files(Path(folder))
+            refuse_file(file)
         except YamlError as error:
             raise ComponentTreeException(str(error)) from error
-    return dg.ComponentTree.from_module(defs_module=package, project_root=root)
+        yield dg.ComponentTree.from_module(_module(folder, file.parent), PROJECT_ROOT)
 
 
-def refuse_files(folder: Path) -> None:
-    """Raise YamlError for the first component's file in a folder, or below it, that says two things or names no class."""
-    for file in sorted(file for name in FILES for file in folder.rglob(name)):
-        text = file.read_text(encoding="utf-8")
-        for content in read_all(text, file, WORDS):
-            kind = content.get("type") if isinstance(content, dict) else None
-            if not _is_there(kind):
-                line = lines(text).get(("type",), 1)
-                raise YamlError(
-                    f"{file}:{line}: type: {kind!r} is no component: name its class, for example {COMPONENT}"
-                )
+def _module(folder: UseCaseFolder, path: Path) -> ModuleType:
+    """The folder as Dagster takes it, a module with a path, without anything imported."""
+    below = path.relative_to(folder.path).parts
+    module = ModuleType(".".join([folder.package, *below]))
+    module.__file__, module.__path__ = str(path / "__init__.py"), [str(path)]
+    return module
+
+
+def refuse_file(file: Path) -> None:
+    """Raise YamlError for a component's file that says two things or names no class."""
+    text = file.read_text(encoding="utf-8")
+    for content in read_all(text, file, WORDS):
+        kind = content.get("type") if isinstance(content, dict) else None
+        if not _is_there(kind):
+            line = lines(text).get(("type",), 1)
+            raise YamlError(
+                f"{file}:{line}: type: {kind!r} is no component: name its class, for example {COMPONENT}"
+            )
 
 
 def _is_there(path: object) -> bool:

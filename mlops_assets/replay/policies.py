@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -20,10 +21,13 @@ from resources.records.attempts import Attempt
 from resources.records.documents import load_record
 
 WEEKS_APART = 4
-PERIODS = {"March to June": ("2013-03-04", "2013-06-24"), "July to December": ("2013-07-01", "2013-12-30")}
+COMPARED = {"classification": ("log_loss", "auc"), "regression": ("mae", "rmse")}
+WHOLE = "over all"
+Periods = Mapping[str, tuple[date, date]]
+"""Name -> first and last day."""
 
 
-def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> str:
+def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progress: Progress) -> str:
     """The comparison as text; the simulated policies go through the same rule, gate, hold-out and refit."""
     started = time.monotonic()
     weeks = project.lake.partitions(f"{spec.name}/drift")
@@ -38,10 +42,11 @@ def compare_policies(project: Project, spec: ModelSpec, progress: Progress) -> s
     attempts = [w for w in weeks if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
     policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
-    rows = [policy_row(spec, project.lake, name, result, weeks) for name, result in policies.items()]
+    spans = inside(periods, weeks)
+    rows = [policy_row(spec, project.lake, name, result, spans) for name, result in policies.items()]
     project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})
     progress.seconds["comparison of policies"] += time.monotonic() - started
-    title = "Did retraining pay? Every scored flight, each label counted whenever it arrived.\n"
+    title = "Did retraining pay? Every scored row, each label counted whenever it arrived.\n"
     return title + text_table(rows) + "".join(refusals(policies))
 
 
@@ -72,11 +77,27 @@ def _history(spec: ModelSpec, lake: Lake, week: str) -> HistoryWeek:
     )
 
 
-def policy_row(spec: ModelSpec, lake: Lake, name: str, result: Backtest, weeks: list[str]) -> dict[str, Any]:
-    """What a policy came to in each period: trainings, log loss and AUC over every scored row."""
+def inside(periods: Periods, weeks: Sequence[str]) -> dict[str, list[str]]:
+    """The partitions that begin in each period; all of them under one name where no period is given."""
+    if not periods:
+        return {WHOLE: list(weeks)}
+    return {
+        name: [week for week in weeks if first.isoformat() <= week[:10] <= last.isoformat()]
+        for name, (first, last) in periods.items()
+    }
+
+
+def policy_row(
+    spec: ModelSpec, lake: Lake, name: str, result: Backtest, spans: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """What a policy came to in each span of partitions: trainings, and two metrics over every scored row."""
     row: dict[str, Any] = {"policy": name, "trainings": len(result.retrained)}
-    for period, (first, last) in PERIODS.items():
-        inside = [week for week in weeks if first <= week <= last]
-        found = totals(spec, result.scored, inside, lake) if inside else {}
-        row |= {f"log loss {period}": found.get("log_loss"), f"AUC {period}": found.get("auc")}
+    for span, weeks in spans.items():
+        found = totals(spec, result.scored, weeks, lake) if weeks else {}
+        row |= {f"{in_a_heading(metric)} {span}": found.get(metric) for metric in COMPARED[spec.task]}
     return row
+
+
+def in_a_heading(metric: str) -> str:
+    """A metric's name as people write it."""
+    return metric.upper() if metric in ("auc", "mae", "rmse") else metric.replace("_", " ")

@@ -1,32 +1,59 @@
-"""The specs of the repository's models, read from their YAML without Dagster, for processes that only serve or score."""
+"""Use cases and the specs of their models, read from YAML without Dagster, for processes that only serve or score."""
 
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from mlops_assets.spec.model import ModelSpec
-from resources.yaml_files import read_all
+import pydantic
 
-MODELS = Path(__file__).parent.parent / "use_cases"
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.use_case import UseCase, reading
+from resources.use_case_folders import UseCaseFolder, use_case_folders
+from resources.yaml_files import YamlError, lines, read_all, read_yaml, told
+
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 WORDS = frozenset({("attributes", "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
 
 
+def read_use_case(folder: UseCaseFolder) -> UseCase:
+    """What the folder's use_case.yaml says.
+
+    Raises YamlError with file and line where it is not as it must be.
+    """
+    text = folder.file.read_text(encoding="utf-8")
+    content = read_yaml(text, folder.file)
+    if not isinstance(content, dict):
+        raise YamlError(f"{folder.file}:1: holds {content!r}: give at least owner and calendar")
+    if "name" in content:
+        line = lines(text).get(("name",), 1)
+        raise YamlError(f"{folder.file}:{line}: name: the folder's name is the use case's: leave it out")
+    try:
+        return UseCase.model_validate(content | {"name": folder.name})
+    except pydantic.ValidationError as error:
+        raise YamlError(told(error, text, folder.file, content)) from error
+
+
 @cache
-def declared_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
-    """The checked spec of every model that a defs.yaml below `folder` declares, by name; read once in a process."""
-    return read_specs(folder)
+def declared_specs() -> dict[str, ModelSpec]:
+    """The checked spec of every model of every use case, by name; read once in a process."""
+    return read_specs()
 
 
-def read_specs(folder: Path = MODELS) -> dict[str, ModelSpec]:
+def read_specs() -> dict[str, ModelSpec]:
     """What `declared_specs` gives, from the files as they are now."""
-    return {spec.name: spec for file in sorted(folder.rglob("defs.yaml")) for spec in _specs(file)}
+    return {spec.name: spec for folder in use_case_folders() for spec in specs_in(folder)}
 
 
-def declared_code(folder: Path = MODELS) -> frozenset[str]:
-    """Every import path that a model of the repository vouches for."""
-    return frozenset().union(*(spec.code for spec in declared_specs(folder).values()))
+def specs_in(folder: UseCaseFolder) -> list[ModelSpec]:
+    """The specs of the models of one use case."""
+    with reading(read_use_case(folder)):
+        return [spec for file in folder.component_files for spec in _specs(file)]
+
+
+def declared_code() -> frozenset[str]:
+    """Every import path that a model of any use case vouches for."""
+    return frozenset().union(*(spec.code for spec in declared_specs().values()))
 
 
 def _specs(file: Path) -> Iterator[ModelSpec]:

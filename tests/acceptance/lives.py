@@ -15,7 +15,7 @@ from pathlib import Path
 HEAVY = (
     *(
         "mlops_assets.project",
-        "mlops_assets.replay.year",
+        "mlops_assets.replay.job",
         "mlops_assets.commands.train",
         "feature_repo.online_store.sqlite.store",
     ),

@@ -13,7 +13,7 @@ from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import build_partition
 from mlops_assets.stages.training_set import join_week
-from mlops_assets.use_cases.flights.assets import WEEKS, all_tables
+from mlops_assets.use_cases.flights.tables import WEEKS, all_tables
 from resources.local import local_resources
 from resources.settings import settings
 

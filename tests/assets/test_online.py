@@ -93,7 +93,7 @@ def test_after_week_by_week_what_is_served_is_what_the_join_gives(
     assert all(f"| {view} |" in table for view in FEATURES)
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()[2:]}
     assert sum(int(row[1].replace(",", "")) for row in rows.values()) == metadata["dagster/row_count"]
-    newest = pl.read_parquet(f"{platform['lake'].root}/features/weather/*.parquet")["event_timestamp"]  # type: ignore[attr-defined]
+    newest = pl.read_parquet(f"{platform['lake'].root}/flights/features/weather/*.parquet")["event_timestamp"]  # type: ignore[attr-defined]
     known = newest.filter(newest <= END).max()
     assert rows["weather"][3:] == [str(known), f"{END - known} |"]  # type: ignore[operator]
 

@@ -12,7 +12,7 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import Weeks
 from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, TableError, build_partition
-from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.tables import all_tables
 from resources.lake.lake import Lake, LakeError
 from tests.flights import lakes
 from tests.lake_files import path_of

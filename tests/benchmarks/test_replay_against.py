@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.replay import last_of
 from benchmarks.replay_against import STAGE, differences, outcome, revision_of
+from mlops_assets.replay.job import stage_rows
 from mlops_assets.replay.tables import text_table
-from mlops_assets.replay.year import stage_rows
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
 

@@ -173,7 +173,7 @@ def broken(home, monkeypatch):
         def act(_):
             raise error
 
-        monkeypatch.setattr("mlops_assets.replay.year.print_size", act)
+        monkeypatch.setattr("mlops_assets.replay.job.print_size", act)
 
     return put
 

@@ -6,10 +6,10 @@ import dagster as dg
 import pydantic
 import pytest
 import yaml
-from dagster.components.core.component_tree import ComponentTreeException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.components.use_case import UseCaseError
 from tests.models_folder import FLIGHT_DELAY, models_folder, project, specs
 
 pytestmark = [
@@ -25,9 +25,9 @@ def line_of(text: str, start: str) -> int:
 
 def complaint(root, text: str) -> str:
     """What is said of a models folder that holds this YAML as its third model."""
-    with pytest.raises(ComponentTreeException) as caught:
-        models_folder(root, long_delay=text).build_defs()
-    return str(caught.value.__cause__)
+    with pytest.raises(UseCaseError) as caught:
+        models_folder(root, long_delay=text)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_tree_that_is_built_by_dagster_alone_refuses_a_second_key_too(tmp_path
         tree = dg.ComponentTree.from_module(
             defs_module=importlib.import_module("only_one"), project_root=tmp_path
         )
-        with pytest.raises(ComponentTreeException) as caught:
+        with pytest.raises(UseCaseError) as caught:
             tree.build_defs()
-    assert "attributes.trainer.rounds is given twice, first in line" in str(caught.value.__cause__)
+    assert "attributes.trainer.rounds is given twice, first in line" in str(caught.value)
 
 
 PLAIN = [node for node in yaml.scan(YAML) if isinstance(node, yaml.ScalarToken)]
@@ -135,9 +135,9 @@ def test_any_key_or_value_that_cannot_be_is_told_with_file_and_line(tmp_path, to
     text = YAML[: token.start_mark.index] + odd + YAML[token.end_mark.index :]
     text = text.replace("name: flight_delay", "name: long_delay")
     try:
-        models_folder(tmp_path, long_delay=text).build_defs()
-    except (ComponentTreeException, pydantic.ValidationError) as error:
-        assert "long_delay/defs.yaml:" in str(error.__cause__ or error)
+        models_folder(tmp_path, long_delay=text)
+    except (UseCaseError, pydantic.ValidationError) as error:
+        assert "long_delay/defs.yaml:" in str(error)
 
 
 @pytest.mark.parametrize("written", ["1e-3", "1.0e-3", "0.001"])

@@ -14,7 +14,7 @@ from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import build_partition
 from mlops_assets.stages.training import log_fit, train_challenger, training_files
 from mlops_assets.stages.training_set import join_week, training_data
-from mlops_assets.use_cases.flights.assets import all_tables
+from mlops_assets.use_cases.flights.tables import all_tables
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.lake.pushed_files import fold

@@ -6,9 +6,11 @@ import dagster as dg
 import yaml
 
 from mlops_assets.components.model import ModelComponent
+from mlops_assets.components.use_case import definitions_of_tables, python_tables
+from mlops_assets.spec.files import read_use_case
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.use_cases.flights.assets import flights_definitions
 from resources.settings import PROJECT_ROOT
+from resources.use_case_folders import use_case_folder
 
 MODELS = PROJECT_ROOT / "mlops_assets" / "use_cases" / "flights" / "models"
 UNGUARDED = {"evidence": "point", "guards": {"slice_tolerance": None, "calibration_tolerance": None}}
@@ -34,4 +36,5 @@ def definitions(resources: dict[str, Any], *specs: ModelSpec) -> dg.Definitions:
     """The flights and these models, without what models/ holds."""
     models = [ModelComponent(spec).build_defs(None) for spec in specs]  # type: ignore[arg-type]
     shared = dg.Definitions(resources=resources, executor=dg.in_process_executor)
-    return dg.Definitions.merge(flights_definitions(), *models, shared)
+    flights = read_use_case(use_case_folder("flights"))
+    return dg.Definitions.merge(definitions_of_tables(flights, list(python_tables(flights))), *models, shared)

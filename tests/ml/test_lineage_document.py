@@ -87,8 +87,8 @@ def test_a_section_whose_hash_was_made_anew_is_still_not_the_registered_lineage(
         (b"{", "is not JSON"),
         (b"[]", "holds a list"),
         (
-            lineage().to_bytes().replace(b'"format":1', b'"format":2'),
-            "has version 2, this release reads up to 1",
+            lineage().to_bytes().replace(b'"format":2', b'"format":3'),
+            "has version 3, this release reads up to 2",
         ),
     ],
 )

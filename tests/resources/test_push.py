@@ -13,9 +13,9 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, build_partition
 from mlops_assets.stages.training_set import differing_cells
-from mlops_assets.use_cases.flights.assets import WEEKS
 from mlops_assets.use_cases.flights.request import entity_rows
 from mlops_assets.use_cases.flights.schema import FEATURES
+from mlops_assets.use_cases.flights.tables import WEEKS
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
 from resources.serving.log import ServingLogResource

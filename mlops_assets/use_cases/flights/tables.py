@@ -4,13 +4,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
-from mlops_assets.assets.features import registry
-from mlops_assets.assets.online import online_store
-from mlops_assets.automation.sensors import ingest_job
-from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import Weeks
 from mlops_assets.spec.names import feature_table, features_group, ingest_group
@@ -52,19 +47,6 @@ DESCRIPTIONS = {
     "flights/planes": "The aircraft registry: year, seats and engines by tail number.",
     "flights/airports": "Airports and their time zones, with the four Caribbean ones that the source lacks.",
 }
-
-
-def flights_definitions() -> dg.Definitions:
-    """Assets and jobs of the flights, without the models."""
-    views = list(FEATURES)
-    return dg.Definitions(
-        assets=[
-            *(table_asset(table) for table in all_tables()),
-            registry(USE_CASE),
-            online_store(USE_CASE, WEEKS, views),
-        ],
-        jobs=[ingest_job(USE_CASE)],
-    )
 
 
 def all_tables() -> list[Table]:
