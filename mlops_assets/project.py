@@ -1,5 +1,6 @@
 """The project opened for work in this process: definitions, instance, resources and specs side by side."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -38,6 +39,9 @@ class Declared:
     @classmethod
     def load(cls) -> "Declared":
         """Load it without touching any state; a mistake in a defs.yaml in a few lines instead of a traceback."""
+        logging.getLogger("mlops_assets.definitions").setLevel(
+            logging.CRITICAL
+        )  # what is broken is told here
         try:
             from mlops_assets.definitions import defs, loaded, specs, tables
         except UseCaseFolderError as error:

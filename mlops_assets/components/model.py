@@ -9,6 +9,7 @@ import pydantic
 
 from mlops_assets.assets.bundle import model_assets
 from mlops_assets.automation.sensors import model_jobs, model_sensors
+from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.model import Label, ModelSpec, Prediction
@@ -109,6 +110,7 @@ class ModelComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> Self:
+        refuse_files(context.path)
         return cls(attributes)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -10,7 +10,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.spec.files import COMPONENT, WORDS
 from resources.settings import PROJECT_ROOT
-from resources.use_case_folders import UseCaseFolder
+from resources.use_case_folders import COMPONENTS, UseCaseFolder
 from resources.yaml_files import YamlError, lines, read_all
 
 
@@ -34,6 +34,13 @@ def _module(folder: UseCaseFolder, path: Path) -> ModuleType:
     module = ModuleType(".".join([folder.package, *below]))
     module.__file__, module.__path__ = str(path / "__init__.py"), [str(path)]
     return module
+
+
+def refuse_files(folder: Path) -> None:
+    """Raise YamlError for the first component's file in a folder that says two things or names no class."""
+    for name in COMPONENTS:
+        if (folder / name).exists():
+            refuse_file(folder / name)
 
 
 def refuse_file(file: Path) -> None:

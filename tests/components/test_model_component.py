@@ -6,6 +6,7 @@ import dagster as dg
 import pydantic
 import pytest
 import yaml
+from dagster.components.core.component_tree import ComponentTreeException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -104,9 +105,9 @@ def test_a_tree_that_is_built_by_dagster_alone_refuses_a_second_key_too(tmp_path
         tree = dg.ComponentTree.from_module(
             defs_module=importlib.import_module("only_one"), project_root=tmp_path
         )
-        with pytest.raises(UseCaseError) as caught:
+        with pytest.raises(ComponentTreeException) as caught:
             tree.build_defs()
-    assert "attributes.trainer.rounds is given twice, first in line" in str(caught.value)
+    assert "attributes.trainer.rounds is given twice, first in line" in str(caught.value.__cause__)
 
 
 PLAIN = [node for node in yaml.scan(YAML) if isinstance(node, yaml.ScalarToken)]
