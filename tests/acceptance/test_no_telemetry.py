@@ -22,7 +22,7 @@ from mlops_assets.local.probes import answers
 from resources.settings import PROJECT_ROOT, settings
 from tests.flights.thinned import thin
 
-GUARD = Path(__file__).parent / "network_guard"
+GUARD = Path(__file__).parents[1] / "network_guard"
 
 DAGSTER = """
 from mlops_assets.local.servers import prepare_dagster_home
