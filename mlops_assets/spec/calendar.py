@@ -104,11 +104,19 @@ class Calendar(Part):
         return self.end and self.ticks.moment(self.ticks.of(self.end, self.timezone))
 
     def partition(self, name: str) -> Partition:
-        """The partition of this name.
+        """The partition of this name; also one outside of the calendar's ends, which may have been others before.
 
-        Raises PartitionError where the calendar has none.
+        Raises PartitionError where none begins as the name says.
         """
         return self._made(self._wall(name))
+
+    def has(self, name: str) -> bool:
+        """Whether this is the name of one of the calendar's partitions."""
+        try:
+            wall = self._wall(name)
+        except ValueError:
+            return False
+        return self._first <= wall and not (self.over and self.ticks.moment(wall) >= self.over)
 
     def at(self, moment: datetime) -> Partition:
         """The partition that a moment lies in.
@@ -134,10 +142,11 @@ class Calendar(Part):
 
     def back(self, name: str, count: int) -> list[str]:
         """Names of a partition and of up to `count` before it, oldest first, none before the first."""
-        walls = [self._wall(name)]
-        while len(walls) <= count and walls[-1] > self._first:
-            walls.append(self.ticks.before(walls[-1]))
-        return [self.ticks.name(wall) for wall in reversed(walls)]
+        wall, first, walls = self._wall(name), self._first, []
+        while len(walls) <= count and wall >= first:
+            walls.append(wall)
+            wall = self.ticks.before(wall)
+        return [self.ticks.name(one) for one in reversed(walls)]
 
     def next(self, name: str) -> str | None:
         """Name of the partition behind this one; None behind the last."""
@@ -198,8 +207,6 @@ class Calendar(Part):
                 f"{name} begins none of {self._said()}: choose {ticks.name(found)} or "
                 f"{ticks.name(ticks.cron.after(found))}"
             )
-        if found < self._first or (self.over and ticks.moment(found) >= self.over):
-            raise PartitionError(f"{name} is none of {self._said()}: choose one of these")
         return found
 
     def _made(self, wall: datetime) -> Partition:
