@@ -7,6 +7,7 @@ in the thirtieth, so that a sensor's tick may ask it.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -134,8 +135,16 @@ class Calendar(Part):
         begins = self.ticks.at(min(until, self.over) if self.over else until)
         return self._made(self.ticks.before(begins)) if begins > self._first else None
 
-    def names(self, until: datetime, after: str | None = None) -> list[str]:
-        """Names of the partitions that are over by a moment, in order; only those behind `after`, if it is given."""
+    def names(self, until: datetime | None = None, after: str | None = None) -> list[str]:
+        """Names of the partitions that are over by a moment, in order; only those behind `after`, if it is given.
+
+        Without a moment, all of a calendar that has an end.
+
+        Raises PartitionError without a moment and an end.
+        """
+        until = until or self.over
+        if until is None:
+            raise PartitionError(f"{self._said()} have no end: say until when, or give the calendar an end")
         begin = self.ticks.cron.after(self._wall(after)) if after else self._first
         last = self.newest(until)
         return self._listed(begin, self._wall(last.name)) if last else []
@@ -162,6 +171,10 @@ class Calendar(Part):
         last = self.ticks.at(until)
         ends_there = self.ticks.moment(last) == until
         return self._listed(self.ticks.at(begin), self.ticks.before(last) if ends_there else last)
+
+    def most_within(self, time: timedelta) -> int:
+        """The most partitions that so long a time, told by the zone's clock, has room for before one begins."""
+        return -(-time // _shortest(self.ticks)) if time else 0
 
     def days_before(self, moment: datetime, days: float) -> datetime:
         """The same local time so many days earlier, in UTC: a day may have 23 or 25 hours."""
@@ -234,6 +247,18 @@ def _must_begin_one(cadence: str, timezone: str, start: date, day: date, field: 
         raise ValueError(
             f"{field} {day}: no partition of cadence {cadence!r} begins on that day; give {before} or {found}"
         )
+
+
+SEEN = 400
+"""Partitions in a row that tell how short one may be: four years of quarters and months, two weeks of hours."""
+
+
+@lru_cache(maxsize=1024)
+def _shortest(ticks: Ticks) -> timedelta:
+    walls = [ticks.cron.floor(datetime(2023, 1, 1))]
+    while len(walls) <= SEEN:
+        walls.append(ticks.cron.after(walls[-1]))
+    return min(behind - wall for wall, behind in pairwise(walls))
 
 
 @lru_cache(maxsize=1024)

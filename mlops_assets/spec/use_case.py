@@ -21,7 +21,8 @@ class Replay(Part):
         description="Models that the sensors retrain; the others are trained once, at the end. All by default.",
     )
     compare: str | None = Field(
-        default=None, description="The model whose retraining policy is compared with others; the first by default."
+        default=None,
+        description="The model whose retraining policy is compared with others; the first by default.",
     )
     periods: dict[str, tuple[Day, Day]] = Field(
         default_factory=dict,
