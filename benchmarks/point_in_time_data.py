@@ -52,12 +52,11 @@ def write(folder: Path, rows: int, times: int) -> None:
 
 def write_flights(lake: Path) -> None:
     """Ingest the year's flights and write every feature table, as the assets do."""
-    from mlops_assets.spec.weeks import week_names
     from mlops_assets.stages.tables import build_partition
     from mlops_assets.use_cases.flights.tables import WEEKS, all_tables
     from resources.lake.lake import Lake
 
-    for week in week_names(WEEKS):
+    for week in WEEKS.names():
         for table in all_tables():
             build_partition(Lake(root=str(lake)), table, week)
 

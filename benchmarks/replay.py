@@ -51,10 +51,9 @@ def main() -> None:
 
 def last_of(weeks: int) -> str:
     """The name of the last of the first so many weeks."""
-    from mlops_assets.spec.weeks import week_names
     from mlops_assets.use_cases.flights.tables import WEEKS
 
-    return week_names(WEEKS)[weeks - 1]
+    return WEEKS.names()[weeks - 1]
 
 
 def beside(revision: str, through: str, rounds: int) -> None:
@@ -118,7 +117,6 @@ def script(through: str) -> None:
     stages = Stages()
     with stages.of("imports"):
         from mlops_assets.definitions import specs
-        from mlops_assets.spec.weeks import week_names
         from mlops_assets.stages.online import bring_online
         from mlops_assets.use_cases.flights.schema import FEATURES
         from mlops_assets.use_cases.flights.tables import USE_CASE, WEEKS
@@ -126,7 +124,7 @@ def script(through: str) -> None:
 
     spec, parts = specs()[MODEL], local_resources(settings())
     lake, store = parts["lake"], parts["feature_store"]
-    for week in [name for name in week_names(WEEKS) if name <= through]:
+    for week in [name for name in WEEKS.names() if name <= through]:
         with stages.of("ingest and feature tables"):
             tables(lake, week)
         with stages.of("registry and online store"):

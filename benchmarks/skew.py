@@ -25,7 +25,6 @@ import polars as pl
 from benchmarks.report import save
 from mlops_assets.assets.skew import skew_metadata
 from mlops_assets.spec.files import declared_specs
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.served import code_of
 from mlops_assets.stages.skew_replay import Replayed, replay
 from mlops_assets.use_cases.flights import feature_tables, ingest
@@ -102,17 +101,19 @@ def measure(folder: Path, cells: int, predictions: int) -> dict[str, dict[str, f
 def prepare(lake: Lake, store: FeatureStoreResource) -> tuple[pl.DataFrame, datetime]:
     """Two weeks of feature tables, online at their end; returns the second week's flights and that moment."""
     raw = ingest.tables()
-    for name, back in feature_tables.LOOKBACK_WEEKS.items():
+    for name, back in feature_tables.LOOKBACK.items():
         table, column = (
             (raw.weather, "time_hour") if name == "weather" else (raw.flights, "scheduled_departure")
         )
         for week in WEEK_NAMES:
-            start, end = week_bounds(WEEKS, week)
-            known = ingest.in_week(table, column, start - back * (end - start), end)
+            span = WEEKS.partition(week)
+            start, end = span.start, span.end
+            known = ingest.in_week(table, column, start - back, end)
             lake.write(f"flights/features/{name}", getattr(feature_tables, name)(known, start, end), week)
     lake.write("flights/features/plane", feature_tables.plane(raw.planes))
     store.apply()
-    start, end = week_bounds(WEEKS, WEEK_NAMES[-1])
+    span = WEEKS.partition(WEEK_NAMES[-1])
+    start, end = span.start, span.end
     store.materialize(store.views(SERVICE), start, end)
     return ingest.in_week(raw.flights, "scheduled_departure", start, end), end
 

@@ -131,7 +131,7 @@ def spec(rounds: int, **trainer: Any) -> Any:
             "feature_service": "parcel_v1",
             "prediction": {"table": "parcels", "key": ["parcel"], "time": "sent"},
             "label": {"column": "delay", "known_at": "seen", "above": 5},
-            "weeks": {"start": "2020-01-06", "end": "2020-07-06"},
+            "calendar": {"cadence": "weekly", "start": "2020-01-06", "end": "2020-07-06"},
             "trainer": given | trainer,
             "gate": {"metric": "auc", "floors": {"auc": 0.5}},
         }

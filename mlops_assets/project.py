@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -12,7 +12,6 @@ from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
 from resources.settings import Settings
@@ -100,8 +99,8 @@ class Project:
         return self.resources["lake"]
 
     def week_names(self, spec: ModelSpec) -> list[str]:
-        """Every week of a model's data."""
-        return week_names(spec.weeks)
+        """Every partition of a model's data; of a calendar without an end, those that are over now."""
+        return spec.calendar.names(spec.calendar.over or datetime.now(UTC))
 
     @property
     def tracking(self) -> Tracking:
@@ -116,7 +115,9 @@ class Project:
     def join(self, spec: ModelSpec, progress: Progress) -> None:
         """Join the weeks that a model trained now learns from."""
         weeks = self.lake.partitions(spec.prediction.table)
-        needed = weeks if spec.window.days is None else weeks[-ceil(spec.window.days / 7) :]
+        now, days = spec.calendar.partition(weeks[-1]).end, spec.window.days
+        within = spec.calendar.covering(spec.calendar.days_before(now, days), now) if days else weeks
+        needed = [week for week in weeks if week in {*within}]
         progress.stage(weeks[-1], f"{spec.name}_week: training set of {len(needed)} weeks")
         span = {
             "dagster/asset_partition_range_start": needed[0],

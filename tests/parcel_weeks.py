@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds, week_names
 from resources.lake.lake import Lake
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
@@ -28,8 +27,9 @@ def search_spec(trainer: dict[str, Any] | None = None, **search: Any) -> ModelSp
 def parcel_lake(folder: Path, spec: ModelSpec, frame: pl.DataFrame | None = None) -> Lake:
     lake, rows = Lake(root=str(folder)), parcels(ROWS) if frame is None else frame
     notes = {"features": list(FEATURES), "feature definitions": "one"}
-    for name in week_names(spec.weeks):
-        start, end = week_bounds(spec.weeks, name)
+    for name in spec.calendar.names():
+        span = spec.calendar.partition(name)
+        start, end = span.start, span.end
         part = rows.filter(pl.col("sent").is_between(start, end, closed="left"))
         if part.height:
             lake.write(f"{spec.name}/training_set", part, name, spec.prediction.key, notes)

@@ -16,7 +16,6 @@ from mlops_assets.automation.sensors import retrain_sensor, score_sensor
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
 
@@ -36,7 +35,7 @@ class Days:
     def of(cls, spec: ModelSpec, root: Path, weeks: int) -> "Days":
         """So many weeks ingested, none of them scored."""
         days = cls(spec, Lake(root=str(root)))
-        for week in week_names(spec.weeks)[:weeks]:
+        for week in spec.calendar.names()[:weeks]:
             days.lake.write(spec.prediction.table, pl.DataFrame({"row": [1]}), week)
             days.ingest(week, "a" * 64)
         return days

@@ -17,7 +17,6 @@ from mlops_assets.promotion.following import reconcile
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.owed import follows
 from mlops_assets.replay.tables import weeks_table
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.searched import newest_result
 from mlops_assets.stages.served import SCORER, code_of
@@ -283,13 +282,11 @@ def test_its_versions_follow_the_spec_as_it_is_read_now_and_its_search_is_found(
 def test_one_more_week_is_replayed_and_no_earlier_one_again(forward):
     where, parts = forward
     before = weeks_table(SPEC, parts["lake"])
-    hashes = {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in week_names(WEEKS)[:-1]}
+    hashes = {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in WEEKS.names()[:-1]}
     sensors = ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"]
     with dg.instance_for_test(temp_dir=str(where.home / "dagster")) as instance:
         progress = Progress(9)
-        Clock(definitions(parts), instance, parts["lake"], sensors).replay(
-            "pumps", week_names(WEEKS), progress
-        )
+        Clock(definitions(parts), instance, parts["lake"], sensors).replay("pumps", WEEKS.names(), progress)
         assert (progress.skipped, progress.done) == (8, 1)
     after = weeks_table(SPEC, parts["lake"])
     assert after.filter(pl.col("week") != NEXT).equals(before)

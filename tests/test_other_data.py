@@ -10,7 +10,6 @@ from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.tables import weeks_table
 from mlops_assets.spec.decides import FIELDS, TRAINING_SET
 from mlops_assets.spec.gate import Guards
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import fingerprints
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import judge_challenger
@@ -41,7 +40,7 @@ def pumps(tmp_path_factory):
                 resources["lake"],
                 ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"],
             )
-            clock.replay("pumps", week_names(WEEKS), Progress(9))
+            clock.replay("pumps", WEEKS.names(), Progress(9))
             yield resources, instance
 
 
@@ -73,7 +72,7 @@ def test_no_run_of_the_pumps_failed_though_the_gate_rejected_challengers(pumps):
 def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     """The name says where the week goes, the start where the sample of the leak probe may begin."""
     resources, _ = pumps
-    newest = week_names(WEEKS)[-1]
+    newest = WEEKS.names()[-1]
     with fields_read() as read:
         join_week(SPEC, resources["lake"], resources["feature_store"], newest)
     parts = {path.partition(".")[0] for path in read if "." in path}
@@ -86,10 +85,10 @@ WEEKS_THEMSELVES = {"name", "weeks.start", "weeks.end", "weeks.timezone"}
 
 
 AROUND = {
-    "evaluation": {"earlier_code", "weeks", "search", *Guards.model_fields},
-    "predictions": {"earlier_code", "trainer", "trainer.kind", "trainer.scorer", "weeks"},
-    "performance": {"weeks"},
-    "drift": {"weeks"},
+    "evaluation": {"earlier_code", "calendar", "search", *Guards.model_fields},
+    "predictions": {"earlier_code", "trainer", "trainer.kind", "trainer.scorer", "calendar"},
+    "performance": {"calendar"},
+    "drift": {"calendar"},
 }
 """Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the code of the scorer and of the trainer's kind is digested, not its name."""
 
@@ -97,7 +96,7 @@ AROUND = {
 def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pumps):
     """The window of a search, a card or a retraining is none of theirs."""
     resources, _ = pumps
-    lake, tracking, newest = resources["lake"], resources["tracking"], week_names(WEEKS)[-1]
+    lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
     stages = {
         "evaluation": lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
         "predictions": lambda: score_week(SPEC, lake, tracking, newest),
@@ -115,7 +114,7 @@ def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pump
 
 def test_a_column_that_only_a_judge_splits_by_makes_another_training_set_and_the_same_version(pumps):
     resources, _ = pumps
-    lake, newest = resources["lake"], week_names(WEEKS)[-1]
+    lake, newest = resources["lake"], WEEKS.names()[-1]
 
     def joined(spec):
         join_week(spec, lake, resources["feature_store"], newest)
@@ -144,7 +143,7 @@ def digested(code, *given):
 def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
     """Told by the interpreter: how a system is reached counts as much as what is computed."""
     resources, _ = pumps
-    lake, tracking, newest = resources["lake"], resources["tracking"], week_names(WEEKS)[-1]
+    lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
     store, versions = resources["feature_store"], tracking.versions("pump_stops")
 
     def fitted():

@@ -21,7 +21,6 @@ from mlops_assets.automation.decisions import DecisionError, approve, decide, de
 from mlops_assets.automation.reconciling import DifferenceError, reconcile_sensor
 from mlops_assets.cli import parsed
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week, week_bounds, week_names
 from resources.audit.chain import Place, entry_name, head_text
 from resources.audit.journal import journal_of
 from resources.audit.log import CHANGES, AuditError, Entry
@@ -35,7 +34,7 @@ from tests.flights.shortened import NEVER_REJECTED
 from tests.pumps.project import SPEC, WEEKS, checks, states
 
 NAME = SPEC.name
-NAMES = week_names(WEEKS)
+NAMES = WEEKS.names()
 FIRST = 5
 PASSES = NEVER_REJECTED["flight_delay"]
 STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
@@ -94,7 +93,7 @@ class Project:
 
 def add_week(lake: Lake, name: str, joined: bool = True) -> None:
     """Ingest one week; `joined` writes its training set too."""
-    span = week(WEEKS, name)
+    span = WEEKS.partition(name)
     rows = checks(lake, span)
     lake.write(SPEC.prediction.table, rows, name)
     if not joined:
@@ -161,7 +160,7 @@ def test_each_entry_names_the_evidence_that_it_rests_on(project):
     assert promoted.evidence["evaluation"] == evaluated.evidence["evaluation"]
     assert promoted.evidence["sha256"] == trained.evidence["sha256"] == version.sha256
     assert promoted.why == evaluated.why
-    assert promoted.moment == week_bounds(WEEKS, NAMES[4])[1]
+    assert promoted.moment == WEEKS.partition(NAMES[4]).end
     assert deployed.evidence["change"] == promoted.hash
     assert deployed.evidence["model_sha256"] == project.endpoint.records()[NAME].model_sha256
 
@@ -177,7 +176,7 @@ def test_a_change_of_the_spec_is_recorded_with_what_changed_and_so_is_the_way_ba
 
 def test_how_a_model_is_watched_judged_and_promoted_and_where_its_calendar_ends_makes_no_other_model(project):
     project.make(AUTOMATIC, "model")
-    longer = SPEC.weeks.model_dump() | {"end": SPEC.weeks.end + timedelta(days=364)}
+    longer = SPEC.calendar.model_dump() | {"end": SPEC.calendar.end + timedelta(days=364)}
     project.make(BY_ADA, "model")
     project.make(spec(skew={"requests": 7}, weeks=longer, gate=OUT_OF_REACH, slices=["pump"]), "model")
     assert [v.number for v in project.tracking.versions(NAME)] == [1]
@@ -282,7 +281,7 @@ def test_a_promotion_that_waited_counts_from_the_weeks_that_came_in_by_then(proj
     add_week(project.lake, NAMES[FIRST], joined=False)
     project.approve(1)
     (promoted,) = project.audit.entries(NAME, ("promoted",))
-    assert promoted.moment == week_bounds(WEEKS, NAMES[FIRST])[1]
+    assert promoted.moment == WEEKS.partition(NAMES[FIRST]).end
     assert [at for v in project.tracking.versions(NAME) for at in v.promotions] == [promoted.moment]
 
 
@@ -366,7 +365,7 @@ def test_a_rollback_is_not_undone_by_the_automation_and_the_next_challenger_can_
     assert project.champion == 4
     entry = project.back()
     assert (project.champion, project.endpoint.records()[NAME].version) == (2, "2")
-    assert entry.moment == week_bounds(WEEKS, NAMES[FIRST + 1])[1]
+    assert entry.moment == WEEKS.partition(NAMES[FIRST + 1]).end
     assert "version 4 was rolled back by lin (too many alarms)" in project.said(AUTOMATIC)
     assert project.champion == 2
     add_week(project.lake, NAMES[FIRST + 2])
@@ -417,7 +416,7 @@ def test_a_champion_that_was_refitted_on_the_held_out_days_is_stood_in_for_by_it
     assert project.champion == 4
     assert [attempt[side]["version"] for side in ("challenger", "champion")] == [5, 3]
     seen = [project.tracking.version(NAME, number).trained_until for number in (3, 4)]
-    start = WEEKS.days_before(week_bounds(WEEKS, NAMES[FIRST + 1])[1], SPEC.window.hold_out_days)
+    start = WEEKS.days_before(WEEKS.partition(NAMES[FIRST + 1]).end, SPEC.window.hold_out_days)
     assert seen[0] <= start < seen[1]
 
 

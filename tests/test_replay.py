@@ -19,7 +19,6 @@ from mlops_assets.project import Declared, Project
 from mlops_assets.replay.clock import Clock, Progress, ReplayError
 from mlops_assets.replay.owed import follow_spec, under_two_specs
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.card import gather, sections
 from resources.local import local_resources
 from resources.settings import settings
@@ -29,7 +28,7 @@ from tests.flights.thinned import thin
 
 SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_delay_on_evidence"
 SPEC = short_spec()
-WEEKS = week_names(SPEC.weeks)[:6]
+WEEKS = SPEC.calendar.names()[:6]
 LAST = WEEKS[-1]
 
 

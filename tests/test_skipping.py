@@ -14,7 +14,6 @@ import pytest
 from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.provenance.code_digest import code_digest, project_source
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages import tables
 from mlops_assets.use_cases.flights.tables import all_tables
 from resources.lake.lake import Lake
@@ -26,7 +25,7 @@ from tests.lake_files import path_of
 
 SPEC = short_spec()
 NAME = SPEC.name
-WEEKS = week_names(SPEC.weeks)[:4]
+WEEKS = SPEC.calendar.names()[:4]
 RANGE = {"dagster/asset_partition_range_start": WEEKS[0], "dagster/asset_partition_range_end": WEEKS[-1]}
 RAW = ["flights/raw", "flights/weather", "flights/planes", "flights/airports"]
 VIEWS = [

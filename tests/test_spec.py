@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands.train import VariantError, varied
-from mlops_assets.kit.partitions import weekly
-from mlops_assets.spec.model import ModelSpec, Weeks
-from mlops_assets.spec.weeks import week_bounds, week_names, weeks_back
+from mlops_assets.spec.calendar import Calendar
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.use_case import UseCase, reading
 from tests.pumps.project import SPEC
 
-NEW_YORK = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
+NEW_YORK = Calendar(
+    cadence="weekly", start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York"
+)
 
 
 def changed(**parts) -> ModelSpec:
@@ -32,7 +34,10 @@ def changed(**parts) -> ModelSpec:
     ("parts", "message"),
     [
         ({"window": {"days": 7}}, "window.days=7 leaves nothing to train on beside window.hold_out_days=7"),
-        ({"window": {"minimum_days": 700}}, "window.minimum_days=700 is longer than the 63 days of weeks"),
+        (
+            {"window": {"minimum_days": 700}},
+            "window.minimum_days=700 is longer than the 63 days of the calendar",
+        ),
         (
             {"retrain": {"cool_down_days": 3}},
             "retrain.cool_down_days=3 is shorter than window.hold_out_days=7",
@@ -52,7 +57,7 @@ def changed(**parts) -> ModelSpec:
             {"promotion": {"mode": "approval"}},
             "promotion.mode=approval and promotion.approvers names nobody",
         ),
-        ({"weeks": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
+        ({"calendar": {"end": date(2024, 3, 5)}}, "are 64 days: give a whole number of weeks"),
         ({"gaet": 1}, "Extra inputs are not permitted"),
         (
             {"trainer": {"kind": "lightgbn"}},
@@ -160,23 +165,11 @@ def test_days_before_and_days_between_agree_over_both_clock_changes(days, hours)
     assert NEW_YORK.days_between(earlier, moment) == pytest.approx(days, abs=1 / 24 + 1e-9)
 
 
-def test_weeks_are_cut_at_local_midnight_where_dagster_cuts_them():
-    definition = weekly(NEW_YORK)
-    assert definition.get_partition_keys() == week_names(NEW_YORK)
-    for name in ("2013-03-04", "2013-03-11", "2013-10-28", "2013-11-04"):
-        window = definition.time_window_for_partition_key(name)
-        assert week_bounds(NEW_YORK, name) == (window.start, window.end)
-
-
 def test_four_weeks_from_midnight_to_midnight_are_28_days_though_a_clock_changes_between():
-    start, end = week_bounds(NEW_YORK, "2013-02-25")[1], week_bounds(NEW_YORK, "2013-03-25")[1]
+    start, end = NEW_YORK.partition("2013-02-25").end, NEW_YORK.partition("2013-03-25").end
     assert (end - start).total_seconds() / 86_400 < 28
     assert NEW_YORK.days_between(start, end) == 28
     assert NEW_YORK.days_before(end, 28) == start
-
-
-def test_no_week_lies_before_the_first():
-    assert weeks_back(NEW_YORK, "2013-01-07", 5) == ["2012-12-31", "2013-01-07"]
 
 
 def test_a_variant_changes_fields_of_the_trainer_or_parameters_of_xgboost():
@@ -215,7 +208,7 @@ def test_a_small_number_is_a_number_in_a_variant_too():
 def test_a_first_day_is_a_day_that_is_written_as_one_or_refused(value):
     content = {"start": value, "end": date(2014, 1, 6)}
     with pytest.raises(pydantic.ValidationError) as caught:
-        Weeks.model_validate(content)
+        Calendar.model_validate({"cadence": "weekly", **content})
     assert caught.value.errors()[0]["loc"] == ("start",)
 
 
@@ -225,8 +218,40 @@ def test_a_first_day_is_a_day_that_is_written_as_one_or_refused(value):
 )
 def test_a_time_zone_exists_or_is_refused_by_name(name):
     try:
-        found = Weeks.model_validate({"start": "2012-12-31", "end": "2014-01-06", "timezone": name})
+        found = Calendar.model_validate(
+            {"cadence": "weekly", "start": "2012-12-31", "end": "2014-01-06", "timezone": name}
+        )
     except pydantic.ValidationError as error:
         assert error.errors()[0]["loc"] == ("timezone",)
     else:
         assert (ZoneInfo(found.timezone).key, "/" in name and name.startswith("right")) == (name, False)
+
+
+OLD_WEEKS = {"start": "2024-01-01", "end": "2024-03-04", "timezone": "Europe/Berlin"}
+
+
+def test_weeks_of_an_earlier_release_are_a_calendar_of_weeks():
+    content = {name: value for name, value in SPEC.model_dump().items() if name != "calendar"}
+    found = ModelSpec.model_validate(content | {"weeks": OLD_WEEKS}).calendar
+    assert found == Calendar.model_validate({"cadence": "weekly", **OLD_WEEKS})
+
+
+def test_a_model_inherits_the_calendar_of_its_use_case_and_needs_one():
+    content = {name: value for name, value in SPEC.model_dump().items() if name != "calendar"}
+    daily = Calendar(cadence="daily", start=date(2024, 1, 1))
+    use_case = UseCase(name="pumps", owner="team:water", calendar=daily)
+    with reading(use_case):
+        assert ModelSpec.model_validate(content).calendar == daily
+        assert ModelSpec.model_validate(content | {"weeks": OLD_WEEKS}).calendar.cadence == "weekly"
+    with pytest.raises(
+        pydantic.ValidationError, match=r"there is no calendar: give one in the use case's use_case\.yaml"
+    ):
+        ModelSpec.model_validate(content)
+
+
+def test_a_calendar_without_an_end_has_room_for_any_history():
+    endless = {"cadence": "daily", "start": date(2024, 1, 1)}
+    found = ModelSpec.model_validate(
+        SPEC.model_dump() | {"calendar": endless, "window": {"minimum_days": 700}}
+    )
+    assert found.window.minimum_days == 700

@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from mlops_assets.local.servers import prepare_dagster_home
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.use_cases.flights.tables import all_tables
 from resources.local import local_resources
 from resources.settings import settings
@@ -15,7 +14,7 @@ from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
 
 SPECS = [short_spec("flight_delay"), short_spec("arrival_minutes")]
-WEEKS = week_names(SPECS[0].weeks)[:3]
+WEEKS = SPECS[0].calendar.names()[:3]
 RANGE = {"dagster/asset_partition_range_start": WEEKS[0], "dagster/asset_partition_range_end": WEEKS[-1]}
 Graph = tuple[dg.Definitions, dict[str, Any], dg.DagsterInstance]
 

@@ -12,15 +12,14 @@ import dagster as dg
 from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.provenance.code_digest import code_digest
-from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.names import feature_table, features_group, online_key, registry_key
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.online import WRITES, Online, bring_online, content_of, of_online, reaches
 from resources.features.vectors import Brought
 from resources.settings import settings
 
 
-def online_store(use_case: str, weeks: Weeks, views: Sequence[str]) -> dg.AssetsDefinition:
+def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.AssetsDefinition:
     """The asset `<use case>/features/online`: the newest value of every entity, as of the newest week's end."""
 
     key = online_key(use_case)
@@ -29,7 +28,7 @@ def online_store(use_case: str, weeks: Weeks, views: Sequence[str]) -> dg.Assets
         key.split("/"),
         after=[registry_key(use_case), *(feature_table(use_case, view) for view in views)],
         uses=["feature_store", "endpoint"],
-        weeks=weeks,
+        calendar=calendar,
         group_name=features_group(use_case),
         kinds={"feast", settings().online_kind},
         code_version=code_digest(WRITES)[:12],
@@ -40,19 +39,19 @@ def online_store(use_case: str, weeks: Weeks, views: Sequence[str]) -> dg.Assets
         lake, feature_store, reuse = run.systems.lake, run.systems.feature_store, run.reuse
         until = feature_store.online_until(views)
         for week in run.partitions:
-            decides = of_online(use_case, weeks, views, lake, feature_store, week)
-            reuse.unchanged(week, decides, partial(reaches, until, week_bounds(weeks, week)[1]))
-        content = {week: content_of(use_case, lake, views, week) for week in run.partitions}
+            decides = of_online(use_case, calendar, views, lake, feature_store, week)
+            reuse.unchanged(week, decides, partial(reaches, until, calendar.partition(week).end))
+        content = {week: content_of(use_case, calendar, lake, views, week) for week in run.partitions}
         if reuse.to_make:
             done = bring_online(
-                use_case, weeks, views, lake, feature_store, reuse.to_make, _progress(run, views)
+                use_case, calendar, views, lake, feature_store, reuse.to_make, _progress(run, views)
             )
             for week in reuse.to_make:
                 reuse.made(week, content[week])
             shown = online_metadata(done)
         else:
             shown = run.shown_before()
-        run.systems.endpoint.advance(week_bounds(weeks, max(lake.read_json(key) or content))[1])
+        run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end)
         for week in content:
             run.show(week, reuse.reasons[week])
         yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)

@@ -22,7 +22,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         "predictions",
         after=["training_set", "deployment"],
         uses=["tracking"],
-        weeks=spec.weeks,
+        calendar=spec.calendar,
         kinds={trainer_kind(spec.trainer.kind).icon, "polars"},
         code_version=score_code(spec)[:12],
         check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],

@@ -1,6 +1,7 @@
 """The training set: every row of the prediction table beside the features that were known at its prediction time."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -26,17 +27,24 @@ PROBED = (
 )
 
 
+VIEWS_BACK = timedelta(days=7)
+"""How long before a partition its rows may have features from, as the lineage shows it."""
+
+
 def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset `<model>/training_set`, one partition a week, joined once by Feast."""
     path = [spec.name, "training_set"]
-    views = [upstream(feature_table(spec.use_case, view), 1) for view in service_views(spec.feature_service)]
+    views = [
+        upstream(feature_table(spec.use_case, view), spec.calendar, VIEWS_BACK)
+        for view in service_views(spec.feature_service)
+    ]
 
     @model_stage(
         spec,
         "training_set",
-        after=[upstream(spec.prediction.table, None), *views, registry_key(spec.use_case)],
+        after=[upstream(spec.prediction.table, spec.calendar), *views, registry_key(spec.use_case)],
         uses=["feature_store"],
-        weeks=spec.weeks,
+        calendar=spec.calendar,
         kinds={"feast", "polars", "parquet"},
         code_version=join_code(spec)[:12],
         check_specs=[

@@ -7,7 +7,7 @@ import dagster as dg
 
 from mlops_assets.promotion.approval import HeldBackError, by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
-from mlops_assets.promotion.records import account, data_now, recorded_weeks
+from mlops_assets.promotion.records import account, data_now, recorded_calendar
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.judging import attempt_name
@@ -65,7 +65,7 @@ def decide(
         identity=key,
         by=by,
         why=reason or f"{verdict} without a reason",
-        moment=data_now(spec.weeks, spec.prediction.table, lake),
+        moment=data_now(spec.calendar, spec.prediction.table, lake),
         evidence={**key, "evaluated": waiting.hash, "verdict": waiting.why, "account": account()},
         version=version,
     )
@@ -116,7 +116,7 @@ def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) 
             "a rollback is recorded with a name and a reason: give both, --by NAME --reason WHY"
         )
     audit = systems.audit
-    recorded = recorded_weeks(audit, model)
+    recorded = recorded_calendar(audit, model)
     moments = [change.moment for change in audit.entries(model, CHANGES) if change.moment]
     if recorded is None or not moments:
         raise DecisionError(f"the audit log knows no champion of {model!r}: there is nothing to roll back to")

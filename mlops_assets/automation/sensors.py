@@ -27,7 +27,6 @@ from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
@@ -243,7 +242,7 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
         return None, Decision(False, "too_little_history", "no week has been reported on yet")
     newest = week_evidence(spec, lake, weeks[-1])
     attempts = lake.records(f"{spec.name}/attempts")
-    last = week_bounds(spec.weeks, attempts[-1])[1] if attempts else None
+    last = spec.calendar.partition(attempts[-1]).end if attempts else None
     return weeks[-1], decide([newest], last, spec, newest.end)
 
 
@@ -253,7 +252,7 @@ def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
     drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
     return WeekEvidence(
         week=week,
-        end=week_bounds(spec.weeks, week)[1],
+        end=spec.calendar.partition(week).end,
         rows=report["scored"],
         metric=report[spec.gate.metric],
         reference=drift.get("reference metric"),

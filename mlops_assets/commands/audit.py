@@ -251,9 +251,9 @@ def _facts(audit: "Audit", change: "Entry") -> dict[str, str]:
 
 
 def _zone(audit: "Audit", model: str) -> ZoneInfo:
-    from mlops_assets.promotion.records import recorded_weeks
+    from mlops_assets.promotion.records import recorded_calendar
 
-    recorded = recorded_weeks(audit, model)
+    recorded = recorded_calendar(audit, model)
     return ZoneInfo(recorded[0].timezone if recorded else "UTC")
 
 

@@ -1,9 +1,10 @@
 """The time windows that data is cut into; models are not partitioned, their versions live in the registry."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from mlops_assets.spec.calendar import Calendar
-from mlops_assets.spec.model import Weeks
 
 
 def time_windows(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
@@ -29,12 +30,15 @@ def room(calendar: Calendar) -> int:
     return 1 + (len(ticks.cron.minutes) if ticks.short else 0)
 
 
-def weekly(weeks: Weeks) -> dg.TimeWindowPartitionsDefinition:
-    """One partition a week from the spec's start, cut at local midnight, named by its first day."""
-    return dg.TimeWindowPartitionsDefinition(
-        start=weeks.start.isoformat(),
-        end=weeks.end.isoformat(),
-        timezone=weeks.timezone,
-        fmt="%Y-%m-%d",
-        cron_schedule=f"0 0 * * {weeks.start.isoweekday() % 7}",
-    )
+def by_time(calendar: Calendar, back: timedelta, theirs: Calendar) -> dg.PartitionMapping | None:
+    """How partitions of a calendar depend on those of another: on all that overlap them or what lies so long before.
+
+    None is Dagster's own: the same partition. Between the clocks of two zones (hours are named in UTC) Dagster maps no
+    time; all of the other's partitions are named then, and the work reads those it needs.
+    """
+    count = calendar.most_within(back)
+    if calendar.ticks == theirs.ticks:
+        return dg.TimeWindowPartitionMapping(start_offset=-count) if count else None
+    if calendar.ticks.zone != theirs.ticks.zone:
+        return dg.AllPartitionMapping()
+    return dg.TimeWindowPartitionMapping(start_offset=-count, allow_nonexistent_upstream_partitions=True)

@@ -1,7 +1,7 @@
 """The decorator that an asset is built with: what every asset repeats, said once.
 
 A definition says what exists (key, what comes before, kinds, checks) and, in its body, which work is done. The decorator
-gives it the systems, partitions of weeks and one run for a backfill, the record of what need not be made again, what it
+gives it the systems, partitions and one run for a backfill, the record of what need not be made again, what it
 cost, and turns an error of the work into a failed run with the error's own sentence.
 """
 
@@ -14,10 +14,11 @@ import dagster as dg
 from mlops_assets.errors import WorkError
 from mlops_assets.kit.checks import plain
 from mlops_assets.kit.costs import costed
-from mlops_assets.kit.partitions import weekly
+from mlops_assets.kit.partitions import time_windows
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.run_tags import run_lineage
-from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.calendar import Calendar
+from mlops_assets.spec.model import ModelSpec
 from resources.systems import Systems
 
 Events = Iterator[Any]
@@ -34,7 +35,7 @@ class Run:
 
     @property
     def partitions(self) -> Sequence[str]:
-        """The weeks that the run is for."""
+        """The partitions that the run is for."""
         return self.context.partition_keys
 
     @property
@@ -50,9 +51,9 @@ class Run:
         """A line in the run's log."""
         self.context.log.info(sentence)
 
-    def show(self, week: str | None, metadata: dict[str, Any]) -> None:
-        """What the page shows of one week, or of content that is not cut into weeks."""
-        self.context.add_asset_metadata(metadata, partition_key=week)
+    def show(self, partition: str | None, metadata: dict[str, Any]) -> None:
+        """What the page shows of one partition, or of content that is not cut into any."""
+        self.context.add_asset_metadata(metadata, partition_key=partition)
 
     def shown_before(self) -> dict[str, Any]:
         """What the page showed of the last making."""
@@ -70,12 +71,12 @@ def stage(
     *,
     uses: Sequence[str],
     after: Sequence[Dependency] = (),
-    weeks: Weeks | None = None,
+    calendar: Calendar | None = None,
     **appearance: Any,
 ) -> Callable[[Callable[[Run], Events]], dg.AssetsDefinition]:
     """Make an asset of a function that takes a Run and yields results and checks.
 
-    `uses` names the systems, `after` the assets before it (`table/name`), `weeks` cuts it into partitions. The rest goes
+    `uses` names the systems, `after` the assets before it (`table/name`), `calendar` cuts it into partitions. The rest goes
     to `dagster.asset` as it is. What the run made is remembered once Dagster has the last event.
     """
     table = "/".join(key)
@@ -95,8 +96,8 @@ def stage(
         return dg.asset(
             key=list(key),
             deps=[dg.AssetKey(one.split("/")) if isinstance(one, str) else one for one in after],
-            partitions_def=weekly(weeks) if weeks else None,
-            backfill_policy=dg.BackfillPolicy.single_run() if weeks else None,
+            partitions_def=time_windows(calendar) if calendar else None,
+            backfill_policy=dg.BackfillPolicy.single_run() if calendar else None,
             required_resource_keys={*uses, "lake"},
             **appearance,
         )(costed(compute))

@@ -1,7 +1,8 @@
-"""Lake tables as assets: built a week at a time, examined while in memory, and written only when nothing blocks."""
+"""Lake tables as assets: built a partition at a time, examined while in memory, and written only when nothing blocks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,9 +10,11 @@ import dagster as dg
 from mlops_assets.kit.catalogue import LINEAGE, SCHEMA, column_lineage, column_schema, newest_metadata
 from mlops_assets.kit.checks import table_check_results, table_check_specs
 from mlops_assets.kit.metadata import table_metadata
+from mlops_assets.kit.partitions import by_time
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.tables import Finding
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
 from resources.lake.lake import Manifest
@@ -25,9 +28,12 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 
     @stage(
         path,
-        after=[upstream(name, back) for name, back in table.deps.items()],
+        after=[
+            upstream(name, table.calendar, back, table.calendars.get(name))
+            for name, back in table.deps.items()
+        ],
         uses=[],
-        weeks=table.weeks,
+        calendar=table.calendar,
         code_version=table.code_version,
         check_specs=table_check_specs(path, table.expected),
         metadata={
@@ -37,7 +43,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         **table.appearance,
     )
     def write(run: Run) -> Iterator[Any]:
-        names = run.partitions if table.weeks else [None]
+        names = run.partitions if table.calendar else [None]
         findings: dict[str, list[Finding]] = {}
         written: dict[str | None, Manifest] = {}
         for name in names:
@@ -96,7 +102,12 @@ def materialized(
     yield run.result(combined(written.values()), {})
 
 
-def upstream(table: str, back: int | None) -> dg.AssetDep:
-    """A dependency on the same week of a table and on `back` weeks before it."""
-    mapping = dg.TimeWindowPartitionMapping(start_offset=-back, end_offset=0) if back else None
+def upstream(
+    table: str, calendar: Calendar | None, back: timedelta | None = None, theirs: Calendar | None = None
+) -> dg.AssetDep:
+    """A dependency, by time, on the partitions of a table that overlap one's own and what lies so long before it.
+
+    `theirs` is the table's calendar where it is another one than `calendar`.
+    """
+    mapping = by_time(calendar, back or timedelta(), theirs or calendar) if calendar else None
     return dg.AssetDep(dg.AssetKey(table.split("/")), partition_mapping=mapping)

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from mlops_assets.promotion.history import SHOWN_BETTER
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.decides import changes
-from mlops_assets.spec.model import ModelSpec, Weeks
-from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.spec.earlier import as_now
+from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.lake.lake import Lake
 from resources.moments import read_moment
@@ -112,8 +113,10 @@ def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetim
     last = audit.latest(spec.name, ("configuration_changed",))
     if last is not None and last.evidence["spec"] == digest:
         return last
-    audit.keep(_kept(digest), text)
     changed = changes(_recorded(audit, last) if last else {}, json.loads(text))
+    if last is not None and not changed:
+        return last
+    audit.keep(_kept(digest), text)
     return audit.record(
         "configuration_changed",
         spec.name,
@@ -125,13 +128,13 @@ def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetim
     )
 
 
-def recorded_weeks(audit: Audit, model: str) -> tuple[Weeks, str] | None:
-    """Weeks and prediction table of a model as they were recorded last, without loading any definitions."""
+def recorded_calendar(audit: Audit, model: str) -> tuple[Calendar, str] | None:
+    """Calendar and prediction table of a model as they were recorded last, without loading any definitions."""
     last = audit.latest(model, ("configuration_changed",))
     if last is None:
         return None
     found = _recorded(audit, last)
-    return Weeks.model_validate(found["weeks"]), found["prediction"]["table"]
+    return Calendar.model_validate(found["calendar"]), found["prediction"]["table"]
 
 
 def spec_then(audit: Audit, model: str, before: int) -> dict[str, Any] | None:
@@ -143,10 +146,10 @@ def spec_then(audit: Audit, model: str, before: int) -> dict[str, Any] | None:
     return _recorded(audit, earlier[-1]) if earlier else None
 
 
-def data_now(weeks: Weeks, table: str, lake: Lake) -> datetime | None:
+def data_now(calendar: Calendar, table: str, lake: Lake) -> datetime | None:
     """The end of the newest ingested partition, or None where nothing was ingested."""
     there = lake.partitions(table)
-    return week_bounds(weeks, there[-1])[1] if there else None
+    return calendar.partition(there[-1]).end if there else None
 
 
 def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
             f"{audit.folder}/{_kept(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "
             f"restore the folder from a copy"
         )
-    return json.loads(text)
+    return as_now(json.loads(text))
 
 
 def _kept(digest: str) -> str:

@@ -15,7 +15,6 @@ from mlops_assets.project import Project
 from mlops_assets.replay.clock import FEW_PAGES, Progress
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
 from mlops_assets.stages.searched import PARAMETERS, searched
@@ -128,13 +127,13 @@ def score_served_weeks(project: Project, spec: ModelSpec, progress: Progress) ->
     if not promotions:
         return f"{spec.name}: no version was promoted, so no week is scored."
     first = min(promotions)
-    due = [w for w, _ in weeks_to_score(spec, project.lake) if week_bounds(spec.weeks, w)[1] > first]
+    due = [w for w, _ in weeks_to_score(spec, project.lake) if spec.calendar.partition(w).end > first]
     for week in due:
         progress.stage(week, f"{spec.name}_week")
         tags = {} if week == due[-1] else FEW_PAGES
         project.clock([]).execute(f"{spec.name}_week", progress, partition=week, tags=tags)
     weeks = [
-        w for w in project.lake.partitions(f"{spec.name}/drift") if week_bounds(spec.weeks, w)[1] > first
+        w for w in project.lake.partitions(f"{spec.name}/drift") if spec.calendar.partition(w).end > first
     ]
     since = f"{spec.name}: its first champion answers from {first:%Y-%m-%d %H:%M} UTC on"
     if not weeks:

@@ -13,14 +13,13 @@ from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.fits import Fits
 from mlops_assets.replay.tables import text_table, totals
 from mlops_assets.spec.model import ModelSpec, Retrain
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.training_set import training_data
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
 
-WEEKS_APART = 4
+FOUR_WEEKS = 28
 COMPARED = {"classification": ("log_loss", "auc"), "regression": ("mae", "rmse")}
 WHOLE = "over all"
 Periods = Mapping[str, tuple[date, date]]
@@ -37,7 +36,7 @@ def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progre
     )
     history = history_of(spec, project.lake)
     never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
-    monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=7 * WEEKS_APART)
+    monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=FOUR_WEEKS)
     every_four = backtest(spec, monthly, history, train)
     attempts = [w for w in weeks if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
@@ -52,8 +51,13 @@ def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progre
 
 def expected_trainings(spec: ModelSpec, weeks: Sequence[str]) -> list[str]:
     """The weeks at which the policy of every four weeks trains, if no training is refused."""
-    first = max(0, -(-spec.window.minimum_days // 7) - 1)
-    return list(weeks[first::WEEKS_APART])
+    asked: list[str] = []
+    last, days = spec.calendar.first.start, spec.window.minimum_days
+    for week in weeks:
+        end = spec.calendar.partition(week).end
+        if spec.calendar.days_between(last, end) >= days:
+            asked, last, days = [*asked, week], end, FOUR_WEEKS
+    return asked
 
 
 def refusals(policies: Mapping[str, Backtest]) -> Iterator[str]:
@@ -73,7 +77,7 @@ def _history(spec: ModelSpec, lake: Lake, week: str) -> HistoryWeek:
         return hold_out(spec, training_data(spec, lake, week))
 
     return HistoryWeek(
-        week, week_bounds(spec.weeks, week)[1], lake.read(f"{spec.name}/training_set", [week]), held_out
+        week, spec.calendar.partition(week).end, lake.read(f"{spec.name}/training_set", [week]), held_out
     )
 
 

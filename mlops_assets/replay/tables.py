@@ -12,7 +12,6 @@ from mlops_assets.ml.scores import defined
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
@@ -62,7 +61,7 @@ def totals(
     """Metrics over all scored rows of some weeks, every label counted whenever it arrived; empty where there is none."""
     if scored.is_empty():
         return {}
-    end = week_bounds(spec.weeks, lake.partitions(f"{spec.name}/training_set")[-1])[1]
+    end = spec.calendar.partition(lake.partitions(f"{spec.name}/training_set")[-1]).end
     rows = labelled(lake.read(f"{spec.name}/training_set", weeks), spec, end)
     joined = rows.join(
         scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key

@@ -7,6 +7,7 @@ in the thirtieth, so that a sensor's tick may ask it.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -104,11 +105,19 @@ class Calendar(Part):
         return self.end and self.ticks.moment(self.ticks.of(self.end, self.timezone))
 
     def partition(self, name: str) -> Partition:
-        """The partition of this name.
+        """The partition of this name; also one outside of the calendar's ends, which may have been others before.
 
-        Raises PartitionError where the calendar has none.
+        Raises PartitionError where none begins as the name says.
         """
         return self._made(self._wall(name))
+
+    def has(self, name: str) -> bool:
+        """Whether this is the name of one of the calendar's partitions."""
+        try:
+            wall = self._wall(name)
+        except ValueError:
+            return False
+        return self._first <= wall and not (self.over and self.ticks.moment(wall) >= self.over)
 
     def at(self, moment: datetime) -> Partition:
         """The partition that a moment lies in.
@@ -126,18 +135,27 @@ class Calendar(Part):
         begins = self.ticks.at(min(until, self.over) if self.over else until)
         return self._made(self.ticks.before(begins)) if begins > self._first else None
 
-    def names(self, until: datetime, after: str | None = None) -> list[str]:
-        """Names of the partitions that are over by a moment, in order; only those behind `after`, if it is given."""
+    def names(self, until: datetime | None = None, after: str | None = None) -> list[str]:
+        """Names of the partitions that are over by a moment, in order; only those behind `after`, if it is given.
+
+        Without a moment, all of a calendar that has an end.
+
+        Raises PartitionError without a moment and an end.
+        """
+        until = until or self.over
+        if until is None:
+            raise PartitionError(f"{self._said()} have no end: say until when, or give the calendar an end")
         begin = self.ticks.cron.after(self._wall(after)) if after else self._first
         last = self.newest(until)
         return self._listed(begin, self._wall(last.name)) if last else []
 
     def back(self, name: str, count: int) -> list[str]:
         """Names of a partition and of up to `count` before it, oldest first, none before the first."""
-        walls = [self._wall(name)]
-        while len(walls) <= count and walls[-1] > self._first:
-            walls.append(self.ticks.before(walls[-1]))
-        return [self.ticks.name(wall) for wall in reversed(walls)]
+        wall, first, walls = self._wall(name), self._first, []
+        while len(walls) <= count and wall >= first:
+            walls.append(wall)
+            wall = self.ticks.before(wall)
+        return [self.ticks.name(one) for one in reversed(walls)]
 
     def next(self, name: str) -> str | None:
         """Name of the partition behind this one; None behind the last."""
@@ -153,6 +171,10 @@ class Calendar(Part):
         last = self.ticks.at(until)
         ends_there = self.ticks.moment(last) == until
         return self._listed(self.ticks.at(begin), self.ticks.before(last) if ends_there else last)
+
+    def most_within(self, time: timedelta) -> int:
+        """The most partitions that so long a time, told by the zone's clock, has room for before one begins."""
+        return -(-time // _shortest(self.ticks)) if time else 0
 
     def days_before(self, moment: datetime, days: float) -> datetime:
         """The same local time so many days earlier, in UTC: a day may have 23 or 25 hours."""
@@ -198,8 +220,6 @@ class Calendar(Part):
                 f"{name} begins none of {self._said()}: choose {ticks.name(found)} or "
                 f"{ticks.name(ticks.cron.after(found))}"
             )
-        if found < self._first or (self.over and ticks.moment(found) >= self.over):
-            raise PartitionError(f"{name} is none of {self._said()}: choose one of these")
         return found
 
     def _made(self, wall: datetime) -> Partition:
@@ -227,6 +247,18 @@ def _must_begin_one(cadence: str, timezone: str, start: date, day: date, field: 
         raise ValueError(
             f"{field} {day}: no partition of cadence {cadence!r} begins on that day; give {before} or {found}"
         )
+
+
+SEEN = 400
+"""Partitions in a row that tell how short one may be: four years of quarters and months, two weeks of hours."""
+
+
+@lru_cache(maxsize=1024)
+def _shortest(ticks: Ticks) -> timedelta:
+    walls = [ticks.cron.floor(datetime(2023, 1, 1))]
+    while len(walls) <= SEEN:
+        walls.append(ticks.cron.after(walls[-1]))
+    return min(behind - wall for wall, behind in pairwise(walls))
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 Identities of versions, fingerprints, what is skipped, lineage and `mlops verify` all read these lists. A field that is not listed
 (who approves, how often is retrained, where the calendar ends) makes no other training set, version or report.
-Which weeks a model learns from is no rule but data: identities have the hash of every one of them.
+Which partitions a model learns from is no rule but data: identities have the hash of every one of them.
 """
 
 import hashlib
@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import AnyTrainer, spec_kinds
 
 ROWS = (
-    *("feature_service", "weeks.timezone"),
+    *("feature_service", "calendar.timezone"),
     *(f"prediction.{name}" for name in ("table", "key", "time", "rows")),
     *("label.column", "label.known_at", "trainer.categories"),
 )
@@ -52,6 +53,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 The time zone decides all of them, through the moments that a week lies between.
 """
+
+HASHED_AS = {"calendar": "weeks"}
+"""Parts that had another name when the first identities were made, under which they are hashed for ever."""
 
 CODE: Mapping[str, tuple[str, ...]] = {
     "training_set": (
@@ -106,7 +110,7 @@ def spec_digest(spec: ModelSpec) -> str:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
     """By dotted name, the fields in which two contents of a spec (JSON values) differ: what each was and is."""
-    old, new = _flat(before), _flat(now)
+    old, new = _flat(as_now(before)), _flat(as_now(now))
     names = sorted({*old, *new})
     return {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}
 
@@ -127,12 +131,14 @@ def _own(fields: Iterable[str]) -> list[str]:
 
 def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
+    content = as_now(content)
     for path in paths:
         name, _, below = path.partition(".")
+        hashed = HASHED_AS.get(name, name)
         if name not in content:
             continue
         if not below:
-            kept[name] = content[name]
+            kept[hashed] = content[name]
         elif below in content[name]:
-            kept.setdefault(name, {})[below] = content[name][below]
+            kept.setdefault(hashed, {})[below] = content[name][below]
     return kept

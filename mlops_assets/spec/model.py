@@ -4,19 +4,20 @@ Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be re
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import pydantic
 from pydantic import Field
 
-from mlops_assets.spec.base import Day, Days, ImportPath, Part, TimeZone
+from mlops_assets.spec.base import Days, ImportPath, Part
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
+from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.gate import Gate, gate_fits
 from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
+from mlops_assets.spec.use_case import current_use_case
 
 Rows = TypeVar("Rows", bound=Callable[..., Any])
 
@@ -34,40 +35,12 @@ def computed_from(**columns: str) -> Callable[[Rows], Rows]:
     return said
 
 
-class Weeks(Part):
-    """The weekly partitions of the model's data, from `start` up to but not including `end`."""
-
-    start: Day
-    end: Day
-    timezone: TimeZone = "UTC"
-
-    @pydantic.model_validator(mode="after")
-    def _order(self) -> Self:
-        days = (self.end - self.start).days
-        if days < 7 or days % 7:
-            raise ValueError(
-                f"weeks from {self.start} to {self.end} are {days} days: give a whole number of weeks, at least one"
-            )
-        return self
-
-    def days_before(self, moment: datetime, days: int) -> datetime:
-        """The same local time so many days earlier, in UTC: a day may have 23 or 25 hours."""
-        local = moment.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None) - timedelta(days=days)
-        return local.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
-
-    def days_between(self, earlier: datetime, later: datetime) -> float:
-        """Local days from one moment to another: from midnight to midnight is a whole number."""
-        zone = ZoneInfo(self.timezone)
-        first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (earlier, later))
-        return (last - first).total_seconds() / 86_400
-
-
 class Prediction(Part):
     """What is predicted and when: one row of `table` is one prediction."""
 
     table: str = Field(
         pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-        description="Lake table with a row for each thing predicted, partitioned by the spec's weeks.",
+        description="Lake table with a row for each thing predicted, partitioned by the spec's calendar.",
     )
     key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
     time: str = Field(description="UTC column with the moment the prediction is made.")
@@ -193,13 +166,12 @@ def _label_fits(label: Label, task: str) -> str | None:
     )
 
 
-def _window_fits(window: Window, weeks: Weeks) -> str | None:
-    available = (weeks.end - weeks.start).days
-    if window.minimum_days <= available:
+def _window_fits(window: Window, calendar: Calendar) -> str | None:
+    if calendar.end is None or window.minimum_days <= (calendar.end - calendar.start).days:
         return None
     return (
-        f"window.minimum_days={window.minimum_days} is longer than the {available} days of weeks "
-        f"{weeks.start} to {weeks.end}: the model would never be trained"
+        f"window.minimum_days={window.minimum_days} is longer than the {(calendar.end - calendar.start).days} days of "
+        f"the calendar, {calendar.start} to {calendar.end}: the model would never be trained"
     )
 
 
@@ -215,7 +187,7 @@ def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
 
 RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
     "label": ("task", _label_fits),
-    "window": ("weeks", _window_fits),
+    "window": ("calendar", _window_fits),
     "gate": ("task", gate_fits),
     "retrain": ("window", _cool_down_fits),
 }
@@ -232,7 +204,9 @@ class ModelSpec(Part):
     feature_service: str
     prediction: Prediction
     label: Label
-    weeks: Weeks
+    calendar: Calendar = Field(
+        default=cast(Calendar, None), validate_default=True, description="That of the use case by default."
+    )
     trainer: Trainer = Field(default_factory=default_trainer)
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
@@ -268,6 +242,20 @@ class ModelSpec(Part):
         own = (self.prediction.rows, self.prediction.request)
         named = (*own, *trainer_code(self.trainer), *self.earlier_code)
         return frozenset(path for path in named if path)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _in_words_of_now(cls, content: Any) -> Any:
+        return as_now(content) if isinstance(content, dict) else content
+
+    @pydantic.field_validator("calendar", mode="before")
+    @classmethod
+    def _inherited(cls, value: object) -> object:
+        if value is not None:
+            return value
+        if use_case := current_use_case():
+            return use_case.calendar
+        raise ValueError("there is no calendar: give one in the use case's use_case.yaml")
 
     @pydantic.field_validator("automation", mode="before")
     @classmethod

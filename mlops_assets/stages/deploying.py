@@ -134,7 +134,7 @@ def _make_champion(
         kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
         record = Deployment.model_validate(endpoint_record(spec, version, kept))
         endpoint.advance(data.now)
-    now = data_now(spec.weeks, spec.prediction.table, systems.lake)
+    now = data_now(spec.calendar, spec.prediction.table, systems.lake)
     moment = max(data.now, now or data.now)
     change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)
 

@@ -11,7 +11,6 @@ import polars as pl
 from mlops_assets.ml.monitoring.drift import detach_script, report_html, worst_columns
 from mlops_assets.ml.monitoring.policy import WeekEvidence, drift_signal
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds
 from resources.lake.lake import Lake
 
 SCRIPT = "evidently.js"
@@ -39,7 +38,7 @@ def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bo
         return False
     evidence = WeekEvidence(
         name,
-        week_bounds(spec.weeks, name)[1],
+        spec.calendar.partition(name).end,
         rows=0,
         prediction_psi=numbers.get("prediction_psi"),
         prediction_psi_chance=numbers.get("prediction_psi_chance"),

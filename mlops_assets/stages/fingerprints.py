@@ -15,12 +15,12 @@ from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.ml.training.kinds import readers, trainer_kind
 from mlops_assets.spec.decides import CODE, of_a_stage, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.held import reaching
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.served import SCORER
 from resources.features.store import FeatureStoreResource, ViewSource, service_names
 from resources.lake.lake import Lake
-from resources.lake.names import PUSHED, WHOLE
+from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
 from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
 from resources.tracking.tracking import Version
@@ -64,11 +64,11 @@ def of_training_week(
     """The week's rows of the prediction table, and of every view what may have been known of them within its life."""
     time = spec.prediction.time
     moments = lake.read(spec.prediction.table, [name], [time])[time]
-    start, end = week_bounds(spec.weeks, name)
-    first, last = moments.min() or start, moments.max() or end
+    span = spec.calendar.partition(name)
+    first, last = moments.min() or span.start, moments.max() or span.end
     assert isinstance(first, datetime) and isinstance(last, datetime)
     views = feature_store.view_tables(spec.feature_service)
-    rules = [of_a_training_set(spec.model_dump(mode="json")), week_bounds(spec.weeks, name)]
+    rules = [of_a_training_set(spec.model_dump(mode="json")), (span.start, span.end)]
     return {
         "code": join_code(spec),
         "rules": digest(rules),
@@ -159,18 +159,16 @@ def of_skew(
 
 def _rules(spec: ModelSpec, week: str | None, stage: str) -> str:
     """Digest of what decides a stage of the spec, and of the moments that a week lies between."""
-    bounds = week_bounds(spec.weeks, week) if week else spec.weeks.timezone
+    span = spec.calendar.partition(week) if week else None
+    bounds = (span.start, span.end) if span else spec.calendar.timezone
     return digest([of_a_stage(stage, spec.model_dump(mode="json")), bounds])
 
 
 def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last: datetime) -> dict[str, str]:
     """Partitions and pushed files of a view that may hold the value of a row between two moments, with their hashes."""
     since = first - view.ttl if view.ttl else None
-    found = {}
-    for name in lake.partitions(view.table):
-        start, end = (None, None) if name == WHOLE else week_bounds(spec.weeks, name)
-        if (start is None or start <= last) and (end is None or since is None or end > since):
-            found[name] = lake.manifest(view.table, name).sha256
+    names = reaching(lake, view.table, spec.calendar, since, last)
+    found = {name: lake.manifest(view.table, name).sha256 for name in names}
     pushed = part_now(lake.folder(view.table), since, last)
     return found | ({PUSHED: pushed.sha256} if pushed else {})
 

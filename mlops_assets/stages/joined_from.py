@@ -6,11 +6,11 @@ from datetime import datetime
 
 import polars as pl
 
+from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import Week, week_bounds
-from resources.features.store import FeatureStoreResource, ViewSource
+from mlops_assets.stages.held import reaching
+from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
-from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
 from resources.lake.pushed_span import part_now
 
@@ -19,7 +19,7 @@ VIEW, PUSHED_ROWS = "view ", "pushed rows"
 
 
 def joined_from(
-    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Partition, joined: pl.DataFrame
 ) -> dict[str, str]:
     """Names of all that may have had a say in a week, with hashes; pushed rows with what tells them from later ones."""
     table, time = spec.prediction.table, joined[spec.prediction.time]
@@ -28,17 +28,9 @@ def joined_from(
     found = {partition_name(table, span.name): lake.hash(table, span.name)}
     for view in feature_store.view_tables(spec.feature_service):
         since = first - view.ttl if view.ttl else None
-        for name in _within_reach(spec, lake, view, span, since):
+        for name in reaching(lake, view.table, spec.calendar, since, span.start):
             found[partition_name(view.table, name)] = lake.hash(view.table, name)
         if pushed := part_now(lake.folder(view.table), since, last):
             found[partition_name(view.table, PUSHED_ROWS)] = json.dumps(asdict(pushed), sort_keys=True)
     described = feature_store.describe(spec.feature_service).views
     return found | {f"{VIEW}{view.name}": view.definition for view in described}
-
-
-def _within_reach(
-    spec: ModelSpec, lake: Lake, view: ViewSource, span: Week, since: datetime | None
-) -> list[str]:
-    """Partitions up to the week that end after the oldest moment at which a row may have had its value."""
-    there = [name for name in lake.partitions(view.table) if name == WHOLE or name <= span.name]
-    return [n for n in there if n == WHOLE or since is None or week_bounds(spec.weeks, n)[1] > since]

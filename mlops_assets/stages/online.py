@@ -8,14 +8,15 @@ from typing import Any
 
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
-from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, online_key
-from mlops_assets.spec.weeks import week_bounds
+from mlops_assets.stages.held import bounds, standing
 from resources.addresses import revealed, shown
 from resources.features.store import FeatureStoreResource, service_names
 from resources.features.vectors import Brought
 from resources.lake.lake import Lake
-from resources.lake.names import PUSHED
+from resources.lake.names import PUSHED, WHOLE
 from resources.lake.pushed_span import part_now
 
 BASIS = "features online"
@@ -30,23 +31,23 @@ WRITES = (
 
 def of_online(
     use_case: str,
-    weeks: Weeks,
+    calendar: Calendar,
     views: Sequence[str],
     lake: Lake,
     feature_store: FeatureStoreResource,
     week: str,
 ) -> Fingerprint:
     """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
-    start, end = week_bounds(weeks, week)
+    span = calendar.partition(week)
     tables = {view: feature_table(use_case, view) for view in views}
-    pushed = {view: part_now(lake.folder(table), start, end) for view, table in tables.items()}
+    pushed = {view: part_now(lake.folder(table), span.start, span.end) for view, table in tables.items()}
     return {
         "code": code_digest(WRITES),
         "feature definitions": digest(
             {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
         ),
         "online store": shown(revealed(feature_store.online_store)) or "SQLite",
-        **{table: lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables.values()},
+        **{table: hash_of(lake, table, calendar, span) for table in tables.values()},
         **{f"{tables[view]} {PUSHED}": part.sha256 for view, part in pushed.items() if part},
     }
 
@@ -68,7 +69,7 @@ class Online:
 
 def bring_online(
     use_case: str,
-    weeks: Weeks,
+    calendar: Calendar,
     views: Sequence[str],
     lake: Lake,
     feature_store: FeatureStoreResource,
@@ -76,9 +77,9 @@ def bring_online(
     progress: Callable[[Brought], Any] | None = None,
 ) -> Online:
     """Materialise some weeks and all later ones, then say in the lake which content is online."""
-    content = {week: content_of(use_case, lake, views, week) for week in asked}
+    content = {week: content_of(use_case, calendar, lake, views, week) for week in asked}
     ready = (lake.read_json(online_key(use_case)) or {}) | content
-    start, end = week_bounds(weeks, asked[0])[0], week_bounds(weeks, max(ready))[1]
+    start, end = _since(use_case, calendar, lake, views, asked[0]), calendar.partition(max(ready)).end
     brought = feature_store.materialize(list(views), start, end, progress)
     lake.write_json(online_key(use_case), ready)
     return Online(content, start, end, brought)
@@ -89,12 +90,23 @@ def basis(spec: ModelSpec, lake: Lake, week: str) -> dict[str, str | None]:
     return {BASIS: (lake.read_json(online_key(spec.use_case)) or {}).get(week)}
 
 
-def content_of(use_case: str, lake: Lake, views: Sequence[str], week: str) -> str:
+def content_of(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], week: str) -> str:
     """Hash of a week's rows of these views, as they are in the lake."""
-    tables = [feature_table(use_case, view) for view in views]
-    hashes = [lake.manifest(table, _partition(lake, table, week)).sha256 for table in tables]
+    span = calendar.partition(week)
+    hashes = [hash_of(lake, feature_table(use_case, view), calendar, span) for view in views]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def _partition(lake: Lake, table: str, week: str) -> str | None:
-    return week if lake.exists(table, week) else None
+def hash_of(lake: Lake, table: str, calendar: Calendar, span: Partition) -> str:
+    """Hashes of the partitions of a table that hold what is newest in a span; one for a table of the same cadence."""
+    return "".join(lake.manifest(table, name).sha256 for name in standing(lake, table, calendar, span))
+
+
+def _since(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], week: str) -> datetime:
+    """Where the rows begin that a week brings: of a table with longer partitions, where the one begins that holds them."""
+    span = calendar.partition(week)
+    tables = [feature_table(use_case, view) for view in views]
+    held = [
+        (table, name) for table in tables for name in standing(lake, table, calendar, span) if name != WHOLE
+    ]
+    return min([span.start, *(bounds(lake, table, name, calendar)[0] for table, name in held)])

@@ -13,7 +13,6 @@ from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.drift_page import write_page
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
@@ -58,7 +57,7 @@ def write_performance(
 
 def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One row of numbers for a week, and its metrics by slice; a metric is null where nothing scored has a label yet."""
-    end = week_bounds(spec.weeks, name)[1]
+    end = spec.calendar.partition(name).end
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, end).join(

@@ -1,8 +1,9 @@
-"""Lake tables: built a week at a time, examined while in memory, and written only when nothing blocks."""
+"""Lake tables: built a partition at a time, examined while in memory, and written only when nothing blocks."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -10,20 +11,20 @@ import polars as pl
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.ml.tables import Column, Expectation, Finding, examine
-from mlops_assets.spec.model import Weeks
-from mlops_assets.spec.weeks import Week, week, weeks_back
+from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.stages.held import bounds_noted
 from resources.lake.lake import Lake, Manifest
 from resources.lake.observed import ObservedLake
 from resources.lake.pushed_files import fold
 
-WHOLE_TABLE = Week("", *(None, None))  # type: ignore[arg-type]
+WHOLE_TABLE = Partition("", *(None, None))  # type: ignore[arg-type]
 
 
 EVENT_TIME = "event_timestamp"
 """A table that has it among its keys is a feature table, written sorted by (keys, event timestamp), as joins read it fastest."""
 
 
-Build = Callable[[Lake, Week], pl.DataFrame]
+Build = Callable[[Lake, Partition], pl.DataFrame]
 
 
 class TableError(Exception):
@@ -34,9 +35,9 @@ class TableError(Exception):
 class Table:
     """One lake table: how its rows are made, what it promises, and what it is made from.
 
-    `build(lake, week)` gives the rows of one week; `weeks` None is a table that is written whole. `deps` maps
-    upstream tables to how many earlier weeks a week reads (None: the same week, or a table that is not cut into
-    weeks). `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
+    `build(lake, partition)` gives the rows of one partition; `calendar` None is a table that is written whole. `deps`
+    maps upstream tables to how long before a partition begins it reads them (None: the same partition, or a table that
+    is written whole), `calendars` those that have another calendar to theirs. `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
     `deps`: a table that gives `code` is made anew only if one of these changes. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
     catalogue says of each column.
     """
@@ -44,16 +45,24 @@ class Table:
     key: str
     build: Build
     expected: Expectation
-    weeks: Weeks | None = None
-    deps: Mapping[str, int | None] = field(default_factory=dict)
+    calendar: Calendar | None = None
+    deps: Mapping[str, timedelta | None] = field(default_factory=dict)
     appearance: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Column] = field(default_factory=dict)
     code: Sequence[str] = ()
     files: Callable[[], Mapping[str, str]] = dict
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
-    def span(self, name: str | None) -> Week:
-        """The week of this name; for a table that is written whole, a week without a name or an end."""
-        return week(self.weeks, name) if self.weeks and name else WHOLE_TABLE
+    def span(self, name: str | None) -> Partition:
+        """The partition of this name; for a table that is written whole, one without a name or an end."""
+        return self.calendar.partition(name) if self.calendar and name else WHOLE_TABLE
+
+    def reads(self, table: str, span: Partition) -> list[str]:
+        """Names of the partitions of an upstream table that a partition is made from, in order, there or not."""
+        if not self.calendar or not span.name:
+            return []
+        theirs, back = self.calendars.get(table, self.calendar), self.deps.get(table) or timedelta()
+        return theirs.covering(self.calendar.days_before(span.start, back / timedelta(days=1)), span.end)
 
     @property
     def code_version(self) -> str | None:
@@ -65,11 +74,11 @@ class Table:
         """What decides a partition's content; None where that is not known."""
         if self.code_version is None:
             return None
-        read = {table: self._read_of(lake, table, name, back) for table, back in self.deps.items()}
-        return {"code": self.code_version, "week": digest(self.span(name)), **read, **self.files()}
+        read = {table: self._read_of(lake, table, self.span(name)) for table in self.deps}
+        return {"code": self.code_version, "partition": digest(self.span(name)), **read, **self.files()}
 
-    def _read_of(self, lake: Lake, table: str, name: str | None, back: int | None) -> str:
-        names = weeks_back(self.weeks, name, back or 0) if self.weeks and name else []
+    def _read_of(self, lake: Lake, table: str, span: Partition) -> str:
+        names = self.reads(table, span)
         there = set(lake.partitions(table))
         found = [n for n in names if n in there] or sorted(there)
         return digest({n: lake.manifest(table, n).sha256 for n in found})
@@ -94,7 +103,13 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
     written = lake.write(
-        table.key, frame, span.name or None, table.expected.keys, made_of=observed.was_read, keep=True
+        table.key,
+        frame,
+        span.name or None,
+        table.expected.keys,
+        bounds_noted(span) if span.name else None,
+        observed.was_read,
+        keep=True,
     )
     if EVENT_TIME in table.expected.keys:
         fold(lake.folder(table.key), table.expected.keys)
@@ -117,7 +132,13 @@ def combined(manifests: Iterable[Manifest]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def recent(lake: Lake, table: str, weeks: Weeks, span: Week, back: int) -> pl.DataFrame:
-    """Rows of a week and of those of the `back` weeks before it that exist; the week itself must."""
-    there = set(lake.partitions(table)) | {span.name}
-    return lake.read(table, [name for name in weeks_back(weeks, span.name, back) if name in there])
+def recent(lake: Lake, table: str, calendar: Calendar, span: Partition, back: timedelta) -> pl.DataFrame:
+    """Rows of the partitions of a table that overlap a span or what lies so long before it, of those that there are.
+
+    `calendar` is the table's own. Where it is the span's too, the partition of the span itself must exist; one of a
+    coarser table may not be over yet.
+    """
+    names = calendar.covering(calendar.days_before(span.start, back / timedelta(days=1)), span.end)
+    same = calendar.has(span.name) and calendar.partition(span.name) == span
+    there = {*lake.partitions(table), *([span.name] if same else [])}
+    return lake.read(table, [name for name in names if name in there])

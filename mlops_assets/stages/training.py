@@ -18,7 +18,6 @@ from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import apart
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
@@ -99,12 +98,12 @@ def train_challenger(
 
 def enough_history(spec: ModelSpec, data: TrainingData) -> None:
     """Raise where fewer days are joined than `window.minimum_days`."""
-    first = week_names(spec.weeks).index(min(data.hashes))
-    days = 7 * (week_names(spec.weeks).index(data.week) - first + 1)
+    first = spec.calendar.partition(min(data.hashes)).start
+    days = spec.calendar.days_between(first, data.now)
     if days < spec.window.minimum_days:
         raise NotReadyError(
-            f"{spec.name}: {days} days are joined ({min(data.hashes)} to {data.week}), "
-            f"window.minimum_days={spec.window.minimum_days}: materialize more weeks of {spec.name}/training_set"
+            f"{spec.name}: {days:g} days are joined ({min(data.hashes)} to {data.week}), "
+            f"window.minimum_days={spec.window.minimum_days}: materialize more partitions of {spec.name}/training_set"
         )
 
 
@@ -114,13 +113,13 @@ def training_files(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -
     With `hold_out`, only what was known when the held-out days began.
     """
     moment = hold_out_start(spec, data) if hold_out else data.now
-    since = spec.weeks.days_before(data.now, spec.window.days) if spec.window.days else None
+    since = spec.calendar.days_before(data.now, spec.window.days) if spec.window.days else None
     return Files(data.paths, moment, since)
 
 
 def hold_out_start(spec: ModelSpec, data: TrainingData) -> datetime:
     """The moment from which rows are kept from the challenger."""
-    return spec.weeks.days_before(data.now, spec.window.hold_out_days)
+    return spec.calendar.days_before(data.now, spec.window.hold_out_days)
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,19 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import polars as pl
 
 from mlops_assets.errors import WorkError
 from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.columns import FEATURE_TABLE
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import Week, week, week_bounds, weeks_back
 from mlops_assets.stages.entity_rows import entity_rows, refuse_names_that_meet
 from mlops_assets.stages.errors import NotReadyError
+from mlops_assets.stages.held import reaching
 from mlops_assets.stages.joined_from import joined_from
 from resources.features.inputs import inputs_by_feast
 from resources.features.store import FeatureStoreResource
@@ -25,7 +26,7 @@ from resources.lake.lake import Lake, Manifest
 PROBE_ROWS = 256
 
 
-PROBE_WEEKS = 5
+PROBED_DAYS = 35
 
 
 LEARNT = "learnt from"
@@ -51,7 +52,7 @@ def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, 
     refuse_names_that_meet(spec, feature_store)
     rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
     joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
-    lost, span = rows.height - joined.height, week(spec.weeks, name)
+    lost, span = rows.height - joined.height, spec.calendar.partition(name)
     duplicates = rows.height - rows.select(spec.prediction.key).n_unique()
     differ = {} if lost else differing_cells(spec, lake, feature_store, span, rows, joined)
     refused = lost or duplicates or differ
@@ -63,7 +64,7 @@ def differing_cells(
     spec: ModelSpec,
     lake: Lake,
     feature_store: FeatureStoreResource,
-    span: Week,
+    span: Partition,
     rows: pl.DataFrame,
     joined: pl.DataFrame,
 ) -> dict[str, dict[str, int]]:
@@ -77,10 +78,10 @@ def differing_cells(
     sources = inputs_by_feast(spec.feature_service, feature_store.repository).columns
     differ = {}
     for view in feature_store.view_tables(spec.feature_service):
-        weeks = [
-            w for w in weeks_back(spec.weeks, span.name, PROBE_WEEKS) if w in lake.partitions(view.table)
-        ]
-        partitions = weeks or lake.partitions(view.table)
+        since = spec.calendar.days_before(span.start, PROBED_DAYS)
+        partitions = reaching(lake, view.table, spec.calendar, since, span.start) or lake.partitions(
+            view.table
+        )
         features = [name for name in view.features if name in served]
         known = lake.read(view.table, partitions, pushed=True)
         stamps = [name for name in FEATURE_TABLE if name in known.columns]
@@ -94,7 +95,7 @@ def differing_cells(
 
 
 def _write(
-    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Week, joined: pl.DataFrame
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Partition, joined: pl.DataFrame
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
     facts = [*spec.prediction.key, spec.prediction.time, spec.label.column, spec.label.known_at]
@@ -162,8 +163,7 @@ def training_data(
     """
     table = f"{spec.name}/training_set"
     there = set(lake.partitions(table) if only is None else only)
-    weeks = [name for name in weeks_back(spec.weeks, newest, _weeks_needed(spec, newest)) if name in there]
-    manifests = {name: lake.manifest(table, name) for name in weeks}
+    manifests = {name: lake.manifest(table, name) for name in _needed(spec, newest) if name in there}
     refuse_mixed_definitions(spec.name, manifests)
     notes = manifests[newest].notes or {}
     return TrainingData(
@@ -171,7 +171,7 @@ def training_data(
         table=table,
         features=list(dict.fromkeys([*spec.trainer.categories, *notes["features"]])),
         week=newest,
-        now=week_bounds(spec.weeks, newest)[1],
+        now=spec.calendar.partition(newest).end,
         hashes={name: manifest.sha256 for name, manifest in manifests.items()},
         feature_definitions=notes["feature definitions"],
         learnt={name: (one.notes or {}).get(LEARNT, one.sha256) for name, one in manifests.items()},
@@ -205,6 +205,8 @@ def _span(weeks: Sequence[str]) -> str:
     return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
 
 
-def _weeks_needed(spec: ModelSpec, newest: str) -> int:
-    everything = (date.fromisoformat(newest) - spec.weeks.start).days // 7
-    return everything if spec.window.days is None else -(-spec.window.days // 7)
+def _needed(spec: ModelSpec, newest: str) -> list[str]:
+    """Partitions of the window, counted from the start of the newest one: rows are told apart by their moments later."""
+    span, days = spec.calendar.partition(newest), spec.window.days
+    since = spec.calendar.days_before(span.start, days) if days else spec.calendar.first.start
+    return spec.calendar.covering(since, span.end)

@@ -172,13 +172,17 @@ class Lake(Resource):
             )
         return Manifest(**json.loads(stored.content))
 
+    def described(self, table: str, partition: str | None = None) -> bool:
+        """Whether a partition has a manifest."""
+        return self.storage.exists(manifest_name(table, partition))
+
     def hash(self, table: str, partition: str | None = None) -> str:
         """SHA-256 of the bytes that a partition's file has now, whatever its manifest says."""
         return hashlib.sha256(self.storage.read(file_name(table, partition))).hexdigest()
 
     def holds(self, table: str, partition: str | None, sha256: str) -> bool:
         """Whether a partition's file is there, its manifest names this hash, and its bytes have it."""
-        if not self.exists(table, partition) or not self.storage.exists(manifest_name(table, partition)):
+        if not self.exists(table, partition) or not self.described(table, partition):
             return False
         return self.manifest(table, partition).sha256 == sha256 == self.hash(table, partition)
 

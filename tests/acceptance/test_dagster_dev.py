@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.spec.weeks import week_names
 from tests.acceptance.commands import RUN, environment, python
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
 from tests.acceptance.state import lake_of, tracking_of
@@ -12,7 +11,7 @@ from tests.flights.shortened import short_spec
 from tests.flights.thinned import thin
 
 MODELS = ("flight_delay", "arrival_minutes")
-WEEKS = week_names(short_spec().weeks)
+WEEKS = short_spec().calendar.names()
 SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_delay_on_evidence"
 BEFORE, SHIFTED = "2013-03-04", "2013-03-11"
 

@@ -10,7 +10,6 @@ from mlops_assets.definitions import specs
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.training.fit import Scorer, fit
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import build_partition
 from mlops_assets.stages.training_set import join_week
 from mlops_assets.use_cases.flights.tables import WEEKS, all_tables
@@ -27,7 +26,7 @@ def rows(tmp_path_factory):
     spec = specs()["flight_delay"]
     resources = local_resources(settings({"MLOPS_HOME": str(tmp_path_factory.mktemp("march"))}))
     lake, store = resources["lake"], resources["feature_store"]
-    weeks = [week for week in week_names(WEEKS) if week < "2013-04-01"]
+    weeks = [week for week in WEEKS.names() if week < "2013-04-01"]
     for week in weeks:
         for table in all_tables():
             found, manifest = build_partition(lake, table, week)

@@ -17,7 +17,6 @@ import polars as pl
 import pytest
 import requests
 
-from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages import training
 from mlops_assets.stages.training import train_challenger
 from resources.lake.lake import Lake
@@ -26,7 +25,7 @@ from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking
 from tests.pumps.project import SPEC, WEEKS
 
-NAME, NAMES = SPEC.name, week_names(WEEKS)
+NAME, NAMES = SPEC.name, WEEKS.names()
 AWAY_S = 12.0
 """Until it is started again; starting takes about as long."""
 MOST_REQUESTS = 33
@@ -97,7 +96,8 @@ def lake(tmp_path_factory) -> Lake:
 
 
 def write_week(lake: Lake, name: str) -> None:
-    start, end = week_bounds(WEEKS, name)
+    span = WEEKS.partition(name)
+    start, end = span.start, span.end
     times = pl.datetime_range(start, end, "1h", closed="left", eager=True, time_unit="us", time_zone="UTC")
     dice = np.random.default_rng(int(start.timestamp()))
     vibration = dice.exponential(1.0, len(times))

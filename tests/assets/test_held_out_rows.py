@@ -27,7 +27,7 @@ from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec(trainer={"rounds": 8})
 WEEK, ROWS = "2020-02-10", 4000
-START = SPEC.weeks.days_before(datetime.fromisoformat("2020-02-17T00:00Z"), SPEC.window.hold_out_days)
+START = SPEC.calendar.days_before(datetime.fromisoformat("2020-02-17T00:00Z"), SPEC.window.hold_out_days)
 
 
 def corrupted(seed: int) -> pl.DataFrame:

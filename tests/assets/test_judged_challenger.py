@@ -13,7 +13,6 @@ import pytest
 from mlops_assets.assets.evaluation import anchor_metadata, evaluation_metadata
 from mlops_assets.ml.judging.gate import PromotionError
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages import judging
 from mlops_assets.stages.judging import judge_challenger
 from resources.audit.log import Audit
@@ -22,8 +21,8 @@ from resources.records.documents import save_record
 from tests import record_samples
 from tests.pumps.project import SPEC, WEEKS
 
-NAME, LAST = SPEC.name, week_names(WEEKS)[-1]
-NOW = week_bounds(WEEKS, LAST)[1]
+NAME, LAST = SPEC.name, WEEKS.names()[-1]
+NOW = WEEKS.partition(LAST).end
 REASON = {"reason": "by hand", "trigger": None}
 
 
@@ -48,8 +47,9 @@ def lake(tmp_path) -> Lake:
     """A lake with nine weeks of pumps and a challenger that was trained at the end of the last."""
     lake = Lake(root=str(tmp_path))
     notes = {"features": ["vibration"], "feature definitions": "one"}
-    for name in week_names(WEEKS):
-        start, end = week_bounds(WEEKS, name)
+    for name in WEEKS.names():
+        span = WEEKS.partition(name)
+        start, end = span.start, span.end
         times = pl.datetime_range(
             start, end, "10m", closed="left", eager=True, time_unit="us", time_zone="UTC"
         )
@@ -80,7 +80,7 @@ def version(number: int, model: bytes, until: datetime) -> SimpleNamespace:
 
 def registry(challenger: bytes, champion: bytes | None) -> SimpleNamespace:
     """A tracking resource that holds a challenger, version 3, and perhaps a champion, version 2."""
-    start = SPEC.weeks.days_before(NOW, SPEC.window.hold_out_days)
+    start = SPEC.calendar.days_before(NOW, SPEC.window.hold_out_days)
     held = [version(3, challenger, start)] + ([version(2, champion, start)] if champion else [])
     return SimpleNamespace(
         version=lambda name, number: next(v for v in held if v.number == number),

@@ -16,7 +16,6 @@ from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of, policy_row, refusals
 from mlops_assets.replay.tables import text_table, totals, weeks_table
 from mlops_assets.spec.model import ModelSpec, Retrain
-from mlops_assets.spec.weeks import week_bounds
 from mlops_assets.stages.card import Evidence, sections
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.reporting import labels_known, write_performance
@@ -164,7 +163,7 @@ def lived_through(folder: Any, spec: ModelSpec, weeks: int) -> tuple[Lake, dict[
         known = hold_out(
             spec.model_copy(update={"window": spec.window.model_copy(update={"hold_out_days": 500})}), data
         )
-        start = spec.weeks.days_before(now, spec.window.hold_out_days)
+        start = spec.calendar.days_before(now, spec.window.hold_out_days)
         rows = known.filter(pl.col("seen") <= start) if held else known
         fitted = fit(rows, spec, FEATURES, rounds=rounds)
         return fitted.model, fitted.rounds
@@ -203,4 +202,4 @@ def test_a_hold_out_that_no_label_reaches_refuses_each_training_and_the_comparis
         assert totals(spec, result.scored, lake.partitions("late_parcel/training_set"), lake) == {}
     first = next(iter(refusals(policies)))
     assert "never: 5 trainings were refused, the first at 2020-01-27: " in first
-    assert week_bounds(spec.weeks, "2020-01-27")[1] == history_of(spec, lake)[3].end
+    assert spec.calendar.partition("2020-01-27").end == history_of(spec, lake)[3].end

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from mlops_assets.assets.online import online_store
 from mlops_assets.kit.reuse import BECAUSE, FORCE_TAG, SKIPPED
-from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.use_cases.flights.request import entity_rows
 from mlops_assets.use_cases.flights.schema import FEATURES
 from resources.features.store import FeatureStoreResource, _open
@@ -21,7 +21,7 @@ from resources.serving.ray_serve import Endpoint
 from tests.flights import lakes
 
 Run = Callable[..., dict[str, Any]]
-WEEKS = Weeks(start=date(2013, 3, 4), end=date(2013, 3, 18), timezone="America/New_York")
+WEEKS = Calendar(cadence="weekly", start=date(2013, 3, 4), end=date(2013, 3, 18), timezone="America/New_York")
 SERVICE = "flight_delay_v1"
 FIRST, SECOND = (f"{monday:%Y-%m-%d}" for monday in lakes.MONDAYS)
 END = lakes.bounds(lakes.MONDAYS[1])[1]

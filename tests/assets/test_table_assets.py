@@ -9,15 +9,14 @@ import pytest
 
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.spec.model import Weeks
-from mlops_assets.spec.weeks import Week
+from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.stages.tables import Table, TableError, build_partition
 from mlops_assets.use_cases.flights.tables import all_tables
 from resources.lake.lake import Lake, LakeError
 from tests.flights import lakes
 from tests.lake_files import path_of
 
-WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 2, 5))
+WEEKS = Calendar(cadence="weekly", start=date(2024, 1, 1), end=date(2024, 2, 5))
 FIRST, SECOND = "2024-01-01", "2024-01-08"
 SCHEMA = {"pump": pl.String, "bar": pl.Float32}
 TABLES = {table.key: table for table in all_tables()}
@@ -29,7 +28,7 @@ def lake(tmp_path) -> Lake:
 
 
 def pumps(**columns: pl.Series) -> Table:
-    def build(lake: Lake, span: Week) -> pl.DataFrame:
+    def build(lake: Lake, span: Partition) -> pl.DataFrame:
         frame = pl.DataFrame({"pump": ["a"], "bar": pl.Series([1.0], dtype=pl.Float32)})
         if span.name == SECOND:
             kept = [name for name in frame.columns if columns.get(name) is not DROPPED]

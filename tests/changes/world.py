@@ -17,7 +17,6 @@ from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
 from mlops_assets.promotion.records import record_configuration, record_evaluated, record_trained
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages.deploying import _make_champion
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.served import code_of
@@ -44,7 +43,7 @@ NAME = SPEC.name
 BY_ADA = ModelSpec.model_validate(
     SPEC.model_dump() | {"promotion": {"mode": "approval", "approvers": ["ada"]}}
 )
-WEEK_NAMES = week_names(WEEKS)
+WEEK_NAMES = WEEKS.names()
 REFUSALS = (ChampionError, DecisionError, WorkError)
 
 
@@ -92,7 +91,7 @@ class World:
         self.lake = Lake(root=str(home / "lake"))
         self.operations: list[Operation] = []
         self.weeks = 0
-        record_configuration(self.audit, SPEC, "ada", week_bounds(WEEKS, WEEK_NAMES[0])[0])
+        record_configuration(self.audit, SPEC, "ada", WEEKS.partition(WEEK_NAMES[0]).start)
         self.ingest()
         cut_at_every_write(monkeypatch, self.registry)
 
@@ -118,7 +117,7 @@ class World:
         name = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES) - 1)]
         self.weeks += 1
         self.lake.write(SPEC.prediction.table, pl.DataFrame({"pump": ["p"]}), name)
-        self.endpoint.advance(week_bounds(WEEKS, name)[1])
+        self.endpoint.advance(WEEKS.partition(name).end)
 
     def promote(self) -> None:
         """A challenger is trained, judged against the champion of now, refitted and deployed."""
@@ -144,7 +143,7 @@ class World:
     def _judged(self, spec: ModelSpec) -> Attempt:
         week, champion = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES)) - 1], self.tracking.champion(NAME)
         number = self._register("challenger")
-        now = week_bounds(WEEKS, week)[1].isoformat()
+        now = WEEKS.partition(week).end.isoformat()
         attempt = record_samples.attempt(
             number,
             week=week,

@@ -32,11 +32,11 @@ def write(
 ) -> Lake:
     """Every feature table of the two weeks; `moved` shifts the event timestamps of a table."""
     lake = Lake(root=str(root))
-    for name in feature_tables.LOOKBACK_WEEKS:
+    for name in feature_tables.LOOKBACK:
         raw, column = (weather, "time_hour") if name == "weather" else (flights, "scheduled_departure")
         for monday in MONDAYS:
             start, end = bounds(monday)
-            known = ingest.in_week(raw, column, start - WEEK * feature_tables.LOOKBACK_WEEKS[name], end)
+            known = ingest.in_week(raw, column, start - feature_tables.LOOKBACK[name], end)
             table = getattr(feature_tables, name)(known, start, end)
             shift = (moved or {}).get(name, timedelta(0))
             table = table.with_columns(pl.col("event_timestamp") + shift)

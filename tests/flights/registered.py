@@ -10,7 +10,6 @@ import polars as pl
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.tables import build_partition
 from mlops_assets.stages.training import log_fit, train_challenger, training_files
 from mlops_assets.stages.training_set import join_week, training_data
@@ -26,7 +25,7 @@ from tests.flights.shortened import short_spec
 from tests.lake_files import path_of
 
 SPEC = short_spec()
-WEEKS = week_names(SPEC.weeks)[:4]
+WEEKS = SPEC.calendar.names()[:4]
 PUSHED_INTO = WEEKS[2]
 
 
@@ -67,8 +66,8 @@ def registered(where: Settings) -> Registered:
 
 def ingest(lake: Lake, week: str) -> None:
     for table in all_tables():
-        if table.weeks is not None or not lake.partitions(table.key):
-            _, manifest = build_partition(lake, table, week if table.weeks else None)
+        if table.calendar is not None or not lake.partitions(table.key):
+            _, manifest = build_partition(lake, table, week if table.calendar else None)
             assert manifest, table.key
 
 

@@ -7,11 +7,11 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.kit.partitions import time_windows, weekly
+from mlops_assets.kit.partitions import by_time, time_windows
 from mlops_assets.spec.calendar import Calendar
-from mlops_assets.spec.model import Weeks
 from tests.spec.calendars import ZONES, calendars
 from tests.spec.test_calendar import COUNT, some
+from tests.spec.weeks_of_before import weekly
 
 
 def at(moment: datetime):
@@ -56,8 +56,9 @@ def test_a_worker_whose_clock_is_an_hour_late_has_the_newest_partition(calendar,
 
 @given(st.dates(date(1970, 1, 1), date(2040, 1, 1)), st.integers(1, 300), st.sampled_from(ZONES))
 def test_weeks_have_the_definition_of_before(start, count, timezone):
-    words = {"start": start, "end": start + timedelta(days=7 * count), "timezone": timezone}
-    before, now = weekly(Weeks(**words)), time_windows(Calendar(cadence="weekly", **words))
+    end = start + timedelta(days=7 * count)
+    before = weekly(start, end, timezone)
+    now = time_windows(Calendar(cadence="weekly", start=start, end=end, timezone=timezone))
     assert now == before
     assert now.get_serializable_unique_identifier() == before.get_serializable_unique_identifier()
 
@@ -78,3 +79,47 @@ def test_an_asset_of_hours_is_made_under_its_name():
 
     assert dg.materialize([hour], partition_key="2024-01-01T0430Z").success
     assert made == [("2024-01-01T0430Z", datetime(2024, 1, 1, 4, 30, tzinfo=UTC))]
+
+
+START = date(2024, 1, 1)
+DAYS = Calendar(cadence="daily", timezone="Europe/Berlin", start=START)
+WEEKS = DAYS.coarser("weekly")
+
+
+def upstream(below: Calendar, name: str, back: timedelta, above: Calendar) -> list[str]:
+    """The partitions of `above` on which Dagster has one of `below` depend."""
+    definition = time_windows(below)
+    with at(datetime(2025, 1, 1, tzinfo=UTC)):
+        mapping = by_time(below, back, above) or dg.TimeWindowPartitionMapping()
+        found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+            definition.subset_with_partition_keys([name]), definition, time_windows(above)
+        )
+        return sorted(found.partitions_subset.get_partition_keys())
+
+
+def test_a_partition_depends_on_all_that_overlap_it_or_lie_so_long_before():
+    assert upstream(DAYS, "2024-03-06", timedelta(0), DAYS) == ["2024-03-06"]
+    assert upstream(DAYS, "2024-03-06", timedelta(days=2), DAYS) == ["2024-03-04", "2024-03-05", "2024-03-06"]
+    assert upstream(DAYS, "2024-03-06", timedelta(0), WEEKS) == ["2024-03-04"]
+    assert upstream(DAYS, "2024-03-06", timedelta(days=3), WEEKS) == ["2024-02-26", "2024-03-04"]
+    assert upstream(WEEKS, "2024-03-04", timedelta(days=14), WEEKS) == [
+        "2024-02-19",
+        "2024-02-26",
+        "2024-03-04",
+    ]
+    assert len(upstream(WEEKS, "2024-03-25", timedelta(0), DAYS)) == 7
+
+
+@given(st.integers(0, 300), st.integers(0, 40), st.sampled_from(["daily", "weekly", "monthly"]))
+def test_dagster_names_every_partition_that_the_work_reads(day, back, cadence):
+    above = DAYS.coarser(cadence)
+    span = some(DAYS, day, 1)[0]
+    read = above.covering(DAYS.days_before(span.start, back), span.end)
+    found = upstream(DAYS, span.name, timedelta(days=back), above)
+    assert found == read
+
+
+def test_hours_of_a_zone_and_its_days_depend_on_one_another_whole():
+    hours = DAYS.model_copy(update={"cadence": "hourly"})
+    mapping = by_time(DAYS, timedelta(0), hours)
+    assert isinstance(mapping, dg.AllPartitionMapping)

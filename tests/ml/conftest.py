@@ -24,7 +24,7 @@ def parcel_spec(**changes: Any) -> ModelSpec:
         "feature_service": "parcel_v1",
         "prediction": {"table": "parcels", "key": ["parcel"], "time": "sent"},
         "label": {"column": "delay", "known_at": "seen", "above": 15},
-        "weeks": {"start": "2020-01-06", "end": "2020-07-06"},
+        "calendar": {"cadence": "weekly", "start": "2020-01-06", "end": "2020-07-06"},
         "trainer": {"categories": ["depot"], "rounds": 40, "early_stopping_rounds": 5},
         "gate": {"metric": "auc", "floors": {"auc": 0.6}},
         "slices": ["depot", "hour"],

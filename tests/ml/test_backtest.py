@@ -9,7 +9,6 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.backtest import HistoryWeek, backtest
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.model import Gate, Retrain
-from mlops_assets.spec.weeks import week, week_names
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 WEEKS = 10
@@ -27,19 +26,19 @@ def history():
 
     def train(name, now, held, rounds):
         asked.append((name, held))
-        rows = rows_until(spec.weeks.days_before(now, 7) if held else now)
+        rows = rows_until(spec.calendar.days_before(now, 7) if held else now)
         fitted = fit(rows, spec, [*spec.trainer.categories, *FEATURES], rounds=rounds)
         return fitted.model, fitted.rounds
 
     def history_week(name):
-        span = week(spec.weeks, name)
+        span = spec.calendar.partition(name)
         inside = frame.filter(pl.col("sent").is_between(span.start, span.end, closed="left"))
-        start = spec.weeks.days_before(span.end, 7)
+        start = spec.calendar.days_before(span.end, 7)
         return HistoryWeek(
             name, span.end, inside, lambda: rows_until(span.end).filter(pl.col("sent") >= start)
         )
 
-    return spec, [history_week(name) for name in week_names(spec.weeks)[:WEEKS]], train, asked
+    return spec, [history_week(name) for name in spec.calendar.names()[:WEEKS]], train, asked
 
 
 def test_never_retraining_trains_once_when_there_is_enough_history(history):

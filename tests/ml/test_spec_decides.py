@@ -12,15 +12,24 @@ import pytest
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.ladder import choose
 from mlops_assets.spec.base import Part
-from mlops_assets.spec.decides import TRAINING_SET, fit_fields, of_a_fit, spec_digest
+from mlops_assets.spec.decides import FIELDS as STAGES
+from mlops_assets.spec.decides import (
+    HASHED_AS,
+    TRAINING_SET,
+    changes,
+    fit_fields,
+    of_a_fit,
+    of_a_stage,
+    spec_digest,
+)
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import spec_kinds
-from mlops_assets.spec.weeks import week_bounds, week_names
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from tests.pumps.project import SPEC as PUMPS
 from tests.spec_reads import fields_read
 
 KINDS, FIT = [*spec_kinds()], fit_fields()
@@ -29,8 +38,8 @@ LEFT_OUT = {
         ("name", "description", "owner"), "whose model it is; a version's identity begins with the name"
     ),
     **dict.fromkeys(
-        ("weeks.start", "weeks.end"),
-        "which weeks there are: the hash of each that is used is in the identity",
+        ("calendar.cadence", "calendar.start", "calendar.end"),
+        "which partitions there are: the hash of each that is used is in the identity",
     ),
     "prediction.request": "how the endpoint is asked",
     "window.minimum_days": "when there is enough to train at all",
@@ -49,7 +58,7 @@ LEFT_OUT = {
 ROWS_CHOSEN = {"feature_service", "prediction.table", "prediction.rows"}
 """Read by the join alone: they decide what the rows are, and so what a fit of them means."""
 
-NOT_ONE_OF_MANY = {"name", "trainer.kind", "weeks.start"}
+NOT_ONE_OF_MANY = {"name", "trainer.kind", "calendar.start"}
 """What no other value of can be tried on the same rows; the tests below say what these do."""
 
 
@@ -113,7 +122,9 @@ TELLING: dict[str, list[Any]] = {
     "label.column": ["weight"],
     "label.known_at": ["sent"],
     "label.above": [9.0],
-    "weeks.timezone": ["America/New_York"],
+    "calendar.cadence": ["0 0 * * 1"],
+    "calendar.timezone": ["America/New_York"],
+    "calendar.end": [date(2021, 1, 4), None],
     "window.days": [21],
     "window.hold_out_days": [7],
     "trainer.categories": [["depot", "code"], []],
@@ -185,8 +196,9 @@ def lake(tmp_path_factory, specs, make_parcels) -> Lake:
         code=pl.col("parcel").str.reverse(),
     )
     features = ["queue", "weight", "hour", "noise"]
-    for name in week_names(spec.weeks)[:5]:
-        start, end = week_bounds(spec.weeks, name)
+    for name in spec.calendar.names()[:5]:
+        span = spec.calendar.partition(name)
+        start, end = span.start, span.end
         part = rows.filter(pl.col("sent").is_between(start, end, closed="left"))
         lake.write(
             f"{spec.name}/training_set", part, name, notes={"features": features, "feature definitions": "1"}
@@ -242,11 +254,13 @@ def test_a_version_is_of_its_model_and_of_its_kind_of_trainer(specs, lake):
 def test_a_calendar_counts_by_the_weeks_that_a_fit_uses(specs, lake):
     """Its end decides nothing, nor does a start before anything was joined; a start that leaves a week out does."""
     spec = specs["xgboost"]
-    moved = [changed(spec, "weeks.end", spec.weeks.end + timedelta(days=days)) for days in (-140, 7, 3640)]
-    moved += [changed(spec, "weeks.start", spec.weeks.start - timedelta(days=28))]
+    moved = [
+        changed(spec, "calendar.end", spec.calendar.end + timedelta(days=days)) for days in (-140, 7, 3640)
+    ]
+    moved += [changed(spec, "calendar.start", spec.calendar.start - timedelta(days=28))]
     assert {identity(one, lake) for one in moved} == {identity(spec, lake)}
     assert {tuple(data_of(one, lake).hashes) for one in moved} == {tuple(data_of(spec, lake).hashes)}
-    later = changed(spec, "weeks.start", spec.weeks.start + timedelta(days=7))
+    later = changed(spec, "calendar.start", spec.calendar.start + timedelta(days=7))
     assert identity(later, lake) != identity(spec, lake)
 
 
@@ -279,7 +293,26 @@ def test_what_a_fit_reads_of_a_spec_is_listed(specs, lake):
             fit(training_files(spec, data), spec, data.features)
         leaves = read & {*FIELDS}
         assert leaves - {*FIT} == {"name"}
-        assert {"label.above", "window.days", "trainer.rounds", "weeks.timezone"} <= leaves
+        assert {"label.above", "window.days", "trainer.rounds", "calendar.timezone"} <= leaves
+
+
+def hashed_as(path: str) -> str:
+    name, dot, below = path.partition(".")
+    return HASHED_AS.get(name, name) + dot + below
+
+
+def test_a_calendar_of_weeks_is_hashed_as_the_weeks_that_it_was():
+    """Identities of versions from before hold: these digests are those that the last release with weeks gave."""
+    content = PUMPS.model_dump(mode="json")
+    weeks = {name: value for name, value in content["calendar"].items() if name != "cadence"}
+    before = {name: value for name, value in content.items() if name != "calendar"} | {"weeks": weeks}
+    assert spec_digest(PUMPS) == "d9fef0557c94f3d6fecd6f27def3bedee157adcdaf4aea8e133a8d01a40ac110"
+    assert of_a_fit(before) == of_a_fit(content)
+    assert all(of_a_stage(stage, before) == of_a_stage(stage, content) for stage in STAGES)
+    assert changes(before, content) == {}
+    assert changes(before, content | {"calendar": content["calendar"] | {"cadence": "daily"}}) == {
+        "calendar.cadence": ["weekly", "daily"]
+    }
 
 
 def test_the_content_of_a_fit_has_what_is_listed_and_nothing_else(specs):
@@ -287,5 +320,5 @@ def test_the_content_of_a_fit_has_what_is_listed_and_nothing_else(specs):
         content = of_a_fit(spec.model_dump(mode="json"))
         found = {f"{a}.{b}" for a, below in content.items() if isinstance(below, dict) for b in below}
         found |= {a for a, below in content.items() if not isinstance(below, dict)}
-        assert found == {path for path in FIT if telling(spec, path)}
+        assert found == {hashed_as(path) for path in FIT if telling(spec, path)}
         assert spec_digest(spec) == spec_digest(ModelSpec.model_validate(spec.model_dump()))

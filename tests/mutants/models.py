@@ -79,7 +79,7 @@ MUTANTS = (
     GATE(
         "a day is one of UTC",
         "mlops_assets.ml.judging.gate:clusters",
-        "frame[spec.prediction.time].dt.convert_time_zone(spec.weeks.timezone)",
+        "frame[spec.prediction.time].dt.convert_time_zone(spec.calendar.timezone)",
         "frame[spec.prediction.time]",
         f"{JUDGED}test_a_day_lasts_from_midnight_to_midnight_where_the_model_lives",
     ),

@@ -76,7 +76,7 @@ MUTANTS = (
     POLICY(
         "there is no cool-down",
         "mlops_assets.ml.monitoring.policy:decide",
-        "spec.weeks.days_between(last, now) < spec.retrain.cool_down_days",
+        "spec.calendar.days_between(last, now) < spec.retrain.cool_down_days",
         "False",
         f"{WHEN}test_nothing_is_retrained_inside_the_cool_down",
     ),

@@ -12,14 +12,14 @@ from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group
-from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table
 from resources.lake.lake import Lake
 
 UTC = pl.Datetime("us", "UTC")
-WEEKS = Weeks(start=date(2024, 1, 1), end=date(2024, 3, 4))
+WEEKS = Calendar(cadence="weekly", start=date(2024, 1, 1), end=date(2024, 3, 4))
 PUMPS = [f"pump-{i:02d}" for i in range(12)]
 
 SPEC = ModelSpec.model_validate(
@@ -30,7 +30,7 @@ SPEC = ModelSpec.model_validate(
         "feature_service": "pump_stops_v1",
         "prediction": {"table": "pumps/checks", "key": ["check_id"], "time": "checked_at"},
         "label": {"column": "stopped_minutes", "above": 0, "known_at": "known_at"},
-        "weeks": WEEKS.model_dump(),
+        "calendar": WEEKS.model_dump(),
         "trainer": {"rounds": 40, "parameters": {"max_depth": 3}, "threads": 1},
         "window": {"hold_out_days": 7, "minimum_days": 28},
         "gate": {"metric": "log_loss", "floors": {"auc": 0.6}},
@@ -39,7 +39,7 @@ SPEC = ModelSpec.model_validate(
 )
 
 
-def states(lake: Lake, span: Week) -> pl.DataFrame:
+def states(lake: Lake, span: Partition) -> pl.DataFrame:
     """Vibration of every pump and a score that its maker gives it, every six hours."""
     times = pl.datetime_range(span.start, span.end, "6h", closed="left", eager=True, time_unit="us")
     frame = pl.DataFrame({"pump": PUMPS}).join(times.alias("event_timestamp").to_frame(), how="cross")
@@ -50,7 +50,7 @@ def states(lake: Lake, span: Week) -> pl.DataFrame:
     ).sort("pump", "event_timestamp")
 
 
-def checks(lake: Lake, span: Week) -> pl.DataFrame:
+def checks(lake: Lake, span: Partition) -> pl.DataFrame:
     """A check an hour after each reading; a pump that vibrates is likely to stop within the next hours."""
     frame = states(lake, span).with_columns(checked_at=pl.col("event_timestamp") + timedelta(hours=1))
     rng = np.random.default_rng(int(span.start.timestamp()) + 1)

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.spec.weeks import Week
+from mlops_assets.spec.calendar import Partition
 from mlops_assets.stages.tables import Table, build_partition
 from mlops_assets.stages.training_set import differing_cells
 from mlops_assets.use_cases.flights.request import entity_rows
@@ -237,5 +237,5 @@ def test_the_check_for_leaks_knows_pushed_rows(running, http):
     rows = entity_rows(flights)
     joined = running.store.historical(SERVICE, rows, "prediction_time")
     assert joined["temp"][0] == 10.0
-    span = Week(f"{week:%Y-%m-%d}", start, end)
+    span = Partition(f"{week:%Y-%m-%d}", start, end)
     assert differing_cells(spec, running.lake, running.store, span, rows, joined) == {}

@@ -11,11 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mlops_assets.spec.calendar import Calendar, Partition, PartitionError
-from mlops_assets.spec.model import Weeks
-from mlops_assets.spec.weeks import week_bounds, week_names, weeks_back
 from resources.lake.lake import Lake
 from resources.lake.names import WHOLE
 from tests.spec.calendars import ZONES, calendars
+from tests.spec.weeks_of_before import week_bounds, week_names, weeks_back
 
 COUNT = st.integers(0, 40)
 
@@ -91,16 +90,16 @@ def test_a_partition_lies_in_what_covers_it_and_is_one_of_those_that_cover_that(
     st.integers(0, 299),
 )
 def test_weeks_are_the_weeks_of_before(start, count, timezone, number):
-    words = {"start": start, "end": start + timedelta(days=7 * count), "timezone": timezone}
-    weeks, calendar = Weeks(**words), Calendar(cadence="weekly", **words)
-    names = week_names(weeks)
-    assert calendar.names(calendar.over or utc("1970-01-01")) == names
+    end = start + timedelta(days=7 * count)
+    calendar = Calendar(cadence="weekly", start=start, end=end, timezone=timezone)
+    names = calendar.names()
+    assert names == week_names(start, end)
     name = names[number % count]
     found = calendar.partition(name)
-    assert (found.start, found.end) == week_bounds(weeks, name)
-    assert calendar.back(name, number) == weeks_back(weeks, name, number)
-    assert calendar.days_before(found.end, 9) == weeks.days_before(found.end, 9)
-    assert calendar.days_between(found.start, found.end) == weeks.days_between(found.start, found.end) == 7
+    assert (found.start, found.end) == week_bounds(name, timezone)
+    assert calendar.back(name, number) == weeks_back(start, name, number)
+    assert calendar.days_between(found.start, found.end) == 7
+    assert calendar.days_before(found.end, 7) == found.start
 
 
 NEW_YORK = Calendar(cadence="daily", timezone="America/New_York", start=date(2013, 1, 1))
@@ -246,12 +245,6 @@ def test_a_calendar_that_cannot_work_is_refused_with_the_rule_and_the_fix(words,
         ),
         ({"cadence": "weekly"}, "2024-01-03", "choose 2024-01-01 or 2024-01-08"),
         (
-            {},
-            "2023-12-31",
-            "2023-12-31 is none of the 'daily' partitions from 2024-01-01 in UTC: choose one of these",
-        ),
-        ({"end": "2024-02-01"}, "2024-02-01", "from 2024-01-01 to 2024-02-01 in UTC"),
-        (
             {"cadence": "hourly"},
             "2024-01-01",
             "'2024-01-01' names no partition: write its start in UTC, for example",
@@ -266,6 +259,16 @@ def test_a_name_that_is_none_is_refused_with_one_that_is(words, name, message):
         with pytest.raises(PartitionError) as caught:
             ask(name)
         assert message in str(caught.value)
+
+
+def test_a_name_outside_of_the_ends_has_bounds_and_is_not_one_of_the_calendars():
+    """A lake keeps what was made before the ends were moved."""
+    calendar = Calendar.model_validate({**WORDS, "end": "2024-02-01"})
+    assert calendar.partition("2023-12-31").end == calendar.first.start
+    names = ("2023-12-31", "2024-01-01", "2024-01-31", "2024-02-01", "all")
+    assert [calendar.has(name) for name in names] == [False, True, True, False, False]
+    assert calendar.back("2023-12-31", 3) == []
+    assert calendar.back("2024-01-02", 3) == ["2024-01-01", "2024-01-02"]
 
 
 def test_a_moment_outside_of_a_calendar_is_in_none_of_its_partitions():
@@ -296,6 +299,27 @@ def test_a_coarser_calendar_covers_the_finer_one(cadence, start, end):
     coarse = daily.coarser(cadence)
     assert (coarse.start.isoformat(), coarse.end and coarse.end.isoformat()) == (start, end)
     assert daily.coarser("daily") == daily
+
+
+def test_a_calendar_without_an_end_lists_its_names_until_a_moment_alone():
+    with pytest.raises(PartitionError, match="have no end: say until when, or give the calendar an end"):
+        NEW_YORK.names()
+
+
+@pytest.mark.parametrize(
+    ("cadence", "back", "most"),
+    [
+        ("hourly", timedelta(days=35), 35 * 24),
+        ("daily", timedelta(days=35), 35),
+        ("weekly", timedelta(days=35), 5),
+        ("weekly", timedelta(days=36), 6),
+        ("monthly", timedelta(days=35), 2),
+        ("0 4 * * 1-5", timedelta(days=3), 3),
+        ("daily", timedelta(0), 0),
+    ],
+)
+def test_the_partitions_that_a_time_has_room_for_are_counted_by_the_shortest(cadence, back, most):
+    assert Calendar(cadence=cadence, start=date(2024, 1, 1)).most_within(back) == most
 
 
 def test_a_cadence_that_is_finer_is_refused():

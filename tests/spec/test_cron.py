@@ -22,8 +22,10 @@ def field(low: int, high: int, words: tuple[str, ...] = ()) -> st.SearchStrategy
 
 
 LINES = st.one_of(
-    st.tuples(field(0, 59), field(0, 23), days, field(1, 12, ("jan", "DEC")), weekdays).map(" ".join)
-    for days, weekdays in ((field(1, 31), st.just("*")), (st.just("*"), field(0, 7, ("mon", "SUN"))))
+    *(
+        st.tuples(field(0, 59), field(0, 23), days, field(1, 12, ("jan", "DEC")), weekdays).map(" ".join)
+        for days, weekdays in ((field(1, 31), st.just("*")), (st.just("*"), field(0, 7, ("mon", "SUN"))))
+    )
 )
 
 

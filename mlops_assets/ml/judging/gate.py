@@ -143,7 +143,7 @@ def clusters(frame: pl.DataFrame, spec: ModelSpec) -> tuple[list[str], np.ndarra
     """
     name = spec.gate.cluster
     if name in (DAY, WEEK):
-        local = frame[spec.prediction.time].dt.convert_time_zone(spec.weeks.timezone)
+        local = frame[spec.prediction.time].dt.convert_time_zone(spec.calendar.timezone)
         values = (local.dt.truncate("1w") if name == WEEK else local).dt.date()
     else:
         require(frame, spec.gate.cluster_columns, "gate.cluster")

@@ -62,7 +62,7 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
             continue
         try:
             challenger, rounds = train(week.name, week.end, True, None)
-            held_out_from = spec.weeks.days_before(week.end, spec.window.hold_out_days)
+            held_out_from = spec.calendar.days_before(week.end, spec.window.hold_out_days)
             trained = Contender.of(f"challenger of {week.name}", challenger, spec, held_out_from)
             verdict = judge(week.hold_out(), trained, champion, spec, anchor)
         except DatasetError as error:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from mlops_assets.ml.dataset import moment
 from mlops_assets.ml.judging.metrics import goodness
@@ -85,7 +84,7 @@ def decide(
     if last is None:
         return _first(spec, now)
     signals = _signals(_newest(evidence, now), last, spec, now)
-    if spec.weeks.days_between(last, now) < spec.retrain.cool_down_days:
+    if spec.calendar.days_between(last, now) < spec.retrain.cool_down_days:
         return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
     met = [s for s in signals if s.met]
     texts = "; ".join(s.text for s in [*met, *(s for s in signals if not s.met)]) or "no threshold is set"
@@ -103,9 +102,8 @@ def drift_signal(week: WeekEvidence, spec: ModelSpec) -> bool:
 
 
 def _first(spec: ModelSpec, now: datetime) -> Decision:
-    start = datetime.combine(spec.weeks.start, datetime.min.time(), ZoneInfo(spec.weeks.timezone))
-    days, needed = _days(start, now, spec), spec.window.minimum_days
-    text = f"{days:g} days of history since {spec.weeks.start}, {needed} needed"
+    days, needed = _days(spec.calendar.first.start, now, spec), spec.window.minimum_days
+    text = f"{days:g} days of history since {spec.calendar.start}, {needed} needed"
     if days < needed:
         return Decision(False, "too_little_history", f"no model yet and too little history: {text}.")
     return Decision(True, "first_model", f"no model was trained yet: {text}.")
@@ -203,4 +201,4 @@ def _side(met: bool) -> str:
 
 
 def _days(earlier: datetime, later: datetime, spec: ModelSpec) -> float:
-    return round(spec.weeks.days_between(earlier, later), 2)
+    return round(spec.calendar.days_between(earlier, later), 2)

@@ -5,7 +5,7 @@ happened, an arrival from the scheduled arrival plus its delay, a cancellation f
 diversion from the scheduled arrival, weather an hour after its hour, the schedule a day ahead. That a flight
 should have left and has not is known too, and tells the most about the next hour.
 
-Each function takes the raw rows of a week and of the `LOOKBACK_WEEKS` before it, and returns the rows with
+Each function takes the raw rows of a partition and of the `LOOKBACK` before it, and returns the rows with
 `start <= event_timestamp < end` with the columns of `schema.FEATURES`, sorted and unique by keys and time.
 """
 
@@ -31,18 +31,19 @@ OVERDUE = timedelta(hours=4)
 DAY = timedelta(days=1)
 RECORD = timedelta(days=28)
 
-LOOKBACK_WEEKS = {
-    "weather": 1,
-    "origin_traffic": 1,
-    "carrier_traffic": 1,
-    "dest_traffic": 1,
-    "carrier_record": 5,
-    "route_record": 5,
-    "flight_record": 5,
-    "aircraft": 1,
-    "schedule": 0,
+WEEK = timedelta(days=7)
+LOOKBACK = {
+    "weather": WEEK,
+    "origin_traffic": WEEK,
+    "carrier_traffic": WEEK,
+    "dest_traffic": WEEK,
+    "carrier_record": 5 * WEEK,
+    "route_record": 5 * WEEK,
+    "flight_record": 5 * WEEK,
+    "aircraft": WEEK,
+    "schedule": timedelta(),
 }
-"""Weeks of raw rows before the week itself that a table needs; `plane` is made of the whole planes table."""
+"""How long before a partition begins the raw rows lie that a table needs; `plane` is made of the whole planes table."""
 
 DUE, LEFT, LANDED, LOST = range(4)
 """Values of `aircraft_status`."""

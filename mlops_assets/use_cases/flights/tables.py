@@ -7,9 +7,8 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.tables import Expectation
-from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.spec.names import feature_table, features_group, ingest_group
-from mlops_assets.spec.weeks import Week
 from mlops_assets.stages.tables import Table, recent
 from mlops_assets.use_cases.flights import feature_tables, ingest
 from mlops_assets.use_cases.flights.columns import RAW, feature_columns
@@ -27,7 +26,9 @@ from mlops_assets.use_cases.flights.schema import (
 from resources.lake.lake import Lake
 from resources.settings import settings
 
-WEEKS = Weeks(start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York")
+WEEKS = Calendar(
+    cadence="weekly", start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York"
+)
 USE_CASE = "flights"
 NIGHT = timedelta(hours=9)
 SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
@@ -60,7 +61,7 @@ def raw_table(name: str) -> Table:
     time, short = TIME_COLUMNS.get(name), name.split("/")[1].replace("raw", "flights")
     read = ["flights", "airports"] if short == "flights" else [short]
 
-    def build(lake: Lake, span: Week) -> pl.DataFrame:
+    def build(lake: Lake, span: Partition) -> pl.DataFrame:
         whole = getattr(ingest.tables(settings().data), short)
         return ingest.in_week(whole, time, span.start, span.end) if time else whole
 
@@ -89,9 +90,9 @@ def table_of(view: str) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
     function: Callable[..., pl.DataFrame] = getattr(feature_tables, view)
     source = VIEWS[view].source
-    back = feature_tables.LOOKBACK_WEEKS.get(view)
+    back = feature_tables.LOOKBACK.get(view)
 
-    def build(lake: Lake, span: Week) -> pl.DataFrame:
+    def build(lake: Lake, span: Partition) -> pl.DataFrame:
         if back is None:
             return function(lake.read(source))
         return function(recent(lake, source, WEEKS, span, back), span.start, span.end)
