@@ -102,4 +102,4 @@ def python_tables(use_case: UseCase) -> Iterator[Table]:
     """The tables that the use case's own Python gives, each after those that it is made from."""
     if use_case.tables:
         module, _, name = use_case.tables.partition(":")
-        yield from getattr(import_module(module), name)()
+        yield from getattr(import_module(module), name)(use_case.calendar)

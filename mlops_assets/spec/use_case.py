@@ -45,7 +45,7 @@ class UseCase(Part):
         default=0, ge=0, description="Newest partitions that are read again when their source has changed."
     )
     tables: ImportPath | None = Field(
-        default=None, description="Function without arguments that gives further tables, made by Python."
+        default=None, description="Function of the calendar that gives further tables, made by Python."
     )
     replay: Replay = Replay()
 

@@ -17,7 +17,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
     pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
 ]
-YAML = FLIGHT_DELAY.read_text()
+CALENDAR = "calendar: {cadence: weekly, start: 2012-12-31, end: 2014-01-06, timezone: America/New_York}"
+YAML = FLIGHT_DELAY.read_text().replace("  trainer:", f"  {CALENDAR}\n  trainer:")
 
 
 def line_of(text: str, start: str) -> int:

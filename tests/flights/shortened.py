@@ -9,6 +9,7 @@ from mlops_assets.components.model import ModelComponent
 from mlops_assets.components.use_case import definitions_of_tables, python_tables
 from mlops_assets.spec.files import read_use_case
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.use_case import reading
 from resources.settings import PROJECT_ROOT
 from resources.use_case_folders import use_case_folder
 
@@ -29,7 +30,8 @@ def short_spec(model: str = "flight_delay", **changes: Any) -> ModelSpec:
         "gate": NEVER_REJECTED[model],
         "retrain": {"cool_down_days": 7, "max_age_days": 7},
     }
-    return ModelSpec.model_validate(shipped | short | changes)
+    with reading(read_use_case(use_case_folder("flights"))):
+        return ModelSpec.model_validate(shipped | short | changes)
 
 
 def definitions(resources: dict[str, Any], *specs: ModelSpec) -> dg.Definitions:

@@ -1,13 +1,14 @@
 """The worked use case as assets: four raw tables, the feature tables made of them, and one job that ingests a week."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.spec.files import read_use_case
 from mlops_assets.spec.names import feature_table, features_group, ingest_group
 from mlops_assets.stages.tables import Table, recent
 from mlops_assets.use_cases.flights import feature_tables, ingest
@@ -25,11 +26,10 @@ from mlops_assets.use_cases.flights.schema import (
 )
 from resources.lake.lake import Lake
 from resources.settings import settings
+from resources.use_case_folders import use_case_folder
 
-WEEKS = Calendar(
-    cadence="weekly", start=date(2012, 12, 31), end=date(2014, 1, 6), timezone="America/New_York"
-)
 USE_CASE = "flights"
+WEEKS = read_use_case(use_case_folder(USE_CASE)).calendar
 NIGHT = timedelta(hours=9)
 SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
@@ -50,13 +50,13 @@ DESCRIPTIONS = {
 }
 
 
-def all_tables() -> list[Table]:
-    """Raw tables and feature tables, each after those that it is made from."""
+def all_tables(calendar: Calendar = WEEKS) -> list[Table]:
+    """Raw tables and feature tables, each after those that it is made from, cut by the use case's calendar."""
     raw = sorted(TABLES, key="flights/airports".__ne__)
-    return [*(raw_table(name) for name in raw), *(table_of(view) for view in FEATURES)]
+    return [*(raw_table(name, calendar) for name in raw), *(table_of(view, calendar) for view in FEATURES)]
 
 
-def raw_table(name: str) -> Table:
+def raw_table(name: str, calendar: Calendar = WEEKS) -> Table:
     """`flights/raw`, `flights/weather`, `flights/planes` or `flights/airports`."""
     time, short = TIME_COLUMNS.get(name), name.split("/")[1].replace("raw", "flights")
     read = ["flights", "airports"] if short == "flights" else [short]
@@ -77,7 +77,7 @@ def raw_table(name: str) -> Table:
         name,
         build,
         expected,
-        WEEKS if time else None,
+        calendar if time else None,
         {"flights/airports": None} if name == "flights/raw" else {},
         appearance(ingest_group(USE_CASE), DESCRIPTIONS[name], {"domain": DOMAIN}),
         RAW[name],
@@ -86,7 +86,7 @@ def raw_table(name: str) -> Table:
     )
 
 
-def table_of(view: str) -> Table:
+def table_of(view: str, calendar: Calendar = WEEKS) -> Table:
     """The table behind one feature view, stamped with the moment its content became known."""
     function: Callable[..., pl.DataFrame] = getattr(feature_tables, view)
     source = VIEWS[view].source
@@ -95,7 +95,7 @@ def table_of(view: str) -> Table:
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
         if back is None:
             return function(lake.read(source))
-        return function(recent(lake, source, WEEKS, span, back), span.start, span.end)
+        return function(recent(lake, source, calendar, span, back), span.start, span.end)
 
     expected = Expectation(
         schema=FEATURES[view],
@@ -110,7 +110,7 @@ def table_of(view: str) -> Table:
         feature_table(USE_CASE, view),
         build,
         expected,
-        None if back is None else WEEKS,
+        None if back is None else calendar,
         {source: back},
         appearance(features_group(USE_CASE), VIEWS[view].description, VIEWS[view].tags()),
         feature_columns(view),
