@@ -5,7 +5,9 @@ WorkError
 │   ├── NotReadyError: what it works on was not made yet
 │   ├── NotPassedError: the newest challenger has not passed the gate
 │   ├── OtherRulesError: the spec is not the one that the work began with
-│   └── AlteredRecordError: a record is not the one that was written
+│   ├── AlteredRecordError: a record is not the one that was written
+│   ├── SourceError: a source is not as its table says
+│   └── NotYetThereError: a partition's rows are not there yet
 ├── MixedFeatureDefinitionsError                            mlops_assets/stages/training_set.py
 └── PromotionError: a champion is not changed               mlops_assets/promotion/approval.py
     ├── HeldBackError: it waits for a person, or one has said no

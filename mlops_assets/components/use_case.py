@@ -12,6 +12,7 @@ from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
 from mlops_assets.automation.sensors import ingest_job
 from mlops_assets.components.model import ModelComponent
+from mlops_assets.components.table import TableComponent
 from mlops_assets.components.tree import component_trees
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.spec.files import read_use_case
@@ -65,20 +66,27 @@ def _loaded(folder: UseCaseFolder) -> LoadedUseCase:
         trees = list(component_trees(folder))
         parts = [_alone(tree.build_defs()) for tree in trees]
         models = [c.spec for tree in trees for c in tree.get_all_components(of_type=ModelComponent)]
-    tables = list(python_tables(use_case))
+        declared = [
+            t for tree in trees for c in tree.get_all_components(of_type=TableComponent) for t in c.tables
+        ]
+    made = list(python_tables(use_case))
     specs = {spec.name: spec for spec in models}
-    return LoadedUseCase(
-        use_case, folder, tables, specs, dg.Definitions.merge(definitions_of_tables(use_case, tables), *parts)
-    )
+    defs = dg.Definitions.merge(definitions_of_tables(use_case, made, declared), *parts)
+    return LoadedUseCase(use_case, folder, [*made, *declared], specs, defs)
 
 
-def definitions_of_tables(use_case: UseCase, tables: Sequence[Table]) -> dg.Definitions:
-    """The tables as assets, what is made of all of them (registry, online store), and the job that ingests a partition."""
+def definitions_of_tables(
+    use_case: UseCase, made: Sequence[Table], declared: Sequence[Table] = ()
+) -> dg.Definitions:
+    """Tables that Python made as assets, what is made of all tables (registry, online store), and the job that ingests a partition.
+
+    Declared tables are assets of their components.
+    """
     ours = feature_table(use_case.name, "")
-    views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
+    views = [table.key.removeprefix(ours) for table in (*made, *declared) if table.key.startswith(ours)]
     return dg.Definitions(
         assets=[
-            *(table_asset(table) for table in tables),
+            *(table_asset(table) for table in made),
             registry(use_case.name),
             online_store(use_case.name, use_case.calendar, views),
         ],

@@ -15,7 +15,7 @@ from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.tables import Finding
 from mlops_assets.spec.calendar import Calendar
-from mlops_assets.stages.errors import StageError
+from mlops_assets.stages.errors import NotYetThereError, StageError
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
 from resources.lake.lake import Manifest
 
@@ -46,12 +46,18 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         names = run.partitions if table.calendar else [None]
         findings: dict[str, list[Finding]] = {}
         written: dict[str | None, Manifest] = {}
+        awaited: dict[str, NotYetThereError] = {}
         for name in names:
-            outcome = reused(run.reuse, table, name) or built(run.reuse, table, name)
+            try:
+                outcome = reused(run.reuse, table, name) or built(run.reuse, table, name)
+            except NotYetThereError as error:
+                awaited[name or table.key] = error
+                continue
             findings[name or table.key], manifest = outcome
             if manifest:
                 written[name] = manifest
         yield from table_check_results(findings)
+        refuse_awaited(table.key, awaited, len(names))
 
         def page(manifest: Manifest) -> dict[str, Any]:
             frame = run.systems.lake.read(table.key, [manifest.partition])
@@ -60,6 +66,13 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         yield from materialized(run, written, len(names), page, refusals(table.key, findings))
 
     return write
+
+
+def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], asked: int) -> None:
+    """Raise for partitions whose rows are not there yet: the first one's error, with the names of all."""
+    for name, error in awaited.items():
+        told = f"{len(awaited)} of {asked} partitions of {table} are not there yet; {name}: {error}"
+        raise NotYetThereError(told, error.outcome, {**error.numbers, "partitions": [*awaited]})
 
 
 def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest] | None:

@@ -1,17 +1,20 @@
-"""Use cases and the specs of their models, read from YAML without Dagster, for processes that only serve or score."""
+"""Use cases and the specs of their models and tables, read from YAML without Dagster, for processes that only serve or score."""
 
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
 from resources.use_case_folders import UseCaseFolder, use_case_folders
 from resources.yaml_files import YamlError, lines, read_all, read_yaml, told
 
 COMPONENT = "mlops_assets.components.model.ModelComponent"
+TABLE = "mlops_assets.components.table.TableComponent"
 WORDS = frozenset({("attributes", "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
 
@@ -51,12 +54,24 @@ def specs_in(folder: UseCaseFolder) -> list[ModelSpec]:
         return [spec for file in folder.component_files for spec in _specs(file)]
 
 
+def table_specs_in(folder: UseCaseFolder) -> list[TableSpec]:
+    """The specs of the tables that the YAML of one use case declares."""
+    documents = (document for file in folder.component_files for document in _documents(file, TABLE))
+    return [TableSpec.model_validate(document["attributes"]) for document in documents]
+
+
 def declared_code() -> frozenset[str]:
     """Every import path that a model of any use case vouches for."""
     return frozenset().union(*(spec.code for spec in declared_specs().values()))
 
 
 def _specs(file: Path) -> Iterator[ModelSpec]:
+    for document in _documents(file, COMPONENT):
+        yield ModelSpec.model_validate(document["attributes"])
+
+
+def _documents(file: Path, component: str) -> Iterator[dict[str, Any]]:
+    """Those of a file that are of one component."""
     for document in read_all(file.read_text(encoding="utf-8"), file, WORDS):
-        if document and document.get("type") == COMPONENT:
-            yield ModelSpec.model_validate(document["attributes"])
+        if document and document.get("type") == component:
+            yield document

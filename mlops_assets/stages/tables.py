@@ -24,7 +24,20 @@ EVENT_TIME = "event_timestamp"
 """A table that has it among its keys is a feature table, written sorted by (keys, event timestamp), as joins read it fastest."""
 
 
-Build = Callable[[Lake, Partition], pl.DataFrame]
+@dataclass(frozen=True)
+class Rows:
+    """What a partition is made of, with `notes` (JSON values) that go into its manifest and onto its page."""
+
+    frame: pl.DataFrame
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+Build = Callable[[Lake, Partition], pl.DataFrame | Rows]
+
+
+def nothing_else(lake: Lake, name: str | None) -> Fingerprint:
+    """A table that reads nothing from outside of the lake."""
+    return {}
 
 
 class TableError(Exception):
@@ -38,7 +51,8 @@ class Table:
     `build(lake, partition)` gives the rows of one partition; `calendar` None is a table that is written whole. `deps`
     maps upstream tables to how long before a partition begins it reads them (None: the same partition, or a table that
     is written whole), `calendars` those that have another calendar to theirs. `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
-    `deps`: a table that gives `code` is made anew only if one of these changes. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
+    `deps`: a table that gives `code` is made anew only if one of these changes, or what `outside(lake, partition)` gives,
+    digests of what one partition is made of that is not in the lake. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
     catalogue says of each column.
     """
 
@@ -52,6 +66,7 @@ class Table:
     code: Sequence[str] = ()
     files: Callable[[], Mapping[str, str]] = dict
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    outside: Callable[[Lake, str | None], Fingerprint] = nothing_else
 
     def span(self, name: str | None) -> Partition:
         """The partition of this name; for a table that is written whole, one without a name or an end."""
@@ -75,7 +90,8 @@ class Table:
         if self.code_version is None:
             return None
         read = {table: self._read_of(lake, table, self.span(name)) for table in self.deps}
-        return {"code": self.code_version, "partition": digest(self.span(name)), **read, **self.files()}
+        partition, outside = digest(self.span(name)), self.outside(lake, name)
+        return {"code": self.code_version, "partition": partition, **read, **self.files(), **outside}
 
     def _read_of(self, lake: Lake, table: str, span: Partition) -> str:
         names = self.reads(table, span)
@@ -91,23 +107,26 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     """
     span, observed = table.span(name), ObservedLake(root=lake.root)
     try:
-        frame = table.build(observed, span)
+        made = table.build(observed, span)
     except pl.exceptions.PolarsError as error:
         raise TableError(
             f"{table.key}{f' {name}' if name else ''} cannot be made from {', '.join(table.deps) or 'its files'}: "
             f"{str(error).splitlines()[0]}. Nothing was written; materialize what it is made from again."
         ) from error
+    rows = made if isinstance(made, Rows) else Rows(made)
+    frame = rows.frame
     if EVENT_TIME in table.expected.keys and set(table.expected.keys) <= set(frame.columns):
         frame = frame.sort(table.expected.keys, maintain_order=True)
     found = examine(frame, table.expected, span.end)
     if not all(finding.holds for finding in found if finding.blocking):
         return found, None
+    notes = {**rows.notes, **(bounds_noted(span) if span.name else {})}
     written = lake.write(
         table.key,
         frame,
         span.name or None,
         table.expected.keys,
-        bounds_noted(span) if span.name else None,
+        notes or None,
         observed.was_read,
         keep=True,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.use_cases.flights.file_kinds import content_kind, how_to_mend
+from mlops_assets.stages.file_kinds import content_kind, how_to_mend
 from mlops_assets.use_cases.flights.schema import FILES, REQUIRED
 from resources.moments import MomentError, read_moment
 

@@ -1,0 +1,70 @@
+"""A defs.yaml becomes a lake table: its spec checked, its asset built, and that of its features."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+import pydantic
+
+from mlops_assets.components.tree import refuse_files
+from mlops_assets.kit.tables import table_asset
+from mlops_assets.spec.names import features_group, ingest_group
+from mlops_assets.spec.table import TableSpec
+from mlops_assets.spec.use_case import UseCase, current_use_case
+from mlops_assets.stages.declared_tables import feature_table, raw_table
+from mlops_assets.stages.tables import Table
+from resources.use_case_folders import FILE
+
+
+class TableComponent(dg.Component):
+    """A table of the lake from files or a function, and the feature table of its values where it is a feature view."""
+
+    def __init__(self, spec: TableSpec, use_case: UseCase, folder: Path):
+        self.spec = spec
+        self.tables = declared_tables(spec, use_case, folder)
+
+    @classmethod
+    def get_model_cls(cls) -> type[pydantic.BaseModel]:
+        return DeclaredTable
+
+    @classmethod
+    def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> Self:
+        refuse_files(context.path)
+        use_case = current_use_case()
+        if use_case is None:
+            raise ValueError(f"table {attributes.name!r} belongs to no use case: put its folder below one's")
+        return cls(attributes, use_case, folder_of(context.path))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        return dg.Definitions(assets=[table_asset(table) for table in self.tables])
+
+
+class DeclaredTable(TableSpec):
+    """A spec that also agrees with its use case; Dagster reports a violation with file and line."""
+
+    @pydantic.field_validator("cadence")
+    @classmethod
+    def _is_coarser(cls, value: str | None) -> str | None:
+        if value and (use_case := current_use_case()):
+            use_case.calendar.coarser(value)
+        return value
+
+
+def declared_tables(spec: TableSpec, use_case: UseCase, folder: Path) -> list[Table]:
+    """The raw table that a spec asks for, and the feature table after it where it has features."""
+    calendar = use_case.calendar.coarser(spec.cadence) if spec.cadence else use_case.calendar
+    said = {"owners": [use_case.owner], "tags": {"domain": use_case.name}}
+    look = {"group_name": ingest_group(use_case.name), "kinds": {"polars", spec.source.kind}}
+    raw = raw_table(spec, use_case.name, folder, calendar, **look, **said)
+    if not spec.features:
+        return [raw]
+    look = {"group_name": features_group(use_case.name), "kinds": {"polars", "parquet"}}
+    return [raw, feature_table(spec, use_case.name, calendar, **look, **said)]
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of the use case that a component's folder lies in: the nearest above it with a use_case.yaml."""
+    for folder in (path, *path.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise ValueError(f"{path} lies in no use case: no folder above it has a {FILE}")

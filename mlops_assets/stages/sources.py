@@ -1,0 +1,255 @@
+"""The rows of a table's source for a span of time, in the types that its spec declares, or refused in words.
+
+Only the rows of the span are turned into their types: what is wrong elsewhere in a file stops no other partition. Of a
+parquet file only the row groups that may have such rows are read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from mlops_assets.ml.typed import DAY, FITS, INSTANT, TYPES, local_day, typed, unfit
+from mlops_assets.spec.sources import CsvSource, PythonSource
+from mlops_assets.spec.table import TableSpec
+from mlops_assets.stages.errors import NotYetThereError, SourceError
+from mlops_assets.stages.source_files import ROW, located, opened, problem_of, refuse_short_rows
+from mlops_assets.stages.tables import Rows
+from resources.storage.files import ForeignFile
+
+SHOWN = 30
+"""Columns of a source that an error names."""
+
+NEAR = timedelta(days=2)
+"""Rows so far outside of a span are read too where a file's times have no zone, or one that stands in the text."""
+
+
+class Span(Protocol):
+    """The moments between which rows are wanted, the second not included; None, for a static table, is no limit."""
+
+    @property
+    def start(self) -> datetime | None: ...
+
+    @property
+    def end(self) -> datetime | None: ...
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one file, or a function, gave: typed rows of the span, columns left out, and the newest time of any row."""
+
+    frame: pl.DataFrame
+    left_out: Sequence[str] = ()
+    outside: int = 0
+
+
+def read_rows(spec: TableSpec, folder: Path, span: Span) -> Rows:
+    """The rows with `start <= time < end`, sorted by time and key; all of a static table.
+
+    `folder` is the use case's, of which relative paths are. Raises SourceError for a source that is not as the spec
+    says, and NotYetThereError where there is no row, unless the spec allows for that.
+    """
+    if isinstance(spec.source, PythonSource):
+        parts, origin = [_called(spec, spec.source, span)], spec.source.function
+    else:
+        files = located(spec.source, folder)
+        parts = [_read(spec, file, span) for file in files]
+        origin = f"{len(files)} files" if len(files) > 1 else Path(files[0].address).name
+    frame = pl.concat([part.frame for part in parts])
+    if not frame.height and spec.empty == "wait":
+        raise _not_there(spec, folder, span)
+    left_out = sorted({name for part in parts for name in part.left_out})
+    outside = sum(part.outside for part in parts)
+    notes = {
+        "read from": origin,
+        **({"source columns left out": ", ".join(left_out)} if left_out else {}),
+        **({"rows outside of the partition left out": outside} if outside else {}),
+    }
+    return Rows(frame.sort(*([spec.time] if spec.time else []), *spec.key, maintain_order=True), notes)
+
+
+def states(spec: TableSpec, folder: Path) -> list[list[str | int]] | None:
+    """What changes whenever the source's files may have: path, size, time and inode; None of a function."""
+    if isinstance(spec.source, PythonSource):
+        return None
+    return [[*file.state] for file in located(spec.source, folder)]
+
+
+def awaited(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError | None:
+    """Why the rows of a span are still to be waited for, or None where they are there.
+
+    Raises SourceError for a source that is not as the spec says.
+    """
+    try:
+        read_rows(spec, folder, span)
+    except NotYetThereError as error:
+        return error
+    return None
+
+
+def load(path: str) -> Any:
+    """The function that a spec names; raises SourceError where it cannot be had."""
+    module, _, name = path.partition(":")
+    try:
+        function = getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise SourceError(f"{path}: module {module} cannot be imported: {error}") from error
+    if not callable(function):
+        raise SourceError(f"{path}: module {module} has no function {name!r}: name one that it has")
+    return function
+
+
+def _read(spec: TableSpec, file: ForeignFile, span: Span) -> _Part:
+    source = spec.source
+    assert not isinstance(source, PythonSource)
+    scan = opened(file, source)
+    try:
+        schema = dict(scan.collect_schema())
+        _refuse_columns(spec, schema, f"file {file.address}")
+        names = [name for name in schema if name != ROW]
+        if csv := isinstance(source, CsvSource):
+            scan = scan.filter(~pl.all_horizontal(pl.col(names) == ""))
+        wanted = dict.fromkeys((ROW, *spec.columns, *(names[-1:] if csv else ())))
+        kept = scan.filter(_near(spec, schema, span)).select(*wanted).collect(engine="in-memory")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise problem_of(file, source, error) from error
+    if isinstance(source, CsvSource):
+        refuse_short_rows(file, source, names, kept)
+        kept = kept.with_columns(_present(name, source) for name in spec.columns)
+    left_out = [name for name in names if name not in spec.columns]
+    return _typed(spec, kept, span, f"file {file.address}", left_out)
+
+
+def _present(name: str, source: CsvSource) -> pl.Expr:
+    return pl.when(~pl.col(name).is_in(["", *source.missing])).then(pl.col(name)).alias(name)
+
+
+def _called(spec: TableSpec, source: PythonSource, span: Span) -> _Part:
+    function = load(source.function)
+    try:
+        found = function(span.start, span.end) if spec.time else function()
+    except NotYetThereError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{source.function} failed with {type(error).__name__}: {error}") from error
+    frame = found.collect() if isinstance(found, pl.LazyFrame) else found
+    if not isinstance(frame, pl.DataFrame):
+        kind = f"{type(found).__module__.split('.')[0]}.{type(found).__name__}"
+        fix = "return polars.from_pandas(frame)" if kind == "pandas.DataFrame" else "return one"
+        raise SourceError(f"{source.function} gives a {kind}, expected is a polars.DataFrame: {fix}")
+    _refuse_columns(spec, dict(frame.schema), source.function)
+    left_out = [name for name in frame.columns if name not in spec.columns]
+    kept = frame.select(*spec.columns).with_row_index(ROW)
+    part = _typed(spec, kept, span, source.function, left_out)
+    return _Part(part.frame, part.left_out, frame.height - part.frame.height)
+
+
+def _refuse_columns(spec: TableSpec, schema: dict[str, Any], where: str) -> None:
+    has = [f"{name} ({kind})" for name, kind in schema.items() if name != ROW]
+    shown = ", ".join(has[:SHOWN]) + (f" and {len(has) - SHOWN} more" if len(has) > SHOWN else "")
+    for name, column in spec.columns.items():
+        if name not in schema:
+            raise SourceError(
+                f"{where} has no column {name!r}; it has {shown or 'none'}: correct columns, or the source"
+            )
+        if why := unfit(column.kind, schema[name]):
+            raise SourceError(f"{where}: column {name!r} is {why}; the source has {shown}")
+
+
+def _near(spec: TableSpec, schema: dict[str, Any], span: Span) -> pl.Expr:
+    """Rows that may be of the span, told without reading all of a file; those without a time are, to be refused."""
+    if spec.time is None or span.start is None or span.end is None:
+        return pl.lit(True)
+    time, kind, zone = pl.col(spec.time), schema[spec.time], spec.timezone or "UTC"
+    if isinstance(kind, pl.Datetime):
+        sure = kind.time_zone or zone == "UTC"
+        far = timedelta(seconds=1) if sure else NEAR
+        return time.is_between(_as(span.start - far, kind), _as(span.end + far, kind)) | time.is_null()
+    day = time.cast(pl.String).str.slice(0, 10)
+    inside = day.is_between(
+        pl.lit(local_day(span.start - NEAR, "UTC")), pl.lit(local_day(span.end + NEAR, "UTC"))
+    )
+    return inside | ~day.str.contains(DAY) | time.is_null()
+
+
+def _as(moment: datetime, kind: pl.Datetime) -> pl.Expr:
+    """A moment in a column's own unit and zone, so that its statistics can be compared with it."""
+    series = pl.Series([moment], dtype=INSTANT).dt.cast_time_unit(kind.time_unit)
+    zoned = (
+        series.dt.convert_time_zone(kind.time_zone) if kind.time_zone else series.dt.replace_time_zone(None)
+    )
+    return pl.lit(zoned[0], dtype=kind)
+
+
+def _typed(spec: TableSpec, kept: pl.DataFrame, span: Span, where: str, left_out: Sequence[str]) -> _Part:
+    """Rows of the span in their types, the time first: what is wrong in other rows is no matter here."""
+    if spec.time:
+        at = _column(spec, kept, spec.time, where)
+        kept = kept.with_columns(at)
+        if span.start is not None and span.end is not None:
+            kept = kept.filter(pl.col(spec.time).is_between(span.start, span.end, closed="left"))
+    rest = [name for name in spec.columns if name != spec.time]
+    frame = kept.with_columns(_column(spec, kept, name, where) for name in rest)
+    return _Part(frame.select(*spec.columns), left_out)
+
+
+def _column(spec: TableSpec, kept: pl.DataFrame, name: str, where: str) -> pl.Series:
+    column, given = spec.columns[name], kept[name]
+    found, bad = typed(given, column.kind, spec.timezone or "UTC")
+    if bad is not None:
+        raise SourceError(
+            f"{where}, row {kept[ROW][bad] + 1}, column {name!r}: {_shown(given, bad)} is not {FITS[column.kind]}: "
+            "correct it in the source, or declare another type"
+        )
+    if not column.nullable and found.has_nulls():
+        row = kept[ROW][int(found.is_null().arg_true()[0])] + 1
+        raise SourceError(
+            f"{where}, row {row}, column {name!r}: a value is missing, and the column is declared {column.type}: fill it "
+            f"in the source, or declare '{column.type} | null'"
+        )
+    return found.cast(TYPES[column.kind])
+
+
+def _shown(given: pl.Series, row: int) -> str:
+    try:
+        value = given[row]
+    except (ValueError, OverflowError):  # a moment beyond what Python can show
+        value = given.to_physical()[row]
+    text = str(value) if isinstance(value, datetime) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _not_there(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError:
+    """That a span has no rows, with the newest row that the source has."""
+    if span.start is None or span.end is None:
+        return NotYetThereError(f"the source of table {spec.name!r} has no rows", "empty")
+    newest = _newest(spec, folder)
+    late = newest is not None and newest < span.start
+    numbers = {
+        "from": f"{span.start}",
+        "to": f"{span.end}",
+        "newest row": f"{newest}" if newest else "not known",
+    }
+    told = f", its newest is of {newest}" if newest else ""
+    return NotYetThereError(
+        f"the source of table {spec.name!r} has no row from {span.start} to {span.end}{told}: wait for it, or say "
+        "empty: allowed where a partition may have none",
+        "late" if late else "empty",
+        numbers,
+    )
+
+
+def _newest(spec: TableSpec, folder: Path) -> datetime | None:
+    """The newest time of any row; of texts the last by the alphabet."""
+    if isinstance(spec.source, PythonSource) or spec.time is None:
+        return None
+    found: list[datetime] = []
+    for file in located(spec.source, folder):
+        time = opened(file, spec.source).select(pl.col(spec.time).max()).collect()[spec.time]
+        moment, bad = typed(time, "datetime", spec.timezone or "UTC")
+        found += [] if bad is not None or moment.has_nulls() else moment.to_list()
+    return max(found, default=None)
