@@ -76,11 +76,11 @@ def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     with fields_read() as read:
         join_week(SPEC, resources["lake"], resources["feature_store"], newest)
     parts = {path.partition(".")[0] for path in read if "." in path}
-    assert read - parts - {*TRAINING_SET} == {"name", "weeks.start"}
+    assert read - parts - {*TRAINING_SET} == {"name", "calendar.start", "calendar.cadence"}
     assert {*TRAINING_SET} <= read
 
 
-WEEKS_THEMSELVES = {"name", "weeks.start", "weeks.end", "weeks.timezone"}
+WEEKS_THEMSELVES = {"name", *(f"calendar.{part}" for part in ("cadence", "start", "end", "timezone"))}
 """Whose it is, and between which moments the week lies: both are in a fingerprint of their own."""
 
 

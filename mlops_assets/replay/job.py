@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pydantic
 
 from mlops_assets.spec.decides import changes, of_a_fit
+from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.files import read_use_case, specs_in
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
@@ -46,7 +48,7 @@ class Asked:
 def replay_history(settings: Settings, asked: Asked) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
     folder = asked.folder(settings)
-    wanted = {"through": asked.through, "compare": asked.compare, "models": _models(asked)}
+    wanted = {"through": asked.through, "compare": asked.compare, "models": _models(asked), **_newest(asked)}
     finished = _finished(folder)
     if finished == wanted and wanted["models"] is not None:
         print(f"The replay is done; its table is {folder / 'weeks.csv'}. `make dev` shows the rest.\n")
@@ -82,6 +84,18 @@ def _models(asked: Asked) -> dict[str, Any] | None:
     }
 
 
+def _newest(asked: Asked) -> dict[str, str | None]:
+    """The newest partition that is over, where the calendar has no end: a replay that was finished goes on when one comes."""
+    try:
+        calendar = read_use_case(use_case_folder(asked.use_case)).calendar
+    except YamlError:
+        return {}
+    if calendar.over:
+        return {}
+    newest = calendar.newest(datetime.now(UTC))
+    return {"newest": newest and newest.name}
+
+
 def _changes(finished: Mapping[str, Any] | None, models: Mapping[str, Any] | None) -> Iterator[str]:
     """A line for each model whose spec changed since a replay was finished; earlier releases kept no specs to compare with."""
     before = (finished or {}).get("models")
@@ -100,7 +114,11 @@ def _follows(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     marker = folder / "finished.json"
-    return json.loads(marker.read_text()) if marker.exists() else None
+    if not marker.exists():
+        return None
+    found = json.loads(marker.read_text())
+    models = found.get("models")
+    return found | {"models": {name: as_now(spec) for name, spec in models.items()}} if models else found
 
 
 def _replay(settings: Settings, asked: Asked) -> str:

@@ -255,8 +255,8 @@ def moments(*texts: str) -> pl.DataFrame:
 
 def test_a_day_lasts_from_midnight_to_midnight_where_the_model_lives(make_spec):
     frame = moments("2020-03-08T04:59Z", "2020-03-08T05:00Z", "2020-03-09T03:59Z", "2020-03-09T04:00Z")
-    there = {"start": "2020-01-06", "end": "2020-07-06", "timezone": "America/New_York"}
-    names, codes = clusters(frame, make_spec(weeks=there))
+    there = {"cadence": "weekly", "start": "2020-01-06", "end": "2020-07-06", "timezone": "America/New_York"}
+    names, codes = clusters(frame, make_spec(calendar=there))
     assert (names, codes.tolist()) == (["2020-03-07", "2020-03-08", "2020-03-09"], [0, 1, 1, 2])
     names, codes = clusters(frame, make_spec())
     assert (names, codes.tolist()) == (["2020-03-08", "2020-03-09"], [0, 0, 1, 1])

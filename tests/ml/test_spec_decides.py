@@ -11,8 +11,8 @@ import pytest
 
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.ladder import choose
+from mlops_assets.spec import decides
 from mlops_assets.spec.base import Part
-from mlops_assets.spec.decides import FIELDS as STAGES
 from mlops_assets.spec.decides import (
     HASHED_AS,
     TRAINING_SET,
@@ -29,7 +29,7 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from tests.pumps.project import SPEC as PUMPS
+from tests.pumps import project
 from tests.spec_reads import fields_read
 
 KINDS, FIT = [*spec_kinds()], fit_fields()
@@ -303,12 +303,13 @@ def hashed_as(path: str) -> str:
 
 def test_a_calendar_of_weeks_is_hashed_as_the_weeks_that_it_was():
     """Identities of versions from before hold: these digests are those that the last release with weeks gave."""
-    content = PUMPS.model_dump(mode="json")
+    pumps = project.SPEC
+    content = pumps.model_dump(mode="json")
     weeks = {name: value for name, value in content["calendar"].items() if name != "cadence"}
     before = {name: value for name, value in content.items() if name != "calendar"} | {"weeks": weeks}
-    assert spec_digest(PUMPS) == "d9fef0557c94f3d6fecd6f27def3bedee157adcdaf4aea8e133a8d01a40ac110"
+    assert spec_digest(pumps) == "d9fef0557c94f3d6fecd6f27def3bedee157adcdaf4aea8e133a8d01a40ac110"
     assert of_a_fit(before) == of_a_fit(content)
-    assert all(of_a_stage(stage, before) == of_a_stage(stage, content) for stage in STAGES)
+    assert all(of_a_stage(stage, before) == of_a_stage(stage, content) for stage in decides.FIELDS)
     assert changes(before, content) == {}
     assert changes(before, content | {"calendar": content["calendar"] | {"cadence": "daily"}}) == {
         "calendar.cadence": ["weekly", "daily"]

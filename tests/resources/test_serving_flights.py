@@ -34,7 +34,7 @@ def flight_spec() -> ModelSpec:
     attributes = yaml.safe_load(
         (PROJECT_ROOT / "mlops_assets/use_cases/flights/models/flight_delay/defs.yaml").read_text()
     )
-    spec = attributes["attributes"] | {"calendar": {"cadence": "daily", "start": "2013-01-07"}}
+    spec = attributes["attributes"] | {"calendar": {"cadence": "weekly", "start": "2013-01-07"}}
     spec["trainer"] = {"categories": ["carrier", "origin"], "rounds": 5}
     return ModelSpec.model_validate(spec)
 
