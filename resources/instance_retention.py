@@ -21,7 +21,8 @@ LOGS = (
 )
 """Types of events that no page of an asset or a check reads; what a step logged has no type. A type not named here stays.
 
-Whether a check was planned and not evaluated stands in the table of checks.
+Whether a check was planned and not evaluated stands in the table of checks. There a check of a partition that was
+evaluated for the whole asset stands twice: Dagster finds no row of its plan to put the result in, and makes another.
 """
 
 RUNS_AT_ONCE = 500
@@ -83,8 +84,26 @@ def _logs_of(storage: Any, run: str) -> tuple[int, int]:
 def _delete(storage: Any, run: str) -> None:
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 
+    with storage.index_connection() as connection:
+        connection.execute(_told_twice(run))
     with storage.run_connection(run) as connection:
         connection.execute(Events.delete().where(_going(run)))
+
+
+def _told_twice(run: str) -> Any:
+    """Removes the plans of checks that the same run evaluated."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
+
+    done = Checks.alias("done")
+    evaluated = db.select(done.c.id).where(
+        done.c.run_id == run,
+        done.c.execution_status != "PLANNED",
+        done.c.asset_key == Checks.c.asset_key,
+        done.c.check_name == Checks.c.check_name,
+    )
+    planned = (Checks.c.run_id == run, Checks.c.execution_status == "PLANNED")
+    return Checks.delete().where(*planned, evaluated.exists())
 
 
 def _going(run: str) -> Any:
@@ -115,7 +134,9 @@ def on_disk(found: list[Path]) -> int:
 def compact(path: Path, tell: Callable[[str], Any] = print) -> None:
     """Write a SQLite file anew where enough of it is free; whoever uses it waits for a moment, or it is left for the next time."""
     with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
-        free, pages = (connection.execute(f"PRAGMA {of}").fetchone()[0] for of in ("freelist_count", "page_count"))
+        free, pages = (
+            connection.execute(f"PRAGMA {of}").fetchone()[0] for of in ("freelist_count", "page_count")
+        )
         if free <= WORTH_IT * pages:
             return
         try:

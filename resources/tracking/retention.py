@@ -61,7 +61,10 @@ def _trials(client: Any, before: datetime) -> Iterator[Any]:
     homes = [found.experiment_id for found in _pages(client.search_experiments)]
     for kind in TRIALS:
         asked = f"tags.{KIND} = '{kind}' and attributes.end_time < {until}"
-        for view, rule in ((ViewType.ACTIVE_ONLY, asked), (ViewType.DELETED_ONLY, f"tags.{GOING} = '{kind}'")):
+        for view, rule in (
+            (ViewType.ACTIVE_ONLY, asked),
+            (ViewType.DELETED_ONLY, f"tags.{GOING} = '{kind}'"),
+        ):
             if homes:
                 yield from list(_pages(client.search_runs, homes, rule, view))
 
