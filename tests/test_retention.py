@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_runs_that_are_younger_or_have_not_ended_keep_their_logs(instance):
         connection.exec_driver_sql("UPDATE runs SET status = 'STARTED' WHERE run_id = ?", (run.run_id,))
     trim(instance, LATER)
     assert len(instance.all_logs(run.run_id)) > 10
-    assert types(instance)[None] < had[None]
+    assert sum(types(instance).values()) < sum(had.values()) / 2
 
 
 @pytest.mark.parametrize("deletions", [0, 3])
@@ -116,8 +117,11 @@ def test_a_process_that_is_killed_in_between_is_followed_by_one_that_ends_it(hom
     with_instance(home, lambda instance: (home / "before").write_text(repr(history(instance))))
     pid = os.fork()
     if not pid:
-        with_instance(home, lambda instance: killed_after(instance, deletions))
-        os._exit(1)
+        try:
+            with_instance(home, lambda instance: killed_after(instance, deletions))
+        finally:
+            traceback.print_exc()
+            os._exit(1)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
 
     def ended(instance: dg.DagsterInstance) -> None:

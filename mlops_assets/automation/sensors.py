@@ -1,7 +1,8 @@
 """Every job and sensor, named for what it does.
 
 The sensors keep no cursor: what they ask for follows from the lake, the registry and the runs. So the daemon, the
-replay and a machine that was switched off in between come to the same requests.
+replay and a machine that was switched off in between come to the same requests. What a tick found settled it notes for
+the next one, in a record that may be lost at any time (`settled`).
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.settled import Look, unsettled
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     TRY_TAG,
@@ -37,6 +39,7 @@ from resources.records.documents import load_record
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
 WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
+REPORTS = ("performance", "drift")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
 """Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
@@ -153,16 +156,14 @@ def _asked(
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
     """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
     ready = lake.read_json(online_key(spec.use_case)) or {}
-    weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-    return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
+    wanted = {week: ready[week] for week in lake.partitions(spec.prediction.table) if week in ready}
+    tables = [f"{spec.name}/{part}" for part in REPORTS]
+    return unsettled(lake, spec.name, wanted, tables, lambda week: _look(lake, tables, week, wanted[week]))
 
 
-def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
-    tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
-    return all(
-        lake.exists(table, week) and (lake.manifest(table, week).notes or {}).get(BASIS) == content
-        for table in tables
-    )
+def _look(lake: Lake, tables: Sequence[str], week: str, content: str) -> Look:
+    rests = all((lake.manifest(table, week).notes or {}).get(BASIS) == content for table in tables)
+    return Look(None if rests else content)
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:

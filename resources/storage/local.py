@@ -82,6 +82,12 @@ class LocalStorage(Storage):
         paths = [path.relative_to(self.folder).as_posix() for path in top.rglob("*") if path.is_file()]
         return listed(paths, ending)
 
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        top = self._path(folder) if folder else self.folder
+        found = {entry.name: mark for entry in _entries(top) if (mark := _mark(entry))}
+        start = f"{folder}/" if folder else ""
+        return {name: found[name[len(start) :]] for name in listed([start + one for one in found], ending)}
+
     def delete(self, name: str) -> bool:
         with self._alone(name):
             return durable.remove(self._path(name))
@@ -124,6 +130,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _mark(entry: os.DirEntry[str]) -> str | None:
+    """When a file was written, and which file it is: a write makes another one. None for what is no file, or gone."""
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        return None
+    return f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}" if entry.is_file() else None
 
 
 def _stamp(content: bytes) -> str:

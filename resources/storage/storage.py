@@ -63,6 +63,13 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        """Names in a folder as `names` lists them, each with a mark that is another one after any write of other content.
+
+        It costs one listing, as no content is read.
+        """
+
+    @abstractmethod
     def delete(self, name: str) -> bool:
         """Remove for good; whether anything was there."""
 

@@ -87,10 +87,11 @@ def _remove(client: Any, address: str, run: Any) -> None:
         client.set_tag(number, GOING, run.data.tags[KIND])
         client.delete_run(number)
     for model in _models(client, run):
-        client.delete_logged_model(model.model_id)
         if is_database(address):
             _remove_folder(model.artifact_location)
             store._hard_delete_logged_model(model.model_id)
+        else:
+            client.delete_logged_model(model.model_id)
     if is_database(address):
         _remove_folder(run.info.artifact_uri)
         store._hard_delete_run(number)

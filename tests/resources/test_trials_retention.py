@@ -99,7 +99,7 @@ def test_a_removal_that_is_killed_is_ended_by_the_next(kept, model, calls, monke
 
         monkeypatch.setattr(owner, name, part)
 
-    for name in ("set_tag", "delete_run", "delete_logged_model"):
+    for name in ("set_tag", "delete_run"):
         killed_after(client, name)
     killed_after(retention, "_remove_folder")
     for name in ("_hard_delete_run", "_hard_delete_logged_model"):
