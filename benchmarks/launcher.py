@@ -194,7 +194,7 @@ def _until(found: Any, seconds: float) -> Any:
     while not (value := found()):
         if time.monotonic() > end:
             raise SystemExit(f"nothing came within {seconds} s")
-        time.sleep(0.1)
+        time.sleep(0.5)
     return value
 
 

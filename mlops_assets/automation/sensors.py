@@ -5,6 +5,7 @@ replay and a machine that was switched off in between come to the same requests.
 the next one, in a record that may be lost at any time (`settled`).
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -155,10 +156,19 @@ def _asked(
 
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
     """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
-    ready = lake.read_json(online_key(spec.use_case)) or {}
-    wanted = {week: ready[week] for week in lake.partitions(spec.prediction.table) if week in ready}
     tables = [f"{spec.name}/{part}" for part in REPORTS]
-    return unsettled(lake, spec.name, wanted, tables, lambda week: _look(lake, tables, week, wanted[week]))
+    stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
+    ready: dict[str, str] = {}
+
+    def wanted() -> dict[str, str]:
+        ready.update(json.loads(stored.content) if stored else {})
+        return {week: ready[week] for week in lake.partitions(spec.prediction.table) if week in ready}
+
+    mark = lake.storage.folder_mark(spec.prediction.table)
+    rests_on = f"{stored.stamp if stored else ''} {mark}" if mark else None
+    return unsettled(
+        lake, spec.name, wanted, rests_on, tables, lambda week: _look(lake, tables, week, ready[week])
+    )
 
 
 def _look(lake: Lake, tables: Sequence[str], week: str, content: str) -> Look:

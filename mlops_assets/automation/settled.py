@@ -1,8 +1,9 @@
 """Which partitions need no second look: a record in the lake that spares a tick the manifests of what it found settled before.
 
-A tick reads one record and lists folders, however many partitions there are, and reads the manifests of those that are
-new or were written again. The record is no state: every entry says of which files, as they stood, it is true, so one
-that is old, lost or of another lake costs a tick that reads all manifests, and changes nothing else.
+A tick lists folders and reads the manifests of those that are new or were written again; where nothing was written at
+all since a tick that found everything settled, it lists nothing either. The record is no state: every entry says of which
+files, as they stood, it is true, so one that is old, lost or of another lake costs a tick that reads all manifests, and
+changes nothing else.
 """
 
 import hashlib
@@ -27,29 +28,51 @@ class Look:
 
 
 def unsettled(
-    lake: Lake, model: str, wanted: Mapping[str, str], tables: Sequence[str], look: Callable[[str], Look]
+    lake: Lake,
+    model: str,
+    wanted: Callable[[], Mapping[str, str]],
+    rests_on: str | None,
+    tables: Sequence[str],
+    look: Callable[[str], Look],
 ) -> list[tuple[str, str]]:
     """The partitions whose tables are missing or due, in order, with what they are to rest on.
 
-    What is wanted of a partition is any text that changes when its tables have to be looked at again.
+    `wanted` gives by partition any text that changes when its tables have to be looked at again, and is asked only where
+    something changed: `rests_on` or a table's folder. So whatever it depends on belongs into `rests_on`; None: it cannot
+    be told whether that changed.
     """
+    whole = _whole(lake, rests_on, tables)
+    if whole is not None and whole == _told(lake, model):
+        return []
+    waiting, final = _looked_at(lake, model, wanted(), tables, look)
+    if whole is not None and final and not waiting:
+        lake.storage.write(_all(model), whole.encode(), flush=False)
+    return waiting
+
+
+def _looked_at(
+    lake: Lake, model: str, wanted: Mapping[str, str], tables: Sequence[str], look: Callable[[str], Look]
+) -> tuple[list[tuple[str, str]], bool]:
+    """What waits, and whether all else is final."""
     there = [set(lake.partitions(table)) for table in tables]
     marks = [manifest_marks(lake.storage, table) for table in tables]
     made = [name for name in wanted if all(name in names for names in there)]
     seals = {name: _seal(wanted[name], *(mark.get(name, "") for mark in marks)) for name in made}
     before = _read(lake, model)
     looks = {name: look(name) for name, seal in seals.items() if before.get(name) != seal}
-    settled = {
-        name: seal
-        for name, seal in seals.items()
-        if name not in looks or (looks[name].due is None and looks[name].final)
-    }
+    is_open = {name for name, found in looks.items() if found.due is not None or not found.final}
+    settled = {name: seal for name, seal in seals.items() if name not in is_open}
     if settled != before:
         lake.storage.write(_record(model), json.dumps(settled, sort_keys=True).encode(), flush=False)
-    open_ = {
-        name: looks[name].due if name in looks else wanted[name] for name in wanted if name not in settled
-    }
-    return [(name, due) for name, due in open_.items() if due is not None]
+    due = {name: looks[name].due if name in looks else wanted[name] for name in wanted if name not in settled}
+    return [(name, basis) for name, basis in due.items() if basis is not None], len(settled) == len(wanted)
+
+
+def _whole(lake: Lake, rests_on: str | None, tables: Sequence[str]) -> str | None:
+    """All that an answer rests on as one text; None where the storage cannot tell whether a folder changed."""
+    folders = [folder for table in tables for folder in (table, manifest_names(table)[0])]
+    marks = [lake.storage.folder_mark(folder) for folder in folders]
+    return None if None in (rests_on, *marks) else _seal(*map(str, (rests_on, *marks)))
 
 
 def manifest_marks(storage: Storage, table: str) -> dict[str, str]:
@@ -71,6 +94,15 @@ def _read(lake: Lake, model: str) -> dict[str, str]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _told(lake: Lake, model: str) -> str | None:
+    stored = lake.storage.load_or_none(_all(model))
+    return stored.content.decode(errors="replace") if stored else None
+
+
+def _all(model: str) -> str:
+    return f"{model}/ticks/all_reported"
 
 
 def _record(model: str) -> str:

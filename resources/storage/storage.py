@@ -69,6 +69,13 @@ class Storage(ABC):
         It costs one listing, as no content is read.
         """
 
+    def folder_mark(self, folder: str) -> str | None:
+        """A mark that is another one after anything was written to or removed from a folder, told without listing it.
+
+        None where the storage has none, or where a write of this moment could leave it as it is.
+        """
+        return None
+
     @abstractmethod
     def delete(self, name: str) -> bool:
         """Remove for good; whether anything was there."""

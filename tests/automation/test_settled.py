@@ -3,6 +3,8 @@
 import json
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +20,13 @@ from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
 from resources.lake.names import file_name, manifest_name
+from resources.storage import local
 from tests.sensor_days import REPORTS, Days
 
 WEEKS = 4
+AT_ONCE_S = 0.02
+"""More than the steps in which file systems count time."""
+
 CONTENTS = ("a" * 64, "b" * 64)
 
 
@@ -31,6 +37,14 @@ def spec():
 
 def record(days: Days) -> Path:
     return Path(days.lake.root) / days.spec.name / "ticks" / "reported.json"
+
+
+@pytest.fixture(params=["folders change", "no folder is old enough"], autouse=True, scope="module")
+def steady(request) -> Iterator[None]:
+    """Both ways to know of a change: with folders that soon count as old, and by listing them."""
+    before, local.STEADY_S = local.STEADY_S, AT_ONCE_S if request.param == "folders change" else 1e9
+    yield
+    local.STEADY_S = before
 
 
 def by_every_manifest(days: Days) -> list[tuple[str, str]]:
@@ -66,8 +80,9 @@ def test_whatever_happens_what_waits_is_what_the_manifests_say(spec, actions):
             _act(days, action, weeks[number], content)
             if action == "tick":
                 assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
-        assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
-        assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
+        for _ in range(3):
+            time.sleep(2 * AT_ONCE_S if local.STEADY_S == AT_ONCE_S else 0)
+            assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
 
 
 def _act(days: Days, action: str, week: str, content: str) -> None:
@@ -83,7 +98,7 @@ def _act(days: Days, action: str, week: str, content: str) -> None:
     elif action == "lose a report" and lake.exists(part, week):
         lake.storage.delete(file_name(part, week))
     elif action == "lose":
-        record(days).unlink(missing_ok=True)
+        shutil.rmtree(record(days).parent, ignore_errors=True)
     elif action == "break":
         record(days).parent.mkdir(parents=True, exist_ok=True)
         record(days).write_text('{"2013')
@@ -121,6 +136,21 @@ def test_a_tick_reads_the_manifests_of_what_is_new_alone(spec, tmp_path, monkeyp
     assert sorted(read) == sorted(f"{spec.name}/{part}@{weeks[-1]}" for part in REPORTS)
 
 
+def test_a_tick_after_one_that_found_all_settled_lists_nothing(spec, tmp_path, monkeypatch):
+    days = Days.of(spec, tmp_path, WEEKS)
+    weeks = days.lake.partitions(spec.prediction.table)
+    for week in weeks:
+        days.report(week)
+    monkeypatch.setattr(local, "STEADY_S", AT_ONCE_S)
+    time.sleep(2 * AT_ONCE_S)
+    assert weeks_to_score(spec, days.lake) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "_entries", lambda folder: pytest.fail(f"{folder} is listed"))
+        assert weeks_to_score(spec, days.lake) == []
+    days.ingest(weeks[1], CONTENTS[1])
+    assert weeks_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
+
+
 def test_a_state_that_was_copied_reads_all_once_and_says_the_same(spec, tmp_path, monkeypatch):
     days = Days.of(spec, tmp_path / "one", WEEKS)
     for week in days.lake.partitions(spec.prediction.table):
@@ -142,7 +172,7 @@ def test_what_may_change_without_a_write_is_looked_at_again(tmp_path):
         return Look(None, final=False)
 
     for _ in range(2):
-        assert unsettled(lake, "m", {"2020-01-01": "x"}, ["m/report"], look) == []
+        assert unsettled(lake, "m", lambda: {"2020-01-01": "x"}, "", ["m/report"], look) == []
     assert looked == ["2020-01-01"] * 2
 
 
@@ -158,6 +188,6 @@ def test_a_manifest_that_is_written_during_the_look_is_looked_at_again(tmp_path)
         return Look(None if rests else "x")
 
     write("x")
-    asked = lambda: unsettled(lake, "m", {"2020-01-01": "x"}, ["m/report"], look)  # noqa: E731
+    asked = lambda: unsettled(lake, "m", lambda: {"2020-01-01": "x"}, "", ["m/report"], look)  # noqa: E731
     assert [asked(), asked()] == [[], [("2020-01-01", "x")]]
     assert lake.storage.exists(manifest_name("m/report", "2020-01-01"))
