@@ -16,12 +16,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
-    there, broken = loaded()
-    retention = retention_job()
-    shared = dg.Definitions(
-        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), verify_job(), retention],
-        schedules=[retention_schedule(retention)],
+from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
+from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
@@ -70,18 +66,12 @@ def tables() -> list[Table]:
 
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
-<<<<<<< HEAD
     there, broken = loaded()
-    shared = dg.Definitions(
-        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), verify_job()],
-=======
     retention = retention_job()
     shared = dg.Definitions(
-        assets=[verification(specs, tables)],
+        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), verify_job(), retention],
         schedules=[retention_schedule(retention)],
->>>>>>> b613ecd (Let a job remove old logs and old trials every night, and a command by hand)
         sensors=[reconcile_sensor(specs)],
         resources=injected(local_resources()),
         executor=dg.in_process_executor,
