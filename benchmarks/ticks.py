@@ -53,22 +53,13 @@ SENSORS: dict[str, Callable[[ModelSpec], dg.SensorDefinition]] = {
 LOAD = """
 import json, time
 wall, cpu = time.perf_counter(), time.process_time()
-from many_models_code import defs
+from mlops_assets.definitions import defs
 repository = defs.get_repository_def()
 print(json.dumps({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu,
     "assets": len(list(repository.assets_defs_by_key))}))
 """
-CODE = """
-from functools import cache
-from pathlib import Path
-import many_models
-import mlops_assets.definitions as project
-from mlops_assets.components.tree import component_tree
-
-project.models = cache(lambda: component_tree(many_models, Path(__file__).parent))
-defs = project.build()
-"""
-"""The project's own code with other models: its import, with those of its own, is timed too."""
+PACKAGES = ("mlops_assets", "resources", "feature_repo")
+MODEL_FOLDER = "mlops_assets/use_cases/flights/models"
 
 
 def main() -> None:
@@ -218,45 +209,37 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 def page(home: Path) -> dict[str, Any]:
     """Loading the code of all models, and opening the lineage of them: of the groups, and of one model in it."""
     where = settings({"MLOPS_HOME": str(home / "state")})
-    workspace = _code(home)
-    path = os.pathsep.join([str(home), str(PROJECT_ROOT)])
-    environment = {
-        **os.environ,
-        "MLOPS_HOME": str(where.home),
-        "PYTHONPATH": path,
-        "PYTHONWARNINGS": "ignore",
-    }
-    command = [sys.executable, "-c", LOAD]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    project = _project(home)
+    environment = {**os.environ, "MLOPS_HOME": str(where.home), "PYTHONPATH": str(project)}
+    command = [sys.executable, "-W", "ignore", "-c", LOAD]
+    done = subprocess.run(command, env=environment, cwd=project, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"the code of {max(MODELS)} models does not load:\n{done.stderr[-3000:]}")
     loaded = json.loads(done.stdout.splitlines()[-1])
-    return {"load": {k: round(v, 2) for k, v in loaded.items()}, **_opened(where, workspace, path)}
+    os.environ["PYTHONPATH"] = str(project)
+    return {"load": {k: round(v, 2) for k, v in loaded.items()}, **_opened(where, project / "workspace.yaml")}
 
 
-def _code(home: Path) -> Path:
-    """A package with a folder for each model, and a workspace that loads it beside the project's own code."""
-    package = home / "many_models"
-    source = (PROJECT_ROOT / MODEL_FILE).read_text()
+def _project(home: Path) -> Path:
+    """A copy of this project with a folder for each model beside its own."""
+    project = home / "project"
+    for name in PACKAGES:
+        shutil.copytree(PROJECT_ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    source = (project / MODEL_FOLDER / MODEL / "defs.yaml").read_text()
+    start = _spec("m", max(PARTITIONS)).weeks.start
     for number in range(max(MODELS)):
-        folder = package / f"m{number:02d}"
-        folder.mkdir(parents=True)
+        folder = project / MODEL_FOLDER / f"m{number:02d}"
+        folder.mkdir()
         named = source.replace(f"name: {MODEL}\n", f"name: m{number:02d}\n")
-        start = re.sub(
-            r"weeks: \{start: [0-9-]+", f"weeks: {{start: {_spec('m', max(PARTITIONS)).weeks.start}", named
+        (folder / "defs.yaml").write_text(
+            re.sub(r"weeks: \{start: [0-9-]+", f"weeks: {{start: {start}", named)
         )
-        (folder / "defs.yaml").write_text(start)
-    (package / "__init__.py").write_text("")
-    (home / "many_models_code.py").write_text(CODE)
-    workspace = home / "workspace.yaml"
-    where = {"module_name": "many_models_code", "working_directory": str(home)}
-    workspace.write_text(json.dumps({"load_from": [{"python_module": where}]}))
-    return workspace
+    where = {"module_name": "mlops_assets.definitions", "working_directory": str(project)}
+    (project / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_module": where}]}))
+    return project
 
 
-MODEL_FILE = "mlops_assets/use_cases/flights/models/flight_delay/defs.yaml"
-
-
-def _opened(where: Settings, workspace: Path, path: str) -> dict[str, float]:
-    os.environ["PYTHONPATH"] = path
+def _opened(where: Settings, workspace: Path) -> dict[str, float]:
     last = f"m{max(MODELS) - 1:02d}"
     with screenshots.webserver(where, workspace) as address, screenshots.browser(1500, 2600) as browser:
         begun = time.perf_counter()
