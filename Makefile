@@ -73,6 +73,8 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.skew
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.promotion
+	$(BIN)/python -m benchmarks.launcher
+	$(BIN)/python -m benchmarks.ticks
 
 screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.commands import audit, clean, data, decisions, migrate, pushes, verify
+from mlops_assets.commands import audit, clean, data, decisions, migrate, pushes, retention, verify
 from mlops_assets.commands.moments import named_day
 from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
@@ -96,6 +96,7 @@ clean.add(app)
 pushes.add(app)
 data.add(app)
 migrate.add(app)
+retention.add(app)
 
 
 @command(app, "size", writes=False)

@@ -16,6 +16,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
+from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
@@ -66,9 +67,11 @@ def tables() -> list[Table]:
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
     there, broken = loaded()
+    retention = retention_job()
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), verify_job()],
+        jobs=[*decision_jobs(specs), verify_job(), retention],
+        schedules=[retention_schedule(retention)],
         sensors=[reconcile_sensor(specs)],
         resources=injected(local_resources()),
         executor=dg.in_process_executor,

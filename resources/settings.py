@@ -177,6 +177,16 @@ class Settings(BaseSettings):
         validation_alias="MLOPS_MLFLOW_PATIENCE_S",
         description="How many seconds that MLflow may be away before a run gives up.",
     )
+    keep_logs_days: Annotated[int, BeforeValidator(variables.days)] = Field(
+        default=30,
+        validation_alias="MLOPS_KEEP_LOGS_DAYS",
+        description="How many days Dagster keeps the log of a run that ended; the history of assets stays, see [retention](docs/architecture.md#retention).",
+    )
+    keep_trials_days: Annotated[int, BeforeValidator(variables.days)] = Field(
+        default=90,
+        validation_alias="MLOPS_KEEP_TRIALS_DAYS",
+        description="How many days MLflow keeps a trial that no registered version is made of.",
+    )
 
     @property
     def declared(self) -> str:

@@ -36,6 +36,12 @@ def seconds(value: str | int) -> int:
     return int(value)
 
 
+def days(value: str | int) -> int:
+    if not str(value).isdigit():
+        raise ValueError(" is not a number of days: give whole days, 0 or more")
+    return int(value)
+
+
 def engine(value: str) -> str:
     if value not in ("local", "ray"):
         raise ValueError(" is not known: give local or ray")

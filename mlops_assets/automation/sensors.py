@@ -1,9 +1,11 @@
 """Every job and sensor, named for what it does.
 
 The sensors keep no cursor: what they ask for follows from the lake, the registry and the runs. So the daemon, the
-replay and a machine that was switched off in between come to the same requests.
+replay and a machine that was switched off in between come to the same requests. What a tick found settled it notes for
+the next one, in a record that may be lost at any time (`settled`).
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.settled import Look, unsettled
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     TRY_TAG,
@@ -36,6 +39,7 @@ from resources.records.documents import load_record
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
 WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
+REPORTS = ("performance", "drift")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
 """Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
@@ -151,17 +155,24 @@ def _asked(
 
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
     """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
-    ready = lake.read_json(online_key(spec.use_case)) or {}
-    weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-    return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
+    tables = [f"{spec.name}/{part}" for part in REPORTS]
+    stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
+    ready: dict[str, str] = {}
 
+    def wanted() -> dict[str, str]:
+        ready.update(json.loads(stored.content) if stored else {})
+        return {week: ready[week] for week in lake.partitions(spec.prediction.table) if week in ready}
 
-def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
-    tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
-    return all(
-        lake.exists(table, week) and (lake.manifest(table, week).notes or {}).get(BASIS) == content
-        for table in tables
+    mark = lake.storage.folder_mark(spec.prediction.table)
+    rests_on = f"{stored.stamp if stored else ''} {mark}" if mark else None
+    return unsettled(
+        lake, spec.name, wanted, rests_on, tables, lambda week: _look(lake, tables, week, ready[week])
     )
+
+
+def _look(lake: Lake, tables: Sequence[str], week: str, content: str) -> Look:
+    rests = all((lake.manifest(table, week).notes or {}).get(BASIS) == content for table in tables)
+    return Look(None if rests else content)
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:

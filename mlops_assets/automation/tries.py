@@ -106,8 +106,11 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     Weeks that were tried less come first, so that none is kept waiting by those before it; else the oldest first.
     """
     found, due = Plan([], [], [], []), []
+    by_week: dict[str, list[Past]] = {}
+    for run in past:
+        by_week.setdefault(run.week, []).append(run)
     for one in wanted:
-        runs = [run for run in past if run.week == one.week]
+        runs = by_week.get(one.week, [])
         tries = series(runs, one.basis)
         if live := next((run for run in runs if run.ended is None), None):
             found.running.append(live)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 
 import dagster as dg
 import pydantic
@@ -64,7 +65,7 @@ def _loaded(folder: UseCaseFolder) -> LoadedUseCase:
     use_case = read_use_case(folder)
     with reading(use_case):
         trees = list(component_trees(folder))
-        parts = [_alone(tree.build_defs()) for tree in trees]
+        parts = [_alone(tree.build_defs_at_path(Path())) for tree in trees]
         models = [c.spec for tree in trees for c in tree.get_all_components(of_type=ModelComponent)]
         declared = [
             t for tree in trees for c in tree.get_all_components(of_type=TableComponent) for t in c.tables
@@ -95,7 +96,11 @@ def definitions_of_tables(
 
 
 def _alone(defs: dg.Definitions) -> dg.Definitions:
-    """The definitions without their tree, of which Dagster takes one at most when it merges."""
+    """The definitions without their tree, of which Dagster takes one at most when it merges.
+
+    They are asked for by their folder: with a whole tree come the schemas of all components that are installed, which
+    takes longer than all else together, for each tree again.
+    """
     return dg.Definitions(
         assets=defs.assets,
         asset_checks=defs.asset_checks,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 @dataclass
@@ -47,11 +47,10 @@ class Supervisor:
     def __init__(self) -> None:
         self.servers: dict[str, tuple[Server, subprocess.Popen[bytes]]] = {}
         self._before = set(psutil.Process().children(recursive=True))
-        if sys.platform == "linux":
-            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     def start(self, server: Server) -> None:
-        """Start a server as the leader of a new session, its output in its log."""
+        """Start a server as the leader of a new session, its output in its log; where this process is killed, it is asked to end."""
         server.log.parent.mkdir(parents=True, exist_ok=True)
         with server.log.open("wb") as log:
             process = subprocess.Popen(
@@ -62,6 +61,7 @@ class Supervisor:
                 cwd=server.folder,
                 env={**os.environ, **server.environment},
                 start_new_session=True,
+                preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, server.ends_on),
             )
         self.servers[server.name] = server, process
 
@@ -82,6 +82,18 @@ class Supervisor:
         self._insist(family, psutil.Process.terminate, signal.SIGTERM, patience_s)
         self._insist(family, psutil.Process.kill, signal.SIGKILL, patience_s)
         return [process for process in family if _runs(process)]
+
+    def collect_orphans(self) -> None:
+        """What servers left behind, a run's process whose server was killed, is adopted and would stay as a zombie."""
+        leaders = {process.pid for _, process in self.servers.values()}
+        while sys.platform == "linux":
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in leaders:
+                return
+            os.waitpid(found.si_pid, 0)
 
     def _insist(
         self,
@@ -122,6 +134,12 @@ class Supervisor:
             if child.pid not in leaders and child not in self._before and not _runs(child):
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, os.WNOHANG)
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set an option of this process, where the system has it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _runs(process: psutil.Process) -> bool:

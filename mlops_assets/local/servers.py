@@ -75,6 +75,7 @@ def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopp
             _report_load_errors(wanted[0])
         while not stopping.asked:
             _raise_if_ended(supervisor)
+            supervisor.collect_orphans()
             stopping.wait(0.5)
         print("stopping …", flush=True)
     finally:

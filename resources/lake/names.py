@@ -19,6 +19,11 @@ def manifest_name(table: str, partition: str | None = None) -> str:
     return f"{table}/{MANIFESTS}/{partition or WHOLE}.json"
 
 
+def manifest_names(table: str) -> tuple[str, str]:
+    """The folder of a table's manifests, and how their names end."""
+    return f"{table}/{MANIFESTS}", ".json"
+
+
 def making_name(table: str, partition: str | None = None) -> str:
     """What the record of how a partition was made is called."""
     return f"{table}/{MANIFESTS}/{partition or WHOLE}.made"

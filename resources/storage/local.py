@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from resources.storage.locks import file_lock
 from resources.storage.storage import Storage, Stored, listed
 
 LOCKS = ".locks"
+STEADY_S = 2.0
+"""How old a folder's time must be to be told from that of the next write: clocks of file systems count in steps."""
 
 
 class LocalStorage(Storage):
@@ -82,6 +85,20 @@ class LocalStorage(Storage):
         paths = [path.relative_to(self.folder).as_posix() for path in top.rglob("*") if path.is_file()]
         return listed(paths, ending)
 
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        top = self._path(folder) if folder else self.folder
+        found = {entry.name: mark for entry in _entries(top) if (mark := _mark(entry))}
+        start = f"{folder}/" if folder else ""
+        return {name: found[name[len(start) :]] for name in listed([start + one for one in found], ending)}
+
+    def folder_mark(self, folder: str) -> str | None:
+        """A folder's own time: every write puts a name into it. One as new as this moment may stay for the next write."""
+        try:
+            found = self._path(folder).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return f"{found.st_mtime_ns}-{found.st_ino}" if time.time() - found.st_mtime > STEADY_S else None
+
     def delete(self, name: str) -> bool:
         with self._alone(name):
             return durable.remove(self._path(name))
@@ -124,6 +141,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _mark(entry: os.DirEntry[str]) -> str | None:
+    """When a file was written, and which file it is: a write makes another one. None for what is no file, or gone."""
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        return None
+    return f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}" if entry.is_file() else None
 
 
 def _stamp(content: bytes) -> str:

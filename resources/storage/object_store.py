@@ -68,16 +68,14 @@ class ObjectStorage(Storage):
             return obstore.head(self._store, self._key(name))["last_modified"]
 
     def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
-        import obstore
+        return listed(list(self._objects(folder, deep)), ending)
 
-        top = self._key(folder) if folder else self.prefix
-        with self._answered(folder):
-            if deep:
-                objects = [meta for batch in obstore.list(self._store, top or None) for meta in batch]
-            else:
-                objects = obstore.list_with_delimiter(self._store, top or None)["objects"]
-        start = len(self.prefix) + 1 if self.prefix else 0
-        return listed([meta["path"][start:] for meta in objects], ending)
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        objects = self._objects(folder, False)
+        return {
+            name: f"{_stamp(objects[name])} {objects[name]['last_modified']}"
+            for name in listed(list(objects), ending)
+        }
 
     def delete(self, name: str) -> bool:
         import obstore
@@ -114,6 +112,19 @@ class ObjectStorage(Storage):
     def _key(self, name: str) -> str:
         plain(name, self.address)
         return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _objects(self, folder: str, deep: bool) -> dict[str, Any]:
+        """What the store lists of a folder, by name from the root on."""
+        import obstore
+
+        top = self._key(folder) if folder else self.prefix
+        with self._answered(folder):
+            if deep:
+                objects = [meta for batch in obstore.list(self._store, top or None) for meta in batch]
+            else:
+                objects = obstore.list_with_delimiter(self._store, top or None)["objects"]
+        start = len(self.prefix) + 1 if self.prefix else 0
+        return {meta["path"][start:]: meta for meta in objects}
 
     def _meta(self, name: str) -> Any | None:
         import obstore

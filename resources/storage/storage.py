@@ -63,6 +63,20 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        """Names in a folder as `names` lists them, each with a mark that is another one after any write of other content.
+
+        It costs one listing, as no content is read.
+        """
+
+    def folder_mark(self, folder: str) -> str | None:
+        """A mark that is another one after anything was written to or removed from a folder, told without listing it.
+
+        None where the storage has none, or where a write of this moment could leave it as it is.
+        """
+        return None
+
+    @abstractmethod
     def delete(self, name: str) -> bool:
         """Remove for good; whether anything was there."""
 

@@ -31,6 +31,16 @@ RUNS = """
 query Runs($filter: RunsFilter) { runsOrError(filter: $filter) {
   ... on Runs { results { runId status jobName assetSelection { path } tags { key value } } } } }
 """
+LOGS = """
+query Logs($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+  __typename ... on MessageEvent { message } } } } }
+"""
+TERMINATE = """
+mutation Terminate($run: String!) { terminateRun(runId: $run) { __typename } }
+"""
+RELOAD = """
+mutation Reload($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) { __typename } }
+"""
 START_SENSOR = """
 mutation Start($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
   __typename ... on PythonError { message } } }
@@ -73,9 +83,9 @@ class Dagster:
         answer = self.ask(BACKFILL_STATUS, id=backfill)
         return answer["status"] + (f": {answer['error']['message']}" if answer["error"] else "")
 
-    def launch(self, job: str, week: str) -> str:
-        """Launch a job for one week, and return the run's id."""
-        tags = [{"key": "dagster/partition", "value": week}]
+    def launch(self, job: str, week: str | None = None) -> str:
+        """Launch a job, for one week where it has weeks, and return the run's id."""
+        tags = [{"key": "dagster/partition", "value": week}] if week else []
         selector = {**LOCATION, "jobName": job}
         params = {"selector": selector, "runConfigData": {}, "executionMetadata": {"tags": tags}}
         answer = self.ask(LAUNCH, params=params)
@@ -86,6 +96,29 @@ class Dagster:
         """Runs, newest first, with their tags as a mapping."""
         found = self.ask(RUNS, filter=filters)["results"]
         return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def status(self, run: str) -> str:
+        """Where a run stands."""
+        return self.runs(runIds=[run])[0]["status"]
+
+    def ended(self, run: str, seconds: float = 120) -> str:
+        """How a run ended; fails where it does not."""
+        wait(lambda: self.status(run) in ENDED, f"run {run} ends", seconds)
+        return self.status(run)
+
+    def logs(self, run: str) -> list[str]:
+        """What a run told, oldest first."""
+        events = self.ask(LOGS, run=run)["events"]
+        return [f"{event['__typename']}: {event.get('message', '')}" for event in events]
+
+    def terminate(self, run: str) -> str:
+        """Press Terminate on a run's page, and return what it says."""
+        return self.ask(TERMINATE, run=run)["__typename"]
+
+    def reload(self) -> None:
+        """Press Reload on the Deployment page."""
+        answer = self.ask(RELOAD, location=LOCATION["repositoryLocationName"])
+        assert answer["__typename"] == "WorkspaceLocationEntry", answer
 
     def start_sensor(self, name: str) -> None:
         """Switch a sensor on."""
@@ -98,22 +131,24 @@ class Dagster:
 
 
 @contextmanager
-def dagster_dev(port: int, environment: dict[str, str], log: Path) -> Iterator[Dagster]:
-    """A bare `dagster dev` in the project's root, and nothing of it afterwards."""
+def dagster_dev(
+    port: int, environment: dict[str, str], log: Path, folder: Path = PROJECT_ROOT
+) -> Iterator[Dagster]:
+    """A bare `dagster dev` in the project's root or another folder, and nothing of it afterwards."""
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-    before = set(PROJECT_ROOT.glob(".tmp_dagster_home_*"))
+    before = set(folder.glob(".tmp_dagster_home_*"))
     supervisor = Supervisor()
     supervisor.start(
-        Server("Dagster", command, address, f"{address}/server_info", "", log, environment, PROJECT_ROOT)
+        Server("Dagster", command, address, f"{address}/server_info", "", log, environment, folder)
     )
     try:
         wait(lambda: _answers(address), "dagster dev answers", 240, lambda: supervisor.ended() is not None)
         yield Dagster(address)
     finally:
         left = supervisor.stop()
-        for folder in set(PROJECT_ROOT.glob(".tmp_dagster_home_*")) - before:
-            shutil.rmtree(folder)
+        for left_behind in set(folder.glob(".tmp_dagster_home_*")) - before:
+            shutil.rmtree(left_behind)
         assert left == [], f"processes that could not be ended: {left}"
 
 

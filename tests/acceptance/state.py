@@ -29,8 +29,8 @@ def end_state(home: Path) -> dict[str, Any]:
 
 def _files(home: Path, folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
     found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-    # What was timed is another number each time.
-    left = ("_manifests", "timings")
+    # What was timed is another number each time, and what a tick notes names files of this disk.
+    left = ("_manifests", "timings", "ticks")
     kept = [path for path in found if path.parent.name not in left and not path.name.startswith(".")]
     return {str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 

@@ -120,6 +120,22 @@ def test_three_servers_answer_and_one_interrupt_ends_every_process(local_setting
     assert not (tmp_path / "refused.log").exists(), (tmp_path / "refused.log").read_text()
 
 
+def test_a_killed_dev_takes_its_servers_with_it(local_settings, tmp_path, marker):
+    answering = "import http.server, os; http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ['MLOPS_SERVE_PORT']))"
+    (tmp_path / "healthz").mkdir()
+    endpoint = f"import os; os.chdir({str(tmp_path)!r}); {answering}"
+    running = start_dev(local_settings, tmp_path, endpoint, marker, **ELSEWHERE)
+    read_until(running, running.stdout, "Ctrl-C stops all")
+    assert len(marked(marker)) > 5
+    running.kill()
+    running.communicate(timeout=90)
+    for _ in range(900):
+        if not marked(marker):
+            break
+        time.sleep(0.1)
+    assert marked(marker) == []
+
+
 def listening_beyond_loopback(processes) -> set[str]:
     return {
         f"{process.name()} {connection.laddr}"

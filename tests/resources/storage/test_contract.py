@@ -64,6 +64,19 @@ def test_what_was_written_is_read_and_listed(storage: Storage) -> None:
     assert storage.names("nowhere") == storage.names("t/a.parquet") == []
 
 
+def test_marks_are_of_the_names_and_change_with_what_is_written(storage):
+    for name in ("t/a.parquet", "t/b.json", "t/deep/c.json", "u/b.json"):
+        storage.write(name, b"one")
+    before = storage.marks("t", ".json")
+    assert list(before) == storage.names("t", ".json") == ["t/b.json"]
+    assert storage.marks("t", ".json") == before
+    storage.write("t/b.json", b"two")
+    assert storage.marks("t", ".json")["t/b.json"] != before["t/b.json"]
+    assert list(storage.marks("t")) == ["t/a.parquet", "t/b.json"]
+    assert storage.below("t").marks(ending=".json").keys() == {"b.json"}
+    assert storage.marks("nowhere") == {}
+
+
 def test_a_part_of_storage_is_a_storage_of_its_own(storage: Storage) -> None:
     part = storage.below("t")
     part.write("a", b"1")
