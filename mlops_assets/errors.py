@@ -7,8 +7,9 @@ WorkError
 │   ├── OtherRulesError: the spec is not the one that the work began with
 │   └── AlteredRecordError: a record is not the one that was written
 ├── MixedFeatureDefinitionsError                            mlops_assets/stages/training_set.py
-└── PromotionError: a champion is not changed               mlops_assets/promotion/approval.py
+└── PromotionError: a champion is not changed               mlops_assets/promotion/errors.py
     ├── HeldBackError: it waits for a person, or one has said no
+    │   └── FrozenError: somebody has put the model, or all, on hold
     └── SupersededError: what it was judged against is gone
 """
 

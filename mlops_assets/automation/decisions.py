@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from mlops_assets.promotion.approval import HeldBackError, by_a_person
+from mlops_assets.promotion.approval import by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
+from mlops_assets.promotion.errors import FrozenError, HeldBackError
+from mlops_assets.promotion.holds import Holds
 from mlops_assets.promotion.records import account, data_now, recorded_calendar
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import deploy
@@ -50,6 +52,8 @@ def decide(
         raise DecisionError(
             f"{spec.name} has promotion.mode={spec.promotion.mode}: a challenger that passes is promoted by itself"
         )
+    if verdict == "approved" and (frozen := Holds.of(audit).freeze(spec.name)):
+        raise DecisionError(f"{spec.name}: no version becomes champion: {frozen}")
     if by not in spec.promotion.approvers:
         raise DecisionError(
             f"{by!r} may not decide about {spec.name}; promotion.approvers: {', '.join(spec.promotion.approvers)}"
@@ -124,7 +128,7 @@ def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) 
     try:
         wish = Rollback(model, to, moment, by, reason, account())
         return roll_back(systems.tracking, audit, systems.endpoint, wish)
-    except (ChampionError, TrackingError, RecordError) as error:
+    except (ChampionError, FrozenError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
 
