@@ -26,7 +26,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "deployment",
         after=["evaluation"],
-        uses=["tracking", "endpoint", "audit", "compute"],
+        uses=["tracking", "endpoint", "audit", "compute", "clock"],
         kinds={"ray", "mlflow"},
         output_required=False,
         tags={"automation": spec.automation},

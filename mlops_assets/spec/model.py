@@ -225,6 +225,11 @@ class ModelSpec(Part):
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )
+    clock: Literal["data", "wall"] = Field(
+        default="data",
+        description="What now is: data, the end of what was ingested; wall, the moment, so that a request is answered as "
+        "of its arrival. Its use case says which.",
+    )
     earlier_code: list[ImportPath] = Field(
         default_factory=list,
         description="Functions and classes that versions were made with before and that this spec no longer names. "

@@ -1,20 +1,17 @@
 """Now, for whatever decides about data: the end of what was ingested, or the moment that the clock says."""
 
 from datetime import datetime
-from typing import Literal
 
 from mlops_assets.promotion.records import data_now
-from mlops_assets.spec.model import Weeks
+from mlops_assets.spec.model import ModelSpec
 from resources.clock import Clock
 from resources.lake.lake import Lake
 
-Kind = Literal["data", "wall"]
 
+def now_of(spec: ModelSpec, lake: Lake, clock: Clock) -> datetime | None:
+    """Now of a model: by the data, the end of the newest ingested partition, None before the first; by the wall, the clock's.
 
-def now_of(kind: Kind, weeks: Weeks, table: str, lake: Lake, clock: Clock) -> datetime | None:
-    """Now of a use case: `data`, the end of the newest ingested partition of a table, None before the first; `wall`, the clock's.
-
-    What a partition is made of, trained on or judged by never depends on it, only on the partition's own end: so that
-    anything can be made again later as it was.
+    What a partition is made of, trained on or judged by follows from the partition's own end under either clock, so that
+    it can be made again later as it was.
     """
-    return clock.now() if kind == "wall" else data_now(weeks, table, lake)
+    return clock.now() if spec.clock == "wall" else data_now(spec.weeks, spec.prediction.table, lake)
