@@ -78,7 +78,8 @@ class Pusher:
         """
         given = _rows(source, events)
         with self._lock, pushing(source.folder):
-            rows = given.with_columns(created=pl.lit(wall()))
+            received = self._written_to(source).received(wall())
+            rows = given.with_columns(created=pl.lit(received))
             self._refuse_far_ahead(source, rows)
             new = self._push_offline(source, rows) if to != "online" else 0
             if to != "offline":
@@ -87,10 +88,12 @@ class Pusher:
         taken = {"source": source.name, "to": to, "events": len(events), "new": new}
         return taken | {"as_of": now.isoformat() if now else None}
 
+    def _written_to(self, source: PushSource) -> PushedRows:
+        return self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
+
     def _push_offline(self, source: PushSource, rows: pl.DataFrame) -> int:
         """Write the rows that offline would not answer with already."""
-        written = self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
-        new = rows.filter(~written.has(rows.drop("created")))
+        new = rows.filter(~self._written_to(source).has(rows.drop("created")))
         if new.height:
             self.store.push(source.name, new, "offline")
             fold(source.folder, source.keys, above=MOST_FILES)

@@ -1,6 +1,7 @@
 """The rows that were pushed to one table, as its files have them; tells which events offline would answer with already."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from resources.lake.pushed_files import pushed_names, rows_in
 from resources.storage.storage import Storage
 
 CREATED = "created"
+MICROSECOND = timedelta(microseconds=1)
 
 
 class PushedRows:
@@ -22,6 +24,16 @@ class PushedRows:
         self.folder, self.keys = folder, [*keys, EVENT]
         self._read: set[str] = set()
         self._newest: pl.DataFrame | None = None
+        self._received: datetime | None = None
+
+    def received(self, now: datetime) -> datetime:
+        """When rows that are pushed `now` are said to be received: always after those that are there.
+
+        A clock that went back, or one of another machine that is behind, would otherwise let an earlier push outrank its
+        correction, and bring rows into what a join is said to have had before it.
+        """
+        while_folding(self._take_up)
+        return now if self._received is None else max(now, self._received + MICROSECOND)
 
     def has(self, rows: pl.DataFrame) -> pl.Series:
         """Whether the pushed row that counts for each row's keys and event timestamp holds the same values.
@@ -40,7 +52,7 @@ class PushedRows:
     def _take_up(self) -> None:
         there = set(pushed_names(self.folder))
         if self._read - there:  # Folded into another, or taken back.
-            self._read, self._newest = set(), None
+            self._read, self._newest, self._received = set(), None, None
         files = sorted(there - self._read)
         if not files:
             return
@@ -49,4 +61,7 @@ class PushedRows:
         rows = pl.concat([*known, *frames], how="diagonal_relaxed")
         ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)
         self._newest = ordered.unique(self.keys, keep="last", maintain_order=True)
+        newest = rows[CREATED].max() if CREATED in rows.columns else None
+        assert newest is None or isinstance(newest, datetime)
+        self._received = newest
         self._read = there
