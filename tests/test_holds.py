@@ -175,8 +175,9 @@ def test_an_incident_from_the_command_line(mlops, project, capsys):
     with dg.DagsterInstance.from_config(str(settings().dagster_home)) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey([NAME, "deployment"]))
         assert event.asset_materialization.metadata["on hold"].value.startswith(PAUSED)
+    assert f"on hold: {PAUSED}" in mlops("history", NAME)[1]
     code, said = mlops("resume", "--by", "lin")
-    assert code == 0 and "on hold" not in said
+    assert code == 0 and "on hold" not in said + mlops("history", NAME)[1]
     assert [entry.by for entry in project.audit.entries(kinds=("paused", "resumed"))] == ["lin", "lin"]
 
 
