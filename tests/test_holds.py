@@ -13,7 +13,7 @@ from mlops_assets.assets.card import card
 from mlops_assets.automation.decisions import DecisionError
 from mlops_assets.automation.holding import hold_jobs
 from mlops_assets.cli import parsed
-from mlops_assets.commands import holds as commands
+from mlops_assets.commands.holds import tell
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.promotion.holds import Holds, pause, reinstate, resume, retire
 from resources.settings import settings
@@ -170,7 +170,7 @@ def test_an_incident_from_the_command_line(mlops, project, capsys):
     )
     assert f"on hold: {PAUSED}" in said
     assert "(by lin at" in mlops("pause", "--all", "--why", "again", "--by", "eve")[1]
-    commands.tell(settings())
+    tell(settings())
     assert capsys.readouterr().out.startswith(f"on hold: {PAUSED}")
     with dg.DagsterInstance.from_config(str(settings().dagster_home)) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey([NAME, "deployment"]))
@@ -211,7 +211,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_and_recorded_nowhere(mlops
 
 
 def test_a_state_without_a_log_has_nothing_to_tell(tmp_path, capsys):
-    commands.tell(settings({"MLOPS_HOME": str(tmp_path)}))
+    tell(settings({"MLOPS_HOME": str(tmp_path)}))
     assert capsys.readouterr().out == "" and list(tmp_path.iterdir()) == []
 
 

@@ -12,10 +12,10 @@ import pytest
 import resources.tracking.tracking
 from mlops_assets.automation.decisions import DecisionError, decide, go_back
 from mlops_assets.errors import WorkError
+from mlops_assets.promotion import holds
 from mlops_assets.promotion.approval import warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
-from mlops_assets.promotion.holds import HoldError, pause, reinstate, resume, retire, tell_endpoint
 from mlops_assets.promotion.records import record_configuration, record_evaluated, record_trained
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import _make_champion
@@ -35,8 +35,7 @@ from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from resources.tracking.versions import FILE, SHA256, sha256
 from tests import record_samples
-from tests.changes.interleaving import Operation, cut_at_every_write
-from tests.changes.interleaving import pause as stop_here
+from tests.changes.interleaving import Operation, cut_at_every_write, pause
 from tests.changes.stand_in_mlflow import StandInMlflow
 from tests.pumps.project import SPEC, WEEKS
 from tests.resources.conftest import ENCODING
@@ -46,7 +45,7 @@ BY_ADA = ModelSpec.model_validate(
     SPEC.model_dump() | {"promotion": {"mode": "approval", "approvers": ["ada"]}}
 )
 WEEK_NAMES = WEEKS.names()
-REFUSALS = (ChampionError, DecisionError, HoldError, WorkError)
+REFUSALS = (ChampionError, DecisionError, holds.HoldError, WorkError)
 
 
 class Vectors:
@@ -135,26 +134,26 @@ class World:
         return go_back(self._systems, NAME, to, "lin", "too many alarms")
 
     def pause(self) -> None:
-        pause(self.audit, self.endpoint, None, "lin", "numbers are wrong")
+        holds.pause(self.audit, self.endpoint, None, "lin", "numbers are wrong")
 
     def pause_one(self) -> None:
-        pause(self.audit, self.endpoint, NAME, "lin", "its numbers are wrong")
+        holds.pause(self.audit, self.endpoint, NAME, "lin", "its numbers are wrong")
 
     def resume(self) -> None:
-        resume(self.audit, self.endpoint, None, "lin", "numbers are right")
+        holds.resume(self.audit, self.endpoint, None, "lin", "numbers are right")
 
     def resume_one(self) -> None:
-        resume(self.audit, self.endpoint, NAME, "lin", "its numbers are right")
+        holds.resume(self.audit, self.endpoint, NAME, "lin", "its numbers are right")
 
     def retire(self) -> None:
-        retire(self.audit, self.endpoint, NAME, "lin", "nobody asks it")
+        holds.retire(self.audit, self.endpoint, NAME, "lin", "nobody asks it")
 
     def reinstate(self) -> None:
-        reinstate(self.audit, self.endpoint, NAME, "lin", "somebody asks it")
+        holds.reinstate(self.audit, self.endpoint, NAME, "lin", "somebody asks it")
 
     def look_at_holds(self) -> bool:
         """What the sensor that reconciles does about the endpoint's notice."""
-        return tell_endpoint(self.audit, self.endpoint)
+        return holds.tell_endpoint(self.audit, self.endpoint)
 
     @property
     def _systems(self) -> Systems:
@@ -194,7 +193,7 @@ class World:
         _make_champion(spec, self._systems, warrant, version, data)
 
     def _register(self, kind: str, **tags: str) -> int:
-        stop_here("register")
+        pause("register")
         content = models()[len(self.registry.versions)]
         labels = {
             SHA256: sha256(content),
