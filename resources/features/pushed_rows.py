@@ -24,7 +24,7 @@ class PushedRows:
         self.folder, self.keys = folder, [*keys, EVENT]
         self._read: set[str] = set()
         self._newest: pl.DataFrame | None = None
-        self._received: datetime | None = None
+        self._received: dict[str, datetime | None] = {}
 
     def received(self, now: datetime) -> datetime:
         """When rows that are pushed `now` are said to be received: always after those that are there.
@@ -32,8 +32,13 @@ class PushedRows:
         A clock that went back, or one of another machine that is behind, would otherwise let an earlier push outrank its
         correction, and bring rows into what a join is said to have had before it.
         """
-        while_folding(self._take_up)
-        return now if self._received is None else max(now, self._received + MICROSECOND)
+        while_folding(self._look)
+        return max([now, *(newest + MICROSECOND for newest in self._received.values() if newest)])
+
+    def _look(self) -> None:
+        there = pushed_names(self.folder)
+        new = {name: _newest(rows_in(self.folder, name)) for name in there if name not in self._received}
+        self._received = {name: (self._received | new)[name] for name in there}
 
     def has(self, rows: pl.DataFrame) -> pl.Series:
         """Whether the pushed row that counts for each row's keys and event timestamp holds the same values.
@@ -52,7 +57,7 @@ class PushedRows:
     def _take_up(self) -> None:
         there = set(pushed_names(self.folder))
         if self._read - there:  # Folded into another, or taken back.
-            self._read, self._newest, self._received = set(), None, None
+            self._read, self._newest = set(), None
         files = sorted(there - self._read)
         if not files:
             return
@@ -61,7 +66,10 @@ class PushedRows:
         rows = pl.concat([*known, *frames], how="diagonal_relaxed")
         ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)
         self._newest = ordered.unique(self.keys, keep="last", maintain_order=True)
-        newest = rows[CREATED].max() if CREATED in rows.columns else None
-        assert newest is None or isinstance(newest, datetime)
-        self._received = newest
         self._read = there
+
+
+def _newest(rows: pl.DataFrame) -> datetime | None:
+    newest = rows[CREATED].max() if CREATED in rows.columns else None
+    assert newest is None or isinstance(newest, datetime)
+    return newest
