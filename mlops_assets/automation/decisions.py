@@ -9,7 +9,7 @@ from mlops_assets.promotion.approval import by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
 from mlops_assets.promotion.errors import FrozenError, HeldBackError
 from mlops_assets.promotion.holds import Holds
-from mlops_assets.promotion.records import account, data_now, recorded_clock, recorded_calendar
+from mlops_assets.promotion.records import account, data_now, recorded_calendar, recorded_clock
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.judging import attempt_name

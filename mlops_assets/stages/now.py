@@ -14,4 +14,4 @@ def now_of(spec: ModelSpec, lake: Lake, clock: Clock) -> datetime | None:
     What a partition is made of, trained on or judged by follows from the partition's own end under either clock, so that
     it can be made again later as it was.
     """
-    return clock.now() if spec.clock == "wall" else data_now(spec.weeks, spec.prediction.table, lake)
+    return clock.now() if spec.clock == "wall" else data_now(spec.calendar, spec.prediction.table, lake)
