@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.commands import audit, clean, data, decisions, migrate, pushes, retention, verify
+from mlops_assets.commands import audit, clean, data, decisions, holds, migrate, pushes, retention, verify
 from mlops_assets.commands.moments import named_day
 from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
@@ -59,6 +59,7 @@ def _run(
     from mlops_assets.replay.job import Asked, replay_history
 
     migrate.tell_what_waits(settings())
+    holds.tell(settings())
     asked = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
     return replay_history(settings(), asked)
 
@@ -69,6 +70,7 @@ def _dev() -> int:
     from mlops_assets.local import servers
 
     migrate.tell_what_waits(settings())
+    holds.tell(settings())
     return servers.main(settings())
 
 
@@ -91,6 +93,7 @@ def _train(
 
 audit.add(app)
 decisions.add(app)
+holds.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
+from mlops_assets.automation.holding import hold_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
@@ -70,7 +71,7 @@ def build() -> dg.Definitions:
     retention = retention_job()
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), verify_job(), retention],
+        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention],
         schedules=[retention_schedule(retention)],
         sensors=[reconcile_sensor(specs)],
         resources=injected(local_resources()),

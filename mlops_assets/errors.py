@@ -9,8 +9,9 @@ WorkError
 │   ├── SourceError: a source is not as its table says
 │   └── NotYetThereError: a partition's rows are not there yet
 ├── MixedFeatureDefinitionsError                            mlops_assets/stages/training_set.py
-└── PromotionError: a champion is not changed               mlops_assets/promotion/approval.py
+└── PromotionError: a champion is not changed               mlops_assets/promotion/errors.py
     ├── HeldBackError: it waits for a person, or one has said no
+    │   └── FrozenError: somebody has put the model, or all, on hold
     └── SupersededError: what it was judged against is gone
 """
 

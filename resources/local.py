@@ -4,6 +4,7 @@ from typing import Any
 
 from resources.addresses import handed_on
 from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.compute.compute import Compute
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake
@@ -15,7 +16,7 @@ from resources.tracking.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking, Ray, endpoint, audit log and serving log over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log and clock over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=where.lake, state=str(where.home)),
@@ -40,5 +41,6 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         "endpoint": Endpoint(folder=str(where.serving)),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=where.audit, key_file=str(where.audit_key)),
+        "clock": Clock.of(where),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

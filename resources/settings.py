@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -186,6 +187,19 @@ class Settings(BaseSettings):
         default=90,
         validation_alias="MLOPS_KEEP_TRIALS_DAYS",
         description="How many days MLflow keeps a trial that no registered version is made of.",
+    )
+
+    clock_start: Annotated[datetime | None, BeforeValidator(variables.moment)] = Field(
+        default=None,
+        validation_alias="MLOPS_CLOCK_START",
+        examples=["the machine's clock"],
+        description="A moment with its zone, from which time is simulated for use cases with `clock: wall`. The first process writes it to `clock.json` under `MLOPS_HOME`; the others follow that.",
+    )
+    clock_rate: Annotated[float, BeforeValidator(variables.rate)] = Field(
+        default=1.0,
+        validation_alias="MLOPS_CLOCK_RATE",
+        examples=["`1`"],
+        description="How many times as fast as the machine's clock that simulated time runs.",
     )
 
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from resources.audit.log import Audit
+    from resources.clock import Clock
     from resources.compute.compute import Compute
     from resources.features.store import FeatureStoreResource
     from resources.lake.lake import Lake
@@ -41,7 +42,7 @@ def _missing(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Systems:
-    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log and the addresses of pages.
+    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log, the addresses of pages and the clock.
 
     What was not given raises MissingSystemError, with its name, when it is first asked for.
     """
@@ -54,6 +55,7 @@ class Systems:
     audit: "Audit" = field(default=_missing("audit"))
     serving_log: "ServingLogResource" = field(default=_missing("serving_log"))
     pages: "Pages" = field(default=_missing("pages"))
+    clock: "Clock" = field(default=_missing("clock"))
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

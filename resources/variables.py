@@ -1,7 +1,14 @@
 """What a variable may hold: each function reads a value, or raises ValueError with how the sentence goes on after the variable and its value."""
 
+import math
 import re
+from datetime import datetime
 from pathlib import Path
+
+from resources.moments import MomentError, read_moment
+
+FASTEST = 1_000_000
+"""How many times as fast as the wall clock a simulated one may run: ten days a second."""
 
 KUBERAY = "kuberay://"
 """How an address begins that names a Kubernetes namespace, in which each fit gets a Ray cluster of its own."""
@@ -40,6 +47,23 @@ def days(value: str | int) -> int:
     if not str(value).isdigit():
         raise ValueError(" is not a number of days: give whole days, 0 or more")
     return int(value)
+
+
+def moment(value: str | datetime | None) -> datetime | None:
+    try:
+        return value if isinstance(value, datetime) else read_moment(value) if value else None
+    except MomentError as error:
+        raise ValueError(" is no moment: give one with its zone, 2024-11-03T00:00:00Z") from error
+
+
+def rate(value: str | float) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= FASTEST:
+        raise ValueError(f" is no rate: give a number over 0, and up to {FASTEST:,}")
+    return found
 
 
 def engine(value: str) -> str:

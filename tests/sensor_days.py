@@ -17,6 +17,7 @@ from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UN
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS
+from resources.audit.log import Audit
 from resources.lake.lake import Lake
 
 REPORTS = ("performance", "drift")
@@ -40,6 +41,10 @@ class Days:
             days.ingest(week, "a" * 64)
         return days
 
+    @property
+    def audit(self) -> Audit:
+        return Audit(folder=f"{self.lake.root}-audit")
+
     def ingest(self, week: str, content: str) -> None:
         key = online_key(self.spec.use_case)
         self.lake.write_json(key, {**(self.lake.read_json(key) or {}), week: content})
@@ -48,7 +53,7 @@ class Days:
         """Evaluate a sensor and launch what it asks for as Dagster's daemon does; a used run key is an error."""
         sensor = make(self.spec, now=lambda: self.now)
         with dg.build_sensor_context(
-            self.instance, sensor_name=sensor.name, resources={"lake": self.lake}
+            self.instance, sensor_name=sensor.name, resources={"lake": self.lake, "audit": self.audit}
         ) as context:
             said = sensor(context)
         if isinstance(said, dg.SkipReason):

@@ -178,6 +178,60 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
         assert {name.split(".")[0] for name in imports(file)} <= plain
 
 
+WALL_CLOCKS = {
+    "mlops_assets/automation/sensors.py": "pauses between two tries are compared with when Dagster's runs ended",
+    "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
+    "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
+    "resources/clock.py": "the clock itself",
+    "resources/features/push.py": "when an event got in is compared with when files were written and requests served",
+    "resources/serving/live_models.py": "when a request was served is compared with when files were written",
+    "resources/told.py": "a file of errors says when each was",
+    "resources/tracking/searches.py": "MLflow's own times of a run",
+    "resources/tracking/tracking.py": "MLflow's own times of a run",
+}
+"""Who reads the wall clock, and why that decides nothing about data; everything else asks `resources.clock.Clock`."""
+
+READINGS = {"now", "utcnow", "today", "time", "time_ns", "wall", "localtime", "gmtime"}
+CLOCKS = {"datetime", "date", "time", "dt"}
+
+
+def reads_the_wall_clock(call: ast.Call) -> bool:
+    """Whether a call asks the machine what time it is: `datetime.now`, `date.today`, `time.time` and the like, or `wall`."""
+    if isinstance(call.func, ast.Name):
+        return call.func.id == "wall"
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in READINGS:
+        return False
+    owner = call.func.value
+    return getattr(owner, "id", getattr(owner, "attr", "")) in CLOCKS or call.func.attr == "wall"
+
+
+@pytest.mark.parametrize(
+    ("code", "reads"),
+    [
+        ("datetime.now(UTC)", True),
+        ("datetime.datetime.now()", True),
+        ("time.time()", True),
+        ("wall()", True),
+        ("clock.wall()", True),
+        ("self.clock.now()", False),
+        ("time.monotonic()", False),
+        ("datetime.combine(day, time())", False),
+    ],
+)
+def test_a_reading_of_the_wall_clock_is_told_from_one_of_our_clock(code, reads):
+    assert any(reads_the_wall_clock(n) for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)) is reads
+
+
+def test_nothing_but_the_clock_reads_the_wall_clock_for_a_decision_about_data():
+    found = {
+        part(file)
+        for file in inside("mlops_assets/", "resources/")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and reads_the_wall_clock(node)
+    }
+    assert found == set(WALL_CLOCKS)
+
+
 def test_files_stay_short_enough_to_be_read_at_once():
     long = {part(file): lines for file in FILES if (lines := len(file.read_text().splitlines())) > 320}
     assert long == {}

@@ -13,8 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, weeks_to_score
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
 from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
+from mlops_assets.promotion.holds import pause, reinstate, resume, retire
 from mlops_assets.stages.judging import attempt_name
 from resources.records.documents import save_record
+from resources.serving.ray_serve import Endpoint
 from tests import record_samples
 from tests.flights.shortened import short_spec
 from tests.sensor_days import Days
@@ -176,6 +178,85 @@ def test_a_challenger_that_was_rejected_or_waits_for_a_person_is_left_alone(untr
     judged(untrained, promote)
     untrained.end(run, how)
     assert "inside the cool-down" in untrained.later(days=1).retrain()
+
+
+def hold(days: Days, put: Any, model: str | None = None) -> None:
+    put(days.audit, Endpoint(folder=f"{days.lake.root}-serving"), model, "ada", "numbers are wrong")
+
+
+@pytest.mark.parametrize("model", [None, SPEC.name])
+def test_under_a_pause_weeks_are_scored_and_nothing_is_retrained_with_who_why_and_since_when(days, model):
+    for run in days.tick():
+        days.end(run, "succeeded")
+    hold(days, pause, model)
+    assert len(days.tick()) == MOST_RUNS_A_TICK
+    said = days.retrain()
+    assert said.startswith(
+        f"{model or 'everything'} is paused: nothing is retrained or promoted. By ada since "
+    )
+    assert said.endswith("(entry 1 of the audit log): numbers are wrong")
+    hold(days, resume, model)
+    assert "is paused" not in str(days.retrain())
+
+
+def test_a_pause_of_another_model_holds_nothing(untrained):
+    hold(untrained, pause, "another")
+    assert len(untrained.retrain()) == 1
+
+
+def test_a_retired_models_sensors_rest_until_it_is_brought_back(untrained):
+    hold(untrained, retire, SPEC.name)
+    for said in (untrained.tick(), untrained.retrain()):
+        assert said.startswith(f"{SPEC.name} is retired. By ada since ")
+        assert f"`mlops retire {SPEC.name} --undo --why WHY` brings it back" in said
+    hold(untrained, reinstate, SPEC.name)
+    assert len(untrained.retrain()) == 1
+
+
+@pytest.mark.parametrize(("put", "lift"), [(pause, resume), (retire, reinstate)])
+def test_a_promotion_that_was_held_back_is_asked_for_once_when_the_hold_is_lifted(untrained, put, lift):
+    [run] = untrained.retrain()
+    model = None if put is pause else SPEC.name
+    hold(untrained, put, model)
+    judged(untrained, promote=True)
+    untrained.end(run, "succeeded")
+    assert " by ada" in untrained.retrain().lower()
+    hold(untrained, lift, model)
+    [rest] = untrained.retrain()
+    assert rest.asset_selection == {dg.AssetKey([SPEC.name, part]) for part in ("deployment", "card")}
+    untrained.end(rest, "succeeded")
+    assert "inside the cool-down" in untrained.retrain()
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_clock_that_jumps_by_minutes_between_tries_doubles_no_run_and_loses_no_week(
+    tmp_path, minutes, failures
+):
+    days = Days.of(SPEC, tmp_path, 3)
+    for _ in range(failures):
+        asked = days.tick()
+        assert weeks_of(asked) == waiting(days)
+        for run in asked:
+            days.end(run)
+        days.later(minutes=minutes)
+        while isinstance(days_asked := days.tick(), str):
+            assert "next at" in days_asked
+            days.later(minutes=1)
+        assert len(days.unfinished()) == 3
+        for run in days_asked:
+            days.end(run)
+        days.later(hours=5)
+    for run in days.tick():
+        days.end(run, "succeeded")
+    assert waiting(days) == [] and days.unfinished() == []
+
+
+def test_a_run_that_ended_years_ahead_by_another_machines_clock_is_not_waited_for(tmp_path):
+    days = Days.of(SPEC, tmp_path, 1)
+    [run] = days.tick()
+    days.later(days=4000).end(run)
+    assert weeks_of(days.later(days=-4000).tick()) == waiting(days)
 
 
 class Weeks(RuleBasedStateMachine):

@@ -8,7 +8,9 @@ import dagster as dg
 
 from mlops_assets.assets.model import fit_metadata
 from mlops_assets.kit.stage import Run, model_stage
-from mlops_assets.promotion.approval import HeldBackError, by_a_person
+from mlops_assets.promotion.approval import by_a_person
+from mlops_assets.promotion.errors import HeldBackError
+from mlops_assets.promotion.holds import Holds
 from mlops_assets.promotion.records import audit_entry
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
@@ -24,7 +26,7 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "deployment",
         after=["evaluation"],
-        uses=["tracking", "endpoint", "audit", "compute"],
+        uses=["tracking", "endpoint", "audit", "compute", "clock"],
         kinds={"ray", "mlflow"},
         output_required=False,
         tags={"automation": spec.automation},
@@ -37,6 +39,9 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             return run.log(f"{spec.name}: nothing is deployed, the champion stays. {verdict}")
         if spec.automation == "paused":
             result = _result(champion(), {"promotion": "none: automation is paused"})
+        elif frozen := Holds.of(run.systems.audit).freeze(spec.name):
+            run.context.log.warning(frozen)
+            result = _result(champion(), {"promotion": f"none: {frozen}"})
         elif is_up_to_date(spec, run):
             result = _result(champion(), run.shown_before() | run.reuse.counts())
         else:

@@ -5,14 +5,18 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from mlops_assets.promotion.approval import HeldBackError, by_a_person
+from mlops_assets.promotion.approval import by_a_person
 from mlops_assets.promotion.champion import ChampionError, Rollback, roll_back
-from mlops_assets.promotion.records import account, data_now, recorded_calendar
+from mlops_assets.promotion.errors import FrozenError, HeldBackError
+from mlops_assets.promotion.holds import Holds
+from mlops_assets.promotion.records import account, data_now, recorded_calendar, recorded_clock
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.now import now_of
 from mlops_assets.stages.training import challenger_name
 from resources.audit.log import CHANGES, Audit, Entry
+from resources.clock import Clock
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt, Challenger
@@ -34,7 +38,7 @@ def approve(spec: ModelSpec, systems: Systems, version: int, by: str, reason: st
 
     Repeated after a crash it goes on where it was. Raises DecisionError where there is nothing to approve.
     """
-    entry = decide(spec, systems.lake, systems.audit, "approved", version, by, reason)
+    entry = decide(spec, systems.lake, systems.audit, "approved", version, by, reason, systems.clock)
     lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
     try:
         return deploy(spec, systems, lineage)[0]
@@ -43,13 +47,22 @@ def approve(spec: ModelSpec, systems: Systems, version: int, by: str, reason: st
 
 
 def decide(
-    spec: ModelSpec, lake: Lake, audit: Audit, verdict: Verdict, version: int, by: str, reason: str
+    spec: ModelSpec,
+    lake: Lake,
+    audit: Audit,
+    verdict: Verdict,
+    version: int,
+    by: str,
+    reason: str,
+    clock: Clock | None = None,
 ) -> Entry:
     """Record what an approver says about the challenger that waits; raises DecisionError where none does."""
     if not by_a_person(spec):
         raise DecisionError(
             f"{spec.name} has promotion.mode={spec.promotion.mode}: a challenger that passes is promoted by itself"
         )
+    if verdict == "approved" and (frozen := Holds.of(audit).freeze(spec.name)):
+        raise DecisionError(f"{spec.name}: no version becomes champion: {frozen}")
     if by not in spec.promotion.approvers:
         raise DecisionError(
             f"{by!r} may not decide about {spec.name}; promotion.approvers: {', '.join(spec.promotion.approvers)}"
@@ -65,7 +78,7 @@ def decide(
         identity=key,
         by=by,
         why=reason or f"{verdict} without a reason",
-        moment=data_now(spec.calendar, spec.prediction.table, lake),
+        moment=now_of(spec, lake, clock or Clock()),
         evidence={**key, "evaluated": waiting.hash, "verdict": waiting.why, "account": account()},
         version=version,
     )
@@ -120,11 +133,13 @@ def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) 
     moments = [change.moment for change in audit.entries(model, CHANGES) if change.moment]
     if recorded is None or not moments:
         raise DecisionError(f"the audit log knows no champion of {model!r}: there is nothing to roll back to")
-    moment = max(moments[-1], data_now(*recorded, systems.lake) or moments[-1])
+    by_wall = recorded_clock(audit, model) == "wall"
+    now = systems.clock.now() if by_wall else data_now(*recorded, systems.lake)
+    moment = max(moments[-1], now or moments[-1])
     try:
         wish = Rollback(model, to, moment, by, reason, account())
         return roll_back(systems.tracking, audit, systems.endpoint, wish)
-    except (ChampionError, TrackingError, RecordError) as error:
+    except (ChampionError, FrozenError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
 
@@ -173,8 +188,11 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         endpoint: dg.ResourceParam[Endpoint],
         audit: dg.ResourceParam[Audit],
         compute: dg.ResourceParam[Compute],
+        clock: dg.ResourceParam[Clock],
     ) -> None:
-        systems = Systems(lake=lake, tracking=tracking, endpoint=endpoint, audit=audit, compute=compute)
+        systems = Systems(
+            lake, tracking=tracking, endpoint=endpoint, audit=audit, compute=compute, clock=clock
+        )
         spec = _spec(specs(), config.model)
         with_words(approve, spec, systems, config.version, config.by, config.reason)
         entry = audit.latest(config.model, CHANGES)
@@ -182,9 +200,14 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         context.log_event(deployment_event(config.model, told(entry)))
 
     @dg.op(name="reject", description="Say no to a challenger that passed the gate and waits.")
-    def reject_(config: Decision, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]) -> None:
+    def reject_(
+        config: Decision,
+        lake: dg.ResourceParam[Lake],
+        audit: dg.ResourceParam[Audit],
+        clock: dg.ResourceParam[Clock],
+    ) -> None:
         spec = _spec(specs(), config.model)
-        with_words(decide, spec, lake, audit, "rejected", config.version, config.by, config.reason)
+        with_words(decide, spec, lake, audit, "rejected", config.version, config.by, config.reason, clock)
 
     @dg.op(name="roll_back", description="Make an earlier champion champion again, within seconds.")
     def roll_back_(
@@ -194,8 +217,9 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         tracking: dg.ResourceParam[Tracking],
         endpoint: dg.ResourceParam[Endpoint],
         audit: dg.ResourceParam[Audit],
+        clock: dg.ResourceParam[Clock],
     ) -> None:
-        systems = Systems(lake=lake, tracking=tracking, endpoint=endpoint, audit=audit)
+        systems = Systems(lake, tracking=tracking, endpoint=endpoint, audit=audit, clock=clock)
         entry = with_words(go_back, systems, config.model, config.to, config.by, config.reason)
         context.log_event(deployment_event(config.model, told(entry)))
 

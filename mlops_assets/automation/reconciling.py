@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dagster as dg
 
 from mlops_assets.promotion.champion import ChampionError, reconcile
+from mlops_assets.promotion.holds import tell_endpoint
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Audit, AuditError
 from resources.records.reader import RecordError
@@ -43,6 +44,8 @@ def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorD
 def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, audit: Audit) -> str:
     """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
     told, broken = [], []
+    if tell_endpoint(audit, endpoint):
+        told.append("the endpoint was not told of every hold")
     for model in models:
         try:
             told += [

@@ -8,7 +8,7 @@ the next one, in a record that may be lost at any time (`settled`).
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,10 +28,12 @@ from mlops_assets.automation.tries import (
 )
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
+from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.online import BASIS
+from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
@@ -97,9 +99,13 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
         minimum_interval_seconds=15,
         description="Join, score and report on each week as its features arrive; what failed is tried again.",
     )
-    def sensor(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> Any:
+    def sensor(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]
+    ) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
+        if retired := Holds.of(audit).retirement(spec.name):
+            return dg.SkipReason(retired)
         waiting = weeks_to_score(spec, lake)
         if not waiting:
             return dg.SkipReason(
@@ -185,21 +191,29 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         minimum_interval_seconds=15,
         description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
     )
-    def sensor(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> Any:
+    def sensor(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]
+    ) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
+        holds = Holds.of(audit)
+        if frozen := holds.freeze(spec.name):
+            return dg.SkipReason(frozen)
         week, decision = decision_now(spec, lake)
-        training = Training(str(week), decision.reason, decision.trigger, RETRAIN_PARTS)
+        training = Training(
+            str(week), decision.reason, decision.trigger, RETRAIN_PARTS, holds.since_lifted(spec.name)
+        )
         if not decision.retrain:
             cut_off = promotion_cut_off(spec, lake)
-            if cut_off is None or all(run.succeeded for run in runs(context, cut_off.week)[:1]):
+            cut_off = cut_off and replace(cut_off, lifted=training.lifted)
+            if cut_off is None or cut_off.is_made(runs(context, cut_off.week)):
                 return dg.SkipReason(f"{week or 'no week'}: {decision.reason}")
             training = cut_off
         elif missing := weeks_on_the_way(spec, lake, context.instance, training.week, now()):
             return dg.SkipReason(
                 f"{week}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every week there is."
             )
-        found = plan([Wanted(training.week, training.week)], runs(context, training.week), now())
+        found = plan([Wanted(training.week, training.basis)], runs(context, training.week), now())
         return _asked(context, found, job, training.request(spec))
 
     def runs(context: dg.SensorEvaluationContext, week: str) -> list[Past]:
@@ -216,10 +230,25 @@ class Training:
     reason: str
     trigger: str
     parts: tuple[str, ...]
+    lifted: int = 0
+
+    @property
+    def basis(self) -> str:
+        """What a try rests on: the week, and that no hold was lifted since; one that was held back then is tried again."""
+        return f"{self.week} after entry {self.lifted}" if self.lifted else self.week
+
+    def is_made(self, runs: Sequence[Past]) -> bool:
+        """Whether the last run did what there was to do; one that a sensor asked for under a hold did not."""
+        return all(run.succeeded and run.basis in (None, self.basis) for run in runs[:1])
 
     def request(self, spec: ModelSpec) -> Callable[[Wanted, int], dg.RunRequest]:
         """The request of the n-th try."""
-        tags = {REASON_TAG: self.reason, TRIGGER_TAG: self.trigger, WEEK_TAG: self.week, BASIS_TAG: self.week}
+        tags = {
+            REASON_TAG: self.reason,
+            TRIGGER_TAG: self.trigger,
+            WEEK_TAG: self.week,
+            BASIS_TAG: self.basis,
+        }
         some = None if self.parts == RETRAIN_PARTS else sorted(_keys(spec, self.parts))
         return lambda one, number: dg.RunRequest(
             run_key=f"{spec.name}:{one.week}:{number}",

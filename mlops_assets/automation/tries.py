@@ -116,7 +116,7 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
             found.running.append(live)
         elif len(tries) >= MOST_TRIES:
             found.given_up.append(Tried(one.week, len(tries), tries[0].run, None))
-        elif tries and (again := _again(tries)) > now:
+        elif tries and (again := _again(tries, now)) > now:
             found.resting.append(Tried(one.week, len(tries), tries[0].run, again))
         else:
             due.append((len(tries), one.week, one, 1 + max((run.number for run in runs), default=0)))
@@ -130,10 +130,16 @@ def series(runs: Sequence[Past], basis: str) -> list[Past]:
     return list(runs[:first_other])
 
 
-def _again(tries: Sequence[Past]) -> datetime:
+def _again(tries: Sequence[Past], now: datetime) -> datetime:
+    """When the pause after the last try is over.
+
+    A run of another machine, whose clock is ahead, may end later than now. One that is ahead by more than the longest
+    pause would be waited for without end: it is not waited for.
+    """
     ended = tries[0].ended
     assert ended is not None
-    return ended + min(FIRST_PAUSE * 2 ** (len(tries) - 1), LONGEST_PAUSE)
+    rest = min(FIRST_PAUSE * 2 ** (len(tries) - 1), LONGEST_PAUSE)
+    return now if ended > now + LONGEST_PAUSE else ended + rest
 
 
 def week_runs(

@@ -201,6 +201,7 @@ def _history(
 
     0 with an answer; 1 where the model had no champion (then).
     """
+    from mlops_assets.promotion.holds import Holds
     from resources.audit.log import CHANGES
 
     audit = _audit(settings())
@@ -210,6 +211,8 @@ def _history(
         return 1
     if at is None:
         _print_rows(changes)
+        if frozen := Holds.of(audit).freeze(model):
+            print(f"on hold: {frozen}")
         return 0
     return _champion_then(audit, changes, model, at, wall)
 

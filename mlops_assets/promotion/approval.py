@@ -3,21 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from mlops_assets.errors import WorkError
 from mlops_assets.promotion.champion import Change, champion_now, refusal
+from mlops_assets.promotion.errors import HeldBackError, PromotionError
 from mlops_assets.promotion.history import SHOWN_BETTER, rolled_back
+from mlops_assets.promotion.holds import refuse_frozen
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.records.attempts import Attempt
 from resources.tracking.tracking import Tracking, Version
-
-
-class PromotionError(WorkError):
-    """A champion is not changed."""
-
-
-class HeldBackError(PromotionError):
-    """A challenger passed the gate and is not promoted: a person has to approve it, or has said no."""
 
 
 class SupersededError(PromotionError):
@@ -58,9 +51,10 @@ def by_a_person(spec: ModelSpec) -> bool:
 def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Attempt) -> Warrant:
     """The warrant of an evaluation that passed.
 
-    Raises HeldBackError where an approval is missing, a person rejected it or its version was rolled back, and
-    PromotionError where the record is not the one that was judged or was judged against another champion.
+    Raises HeldBackError where an approval is missing, a person rejected it, its version was rolled back or promotion is
+    on hold, and PromotionError where the record is not the one that was judged or was judged against another champion.
     """
+    refuse_frozen(audit, spec.name)
     digest = attempt.digest
     if audit.find("evaluated", spec.name, {"evaluation": digest}) is None:
         raise PromotionError(

@@ -26,6 +26,7 @@ from mlops_assets.promotion.following import (
 )
 from mlops_assets.promotion.grounds import Grounds
 from mlops_assets.promotion.history import REPLACES, in_line, rolled_back
+from mlops_assets.promotion.holds import refuse_frozen
 from resources.audit.chain import event_identity
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.records.deployment import Deployment
@@ -58,7 +59,7 @@ def change_champion(
 
     Safe to repeat after a crash at any point: a change that was recorded is completed, and recorded once. Raises
     ChampionError where another version is champion by now than `change.replaces`, or where an automatic promotion
-    asks for a version that was rolled back.
+    asks for a version that was rolled back, and FrozenError where somebody has put the model on hold.
     """
     with champion_lock(audit, change.model):
         last = _settled(tracking, audit, endpoint, change.model)
@@ -98,7 +99,7 @@ def roll_back(tracking: Tracking, audit: Audit, endpoint: Endpoint, wish: Rollba
 
     The version's model file and deployment record are verified first. A rollback whose process died is completed instead
     of going back one further, whoever has repaired its effects meanwhile. Raises ChampionError where there is nothing
-    to go back to.
+    to go back to, and FrozenError where the model is retired; a pause is no obstacle to who mends something.
     """
     with champion_lock(audit, wish.model):
         last, pending = _left_behind(tracking, audit, endpoint, wish.model), _Pending(audit, wish.model)
@@ -205,6 +206,12 @@ def _refuse_unfounded(change: Change, now: int | None, audit: Audit) -> None:
         raise ChampionError(f"{change.model}: version {change.version} does not become champion: {why}")
 
 
+def _refuse_now(change: Change, now: int | None, audit: Audit) -> None:
+    """What is asked last, with nobody's entry between the answer and the change."""
+    refuse_frozen(audit, change.model, (change.kind,))
+    _refuse_unfounded(change, now, audit)
+
+
 def refusal(back: Entry) -> str:
     """Why a version that was rolled back is not promoted again, and what can be done."""
     version = back.evidence[REPLACES]
@@ -232,7 +239,7 @@ def _append(
         moment=max(change.moment, before or change.moment),
         evidence={**change.evidence, REPLACES: now, SERVES: contents(record) if record else None},
         version=change.version,
-        check=lambda: _refuse_unfounded(change, now, audit),
+        check=lambda: _refuse_now(change, now, audit),
     )
 
 

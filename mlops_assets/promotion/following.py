@@ -121,8 +121,12 @@ def deployed(audit: Audit, change: Entry) -> Entry | None:
 
 
 def record_digest(record: Deployment) -> str:
-    """SHA-256 of what the endpoint answers with, wherever the file lies and however far the online store is."""
-    kept = record.model_dump_json(exclude={*ELSEWHERE, "owner"})
+    """SHA-256 of what the endpoint answers with, wherever the file lies and however far the online store is.
+
+    The clock of the data is left out, as it was before there was another one.
+    """
+    later = {"clock"} if record.clock == "data" else set()
+    kept = record.model_dump_json(exclude={*ELSEWHERE, "owner", *later})
     return sha256(kept.encode())
 
 

@@ -137,6 +137,12 @@ def recorded_calendar(audit: Audit, model: str) -> tuple[Calendar, str] | None:
     return Calendar.model_validate(found["calendar"]), found["prediction"]["table"]
 
 
+def recorded_clock(audit: Audit, model: str) -> str:
+    """Which clock a model was asked by as it was recorded last; by the data's before there was another one."""
+    last = audit.latest(model, ("configuration_changed",))
+    return _recorded(audit, last).get("clock", "data") if last else "data"
+
+
 def spec_then(audit: Audit, model: str, before: int) -> dict[str, Any] | None:
     """A model's spec as it was recorded last before an entry; None where none was.
 

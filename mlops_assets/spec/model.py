@@ -194,6 +194,11 @@ RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
 """Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
 
 
+def _clock_of_the_use_case() -> Literal["data", "wall"]:
+    use_case = current_use_case()
+    return use_case.clock if use_case else "data"
+
+
 class ModelSpec(Part):
     """One model: a feature service and a label, and every rule by which it lives."""
 
@@ -224,6 +229,11 @@ class ModelSpec(Part):
     leaks: Leaks = Leaks()
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
+    )
+    clock: Literal["data", "wall"] = Field(
+        default_factory=_clock_of_the_use_case,
+        description="What now is: data, the end of what was ingested; wall, the moment, so that a request is answered as "
+        "of its arrival. Its use case says which.",
     )
     earlier_code: list[ImportPath] = Field(
         default_factory=list,

@@ -10,6 +10,7 @@ import numpy as np
 from mlops_assets.ml.reports.card import Fact, Section, Source, told, with_interval
 from mlops_assets.ml.reports.sparklines import bars
 from mlops_assets.ml.scores import defined, undefined
+from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name, timings_name
@@ -37,6 +38,7 @@ class Evidence:
     drift: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained: Entry | None = None
     promoted: Entry | None = None
+    held: str | None = None
 
     def asset(self, name: str) -> Source:
         """The asset of the model that a fact was read from."""
@@ -79,6 +81,7 @@ def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: P
         drift={name: note for name, note in noted.items() if note.get("reference version") == version.number},
         trained=audit.find("trained", spec.name, {"version": version.identity}),
         promoted=changes[-1] if changes else None,
+        held=Holds.of(audit).freeze(spec.name),
     )
 
 
@@ -116,6 +119,7 @@ def _purpose(known: Evidence) -> Section:
             Fact("champion since", entry and (entry.moment or entry.at), decided),
             Fact("decided by", entry and entry.by, decided),
             Fact("because", entry and entry.why, decided),
+            *([Fact("on hold", known.held, decided)] if known.held else []),
         ],
     )
 

@@ -8,13 +8,14 @@ from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.promotion.approval import Warrant, warranted
 from mlops_assets.promotion.champion import change_champion
-from mlops_assets.promotion.records import data_now, record_trained
+from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotPassedError, NotReadyError, OtherRulesError
 from mlops_assets.stages.fingerprints import of_deployment
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reference import keep_reference, reference_name
 from mlops_assets.stages.searched import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
@@ -119,7 +120,8 @@ def is_live(spec: ModelSpec, systems: Systems, sha256: str) -> bool:
     if not spec.deployment.enabled:
         return True
     record = systems.endpoint.records().get(spec.name)
-    return record is not None and record.model_sha256 == sha256 and Path(record.model_path).exists()
+    answers = record is not None and (record.model_sha256, record.clock) == (sha256, spec.clock)
+    return record is not None and answers and Path(record.model_path).exists()
 
 
 def _make_champion(
@@ -127,14 +129,14 @@ def _make_champion(
 ) -> None:
     """Record the promotion, move the aliases, and publish the version where the spec says so, in one step.
 
-    A promotion counts from the end of what is ingested by now: rows of weeks that passed while it waited were scored by the one before.
+    A promotion counts from now on, which by the data is the end of what is ingested by then: rows of weeks that passed while it waited were scored by the one before.
     """
     record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:
         kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
         record = Deployment.model_validate(endpoint_record(spec, version, kept))
         endpoint.advance(data.now)
-    now = data_now(spec.calendar, spec.prediction.table, systems.lake)
+    now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)
     change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)
 
@@ -154,4 +156,5 @@ def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, 
         "key": spec.prediction.key,
         "time": spec.prediction.time,
         "owner": spec.owner,
+        "clock": spec.clock,
     }

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import polars as pl
 import pydantic
 
+from resources.clock import CLOCKS_DIFFER, Clock, wall
 from resources.features.push_sources import EVENT, PushSource
 from resources.features.push_undo import pushing
 from resources.features.pushed_moments import PushedMoments
@@ -46,7 +47,8 @@ class Store(Protocol):
 class Pusher:
     """Takes events for one endpoint: one batch at a time, each event once however often it is sent.
 
-    `now_of_view` says how far the models that read a view have come, `ingested` how far all that is online was ingested.
+    `now_of_view` says how far the models that read a view have come, `ingested` how far all that is online was ingested,
+    `asked_now` the wall clock's now where a model that reads one of some views is asked by it.
     """
 
     def __init__(
@@ -55,8 +57,11 @@ class Pusher:
         moments: PushedMoments,
         now_of_view: Callable[[str], datetime | None],
         ingested: Callable[[], datetime | None],
+        asked_now: Callable[[Sequence[str]], datetime | None] = lambda views: None,
+        clock: Clock | None = None,
     ) -> None:
         self.store, self.moments = store, moments
+        self.asked_now, self.clock = asked_now, clock or Clock()
         self.now_of_view, self.ingested = now_of_view, ingested
         self._lock = threading.Lock()
         self._written: dict[str, PushedRows] = {}
@@ -73,7 +78,8 @@ class Pusher:
         """
         given = _rows(source, events)
         with self._lock, pushing(source.folder):
-            rows = given.with_columns(created=pl.lit(datetime.now(UTC)))
+            received = self._written_to(source).received(wall())
+            rows = given.with_columns(created=pl.lit(received))
             self._refuse_far_ahead(source, rows)
             new = self._push_offline(source, rows) if to != "online" else 0
             if to != "offline":
@@ -82,10 +88,12 @@ class Pusher:
         taken = {"source": source.name, "to": to, "events": len(events), "new": new}
         return taken | {"as_of": now.isoformat() if now else None}
 
+    def _written_to(self, source: PushSource) -> PushedRows:
+        return self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
+
     def _push_offline(self, source: PushSource, rows: pl.DataFrame) -> int:
         """Write the rows that offline would not answer with already."""
-        written = self._written.setdefault(source.name, PushedRows(source.folder, list(source.keys)))
-        new = rows.filter(~written.has(rows.drop("created")))
+        new = rows.filter(~self._written_to(source).has(rows.drop("created")))
         if new.height:
             self.store.push(source.name, new, "offline")
             fold(source.folder, source.keys, above=MOST_FILES)
@@ -101,9 +109,14 @@ class Pusher:
     def _refuse_far_ahead(self, source: PushSource, rows: pl.DataFrame) -> None:
         """A mistyped year would otherwise let every other feature expire, for good, and so would many pushes in a row.
 
-        So the limit counts from what was ingested; before anything was, from the clock.
+        So the limit counts from what was ingested; before anything was, from the clock. Where requests are answered as of
+        their arrival, nothing is taken for later than now, but for what the clocks of two machines may differ by: it would
+        stand in the place of the value of now.
         """
-        reached = self.ingested() or newest_event(source.folder) or datetime.now(UTC)
+        if now := self.asked_now(source.views):
+            _refuse_later(rows, now)
+            return
+        reached = self.ingested() or newest_event(source.folder) or self.clock.now()
         far = rows.with_row_index("_index").filter(pl.col(EVENT) > reached + MOST_AHEAD)
         if far.height:
             raise PushError(
@@ -118,6 +131,19 @@ class Pusher:
         """The moment up to which the models that read the source's views have come, in UTC."""
         moments = [now.astimezone(UTC) for view in source.views if (now := self.now_of_view(view))]
         return max(moments, default=None)
+
+
+def _refuse_later(rows: pl.DataFrame, now: datetime) -> None:
+    """Raise PushError for an event of a moment that has not come yet."""
+    late = rows.with_row_index("_index").filter(pl.col(EVENT) > now + CLOCKS_DIFFER)
+    if late.height:
+        raise PushError(
+            f"event_timestamp {late[EVENT][0].isoformat()} has not come yet: it is {now.astimezone(UTC).isoformat()}, and the "
+            f"clocks of two machines may differ by {CLOCKS_DIFFER.seconds // 60} minutes: send the event when it has come, or "
+            "set the clock right",
+            late["_index"][0],
+            EVENT,
+        )
 
 
 def _rows(source: PushSource, events: Sequence[pydantic.BaseModel]) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """The rows that were pushed to one table, as its files have them; tells which events offline would answer with already."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from resources.lake.pushed_files import pushed_names, rows_in
 from resources.storage.storage import Storage
 
 CREATED = "created"
+MICROSECOND = timedelta(microseconds=1)
 
 
 class PushedRows:
@@ -22,6 +24,21 @@ class PushedRows:
         self.folder, self.keys = folder, [*keys, EVENT]
         self._read: set[str] = set()
         self._newest: pl.DataFrame | None = None
+        self._received: dict[str, datetime | None] = {}
+
+    def received(self, now: datetime) -> datetime:
+        """When rows that are pushed `now` are said to be received: always after those that are there.
+
+        A clock that went back, or one of another machine that is behind, would otherwise let an earlier push outrank its
+        correction, and bring rows into what a join is said to have had before it.
+        """
+        while_folding(self._look)
+        return max([now, *(newest + MICROSECOND for newest in self._received.values() if newest)])
+
+    def _look(self) -> None:
+        there = pushed_names(self.folder)
+        new = {name: _newest(rows_in(self.folder, name)) for name in there if name not in self._received}
+        self._received = {name: (self._received | new)[name] for name in there}
 
     def has(self, rows: pl.DataFrame) -> pl.Series:
         """Whether the pushed row that counts for each row's keys and event timestamp holds the same values.
@@ -50,3 +67,9 @@ class PushedRows:
         ordered = rows.sort(CREATED, nulls_last=False, maintain_order=True)
         self._newest = ordered.unique(self.keys, keep="last", maintain_order=True)
         self._read = there
+
+
+def _newest(rows: pl.DataFrame) -> datetime | None:
+    newest = rows[CREATED].max() if CREATED in rows.columns else None
+    assert newest is None or isinstance(newest, datetime)
+    return newest

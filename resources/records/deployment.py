@@ -12,7 +12,7 @@ from pydantic import Field
 
 from resources.moments import Moment
 from resources.records.moved import now_at
-from resources.records.reader import Content, Part, Record, RecordError, read_record
+from resources.records.reader import Content, Part, Record, RecordError, numbered, read_record
 
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 CODE = ("scorer", "rows", "request")
@@ -30,7 +30,7 @@ class Deployment(Record):
 
     CALLED: ClassVar[str] = "the deployment record"
     AGAIN: ClassVar[str] = "publish the deployment again"
-    STEPS: ClassVar = (_code_where_it_is_now,)
+    STEPS: ClassVar = (_code_where_it_is_now, numbered)
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
@@ -47,6 +47,10 @@ class Deployment(Record):
     key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
     time: str = Field(description="Column that holds the moment of the prediction.")
     owner: str = ""
+    clock: Literal["data", "wall"] = Field(
+        default="data",
+        description="What now is: the end of what was ingested, or the moment at which a request arrives.",
+    )
     moment: Moment | None = Field(
         default=None, description="Now of the online store, in records of releases that kept it here."
     )

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pydantic
 
+from resources.clock import CLOCKS_DIFFER, Clock, wall
 from resources.features.pushed_moments import PushedMoments
 from resources.features.service import DescribedService
 from resources.features.vectors import OnlineVectors
@@ -26,6 +27,7 @@ from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
 from resources.serving.files import contained, model_bytes
+from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import example, request_frame, request_model
 from resources.serving.log import ServedBatch
 from resources.serving.unseen_categories import UnseenCategories
@@ -76,14 +78,23 @@ class Served:
 class LiveModels:
     """Every deployed model of a folder of records; reading never waits for a load."""
 
-    def __init__(self, folder: Path, features: Features, declared: Declared, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        features: Features,
+        declared: Declared,
+        log: Log | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.folder = folder
+        self.clock = clock or Clock()
         self.declared = declared
         self.features = features
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
         self.unseen = UnseenCategories()
         self._reached: datetime | None = None
+        self.held = Notice()
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
@@ -103,8 +114,20 @@ class LiveModels:
             time.sleep(every_s)
 
     def moment(self) -> datetime | None:
-        """Now of the online store: the newest moment that a deployed model is served at; None before the first one."""
-        return max((self._online(model) for model in self.served.values()), default=None)
+        """Now of the online store: the newest moment that a deployed model is served at; None before the first one.
+
+        Where one is asked by the wall clock, that is now.
+        """
+        served = list(self.served.values())
+        if any(by_the_wall_clock(model) for model in served):
+            return self.clock.now()
+        return max((self._online(model) for model in served), default=None)
+
+    def asked_by_the_wall_clock(self, views: Iterable[str]) -> datetime | None:
+        """Now by the wall clock, where a model that reads one of these views is asked by it; else None."""
+        wanted = set(views)
+        reading = (m for m in self.served.values() if not wanted.isdisjoint(v.name for v in m.service.views))
+        return self.clock.now() if any(by_the_wall_clock(model) for model in reading) else None
 
     def ingested(self) -> datetime | None:
         """How far the data that is online was ingested; pushes do not move it. None before the first ingestion."""
@@ -112,9 +135,12 @@ class LiveModels:
         return max((moment for moment in told if moment), default=None)
 
     def look(self) -> None:
-        """Take up records that are new or changed, drop models whose record is gone, and see what was pushed."""
+        """Take up records that are new or changed, drop models that are retired or whose record is gone, see what was pushed."""
         self.pushed.look()
-        there = {path.stem: path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."}
+        self.held = readable_notice(self.folder) or self.held
+        paths = [path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."]
+        there = {path.stem: path for path in paths if path.stem not in self.held.retired}
+        self._seen = {name: mark for name, mark in self._seen.items() if name in there}
         self._reached = moment_in(self.folder / MOMENT_FILE)
         for name in set(self.served) - set(there):
             LOG.warning("model %s is withdrawn", name)
@@ -165,7 +191,7 @@ class LiveModels:
             rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
             service=self.features.describe(record.feature_service),
-            since=datetime.now(UTC),
+            since=wall(),
         )
         self._warm(model)
         return model
@@ -196,10 +222,18 @@ class LiveModels:
         asked = {name: kind for name, kind in fields.items() if name != record.time}
         return request_model(f"{record.name}_request", asked)
 
-    def now(self, model: Served) -> datetime:
-        """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
+    def now(self, model: Served, arrived: datetime | None = None) -> datetime:
+        """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views.
+
+        By the wall clock it is when the request `arrived`. An event that another machine, its clock a little ahead, has
+        pushed for a later moment counts already: it has replaced the value of now.
+        """
+        pushed = self.pushed.newest(view.name for view in model.service.views)
+        if by_the_wall_clock(model):
+            at = arrived or self.clock.now()
+            return pushed if pushed and at < pushed <= at + CLOCKS_DIFFER else at
         online = self._online(model)
-        return max(online, self.pushed.newest(view.name for view in model.service.views) or online)
+        return max(online, pushed or online)
 
     def _online(self, model: Served) -> datetime:
         """Now of the online store, as its own file says or, if that is later, a record of an earlier release."""
@@ -226,13 +260,17 @@ class LiveModels:
         return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
 
     def predict(
-        self, model: Served, requests: Sequence[pydantic.BaseModel], with_features: bool = False
+        self,
+        model: Served,
+        requests: Sequence[pydantic.BaseModel],
+        with_features: bool = False,
+        arrived: datetime | None = None,
     ) -> list[dict[str, Any]]:
         """One answer a request, in order: the model's number, its version, the moment of the features and an id.
 
-        What was served goes to the log, under the same ids.
+        What was served goes to the log, under the same ids. `arrived` is when the requests came, by this endpoint's clock.
         """
-        served_at, now, record = datetime.now(UTC), self.now(model), model.record
+        served_at, now, record = wall(), self.now(model, arrived), model.record
         vectors, scores = self._score(model, requests, now)
         ids = [uuid.uuid4().hex for _ in requests]
         if self.log:
@@ -252,3 +290,8 @@ class LiveModels:
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
+
+
+def by_the_wall_clock(model: Served) -> bool:
+    """Whether a request to a model is answered as of its arrival."""
+    return model.record.clock == "wall"

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources import ports
+from resources.clock import Clock
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.resource import Resource
+from resources.serving.holds import NOTICE, Notice, readable_notice
 from resources.serving.live_models import MOMENT_FILE
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
@@ -105,6 +107,14 @@ class Endpoint(Resource):
         """
         return move_forward(Path(self.folder) / MOMENT_FILE, moment)
 
+    def notice(self) -> Notice | None:
+        """What the endpoint is told of holds; None where that cannot be read."""
+        return readable_notice(Path(self.folder))
+
+    def post(self, notice: Notice) -> None:
+        """Tell it of other holds; by `mlops_assets/promotion/holds.py` alone, under the lock of the holds."""
+        write_text(Path(self.folder) / NOTICE, json.dumps(notice.document(), indent=1, sort_keys=True))
+
     def records(self) -> dict[str, Deployment]:
         """Every published record by model name."""
         return {path.stem: deployment_in(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
@@ -173,13 +183,15 @@ def http_application(home: Settings) -> "FastAPI":
         online_store=home.online_store,
     )
     log = ServingLog(home.serving_log)
-    models = LiveModels(home.serving, features, imported(home.declared), log)
+    clock = Clock.of(home)
+    models = LiveModels(home.serving, features, imported(home.declared), log, clock)
     models.look()
     threading.Thread(
         target=_import_ahead, args=[imported(home.ahead)], name="import-ahead", daemon=True
     ).start()
     models.follow()
-    pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
+    told = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
+    pusher = Pusher(features, *told, clock)
     app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
     return mount(app, features, models.moment)
 

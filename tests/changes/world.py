@@ -12,6 +12,7 @@ import pytest
 import resources.tracking.tracking
 from mlops_assets.automation.decisions import DecisionError, decide, go_back
 from mlops_assets.errors import WorkError
+from mlops_assets.promotion import holds
 from mlops_assets.promotion.approval import warranted
 from mlops_assets.promotion.champion import ChampionError
 from mlops_assets.promotion.following import reconcile
@@ -44,7 +45,7 @@ BY_ADA = ModelSpec.model_validate(
     SPEC.model_dump() | {"promotion": {"mode": "approval", "approvers": ["ada"]}}
 )
 WEEK_NAMES = WEEKS.names()
-REFUSALS = (ChampionError, DecisionError, WorkError)
+REFUSALS = (ChampionError, DecisionError, holds.HoldError, WorkError)
 
 
 class Vectors:
@@ -131,6 +132,28 @@ class World:
 
     def roll_back(self, to: int | None = None) -> Entry:
         return go_back(self._systems, NAME, to, "lin", "too many alarms")
+
+    def pause(self) -> None:
+        holds.pause(self.audit, self.endpoint, None, "lin", "numbers are wrong")
+
+    def pause_one(self) -> None:
+        holds.pause(self.audit, self.endpoint, NAME, "lin", "its numbers are wrong")
+
+    def resume(self) -> None:
+        holds.resume(self.audit, self.endpoint, None, "lin", "numbers are right")
+
+    def resume_one(self) -> None:
+        holds.resume(self.audit, self.endpoint, NAME, "lin", "its numbers are right")
+
+    def retire(self) -> None:
+        holds.retire(self.audit, self.endpoint, NAME, "lin", "nobody asks it")
+
+    def reinstate(self) -> None:
+        holds.reinstate(self.audit, self.endpoint, NAME, "lin", "somebody asks it")
+
+    def look_at_holds(self) -> bool:
+        """What the sensor that reconciles does about the endpoint's notice."""
+        return holds.tell_endpoint(self.audit, self.endpoint)
 
     @property
     def _systems(self) -> Systems:

@@ -39,7 +39,7 @@ def declared(name: str) -> Code:
     return replace(code, names={**code.names, "scorer": frozenset({SCORER})}, scorer=Temperature)
 
 
-def publish(folder: Path, moment: datetime) -> None:
+def publish(folder: Path, moment: datetime, clock: str = "data") -> None:
     """The record of a model that asks for flights and answers with the temperature."""
     path = folder / "temperature.model"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,7 @@ def publish(folder: Path, moment: datetime) -> None:
             "key": ["flight_id"],
             "time": "prediction_time",
             "moment": moment.isoformat(),
+            "clock": clock,
         }
     )
 

@@ -9,11 +9,13 @@ import polars as pl
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from resources.clock import Clock
 from resources.features.push import Pusher
 from resources.features.push_sources import PushSource
 from resources.serving.http.features import mount
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
+from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
 from resources.storage.addresses import storage_at
 from tests.resources.serving_fakes import FakeFeatures, declared
@@ -41,8 +43,15 @@ class Sink:
         rows.to_pandas(use_pyarrow_extension_array=True)
 
 
-def endpoint(home: Path, hosts: tuple[str, ...] = (), store: Any = None, features: Any = None) -> FastAPI:
-    """The application with the model `trips` and the push source `readings`."""
+def endpoint(
+    home: Path,
+    hosts: tuple[str, ...] = (),
+    store: Any = None,
+    features: Any = None,
+    clock: Clock | None = None,
+    log: ServingLog | None = None,
+) -> FastAPI:
+    """The application with the model `trips` and the push source `readings`; with a clock the model is asked by that."""
     models = home / "serving" / "models"
     models.mkdir(parents=True)
     (models / "trips-1.model").write_bytes(MODEL)
@@ -56,13 +65,15 @@ def endpoint(home: Path, hosts: tuple[str, ...] = (), store: Any = None, feature
         "feature_service": "trips_v1",
         "time": "asked_at",
         "moment": NOW.isoformat(),
+        "clock": "wall" if clock else "data",
     }
     Endpoint(folder=str(home / "serving")).publish(record)
-    live = LiveModels(home / "serving", features or FakeFeatures(), declared)
+    live = LiveModels(home / "serving", features or FakeFeatures(), declared, log, clock)
     live.look()
     assert not live.problems, live.problems
-    pusher = Pusher(Sink(home), live.pushed, live.now_of_view, live.ingested)
-    app = application(live, "http://localhost", None, pusher, hosts)
+    told = (live.pushed, live.now_of_view, live.ingested, live.asked_by_the_wall_clock)
+    pusher = Pusher(Sink(home), *told, clock)
+    app = application(live, "http://localhost", log, pusher, hosts)
     app.state.models = live
     return mount(app, store, live.moment)
 

@@ -35,7 +35,7 @@ def as_bytes(document: Any) -> bytes:
 def test_what_is_written_has_its_version_and_is_read_back(name):
     record = SAMPLES[name]
     document = record.document()
-    assert document["record_version"] == record.newest() == 1
+    assert document["record_version"] == record.newest() == (2 if name == "deployment" else 1)
     assert read_record(type(record), as_bytes(document), "here") == record
 
 
@@ -118,6 +118,13 @@ def test_the_hash_by_which_the_log_names_an_evaluation_is_of_what_was_written_wh
     record = Attempt.of(written, "here")
     assert record.digest == digest_of(written) == record.made(3).digest
     assert Attempt.of(record.made(3).document(), "here").digest == record.digest
+
+
+def test_a_deployment_of_before_there_was_another_clock_is_asked_by_the_datas():
+    document = record_samples.deployment().document()
+    older = {name: value for name, value in document.items() if name != "clock"} | {"record_version": 1}
+    assert Deployment.of(older, "here").clock == "data"
+    assert Deployment.of(document | {"clock": "wall"}, "here").clock == "wall"
 
 
 @pytest.mark.parametrize("before", MOVED)

@@ -49,6 +49,8 @@ def test_an_address_is_written_as_feast_reads_it(address: str, expected: str) ->
 VALUES = {
     "MLOPS_DAGSTER_PORT": ("http", "0", "65536", "-1", "8_0"),
     "MLOPS_MLFLOW_PATIENCE_S": ("soon", "-1", "1.5"),
+    "MLOPS_CLOCK_START": ("yesterday", "2024-01-01", "2024-01-01T00:00:00"),
+    "MLOPS_CLOCK_RATE": ("fast", "0", "-1", "nan", "inf", "1000001"),
     "MLOPS_OFFLINE_ENGINE": ("spark", "Ray"),
     "MLOPS_ALLOWED_HOSTS": ("a,b:1", "http://a"),
     "MLOPS_RAY_ADDRESS": ("kuberay://", "kuberay://A"),

@@ -8,7 +8,7 @@ import html
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import pydantic
@@ -46,7 +46,8 @@ def application(
 
     @app.post("/predict/{name}")
     async def predict(name: str, request: Request, features: bool = False) -> Any:
-        return await to_thread.run_sync(_answer, models, name, await request.body(), features)
+        arrived = models.clock.now()
+        return await to_thread.run_sync(_answer, models, name, await request.body(), features, arrived)
 
     @app.post("/push/{source}")
     async def push(source: str, request: Request, to: To = "both") -> Any:
@@ -95,20 +96,24 @@ def _take(pusher: Pusher | None, source: str, content: bytes, to: To) -> dict[st
     return take(pusher, source, parsed(content), to)
 
 
-def _answer(models: LiveModels, name: str, content: bytes, features: bool) -> Any:
+def _answer(models: LiveModels, name: str, content: bytes, features: bool, arrived: datetime) -> Any:
     body, model = parsed(content), _found(models, name)
     requests = validated(model.request, items_of(body), batch=isinstance(body, list))
     if not requests:
         return []
-    answers = _predicted(models, model, requests, features)
+    answers = _predicted(models, model, requests, features, arrived)
     return answers if isinstance(body, list) else answers[0]
 
 
 def _predicted(
-    models: LiveModels, model: Served, requests: list[pydantic.BaseModel], features: bool
+    models: LiveModels,
+    model: Served,
+    requests: list[pydantic.BaseModel],
+    features: bool,
+    arrived: datetime,
 ) -> list[dict[str, Any]]:
     try:
-        return models.predict(model, requests, features)
+        return models.predict(model, requests, features, arrived)
     except Exception as error:
         record = model.record
         shown = (record.version, record.name, len(requests), repr(requests[0])[:1000])
@@ -123,6 +128,8 @@ def _found(models: LiveModels, name: str) -> Served:
     served = models.served
     if name in served:
         return served[name]
+    if name in models.held.retired:
+        raise HTTPException(410, retired(models, name))
     if name in models.problems:
         raise HTTPException(
             503, f"model {name!r} has a deployment that cannot be served: {models.problems[name]}"
@@ -142,17 +149,23 @@ def _found(models: LiveModels, name: str) -> Served:
     )
 
 
+def retired(models: LiveModels, name: str) -> str:
+    """That a model was taken out of service, by whom and why."""
+    return f"model {name!r} is retired. {models.held.retired[name]}. `mlops retire {name} --undo --why WHY` brings it back"
+
+
 def status(models: LiveModels) -> list[dict[str, Any]]:
     """What answers now, and what should but cannot, by name."""
     served, problems = models.served, models.problems
-    return [
-        _status(models, name, served.get(name), problems.get(name)) for name in sorted({*served, *problems})
-    ]
+    names = sorted({*served, *problems, *models.held.retired})
+    return [_status(models, name, served.get(name), problems.get(name)) for name in names]
 
 
 def _status(models: LiveModels, name: str, model: Served | None, problem: str | None) -> dict[str, Any]:
     if model is None:
-        return {"name": name, "version": None, "problem": problem}
+        held = retired(models, name) if name in models.held.retired else None
+        return {"name": name, "version": None, "problem": problem, "held": held}
+    pause = models.held.pause_of(name)
     record, now = model.record, models.now(model).astimezone(UTC)
     return {
         "name": name,
@@ -160,9 +173,11 @@ def _status(models: LiveModels, name: str, model: Served | None, problem: str | 
         "task": record.task,
         "since": model.since.isoformat(timespec="seconds"),
         "as_of": now.isoformat(),
+        "clock": record.clock,
         "feature_service": record.feature_service,
         "owner": record.owner,
         "problem": problem,
+        "held": f"paused: nothing is retrained or promoted. {pause}" if pause else None,
     }
 
 
@@ -181,16 +196,21 @@ def _page(models: LiveModels, address: str, pusher: Pusher | None) -> str:
 
 def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
     name, problem = html.escape(entry["name"]), entry["problem"]
-    warning = f"<p><strong>Problem:</strong> {html.escape(problem)}</p>" if problem else ""
+    told = {"Problem": problem, "On hold": entry["held"]}
+    warning = "".join(f"<p><strong>{k}:</strong> {html.escape(v)}</p>" for k, v in told.items() if v)
     if model is None:
         return f"<h2>{name}</h2>{warning}"
     body = json.dumps(example(model.request))
     curl = f"curl -X POST {address}/predict/{entry['name']} -H 'Content-Type: application/json' -d '{body}'"
     facts = (
-        f"version {entry['version']}, features {entry['feature_service']} as of {entry['as_of']}, "
+        f"version {entry['version']}, features {entry['feature_service']} as of {_as_of(entry)}, "
         f"owner {entry['owner']}, answering since {entry['since']}"
     )
     return f"<h2>{name}</h2>{warning}<p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
+
+
+def _as_of(entry: dict[str, Any]) -> str:
+    return "the arrival of each request" if entry["clock"] == "wall" else entry["as_of"]
 
 
 def _source_section(source: PushSource, address: str) -> str:
