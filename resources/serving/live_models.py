@@ -57,6 +57,12 @@ class Features(Protocol):
     def request_fields(self, service: str) -> dict[str, Any]: ...
 
 
+class Stores(Protocol):
+    """Where the features of each use case are; `resources.features.stores` is the real one."""
+
+    def of(self, use_case: str) -> Features: ...
+
+
 class Log(Protocol):
     """Where served vectors go; `resources.serving.log_writer` is the real one."""
 
@@ -72,6 +78,7 @@ class Served:
     rows: Callable[[pl.DataFrame], pl.DataFrame]
     request: type[pydantic.BaseModel]
     service: DescribedService
+    features: Features
     since: datetime
 
 
@@ -81,7 +88,7 @@ class LiveModels:
     def __init__(
         self,
         folder: Path,
-        features: Features,
+        features: Stores,
         declared: Declared,
         log: Log | None = None,
         clock: Clock | None = None,
@@ -178,8 +185,9 @@ class LiveModels:
 
     def _load(self, record: Deployment) -> Served:
         code = self._code(record)
+        features = self.features.of(code.use_case)
         content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
-        request = code.named("request", record.request) or self._default_request(record)
+        request = code.named("request", record.request) or _default_request(record, features)
         if record.time in request.model_fields:
             raise RecordError(
                 f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
@@ -190,7 +198,8 @@ class LiveModels:
             scorer=code.scorer(content),
             rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
-            service=self.features.describe(record.feature_service),
+            service=features.describe(record.feature_service),
+            features=features,
             since=wall(),
         )
         self._warm(model)
@@ -216,11 +225,6 @@ class LiveModels:
             LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
             return
         self._score(model, [request], self.now(model))
-
-    def _default_request(self, record: Deployment) -> type[pydantic.BaseModel]:
-        fields = self.features.request_fields(record.feature_service)
-        asked = {name: kind for name, kind in fields.items() if name != record.time}
-        return request_model(f"{record.name}_request", asked)
 
     def now(self, model: Served, arrived: datetime | None = None) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views.
@@ -256,7 +260,7 @@ class LiveModels:
     ) -> tuple[OnlineVectors, np.ndarray]:
         record = model.record
         rows = model.rows(request_frame(requests, record.time, now))
-        vectors = self.features.online_vectors(record.feature_service, rows, now)
+        vectors = model.features.online_vectors(record.feature_service, rows, now)
         return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
 
     def predict(
@@ -295,3 +299,9 @@ class LiveModels:
 def by_the_wall_clock(model: Served) -> bool:
     """Whether a request to a model is answered as of its arrival."""
     return model.record.clock == "wall"
+
+
+def _default_request(record: Deployment, features: Features) -> type[pydantic.BaseModel]:
+    fields = features.request_fields(record.feature_service)
+    asked = {name: kind for name, kind in fields.items() if name != record.time}
+    return request_model(f"{record.name}_request", asked)

@@ -75,7 +75,7 @@ def endpoint(
     pusher = Pusher(Sink(home), *told, clock)
     app = application(live, "http://localhost", log, pusher, hosts)
     app.state.models = live
-    return mount(app, store, live.moment)
+    return mount(app, lambda _: store, live.moment)
 
 
 def client(app: FastAPI, base_url: str = "http://localhost") -> TestClient:
