@@ -31,10 +31,10 @@ from mlops_assets.automation.sensors import retrain_sensor, score_sensor
 from mlops_assets.automation.tries import BASIS_TAG, TRY_TAG
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG
 from mlops_assets.local.servers import prepare_dagster_home
+from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.files import declared_specs
-from mlops_assets.spec.model import ModelSpec, Weeks
+from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
-from mlops_assets.spec.weeks import week_names
 from mlops_assets.stages.online import BASIS
 from resources.lake.lake import Lake
 from resources.lake.names import file_name, manifest_name
@@ -44,6 +44,7 @@ from resources.storage.local import STEADY_S
 MODELS, PARTITIONS = (1, 10, 50), (100, 1000, 2000)
 TIMES = 7
 MODEL = "flight_delay"
+END = datetime(2014, 1, 6, tzinfo=UTC)
 CONTENT = "a" * 64
 PARTS = ("performance", "drift")
 SENSORS: dict[str, Callable[[ModelSpec], dg.SensorDefinition]] = {
@@ -86,7 +87,7 @@ class World:
         self.where = settings({"MLOPS_HOME": str(home)})
         self.lake = Lake(root=self.where.lake, state=str(home))
         self.specs = [_spec(f"m{number:02d}", partitions) for number in range(max(MODELS))]
-        self.names = week_names(self.specs[0].weeks)
+        self.names = _calendar(partitions).names(END)
         self._fill()
         prepare_dagster_home(self.where)
         self.instance = dg.DagsterInstance.get()
@@ -136,10 +137,13 @@ class World:
 
 
 def _spec(name: str, partitions: int) -> ModelSpec:
-    spec = declared_specs()[MODEL]
-    end = spec.weeks.end
-    weeks = Weeks(start=end - timedelta(days=7 * partitions), end=end, timezone=spec.weeks.timezone)
-    return spec.model_copy(update={"name": name, "weeks": weeks})
+    return declared_specs()[MODEL].model_copy(update={"name": name, "calendar": _calendar(partitions)})
+
+
+def _calendar(partitions: int) -> Calendar:
+    """So many days up to the end of the worked example."""
+    start = (END - timedelta(days=partitions)).date()
+    return Calendar(cadence="daily", start=start, end=END.date())
 
 
 def _add_runs(instance: dg.DagsterInstance, spec: ModelSpec, names: Sequence[str]) -> None:
@@ -226,14 +230,16 @@ def _project(home: Path) -> Path:
     for name in PACKAGES:
         shutil.copytree(PROJECT_ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     source = (project / MODEL_FOLDER / MODEL / "defs.yaml").read_text()
-    start = _spec("m", max(PARTITIONS)).weeks.start
     for number in range(max(MODELS)):
         folder = project / MODEL_FOLDER / f"m{number:02d}"
         folder.mkdir()
-        named = source.replace(f"name: {MODEL}\n", f"name: m{number:02d}\n")
-        (folder / "defs.yaml").write_text(
-            re.sub(r"weeks: \{start: [0-9-]+", f"weeks: {{start: {start}", named)
-        )
+        (folder / "defs.yaml").write_text(source.replace(f"name: {MODEL}\n", f"name: m{number:02d}\n"))
+    use_case = (project / MODEL_FOLDER).parent / "use_case.yaml"
+    begins = _calendar(max(PARTITIONS)).start
+    daily = re.sub(
+        r"cadence: weekly, start: [0-9-]+", f"cadence: daily, start: {begins}", use_case.read_text()
+    )
+    use_case.write_text(daily)
     where = {"module_name": "mlops_assets.definitions", "working_directory": str(project)}
     (project / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_module": where}]}))
     return project

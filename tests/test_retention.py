@@ -30,17 +30,15 @@ def home(small_home, tmp_path, monkeypatch) -> Path:
     copied = tmp_path / "home"
     shutil.copytree(small_home, copied)
     monkeypatch.setenv("MLOPS_HOME", str(copied))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(copied / "dagster"))
     return copied
 
 
 @pytest.fixture
 def instance(home) -> Iterator[dg.DagsterInstance]:
-    monkey = os.environ.get("DAGSTER_HOME")
     prepare_dagster_home(settings())
     with dg.DagsterInstance.get() as opened:
         yield opened
-    os.environ.pop("DAGSTER_HOME") if monkey is None else None
 
 
 def history(instance: dg.DagsterInstance) -> dict[str, Any]:
@@ -133,8 +131,8 @@ def test_a_process_that_is_killed_in_between_is_followed_by_one_that_ends_it(hom
 
 
 def with_instance(home: Path, work: Any) -> None:
-    reference = dg._core.instance.InstanceRef.from_dir(str(home / "dagster"))  # type: ignore[attr-defined]
-    with dg.DagsterInstance.from_ref(reference) as instance:
+    prepare_dagster_home(settings({"MLOPS_HOME": str(home)}))
+    with dg.DagsterInstance.get() as instance:
         work(instance)
 
 

@@ -8,7 +8,6 @@ import dagster as dg
 
 from resources.instance_retention import compact, files, on_disk, trim
 from resources.settings import Settings, settings, sqlite_file
-from resources.tracking.retention import retire
 from resources.tracking.tracking import Tracking
 
 JOB, EVERY_NIGHT = "retention", "30 3 * * *"
@@ -31,7 +30,7 @@ def retain(
         f"logs of {logs.runs:,} runs that ended more than {where.keep_logs_days} days ago: "
         f"{logs.events:,} events with {logs.characters / 1e6:.1f} MB {would} removed"
     )
-    trials, size = retire(tracking, _days_ago(where.keep_trials_days), dry)
+    trials, size = tracking.retire_trials(_days_ago(where.keep_trials_days), dry)
     tell(
         f"{trials:,} trials that ended more than {where.keep_trials_days} days ago and that no version is made of: "
         f"{size / 1e6:.1f} MB of files {would} removed"

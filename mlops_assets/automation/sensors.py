@@ -108,9 +108,7 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
             return dg.SkipReason(retired)
         waiting = weeks_to_score(spec, lake)
         if not waiting:
-            return dg.SkipReason(
-                f"all {len(lake.partitions(spec.prediction.table))} ingested weeks are scored"
-            )
+            return dg.SkipReason("every ingested week is scored")
         found = scoring(spec, context.instance, waiting, now())
         return _asked(
             context,

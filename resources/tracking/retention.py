@@ -12,11 +12,9 @@ from shutil import rmtree
 from typing import Any
 
 from resources.state_folder import size_of
-from resources.tracking.client import client_of, is_database, local_path
+from resources.tracking.client import is_database, local_path
 from resources.tracking.fits import KIND
 from resources.tracking.searches import SEARCH_TRIAL
-from resources.tracking.tracking import Tracking
-from resources.tracking.versions import TrackingError
 
 TRIALS = ("trial", SEARCH_TRIAL)
 GOING = "retention"
@@ -25,18 +23,12 @@ GOING = "retention"
 AT_ONCE = 500
 
 
-def retire(tracking: Tracking, before: datetime, dry: bool = False) -> tuple[int, int]:
+def retire(client: Any, address: str, before: datetime, dry: bool = False) -> tuple[int, int]:
     """Remove trials that ended before a moment; how many, and the bytes of their files on this machine.
 
     A database is MLflow's own here, and they are gone for good. A server only marks them as deleted: its owner removes
-    those with `mlflow gc`. Raises TrackingError where something waits to be delivered, which may be made of a trial.
+    those with `mlflow gc`.
     """
-    if waiting := tracking.undelivered():
-        raise TrackingError(
-            f"{waiting} fits or registrations have not reached MLflow yet: no trial is removed. "
-            f"Start any Dagster run, which delivers them, and try again"
-        )
-    client = client_of(tracking.address)
     needed = _made_of(client)
     number = freed = 0
     for run in _trials(client, before):
@@ -45,7 +37,7 @@ def retire(tracking: Tracking, before: datetime, dry: bool = False) -> tuple[int
         number += 1
         freed += sum(size_of(folder) for folder in _folders(client, run))
         if not dry:
-            _remove(client, tracking.address, run)
+            _remove(client, address, run)
     return number, freed
 
 

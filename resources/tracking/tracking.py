@@ -23,6 +23,7 @@ from resources.tracking.fits import FitRecord, Kind, attach, find_run, in_use, l
 from resources.tracking.model_folder import local_file
 from resources.tracking.outage import TrackingAwayError, patient
 from resources.tracking.registration import Registration, create_version, link_model
+from resources.tracking.retention import retire
 from resources.tracking.searches import TrialRecord, close_search, log_trial, open_search
 from resources.tracking.spool import Spool, deliver_all
 from resources.tracking.versions import TrackingError, Version, sha256, version_of
@@ -154,6 +155,15 @@ class Tracking(Resource):
     def undelivered(self) -> int:
         """How many fits and registrations lie in the spool, which MLflow does not have yet."""
         return len(self._spool.waiting())
+
+    @patient
+    def retire_trials(self, before: datetime, dry: bool = False) -> tuple[int, int]:
+        """Remove old trials that no version is made of: how many, and the bytes of their files; `dry` only counts."""
+        if waiting := self.undelivered():
+            raise TrackingError(
+                f"{waiting} fits or registrations have not reached MLflow yet: no trial is removed. Start any run, which delivers them"
+            )
+        return retire(self._client, self.address, before, dry)
 
     @patient
     def set_alias(self, name: str, alias: str, number: int) -> None:

@@ -7,10 +7,14 @@ import pytest
 
 from resources.tracking import retention
 from resources.tracking.client import client_of
-from resources.tracking.retention import retire
 from resources.tracking.tracking import Tracking, TrackingError
 from tests.resources.test_search_runs import TRIAL
 from tests.resources.test_tracking import NAME, Killed, log, register
+
+
+def retire(tracking: Tracking, before: datetime, dry: bool = False) -> tuple[int, int]:
+    return tracking.retire_trials(before, dry)
+
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 
