@@ -5,7 +5,7 @@ replay and a machine that was switched off in between come to the same requests.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,9 @@ from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
 from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.label_state import known_until, labels_due
 from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.outcomes import Parts, outcome_parts
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
@@ -150,18 +152,30 @@ def _asked(
 
 
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
-    """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
+    """Weeks whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
     ready = lake.read_json(online_key(spec.use_case)) or {}
     weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-    return [(week, ready[week]) for week in weeks if not _reported(spec, lake, week, ready[week])]
+    parts, until = outcome_parts(spec, lake), known_until(spec, lake)
+    asked = [(week, _unreported(spec, lake, week, ready[week], parts, until)) for week in weeks]
+    return [(week, basis) for week, basis in asked if basis]
 
 
-def _reported(spec: ModelSpec, lake: Lake, week: str, content: str) -> bool:
+def _unreported(
+    spec: ModelSpec,
+    lake: Lake,
+    week: str,
+    content: str,
+    parts: Mapping[str, Parts],
+    until: datetime | None,
+) -> str | None:
+    """What the reports on a week are to rest on; None where they do."""
     tables = [f"{spec.name}/performance", f"{spec.name}/drift"]
-    return all(
-        lake.exists(table, week) and (lake.manifest(table, week).notes or {}).get(BASIS) == content
-        for table in tables
-    )
+    if not all(lake.exists(table, week) for table in tables):
+        return content
+    notes = [lake.manifest(table, week).notes or {} for table in tables]
+    if any(one.get(BASIS) != content for one in notes):
+        return content
+    return labels_due(spec, lake, week, notes[0], parts.get(week, {}), until)
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
@@ -243,7 +257,21 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     newest = week_evidence(spec, lake, weeks[-1])
     attempts = lake.records(f"{spec.name}/attempts")
     last = spec.calendar.partition(attempts[-1]).end if attempts else None
-    return weeks[-1], decide([newest], last, spec, newest.end)
+    evidence = [newest, *_judged_before(spec, lake, weeks[:-1], last)] if not newest.rows else [newest]
+    return weeks[-1], decide(evidence, last, spec, newest.end)
+
+
+def _judged_before(
+    spec: ModelSpec, lake: Lake, weeks: Sequence[str], last: datetime | None
+) -> Iterator[WeekEvidence]:
+    """The newest week with labels that was served since the last training, where the newest of all has none yet."""
+    for week in reversed(weeks):
+        found = week_evidence(spec, lake, week)
+        if last is not None and found.end <= last:
+            return
+        if found.rows:
+            yield found
+            return
 
 
 def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:

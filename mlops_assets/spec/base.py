@@ -3,14 +3,14 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 ImportPath = Annotated[
     str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", examples=["package.module:function"])
@@ -61,6 +61,67 @@ def _no_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Days = Annotated[int, Field(ge=1, le=LONGEST)]
+
+UNITS = {
+    "s": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+UNIT_WORDS = {
+    **{unit: unit for unit in UNITS},
+    **dict.fromkeys(("sec", "second", "seconds"), "s"),
+    **dict.fromkeys(("minute", "minutes"), "min"),
+    **dict.fromkeys(("hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("week", "weeks"), "w"),
+}
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", re.ASCII)
+
+
+def read_duration(value: object) -> timedelta:
+    """The span of time that a text (`6h`, `30d`, `90 min`, `2 weeks`) or a timedelta is; a month has no length."""
+    if isinstance(value, timedelta):
+        return _of_possible_length(value, duration_text(value))
+    found = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit = UNIT_WORDS.get(found[2]) if found else None
+    if found is None or unit is None:
+        raise ValueError(
+            f"{value!r} is not a duration: write a number with its unit ({', '.join(UNITS)}), for example 6h, 30d "
+            "or 90 min"
+        )
+    if float(found[1]) * UNITS[unit].total_seconds() > LONGEST * 86_400:
+        raise ValueError(f"{value!r} is longer than a hundred years: give at most {LONGEST}d")
+    return float(found[1]) * UNITS[unit]
+
+
+def duration_text(value: timedelta) -> str:
+    """A duration as specs write it, in the largest unit of which it is a whole number."""
+    whole = (name for name, size in reversed(UNITS.items()) if value and not value % size)
+    unit = next(whole, "s")
+    return f"{value / UNITS[unit]:g}{unit}" if value % UNITS[unit] else f"{value // UNITS[unit]}{unit}"
+
+
+def _of_possible_length(value: timedelta, text: str) -> timedelta:
+    if not timedelta() <= value <= timedelta(days=LONGEST):
+        raise ValueError(f"{text} is out of range: give a duration from 0s to {LONGEST}d")
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(read_duration),
+    PlainSerializer(duration_text, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(UNIT_WORDS)})$",
+            "examples": ["6h", "30d", "90 min"],
+        }
+    ),
+]
+"""A span of time, written with its unit; days are 24 hours."""
 
 
 def _leaves(annotation: Any) -> set[Any]:
