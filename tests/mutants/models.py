@@ -144,14 +144,14 @@ MUTANTS = (
     SPLIT(
         "nothing is held out of any fit",
         "mlops_assets.stages.training:training_files",
-        "hold_out_start(spec, data) if hold_out else data.now",
-        "data.now",
+        "Files(data.paths, start, since)",
+        "Files(data.paths, data.now, since)",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
     ),
     SPLIT(
         "rows whose label was known before are held out, though they were trained on",
         "mlops_assets.stages.judging:hold_out",
-        "rows.filter(pl.col(spec.label.known_at) > start)",
+        "rows.filter(known_at(spec) > start)",
         "rows",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
     ),
@@ -164,9 +164,9 @@ MUTANTS = (
     ),
     SPLIT(
         "a label counts before it is known",
-        "mlops_assets.ml.dataset:_label_states",
-        "pl.col(spec.label.known_at) <= moment(now)",
-        "pl.col(spec.label.known_at).is_not_null()",
+        "mlops_assets.ml.labels:Labels.is_known",
+        "self.known <= self.now",
+        "self.known.is_not_null()",
         f"{ROWS}test_a_label_known_after_now_is_left_out_and_counted",
     ),
     SPLIT(
