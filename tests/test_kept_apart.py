@@ -98,7 +98,7 @@ def refusals(n: dict[str, str]) -> list[str]:
     prediction, label = spec.prediction, spec.label
     return [
         *input_clashes(inputs, prediction.key, prediction.time),
-        *label_among_inputs(inputs, label.column, label.known_at),
+        *label_among_inputs(inputs, label.told),
     ]
 
 

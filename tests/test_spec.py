@@ -51,7 +51,10 @@ def changed(**parts) -> ModelSpec:
             {"gate": {"evidence": "non_inferiority"}},
             "gate.evidence=non_inferiority needs gate.tolerance above 0: how much worse, in units of log_loss",
         ),
-        ({"label": {"above": None}}, "label.above=None does not fit task classification"),
+        (
+            {"task": "regression", "gate": {"metric": "mae", "floors": {}}},
+            "label.above=0 does not fit task regression: it cuts a label into positive and negative",
+        ),
         ({"task": "regression"}, "does not exist for task regression"),
         (
             {"promotion": {"mode": "approval"}},

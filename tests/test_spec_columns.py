@@ -157,7 +157,12 @@ def test_the_moment_of_the_prediction_may_be_called_as_the_feature_store_calls_i
     ],
 )
 def test_a_label_among_the_inputs_is_refused_by_name(names, message):
-    assert any(message in problem for problem in label_among_inputs(Names(**names), "stopped", "seen"))
+    assert any(
+        message in problem
+        for problem in label_among_inputs(
+            Names(**names), [("label.column", "stopped"), ("label.known_at", "seen")]
+        )
+    )
 
 
 REPO = """from datetime import timedelta

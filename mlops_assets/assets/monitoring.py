@@ -13,9 +13,12 @@ from mlops_assets.kit.tables import materialized
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
+from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
+    FIRST,
     SCORES,
     compared_with,
+    coverage,
     floors_missed,
     is_blind,
     labels_known,
@@ -42,7 +45,8 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={"polars"},
         code_version=report_code("performance")[:12],
         check_specs=[check_spec(path, FLOORS, False), check_spec(path, LABELS, False, SAYS_SOMETHING)],
-        description="The week's metrics on every scored row whose label was known when the week ended.",
+        description="The week's metrics on every scored row whose label counts by now, made again as labels arrive; the "
+        "numbers of the first report stay beside them.",
     )
     def performance_(run: Run) -> Iterator[Any]:
         lake, reports, written = run.systems.lake, {}, {}
@@ -53,9 +57,10 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
                 kept = {"report": report, "slices": slices}
                 run.reuse.made(name, manifest.sha256, kept)
             reports[name], written[name] = kept["report"], lake.manifest(run.reuse.table, name)
-            run.show(name, performance_metadata(kept["report"], kept["slices"]))
+            run.show(name, performance_metadata(kept["report"], kept["slices"], written[name].notes))
         yield from materialized(run, written, len(written))
-        blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report)}
+        waits = spec.label.waits is not None
+        blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
         below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
         numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
         yield check_result(FLOORS, not below, False, numbers)
@@ -64,11 +69,31 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     return performance_
 
 
-def performance_metadata(report: Mapping[str, Any], slices: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page shows of one week: how many labels are known, and every number or why there is none."""
+def performance_metadata(
+    report: Mapping[str, Any], slices: list[dict[str, Any]], notes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the page shows of one week: how many labels are known, every number or why there is none, and what it was at first."""
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
     rows = [{name: told(name, value) for name, value in row.items()} for row in slices]
-    return {"labels": labels_known(report), **numbers, "slices": markdown_table(rows)}
+    labels = {"labels": labels_known(report), "coverage": coverage(report)}
+    return {**labels, **numbers, **at_first(report, notes or {}), "slices": markdown_table(rows)}
+
+
+def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of the first report on the week beside those of this one, and whether this one is final."""
+    state, first = notes.get(STATE), notes.get(FIRST)
+    if not state or not first:
+        return {}
+    changed = {
+        f"first {name}": unmeasured(first, name, value) for name, value in first.items() if name != "week"
+    }
+    final = "final: no label is to come" if state["complete"] else "not final: labels are to come"
+    corrected = {"corrected labels": state["corrected"]} if state["corrected"] else {}
+    return {
+        "report": f"{final}, as of {state['as of']}",
+        **corrected,
+        **(changed if first != dict(report) else {}),
+    }
 
 
 def unmeasured(report: Mapping[str, Any], name: str, value: Any) -> Any:

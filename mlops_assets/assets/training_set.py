@@ -11,6 +11,7 @@ from mlops_assets.kit.catalogue import newest_metadata
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized, upstream
+from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, registry_key
@@ -18,6 +19,7 @@ from mlops_assets.stages.entity_rows import imported
 from mlops_assets.stages.fingerprints import join_code, of_training_week
 from mlops_assets.stages.training_columns import training_columns
 from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_week
+from mlops_assets.stages.week_labels import relabel_week, relabels
 from resources.features.inputs import service_views
 from resources.features.store import FeatureStoreResource
 from resources.features.stores import repository_of
@@ -41,10 +43,12 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         for view in service_views(spec.feature_service, repository_of(spec.use_case))
     ]
 
+    labels = [upstream(spec.label.table, spec.calendar)] if spec.label.table else []
+
     @model_stage(
         spec,
         "training_set",
-        after=[upstream(spec.prediction.table, spec.calendar), *views, registry_key(spec.use_case)],
+        after=[upstream(spec.prediction.table, spec.calendar), *labels, *views, registry_key(spec.use_case)],
         uses=["feature_store"],
         calendar=spec.calendar,
         kinds={"feast", "polars", "parquet"},
@@ -62,10 +66,11 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         lake, feature_store = run.systems.lake, run.systems.feature_store
         joins: dict[str, Joined] = {}
         for name in run.partitions:
-            if run.reuse.unchanged(name, of_training_week(spec, lake, feature_store, name)) is not None:
+            decides = of_training_week(spec, lake, feature_store, name)
+            if run.reuse.unchanged(name, decides) is not None:
                 joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
                 continue
-            joins[name] = joined = join_week(spec, lake, feature_store, name)
+            joins[name] = joined = _joined(run, spec, name, decides)
             if joined.manifest:
                 run.reuse.made(name, joined.manifest.sha256)
         yield from join_checks(spec, joins)
@@ -73,6 +78,14 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         yield from materialized(run, written, len(joins), partial(newest_page, spec, lake, feature_store))
 
     return training_set_
+
+
+def _joined(run: Run, spec: ModelSpec, name: str, decides: Fingerprint) -> Joined:
+    """A week joined by Feast, or its labels alone where nothing else changed."""
+    lake = run.systems.lake
+    if not run.reuse.forced and relabels(spec, lake, name, decides):
+        return Joined(relabel_week(spec, lake, name), 0, 0, {})
+    return join_week(spec, lake, run.systems.feature_store, name)
 
 
 def join_checks(spec: ModelSpec, joins: Mapping[str, Joined]) -> Iterator[dg.AssetCheckResult]:

@@ -7,7 +7,7 @@ the next one, in a record that may be lost at any time (`settled`).
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,11 +28,14 @@ from mlops_assets.automation.tries import (
 )
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
+from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
 from mlops_assets.stages.judging import attempt_name
+from mlops_assets.stages.label_state import STATE, known_until, labels_due
 from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.outcomes import Parts, outcome_parts
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
@@ -158,25 +161,46 @@ def _asked(
 
 
 def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
-    """Weeks whose features are online but whose reports rest on other content or are missing, oldest first."""
+    """Weeks whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
     tables = [f"{spec.name}/{part}" for part in REPORTS]
     stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
     ready: dict[str, str] = {}
+    parts: dict[str, Parts] = {}
 
     def wanted() -> dict[str, str]:
         ready.update(json.loads(stored.content) if stored else {})
-        return {week: ready[week] for week in lake.partitions(spec.prediction.table) if week in ready}
+        parts.update(outcome_parts(spec, lake))
+        weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
+        return {
+            week: digest([ready[week], parts[week]]) if parts.get(week) else ready[week] for week in weeks
+        }
 
-    mark = lake.storage.folder_mark(spec.prediction.table)
-    rests_on = f"{stored.stamp if stored else ''} {mark}" if mark else None
-    return unsettled(
-        lake, spec.name, wanted, rests_on, tables, lambda week: _look(lake, tables, week, ready[week])
-    )
+    marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
+    rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
+    until = known_until(spec, lake)
+
+    def look(week: str) -> Look:
+        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until)
+
+    return unsettled(lake, spec.name, wanted, rests_on, tables, look)
 
 
-def _look(lake: Lake, tables: Sequence[str], week: str, content: str) -> Look:
-    rests = all((lake.manifest(table, week).notes or {}).get(BASIS) == content for table in tables)
-    return Look(None if rests else content)
+def _look(
+    spec: ModelSpec,
+    lake: Lake,
+    tables: Sequence[str],
+    week: str,
+    content: str,
+    parts: Parts,
+    until: datetime | None,
+) -> Look:
+    """What the reports on a week are to rest on; final where no label of it is still to come."""
+    notes = [lake.manifest(table, week).notes or {} for table in tables]
+    if any(one.get(BASIS) != content for one in notes):
+        return Look(content)
+    told = notes[0].get(STATE)
+    late = spec.label.waits is not None or spec.label.table is not None
+    return Look(labels_due(spec, lake, week, notes[0], parts, until), told["complete"] if told else not late)
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
@@ -281,7 +305,21 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     newest = week_evidence(spec, lake, weeks[-1])
     attempts = lake.records(f"{spec.name}/attempts")
     last = spec.calendar.partition(attempts[-1]).end if attempts else None
-    return weeks[-1], decide([newest], last, spec, newest.end)
+    evidence = [newest, *_judged_before(spec, lake, weeks[:-1], last)] if not newest.rows else [newest]
+    return weeks[-1], decide(evidence, last, spec, newest.end)
+
+
+def _judged_before(
+    spec: ModelSpec, lake: Lake, weeks: Sequence[str], last: datetime | None
+) -> Iterator[WeekEvidence]:
+    """The newest week with labels that was served since the last training, where the newest of all has none yet."""
+    for week in reversed(weeks):
+        found = week_evidence(spec, lake, week)
+        if last is not None and found.end <= last:
+            return
+        if found.rows:
+            yield found
+            return
 
 
 def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:

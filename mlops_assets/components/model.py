@@ -12,7 +12,8 @@ from mlops_assets.automation.sensors import model_jobs, model_sensors
 from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs
 from mlops_assets.spec.gate import Gate
-from mlops_assets.spec.model import Label, ModelSpec, Prediction
+from mlops_assets.spec.label import Label
+from mlops_assets.spec.model import ModelSpec, Prediction
 from mlops_assets.spec.trainers import Trainer, default_trainer
 from mlops_assets.spec.use_case import current_use_case
 from resources.features.feature_repository import FeatureStoreError
@@ -66,7 +67,7 @@ class DeclaredModel(ModelSpec):
     @classmethod
     def _label_is_not_given(cls, value: Label, info: pydantic.ValidationInfo) -> Label:
         inputs = _inputs(info)
-        if inputs and (problems := list(label_among_inputs(inputs, value.column, value.known_at))):
+        if inputs and (problems := list(label_among_inputs(inputs, value.told))):
             raise ValueError("; ".join(problems))
         return value
 

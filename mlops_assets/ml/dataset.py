@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.labels import Labels
 from mlops_assets.ml.values import SINGLE, Kind, Known, kind_of, places
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
@@ -61,25 +62,38 @@ def _too_large(column: str) -> pl.Expr:
 
 
 def labelled(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> pl.DataFrame:
-    """The rows whose label is known by `now`, with a Float32 column LABEL.
+    """The rows that count at `now`, with a Float32 column LABEL (`ml/labels.py`).
 
-    Classification: 1.0 where the label column exceeds `spec.label.above`, else 0.0; regression: the value itself.
-    Rows whose label is null, or became known after `now`, are dropped: live training could not have seen them.
+    Classification: 1.0 where the label column exceeds `spec.label.above`, or is true or 1, else 0.0; regression: the value
+    itself. Rows whose label is null, became known after `now`, or whose horizon has not passed, are dropped: live training
+    could not have seen them, or would have seen them by the speed of their label.
     """
-    has, known = _label_states(frame, spec, now)
-    return frame.filter(has & known).with_columns(_label_value(spec).cast(pl.Float32).alias(LABEL))
+    labels = labels_of(frame, spec, now)
+    return frame.filter(labels.usable).with_columns(labels.number.alias(LABEL))
 
 
 def label_counts(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> dict[str, int]:
-    """How many rows are labelled, never will be (`unlabelled`), or are `not_yet_known`; the three add up to `rows`."""
-    has, known = _label_states(frame, spec, now)
+    """How many rows count (`labelled`), are `unlabelled`, or are `not_yet_known`; the three add up to `rows`.
+
+    With a horizon, rows that it has not passed for are not yet known, and those that it has and that have no label are
+    unlabelled; without one, a row is unlabelled that never will have a label.
+    """
+    labels = labels_of(frame, spec, now)
+    later = labels.has & ~labels.is_known if labels.matured is None else ~labels.matured
     counted = frame.select(
         rows=pl.len(),
-        labelled=(has & known).sum(),
-        unlabelled=(~has).sum(),
-        not_yet_known=(has & ~known).sum(),
+        labelled=labels.usable.sum(),
+        unlabelled=(~labels.usable & ~later).sum(),
+        not_yet_known=later.sum(),
     )
     return {name: int(count) for name, count in counted.row(0, named=True).items()}
+
+
+def labels_of(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> Labels:
+    """What is known of a frame's labels at a moment; DatasetError where a column of theirs is missing."""
+    counted_from = [spec.prediction.time] if spec.label.waits else []
+    require(frame, [*counted_from, *spec.label.facts], f"the label of model {spec.name!r}")
+    return Labels(frame.schema, spec, moment(now))
 
 
 def split_newest(frame: pl.DataFrame, time_column: str, share: float) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -225,18 +239,6 @@ class Encoding:
                     values if codes is None else [codes.get(self._known[name].read_one(v)) for v in values]
                 )
         return out
-
-
-def _label_states(frame: pl.DataFrame, spec: ModelSpec, now: datetime) -> tuple[pl.Expr, pl.Expr]:
-    require(frame, [spec.label.column, spec.label.known_at], f"the label of model {spec.name!r}")
-    value = pl.col(spec.label.column)
-    has = value.is_not_null() & (value.is_not_nan() if frame.schema[spec.label.column].is_float() else True)
-    return has, (pl.col(spec.label.known_at) <= moment(now)).fill_null(value=False)
-
-
-def _label_value(spec: ModelSpec) -> pl.Expr:
-    value = pl.col(spec.label.column)
-    return value if spec.label.above is None else value > spec.label.above
 
 
 def _whole_moment(times: pl.Series, cut: int) -> int:

@@ -12,6 +12,7 @@ from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.fits import Fits
 from mlops_assets.replay.tables import text_table, totals
+from mlops_assets.spec.maturity import days_of_waiting
 from mlops_assets.spec.model import ModelSpec, Retrain
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.training_set import training_data
@@ -52,7 +53,7 @@ def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progre
 def expected_trainings(spec: ModelSpec, weeks: Sequence[str]) -> list[str]:
     """The weeks at which the policy of every four weeks trains, if no training is refused."""
     asked: list[str] = []
-    last, days = spec.calendar.first.start, spec.window.minimum_days
+    last, days = spec.calendar.first.start, spec.window.minimum_days + days_of_waiting(spec)
     for week in weeks:
         end = spec.calendar.partition(week).end
         if spec.calendar.days_between(last, end) >= days:

@@ -16,6 +16,9 @@ OURS = "_"
 LABEL, SCORE, CHAMPION_SCORE = "_label", "_score", "_champion_score"
 CLUSTER, SLICE, ROW, FROM = "_cluster", "_slice", "_row", "_from"
 ASKED_AT, KNOWN_AT = "_asked", "_known"
+LABEL_KNOWN, LABEL_EARLIER = "_label_known", "_label_earlier"
+"""Columns of a training set whose label has a table of its own: when it became known, and the outcomes that it corrects."""
+
 
 STORED_SCORE, STORED_VERSION = PREDICTIONS = ("score", "model_version")
 """Columns of `<model>/predictions` beside its key and time."""
@@ -58,6 +61,22 @@ class Inputs(Protocol):
         ...
 
 
+class LabelColumns(Protocol):
+    """The columns that a label names."""
+
+    @property
+    def column(self) -> str: ...
+
+    @property
+    def table(self) -> str | None: ...
+
+    @property
+    def known_at(self) -> str | None: ...
+
+    @property
+    def told(self) -> Sequence[tuple[str, str]]: ...
+
+
 def unusable(name: str) -> str | None:
     """Why no column of a user's may have this name, or None."""
     if not name.strip():
@@ -77,9 +96,9 @@ def columns_meet(name: str, value: Any, above: Mapping[str, Any]) -> str | None:
     if name == "prediction":
         return prediction_clash(value.key, value.time)
     if name == "label" and prediction:
-        return label_clash(value.column, value.known_at, prediction.key, prediction.time)
+        return label_clash(value, prediction.key, prediction.time)
     if name == "trainer" and label:
-        return label_among("trainer.categories", value.categories, label.column, label.known_at)
+        return label_among("trainer.categories", value.categories, label)
     return None
 
 
@@ -110,21 +129,22 @@ def prediction_clash(key: Sequence[str], time: str) -> str | None:
     return None
 
 
-def label_clash(column: str, known_at: str, key: Sequence[str], time: str) -> str | None:
-    """A label or its moment that is another column of the prediction too, or None."""
+def label_clash(label: LabelColumns, key: Sequence[str], time: str) -> str | None:
+    """A label or its moment that is another column of the prediction too, or None; in a table of its own only the label is beside it."""
     roles = {"prediction.time": [time], "prediction.key": list(key)}
-    for purpose, name in (("label.column", column), ("label.known_at", known_at)):
+    beside = [(purpose, name) for purpose, name in label.told if not label.table or name == label.column]
+    for purpose, name in beside:
         for other, names in roles.items():
             if name in names:
                 return f"{purpose} and {other} are both {name!r}: what is known at the prediction is nothing to predict, name two columns"
-    if column == known_at:
-        return f"label.column and label.known_at are both {column!r}: name the value and the moment it became known"
+    if label.column == label.known_at:
+        return f"label.column and label.known_at are both {label.column!r}: name the value and the moment it became known"
     return None
 
 
-def label_among(purpose: str, names: Sequence[str], column: str, known_at: str) -> str | None:
+def label_among(purpose: str, names: Sequence[str], label: LabelColumns) -> str | None:
     """That the label or its moment is among columns which the model is given, or None."""
-    for role, name in (("label.column", column), ("label.known_at", known_at)):
+    for role, name in label.told:
         if name in names:
             return f"{purpose} has {name!r}, which is {role}: a model must not be given what it is to predict, leave it out"
     return None
@@ -148,9 +168,9 @@ def cluster_clash(cluster: str, inputs: Inputs) -> str | None:
     )
 
 
-def label_among_inputs(inputs: Inputs, column: str, known_at: str) -> Iterator[str]:
-    """That a feature, a join key or a request column is the label or its moment."""
-    for role, label in (("label.column", column), ("label.known_at", known_at)):
+def label_among_inputs(inputs: Inputs, named: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """That a feature, a join key or a request column is the label or its moment; `named` are those, each by its field (`Label.told`)."""
+    for role, label in named:
         for view, name in _pairs(inputs):
             source = inputs.columns.get(view, {}).get(name, name)
             if label in (name, source):
@@ -170,7 +190,7 @@ def _named_by(name: str, value: Any) -> Mapping[str, Sequence[str]]:
     """Columns that a part of a spec names, by what for."""
     columns: dict[str, Callable[[], dict[str, Sequence[str]]]] = {
         "prediction": lambda: {"prediction.key": value.key, "prediction.time": [value.time]},
-        "label": lambda: {"label.column": [value.column], "label.known_at": [value.known_at]},
+        "label": lambda: {purpose: [name] for purpose, name in value.told},
         "trainer": lambda: {"trainer.categories": value.categories},
         "gate": lambda: {"gate.cluster": value.cluster_columns},
         "slices": lambda: {"slices": value},

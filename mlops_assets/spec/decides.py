@@ -17,7 +17,7 @@ from mlops_assets.spec.trainers import AnyTrainer, spec_kinds
 ROWS = (
     *("feature_service", "calendar.timezone"),
     *(f"prediction.{name}" for name in ("table", "key", "time", "rows")),
-    *("label.column", "label.known_at", "trainer.categories"),
+    *("label.column", "label.table", "label.known_at", "trainer.categories"),
 )
 """Which rows and columns there are to learn from."""
 
@@ -35,7 +35,8 @@ Of the fields that only one kind has each decides.
 
 FIT = (
     *ROWS,
-    *("task", "label.above", "window.days", "window.hold_out_days"),
+    *("task", "label.above", "label.delay", "label.within", "label.horizon"),
+    *("window.days", "window.hold_out_days"),
     *(f"trainer.{name}" for name in TRAINER),
 )
 """What the bytes of a model follow from; a search counts by the parameters it found, which are the trainer's by then."""

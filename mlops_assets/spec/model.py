@@ -4,6 +4,7 @@ Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be re
 """
 
 from collections.abc import Callable
+from math import ceil
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import pydantic
@@ -14,6 +15,7 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.gate import Gate, gate_fits
+from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, longest_partition
 from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
@@ -51,16 +53,6 @@ class Prediction(Part):
     request: ImportPath | None = Field(
         default=None,
         description="Pydantic model of the endpoint's request; by default made from the feature service.",
-    )
-
-
-class Label(Part):
-    """What really happened: a column of the prediction table, null where it never will be known."""
-
-    column: str
-    known_at: str = Field(description="UTC column with the moment the label became known.")
-    above: float | None = Field(
-        default=None, description="Classification: positive means the column exceeds this."
     )
 
 
@@ -157,16 +149,13 @@ class Deployment(Part):
     enabled: bool = True
 
 
-def _label_fits(label: Label, task: str) -> str | None:
-    if (label.above is None) != (task == "classification"):
-        return None
-    return (
-        f"label.above={label.above} does not fit task {task}: "
-        "a classification needs the value above which the label is positive, a regression has none"
-    )
-
-
 def _window_fits(window: Window, calendar: Calendar) -> str | None:
+    longest = longest_partition(calendar)
+    if window.hold_out_days < longest:
+        return (
+            f"window.hold_out_days={window.hold_out_days} is shorter than a partition of {longest:g} days: set it to "
+            f"at least {ceil(longest)}"
+        )
     if calendar.end is None or window.minimum_days <= (calendar.end - calendar.start).days:
         return None
     return (
@@ -186,7 +175,7 @@ def _cool_down_fits(retrain: Retrain, window: Window) -> str | None:
 
 
 RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
-    "label": ("task", _label_fits),
+    "label": ("task", label_fits),
     "window": ("calendar", _window_fits),
     "gate": ("task", gate_fits),
     "retrain": ("window", _cool_down_fits),
@@ -277,6 +266,14 @@ class ModelSpec(Part):
     def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
         other, rule = RULES[str(info.field_name)]
         if other in info.data and (problem := rule(value, info.data[other])):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("window")
+    @classmethod
+    def _labels_come_in_time(cls, value: Window, info: pydantic.ValidationInfo) -> Window:
+        label, calendar = info.data.get("label"), info.data.get("calendar")
+        if label and calendar and (problem := labels_come_in_time(label, value.minimum_days, calendar)):
             raise ValueError(problem)
         return value
 

@@ -137,7 +137,11 @@ def _data(known: Evidence) -> Section:
         [
             Fact("weeks", span, entry),
             Fact("rows fitted on", _number(tags.get("rows")), known.registry),
-            Fact("labels known until", tags.get("trained_until"), known.registry),
+            Fact(
+                "predictions until" if known.spec.label.waits else "labels known until",
+                tags.get("trained_until"),
+                known.registry,
+            ),
             Fact("feature service", tags.get("feature_service"), known.registry),
             Fact("training set, SHA-256", tags.get("training_set"), known.asset("training_set")),
             Fact("feature definitions", tags.get("feature_definitions"), known.registry),

@@ -20,7 +20,7 @@ from mlops_assets.stages.reference import keep_reference, reference_name
 from mlops_assets.stages.searched import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.training import challenger_name, log_fit, training_files
-from mlops_assets.stages.training_set import TrainingData, training_data
+from mlops_assets.stages.training_set import TrainingData, refuse_late_labels, training_data
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt, Challenger
 from resources.records.deployment import Deployment
@@ -51,6 +51,7 @@ def _deploy(
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate.version)
     _refuse_other_rules(spec, challenger)
     data = training_data(spec, lake, attempt.week)
+    refuse_late_labels(spec, lake, data)
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt.challenger.rounds
     fitted = fit(files, spec, data.features, rounds=rounds, reach=systems.compute or None, identity=identity)

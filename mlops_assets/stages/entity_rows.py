@@ -27,7 +27,7 @@ def refuse_names_that_meet(spec: ModelSpec, feature_store: FeatureStoreResource)
     inputs = feature_store.inputs(spec.feature_service)
     problems = [
         *input_clashes(inputs, spec.prediction.key, spec.prediction.time),
-        *label_among_inputs(inputs, spec.label.column, spec.label.known_at),
+        *label_among_inputs(inputs, spec.label.told),
         *inputs_made_of_the_label(spec, [*inputs.keys, *inputs.requests]),
     ]
     if problems:
@@ -39,5 +39,5 @@ def inputs_made_of_the_label(spec: ModelSpec, names: Sequence[str]) -> Iterator[
     function = imported(spec.prediction.rows) if spec.prediction.rows else None
     for name in names:
         for source in getattr(function, "computed_from", {}).get(name, ()):
-            if source in (spec.label.column, spec.label.known_at):
+            if spec.label.table is None and source in spec.label.facts:
                 yield f"{spec.prediction.rows} computes {name!r} from {source!r}, which is the label's: leave it out"

@@ -16,8 +16,11 @@ from mlops_assets.ml.training.kinds import readers, trainer_kind
 from mlops_assets.spec.decides import CODE, of_a_stage, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.held import reaching
+from mlops_assets.stages.label_state import label_state
 from mlops_assets.stages.online import basis
+from mlops_assets.stages.outcomes import OUTCOMES, outcome_parts
 from mlops_assets.stages.served import SCORER
+from mlops_assets.stages.week_labels import rows_sha256
 from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
@@ -74,6 +77,7 @@ def of_training_week(
         "rules": digest(rules),
         "feature definitions": feature_store.definition_version(spec.feature_service),
         spec.prediction.table: lake.manifest(spec.prediction.table, name).sha256,
+        **({OUTCOMES: digest(outcome_parts(spec, lake).get(name, {}))} if spec.label.table else {}),
         **{view.table: digest(_reach(spec, lake, view, first, last)) for view in views},
     }
 
@@ -123,21 +127,26 @@ def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], nam
     return {
         "code": score_code(spec, [v for v in versions if v.number in used]),
         "rules": _rules(spec, name, "predictions"),
-        table: lake.manifest(table, name).sha256,
+        table: rows_sha256(lake.manifest(table, name)),
         "champions": digest(champions),
     }
 
 
 def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: Any = None) -> Fingerprint:
-    """The week's rows and predictions, which features were online, and for drift what it is compared with."""
-    tables = [f"{spec.name}/{part}" for part in ("training_set", "predictions")]
+    """The week's rows and predictions, which features were online, for performance its labels, for drift what it is compared with."""
+    manifests = {table: lake.manifest(table, name) for table in _reported_on(spec)}
     return {
         "code": report_code(report),
         "rules": _rules(spec, name, report),
-        **{table: lake.manifest(table, name).sha256 for table in tables},
+        **{table: rows_sha256(manifest) for table, manifest in manifests.items()},
+        **({"labels": label_state(spec, lake, name).content} if report == "performance" else {}),
         **{key: str(value) for key, value in basis(spec, lake, name).items()},
         "reference": digest(reference),
     }
+
+
+def _reported_on(spec: ModelSpec) -> list[str]:
+    return [f"{spec.name}/{part}" for part in ("training_set", "predictions")]
 
 
 def of_skew(

@@ -12,6 +12,7 @@ from mlops_assets.ml.judging.anchor import Unjudged
 from mlops_assets.ml.judging.gate import Contender, Verdict, judge
 from mlops_assets.ml.judging.guardrails import LATENCY_ROWS, latency
 from mlops_assets.ml.judging.plots import evaluation_plots, evidence_plots
+from mlops_assets.ml.labels import known_at
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.reports.sparklines import sparklines
 from mlops_assets.ml.training.fit import Scorer
@@ -137,10 +138,13 @@ def contender_cost(role: str, side: Contender) -> dict[str, Any]:
 
 
 def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
-    """Labelled rows of the held-out days; not those whose label was known before, which the challenger was fitted on."""
+    """Labelled rows of the held-out days; not those whose label was known before, which the challenger was fitted on.
+
+    Where labels have a horizon, the challenger was fitted on what was predicted before: all rows count that it has passed for.
+    """
     start = hold_out_start(spec, data)
     rows = Files(data.paths, data.now, start).read(spec)
-    return rows.filter(pl.col(spec.label.known_at) > start)
+    return rows if spec.label.waits else rows.filter(known_at(spec) > start)
 
 
 def attempt_name(spec: ModelSpec, week: str) -> str:

@@ -78,7 +78,7 @@ def fair(version: Version, versions: dict[int, Version], start: datetime) -> Ver
 
 
 def unseen(version: Version, start: datetime) -> bool:
-    """Whether a version knows nothing from `start` on."""
+    """Whether a version knows nothing from `start` on; where labels have a horizon, both are moments of predictions."""
     return version.trained_until is not None and version.trained_until <= start
 
 

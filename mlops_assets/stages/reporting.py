@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.dataset import label_counts, labelled
+from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.gate import goodness
 from mlops_assets.ml.judging.metrics import by_slice, evaluate
 from mlops_assets.ml.monitoring.drift import column_drift, score_drift, summary
@@ -14,11 +14,15 @@ from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_page import write_page
+from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
 from resources.lake.lake import Lake, LakeError, Manifest
 from resources.records.documents import load_record
 from resources.records.references import Reference
+
+FIRST = "first report"
+"""The note of a report with the numbers of the first one on its week."""
 
 SCORES = {
     "prediction_psi": "psi",
@@ -39,9 +43,10 @@ def labels_known(report: Mapping[str, Any]) -> str:
     return f"no label is known yet for {later:,} rows" if later else f"none of {rows:,} rows has a label"
 
 
-def is_blind(report: Mapping[str, Any]) -> bool:
-    """Whether there were rows to measure and not one label to measure them by."""
-    return bool(report["rows"]) and not (
+def is_blind(report: Mapping[str, Any], waits: bool = False) -> bool:
+    """Whether there were rows to measure and not one label to measure them by; those that still wait for theirs are none."""
+    expected = report["rows"] - (report["not_yet_known"] if waits else 0)
+    return bool(expected) and not (
         report["labelled"] if report["model_version"] is None else report["scored"]
     )
 
@@ -49,25 +54,47 @@ def is_blind(report: Mapping[str, Any]) -> bool:
 def write_performance(
     spec: ModelSpec, lake: Lake, name: str
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
-    """Measure one week and write its one row of numbers."""
-    report, slices = week_performance(spec, lake, name)
-    table = pl.DataFrame([report])
-    return lake.write(f"{spec.name}/performance", table, name, notes=basis(spec, lake, name)), report, slices
+    """Measure one week by the labels that are known by now, and write its one row of numbers.
+
+    The manifest notes what the labels were, and the numbers of the first report, which no later one replaces.
+    """
+    table, state = f"{spec.name}/performance", label_state(spec, lake, name)
+    report, slices = week_performance(spec, lake, name, state)
+    first = first_report(spec, lake, name) or report
+    notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first}
+    return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
 
 
-def week_performance(spec: ModelSpec, lake: Lake, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def first_report(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any] | None:
+    """The numbers of the first report on a week, or None before there is one."""
+    table = f"{spec.name}/performance"
+    if not lake.exists(table, name):
+        return None
+    notes = lake.manifest(table, name).notes or {}
+    return notes.get(FIRST) or lake.read(table, [name]).row(0, named=True)
+
+
+def coverage(report: Mapping[str, Any]) -> str:
+    """How many of a week's rows count, of those that could have a label by now, and of all."""
+    known = report["labelled"]
+    matured = known + report["unlabelled"]
+    share = f" ({known / matured:.1%})" if matured else ""
+    return f"{known:,} labelled of {matured:,} matured{share} of {report['rows']:,} rows"
+
+
+def week_performance(
+    spec: ModelSpec, lake: Lake, name: str, state: LabelState
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One row of numbers for a week, and its metrics by slice; a metric is null where nothing scored has a label yet."""
-    end = spec.calendar.partition(name).end
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
-    judged = labelled(rows, spec, end).join(
+    judged = labelled(rows, spec, state.as_of).join(
         scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
     )
     found = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
     metrics = {name: found[name] for name in METRICS[spec.task]}
-    counts = label_counts(rows, spec, end)
     version = scored[STORED_VERSION].max() if scored.height else None
-    report = {"week": name, **counts, "scored": judged.height, **metrics, "model_version": version}
+    report = {"week": name, **state.counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
 
 

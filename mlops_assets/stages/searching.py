@@ -16,7 +16,12 @@ from mlops_assets.spec.search import own_values, space_of
 from mlops_assets.stages.identity import code_version
 from mlops_assets.stages.searched import search_folder
 from mlops_assets.stages.training import enough_history, hold_out_start, training_files
-from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
+from mlops_assets.stages.training_set import (
+    TrainingData,
+    newest_week,
+    refuse_late_labels,
+    training_data,
+)
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.documents import load_record, save_record
@@ -47,6 +52,7 @@ def run_search(
     """Search at the end of the newest week, from where it was broken off; keep every trial, and the result."""
     data = training_data(spec, lake, newest_week(spec, lake))
     enough_history(spec, data)
+    refuse_late_labels(spec, lake, data)
     identity = search_identity(spec, data)
     folder = f"{search_folder(spec)}/{identity[:16]}"
     parent = tracking.open_search(spec.name, identity, search_params(spec), search_tags(spec, data, lineage))

@@ -17,13 +17,19 @@ from mlops_assets.ml.training.shards import Files
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import apart
 from mlops_assets.spec.decides import spec_digest
+from mlops_assets.spec.maturity import days_of_waiting, held_out_from, matured_until, window_start
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
 from mlops_assets.stages.searched import PARAMETERS, searched
-from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
+from mlops_assets.stages.training_set import (
+    TrainingData,
+    newest_week,
+    refuse_late_labels,
+    training_data,
+)
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.attempts import Challenger
@@ -79,6 +85,7 @@ def train_challenger(
     """
     data = training_data(spec, lake, newest_week(spec, lake))
     enough_history(spec, data)
+    refuse_late_labels(spec, lake, data)
     spec, origin = searched(spec, lake, data.week)
     rows = training_files(spec, data)
     told = strongest(rows, spec, data.features)
@@ -97,12 +104,13 @@ def train_challenger(
 
 
 def enough_history(spec: ModelSpec, data: TrainingData) -> None:
-    """Raise where fewer days are joined than `window.minimum_days`."""
+    """Raise where fewer days are joined, less those that labels take, than `window.minimum_days`."""
     first = spec.calendar.partition(min(data.hashes)).start
-    days = spec.calendar.days_between(first, data.now)
-    if days < spec.window.minimum_days:
+    days, young = spec.calendar.days_between(first, data.now), days_of_waiting(spec)
+    if days - young < spec.window.minimum_days:
+        waiting = f", of which the newest {young} wait for their labels" if young else ""
         raise NotReadyError(
-            f"{spec.name}: {days:g} days are joined ({min(data.hashes)} to {data.week}), "
+            f"{spec.name}: {days:g} days are joined ({min(data.hashes)} to {data.week}){waiting}, "
             f"window.minimum_days={spec.window.minimum_days}: materialize more partitions of {spec.name}/training_set"
         )
 
@@ -110,16 +118,19 @@ def enough_history(spec: ModelSpec, data: TrainingData) -> None:
 def training_files(spec: ModelSpec, data: TrainingData, hold_out: bool = True) -> Files:
     """Labelled rows inside the window, of which every worker of a fit reads its share.
 
-    With `hold_out`, only what was known when the held-out days began.
+    With `hold_out`, only what was known when the held-out days began; where labels have a horizon, what was predicted
+    before they began, and whose label is known by now.
     """
-    moment = hold_out_start(spec, data) if hold_out else data.now
-    since = spec.calendar.days_before(data.now, spec.window.days) if spec.window.days else None
-    return Files(data.paths, moment, since)
+    since, start = window_start(spec, data.now), hold_out_start(spec, data)
+    if not hold_out:
+        return Files(data.paths, data.now, since)
+    late = spec.label.waits is not None
+    return Files(data.paths, data.now, since, start) if late else Files(data.paths, start, since)
 
 
 def hold_out_start(spec: ModelSpec, data: TrainingData) -> datetime:
     """The moment from which rows are kept from the challenger."""
-    return spec.calendar.days_before(data.now, spec.window.hold_out_days)
+    return held_out_from(spec, data.now)
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ def log_fit(
 
 def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -> dict[str, str]:
     """What a version says of itself: its rows, its rules, its code, and what it cost."""
-    trained_until = data.now if kind == "refit" else hold_out_start(spec, data)
+    trained_until = matured_until(spec, data.now) if kind == "refit" else hold_out_start(spec, data)
     return {
         "kind": kind,
         "rounds": str(fitted.rounds),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.ml.tables import Column
+from mlops_assets.spec.columns import LABEL_EARLIER, LABEL_KNOWN
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table
 from resources.features.catalogue import DescribedFeature, described_features
@@ -30,7 +31,7 @@ def training_columns(
     features = described_features(spec.feature_service, repository)
     sources = RowSources(spec, rows, given)
     return {
-        **{name: Column(text, made_of=sources.of(name)) for name, text in own_columns(spec)},
+        **{name: Column(text, made_of=sources.behind_own(name)) for name, text in own_columns(spec)},
         **{
             name: Column(
                 feature.description, feature.unit, tuple(dict.fromkeys(sources.behind(name, features)))
@@ -51,7 +52,11 @@ def own_columns(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         spec.label.column,
         f"The label: what really happened, missing while and where it is unknown.{positive}",
     )
-    yield spec.label.known_at, "When the label was known."
+    if spec.label.table:
+        yield LABEL_KNOWN, f"When the label, in {spec.label.table}, was known."
+        yield LABEL_EARLIER, "The outcomes that the label corrects, each with the moment it was known."
+    elif spec.label.known_at:
+        yield spec.label.known_at, "When the label was known."
 
 
 class RowSources:
@@ -65,6 +70,14 @@ class RowSources:
         """Columns of the prediction table behind a column of the rows; none where that is not said."""
         names = self.computed.get(column, (column,) if column in self.given else ())
         return tuple((self.spec.prediction.table, name) for name in names)
+
+    def behind_own(self, column: str) -> Sources:
+        """Columns behind one that stands beside the features: the label's may have a table of their own."""
+        label = self.spec.label
+        if label.table is None or column not in label.facts:
+            return self.of(column)
+        names = {LABEL_KNOWN: [label.known_at], LABEL_EARLIER: [label.column, label.known_at]}
+        return tuple((label.table, str(name)) for name in names.get(column, [label.column]))
 
     def behind(self, name: str, features: Mapping[str, DescribedFeature]) -> Iterator[tuple[str, str]]:
         """Columns behind a feature, or behind a request column that an on-demand feature reads."""

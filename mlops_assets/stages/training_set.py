@@ -1,7 +1,6 @@
 """Weeks joined through Feast, and the rows that a training may use of them."""
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,23 @@ from datetime import datetime
 import polars as pl
 
 from mlops_assets.errors import WorkError
-from mlops_assets.ml.dataset import label_counts
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
 from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.columns import FEATURE_TABLE
+from mlops_assets.spec.maturity import days_of_waiting
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.entity_rows import entity_rows, refuse_names_that_meet
 from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.joined_from import joined_from
+from mlops_assets.stages.outcomes import (
+    arrived,
+    events_missing,
+    outcome_parts,
+    refuse_values,
+    with_outcomes,
+)
+from mlops_assets.stages.week_labels import LEARNT, label_notes, stored
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake, Manifest
 
@@ -26,10 +33,6 @@ PROBE_ROWS = 256
 
 
 PROBED_DAYS = 35
-
-
-LEARNT = "learnt from"
-"""The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
 
 
 class MixedFeatureDefinitionsError(WorkError):
@@ -97,24 +100,32 @@ def _write(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Partition, joined: pl.DataFrame
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
-    facts = [*spec.prediction.key, spec.prediction.time, spec.label.column, spec.label.known_at]
+    parts = outcome_parts(spec, lake).get(span.name, {})
+    joined = with_outcomes(spec, lake, parts, joined)
+    refuse_values(spec, joined[spec.label.column])
+    facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
     split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.trainer.categories, *features]
+    rows = joined.select(*dict.fromkeys([*facts, *split_by, *learnt]))
     notes = {
         "feature service": spec.feature_service,
         "feature definitions": feature_store.definition_version(spec.feature_service),
         "features": features,
-        LEARNT: content_sha256(joined.select(*dict.fromkeys([*facts, *learnt]))),
-        **label_counts(joined, spec, span.end),
+        **label_notes(spec, lake, span, rows, features, parts),
     }
-    return lake.write(
-        f"{spec.name}/training_set",
-        joined.select(*dict.fromkeys([*facts, *split_by, *learnt])),
-        span.name,
-        spec.prediction.key,
-        notes,
-        joined_from(spec, lake, feature_store, span, joined),
-        keep=True,
-    )
+    made_of = joined_from(spec, lake, feature_store, span, joined)
+    return stored(spec, lake, span.name, rows, notes, made_of, parts)
+
+
+def refuse_late_labels(spec: ModelSpec, lake: Lake, data: "TrainingData") -> None:
+    """Raise where labels are there that the training set does not have yet, or where nobody can say what did not happen."""
+    waiting = sorted(arrived(spec, lake, data.hashes))
+    if waiting:
+        raise NotReadyError(
+            f"{spec.name}: {spec.label.table} has outcomes that {spec.name}/training_set lacks for {_span(waiting)}: "
+            "materialize these partitions of it again"
+        )
+    if why := events_missing(spec, lake, data.now):
+        raise NotReadyError(why)
 
 
 def newest_week(spec: ModelSpec, lake: Lake) -> str:
@@ -177,12 +188,6 @@ def training_data(
     )
 
 
-def content_sha256(frame: pl.DataFrame) -> str:
-    """The SHA-256 of a frame as parquet; polars writes the same bytes for the same frame."""
-    frame.write_parquet(content := io.BytesIO())
-    return hashlib.sha256(content.getvalue()).hexdigest()
-
-
 def _digest(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
@@ -207,5 +212,9 @@ def _span(weeks: Sequence[str]) -> str:
 def _needed(spec: ModelSpec, newest: str) -> list[str]:
     """Partitions of the window, counted from the start of the newest one: rows are told apart by their moments later."""
     span, days = spec.calendar.partition(newest), spec.window.days
-    since = spec.calendar.days_before(span.start, days) if days else spec.calendar.first.start
+    since = (
+        spec.calendar.days_before(span.start, days + days_of_waiting(spec))
+        if days
+        else spec.calendar.first.start
+    )
     return spec.calendar.covering(since, span.end)

@@ -4,13 +4,15 @@ from functools import partial
 
 from tests.mutants.mutant import Mutant
 
-GATE, SPLIT = (partial(Mutant, area) for area in ("gate", "split"))
+GATE, SPLIT, LABELS = (partial(Mutant, area) for area in ("gate", "split", "labels"))
 JUDGED = "tests/ml/test_promotion.py::"
 PAIRED = "tests/ml/test_paired.py::"
 GUARDS = "tests/ml/test_guardrails.py::"
 ANCHOR = "tests/ml/test_anchor.py::"
 HELD_OUT = "tests/assets/test_held_out_rows.py::"
 ROWS = "tests/ml/test_dataset.py::"
+KNOWN = "tests/ml/test_labels.py::"
+IN_COLUMNS = "tests/assets/test_labels_in_columns.py::"
 
 MUTANTS = (
     GATE(
@@ -142,14 +144,14 @@ MUTANTS = (
     SPLIT(
         "nothing is held out of any fit",
         "mlops_assets.stages.training:training_files",
-        "hold_out_start(spec, data) if hold_out else data.now",
-        "data.now",
+        "Files(data.paths, start, since)",
+        "Files(data.paths, data.now, since)",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
     ),
     SPLIT(
         "rows whose label was known before are held out, though they were trained on",
         "mlops_assets.stages.judging:hold_out",
-        "rows.filter(pl.col(spec.label.known_at) > start)",
+        "rows.filter(known_at(spec) > start)",
         "rows",
         f"{HELD_OUT}test_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
     ),
@@ -162,9 +164,9 @@ MUTANTS = (
     ),
     SPLIT(
         "a label counts before it is known",
-        "mlops_assets.ml.dataset:_label_states",
-        "pl.col(spec.label.known_at) <= moment(now)",
-        "pl.col(spec.label.known_at).is_not_null()",
+        "mlops_assets.ml.labels:Labels.is_known",
+        "self.known <= self.now",
+        "self.known.is_not_null()",
         f"{ROWS}test_a_label_known_after_now_is_left_out_and_counted",
     ),
     SPLIT(
@@ -201,5 +203,54 @@ MUTANTS = (
         "'backward'",
         "'forward'",
         "tests/assets/test_predictions.py::test_a_row_is_scored_by_the_champion_of_its_own_prediction_time",
+    ),
+    LABELS(
+        "a row counts as soon as its own label is known",
+        "mlops_assets.ml.labels:Labels.usable",
+        "self.matured & self.has & self.is_known",
+        "self.has & self.is_known",
+        f"{KNOWN}test_the_base_rate_of_the_rows_that_count_is_that_of_the_same_days_when_all_is_known",
+    ),
+    LABELS(
+        "a correction counts before it was known",
+        "mlops_assets.ml.labels:Labels.__init__",
+        "pl.col(LABEL_KNOWN) > now",
+        "pl.lit(value=False)",
+        f"{KNOWN}test_of_two_outcomes_the_newest_that_was_known_at_the_asked_moment_counts",
+    ),
+    LABELS(
+        "an event that is known after its span happened in it",
+        "mlops_assets.ml.labels:Labels.happened",
+        "self.has & self.is_known & in_time",
+        "self.has & self.is_known",
+        f"{KNOWN}test_an_event_that_is_known_after_its_span_did_not_happen_in_it",
+    ),
+    LABELS(
+        "the hold-out ends at now, where no label is",
+        "mlops_assets.spec.maturity:held_out_from",
+        "matured_until(spec, now)",
+        "now",
+        "tests/test_spec_label.py::test_the_hold_out_is_of_the_days_whose_horizon_has_passed",
+    ),
+    LABELS(
+        "a challenger is trained on the held-out days",
+        "mlops_assets.stages.training:training_files",
+        "Files(data.paths, data.now, since, start)",
+        "Files(data.paths, data.now, since)",
+        f"{IN_COLUMNS}test_with_a_horizon_a_row_is_trained_on_or_held_out_or_neither_and_never_both",
+    ),
+    LABELS(
+        "the first report is overwritten",
+        "mlops_assets.stages.reporting:write_performance",
+        "first_report(spec, lake, name) or report",
+        "report",
+        f"{IN_COLUMNS}test_what_was_first_reported_is_never_overwritten",
+    ),
+    LABELS(
+        "a report is made again for every week that is not complete",
+        "mlops_assets.stages.label_state:labels_due",
+        "None if content == told['content'] else content",
+        "content",
+        f"{IN_COLUMNS}test_a_report_is_made_again_for_exactly_the_weeks_that_labels_came_for",
     ),
 )

@@ -205,8 +205,8 @@ MUTANTS = (
     IDENTITY(
         "the days that are held out decide no fit",
         "mlops_assets.spec.decides",
-        "('task', 'label.above', 'window.days', 'window.hold_out_days')",
-        "('task', 'label.above', 'window.days')",
+        "('window.days', 'window.hold_out_days')",
+        "('window.days',)",
         "tests/ml/test_spec_decides.py::test_every_field_of_a_spec_decides_a_fit_or_is_left_out_for_a_reason",
     ),
     IDENTITY(

@@ -11,7 +11,7 @@ from tests.mutants.page import PAGE, with_table
 from tests.mutants.trial import Scratch
 
 AREAS = {
-    *("gate", "split", "alias", "publish", "audit", "fingerprint", "identity", "drift", "join"),
+    *("gate", "split", "labels", "alias", "publish", "audit", "fingerprint", "identity", "drift", "join"),
     *("online store", "policy", "resume", "cost", "storage"),
 }
 SOURCE = """

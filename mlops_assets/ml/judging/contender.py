@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import moment, require
+from mlops_assets.ml.labels import known_at
 from mlops_assets.ml.scores import finite
 from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.spec.model import ModelSpec
@@ -23,7 +24,8 @@ class PromotionError(Exception):
 class Contender:
     """A model on trial: what the record calls it, the hash and size of its file, how it scores, and what it has seen.
 
-    It was fitted on what was known until `trained_until`, so it may be judged on later rows only.
+    It was fitted on what was known until `trained_until`, so it may be judged on later rows only. Where labels have a
+    horizon, that is the moment before which its rows were predicted.
     """
 
     name: str
@@ -46,9 +48,12 @@ class Contender:
 
 def refuse_seen(side: Contender, rows: pl.DataFrame, spec: ModelSpec) -> None:
     """Raise where a model is to be judged on rows that were predicted, or whose label was known, before its fit ended."""
-    require(rows, [spec.prediction.time, spec.label.known_at], "the judge")
+    at_once = spec.label.waits is None
+    require(rows, [spec.prediction.time, *(spec.label.facts[1:2] if at_once else [])], "the judge")
     until = moment(side.trained_until)
-    before = (pl.col(spec.prediction.time) < until) | (pl.col(spec.label.known_at) <= until)
+    before = pl.col(spec.prediction.time) < until
+    if at_once:
+        before |= known_at(spec) <= until
     seen = rows.filter(before.fill_null(value=True))
     if seen.height:
         raise PromotionError(

@@ -11,6 +11,7 @@ from mlops_assets.ml.judging.gate import Contender, judge
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.monitoring.policy import WeekEvidence, decide
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
+from mlops_assets.spec.maturity import held_out_from, matured_until
 from mlops_assets.spec.model import ModelSpec, Retrain
 
 Train = Callable[[str, datetime, bool, int | None], tuple[bytes, int]]
@@ -25,6 +26,15 @@ class HistoryWeek:
     end: datetime
     rows: pl.DataFrame
     hold_out: Callable[[], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A week that passed, with the scores of its champion and that champion's metric at its promotion."""
+
+    week: HistoryWeek
+    scored: pl.DataFrame | None
+    reference: float | None
 
 
 @dataclass(frozen=True)
@@ -53,17 +63,19 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
     anchor: Contender | None = None
     reference: float | None = None
     last: datetime | None = None
+    lived: list[Lived] = []
     scores, retrained, promoted, refused = [], [], [], {}
     for week in weeks:
         scored = _score(spec, champion, week.rows) if champion else None
         scores += [] if scored is None else [scored]
-        evidence = _evidence(spec, week, scored, reference)
-        if not decide([evidence], last, spec, week.end).retrain:
+        lived.append(Lived(week, scored, reference))
+        if not decide(_evidence(spec, lived, last), last, spec, week.end).retrain:
             continue
         try:
             challenger, rounds = train(week.name, week.end, True, None)
-            held_out_from = spec.calendar.days_before(week.end, spec.window.hold_out_days)
-            trained = Contender.of(f"challenger of {week.name}", challenger, spec, held_out_from)
+            trained = Contender.of(
+                f"challenger of {week.name}", challenger, spec, held_out_from(spec, week.end)
+            )
             verdict = judge(week.hold_out(), trained, champion, spec, anchor)
         except DatasetError as error:
             refused[week.name] = str(error)
@@ -72,7 +84,8 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
         retrained.append(week.name)
         if verdict.promote:
             model, _ = train(week.name, week.end, False, rounds)
-            champion = Contender.of(f"champion of {week.name}", model, spec, week.end)
+            until = matured_until(spec, week.end)
+            champion = Contender.of(f"champion of {week.name}", model, spec, until)
             anchor = champion if anchor is None or verdict.shown_better else anchor
             reference = verdict.challenger[spec.gate.metric]
             promoted.append(week.name)
@@ -84,12 +97,24 @@ def _score(spec: ModelSpec, champion: Contender, rows: pl.DataFrame) -> pl.DataF
     return kept.with_columns(pl.Series(STORED_SCORE, champion.scorer.predict(rows)))
 
 
-def _evidence(
-    spec: ModelSpec, week: HistoryWeek, scored: pl.DataFrame | None, reference: float | None
-) -> WeekEvidence:
+def _evidence(spec: ModelSpec, lived: Sequence[Lived], last: datetime | None) -> list[WeekEvidence]:
+    """What the newest week shows and, where it has no label yet, what the newest judged one since the last training does."""
+    now, newest = lived[-1].week.end, _one_week(spec, lived[-1], lived[-1].week.end)
+    if newest.rows or not newest.served:
+        return [newest]
+    earlier = (
+        _one_week(spec, one, now) for one in reversed(lived[:-1]) if last is None or one.week.end > last
+    )
+    judged = next((one for one in earlier if one.rows), None)
+    return [newest, judged] if judged else [newest]
+
+
+def _one_week(spec: ModelSpec, lived: Lived, now: datetime) -> WeekEvidence:
+    """What a week shows by the labels that are known at `now`."""
+    week, scored = lived.week, lived.scored
     if scored is None:
         return WeekEvidence(week.name, week.end, 0)
     scores = scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE))
-    judged = labelled(week.rows, spec, week.end).join(scores, on=spec.prediction.key)
+    judged = labelled(week.rows, spec, now).join(scores, on=spec.prediction.key)
     metric = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)[spec.gate.metric]
-    return WeekEvidence(week.name, week.end, judged.height, metric, reference, served=True)
+    return WeekEvidence(week.name, week.end, judged.height, metric, lived.reference, served=True)

@@ -11,6 +11,8 @@ from typing import Literal
 from mlops_assets.ml.dataset import moment
 from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.scores import defined, undefined
+from mlops_assets.spec.base import duration_text
+from mlops_assets.spec.maturity import matured_until
 from mlops_assets.spec.model import ModelSpec
 
 Trigger = Literal[
@@ -73,7 +75,9 @@ def decide(
 ) -> Decision:
     """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift.
 
-    Only the newest week that has ended by `now` counts, so a decision never needs more than the newest report.
+    Only the newest week that has ended by `now` counts, so a decision never needs more than the newest report. Where no
+    label of it is known yet, its metric is that of the newest judged week since the last training: one from before says
+    nothing of the model that came of it.
     `last_attempt` is the moment of the last training, promoted or not; None asks for the first model.
     """
     now, last = moment(now), None if last_attempt is None else moment(last_attempt)
@@ -83,7 +87,7 @@ def decide(
         )
     if last is None:
         return _first(spec, now)
-    signals = _signals(_newest(evidence, now), last, spec, now)
+    signals = _signals(_newest(evidence, now), _judged(evidence, last, now), last, spec, now)
     if spec.calendar.days_between(last, now) < spec.retrain.cool_down_days:
         return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
     met = [s for s in signals if s.met]
@@ -102,8 +106,10 @@ def drift_signal(week: WeekEvidence, spec: ModelSpec) -> bool:
 
 
 def _first(spec: ModelSpec, now: datetime) -> Decision:
-    days, needed = _days(spec.calendar.first.start, now, spec), spec.window.minimum_days
-    text = f"{days:g} days of history since {spec.calendar.start}, {needed} needed"
+    start, needed = spec.calendar.first.start, spec.window.minimum_days
+    days = _days(start, matured_until(spec, now), spec)
+    waiting = f" whose labels have had their {duration_text(spec.label.waits)}" if spec.label.waits else ""
+    text = f"{max(days, 0):g} days of history since {spec.calendar.start}{waiting}, {needed} needed"
     if days < needed:
         return Decision(False, "too_little_history", f"no model yet and too little history: {text}.")
     return Decision(True, "first_model", f"no model was trained yet: {text}.")
@@ -113,13 +119,20 @@ def _newest(evidence: Sequence[WeekEvidence], now: datetime) -> WeekEvidence | N
     return max((w for w in evidence if moment(w.end) <= now), key=lambda w: w.end, default=None)
 
 
-def _signals(week: WeekEvidence | None, last: datetime, spec: ModelSpec, now: datetime) -> list[Signal]:
+def _judged(evidence: Sequence[WeekEvidence], last: datetime, now: datetime) -> WeekEvidence | None:
+    """The newest week with labels, of those since the last training."""
+    return _newest([w for w in evidence if w.rows and moment(w.end) > last], now)
+
+
+def _signals(
+    week: WeekEvidence | None, judged: WeekEvidence | None, last: datetime, spec: ModelSpec, now: datetime
+) -> list[Signal]:
     signals = [_age(last, spec, now)]
     if week is not None:
         rule = spec.retrain
         signals += [
             _no_champion(week, last),
-            _performance(week, spec),
+            _performance(week if week.rows else judged or week, spec),
             _prediction_drift(week, rule.prediction_psi_above),
             _data_drift(week, rule.drift_share_above),
         ]

@@ -17,6 +17,7 @@ import polars as pl
 
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
+from mlops_assets.ml.labels import usable_from
 from mlops_assets.ml.scores import finite
 from mlops_assets.ml.training.distributed import run
 from mlops_assets.ml.training.kinds import kind_of, refuse_untrainable, trainer_kind
@@ -99,7 +100,7 @@ def _placed(
         return Held(rows.part(spec, 0, 1)) if isinstance(rows, Files) else Held.of(rows, spec)
     if isinstance(rows, Files):
         return rows
-    known_by = Held.of(rows, spec).frame[spec.label.known_at].max()
+    known_by = Held.of(rows, spec).frame.select(usable_from(spec).max()).item()
     assert isinstance(known_by, datetime)
     return written(rows, Path(reach.storage, name), known_by)
 

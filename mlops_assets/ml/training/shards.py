@@ -63,11 +63,12 @@ class Held:
 
 @dataclass(frozen=True)
 class Files:
-    """A training set's parquet files, with the moment by which a label must have been known and the window's start."""
+    """A training set's parquet files, with the moment by which a label must have been known, and the window's start and end."""
 
     paths: tuple[str, ...]
     known_by: datetime
     since: datetime | None = None
+    until: datetime | None = None
 
     def survey(self, spec: ModelSpec, features: Sequence[str], stops: bool) -> Survey:
         empty = pl.concat(
@@ -124,12 +125,13 @@ class Files:
     def _labelled(self, spec: ModelSpec, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
         """Each file is cut down before the next is read."""
         kept = [
-            between(labelled(f, spec, self.known_by), spec.prediction.time, self.since, None) for f in frames
+            between(labelled(f, spec, self.known_by), spec.prediction.time, self.since, self.until)
+            for f in frames
         ]
         return pl.concat(kept, how="vertical_relaxed")
 
     def _label_columns(self, spec: ModelSpec) -> list[str]:
-        return [spec.prediction.time, spec.label.column, spec.label.known_at]
+        return [spec.prediction.time, *spec.label.facts]
 
     def _stripes(self, size: int) -> list[tuple[str, int, int]]:
         """File, first row and number of rows of each stretch; worker k of n reads every n-th from the k-th on."""
