@@ -8,7 +8,6 @@ import dagster as dg
 from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.spec.names import features_group, registry_key
-from resources.features.store import service_names
 
 
 def registry(use_case: str) -> dg.AssetsDefinition:
@@ -27,8 +26,7 @@ def registry(use_case: str) -> dg.AssetsDefinition:
         if run.reuse.unchanged(None, {"definitions": defined}, feature_store.holds) is None:
             run.reuse.made(None, defined)
         applied = feature_store.apply()
-        names = service_names(feature_store.repository)
-        versions = {name: feature_store.definition_version(name) for name in names}
+        versions = {name: feature_store.definition_version(name) for name in feature_store.services()}
         digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
         rows = [{"service": name, "definitions": version[:16]} for name, version in versions.items()]
         yield run.result(digest, {"services": markdown_table(rows), "applied": str(applied)})

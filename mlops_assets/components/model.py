@@ -14,15 +14,16 @@ from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.model import Label, ModelSpec, Prediction
 from mlops_assets.spec.trainers import Trainer, default_trainer
-from resources.features.inputs import inputs_without_feast
-from resources.features.source_scan import service_names, written_features, written_inputs
+from resources.features.feature_repository import FeatureStoreError
+from resources.features.inputs import ServiceInputs, service_inputs, service_names
 from resources.features.types import is_known, refused_feature, refused_input
+from resources.settings import settings
 
 
 class DeclaredModel(ModelSpec):
     """A spec that also agrees with the feature repository; Dagster reports a violation with file and line.
 
-    Types are read from the repository's source, without Feast; one that a helper gives is refused at the first join.
+    Names and types are read by running the repository's modules against a stand-in for Feast.
     """
 
     trainer: Trainer = pydantic.Field(default_factory=default_trainer, validate_default=True)
@@ -38,18 +39,23 @@ class DeclaredModel(ModelSpec):
     @pydantic.field_validator("feature_service")
     @classmethod
     def _service_is_defined(cls, value: str) -> str:
-        if value not in (known := service_names()):
+        repository = settings().feature_repository
+        try:
+            known = service_names(repository)
+        except FeatureStoreError as error:
+            raise ValueError(str(error)) from error
+        if value not in known:
             raise ValueError(
-                f"feature service {value!r} is not defined in feature_repo/; there are: {', '.join(known)}"
+                f"feature service {value!r} is not defined in {repository}; there are: {', '.join(known)}"
             )
-        given = [one for one in written_features(value) if is_known(one.kind)]
+        given = [one for one in service_inputs(value, repository).given if is_known(one.kind)]
         _refuse(refused_feature(one.owner, one.name, one.kind, value) for one in given)
         return value
 
     @pydantic.field_validator("prediction")
     @classmethod
     def _names_do_not_meet(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
-        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        inputs = _inputs(info)
         if inputs and (problems := list(input_clashes(inputs, value.key, value.time))):
             raise ValueError("; ".join(problems))
         return value
@@ -57,7 +63,7 @@ class DeclaredModel(ModelSpec):
     @pydantic.field_validator("label")
     @classmethod
     def _label_is_not_given(cls, value: Label, info: pydantic.ValidationInfo) -> Label:
-        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        inputs = _inputs(info)
         if inputs and (problems := list(label_among_inputs(inputs, value.column, value.known_at))):
             raise ValueError("; ".join(problems))
         return value
@@ -65,7 +71,7 @@ class DeclaredModel(ModelSpec):
     @pydantic.field_validator("gate")
     @classmethod
     def _cluster_has_one_meaning(cls, value: Gate, info: pydantic.ValidationInfo) -> Gate:
-        inputs = inputs_without_feast(info.data.get("feature_service", ""))
+        inputs = _inputs(info)
         written = "cluster" in value.model_fields_set
         if inputs and written and (problem := cluster_clash(value.cluster, inputs)):
             raise ValueError(problem)
@@ -74,22 +80,29 @@ class DeclaredModel(ModelSpec):
     @pydantic.field_validator("prediction")
     @classmethod
     def _a_request_can_be_made(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
-        service = info.data.get("feature_service")
-        if service and value.request is None:
-            asked = [one for one in written_inputs(service) if is_known(one.kind)]
-            _refuse(refused_input(one.name, one.kind, service) for one in asked)
+        inputs = _inputs(info)
+        if inputs and value.request is None:
+            asked = [one for one in inputs.asked if is_known(one.kind)]
+            _refuse(refused_input(one.name, one.kind, info.data["feature_service"]) for one in asked)
         return value
 
     @pydantic.field_validator("trainer")
     @classmethod
     def _text_is_a_category(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        for one in written_features(info.data.get("feature_service", "")):
+        inputs = _inputs(info)
+        for one in inputs.given if inputs else ():
             if one.kind == "String" and one.name not in value.categories:
                 raise ValueError(
                     f"feature {one.name!r} of view {one.owner!r} is String, which is no number: list it in "
                     "trainer.categories or leave it out of the feature service"
                 )
         return value
+
+
+def _inputs(info: pydantic.ValidationInfo) -> ServiceInputs | None:
+    """What the spec's feature service reads and gives; None where the service itself was refused."""
+    service = info.data.get("feature_service")
+    return service_inputs(service, settings().feature_repository) if service else None
 
 
 def _refuse(problems: Iterable[str | None]) -> None:

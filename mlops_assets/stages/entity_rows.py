@@ -8,7 +8,6 @@ import polars as pl
 
 from mlops_assets.spec.columns import input_clashes, label_among_inputs
 from mlops_assets.spec.model import ModelSpec
-from resources.features.inputs import inputs_by_feast
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 
 
@@ -25,7 +24,7 @@ def imported(path: str) -> Any:
 
 def refuse_names_that_meet(spec: ModelSpec, feature_store: FeatureStoreResource) -> None:
     """Raise where a name of the feature service meets another, or the label: what the component checks at load, by Feast's own objects."""
-    inputs = inputs_by_feast(spec.feature_service, feature_store.repository)
+    inputs = feature_store.inputs(spec.feature_service)
     problems = [
         *input_clashes(inputs, spec.prediction.key, spec.prediction.time),
         *label_among_inputs(inputs, spec.label.column, spec.label.known_at),

@@ -18,7 +18,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.served import SCORER
-from resources.features.store import FeatureStoreResource, ViewSource, service_names
+from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
@@ -150,7 +150,7 @@ def of_skew(
     first, last = log[REQUESTED_AT].min(), log[REQUESTED_AT].max()
     assert isinstance(first, datetime) and isinstance(last, datetime)
     served = log[SERVICE].unique().to_list()
-    defined = [name for name in service_names(feature_store.repository) if name in served]
+    defined = [name for name in feature_store.services() if name in served]
     views = {view.table: view for name in defined for view in feature_store.view_tables(name)}
     versions = {name: feature_store.definition_version(name) for name in defined}
     tables = {table: digest(_reach(spec, lake, view, first, last)) for table, view in views.items()}

@@ -13,7 +13,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, online_key
 from mlops_assets.stages.held import bounds, standing
 from resources.addresses import revealed, shown
-from resources.features.store import FeatureStoreResource, service_names
+from resources.features.store import FeatureStoreResource
 from resources.features.vectors import Brought
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED, WHOLE
@@ -44,7 +44,7 @@ def of_online(
     return {
         "code": code_digest(WRITES),
         "feature definitions": digest(
-            {name: feature_store.definition_version(name) for name in service_names(feature_store.repository)}
+            {name: feature_store.definition_version(name) for name in feature_store.services()}
         ),
         "online store": shown(revealed(feature_store.online_store)) or "SQLite",
         **{table: hash_of(lake, table, calendar, span) for table in tables.values()},

@@ -7,13 +7,14 @@ from mlops_assets.ml.tables import Column
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table
 from resources.features.catalogue import DescribedFeature, described_features
+from resources.features.repository import Given
 
 Sources = tuple[tuple[str, str], ...]
 EVENT_TIME = "event_timestamp"
 
 
 def training_columns(
-    spec: ModelSpec, repository: str, rows: Callable[..., Any] | None, given: Sequence[str]
+    spec: ModelSpec, repository: Given, rows: Callable[..., Any] | None, given: Sequence[str]
 ) -> dict[str, Column]:
     """Every column of `<model>/training_set`: those beside the features, then the features.
 

@@ -19,7 +19,6 @@ from mlops_assets.stages.entity_rows import entity_rows, refuse_names_that_meet
 from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.joined_from import joined_from
-from resources.features.inputs import inputs_by_feast
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake, Manifest
 
@@ -75,7 +74,7 @@ def differing_cells(
     chosen = pl.int_range(rows.height, eager=True).sample(min(PROBE_ROWS, rows.height), seed=0)
     questions, sample = rows[chosen], joined[chosen]
     served = set(feature_store.feature_columns(spec.feature_service))
-    sources = inputs_by_feast(spec.feature_service, feature_store.repository).columns
+    sources = feature_store.inputs(spec.feature_service).columns
     differ = {}
     for view in feature_store.view_tables(spec.feature_service):
         since = spec.calendar.days_before(span.start, PROBED_DAYS)

@@ -20,6 +20,7 @@ from mlops_assets.stages.tables import Table, build_partition, refusals
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import join_week, training_data
 from resources.compute.compute import Compute
+from resources.features.repository import Given
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake, parquet
 from resources.lake.names import PUSHED, WHOLE, file_name
@@ -42,7 +43,7 @@ class Rebuild:
         home: Path,
         origin: Lake,
         tables: Sequence[Table],
-        repository: str,
+        repository: Given,
         ray_address: str = "",
         tell: Callable[[str], Any] = print,
     ):

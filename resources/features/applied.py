@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from resources.features import feature_repository
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import outdated
-from resources.storage.durable import write_text
+from resources.features.repository import Given
+from resources.storage.durable import remove, write_text
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -20,7 +21,7 @@ class Applied:
     """The marks of what was applied last of a repository, in the folder of the registry."""
 
     folder: Path
-    repository: str
+    repository: Given
 
     def holds(self, digest: str) -> bool:
         """Whether the registry is there, and was last applied from definitions with this hash."""
@@ -31,6 +32,14 @@ class Applied:
         """Mark what the code defines now as applied."""
         write_text(self._parts, json.dumps(self._defined(), sort_keys=True))
         write_text(self._whole, digest)
+
+    def begin(self) -> None:
+        """Mark what changes as not applied, so that an apply that is killed half-way is neither believed nor skipped."""
+        before = json.loads(self._parts.read_text()) if self.complete else {}
+        now = self._defined()
+        kept = {name: digest for name, digest in before.items() if now.get(name) == digest}
+        write_text(self._parts, json.dumps(kept, sort_keys=True))
+        remove(self._whole)
 
     def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
         """Raise where the registry has something as it was before the code changed; what an earlier release applied is taken."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resources.features import feature_repository
+from resources.features.repository import Given
 
 SAID = ("description", "unit", "inputs")
 
@@ -26,7 +27,7 @@ class DescribedFeature:
     inputs: tuple[str, ...] = ()
 
 
-def described_features(service: str, repository: str) -> dict[str, DescribedFeature]:
+def described_features(service: str, repository: Given) -> dict[str, DescribedFeature]:
     """Every feature that a service gives or computes others from, by name."""
     wanted = feature_repository.service(repository, service)
     stored = [f for view in feature_repository.views_of(wanted, repository) for f in _stored(view)]

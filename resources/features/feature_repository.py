@@ -1,7 +1,7 @@
 """What a Feast repository defines, found in its modules: objects, the views behind a service, a content hash.
 
-A repository is a package whose modules hold Feast objects at top level, as `feast apply` expects them. Sources
-name their files relative to the lake, so that the same definitions serve every state folder.
+A repository is a package whose modules hold Feast objects at top level, as `feast apply` expects them, a description
+of which objects are made, or both. Sources name their files relative to the lake, so that the same definitions serve every state folder.
 """
 
 import ast
@@ -10,63 +10,133 @@ import glob
 import hashlib
 import importlib
 import json
-import string
 import textwrap
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
-from resources.addresses import revealed
-from resources.features.source_scan import service_names
+from feature_repo.declared.description import placed
+from resources.features.repository import Given, Repository
+from resources.features.stand_in import folder_of, modules_of, top_level
 from resources.features.types import FEATURES, refused_feature
-from resources.yaml_files import YamlError, read_yaml, told
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView, FileSource
     from feast.on_demand_feature_view import OnDemandFeatureView
-    from feast.repo_config import RepoConfig
 
-TEMPLATE = "feature_repo"
 STAMPS = ("created_timestamp", "last_updated_timestamp")
-CONFIGURATION = "feature_store.yaml"
-REDIS = "feature_repo.online_store.redis.store.BulkRedisOnlineStore"
 
 
 class FeatureStoreError(Exception):
     """A service, column, table or row that the feature store was asked for is not as it must be."""
 
 
+@dataclass(frozen=True)
+class Defined:
+    """A package's object: its kind and name, where it is made, and of an entity its join key and the key's type."""
+
+    kind: str
+    name: str
+    place: str
+    key: tuple[str, str] | None = None
+
+
+def definitions(repository: Given) -> tuple[Any, ...]:
+    """Entities, feature views, on-demand views and services: those of the package's modules and those described."""
+    return _definitions(Repository.of(repository))
+
+
 @lru_cache
-def definitions(repository: str) -> tuple[Any, ...]:
-    """Entities, feature views, on-demand views and services at the top level of the repository's modules."""
+def _definitions(repository: Repository) -> tuple[Any, ...]:
     from feast import Entity, FeatureService, FeatureView
     from feast.on_demand_feature_view import OnDemandFeatureView
 
+    from feature_repo.declared.objects import objects_of
+
     kinds = (Entity, FeatureView, OnDemandFeatureView, FeatureService)
-    modules = [importlib.import_module(f"{repository}.{path.stem}") for path in _sources(repository)]
-    found = {(kind(v), v.name): v for m in modules for v in vars(m).values() if isinstance(v, kinds)}
+    modules = _modules(repository.package)
+    found = {(kind(v), v.name): v for m in modules for v in top_level(vars(m)) if isinstance(v, kinds)}
+    if repository.declared.views or repository.declared.services:
+        refuse_meeting(repository, [_defined(thing, repository) for thing in found.values()])
+        try:
+            more = objects_of(repository.declared, found.values())
+        except ValueError as error:
+            raise FeatureStoreError(f"{repository}: {error}") from error
+        found |= {(kind(thing), thing.name): thing for thing in more}
     return tuple(found[name] for name in sorted(found))
 
 
-def rooted(repository: str, lake: str) -> list[Any]:
+def refuse_meeting(repository: Repository, defined: Iterable[Defined]) -> None:
+    """Raise FeatureStoreError where a package and a description give one name to different things."""
+    keys = repository.declared.entities()
+    said = {("feature view", view.name.lower()): view for view in repository.declared.views}
+    said |= {("feature service", one.name.lower()): one for one in repository.declared.services}
+    for thing in defined:
+        what = "feature service" if thing.kind == "FeatureService" else "feature view"
+        other = said.get((what, thing.name.lower())) if thing.kind != "Entity" else None
+        if other is not None:
+            raise FeatureStoreError(
+                f"{what} {thing.name!r} is defined in {thing.place} and {placed(other)} is described as well: rename "
+                "one of them, or leave one out"
+            )
+        key = keys.get(thing.name) if thing.kind == "Entity" else None
+        if key is not None and thing.key != (key.name, key.type):
+            column, type_ = thing.key or ("", "")
+            raise FeatureStoreError(
+                f"entity {thing.name!r} is defined in {thing.place} with the join key {column!r} of type {type_}, and "
+                f"described as the key {key.name!r} of type {key.type}: give them one name and type, or two names"
+            )
+
+
+def _defined(thing: Any, repository: Repository) -> Defined:
+    from feast.types import from_value_type
+
+    key = (thing.join_key, str(from_value_type(thing.value_type))) if kind(thing) == "Entity" else None
+    return Defined(kind(thing), thing.name, f"the package {repository.package}", key)
+
+
+def _modules(package: str) -> list[ModuleType]:
+    """The package and all modules below it; raises FeatureStoreError with the line at which one fails."""
+    if not package:
+        return []
+    folder, name = folder_of_repository(package), package
+    found = []
+    try:
+        for name in modules_of(package):
+            found.append(importlib.import_module(name))
+    except Exception as error:
+        frames = [
+            f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)
+        ]
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise FeatureStoreError(
+            f"the feature repository's module {name} cannot be imported{place}: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def rooted(repository: Given, lake: str) -> list[Any]:
     """The definitions with the files of their sources under `lake`."""
     return [_with_root(thing, lake) for thing in definitions(repository)]
 
 
-def service(repository: str, name: str) -> "FeatureService":
+def service(repository: Given, name: str) -> "FeatureService":
     """The service of that name."""
     for thing in definitions(repository):
         if kind(thing) == "FeatureService" and thing.name == name:
             return thing
-    known = ", ".join(service_names(repository)) or "none"
-    raise FeatureStoreError(f"{repository} defines no feature service {name!r}; there are: {known}")
+    names = [thing.name for thing in definitions(repository) if kind(thing) == "FeatureService"]
+    known = ", ".join(names) or "none"
+    raise FeatureStoreError(
+        f"{Repository.of(repository)} defines no feature service {name!r}; there are: {known}"
+    )
 
 
-def views_of(wanted: "FeatureService", repository: str) -> list["FeatureView"]:
+def views_of(wanted: "FeatureService", repository: Given) -> list["FeatureView"]:
     """The feature views that a service reads, in its order, then those that only on-demand features read."""
     views = {thing.name: thing for thing in definitions(repository) if kind(thing) == "FeatureView"}
     behind = [p.name for v in on_demand_of(wanted, repository) for p in _projections(v)]
@@ -74,7 +144,7 @@ def views_of(wanted: "FeatureService", repository: str) -> list["FeatureView"]:
     return [views[name] for name in names if name in views]
 
 
-def on_demand_of(wanted: "FeatureService", repository: str) -> list["OnDemandFeatureView"]:
+def on_demand_of(wanted: "FeatureService", repository: Given) -> list["OnDemandFeatureView"]:
     """The on-demand views of a service."""
     names = {p.name for p in wanted.feature_view_projections}
     things = definitions(repository)
@@ -91,7 +161,7 @@ class Needs:
 
 
 @lru_cache(maxsize=64)
-def needs(repository: str, name: str) -> Needs:
+def needs(repository: Given, name: str) -> Needs:
     """What a service of that name needs and gives; refused where a feature has a type that no model takes."""
     wanted = service(repository, name)
     refuse_types(wanted)
@@ -117,7 +187,7 @@ def refuse_types(wanted: "FeatureService") -> None:
                 raise FeatureStoreError(problem)
 
 
-def content_hash(wanted: "FeatureService", repository: str) -> str:
+def content_hash(wanted: "FeatureService", repository: Given) -> str:
     """A hash of all that decides a service's values: features, views, keys, types, lives and on-demand code."""
     described = {
         "service": [(p.name, [f.name for f in p.features]) for p in wanted.feature_view_projections],
@@ -158,80 +228,17 @@ def _lasting(message: Any) -> Any:
     return message
 
 
-def configuration(
-    repository: str, home: str, online_store: str = "", offline_engine: str = "local"
-) -> "RepoConfig":
-    """The repository's feature_store.yaml with `home` as the folder of registry and online store.
-
-    With `online_store` (`redis://host:port/db`) the online features are in that Redis instead. `offline_engine`
-    says where historical features are joined: `local` or `ray`.
-    """
-    from feast.repo_config import RepoConfig
-    from pydantic import ValidationError
-
-    folder = _folder(repository)
-    template = folder / CONFIGURATION
-    if not template.exists():
-        template = _folder(TEMPLATE) / CONFIGURATION
-    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
-    text = template.read_text(encoding="utf-8")
-    content = _filled(_settings(text, template), given)
-    if online_store:
-        address = connection_string(revealed(online_store))
-        content["online_store"] = {"type": REDIS, "connection_string": address}
-    try:
-        config = RepoConfig(repo_path=folder, **content)
-        _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
-    except ValidationError as error:
-        raise FeatureStoreError(told(error, text, template, content)) from error
-    return config
-
-
-def _settings(text: str, file: Path) -> dict[str, Any]:
-    try:
-        content = read_yaml(text, file)
-    except YamlError as error:
-        raise FeatureStoreError(str(error)) from error
-    if not isinstance(content, dict):
-        raise FeatureStoreError(f"{file}:1: holds {content!r}: give Feast's settings, at least a project")
-    return content
-
-
-def _filled(content: Any, given: Mapping[str, str]) -> Any:
-    """The content with its variables filled in, after it was read as YAML, so that a path may have any sign."""
-    if isinstance(content, dict):
-        return {name: _filled(value, given) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_filled(value, given) for value in content]
-    if not isinstance(content, str):
-        return content
-    escaped = {name: value.replace("%", "%25").replace("?", "%3F") for name, value in given.items()}
-    return string.Template(content).safe_substitute(escaped if "://" in content else given)
-
-
-def connection_string(address: str) -> str:
-    """Feast's way to write a Redis address: `redis://:secret@host:6379/2` is `host:6379,db=2,password=secret`."""
-    parts = urlsplit(address)
-    extras = {"db": parts.path.strip("/"), "username": parts.username, "password": parts.password}
-    given = [f"{name}={unquote(value)}" for name, value in extras.items() if value]
-    secured = ["ssl=true"] if parts.scheme == "rediss" else []
-    return ",".join([f"{parts.hostname}:{parts.port}", *given, *secured])
-
-
 def kind(thing: Any) -> str:
     """The class of a Feast object, by which it is registered."""
     return type(thing).__name__
 
 
-def _folder(repository: str) -> Path:
-    spec = find_spec(repository)
-    if spec is None or not spec.submodule_search_locations:
-        raise FeatureStoreError(f"the feature repository {repository!r} is not an importable package")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _sources(repository: str) -> list[Path]:
-    return sorted(path for path in _folder(repository).glob("*.py") if path.stem != "__init__")
+def folder_of_repository(package: str) -> Path:
+    """The folder of a feature repository's package; raises FeatureStoreError where there is none."""
+    try:
+        return folder_of(package)
+    except ImportError as error:
+        raise FeatureStoreError(f"the feature repository {error}") from error
 
 
 def _with_root(thing: Any, lake: str) -> Any:

@@ -12,6 +12,7 @@ from pydantic import Field
 from resources.features import feature_repository
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import unregistered
+from resources.features.repository import Given
 from resources.features.types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
 from resources.storage.storage import Storage
@@ -60,7 +61,7 @@ class PushSource:
         return kinds | {EVENT: INSTANT}
 
 
-def push_sources(repository: str, lake: Storage) -> dict[str, PushSource]:
+def push_sources(repository: Given, lake: Storage) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
     for view in feature_repository.definitions(repository):

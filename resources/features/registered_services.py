@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from resources.features.feature_repository import FeatureStoreError, definitions, kind
+from resources.features.repository import Given
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -40,7 +41,7 @@ def registered_view(store: "FeatureStore", name: str) -> Any:
     return _found(store, look, FeatureViewNotFoundException, unregistered("feature view", name))
 
 
-def unregistered_view(store: "FeatureStore", repository: str, names: Iterable[str]) -> str | None:
+def unregistered_view(store: "FeatureStore", repository: Given, names: Iterable[str]) -> str | None:
     """What to say of the first of these views that is defined and not registered; None where there is none."""
     views = ("FeatureView", "OnDemandFeatureView")
     defined = {thing.name for thing in definitions(repository) if kind(thing) in views}

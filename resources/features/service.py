@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from resources.features import feature_repository
+from resources.features.repository import Given
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -68,7 +69,7 @@ def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
-def describe(service: str, repository: str, inputs: tuple[str, ...]) -> DescribedService:
+def describe(service: str, repository: Given, inputs: tuple[str, ...]) -> DescribedService:
     """The service as the repository's code defines it now; `inputs` are the join keys and request columns of a row."""
     wanted = feature_repository.service(repository, service)
     served = {p.name: tuple(f.name for f in p.features) for p in wanted.feature_view_projections}

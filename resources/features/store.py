@@ -19,11 +19,14 @@ import polars as pl
 
 from resources.features import feature_repository
 from resources.features.applied import Applied, by_kind, stale
+from resources.features.configuration import configuration
 from resources.features.feature_repository import FeatureStoreError
+from resources.features.inputs import ServiceInputs, inputs_by_feast, service_names
 from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
+from resources.features.registry_lock import opening, registry_lock
+from resources.features.repository import Given
 from resources.features.service import DescribedService, describe
-from resources.features.source_scan import service_names, service_views
 from resources.features.types import ASKED, held, refused_input
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
 from resources.resource import Resource
@@ -32,7 +35,7 @@ from resources.storage.addresses import storage_at
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-__all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors", "service_names", "service_views"]
+__all__ = ["FeatureStoreError", "FeatureStoreResource", "OnlineVectors"]
 
 ROW = "__row"
 TIME = "event_timestamp"
@@ -53,15 +56,16 @@ class ViewSource:
 
 
 class FeatureStoreResource(Resource):
-    """Feast over the lake's feature tables, with its registry and online store under `home`.
+    """Feast over the feature tables of one use case, with its registry and online store under `home`.
 
+    `repository` says where the definitions are.
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
     `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
     """
 
     lake_root: str
     home: str
-    repository: str = "mlops_assets.use_cases.flights.features"
+    repository: Given = "mlops_assets.use_cases.flights.features"
     online_store: str = ""
     offline_engine: str = "local"
 
@@ -71,14 +75,25 @@ class FeatureStoreResource(Resource):
         Returns the names of the registered objects by kind. What was applied as it is now is not applied again.
         """
         objects = self._objects()
-        if not self.holds(digest := feature_repository.objects_hash(objects)):
-            store = self._store()
-            with _LOCK, _quiet():
-                store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
-            self._applied.write(digest)
-        elif not self._applied.complete:
-            self._applied.write(digest)
+        digest = feature_repository.objects_hash(objects)
+        with registry_lock(self.lake_root):
+            if not self.holds(digest):
+                store = self._store()
+                self._applied.begin()
+                with _LOCK, _quiet():
+                    store.apply(objects, objects_to_delete=stale(store, objects), partial=False)
+                self._applied.write(digest)
+            elif not self._applied.complete:
+                self._applied.write(digest)
         return by_kind(objects)
+
+    def services(self) -> list[str]:
+        """Names of the feature services that the repository defines."""
+        return service_names(self.repository)
+
+    def inputs(self, service: str) -> ServiceInputs:
+        """Names and types of what a service reads and gives, as Feast has them."""
+        return inputs_by_feast(service, self.repository)
 
     def definitions_hash(self) -> str:
         """A hash of every definition of the repository, as it would be registered now."""
@@ -122,18 +137,13 @@ class FeatureStoreResource(Resource):
 
         A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
         """
-        views = feature_repository.views_of(self._service(service), self.repository)
-        entities = [column for view in views for column in view.entity_columns]
-        on_demand = feature_repository.on_demand_of(self._service(service), self.repository)
-        requests = [f for v in on_demand for s in v.source_request_sources.values() for f in s.schema]
-        kinds = {field.name: str(field.dtype) for field in (*entities, *requests)}
-        for name, kind in kinds.items():
-            if problem := refused_input(name, kind, service):
+        inputs = self.inputs(service)
+        for one in inputs.asked:
+            if problem := refused_input(one.name, one.kind, service):
                 raise FeatureStoreError(problem)
-        keys = {column.name for column in entities}
         return {
-            name: held(kind, ASKED) if name in keys else held(kind, ASKED) | None
-            for name, kind in kinds.items()
+            one.name: held(one.kind, ASKED) if one.name in inputs.keys else held(one.kind, ASKED) | None
+            for one in inputs.asked
         }
 
     def input_columns(self, service: str) -> list[str]:
@@ -282,14 +292,13 @@ class FeatureStoreResource(Resource):
         return rows.with_columns(_stable(found[name], dtype) for name, dtype in types.items())
 
 
-@lru_cache(maxsize=8)
-def _open(home: str, repository: str, online_store: str, offline_engine: str) -> "FeatureStore":
+@lru_cache(maxsize=64)
+def _open(home: str, repository: Given, online_store: str, offline_engine: str) -> "FeatureStore":
     from feast import FeatureStore
 
-    Path(home).mkdir(parents=True, exist_ok=True)
-    return FeatureStore(
-        config=feature_repository.configuration(repository, home, online_store, offline_engine)
-    )
+    config = configuration(repository, home, online_store, offline_engine)
+    with opening(Path(home)):
+        return FeatureStore(config=config)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def test_without_a_cluster_the_engine_says_what_to_do(
 
 
 def test_the_engine_is_one_setting() -> None:
-    from resources.features.feature_repository import configuration
+    from resources.features.configuration import configuration
     from resources.local import local_resources
 
     chosen = settings({"MLOPS_OFFLINE_ENGINE": "ray"})

@@ -113,7 +113,8 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         (tmp_path / "written_repo").mkdir()
         (tmp_path / "written_repo" / "__init__.py").write_text("")
         (tmp_path / "written_repo" / "services.py").write_text(
-            "from feast import types as T\nfrom feast.types import *\nfrom feast.types import Bool as Flag\n"
+            "from feast import *\nfrom feast import types as T\nfrom feast.types import *\n"
+            "from feast.on_demand_feature_view import on_demand_feature_view\n"
             'pump = Entity(name="pump")\n'
             'view = FeatureView(name="pump_state", entities=[pump], schema=[Field(name="pump", dtype=String), '
             f'Field(name="reading", dtype={written(kind)}), Field(name="unused", dtype=Bytes)], source=None)\n'
@@ -166,7 +167,7 @@ def test_text_that_is_no_category_is_refused_when_the_model_is_loaded(declared):
 
 
 def test_a_type_that_a_later_feast_may_add_is_left_to_the_first_join(declared):
-    assert declared("Quaternion").feature_service == SERVICE
+    assert declared("T.Quaternion").feature_service == SERVICE
 
 
 @pytest.mark.parametrize("kind", ["Bytes", "Map", "Array(Bytes)", "Set(Int64)", "Uuid"])

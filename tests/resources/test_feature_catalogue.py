@@ -5,8 +5,8 @@ import pytest
 from mlops_assets.use_cases.flights.columns import feature_columns
 from mlops_assets.use_cases.flights.features.catalogue import TRIP, VIEWS
 from mlops_assets.use_cases.flights.features.described import KEYS, REQUEST
-from resources.features import feature_repository
 from resources.features.catalogue import described_features
+from resources.features.configuration import configuration
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.store import FeatureStoreResource
 
@@ -20,9 +20,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
 
     home = tmp_path_factory.mktemp("feast")
     FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
-    return FeatureStore(
-        config=feature_repository.configuration("mlops_assets.use_cases.flights.features", str(home))
-    )
+    return FeatureStore(config=configuration("mlops_assets.use_cases.flights.features", str(home)))
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from resources.features.feature_repository import connection_string
+from resources.features.configuration import connection_string
 from resources.local import local_resources
 from resources.settings import Settings, settings
 from resources.state_folder import SettingsError

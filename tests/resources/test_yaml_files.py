@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.compute.rayjob import TemplateError, read_template
-from resources.features.feature_repository import FeatureStoreError, configuration
+from resources.features.configuration import configuration
+from resources.features.feature_repository import FeatureStoreError
 from resources.settings import PROJECT_ROOT, RAYJOB
 from resources.yaml_files import YamlError, lines, read_all, read_yaml
 

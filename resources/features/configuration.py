@@ -1,0 +1,81 @@
+"""Feast's settings of a feature repository: its feature_store.yaml with this state folder's places filled in."""
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from resources.addresses import revealed
+from resources.features.feature_repository import FeatureStoreError, folder_of_repository
+from resources.features.repository import TEMPLATE, Given, Repository
+from resources.yaml_files import YamlError, read_yaml, told
+
+if TYPE_CHECKING:
+    from feast.repo_config import RepoConfig
+
+FILE = "feature_store.yaml"
+REDIS = "feature_repo.online_store.redis.store.BulkRedisOnlineStore"
+
+
+def configuration(
+    repository: Given, home: str, online_store: str = "", offline_engine: str = "local"
+) -> "RepoConfig":
+    """The repository's feature_store.yaml with `home` as the folder of registry and online store.
+
+    With `online_store` (`redis://host:port/db`) the online features are in that Redis instead. `offline_engine`
+    says where historical features are joined: `local` or `ray`.
+    """
+    from feast.repo_config import RepoConfig
+    from pydantic import ValidationError
+
+    defined = Repository.of(repository)
+    folder = folder_of_repository(defined.package or TEMPLATE)
+    template = folder / FILE
+    if not template.exists():
+        template = folder_of_repository(TEMPLATE) / FILE
+    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
+    text = template.read_text(encoding="utf-8")
+    content = _filled(_settings(text, template), given)
+    if defined.project:
+        content["project"] = defined.project
+    if online_store:
+        address = connection_string(revealed(online_store))
+        content["online_store"] = {"type": REDIS, "connection_string": address}
+    try:
+        config = RepoConfig(repo_path=folder, **content)
+        _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
+    except ValidationError as error:
+        raise FeatureStoreError(told(error, text, template, content)) from error
+    return config
+
+
+def _settings(text: str, file: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(text, file)
+    except YamlError as error:
+        raise FeatureStoreError(str(error)) from error
+    if not isinstance(content, dict):
+        raise FeatureStoreError(f"{file}:1: holds {content!r}: give Feast's settings, at least a project")
+    return content
+
+
+def _filled(content: Any, given: Mapping[str, str]) -> Any:
+    """The content with its variables filled in, after it was read as YAML, so that a path may have any sign."""
+    if isinstance(content, dict):
+        return {name: _filled(value, given) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, given) for value in content]
+    if not isinstance(content, str):
+        return content
+    escaped = {name: value.replace("%", "%25").replace("?", "%3F") for name, value in given.items()}
+    return string.Template(content).safe_substitute(escaped if "://" in content else given)
+
+
+def connection_string(address: str) -> str:
+    """Feast's way to write a Redis address: `redis://:secret@host:6379/2` is `host:6379,db=2,password=secret`."""
+    parts = urlsplit(address)
+    extras = {"db": parts.path.strip("/"), "username": parts.username, "password": parts.password}
+    given = [f"{name}={unquote(value)}" for name, value in extras.items() if value]
+    secured = ["ssl=true"] if parts.scheme == "rediss" else []
+    return ",".join([f"{parts.hostname}:{parts.port}", *given, *secured])
