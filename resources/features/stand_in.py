@@ -85,6 +85,11 @@ class Made(metaclass=_Class):
         return self.named.get("name", self.given[0] if self.given else "")
 
     @property
+    def projection(self) -> "Made":
+        """The view as it stands in a service."""
+        return self
+
+    @property
     def fields(self) -> dict[str, "Made"]:
         """Everything in the schema, by name."""
         return {field.name: field for field in self.named.get("schema") or []}
@@ -205,8 +210,8 @@ class Reading:
             if spec is None:
                 raise ImportError(name)
             module = self.modules[name] = ModuleType(name)
-            if spec.submodule_search_locations:
-                module.__path__ = list(spec.submodule_search_locations)
+            if spec.submodule_search_locations is not None:
+                module.__path__ = []
             if spec.origin:
                 self._run(module, Path(spec.origin))
             outer, _, own = name.rpartition(".")
@@ -313,6 +318,5 @@ def spec_of(name: str, package: str) -> ModuleSpec | None:
     """Where a module lies, without running the packages around it as Python's own search does."""
     if not package or name == package or not name.startswith(f"{package}."):
         return find_spec(name)
-    parent = spec_of(name.rpartition(".")[0], package)
-    folders = parent.submodule_search_locations if parent else None
-    return PathFinder.find_spec(name, list(folders)) if folders else None
+    around = name.removeprefix(f"{package}.").split(".")[:-1]
+    return PathFinder.find_spec(name, [str(folder_of(package).joinpath(*around))])
