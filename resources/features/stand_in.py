@@ -8,7 +8,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -319,4 +319,5 @@ def spec_of(name: str, package: str) -> ModuleSpec | None:
     if not package or name == package or not name.startswith(f"{package}."):
         return find_spec(name)
     around = name.removeprefix(f"{package}.").split(".")[:-1]
-    return PathFinder.find_spec(name, [str(folder_of(package).joinpath(*around))])
+    folder = folder_of(package).joinpath(*around)
+    return FileFinder(str(folder), (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
