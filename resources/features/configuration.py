@@ -29,25 +29,33 @@ def configuration(
     from feast.repo_config import RepoConfig
     from pydantic import ValidationError
 
-    defined = Repository.of(repository)
-    folder = folder_of_repository(defined.package or TEMPLATE)
-    template = folder / FILE
-    if not template.exists():
-        template = folder_of_repository(TEMPLATE) / FILE
-    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
+    template = _template(repository)
     text = template.read_text(encoding="utf-8")
-    content = _filled(_settings(text, template), given)
-    if defined.project:
-        content["project"] = defined.project
-    if online_store:
-        address = connection_string(revealed(online_store))
-        content["online_store"] = {"type": REDIS, "connection_string": address}
+    content = filled(repository, home, connection_string(revealed(online_store)), offline_engine)
     try:
-        config = RepoConfig(repo_path=folder, **content)
+        config = RepoConfig(repo_path=template.parent, **content)
         _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
     except ValidationError as error:
         raise FeatureStoreError(told(error, text, template, content)) from error
     return config
+
+
+def filled(repository: Given, home: str, redis: str = "", offline_engine: str = "local") -> dict[str, Any]:
+    """The content of feature_store.yaml with its places filled in; `redis` is Feast's way to write its address."""
+    template = _template(repository)
+    given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
+    content = _filled(_settings(template.read_text(encoding="utf-8"), template), given)
+    if project := Repository.of(repository).project:
+        content["project"] = project
+    if redis:
+        content["online_store"] = {"type": REDIS, "connection_string": redis}
+    return content
+
+
+def _template(repository: Given) -> Path:
+    package = Repository.of(repository).package
+    own = folder_of_repository(package or TEMPLATE) / FILE
+    return own if own.exists() else folder_of_repository(TEMPLATE) / FILE
 
 
 def _settings(text: str, file: Path) -> dict[str, Any]:
@@ -73,7 +81,9 @@ def _filled(content: Any, given: Mapping[str, str]) -> Any:
 
 
 def connection_string(address: str) -> str:
-    """Feast's way to write a Redis address: `redis://:secret@host:6379/2` is `host:6379,db=2,password=secret`."""
+    """Feast's way to write a Redis address: `redis://:secret@host:6379/2` is `host:6379,db=2,password=secret`; "" is ""."""
+    if not address:
+        return ""
     parts = urlsplit(address)
     extras = {"db": parts.path.strip("/"), "username": parts.username, "password": parts.password}
     given = [f"{name}={unquote(value)}" for name, value in extras.items() if value]

@@ -26,6 +26,7 @@ from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
 from resources.features.registry_lock import opening, registry_lock
 from resources.features.repository import Given
+from resources.features.repository_folder import write_folder
 from resources.features.service import DescribedService, describe
 from resources.features.types import ASKED, held, refused_input
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
@@ -85,6 +86,7 @@ class FeatureStoreResource(Resource):
                 self._applied.write(digest)
             elif not self._applied.complete:
                 self._applied.write(digest)
+            write_folder(Path(self.home) / "repo", self.repository, *self._places)
         return by_kind(objects)
 
     def services(self) -> list[str]:
@@ -257,6 +259,10 @@ class FeatureStoreResource(Resource):
 
     def _objects(self) -> list[Any]:
         return feature_repository.rooted(self.repository, self.lake_root)
+
+    @property
+    def _places(self) -> tuple[str, str, str, str]:
+        return self.lake_root, self.home, self.online_store, self.offline_engine
 
     def _store(self) -> "FeatureStore":
         return _open(self.home, self.repository, self.online_store, self.offline_engine)
