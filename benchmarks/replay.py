@@ -123,7 +123,7 @@ def script(through: str) -> None:
         from resources.local import local_resources
 
     spec, parts = specs()[MODEL], local_resources(settings())
-    lake, store = parts["lake"], parts["feature_store"]
+    lake, store = parts["lake"], parts["feature_store"].of("flights")
     for week in [name for name in WEEKS.names() if name <= through]:
         with stages.of("ingest and feature tables"):
             tables(lake, week)
@@ -152,7 +152,7 @@ def report(spec: Any, parts: dict[str, Any], week: str, stages: Stages) -> None:
 
     lake = parts["lake"]
     steps: dict[str, Callable[[], Any]] = {
-        "join": lambda: join_week(spec, lake, parts["feature_store"], week),
+        "join": lambda: join_week(spec, lake, parts["feature_store"].of("flights"), week),
         "score": lambda: score_week(spec, lake, parts["tracking"], week),
         "performance": lambda: write_performance(spec, lake, week),
         "drift": lambda: write_drift(spec, lake, week),

@@ -5,7 +5,7 @@ from typing import Any
 from resources.addresses import handed_on
 from resources.audit.log import Audit
 from resources.compute.compute import Compute
-from resources.features.store import FeatureStoreResource
+from resources.features.stores import FeatureStores
 from resources.lake.lake import Lake
 from resources.pages import Pages
 from resources.serving.log import ServingLogResource
@@ -19,10 +19,9 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     where = given or settings()
     return {
         "lake": Lake(root=where.lake, state=str(where.home)),
-        "feature_store": FeatureStoreResource(
+        "feature_store": FeatureStores(
             lake_root=where.lake,
             home=str(where.feast),
-            repository=where.feature_repository,
             online_store=handed_on("MLOPS_ONLINE_STORE", where.online_store),
             offline_engine=where.offline_engine,
         ),

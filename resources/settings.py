@@ -114,9 +114,10 @@ class Settings(BaseSettings):
         description="Folder of raw files, see [your data](docs/your-data.md).",
     )
     feature_repository: str = Field(
-        default="mlops_assets.use_cases.flights.features",
+        default="",
         validation_alias="MLOPS_FEATURE_REPO",
-        description="Package with the Feast definitions.",
+        examples=["`features` in the use case's folder"],
+        description="Package with the Feast definitions, for every use case.",
     )
     online_store: Annotated[str, BeforeValidator(variables.redis)] = Field(
         default="",

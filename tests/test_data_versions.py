@@ -19,6 +19,7 @@ from mlops_assets.use_cases.flights.tables import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.retention import RetentionError, named_by_versions, removable, remove
 from mlops_assets.verify.verdict import verify_all
+from resources.features.stores import repository_of
 from resources.lake.lake import Lake
 from resources.lake.versions import kept_versions
 from resources.local import local_resources
@@ -44,7 +45,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def parts(where: Settings) -> dict[str, Any]:
     """Two versions on the weeks as they came, two on the corrected week; one more correction that no version saw."""
     there = local_resources(where)
-    there["feature_store"].apply()
+    there["feature_store"].of("flights").apply()
     weeks(there, WEEKS)
     challenger(there, SPEC)
     refit(there)
@@ -62,7 +63,7 @@ def weeks(there: dict[str, Any], names: list[str]) -> None:
 
     for week in names:
         ingest(there["lake"], week)
-        assert join_week(SPEC, there["lake"], there["feature_store"], week).manifest
+        assert join_week(SPEC, there["lake"], there["feature_store"].of("flights"), week).manifest
 
 
 def correct(data: Path, minutes: int) -> None:
@@ -88,9 +89,7 @@ def copied(parts: dict[str, Any], folder: Path) -> Lake:
 
 
 def verdicts(parts: dict[str, Any], lake: Lake, folder: Path) -> dict[int, str]:
-    rebuild = Rebuild(
-        folder, lake, all_tables(), "mlops_assets.use_cases.flights.features", tell=lambda line: None
-    )
+    rebuild = Rebuild(folder, lake, all_tables(), repository_of, tell=lambda line: None)
     systems = parts["tracking"], parts["audit"]
     return {v.version or 0: str(v) for v in verify_all(*systems, rebuild, {SPEC.name: SPEC})}
 

@@ -68,7 +68,7 @@ def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
         patch.setenv("MLOPS_FEATURE_REPO", where.feature_repository)
         migrate.migrate(where, dry_run=False)
         parts = local_resources(where)
-        parts["feature_store"].apply()
+        parts["feature_store"].of("pumps").apply()
         yield where, parts
 
 
@@ -256,7 +256,7 @@ def answers(where: Settings, parts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_endpoint_answers_the_same_from_the_state_as_it_was_and_as_it_is(earlier, forward):
     before = local_resources(earlier)
-    before["feature_store"].apply()
+    before["feature_store"].of("pumps").apply()
     told = answers(earlier, before)
     assert [answer["version"] for answer in told] == ["2", "2"]
     assert 0 < told[0]["probability"] < 1
@@ -265,7 +265,7 @@ def test_the_endpoint_answers_the_same_from_the_state_as_it_was_and_as_it_is(ear
 
 def test_its_champion_is_rebuilt_byte_by_byte_from_its_lineage(forward, tmp_path):
     _, parts = forward
-    rebuild = Rebuild(tmp_path, parts["lake"], [], "tests.pumps.repo", tell=lambda line: None)
+    rebuild = Rebuild(tmp_path, parts["lake"], [], lambda _: "tests.pumps.repo", tell=lambda line: None)
     champion = parts["tracking"].champion(NAME)
     verdict = verify_version(champion, parts["tracking"], parts["audit"], rebuild, SPEC)
     assert verdict.outcome == "IDENTICAL", str(verdict)

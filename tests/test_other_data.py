@@ -58,7 +58,7 @@ def test_what_served_is_behind_the_endpoint_with_a_request_made_from_the_service
     resources, _ = pumps
     record = resources["endpoint"].records()["pump_stops"]
     assert record.request is None
-    assert resources["feature_store"].request_fields("pump_stops_v1") == {"pump": str}
+    assert resources["feature_store"].of("pumps").request_fields("pump_stops_v1") == {"pump": str}
     assert record.model_sha256 == resources["tracking"].champion("pump_stops").sha256
 
 
@@ -74,7 +74,7 @@ def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     resources, _ = pumps
     newest = WEEKS.names()[-1]
     with fields_read() as read:
-        join_week(SPEC, resources["lake"], resources["feature_store"], newest)
+        join_week(SPEC, resources["lake"], resources["feature_store"].of("pumps"), newest)
     parts = {path.partition(".")[0] for path in read if "." in path}
     assert read - parts - {*TRAINING_SET} == {"name", "calendar.start", "calendar.cadence"}
     assert {*TRAINING_SET} <= read
@@ -117,7 +117,7 @@ def test_a_column_that_only_a_judge_splits_by_makes_another_training_set_and_the
     lake, newest = resources["lake"], WEEKS.names()[-1]
 
     def joined(spec):
-        join_week(spec, lake, resources["feature_store"], newest)
+        join_week(spec, lake, resources["feature_store"].of("pumps"), newest)
         data = training_data(spec, lake, newest)
         return data.digest, version_identity(spec, data, "challenger")
 
@@ -144,7 +144,7 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
     """Told by the interpreter: how a system is reached counts as much as what is computed."""
     resources, _ = pumps
     lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
-    store, versions = resources["feature_store"], tracking.versions("pump_stops")
+    store, versions = resources["feature_store"].of("pumps"), tracking.versions("pump_stops")
 
     def fitted():
         data = training_data(SPEC, lake, newest)

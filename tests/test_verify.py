@@ -22,6 +22,7 @@ from mlops_assets.use_cases.flights.tables import all_tables
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import Verdict, VerificationError, verify, verify_version
 from resources.features.feature_repository import definitions
+from resources.features.stores import repository_of
 from resources.lake.lake import Lake
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.records.lineage import FILE, Lineage, partitions
@@ -67,9 +68,7 @@ def shared(state: Registered, tmp_path_factory: pytest.TempPathFactory) -> Rebui
 
 
 def rebuild(folder: Path, origin: Lake) -> Rebuild:
-    return Rebuild(
-        folder, origin, all_tables(), "mlops_assets.use_cases.flights.features", tell=lambda line: None
-    )
+    return Rebuild(folder, origin, all_tables(), repository_of, tell=lambda line: None)
 
 
 def lineage_of(state: Registered, version: Version) -> Lineage:

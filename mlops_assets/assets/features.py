@@ -16,6 +16,7 @@ def registry(use_case: str) -> dg.AssetsDefinition:
     @stage(
         registry_key(use_case).split("/"),
         uses=["feature_store"],
+        use_case=use_case,
         group_name=features_group(use_case),
         kinds={"feast"},
         description="Entities, feature views, on-demand views and services of the use case, applied.",

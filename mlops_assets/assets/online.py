@@ -29,6 +29,7 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
         after=[registry_key(use_case), *(feature_table(use_case, view) for view in views)],
         uses=["feature_store", "endpoint"],
         calendar=calendar,
+        use_case=use_case,
         group_name=features_group(use_case),
         kinds={"feast", settings().online_kind},
         code_version=code_digest(WRITES)[:12],

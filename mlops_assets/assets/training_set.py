@@ -20,8 +20,8 @@ from mlops_assets.stages.training_columns import training_columns
 from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_week
 from resources.features.inputs import service_views
 from resources.features.store import FeatureStoreResource
+from resources.features.stores import repository_of
 from resources.lake.lake import Lake, Manifest
-from resources.settings import settings
 
 PROBED = (
     "A sample of each week, joined a second time by brute force, has the same cells. It trusts the event timestamps: one "
@@ -38,7 +38,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     path = [spec.name, "training_set"]
     views = [
         upstream(feature_table(spec.use_case, view), spec.calendar, VIEWS_BACK)
-        for view in service_views(spec.feature_service, settings().feature_repository)
+        for view in service_views(spec.feature_service, repository_of(spec.use_case))
     ]
 
     @model_stage(

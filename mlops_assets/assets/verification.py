@@ -15,6 +15,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.tables import Table
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import WITHIN, Verdict, verify_all
+from resources.features.stores import repository_of
 
 KEY = ["models", "verification"]
 CLAIM = "every_version_can_be_rebuilt"
@@ -36,7 +37,7 @@ def verification(
     @stage(
         KEY,
         after=[f"{name}/deployment" for name in sorted(specs())],
-        uses=["tracking", "feature_store", "audit", "compute"],
+        uses=["tracking", "audit", "compute"],
         group_name="verification",
         kinds={"ray", "mlflow"},
         check_specs=[check_spec(KEY, CLAIM, False)],
@@ -47,7 +48,7 @@ def verification(
         systems, config = run.systems, Chosen(**run.context.op_execution_context.op_config)
         chosen = {name: spec for name, spec in specs().items() if not config.models or name in config.models}
         with tempfile.TemporaryDirectory(prefix="mlops-verify-") as folder:
-            places = (systems.lake, tables(), systems.feature_store.repository, systems.compute.address)
+            places = (systems.lake, tables(), repository_of, systems.compute.address)
             rebuild = Rebuild(Path(folder), *places, run.log)
             every = verify_all(systems.tracking, systems.audit, rebuild, chosen, config.within, run.log)
             verdicts = [_logged(run, verdict) for verdict in every]

@@ -23,12 +23,10 @@ def _list(
     source: Annotated[str | None, typer.Argument(help="a push source; by default all of them")] = None,
 ) -> int:
     """every push: when it was received, its rows and their span"""
-    from resources.features.push_sources import push_sources
     from resources.features.pushes import pushes
-    from resources.storage.addresses import storage_at
+    from resources.local import local_resources
 
-    where = settings()
-    sources = push_sources(where.feature_repository, storage_at(where.lake))
+    sources = local_resources(settings())["feature_store"].push_sources()
     if source and source not in sources:
         return _unknown(source, sources)
     for name in [source] if source else sources:
@@ -55,13 +53,13 @@ def _undo(
 
     where = settings()
     parts = local_resources(where)
-    store, audit = parts["feature_store"], parts["audit"]
-    sources = store.push_sources()
+    stores, audit = parts["feature_store"], parts["audit"]
+    sources = stores.push_sources()
     if source not in sources:
         return _unknown(source, sources)
     moments = PushedMoments(where.serving / "pushed")
     try:
-        entry = take_back(store, moments, audit, sources[source], received, by, reason)
+        entry = take_back(stores.pushed_to(source), moments, audit, sources[source], received, by, reason)
     except UndoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -98,13 +98,12 @@ def _verify(
 
 def _verdicts(request: Request, where: Settings, declared: "Declared") -> Iterator["Verdict"]:
     from mlops_assets.verify.rebuild import Rebuild
+    from resources.features.stores import repository_of
     from resources.lake.lake import Lake
 
     origin = Lake(root=str(request.raw or where.lake))
     with _folder(request.keep) as folder:
-        rebuild = Rebuild(
-            folder, origin, declared.tables, where.feature_repository, where.ray_address, _progress
-        )
+        rebuild = Rebuild(folder, origin, declared.tables, repository_of, where.ray_address, _progress)
         for verdict in _asked(request, where, declared, rebuild):
             if not request.json:
                 _show(verdict)

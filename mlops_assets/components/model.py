@@ -14,10 +14,12 @@ from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.model import Label, ModelSpec, Prediction
 from mlops_assets.spec.trainers import Trainer, default_trainer
+from mlops_assets.spec.use_case import current_use_case
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.inputs import ServiceInputs, service_inputs, service_names
+from resources.features.repository import Repository
+from resources.features.stores import only_use_case, repository_of
 from resources.features.types import is_known, refused_feature, refused_input
-from resources.settings import settings
 
 
 class DeclaredModel(ModelSpec):
@@ -39,8 +41,8 @@ class DeclaredModel(ModelSpec):
     @pydantic.field_validator("feature_service")
     @classmethod
     def _service_is_defined(cls, value: str) -> str:
-        repository = settings().feature_repository
         try:
+            repository = _repository()
             known = service_names(repository)
         except FeatureStoreError as error:
             raise ValueError(str(error)) from error
@@ -99,10 +101,16 @@ class DeclaredModel(ModelSpec):
         return value
 
 
+def _repository() -> Repository:
+    """The feature definitions of the use case that is being read; outside of one, of the only one that there is."""
+    current = current_use_case()
+    return repository_of(current.name if current else only_use_case())
+
+
 def _inputs(info: pydantic.ValidationInfo) -> ServiceInputs | None:
     """What the spec's feature service reads and gives; None where the service itself was refused."""
     service = info.data.get("feature_service")
-    return service_inputs(service, settings().feature_repository) if service else None
+    return service_inputs(service, _repository()) if service else None
 
 
 def _refuse(problems: Iterable[str | None]) -> None:

@@ -21,6 +21,7 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.model import ModelSpec
 from resources.systems import Systems
 
+FEATURES = "feature_store"
 Events = Iterator[Any]
 Dependency = str | dg.AssetDep
 
@@ -72,18 +73,22 @@ def stage(
     uses: Sequence[str],
     after: Sequence[Dependency] = (),
     calendar: Calendar | None = None,
+    use_case: str | None = None,
     **appearance: Any,
 ) -> Callable[[Callable[[Run], Events]], dg.AssetsDefinition]:
     """Make an asset of a function that takes a Run and yields results and checks.
 
-    `uses` names the systems, `after` the assets before it (`table/name`), `calendar` cuts it into partitions. The rest goes
-    to `dagster.asset` as it is. What the run made is remembered once Dagster has the last event.
+    `uses` names the systems, `after` the assets before it (`table/name`), `calendar` cuts it into partitions. Of the feature
+    stores, one that belongs to a `use_case` gets its own. The rest goes to `dagster.asset` as it is. What the run made is
+    remembered once Dagster has the last event.
     """
     table = "/".join(key)
 
     def define(work: Callable[[Run], Events]) -> dg.AssetsDefinition:
         def compute(context: dg.AssetExecutionContext) -> Events:
             given = {name: getattr(context.resources, name) for name in {*uses, "lake"}}
+            if use_case and FEATURES in given:
+                given[FEATURES] = given[FEATURES].of(use_case)
             systems = Systems.of(given)
             run = Run(context, systems, Reuse.of(context, systems.lake, table))
             try:
@@ -114,6 +119,7 @@ def model_stage(
         [spec.name, name],
         uses=uses,
         after=before,
+        use_case=spec.use_case,
         group_name=spec.name,
         owners=[spec.owner],
         **appearance,

@@ -10,9 +10,10 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import trainer_code
 from mlops_assets.stages.joined_from import PUSHED_ROWS, VIEW
 from mlops_assets.stages.training_set import TrainingData
+from resources.features.repository import TEMPLATE
+from resources.features.stores import repository_of
 from resources.lake.lake import Lake, LakeError
 from resources.records.lineage import Hashes, Lineage
-from resources.settings import settings
 from resources.tracking.tracking import Kind
 from resources.tracking.versions import sha256
 
@@ -49,7 +50,7 @@ def surroundings(spec: ModelSpec) -> dict[str, Any]:
         "packages": provenance.packages([spec.trainer.kind]),
         "lock": provenance.lock(),
         "platform": provenance.platform(),
-        "code": provenance.code(settings().feature_repository, modules),
+        "code": provenance.code(repository_of(spec.use_case).package or TEMPLATE, modules),
     }
 
 

@@ -25,6 +25,7 @@ def code_of(spec: ModelSpec) -> Code:
             "request": _paths(spec.prediction.request, *spec.earlier_code),
         },
         scorer=partial(imported(SCORER), code=spec.code),
+        use_case=spec.use_case,
     )
 
 

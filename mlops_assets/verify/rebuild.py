@@ -43,23 +43,28 @@ class Rebuild:
         home: Path,
         origin: Lake,
         tables: Sequence[Table],
-        repository: Given,
+        repositories: Callable[[str], Given],
         ray_address: str = "",
         tell: Callable[[str], Any] = print,
     ):
         self.lake, self.origin = Lake(root=str(home / "lake")), origin
         self._tables = {table.key: table for table in tables}
-        self._store = FeatureStoreResource(
-            lake_root=self.lake.root, home=str(home / "feast"), repository=repository
-        )
+        self._stores, self._repositories = home / "feast", repositories
         self._compute = Compute(folder=str(home / "training"), address=ray_address)
         self._tell = tell
         self._made: dict[tuple[str, str], tuple[Any, str]] = {}
 
+    def _store(self, spec: ModelSpec) -> FeatureStoreResource:
+        return FeatureStoreResource(
+            lake_root=self.lake.root,
+            home=str(self._stores / spec.use_case),
+            repository=self._repositories(spec.use_case),
+        )
+
     def surroundings(self, lineage: Lineage, declared: ModelSpec | None) -> dict[str, Any]:
         """What code, machine and definitions are now, in the lineage's sections; the spec as it is `declared` now."""
         now = surroundings(spec_of(lineage))
-        views = self._store.describe(lineage.spec["feature_service"]).views
+        views = self._store(spec_of(lineage)).describe(lineage.spec["feature_service"]).views
         now["definitions"] = {view.name: view.definition for view in views}
         if declared is not None:
             now["spec"] = of_a_fit(declared.model_dump(mode="json"))
@@ -95,7 +100,7 @@ class Rebuild:
     def training_set(self, lineage: Lineage) -> Iterator[Difference]:
         """Join every week again; those that came out as other bytes."""
         spec, table = spec_of(lineage), f"{lineage.model}/training_set"
-        self._store.apply()
+        self._store(spec).apply()
         for week, then in sorted(lineage.training_set.items()):
             if week in lineage.sources.get(table, {}):
                 continue
@@ -159,7 +164,7 @@ class Rebuild:
 
     def _join(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
         self._lay_out_pushed_rows(week, pushed)
-        joined = join_week(spec, self.lake, self._store, week)
+        joined = join_week(spec, self.lake, self._store(spec), week)
         if joined.manifest:
             return joined.manifest.sha256
         return f"{REFUSED}: {joined.lost} rows lost, {joined.duplicates} doubled, cells not as known: {joined.differ}"

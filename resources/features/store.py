@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 
@@ -69,6 +69,10 @@ class FeatureStoreResource(Resource):
     repository: Given = "mlops_assets.use_cases.flights.features"
     online_store: str = ""
     offline_engine: str = "local"
+
+    def of(self, use_case: str) -> Self:
+        """This store, which is of one use case already."""
+        return self
 
     def apply(self) -> dict[str, list[str]]:
         """Register every definition of the repository and remove what is no longer defined.

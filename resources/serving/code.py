@@ -12,13 +12,14 @@ class CodeError(Exception):
 
 @dataclass(frozen=True)
 class Code:
-    """What the repository declares of a model: the import paths that each field of a record may have, and the scorer.
+    """What the repository declares of a model: its use case, the import paths that each field of a record may have, and the scorer.
 
     The scorer is made from a model's bytes, and imports nothing else for them.
     """
 
     names: Mapping[str, frozenset[str]]
     scorer: Callable[[bytes], Any]
+    use_case: str = ""
 
     def named(self, field: str, path: str | None) -> Any:
         """The object behind the import path that a record has in a field; raises CodeError for one that is not declared."""

@@ -55,6 +55,12 @@ class Features(Protocol):
     def request_fields(self, service: str) -> dict[str, Any]: ...
 
 
+class Stores(Protocol):
+    """Where the features of each use case are; `resources.features.stores` is the real one."""
+
+    def of(self, use_case: str) -> Features: ...
+
+
 class Log(Protocol):
     """Where served vectors go; `resources.serving.log_writer` is the real one."""
 
@@ -70,13 +76,14 @@ class Served:
     rows: Callable[[pl.DataFrame], pl.DataFrame]
     request: type[pydantic.BaseModel]
     service: DescribedService
+    features: Features
     since: datetime
 
 
 class LiveModels:
     """Every deployed model of a folder of records; reading never waits for a load."""
 
-    def __init__(self, folder: Path, features: Features, declared: Declared, log: Log | None = None) -> None:
+    def __init__(self, folder: Path, features: Stores, declared: Declared, log: Log | None = None) -> None:
         self.folder = folder
         self.declared = declared
         self.features = features
@@ -152,8 +159,9 @@ class LiveModels:
 
     def _load(self, record: Deployment) -> Served:
         code = self._code(record)
+        features = self.features.of(code.use_case)
         content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
-        request = code.named("request", record.request) or self._default_request(record)
+        request = code.named("request", record.request) or _default_request(record, features)
         if record.time in request.model_fields:
             raise RecordError(
                 f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
@@ -164,7 +172,8 @@ class LiveModels:
             scorer=code.scorer(content),
             rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
-            service=self.features.describe(record.feature_service),
+            service=features.describe(record.feature_service),
+            features=features,
             since=datetime.now(UTC),
         )
         self._warm(model)
@@ -190,11 +199,6 @@ class LiveModels:
             LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
             return
         self._score(model, [request], self.now(model))
-
-    def _default_request(self, record: Deployment) -> type[pydantic.BaseModel]:
-        fields = self.features.request_fields(record.feature_service)
-        asked = {name: kind for name, kind in fields.items() if name != record.time}
-        return request_model(f"{record.name}_request", asked)
 
     def now(self, model: Served) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views."""
@@ -222,7 +226,7 @@ class LiveModels:
     ) -> tuple[OnlineVectors, np.ndarray]:
         record = model.record
         rows = model.rows(request_frame(requests, record.time, now))
-        vectors = self.features.online_vectors(record.feature_service, rows, now)
+        vectors = model.features.online_vectors(record.feature_service, rows, now)
         return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
 
     def predict(
@@ -252,3 +256,9 @@ class LiveModels:
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
         )
+
+
+def _default_request(record: Deployment, features: Features) -> type[pydantic.BaseModel]:
+    fields = features.request_fields(record.feature_service)
+    asked = {name: kind for name, kind in fields.items() if name != record.time}
+    return request_model(f"{record.name}_request", asked)

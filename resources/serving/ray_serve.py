@@ -160,18 +160,14 @@ def http_application(home: Settings) -> "FastAPI":
     """
     from resources.features.push import Pusher
     from resources.features.store import FeatureStoreResource
+    from resources.features.stores import FeatureStores
     from resources.serving.code import imported
-    from resources.serving.http.features import mount
+    from resources.serving.http.features import Question, mount
     from resources.serving.http.predict import application
     from resources.serving.live_models import LiveModels
     from resources.serving.log_writer import ServingLog
 
-    features = FeatureStoreResource(
-        lake_root=home.lake,
-        home=str(home.feast),
-        repository=home.feature_repository,
-        online_store=home.online_store,
-    )
+    features = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
     log = ServingLog(home.serving_log)
     models = LiveModels(home.serving, features, imported(home.declared), log)
     models.look()
@@ -181,7 +177,11 @@ def http_application(home: Settings) -> "FastAPI":
     models.follow()
     pusher = Pusher(features, models.pushed, models.now_of_view, models.ingested)
     app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
-    return mount(app, features, models.moment)
+
+    def asked(question: Question) -> FeatureStoreResource:
+        return features.asked(question.use_case, question.feature_service, question.views)
+
+    return mount(app, asked, models.moment)
 
 
 def _import_ahead(libraries: Callable[[], Sequence[str]]) -> None:

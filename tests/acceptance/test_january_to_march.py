@@ -25,7 +25,7 @@ def rows(tmp_path_factory):
     """Every flight up to the end of March beside the features known at its prediction time."""
     spec = specs()["flight_delay"]
     resources = local_resources(settings({"MLOPS_HOME": str(tmp_path_factory.mktemp("march"))}))
-    lake, store = resources["lake"], resources["feature_store"]
+    lake, store = resources["lake"], resources["feature_store"].of("flights")
     weeks = [week for week in WEEKS.names() if week < "2013-04-01"]
     for week in weeks:
         for table in all_tables():

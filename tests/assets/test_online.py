@@ -73,7 +73,7 @@ def run(platform: dict[str, object], instance: dg.DagsterInstance) -> Callable[.
 
 
 def served_and_joined(platform: dict[str, object]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    store = platform["feature_store"]
+    store = platform["feature_store"].of("flights")
     assert isinstance(store, FeatureStoreResource)
     flights = lakes.random_flights(7, 700).with_columns(
         prediction_time=pl.lit(END).cast(pl.Datetime("us", "UTC"))
@@ -112,7 +112,7 @@ def test_a_first_week_ingested_again_after_the_second_sets_nothing_back(
 
 def test_the_moment_reaches_what_is_deployed(platform: dict[str, object], run: Run) -> None:
     run(FIRST)
-    store = platform["feature_store"]
+    store = platform["feature_store"].of("flights")
     assert isinstance(store, FeatureStoreResource)
     rows = entity_rows(lakes.random_flights(7, 50))
     first_end = END - timedelta(days=7)
@@ -145,7 +145,7 @@ def test_an_online_store_that_was_emptied_is_filled_again(
     platform: dict[str, object], run: Run, tmp_path: Path
 ) -> None:
     run(FIRST, SECOND)
-    store = platform["feature_store"]
+    store = platform["feature_store"].of("flights")
     assert isinstance(store, FeatureStoreResource)
     if store.online_store:
         import redis

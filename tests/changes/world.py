@@ -50,6 +50,9 @@ REFUSALS = (ChampionError, DecisionError, WorkError)
 class Vectors:
     """A feature store that answers every row with the same two features."""
 
+    def of(self, use_case: str) -> "Vectors":
+        return self
+
     def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
         frame = rows.with_columns(queue=pl.lit(0.5), depot=pl.lit("north"))
         return OnlineVectors(frame, pl.DataFrame(), pl.DataFrame())

@@ -107,7 +107,7 @@ def test_the_endpoint_names_the_asset_for_a_model_whose_service_is_not_registere
 @pytest.mark.parametrize("asked", [{"feature_service": SERVICE}, {"features": ["readings:bar"]}])
 def test_features_by_http_name_the_asset(tmp_path, asked):
     store = made(tmp_path)
-    with TestClient(mount(FastAPI(), store)) as client:
+    with TestClient(mount(FastAPI(), lambda _: store)) as client:
         answer = client.post("/get-online-features", json={"entities": {"pump": ["a"]}} | asked)
     assert answer.status_code in (404, 422) and FIX in answer.json()["detail"]
 

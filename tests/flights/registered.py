@@ -52,12 +52,12 @@ class Registered:
 def registered(where: Settings) -> Registered:
     """Ingest, build, join and train; rows are pushed before the third week is joined, corrected later, and folded."""
     parts = local_resources(where)
-    parts["feature_store"].apply()
+    parts["feature_store"].of("flights").apply()
     for week in WEEKS:
         ingest(parts["lake"], week)
         if week == PUSHED_INTO:
             push(parts["lake"], week, 40.0, received=timedelta(minutes=1))
-        assert join_week(SPEC, parts["lake"], parts["feature_store"], week).manifest
+        assert join_week(SPEC, parts["lake"], parts["feature_store"].of("flights"), week).manifest
     push(parts["lake"], PUSHED_INTO, 80.0, received=timedelta(days=30))
     compute = Compute(folder=str(where.training), cpus=4)
     versions = [challenger(parts, SPEC), refit(parts), challenger(parts, two_workers(), compute)]

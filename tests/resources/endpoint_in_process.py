@@ -64,7 +64,7 @@ def endpoint(home: Path, hosts: tuple[str, ...] = (), store: Any = None, feature
     pusher = Pusher(Sink(home), live.pushed, live.now_of_view, live.ingested)
     app = application(live, "http://localhost", None, pusher, hosts)
     app.state.models = live
-    return mount(app, store, live.moment)
+    return mount(app, lambda _: store, live.moment)
 
 
 def client(app: FastAPI, base_url: str = "http://localhost") -> TestClient:

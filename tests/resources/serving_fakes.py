@@ -21,6 +21,9 @@ FEATURES = ("distance_squared", "age_hours", "unknown")
 class FakeFeatures:
     """Answers `distance_squared` and how old the row is; a negative distance is a store that cannot be read."""
 
+    def of(self, use_case: str) -> "FakeFeatures":
+        return self
+
     def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
         if rows["distance"].min() < 0:  # type: ignore[operator]
             raise OSError("feature store away")

@@ -56,7 +56,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 
 def ours(shop: Shop, question: dict[str, Any], moment: Any = None) -> Any:
-    with TestClient(mount(FastAPI(), shop, lambda: moment)) as client:  # type: ignore[arg-type]
+    with TestClient(mount(FastAPI(), lambda _: shop, lambda: moment)) as client:  # type: ignore[arg-type]
         return client.post("/get-online-features", json=question)
 
 
@@ -158,7 +158,7 @@ def test_a_wrong_question_is_told_what_is_wrong_with_it(
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_number_that_is_not_finite_is_refused_and_its_place_named(shop: Shop, number: str) -> None:
     question = json.dumps({"features": ["everything:longs"], "entities": {"customer_id": [1, "here"]}})
-    with TestClient(mount(FastAPI(), shop)) as client:  # type: ignore[arg-type]
+    with TestClient(mount(FastAPI(), lambda _: shop)) as client:  # type: ignore[arg-type]
         reply = client.post("/get-online-features", content=question.replace('"here"', number), headers=JSON)
         other = client.post(
             "/get-online-features", content=question.replace('[1, "here"]', number), headers=JSON

@@ -31,6 +31,15 @@ def prefix(join_keys: Sequence[str]) -> bytes:
     return b"".join(parts)
 
 
+def values_end(key: bytes, start: int, count: int) -> int:
+    """Where the values of so many join keys end that begin at `start`, or beyond the key where it has not so many."""
+    for _ in range(count):
+        if start + _HEAD.size > len(key):
+            return len(key) + 1
+        start += _HEAD.size + _HEAD.unpack_from(key, start)[1]
+    return start
+
+
 def checked(name: str, kind: ValueType) -> ValueType:
     """The type of a join key, if it is one that Feast can serialise."""
     if kind not in TYPES:

@@ -25,6 +25,7 @@ from feast.repo_config import RepoConfig
 
 from ..batch import NEVER, Batch, Row
 from ..codec.decoding import event_micros
+from ..codec.keys import values_end
 from ..plan import KeyGroup, ViewRead
 from ..reading import BulkReads, Found
 from ..writing import BulkWrites, Progress, Reach
@@ -162,13 +163,21 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         return [*features, _stamp(config, view), _version(config, view)]
 
     def _keys(self, config: RepoConfig, view: Any) -> Iterator[list[bytes]]:
-        """Full keys of the entities of a view's kind, some thousand at a time; each at least once."""
-        pattern = _literal(serialize_entity_key_prefix(view.join_keys)) + b"*" + config.project.encode()
+        """Full keys of the entities of a view's kind, some thousand at a time; each at least once.
+
+        The pattern finds those of a project `ba` for the project `a` too: its name must begin where a key's values end.
+        """
+        start, suffix, count = (
+            serialize_entity_key_prefix(view.join_keys),
+            config.project.encode(),
+            len(view.join_keys),
+        )
+        pattern = _literal(start) + b"*" + suffix
         client, cursor = self._client_of(config), 0
         while True:
             cursor, found = client.scan(cursor, match=pattern, count=SCANNED)  # type: ignore[misc]
-            if found:
-                yield found
+            if ours := [key for key in found if values_end(key, len(start), count) == len(key) - len(suffix)]:
+                yield ours
             if cursor == 0:
                 return
 

@@ -37,19 +37,30 @@ class Question(pydantic.BaseModel):
     full_feature_names: bool = False
     include_feature_view_version_metadata: bool = False
     as_of: Moment | None = None
+    use_case: str | None = None
+
+    @property
+    def views(self) -> list[str]:
+        """The views whose features it names."""
+        return [name.partition(":")[0] for name in self.features]
 
 
 def mount(
-    app: "FastAPI", features: FeatureStoreResource, moment: Callable[[], datetime | None] = lambda: None
+    app: "FastAPI",
+    asked: Callable[[Question], FeatureStoreResource],
+    moment: Callable[[], datetime | None] = lambda: None,
 ) -> "FastAPI":
-    """Add the route to an application; `moment` gives the moment that is answered for unless a request names one."""
+    """Add the route to an application.
+
+    `asked` gives the store that a question is for, `moment` the moment that is answered for unless it names one.
+    """
 
     async def endpoint(request: Request) -> Response:
         question = await to_thread.run_sync(_read, await request.body())
-        return await _answer(features, question, question.as_of or moment())
+        return await _answer(asked, question, question.as_of or moment())
 
-    asked = {"requestBody": json_body(Question.model_json_schema())}
-    app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=asked)
+    shown = {"requestBody": json_body(Question.model_json_schema())}
+    app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=shown)
     return app
 
 
@@ -62,7 +73,9 @@ def _read(content: bytes) -> Question:
         raise
 
 
-async def _answer(features: FeatureStoreResource, question: Question, moment: datetime | None) -> Response:
+async def _answer(
+    asked: Callable[[Question], FeatureStoreResource], question: Question, moment: datetime | None
+) -> Response:
     from feast.errors import FeastError, FeatureViewNotFoundException
     from feast.feature_server_utils import convert_response_to_dict
 
@@ -70,6 +83,10 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
     from feature_repo.online_store.codec.reply import written
     from feature_repo.online_store.response import BulkOnlineResponse
 
+    try:
+        features = asked(question)
+    except FeatureStoreError as error:
+        return JSONResponse({"detail": str(error)}, 422)
     try:
         wanted = (
             features.registered(question.feature_service) if question.feature_service else question.features
@@ -84,7 +101,7 @@ async def _answer(features: FeatureStoreResource, question: Question, moment: da
                 question.include_feature_view_version_metadata,
             )
     except FeatureViewNotFoundException as error:
-        said = features.unregistered_view(name.partition(":")[0] for name in question.features)
+        said = features.unregistered_view(question.views)
         return JSONResponse({"detail": said} if said else error.to_error_detail(), error.http_status_code())
     except FeastError as error:
         return JSONResponse(error.to_error_detail(), error.http_status_code())

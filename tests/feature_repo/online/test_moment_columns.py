@@ -46,7 +46,7 @@ def hours(tmp_path: Path) -> FeatureStore:
 
 
 def asked(store: FeatureStore, question: dict[str, Any]) -> Any:
-    with TestClient(mount(FastAPI(), Opened(store))) as client:  # type: ignore[arg-type]
+    with TestClient(mount(FastAPI(), lambda _: Opened(store))) as client:  # type: ignore[arg-type]
         return client.post("/get-online-features", json=question)
 
 

@@ -1,0 +1,123 @@
+"""The feature stores of all use cases: each is a Feast project of its own, with its own registry and online store.
+
+Nothing of one is seen, changed or removed by another: a use case's registry and SQLite lie in a folder of its own, and
+in a Redis that several share, the project's name is a part of every key.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from resources.features.feature_repository import FeatureStoreError
+from resources.features.inputs import read
+from resources.features.push_sources import PushSource
+from resources.features.repository import Repository
+from resources.features.store import FeatureStoreResource
+from resources.resource import Resource
+from resources.settings import settings
+from resources.use_case_folders import UseCaseFolderError, use_case_folder, use_case_folders
+
+
+class FeatureStores(Resource):
+    """Feast over the feature tables of every use case, with registries and online stores under `home`.
+
+    `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
+    `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
+    """
+
+    lake_root: str
+    home: str
+    online_store: str = ""
+    offline_engine: str = "local"
+
+    def of(self, use_case: str) -> FeatureStoreResource:
+        """The store of one use case; raises FeatureStoreError where there is no such use case."""
+        return FeatureStoreResource(
+            lake_root=self.lake_root,
+            home=str(Path(self.home) / use_case),
+            repository=repository_of(use_case),
+            online_store=self.online_store,
+            offline_engine=self.offline_engine,
+        )
+
+    def asked(self, use_case: str | None, service: str | None, views: Iterable[str]) -> FeatureStoreResource:
+        """The store that a question is for: of the use case it names, or of the only one that defines what it asks for.
+
+        Raises FeatureStoreError where several define it, and where none does.
+        """
+        if use_case:
+            return self.of(use_case)
+        return _defining(self, service, frozenset() if service else frozenset(views))
+
+    def push_sources(self) -> dict[str, PushSource]:
+        """Every push source that some use case defines, by name; raises FeatureStoreError where two have one name."""
+        return {name: source for name, (_, source) in self._sources.items()}
+
+    def push(self, source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:
+        """Push rows to all views of a source, into one of the stores of its use case."""
+        self.pushed_to(source).push(source, rows, to)
+
+    def pushed_to(self, source: str) -> FeatureStoreResource:
+        """The store of the use case that defines a push source."""
+        return self.of(self._sources[source][0])
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple[str, PushSource]]:
+        found: dict[str, tuple[str, PushSource]] = {}
+        for use_case, store in self.every().items():
+            for name, source in store.push_sources().items():
+                other, _ = found.setdefault(name, (use_case, source))
+                if other != use_case:
+                    raise FeatureStoreError(
+                        f"the push source {name!r} is defined in the use cases {other} and {use_case}: rename one of them"
+                    )
+        return found
+
+    def every(self) -> dict[str, FeatureStoreResource]:
+        """The store of each use case that there is, by its name."""
+        return {folder.name: self.of(folder.name) for folder in use_case_folders()}
+
+
+@lru_cache(maxsize=256)
+def _defining(stores: FeatureStores, service: str | None, views: frozenset[str]) -> FeatureStoreResource:
+    """Asked at every request for features, and a reading of all repositories takes longer than the answer."""
+    every = stores.every()
+    found = [
+        name
+        for name, store in every.items()
+        if (service in store.services() if service else views <= set(read(store.repository).views))
+    ]
+    if len(found) != 1:
+        what = f"feature service {service!r}" if service else f"feature views {', '.join(sorted(views))}"
+        where = (
+            f"in the use cases {', '.join(found)}"
+            if found
+            else f"in none of the use cases {', '.join(every)}"
+        )
+        raise FeatureStoreError(f"{what} is defined {where}: name another, or one of these in `use_case`")
+    return every[found[0]]
+
+
+def repository_of(use_case: str) -> Repository:
+    """Where the definitions of a use case are; its Feast project has its name.
+
+    That is its own `features` package, or the package that MLOPS_FEATURE_REPO names for every use case.
+    """
+    package = settings().feature_repository
+    try:
+        return Repository(package=package or use_case_folder(use_case).features or "", project=use_case)
+    except UseCaseFolderError as error:
+        raise FeatureStoreError(str(error)) from error
+
+
+def only_use_case() -> str:
+    """The use case, where there is one; raises FeatureStoreError where somebody must say which."""
+    names = [folder.name for folder in use_case_folders()]
+    if len(names) != 1:
+        raise FeatureStoreError(
+            f"there are the use cases {', '.join(names) or 'none'}: say of which one this is"
+        )
+    return names[0]
