@@ -6,7 +6,7 @@ from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType, types
 
-from .description import Declared, Key, Service, View
+from feature_repo.declared.description import Declared, Key, Service, View
 
 VALUE_TYPES = {
     "Bool": ValueType.BOOL,

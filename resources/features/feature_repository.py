@@ -12,16 +12,17 @@ import importlib
 import json
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from feature_repo.declared.description import placed
+from resources.features.errors import FeatureStoreError
+from resources.features.meeting import Defined, refuse_meeting
+from resources.features.modules import folder_of, modules_of, top_level
 from resources.features.repository import Given, Repository
-from resources.features.stand_in import folder_of, modules_of, top_level
 from resources.features.types import FEATURES, refused_feature
 
 if TYPE_CHECKING:
@@ -29,20 +30,6 @@ if TYPE_CHECKING:
     from feast.on_demand_feature_view import OnDemandFeatureView
 
 STAMPS = ("created_timestamp", "last_updated_timestamp")
-
-
-class FeatureStoreError(Exception):
-    """A service, column, table or row that the feature store was asked for is not as it must be."""
-
-
-@dataclass(frozen=True)
-class Defined:
-    """A package's object: its kind and name, where it is made, and of an entity its join key and the key's type."""
-
-    kind: str
-    name: str
-    place: str
-    key: tuple[str, str] | None = None
 
 
 def definitions(repository: Given) -> tuple[Any, ...]:
@@ -68,28 +55,6 @@ def _definitions(repository: Repository) -> tuple[Any, ...]:
             raise FeatureStoreError(f"{repository}: {error}") from error
         found |= {(kind(thing), thing.name): thing for thing in more}
     return tuple(found[name] for name in sorted(found))
-
-
-def refuse_meeting(repository: Repository, defined: Iterable[Defined]) -> None:
-    """Raise FeatureStoreError where a package and a description give one name to different things."""
-    keys = repository.declared.entities()
-    said = {("feature view", view.name.lower()): view for view in repository.declared.views}
-    said |= {("feature service", one.name.lower()): one for one in repository.declared.services}
-    for thing in defined:
-        what = "feature service" if thing.kind == "FeatureService" else "feature view"
-        other = said.get((what, thing.name.lower())) if thing.kind != "Entity" else None
-        if other is not None:
-            raise FeatureStoreError(
-                f"{what} {thing.name!r} is defined in {thing.place} and {placed(other)} is described as well: rename "
-                "one of them, or leave one out"
-            )
-        key = keys.get(thing.name) if thing.kind == "Entity" else None
-        if key is not None and thing.key != (key.name, key.type):
-            column, type_ = thing.key or ("", "")
-            raise FeatureStoreError(
-                f"entity {thing.name!r} is defined in {thing.place} with the join key {column!r} of type {type_}, and "
-                f"described as the key {key.name!r} of type {key.type}: give them one name and type, or two names"
-            )
 
 
 def _defined(thing: Any, repository: Repository) -> Defined:

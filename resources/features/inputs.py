@@ -11,13 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from resources.features import feature_repository
+from resources.features.meeting import Defined, refuse_meeting
+from resources.features.modules import files_of
 from resources.features.repository import Given, Repository
 from resources.features.stand_in import (
     BUILDER,
     Made,
     Reading,
     UntoldError,
-    files_of,
     join_key,
     type_text,
     value_type,
@@ -138,7 +139,7 @@ def _by_stand_in(repository: Repository) -> Read:
     reading = Reading(repository.package)
     made = reading.objects()
     if repository.declared.views or repository.declared.services:
-        feature_repository.refuse_meeting(repository, [_meant(one) for one in made])
+        refuse_meeting(repository, [_meant(one) for one in made])
         made += reading.module(BUILDER).objects_of(repository.declared, made)
     services = {one.name: _inputs(one) for one in made if one.kind == "FeatureService"}
     return Read(services, {one.name: [f.name for f in one.features] for one in made if _is_view(one)})
@@ -148,9 +149,9 @@ def _is_view(thing: Any) -> bool:
     return type(thing).__name__.endswith("FeatureView")
 
 
-def _meant(made: Made) -> feature_repository.Defined:
+def _meant(made: Made) -> Defined:
     key = (join_key(made), value_type(made)) if made.kind == "Entity" else None
-    return feature_repository.Defined(made.kind, made.name, made.place, key)
+    return Defined(made.kind, made.name, made.place, key)
 
 
 def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:

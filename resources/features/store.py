@@ -8,8 +8,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -28,8 +27,9 @@ from resources.features.registry_lock import opening, registry_lock
 from resources.features.repository import Given
 from resources.features.repository_folder import write_folder
 from resources.features.service import DescribedService, describe
-from resources.features.types import ASKED, held, refused_input
+from resources.features.types import ASKED, held, refused_input, stable
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
+from resources.features.view_source import ViewSource
 from resources.resource import Resource
 from resources.storage.addresses import storage_at
 
@@ -43,17 +43,6 @@ TIME = "event_timestamp"
 
 _LOCK = RLock()
 """Feast's registry, shared by the whole process, serves one caller at a time."""
-
-
-@dataclass(frozen=True)
-class ViewSource:
-    """A feature view's lake table, join keys, feature columns, and time to live (None: for ever)."""
-
-    name: str
-    table: str
-    keys: tuple[str, ...]
-    features: tuple[str, ...]
-    ttl: timedelta | None
 
 
 class FeatureStoreResource(Resource):
@@ -299,7 +288,7 @@ class FeatureStoreResource(Resource):
         types = self._types(service)
         if found is None:
             return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
-        return rows.with_columns(_stable(found[name], dtype) for name, dtype in types.items())
+        return rows.with_columns(stable(found[name], dtype) for name, dtype in types.items())
 
 
 @lru_cache(maxsize=64)
@@ -316,8 +305,3 @@ def _quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
         yield
-
-
-def _stable(values: pl.Series, dtype: Any) -> pl.Series:
-    has_nan = values.dtype.is_float() and bool(values.is_nan().any())
-    return (values.fill_nan(None) if has_nan else values).cast(dtype)

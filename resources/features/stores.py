@@ -21,7 +21,7 @@ from resources.settings import settings
 from resources.use_case_folders import UseCaseFolderError, use_case_folder, use_case_folders
 
 
-class FeatureStores(Resource):
+class FeatureStores(Resource, frozen=True):
     """Feast over the feature tables of every use case, with registries and online stores under `home`.
 
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.

@@ -105,3 +105,9 @@ def column(kind: str) -> Any:
 def _listed(names: dict[str, Any]) -> str:
     *most, last = sorted(names)
     return f"{', '.join(most)} or {last}"
+
+
+def stable(values: pl.Series, dtype: Any) -> pl.Series:
+    """Values as a column of its type, NaN as null."""
+    has_nan = values.dtype.is_float() and bool(values.is_nan().any())
+    return (values.fill_nan(None) if has_nan else values).cast(dtype)

@@ -10,10 +10,11 @@ from polars.testing import assert_frame_equal
 
 from mlops_assets.use_cases.flights.request import entity_rows
 from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FEATURES
-from resources.features.store import FeatureStoreError, FeatureStoreResource, service_names
+from resources.features.store import FeatureStoreError, FeatureStoreResource
 from tests.flights import lakes
 
 SERVICE = "flight_delay_v1"
+REPOSITORY = "mlops_assets.use_cases.flights.features"
 END = lakes.bounds(lakes.MONDAYS[1])[1]
 TYPES = {"String": pl.String, "Float32": pl.Float32, "Int64": pl.Int64}
 
@@ -63,9 +64,7 @@ def brute_force(root: Path, rows: pl.DataFrame, moments: list[datetime]) -> pl.D
     from resources.features.feature_repository import service, views_of
 
     found: list[dict] = [{} for _ in moments]
-    for view in views_of(
-        service("mlops_assets.use_cases.flights.features", SERVICE), "mlops_assets.use_cases.flights.features"
-    ):
+    for view in views_of(service(REPOSITORY, SERVICE), REPOSITORY):
         table = pl.read_parquet(root / "flights" / "features" / view.name / "*.parquet").drop(
             "content_known_at", "created", strict=False
         )
@@ -230,9 +229,7 @@ def online_contents(store: FeatureStoreResource) -> dict[str, list]:
 def test_the_views_have_the_columns_of_the_feature_tables() -> None:
     from resources.features.feature_repository import service, views_of
 
-    views = views_of(
-        service("mlops_assets.use_cases.flights.features", SERVICE), "mlops_assets.use_cases.flights.features"
-    )
+    views = views_of(service(REPOSITORY, SERVICE), REPOSITORY)
     assert {view.name for view in views} == set(FEATURES)
     for view in views:
         declared = {f.name: TYPES[str(f.dtype)] for f in view.schema}
@@ -272,9 +269,8 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_service_names_are_known_without_importing_feast() -> None:
-    code = "import sys; from resources.features.store import service_names as n; print(n(), 'feast' in sys.modules)"
-    assert python(code) == f"{service_names()} False"
-    assert SERVICE in service_names()
+    code = f"import sys; from resources.features.inputs import service_names as n; print(n({REPOSITORY!r}), 'feast' in sys.modules)"
+    assert python(code) == f"{[SERVICE]} False"
 
 
 def test_the_definition_version_is_the_same_in_every_process(store: FeatureStoreResource) -> None:
