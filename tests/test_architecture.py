@@ -214,7 +214,7 @@ def test_stages_promotion_and_the_systems_know_no_dagster():
 
 
 TRAINERS = "mlops_assets/ml/training/trainers/"
-FRAMEWORKS = {"resources/features/inputs.py"}
+FRAMEWORKS = {"resources/features/stand_in.py"}
 """Stands in for heavy libraries that a feature repository may import; PyTorch is one of them, trainer or not."""
 
 

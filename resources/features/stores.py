@@ -7,7 +7,7 @@ in a Redis that several share, the project's name is a part of every key.
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from resources.settings import settings
 from resources.use_case_folders import UseCaseFolderError, use_case_folder, use_case_folders
 
 
-class FeatureStores(Resource, frozen=True):
+class FeatureStores(Resource):
     """Feast over the feature tables of every use case, with registries and online stores under `home`.
 
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
@@ -50,7 +50,7 @@ class FeatureStores(Resource, frozen=True):
         """
         if use_case:
             return self.of(use_case)
-        return _defining(self, service, frozenset() if service else frozenset(views))
+        return _defining(cast(Any, self), service, frozenset() if service else frozenset(views))
 
     def push_sources(self) -> dict[str, PushSource]:
         """Every push source that some use case defines, by name; raises FeatureStoreError where two have one name."""
