@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.commands import audit, clean, data, decisions, holds, migrate, pushes, retention, verify
+from mlops_assets.commands import (
+    audit,
+    check,
+    clean,
+    data,
+    decisions,
+    holds,
+    migrate,
+    new,
+    pushes,
+    retention,
+    schema,
+    verify,
+)
 from mlops_assets.commands.moments import named_day
 from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
@@ -92,6 +105,9 @@ def _train(
 
 
 audit.add(app)
+check.add(app)
+new.add(app)
+schema.add(app)
 decisions.add(app)
 holds.add(app)
 verify.add(app)

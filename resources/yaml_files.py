@@ -61,11 +61,16 @@ def read_all(text: str, file: str | Path, words: frozenset[Place] = frozenset())
 
 def lines(text: str) -> dict[Place, int]:
     """The line, from 1, of every key and item of the first document, by the keys and places that lead to it."""
-    node = next(yaml.compose_all(text, Loader=Loader))
-    found: dict[Place, int] = {}
-    for place, line, _ in _walk(node, (), set()):
-        found.setdefault(place, line)  # the key comes before its value
-    return found
+    return next(lines_of_all(text))
+
+
+def lines_of_all(text: str) -> Iterator[dict[Place, int]]:
+    """The same of each document."""
+    for node in yaml.compose_all(text, Loader=Loader):
+        found: dict[Place, int] = {}
+        for place, line, _ in _walk(node, (), set()) if node else ():
+            found.setdefault(place, line)  # the key comes before its value
+        yield found
 
 
 def told(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:

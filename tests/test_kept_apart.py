@@ -65,7 +65,7 @@ def spec_with(n: dict[str, str]) -> ModelSpec:
     return parcel_spec(
         prediction={"table": "parcels", "key": [n["parcel"]], "time": n["sent"]},
         label={"column": n["delay"], "known_at": n["seen"], "above": 15},
-        weeks={"start": "2019-11-25", "end": "2020-07-06"},
+        calendar={"cadence": "weekly", "start": "2019-11-25", "end": "2020-07-06"},
         trainer=trainer,
         gate=gate | {"evidence": "point"},
         slices=[n["depot"], n["hour"]],

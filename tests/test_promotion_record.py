@@ -178,7 +178,7 @@ def test_how_a_model_is_watched_judged_and_promoted_and_where_its_calendar_ends_
     project.make(AUTOMATIC, "model")
     longer = SPEC.calendar.model_dump() | {"end": SPEC.calendar.end + timedelta(days=364)}
     project.make(BY_ADA, "model")
-    project.make(spec(skew={"requests": 7}, weeks=longer, gate=OUT_OF_REACH, slices=["pump"]), "model")
+    project.make(spec(skew={"requests": 7}, calendar=longer, gate=OUT_OF_REACH, slices=["pump"]), "model")
     assert [v.number for v in project.tracking.versions(NAME)] == [1]
 
 

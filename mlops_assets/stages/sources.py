@@ -253,3 +253,22 @@ def _newest(spec: TableSpec, folder: Path) -> datetime | None:
         moment, bad = typed(time, "datetime", spec.timezone or "UTC")
         found += [] if bad is not None or moment.has_nulls() else moment.to_list()
     return max(found, default=None)
+
+
+def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
+    """Look at a source without reading its rows; a sentence on what is there.
+
+    Raises NotYetThereError where nothing is there yet, and SourceError for a source that is not as the spec says: a
+    function that cannot be had, a file that cannot be read, a column that is missing or of another type.
+    """
+    if isinstance(spec.source, PythonSource):
+        load(spec.source.function)
+        return f"made by {spec.source.function}"
+    files = located(spec.source, folder)
+    for file in files:
+        try:
+            schema = dict(opened(file, spec.source).collect_schema())
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise problem_of(file, spec.source, error) from error
+        _refuse_columns(spec, schema, f"file {file.address}")
+    return f"{len(files)} files" if len(files) > 1 else f"1 file, {files[0].address}"

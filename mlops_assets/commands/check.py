@@ -1,0 +1,157 @@
+"""`mlops check`: everything that a use case declares, examined without running it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_assets.commands.task import command
+from mlops_assets.errors import WorkError
+from mlops_assets.spec.files import COMPONENT, TABLE, WORDS
+from mlops_assets.spec.maturity import judged_age
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.table import TableSpec
+from resources.use_case_folders import UseCaseFolder, use_case_folder, use_case_folders
+from resources.yaml_files import lines_of_all, read_all
+
+if TYPE_CHECKING:
+    from mlops_assets.components.use_case import LoadedUseCase
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong, and where; one that only waits (a source that is not there yet) is no error."""
+
+    where: str
+    sentence: str
+    waits: bool = False
+
+
+def add(app: typer.Typer) -> None:
+    """Add `check` to the commands."""
+    command(app, "check", writes=False)(_check)
+
+
+def _check(
+    use_case: Annotated[str, typer.Argument(help="one use case only; all by default")] = "",
+) -> int:
+    """examine specs, sources, columns and calendars of the use cases without running anything"""
+    from mlops_assets.components.use_case import UseCaseError, load_use_case
+
+    folders = [use_case_folder(use_case)] if use_case else use_case_folders()
+    wrong = 0
+    for folder in folders:
+        try:
+            loaded = load_use_case(folder)
+        except UseCaseError as error:
+            wrong += 1
+            print(f"error {folder.name}: {error}")
+            continue
+        for line in told(loaded):
+            print(line)
+        for complaint in complaints(loaded):
+            wrong += not complaint.waits
+            print(f"{'waits' if complaint.waits else 'error'} {complaint.where}: {complaint.sentence}")
+    print("everything fits" if not wrong else f"{wrong} mistake{'s' if wrong > 1 else ''}")
+    return 1 if wrong else 0
+
+
+def told(loaded: "LoadedUseCase") -> Iterator[str]:
+    """What is there, and what follows from the specs alone."""
+    one = loaded.use_case
+    tables = f"{len(loaded.tables)} table{'s' if len(loaded.tables) != 1 else ''}"
+    models = f"{len(loaded.specs)} model{'s' if len(loaded.specs) != 1 else ''}"
+    until = f"to {one.calendar.end}" if one.calendar.end else "without an end"
+    said = f"{one.calendar.cadence} from {one.calendar.start} {until}, {one.calendar.timezone}, clock: {one.clock}"
+    yield f"ok    {one.name}: {tables}, {models}; {said}"
+    for spec in loaded.specs.values():
+        days = judged_age(spec).total_seconds() / 86_400
+        yield (
+            f"ok    {spec.name}: first trained when {spec.window.minimum_days} days are there, judged on the newest "
+            f"{spec.window.hold_out_days} days whose labels count; the newest of them is {days:g} days old"
+        )
+
+
+def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
+    """What is wrong with sources and columns, in the order of the files."""
+    from mlops_assets.stages.errors import NotYetThereError
+    from mlops_assets.stages.sources import refuse_unfit_source
+
+    written = list(_documents(loaded.folder))
+    tables = {
+        f"{loaded.use_case.name}/{one.spec.name}": one.spec
+        for one in written
+        if isinstance(one.spec, TableSpec)
+    }
+    for one in written:
+        if isinstance(one.spec, TableSpec):
+            try:
+                refuse_unfit_source(one.spec, loaded.folder.path)
+            except NotYetThereError as error:
+                yield Complaint(one.at("source"), str(error), waits=True)
+            except WorkError as error:
+                yield Complaint(one.at("source"), str(error))
+    known = {table.key: list(table.expected.schema) for table in loaded.tables}
+    for one in written:
+        if not isinstance(one.spec, TableSpec) and (spec := loaded.specs.get(one.name)):
+            yield from _of_a_model(spec, one.at, known, tables)
+
+
+def _of_a_model(
+    spec: ModelSpec,
+    at: Callable[..., str],
+    known: Mapping[str, list[str]],
+    declared: Mapping[str, TableSpec],
+) -> Iterator[Complaint]:
+    """Tables that a model names and nobody makes, and columns that they do not have."""
+    named: list[tuple[tuple[str, ...], str, list[str]]] = [
+        (("prediction",), spec.prediction.table, [*spec.prediction.key, spec.prediction.time])
+    ]
+    facts = [name for name in (spec.label.column, spec.label.known_at) if name]
+    named.append((("label",), spec.label.table or spec.prediction.table, facts))
+    for place, table, columns in named:
+        if table not in known:
+            yield Complaint(
+                at(*place), f"table {table!r} does not exist; there are: {', '.join(sorted(known))}"
+            )
+            continue
+        for column in columns:
+            if column not in known[table]:
+                there = ", ".join(known[table])
+                yield Complaint(at(*place), f"table {table!r} has no column {column!r}; it has {there}")
+    table = declared.get(spec.prediction.table)
+    time = table.columns.get(spec.prediction.time) if table else None
+    if time is not None and time.kind != "datetime":
+        yield Complaint(
+            at("prediction"),
+            f"prediction.time {spec.prediction.time!r} is {time.type}: a prediction is made at a moment, name a datetime column",
+        )
+
+
+@dataclass(frozen=True)
+class _Document:
+    """One component of a file: its name, its spec where it is a table, and the lines of its fields."""
+
+    file: Path
+    name: str
+    spec: TableSpec | None
+    lines: Mapping[tuple[str | int, ...], int]
+
+    def at(self, *place: str) -> str:
+        """File and line of a field, or of the nearest above it that is written."""
+        full = ("attributes", *place)
+        while full and full not in self.lines:
+            full = full[:-1]
+        return f"{self.file}:{self.lines.get(full, 1)}"
+
+
+def _documents(folder: UseCaseFolder) -> Iterator[_Document]:
+    for file in folder.component_files:
+        text = file.read_text(encoding="utf-8")
+        for content, places in zip(read_all(text, file, WORDS), lines_of_all(text), strict=True):
+            if content and content.get("type") in (COMPONENT, TABLE):
+                attributes = content["attributes"]
+                table = TableSpec.model_validate(attributes) if content["type"] == TABLE else None
+                yield _Document(file, attributes["name"], table, places)
