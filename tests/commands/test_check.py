@@ -1,0 +1,109 @@
+"""`mlops check`: what is wrong is told with file, line, value, rule and fix, and nothing is run."""
+
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.cli import main
+from resources.use_case_folders import VARIABLE
+
+USE_CASE = """\
+owner: team:shops
+calendar: {cadence: daily, start: 2024-01-01}
+"""
+TABLES = """\
+type: mlops_assets.components.table.TableComponent
+attributes:
+  name: orders
+  source: {kind: csv, path: orders.csv}
+  columns: {order_id: int, amount: float, ordered_at: datetime, sent_back: int}
+  key: [order_id]
+  time: ordered_at
+"""
+CSV = "order_id,amount,ordered_at,sent_back\n1,2.5,2024-01-01T10:00:00Z,0\n"
+
+
+@pytest.fixture
+def shops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlops_home: Path) -> Path:
+    folder = tmp_path / "shops"
+    folder.mkdir()
+    (folder / "use_case.yaml").write_text(USE_CASE)
+    (folder / "defs.yaml").write_text(TABLES)
+    (folder / "orders.csv").write_text(CSV)
+    monkeypatch.setenv(VARIABLE, str(folder))
+    return folder
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    status = main(["check", *arguments])
+    return status, capsys.readouterr().out
+
+
+def test_the_shipped_use_cases_fit_and_how_old_the_newest_judged_day_is_is_told(capsys, mlops_home):
+    status, said = checked(capsys, "flights")
+    assert status == 0 and said.endswith("everything fits\n")
+    assert "flights: 14 tables, 2 models; weekly from 2012-12-31 to 2014-01-06" in said
+    assert "flight_delay: first trained when 56 days are there, judged on the newest 14 days" in said
+    assert not (mlops_home / "lake").exists()
+
+
+def test_a_use_case_beside_the_project_is_checked_with_it(shops, capsys):
+    status, said = checked(capsys)
+    assert status == 0
+    assert "ok    shops: 1 table, 0 models; daily from 2024-01-01 without an end" in said
+    assert "ok    flights:" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "at", "said"),
+    [
+        (
+            "defs.yaml",
+            "amount: float",
+            "amont: float",
+            "defs.yaml:4",
+            "has no column 'amont'; it has order_id",
+        ),
+        (
+            "defs.yaml",
+            "path: orders.csv",
+            "path: '${NOWHERE}/x.csv'",
+            "defs.yaml:4",
+            "NOWHERE, which is not set",
+        ),
+        ("defs.yaml", "kind: csv", "kind: xls", "defs.yaml:4", "xls"),
+        ("defs.yaml", "time: ordered_at", "time: ordered", "defs.yaml:7", "'ordered', which is no column"),
+        (
+            "use_case.yaml",
+            "daily",
+            "dayly",
+            "use_case.yaml:2",
+            "cadence 'dayly' does not exist: choose from hourly",
+        ),
+        ("use_case.yaml", "owner", "ownr", "use_case.yaml:1", "ownr"),
+        ("use_case.yaml", "2024-01-01", "2024-13-01", "use_case.yaml:2", "calendar.start"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_line_and_the_other_use_cases_are_checked(
+    shops, capsys, file, old, new, at, said
+):
+    text = (shops / file).read_text()
+    assert old in text
+    (shops / file).write_text(text.replace(old, new, 1))
+    status, told = checked(capsys)
+    assert status == 1 and "1 mistake\n" in told
+    assert f"{shops / at.split(':')[0]}:{at.split(':')[1]}" in told
+    assert said in told
+    assert "ok    flights:" in told
+
+
+def test_a_source_that_is_not_there_yet_is_waited_for_and_no_mistake(shops, capsys):
+    (shops / "orders.csv").unlink()
+    status, told = checked(capsys, "shops")
+    assert status == 0
+    assert f"waits {shops / 'defs.yaml'}:4: no file is at {shops / 'orders.csv'}" in told
+
+
+def test_an_unknown_use_case_is_answered_with_those_there_are(shops, capsys):
+    assert main(["check", "shop"]) == 1
+    assert "use case 'shop' does not exist; there are: flights, shops" in capsys.readouterr().err
