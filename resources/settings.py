@@ -216,6 +216,11 @@ class Settings(BaseSettings):
         return "mlops_assets.stages.served:declared"
 
     @property
+    def described(self) -> str:
+        """Import path of the function that says which features the YAML of a use case describes; no variable sets it."""
+        return "mlops_assets.stages.declared_features:described"
+
+    @property
     def ahead(self) -> str:
         """Import path of the function that says which libraries score the repository's models; no variable sets it."""
         return "mlops_assets.stages.served:ahead"

@@ -10,7 +10,7 @@ import pydantic
 from mlops_assets.assets.bundle import model_assets
 from mlops_assets.automation.sensors import model_jobs, model_sensors
 from mlops_assets.components.tree import refuse_files
-from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs
+from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs, request_clashes
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.label import Label
 from mlops_assets.spec.model import ModelSpec, Prediction
@@ -59,7 +59,8 @@ class DeclaredModel(ModelSpec):
     @classmethod
     def _names_do_not_meet(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
         inputs = _inputs(info)
-        if inputs and (problems := list(input_clashes(inputs, value.key, value.time))):
+        problems = [*input_clashes(inputs, value.key, value.time), *request_clashes(inputs, value.columns)] if inputs else []
+        if problems:
             raise ValueError("; ".join(problems))
         return value
 
@@ -84,7 +85,7 @@ class DeclaredModel(ModelSpec):
     @classmethod
     def _a_request_can_be_made(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
         inputs = _inputs(info)
-        if inputs and value.request is None:
+        if inputs and value.request_model is None:
             asked = [one for one in inputs.asked if is_known(one.kind)]
             _refuse(refused_input(one.name, one.kind, info.data["feature_service"]) for one in asked)
         return value

@@ -5,7 +5,7 @@ does: so a feature may be called `score` or `label`. Two tables on disk are read
 platform's beside the user's: those are refused as names of the columns they stand beside.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mlops_assets.spec.gate import DAY, WEEK
@@ -96,7 +96,8 @@ def columns_meet(name: str, value: Any, above: Mapping[str, Any]) -> str | None:
     if name == "prediction":
         return prediction_clash(value.key, value.time)
     if name == "label" and prediction:
-        return label_clash(value, prediction.key, prediction.time)
+        among = label_among("prediction.request", list(prediction.columns), value)
+        return among or label_clash(value, prediction.key, prediction.time)
     if name == "trainer" and label:
         return label_among("trainer.categories", value.categories, label)
     return None
@@ -155,6 +156,21 @@ def input_clashes(inputs: Inputs, key: Sequence[str], time: str) -> Iterator[str
     yield from _badly_named_inputs(inputs, time)
     yield from _given_twice(inputs)
     yield from _against_the_prediction(inputs, key, time)
+
+
+def request_clashes(inputs: Inputs, columns: Iterable[str]) -> Iterator[str]:
+    """Request columns of a spec that are features, keys or columns of the feature service's requests too."""
+    owner = {name: f"feature {name!r} of view {view!r}" for view, name in _pairs(inputs)}
+    for name in columns:
+        if name in owner:
+            yield f"request column {name!r} has the name of {owner[name]}: rename one of them"
+        if name in inputs.keys:
+            yield (
+                f"request column {name!r} is a join key, which every request has already: leave it out, and list it in "
+                "trainer.categories for the model to be given it too"
+            )
+        if name in inputs.requests:
+            yield f"request column {name!r} is asked for by an on-demand view already: leave it out"
 
 
 def cluster_clash(cluster: str, inputs: Inputs) -> str | None:

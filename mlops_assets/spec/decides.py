@@ -15,8 +15,8 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import AnyTrainer, spec_kinds
 
 ROWS = (
-    *("feature_service", "calendar.timezone"),
-    *(f"prediction.{name}" for name in ("table", "key", "time", "rows")),
+    *("features", "feature_service", "calendar.timezone"),
+    *(f"prediction.{name}" for name in ("table", "key", "time", "rows", "request")),
     *("label.column", "label.table", "label.known_at", "trainer.categories"),
 )
 """Which rows and columns there are to learn from."""
@@ -45,7 +45,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "training_set": TRAINING_SET,
     "fit": FIT,
     "evaluation": ("prediction", "label", "slices", "task", "window", "gate", "trainer"),
-    "deployment": ("prediction", "deployment", "drift", "feature_service", "owner"),
+    "deployment": ("prediction", "deployment", "drift", "features", "feature_service", "owner"),
     "predictions": ("prediction", "task"),
     "performance": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
     "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
@@ -140,6 +140,11 @@ def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
             continue
         if not below:
             kept[hashed] = content[name]
-        elif below in content[name]:
+        elif below in content[name] and _decides_a_fit(path, content[name][below]):
             kept.setdefault(hashed, {})[below] = content[name][below]
     return kept
+
+
+def _decides_a_fit(path: str, value: Any) -> bool:
+    """A request of its own class is only the endpoint's; one of columns says what a model is given."""
+    return path != "prediction.request" or isinstance(value, Mapping)

@@ -14,6 +14,7 @@ from pydantic import Field
 from mlops_assets.spec.base import Duration, Part, duration_text
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import LABEL_EARLIER, LABEL_KNOWN
+from mlops_assets.spec.use_case import in_use_case
 
 MONTHS = 12
 
@@ -58,6 +59,11 @@ class Label(Part):
         default=None,
         description="Classification: positive means the column exceeds this; a label of 0 and 1 needs none.",
     )
+
+    @pydantic.field_validator("table")
+    @classmethod
+    def _is_of_the_use_case(cls, value: str | None) -> str | None:
+        return value and in_use_case(value)
 
     @property
     def waits(self) -> timedelta | None:

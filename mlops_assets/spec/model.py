@@ -15,11 +15,13 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.gate import Gate, gate_fits
+from mlops_assets.spec.given import AllBut, Features, Request, refuse_columns
 from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, longest_partition
 from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
-from mlops_assets.spec.use_case import current_use_case
+from mlops_assets.spec.typed_columns import Column
+from mlops_assets.spec.use_case import current_use_case, in_use_case
 
 Rows = TypeVar("Rows", bound=Callable[..., Any])
 
@@ -42,7 +44,8 @@ class Prediction(Part):
 
     table: str = Field(
         pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-        description="Lake table with a row for each thing predicted, partitioned by the spec's calendar.",
+        description="Lake table with a row for each thing predicted, partitioned by the spec's calendar; a name without `/` "
+        "is of the use case.",
     )
     key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
     time: str = Field(description="UTC column with the moment the prediction is made.")
@@ -50,10 +53,31 @@ class Prediction(Part):
         default=None,
         description="Function frame -> frame that adds join keys and request columns; used for training and serving alike.",
     )
-    request: ImportPath | None = Field(
+    request: Request | None = Field(
         default=None,
-        description="Pydantic model of the endpoint's request; by default made from the feature service.",
+        description="Columns of the table that are features and fields of the request at once, each with its type; or the "
+        "import path of a pydantic model. By default the request is made from the features' keys.",
     )
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Columns that each request brings and that the model is given as they are."""
+        return self.request if isinstance(self.request, dict) else {}
+
+    @property
+    def request_model(self) -> str | None:
+        """Import path of the request's own pydantic model."""
+        return self.request if isinstance(self.request, str) else None
+
+    @pydantic.field_validator("table")
+    @classmethod
+    def _is_of_the_use_case(cls, value: str) -> str:
+        return in_use_case(value)
+
+    @pydantic.model_validator(mode="after")
+    def _columns_can_be_features(self) -> Self:
+        refuse_columns(self.columns, self.key, self.time)
+        return self
 
 
 class Window(Part):
@@ -183,25 +207,37 @@ RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
 """Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _clock_of_the_use_case() -> Literal["data", "wall"]:
     use_case = current_use_case()
     return use_case.clock if use_case else "data"
 
 
 class ModelSpec(Part):
-    """One model: a feature service and a label, and every rule by which it lives."""
+    """One model: its features and a label, and every rule by which it lives."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str = ""
     owner: str = Field(description="Team or e-mail address that answers for the model.")
     task: Literal["classification", "regression"]
-    feature_service: str
+    features: Features | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Features by name: a list of `view` and `view:feature`, or {exclude: [...]} for all but some. They become "
+        "a feature service of the model's name.",
+    )
+    feature_service: str = Field(
+        default="", validate_default=True, description="A feature service of the use case's package, instead of features."
+    )
     prediction: Prediction
     label: Label
     calendar: Calendar = Field(
         default=cast(Calendar, None), validate_default=True, description="That of the use case by default."
     )
-    trainer: Trainer = Field(default_factory=default_trainer)
+    trainer: Trainer = Field(default_factory=default_trainer, validate_default=True)
     window: Window = Field(default=Window(), validate_default=True)
     gate: Gate
     search: Search | None = Field(
@@ -236,9 +272,14 @@ class ModelSpec(Part):
         return use_case_of(self.prediction.table)
 
     @property
+    def row_columns(self) -> list[str]:
+        """Columns of the row that the model is given beside its features."""
+        return list(dict.fromkeys([*self.trainer.categories, *self.prediction.columns]))
+
+    @property
     def code(self) -> frozenset[str]:
         """Import paths that this spec vouches for; nothing else is imported for one of its versions."""
-        own = (self.prediction.rows, self.prediction.request)
+        own = (self.prediction.rows, self.prediction.request_model)
         named = (*own, *trainer_code(self.trainer), *self.earlier_code)
         return frozenset(path for path in named if path)
 
@@ -255,6 +296,27 @@ class ModelSpec(Part):
         if use_case := current_use_case():
             return use_case.calendar
         raise ValueError("there is no calendar: give one in the use case's use_case.yaml")
+
+    @pydantic.field_validator("feature_service")
+    @classmethod
+    def _features_are_said_once(cls, value: str, info: pydantic.ValidationInfo) -> str:
+        if "features" not in info.data:
+            return value
+        if (features := info.data["features"]) is None and not value:
+            raise ValueError("nothing says what the model is given: give features, for example [view] or {exclude: []}")
+        own = info.data.get("name", "")
+        if features is not None and value not in ("", own):
+            raise ValueError(f"feature_service={value!r} and features say twice what the model is given: keep one of them")
+        return own if features is not None else value
+
+    @pydantic.field_validator("trainer")
+    @classmethod
+    def _request_texts_are_categories(cls, value: Trainer, info: pydantic.ValidationInfo) -> Trainer:
+        """A text is no number, so there is nothing else that it could be."""
+        prediction = info.data.get("prediction")
+        texts = [name for name, one in prediction.columns.items() if one.kind == "str"] if prediction else []
+        more = [name for name in texts if name not in value.categories]
+        return value.model_copy(update={"categories": [*value.categories, *more]}) if more else value
 
     @pydantic.field_validator("automation", mode="before")
     @classmethod

@@ -55,6 +55,12 @@ def current_use_case() -> UseCase | None:
     return _CURRENT.get()
 
 
+def in_use_case(table: str) -> str:
+    """The lake table of a name in the use case that is being read; one with `/` in it is whole already."""
+    use_case = current_use_case()
+    return table if "/" in table or use_case is None else f"{use_case.name}/{table}"
+
+
 @contextmanager
 def reading(use_case: UseCase) -> Iterator[None]:
     """Read tables and models of this use case, which inherit its calendar."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.spec.columns import input_clashes, label_among_inputs
+from mlops_assets.spec.columns import input_clashes, label_among_inputs, request_clashes
 from mlops_assets.spec.model import ModelSpec
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 
@@ -28,7 +28,8 @@ def refuse_names_that_meet(spec: ModelSpec, feature_store: FeatureStoreResource)
     problems = [
         *input_clashes(inputs, spec.prediction.key, spec.prediction.time),
         *label_among_inputs(inputs, spec.label.told),
-        *inputs_made_of_the_label(spec, [*inputs.keys, *inputs.requests]),
+        *request_clashes(inputs, spec.prediction.columns),
+        *inputs_made_of_the_label(spec, [*inputs.keys, *inputs.requests, *spec.prediction.columns]),
     ]
     if problems:
         raise FeatureStoreError(f"{spec.name} with {spec.feature_service}: {'; '.join(problems)}")

@@ -22,7 +22,7 @@ def code_of(spec: ModelSpec) -> Code:
         names={
             "scorer": frozenset({SCORER}),
             "rows": _paths(spec.prediction.rows, *spec.earlier_code),
-            "request": _paths(spec.prediction.request, *spec.earlier_code),
+            "request": _paths(spec.prediction.request_model, *spec.earlier_code),
         },
         scorer=partial(imported(SCORER), code=spec.code),
         use_case=spec.use_case,

@@ -45,6 +45,8 @@ def own_columns(spec: ModelSpec) -> Iterator[tuple[str, str]]:
     """Columns that a training set has beside its features, and why it has them; a feature of that name goes first."""
     yield from ((name, "Divides the rows for reports.") for name in spec.slices)
     yield from ((name, "A category that the model is given as it is.") for name in spec.trainer.categories)
+    brought = "Brought by each request; the model is given it as it is."
+    yield from ((name, one.description or brought) for name, one in spec.prediction.columns.items())
     yield from ((name, "Names the prediction.") for name in spec.prediction.key)
     yield spec.prediction.time, "The moment of the prediction; nothing that was known later is in the row."
     positive = "" if spec.label.above is None else f" Positive above {spec.label.above:g}."

@@ -104,7 +104,7 @@ def _write(
     joined = with_outcomes(spec, lake, parts, joined)
     refuse_values(spec, joined[spec.label.column])
     facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
-    split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.trainer.categories, *features]
+    split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.row_columns, *features]
     rows = joined.select(*dict.fromkeys([*facts, *split_by, *learnt]))
     notes = {
         "feature service": spec.feature_service,
@@ -179,7 +179,7 @@ def training_data(
     return TrainingData(
         lake=lake,
         table=table,
-        features=list(dict.fromkeys([*spec.trainer.categories, *notes["features"]])),
+        features=list(dict.fromkeys([*spec.row_columns, *notes["features"]])),
         week=newest,
         now=spec.calendar.partition(newest).end,
         hashes={name: manifest.sha256 for name, manifest in manifests.items()},

@@ -57,7 +57,7 @@ def label_notes(
 ) -> dict[str, Any]:
     """What a joined week notes of its labels: hashes with and without them, their counts at its end, and which were corrected."""
     facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
-    read = dict.fromkeys([*facts, *spec.trainer.categories, *features])
+    read = dict.fromkeys([*facts, *spec.row_columns, *features])
     notes = {LEARNT: content_sha256(rows.select(*read)), **label_counts(rows, spec, span.end)}
     if spec.label.table is None:
         corrected = _corrected(spec, lake, span.name, rows)

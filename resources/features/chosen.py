@@ -13,16 +13,19 @@ def service_of(
     repository: Given,
     features: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    given: Sequence[str] | None = None,
     **said: str,
 ) -> Service:
     """The service of some features (`view` or `view:feature`; None: all of the repository) without those excluded.
 
-    `said` is its description, owner and place. Raises FeatureStoreError where a name is not there, or nothing is left.
+    Of all, those count whose views ask for nothing beside the columns `given`. `said` is its description, owner and place. Raises FeatureStoreError where a name is not there, or nothing is left.
     """
-    views = read(repository).views
+    found = read(repository)
+    views = found.views
+    able = [view for view in sorted(views) if given is None or {*found.asked.get(view, ())} <= {*given}]
     try:
         wanted = (
-            chosen(features) if features is not None else tuple(Chosen(view=view) for view in sorted(views))
+            chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
         )
         without = chosen(exclude)
     except ValueError as error:

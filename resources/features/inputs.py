@@ -5,7 +5,7 @@ stand-in cannot tell (a repository that computes with Feast's objects) is told b
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -63,10 +63,14 @@ class ServiceInputs:
 
 @dataclass(frozen=True)
 class Read:
-    """What a reading finds: every service by name, and the features of every view, those computed on demand too."""
+    """What a reading finds: every service by name, and the features of every view, those computed on demand too.
+
+    `asked` has by view the columns that a row must have: join keys, and what a request brings.
+    """
 
     services: dict[str, ServiceInputs]
     views: dict[str, list[str]]
+    asked: dict[str, list[str]] = field(default_factory=dict)
 
 
 def service_names(repository: Given) -> list[str]:
@@ -109,7 +113,17 @@ def read_by_feast(repository: Given) -> Read:
     things = feature_repository.definitions(repository)
     views = {t.name: [f.name for f in t.features] for t in things if hasattr(t, "features") and _is_view(t)}
     names = [t.name for t in things if feature_repository.kind(t) == "FeatureService"]
-    return Read({name: inputs_by_feast(name, repository) for name in names}, views)
+    return Read({name: inputs_by_feast(name, repository) for name in names}, views, _asked_by_feast(things))
+
+
+def _asked_by_feast(things: Iterable[Any]) -> dict[str, list[str]]:
+    views = [thing for thing in things if _is_view(thing)]
+    keys = {view.name: list(view.join_keys) for view in views if hasattr(view, "join_keys")}
+    computed = [view for view in views if hasattr(view, "source_feature_view_projections")]
+    for view in computed:
+        behind = [key for p in view.source_feature_view_projections.values() for key in keys.get(p.name, ())]
+        keys[view.name] = list(dict.fromkeys([*behind, *view.get_request_data_schema()]))
+    return keys
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +156,20 @@ def _by_stand_in(repository: Repository) -> Read:
         refuse_meeting(repository, [_meant(one) for one in made])
         made += reading.module(BUILDER).objects_of(repository.declared, made)
     services = {one.name: _inputs(one) for one in made if one.kind == "FeatureService"}
-    return Read(services, {one.name: [f.name for f in one.features] for one in made if _is_view(one)})
+    views = [one for one in made if _is_view(one)]
+    return Read(
+        services, {v.name: [f.name for f in v.features] for v in views}, {v.name: _asked(v) for v in views}
+    )
+
+
+def _asked(view: Made) -> list[str]:
+    if view.kind != "OnDemandFeatureView":
+        return view.asked
+    parts = [
+        [f.name for f in source.named["schema"]] if source.kind == "RequestSource" else source.asked
+        for source in _listed(view.named["sources"])
+    ]
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
 def _is_view(thing: Any) -> bool:

@@ -7,7 +7,7 @@ changed since, view by view.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,16 @@ class DescribedService:
     def features(self) -> dict[str, str]:
         """View by feature, in the service's order."""
         return {feature: view.name for view in self.views for feature in view.features}
+
+    def with_columns(self, columns: Mapping[str, str]) -> "DescribedService":
+        """The service as a model is asked that is given more columns of a request; another definition, by which its requests are logged."""
+        if not columns:
+            return self
+        return replace(
+            self,
+            definition=_hash([self.definition, dict(columns)]),
+            inputs=tuple(dict.fromkeys([*self.inputs, *columns])),
+        )
 
     def to_json(self) -> str:
         """As text that `described` reads back."""

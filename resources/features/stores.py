@@ -4,8 +4,9 @@ Nothing of one is seen, changed or removed by another: a use case's registry and
 in a Redis that several share, the project's name is a part of every key.
 """
 
-from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property, lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,7 +19,12 @@ from resources.features.repository import Repository
 from resources.features.store import FeatureStoreResource
 from resources.resource import Resource
 from resources.settings import settings
-from resources.use_case_folders import UseCaseFolderError, use_case_folder, use_case_folders
+from resources.use_case_folders import (
+    UseCaseFolder,
+    UseCaseFolderError,
+    use_case_folder,
+    use_case_folders,
+)
 
 
 class FeatureStores(Resource):
@@ -104,13 +110,22 @@ def _defining(stores: FeatureStores, service: str | None, views: frozenset[str])
 def repository_of(use_case: str) -> Repository:
     """Where the definitions of a use case are; its Feast project has its name.
 
-    That is its own `features` package, or the package that MLOPS_FEATURE_REPO names for every use case.
+    That is what its YAML describes, and its own `features` package or the one that MLOPS_FEATURE_REPO names for every
+    use case.
     """
-    package = settings().feature_repository
     try:
-        return Repository(package=package or use_case_folder(use_case).features or "", project=use_case)
+        folder = use_case_folder(use_case)
     except UseCaseFolderError as error:
         raise FeatureStoreError(str(error)) from error
+    package = settings().feature_repository or folder.features or ""
+    return _described()(Repository(package=package, project=use_case), folder)
+
+
+@cache
+def _described() -> Callable[[Repository, UseCaseFolder], Repository]:
+    """What reads the YAML of use cases, by its name: it belongs to what uses this store."""
+    module, _, name = settings().described.partition(":")
+    return getattr(import_module(module), name)
 
 
 def only_use_case() -> str:

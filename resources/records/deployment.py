@@ -15,6 +15,7 @@ from resources.records.moved import now_at
 from resources.records.reader import Content, Part, Record, RecordError, numbered, read_record
 
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+ColumnType = Annotated[str, Field(pattern=r"^(int|float|str|bool)( ?\| ?null)?$")]
 CODE = ("scorer", "rows", "request")
 """Fields that name code."""
 
@@ -44,6 +45,11 @@ class Deployment(Record):
     feature_service: str
     rows: ImportPath | None = Field(default=None, description="Function that adds join keys to request rows.")
     request: ImportPath | None = Field(default=None, description="Pydantic model of one request.")
+    columns: dict[str, ColumnType] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,
+        description="Columns that each request brings and that the model is given as they are, with their types.",
+    )
     key: list[str] = Field(default_factory=list, description="Columns that name one prediction.")
     time: str = Field(description="Column that holds the moment of the prediction.")
     owner: str = ""

@@ -198,7 +198,7 @@ class LiveModels:
             scorer=code.scorer(content),
             rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
-            service=features.describe(record.feature_service),
+            service=features.describe(record.feature_service).with_columns(record.columns),
             features=features,
             since=wall(),
         )
@@ -292,7 +292,7 @@ class LiveModels:
         ]
         answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
         return (
-            with_vectors(answers, vectors.frame.select(*model.service.features)) if with_features else answers
+            with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns)) if with_features else answers
         )
 
 
@@ -304,4 +304,4 @@ def by_the_wall_clock(model: Served) -> bool:
 def _default_request(record: Deployment, features: Features) -> type[pydantic.BaseModel]:
     fields = features.request_fields(record.feature_service)
     asked = {name: kind for name, kind in fields.items() if name != record.time}
-    return request_model(f"{record.name}_request", asked)
+    return request_model(f"{record.name}_request", asked, record.columns)

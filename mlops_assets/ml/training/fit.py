@@ -89,7 +89,7 @@ def fit(
 def _cells(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[str]) -> int:
     """Rows times features, before anything is read."""
     height = rows.rows if isinstance(rows, Files) else rows.height
-    return height * len({*features, *spec.trainer.categories})
+    return height * len({*features, *spec.row_columns})
 
 
 def _placed(

@@ -30,13 +30,26 @@ def _declared(kind: Any) -> Any:
     return Annotated[kind, pydantic.BeforeValidator(lambda v: v if v is None else key_value(v, kind))]
 
 
-def request_model(name: str, fields: Mapping[str, Any]) -> type[pydantic.BaseModel]:
+COLUMNS: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
+"""What the words for a column's type mean in a request."""
+
+
+def request_model(
+    name: str, fields: Mapping[str, Any], columns: Mapping[str, str] | None = None
+) -> type[pydantic.BaseModel]:
     """The model of a request with these fields and no other; one of a type `... | None` may be null or left out.
 
-    What is null or left out is a missing value, as one in the training rows is.
+    `columns` are those that the model is given as they are, each in a word for its type (`float | null`). What is null or
+    left out is a missing value, as one in the training rows is.
     """
     declared: dict[str, Any] = {field: _field(kind) for field, kind in fields.items()}
+    declared |= {field: _column(word) for field, word in (columns or {}).items()}
     return pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **declared)
+
+
+def _column(word: str) -> tuple[Any, Any]:
+    kind, nullable = COLUMNS[word.partition("|")[0].strip()], "|" in word
+    return _field(kind | None) if nullable else (_declared(kind), ...)
 
 
 def _field(kind: Any) -> tuple[Any, Any]:

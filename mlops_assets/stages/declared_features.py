@@ -1,0 +1,94 @@
+"""The features that a use case's YAML describes: a view of every table with `features`, a service of every model with `features`."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import pydantic
+
+from feature_repo.declared.description import Declared, Feature, Key, Service, View
+from mlops_assets.spec.files import read_use_case, specs_in, table_specs_in
+from mlops_assets.spec.given import AllBut
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import feature_table
+from mlops_assets.spec.table import TableSpec
+from mlops_assets.spec.table_features import FEATURE_TYPES, Features
+from resources.features.chosen import service_of, with_services
+from resources.features.errors import FeatureStoreError
+from resources.features.repository import Repository
+from resources.use_case_folders import UseCaseFolder
+from resources.yaml_files import YamlError
+
+Stamp = tuple[tuple[str, int], ...]
+
+
+def described(package: Repository, folder: UseCaseFolder) -> Repository:
+    """The repository of a use case: its package, and what its YAML describes beside it.
+
+    Raises FeatureStoreError where a file is not as it must be, or names features that are not there.
+    """
+    files = [folder.file, *folder.component_files]
+    return _described(package, folder, tuple((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=64)
+def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repository:
+    """Asked for at every request for features; read again where a file has changed."""
+    try:
+        tables, models = table_specs_in(folder), list(_choosing(folder))
+        views = tuple(view_of(table, folder.name, read_use_case(folder).owner) for table in tables if table.features)
+        whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
+    except (YamlError, ValueError) as error:
+        raise FeatureStoreError(_told(error)) from error
+    if not models:
+        return whole
+    by_name = {f"{folder.name}/{table.name}": table for table in tables}
+    return with_services(whole, [_service(spec, whole, by_name.get(spec.prediction.table)) for spec in models])
+
+
+def view_of(table: TableSpec, use_case: str, owner: str) -> View:
+    """The feature view over a table's feature table."""
+    features = table.features or Features(key=table.key)
+    said = table.columns
+    return View(
+        name=str(table.view),
+        keys=tuple(
+            Key(name=name, type=FEATURE_TYPES[said[name].kind], description=said[name].description)  # type: ignore[arg-type]
+            for name in features.key
+        ),
+        features=tuple(
+            Feature(
+                name=name,
+                type=FEATURE_TYPES[said[name].kind],
+                description=said[name].description,
+                unit=said[name].unit,
+            )
+            for name in features.columns or ()
+        ),
+        source=f"{feature_table(use_case, str(table.view))}/*.parquet",
+        ttl_seconds=features.ttl.total_seconds() if features.ttl else 0,
+        description=table.description,
+        owner=owner,
+        place=f"table {use_case}/{table.name}",
+    )
+
+
+def _choosing(folder: UseCaseFolder) -> Iterator[ModelSpec]:
+    """The models that choose their features by name."""
+    yield from (spec for spec in specs_in(folder) if spec.features is not None)
+
+
+def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -> Service:
+    """The service of a model's features: all but some are those of views that the rows of its table have the keys of."""
+    said = {"description": spec.description, "owner": spec.owner, "place": f"model {spec.name}"}
+    if not isinstance(spec.features, AllBut):
+        return service_of(spec.name, repository, spec.features, **said)
+    known = table is not None and spec.prediction.rows is None
+    given = [*table.columns] if table and known else None
+    return service_of(spec.name, repository, None, spec.features.exclude, given, **said)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, pydantic.ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)
