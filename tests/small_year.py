@@ -24,11 +24,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, port: int) -> Iterator[subprocess.Popen]:
+def serving(home: Path, port: int, **more: str) -> Iterator[subprocess.Popen]:
     """The shipped endpoint over a state folder, on a port of its own; told to stop at the end, it must end with 0."""
     process = subprocess.Popen(
         [sys.executable, "-m", "resources.serving"],
-        env=environment(home, MLOPS_SERVE_PORT=str(port)),
+        env=environment(home, MLOPS_SERVE_PORT=str(port), **more),
         cwd=PROJECT_ROOT,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -13,7 +13,7 @@ from mlops_assets.spec.table import TableSpec
 from resources.use_case_folders import NAME, SHIPPED, VARIABLE, UseCaseFolder, use_case_folder
 
 verbs = group("a use case, a table or a model to begin with: commented YAML that works as it stands")
-FIRST_DAY, DAYS, ROWS_A_DAY, SHOPS = datetime(2024, 1, 1, tzinfo=UTC), 70, 40, 12
+FIRST_DAY, DAYS, ROWS_A_DAY, SHOPS = datetime(2024, 1, 1, tzinfo=UTC), 49, 80, 12
 
 USE_CASE = """\
 # What holds for the whole use case. Examine it with `mlops check {name}`, replay it with `mlops run {name}`.
@@ -220,7 +220,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _orders() -> str:
-    """Orders of ten weeks: dear ones are sent back more often, those of large shops less often."""
+    """Orders of seven weeks: dear ones are sent back more often, those of large shops less often."""
     dice = random.Random(7)
     lines = ["order_id,shop,amount,ordered_at,sent_back"]
     for number in range(DAYS * ROWS_A_DAY):

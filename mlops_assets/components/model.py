@@ -59,7 +59,11 @@ class DeclaredModel(ModelSpec):
     @classmethod
     def _names_do_not_meet(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
         inputs = _inputs(info)
-        problems = [*input_clashes(inputs, value.key, value.time), *request_clashes(inputs, value.columns)] if inputs else []
+        problems = (
+            [*input_clashes(inputs, value.key, value.time), *request_clashes(inputs, value.columns)]
+            if inputs
+            else []
+        )
         if problems:
             raise ValueError("; ".join(problems))
         return value

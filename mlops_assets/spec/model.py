@@ -15,7 +15,7 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.gate import Gate, gate_fits
-from mlops_assets.spec.given import AllBut, Features, Request, refuse_columns
+from mlops_assets.spec.given import Features, Request, refuse_columns
 from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, longest_partition
 from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.search import Search, search_fits
@@ -230,7 +230,9 @@ class ModelSpec(Part):
         "a feature service of the model's name.",
     )
     feature_service: str = Field(
-        default="", validate_default=True, description="A feature service of the use case's package, instead of features."
+        default="",
+        validate_default=True,
+        description="A feature service of the use case's package, instead of features.",
     )
     prediction: Prediction
     label: Label
@@ -303,10 +305,14 @@ class ModelSpec(Part):
         if "features" not in info.data:
             return value
         if (features := info.data["features"]) is None and not value:
-            raise ValueError("nothing says what the model is given: give features, for example [view] or {exclude: []}")
+            raise ValueError(
+                "nothing says what the model is given: give features, for example [view] or {exclude: []}"
+            )
         own = info.data.get("name", "")
         if features is not None and value not in ("", own):
-            raise ValueError(f"feature_service={value!r} and features say twice what the model is given: keep one of them")
+            raise ValueError(
+                f"feature_service={value!r} and features say twice what the model is given: keep one of them"
+            )
         return own if features is not None else value
 
     @pydantic.field_validator("trainer")

@@ -292,7 +292,9 @@ class LiveModels:
         ]
         answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
         return (
-            with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns)) if with_features else answers
+            with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns))
+            if with_features
+            else answers
         )
 
 
