@@ -96,7 +96,9 @@ def flights(lake: Path, home: Path) -> Mapping[str, float]:
     from resources.features.store import FeatureStoreResource
     from resources.lake.lake import Lake
 
-    store = FeatureStoreResource(lake_root=str(lake), home=str(home))
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features", lake_root=str(lake), home=str(home)
+    )
     store.apply()
     rows = entity_rows(Lake(root=str(lake)).read("flights/raw"))
     store.historical(SERVICE, rows.head(10), "prediction_time")

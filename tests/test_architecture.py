@@ -76,6 +76,13 @@ def test_nothing_outside_of_its_folder_knows_a_use_case():
     assert found == []
 
 
+def test_no_word_of_the_worked_example_stands_outside_of_its_folder():
+    general = [f for f in FILES if not part(f).startswith("mlops_assets/use_cases/")]
+    words = re.compile(r"flight|2013|airport|tailnum", re.IGNORECASE)
+    found = {part(file): words.findall(file.read_text()) for file in general}
+    assert {file: said for file, said in found.items() if said} == {}
+
+
 def test_resources_never_import_what_exists():
     assert offenders(inside("resources/"), "mlops_assets", "tests", "benchmarks") == []
 

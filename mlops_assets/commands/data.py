@@ -26,9 +26,9 @@ def add(app: typer.Typer) -> None:
 
 @command(verbs, "log", writes=False)
 def _log(
-    table: Annotated[str, typer.Argument(help="for example flights/raw")],
+    table: Annotated[str, typer.Argument(help="for example loans/applications")],
     partition: Annotated[
-        str | None, typer.Option(metavar="NAME", help="of one partition only, for example 2013-01-14")
+        str | None, typer.Option(metavar="NAME", help="of one partition only, for example 2024-01-14")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print whole hashes, as JSON")] = False,
 ) -> int:
@@ -63,7 +63,9 @@ def _show(
 
     table, _, start = name.rpartition("@")
     if not table:
-        raise DataError(f"{name!r} names no version: give TABLE@HASH, for example flights/raw@5c0f3a9e41d2")
+        raise DataError(
+            f"{name!r} names no version: give TABLE@HASH, for example loans/applications@5c0f3a9e41d2"
+        )
     storage = storage_at(settings().lake)
     version = version_named(storage, table, start)
     content = read_version(storage, version)

@@ -5,15 +5,13 @@ from datetime import date, datetime
 from mlops_assets.commands.task import read
 from resources.moments import MomentError, read_day, read_moment
 
-WHEN = "a moment with its zone (2013-07-01T12:00:00Z), or a day (2013-07-01), which begins in"
+WHEN = "a moment with its zone (2024-07-01T12:00:00Z), or a day (2024-07-01), which begins in"
+
+DAY = len("2024-07-01")
 
 
 def _when(text: str) -> date:
-    return read_day(text) if len(text) <= len("2013-07-01") else read_moment(text)
-
-
-def _named_day(text: str) -> str:
-    return read_day(text).isoformat()
+    return read_day(text) if len(text) <= DAY else read_moment(text)
 
 
 def _moment(text: str) -> datetime:
@@ -22,9 +20,6 @@ def _moment(text: str) -> datetime:
 
 when = read(_when, MomentError)
 """A moment, or a day."""
-
-named_day = read(_named_day, MomentError)
-"""The name of a day, as partitions have it."""
 
 moment = read(_moment, MomentError)
 """A moment with its zone."""

@@ -10,6 +10,7 @@ import typer
 from mlops_assets.commands.task import command, group
 from mlops_assets.spec.files import read_use_case, table_specs_in
 from mlops_assets.spec.table import TableSpec
+from mlops_assets.spec.trainers import default_trainer
 from resources.use_case_folders import NAME, SHIPPED, VARIABLE, UseCaseFolder, use_case_folder
 
 verbs = group("a use case, a table or a model to begin with: commented YAML that works as it stands")
@@ -68,7 +69,7 @@ attributes:
     time: {time}           # the moment at which the prediction is made
     request: {request}   # columns that a request brings: features and fields of the endpoint
   label: {{column: {label}, delay: 1d}}   # known so long after the prediction; or known_at: a column with the moment
-  trainer: {{kind: xgboost, rounds: 50, early_stopping_rounds: 5, parameters: {{max_depth: 3, eta: 0.2}}{categories}}}
+  trainer: {{kind: {kind}, rounds: 50, early_stopping_rounds: 5, parameters: {{max_depth: 3, eta: 0.2}}}}
   window: {{hold_out_days: 7, minimum_days: 28}}
   gate: {{metric: log_loss, floors: {{auc: 0.5}}}}   # a challenger must do better than this, and than the champion
   retrain: {{cool_down_days: 7, max_age_days: 21}}
@@ -105,7 +106,7 @@ def _use_case(
         time="ordered_at",
         request='{amount: "float | null"}',
         label="sent_back",
-        categories="",
+        kind=default_trainer().kind,
     )
     tables = [ORDERS.format(use_case=name), SHOPS_TABLE]
     _write(path / "defs.yaml", "---\n".join([*tables, model]))
@@ -175,7 +176,7 @@ def _model_text(name: str, folder: UseCaseFolder, table: TableSpec, views: list[
         time=table.time,
         request="{" + ", ".join(f"{column}: {kind}" for column, kind in brought.items()) + "}",
         label=label,
-        categories="",
+        kind=default_trainer().kind,
     )
 
 

@@ -84,7 +84,7 @@ def _verify(
 
     if (version is not None) + all_ + (lineage is not None) != 1:
         raise VerificationError(
-            "give one of MODEL[@VERSION], --all and --lineage; for example: flight_delay@2"
+            "give one of MODEL[@VERSION], --all and --lineage; for example: loan_default@2"
         )
     request = Request(version, lineage, raw, within, keep, as_json)
     verdicts = list(_verdicts(request, settings(), Declared.load()))
@@ -141,7 +141,7 @@ def _version(tracking: Any, name: str, number: str) -> Any:
     if found is None:
         known = ", ".join(there) or "none"
         what = f"version {number!r}" if number else "champion"
-        raise VerificationError(f"{name!r} has no {what}; versions: {known}. For example: flight_delay@2")
+        raise VerificationError(f"{name!r} has no {what}; versions: {known}. For example: loan_default@2")
     return found
 
 

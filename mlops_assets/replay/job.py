@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,7 +136,7 @@ def _replay(settings: Settings, asked: Asked) -> str:
         raise ProjectError(
             f"use case {use_case.name!r} has no model to replay: add one, or name it in replay.models"
         )
-    weeks = [w for w in project.week_names(retrained[0]) if asked.through is None or w <= asked.through]
+    weeks = up_to(project.week_names(retrained[0]), asked.through)
     print(f"Replaying {len(weeks)} weeks, {weeks[0]} to {weeks[-1]}; state in {settings.home}", flush=True)
     progress = Progress(len(weeks))
     progress.seconds["start up"] = time.monotonic() - started
@@ -161,6 +161,16 @@ def _replay(settings: Settings, asked: Asked) -> str:
     print("\n" + text_table(stage_rows(progress.seconds, seconds)))
     print(f"\nDone in {clock(seconds)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def up_to(names: Sequence[str], through: str | None) -> list[str]:
+    """The partitions up to and with one; all where none is named. Raises ProjectError for a name that none has."""
+    from mlops_assets.project import ProjectError
+
+    if through is not None and through not in names:
+        there = f"they go from {names[0]} to {names[-1]}" if names else "none is over yet"
+        raise ProjectError(f"no partition is called {through!r}: {there}, name one of them")
+    return [name for name in names if through is None or name <= through]
 
 
 def models_of(project: "Project", use_case: UseCase) -> tuple[list[ModelSpec], list[ModelSpec]]:

@@ -55,7 +55,7 @@ class FeatureStoreResource(Resource):
 
     lake_root: str
     home: str
-    repository: Given = "mlops_assets.use_cases.flights.features"
+    repository: Given
     online_store: str = ""
     offline_engine: str = "local"
 

@@ -39,7 +39,12 @@ def platform(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object
             client.flushdb()
         address = f"redis://127.0.0.1:{port}/5"
     lakes.write(tmp_path, lakes.random_flights(7, 700), lakes.random_weather(7), lakes.some_planes())
-    store = FeatureStoreResource(lake_root=str(tmp_path), home=str(tmp_path / "feast"), online_store=address)
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features",
+        lake_root=str(tmp_path),
+        home=str(tmp_path / "feast"),
+        online_store=address,
+    )
     store.apply()
     return {
         "lake": Lake(root=str(tmp_path)),

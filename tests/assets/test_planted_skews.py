@@ -34,7 +34,11 @@ class World:
     def __init__(self, folder: Path, until: datetime = NOW) -> None:
         self.lake, self.flights = folder / "lake", lakes.random_flights(7, 1500)
         lakes.write(self.lake, self.flights, lakes.random_weather(7), lakes.some_planes())
-        self.store = FeatureStoreResource(lake_root=str(self.lake), home=str(folder / "feast"))
+        self.store = FeatureStoreResource(
+            repository="mlops_assets.use_cases.flights.features",
+            lake_root=str(self.lake),
+            home=str(folder / "feast"),
+        )
         self.store.apply()
         self.store.materialize(self.store.views(SERVICE), until - timedelta(days=14), until)
 

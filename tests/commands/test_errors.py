@@ -37,6 +37,11 @@ COMMANDS = {
     "resume": ["resume", "m"],
     "retire": ["retire", "m", "--why", "why"],
     "rollback": ["rollback", "m", "--by", "ada", "--reason", "why"],
+    "check": ["check"],
+    "schema": ["schema", "SCHEMAS"],
+    "new use-case": ["new", "use-case", "shop", "--in", "USE_CASES"],
+    "new table": ["new", "table", "t", "--use-case", "shop"],
+    "new model": ["new", "model", "t", "--use-case", "shop"],
     "data log": ["data", "log", "flights/raw"],
     "data show": ["data", "show", "flights/raw@0123abcd"],
     "data clean": ["data", "clean"],
@@ -44,6 +49,11 @@ COMMANDS = {
     "pushes undo": ["pushes", "undo", "s", "2013-01-01T00:00:00Z", "--by", "ada", "--reason", "why"],
 }
 READERS = {
+    "check",
+    "schema",
+    "new use-case",
+    "new table",
+    "new model",
     "size",
     "clean",
     "data log",

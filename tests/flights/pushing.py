@@ -44,7 +44,12 @@ class Running:
     def __init__(self, folder: Path, redis: str = "") -> None:
         self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
         home = str(folder / "feast")
-        self.store = FeatureStoreResource(lake_root=self.lake.root, home=home, online_store=redis)
+        self.store = FeatureStoreResource(
+            repository="mlops_assets.use_cases.flights.features",
+            lake_root=self.lake.root,
+            home=home,
+            online_store=redis,
+        )
         self.endpoint = Endpoint(folder=str(folder / "serving"))
 
     def prepare(self) -> None:

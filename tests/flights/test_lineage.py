@@ -190,7 +190,11 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, lake: Path) -> FeatureStoreResource:
-    store = FeatureStoreResource(lake_root=str(lake), home=str(tmp_path_factory.mktemp("home")))
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features",
+        lake_root=str(lake),
+        home=str(tmp_path_factory.mktemp("home")),
+    )
     store.apply()
     return store
 

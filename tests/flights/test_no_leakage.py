@@ -53,7 +53,11 @@ class World:
     observations: list[dict[str, str]]
 
     def store(self) -> FeatureStoreResource:
-        return FeatureStoreResource(lake_root=str(self.root / "lake"), home=str(self.root / "feast"))
+        return FeatureStoreResource(
+            repository="mlops_assets.use_cases.flights.features",
+            lake_root=str(self.root / "lake"),
+            home=str(self.root / "feast"),
+        )
 
     def tables(self) -> ingest.Tables:
         """What ingest makes of the files, once they are written."""

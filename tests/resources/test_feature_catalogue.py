@@ -19,7 +19,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
     from feast import FeatureStore
 
     home = tmp_path_factory.mktemp("feast")
-    FeatureStoreResource(lake_root=str(home / "lake"), home=str(home)).apply()
+    FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features", lake_root=str(home / "lake"), home=str(home)
+    ).apply()
     return FeatureStore(config=configuration("mlops_assets.use_cases.flights.features", str(home)))
 
 

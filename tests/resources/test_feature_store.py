@@ -20,7 +20,11 @@ TYPES = {"String": pl.String, "Float32": pl.Float32, "Int64": pl.Int64}
 
 
 def make(folder: Path, lake_root: Path) -> FeatureStoreResource:
-    store = FeatureStoreResource(lake_root=str(lake_root), home=str(folder / "feast"))
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features",
+        lake_root=str(lake_root),
+        home=str(folder / "feast"),
+    )
     store.apply()
     return store
 
@@ -211,9 +215,9 @@ def test_the_hash_of_the_definitions_is_the_same_after_they_were_registered_and_
     assert store.holds(registered)
     code = (
         "import sys; from resources.features.store import FeatureStoreResource as Store; "
-        "print(Store(lake_root=sys.argv[1], home=sys.argv[2]).definitions_hash())"
+        "print(Store(lake_root=sys.argv[1], home=sys.argv[2], repository=sys.argv[3]).definitions_hash())"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, store.lake_root, store.home]
+    command = [sys.executable, "-W", "ignore", "-c", code, store.lake_root, store.home, str(store.repository)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == registered
 
 
@@ -253,10 +257,16 @@ def test_what_is_missing_is_named(store: FeatureStoreResource, rows: pl.DataFram
         store.historical(SERVICE, rows.drop("tailnum"), "prediction_time")
     with pytest.raises(FeatureStoreError, match="defines no feature service 'flight_delay_v9'; there are: "):
         store.feature_columns("flight_delay_v9")
-    empty = FeatureStoreResource(lake_root=str(tmp_path), home=store.home)
+    empty = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features", lake_root=str(tmp_path), home=store.home
+    )
     with pytest.raises(FeatureStoreError, match="flights/features/weather has no partition"):
         empty.historical(SERVICE, rows, "prediction_time")
-    fresh = FeatureStoreResource(lake_root=store.lake_root, home=str(tmp_path / "feast"))
+    fresh = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features",
+        lake_root=store.lake_root,
+        home=str(tmp_path / "feast"),
+    )
     with pytest.raises(FeatureStoreError, match="is defined but not registered"):
         fresh.historical(SERVICE, rows, "prediction_time")
 
@@ -276,7 +286,7 @@ def test_service_names_are_known_without_importing_feast() -> None:
 def test_the_definition_version_is_the_same_in_every_process(store: FeatureStoreResource) -> None:
     code = (
         "from resources.features.store import FeatureStoreResource as F; "
-        f"print(F(lake_root='x', home='y').definition_version({SERVICE!r}))"
+        f"print(F(lake_root='x', home='y', repository='mlops_assets.use_cases.flights.features').definition_version({SERVICE!r}))"
     )
     assert python(code, PYTHONHASHSEED="12") == store.definition_version(SERVICE)
 

@@ -45,7 +45,9 @@ def state(tmp_path_factory):
     home = settings({"MLOPS_HOME": str(tmp_path_factory.mktemp("flights"))})
     flights = lakes.random_flights(11, 600)
     lakes.write(Path(home.lake), flights, lakes.random_weather(11), lakes.some_planes())
-    store = FeatureStoreResource(lake_root=home.lake, home=str(home.feast))
+    store = FeatureStoreResource(
+        repository="mlops_assets.use_cases.flights.features", lake_root=home.lake, home=str(home.feast)
+    )
     store.apply()
     store.materialize(store.views(SERVICE), START, NOW)
     spec = flight_spec()

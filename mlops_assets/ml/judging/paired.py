@@ -1,6 +1,6 @@
 """The paired test: how much better one model is than another on the same rows, and how sure that is.
 
-Rows of one cluster (the flights of a day) share their weather, so their losses differ together and ten thousand rows
+Rows of one cluster (a day) share what happened that day, such as its weather, so their losses differ together and ten thousand rows
 are worth little more than their fourteen days. The cluster is therefore what is counted:
 
 - The gain is the difference of the metric on all rows (Diebold & Mariano 1995 for losses).

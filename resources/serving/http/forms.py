@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "integer": (pl.Int64, 1),
     "number": (pl.Float64, 1.0),
     "string": (pl.String, "A"),
-    "date-time": (INSTANT, "2013-06-03T12:00:00Z"),
+    "date-time": (INSTANT, "2024-06-03T12:00:00Z"),
 }
 """JSON schema's types: the column's type in a frame, and a value to show."""
 
