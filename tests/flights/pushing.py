@@ -43,11 +43,10 @@ class Running:
 
     def __init__(self, folder: Path, redis: str = "") -> None:
         self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
-        home = str(folder / "feast")
         self.store = FeatureStoreResource(
             repository="mlops_assets.use_cases.flights.features",
             lake_root=self.lake.root,
-            home=home,
+            home=str(folder / "feast" / "flights"),
             online_store=redis,
         )
         self.endpoint = Endpoint(folder=str(folder / "serving"))
