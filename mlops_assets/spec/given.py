@@ -15,7 +15,8 @@ KINDS = ("int", "float", "str", "bool")
 FeatureName = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z][A-Za-z0-9_]*(:[A-Za-z][A-Za-z0-9_]*)?$", examples=["zipcodes", "zipcodes:population"]
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*(:[A-Za-z][A-Za-z0-9_]*)?$",
+        examples=["zipcodes", "zipcodes:population"],
     ),
 ]
 
@@ -44,7 +45,8 @@ def _kind_of_request(value: Any) -> str:
 
 
 Request = Annotated[
-    Annotated[ImportPath, Tag("path")] | Annotated[dict[str, ColumnOrType], Field(min_length=1), Tag("columns")],
+    Annotated[ImportPath, Tag("path")]
+    | Annotated[dict[str, ColumnOrType], Field(min_length=1), Tag("columns")],
     Discriminator(_kind_of_request),
 ]
 """The endpoint's request: a pydantic model by its import path, or columns that are features and fields of it at once."""
@@ -60,10 +62,28 @@ def refuse_columns(columns: dict[str, Column], key: Iterable[str], time: str) ->
                 "number of it in the table"
             )
         if name in taken:
-            raise ValueError(f"request column {name!r} is {taken[name]} too, which is no feature: leave it out")
+            raise ValueError(
+                f"request column {name!r} is {taken[name]} too, which is no feature: leave it out"
+            )
         if why := unusable(name):
             raise ValueError(f"request column {name!r} {why}: rename the column")
         if not name.isidentifier() or "__" in name:
             raise ValueError(
                 f"{name!r} is no name of a request column: give a letter, then letters, digits and single underscores"
             )
+
+
+def service_name(features: object, value: str, model: str) -> str:
+    """The feature service that a model reads: the one it names, or the one of its name that its features become.
+
+    Raises ValueError where it says both, or neither.
+    """
+    if features is None and not value:
+        raise ValueError(
+            "nothing says what the model is given: give features, for example [view] or {exclude: []}"
+        )
+    if features is not None and value not in ("", model):
+        raise ValueError(
+            f"feature_service={value!r} and features say twice what the model is given: keep one of them"
+        )
+    return value if features is None else model

@@ -35,14 +35,18 @@ def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repo
     """Asked for at every request for features; read again where a file has changed."""
     try:
         tables, models = table_specs_in(folder), list(_choosing(folder))
-        views = tuple(view_of(table, folder.name, read_use_case(folder).owner) for table in tables if table.features)
+        views = tuple(
+            view_of(table, folder.name, read_use_case(folder).owner) for table in tables if table.features
+        )
         whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
     except (YamlError, ValueError) as error:
         raise FeatureStoreError(_told(error)) from error
     if not models:
         return whole
     by_name = {f"{folder.name}/{table.name}": table for table in tables}
-    return with_services(whole, [_service(spec, whole, by_name.get(spec.prediction.table)) for spec in models])
+    return with_services(
+        whole, [_service(spec, whole, by_name.get(spec.prediction.table)) for spec in models]
+    )
 
 
 def view_of(table: TableSpec, use_case: str, owner: str) -> View:

@@ -24,9 +24,7 @@ def service_of(
     views = found.views
     able = [view for view in sorted(views) if given is None or {*found.asked.get(view, ())} <= {*given}]
     try:
-        wanted = (
-            chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
-        )
+        wanted = chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
         without = chosen(exclude)
     except ValueError as error:
         raise FeatureStoreError(f"features of {name!r}: {error}") from error
