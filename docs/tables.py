@@ -8,8 +8,9 @@ from typing import Any
 
 from benchmarks import materialize, online_features, point_in_time, training
 from benchmarks.report import RESULTS
+from docs.variables import variables_table
 from mlops_assets.local.probes import answers
-from resources.settings import PROJECT_ROOT, settings, variables_table
+from resources.settings import PROJECT_ROOT, settings
 from resources.storage.durable import write_text
 
 README = PROJECT_ROOT / "README.md"

@@ -309,16 +309,3 @@ def _sentence(wrong: Any) -> str | None:
     if isinstance(cause, SettingsError):
         return str(cause)
     return f"{wrong['loc'][0]}={shown(str(wrong['input']))!r}{cause}"
-
-
-def variables_table() -> str:
-    """Every variable with its default and meaning, as a table in Markdown."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for field in Settings.model_fields.values():
-        default = field.examples[0] if field.examples else f"`{field.default}`"
-        rows.append(f"| `{field.validation_alias}` | {default} | {field.description} |")
-    return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(variables_table())

@@ -11,9 +11,10 @@ import pytest
 
 from docs.screenshots import LARGEST_BYTES
 from docs.tables import OF_THE_REPORT, YEAR, block_in, filled, reply
+from docs.variables import variables_table
 from mlops_assets.cli import parsed
 from mlops_assets.local.probes import answers
-from resources.settings import PROJECT_ROOT, variables_table
+from resources.settings import PROJECT_ROOT
 from tests.conftest import needed_program
 from tests.small_year import serving
 
