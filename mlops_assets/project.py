@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -13,6 +12,7 @@ from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
 from mlops_assets.stages.tables import Table
+from resources.clock import now_at
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.tracking.tracking import Tracking
@@ -100,7 +100,7 @@ class Project:
 
     def week_names(self, spec: ModelSpec) -> list[str]:
         """Every partition of a model's data; of a calendar without an end, those that are over now."""
-        return spec.calendar.names(spec.calendar.over or datetime.now(UTC))
+        return spec.calendar.names(spec.calendar.over or now_at(self.settings))
 
     @property
     def tracking(self) -> Tracking:

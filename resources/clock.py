@@ -99,6 +99,11 @@ class Clock(Resource):
         return Simulation(start=self.start, rate=self.rate, anchor=at)
 
 
+def now_at(where: Settings) -> datetime:
+    """Now, as the clock of a state says it."""
+    return Clock.of(where).now()
+
+
 def _begun(state: str, wanted: Simulation) -> Simulation:
     """The clock that all processes of a state have from now on: this one, or the one that another was first to write."""
     if not state:

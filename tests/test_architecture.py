@@ -179,12 +179,14 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
 
 
 WALL_CLOCKS = {
+    "mlops_assets/automation/retention.py": "how old a log or a trial is, by when its run really ended",
     "mlops_assets/automation/sensors.py": "pauses between two tries are compared with when Dagster's runs ended",
     "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
     "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
     "resources/clock.py": "the clock itself",
     "resources/features/push.py": "when an event got in is compared with when files were written and requests served",
     "resources/serving/live_models.py": "when a request was served is compared with when files were written",
+    "resources/storage/local.py": "when a file was last changed is compared with now, before its stamp is trusted",
     "resources/told.py": "a file of errors says when each was",
     "resources/tracking/searches.py": "MLflow's own times of a run",
     "resources/tracking/tracking.py": "MLflow's own times of a run",

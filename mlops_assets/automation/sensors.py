@@ -1,4 +1,4 @@
-"""Every job and sensor, named for what it does.
+"""Every sensor of a model, named for what it does.
 
 The sensors keep no cursor: what they ask for follows from the lake, the registry and the runs. So the daemon, the
 replay and a machine that was switched off in between come to the same requests. What a tick found settled it notes for
@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.jobs import RETRAIN_PARTS, WEEK_PARTS
 from mlops_assets.automation.settled import Look, unsettled
 from mlops_assets.automation.tries import (
     BASIS_TAG,
@@ -31,7 +32,7 @@ from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name, online_key
+from mlops_assets.spec.names import online_key
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.label_state import STATE, known_until, labels_due
 from mlops_assets.stages.online import BASIS
@@ -43,46 +44,13 @@ from resources.records.documents import load_record
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
-WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 REPORTS = ("performance", "drift")
-RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
-"""Less than the 5 seconds between two rounds of Dagster's daemon, so that none of them is left out."""
 
 
 def wall_clock() -> datetime:
     """The moment at which a pause between two tries is over; no decision about data reads it."""
     return datetime.now(UTC)
-
-
-def ingest_job(use_case: str) -> Any:
-    """`ingest_<use case>`: raw tables and features of a partition, up to the online store."""
-    return dg.define_asset_job(
-        ingest_job_name(use_case),
-        selection=dg.AssetSelection.groups(ingest_group(use_case), features_group(use_case)),
-        executor_def=dg.in_process_executor,
-        description="Ingest one week and bring features and online store up to its end.",
-    )
-
-
-def model_jobs(spec: ModelSpec) -> list[Any]:
-    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
-    week = [[spec.name, part] for part in WEEK_PARTS]
-    retrain = [[spec.name, part] for part in RETRAIN_PARTS]
-    return [
-        dg.define_asset_job(
-            f"{spec.name}_week",
-            selection=dg.AssetSelection.assets(*week),
-            executor_def=dg.in_process_executor,
-            description="Join, score and report on one week.",
-        ),
-        dg.define_asset_job(
-            f"{spec.name}_retrain",
-            selection=dg.AssetSelection.assets(*retrain),
-            executor_def=dg.in_process_executor,
-            description="Train a challenger, judge it against the champion and deploy it if it passes.",
-        ),
-    ]
 
 
 def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:

@@ -8,7 +8,8 @@ import dagster as dg
 import pydantic
 
 from mlops_assets.assets.bundle import model_assets
-from mlops_assets.automation.sensors import model_jobs, model_sensors
+from mlops_assets.automation.jobs import model_jobs
+from mlops_assets.automation.sensors import model_sensors
 from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs, request_clashes
 from mlops_assets.spec.gate import Gate

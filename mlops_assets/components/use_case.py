@@ -11,7 +11,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
-from mlops_assets.automation.sensors import ingest_job
+from mlops_assets.automation.jobs import ingest_job
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.components.table import TableComponent
 from mlops_assets.components.tree import component_trees

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_
 from mlops_assets.local.worker import Worker
 
 LOAD_TIMEOUT_S = 300.0
+TOLD_WITHIN_S = 15.0
+"""How long a server may take to say how a run's process ended, before that is told without knowing by what."""
+
 SERVER = "mlops_assets.local.warm_server"
 
 
@@ -92,6 +96,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         self._servers: dict[str, WarmServer] = {}
         self._old: list[WarmServer] = []
         self._lock = threading.Lock()
+        self._gone_since: dict[str, float] = {}
         super().__init__()
 
     @property
@@ -187,12 +192,18 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process runs; a run without a process of its own, as those of a replay, is not judged."""
+        """Whether the run's process runs; a run without a process of its own, as those of a replay, is not judged.
+
+        One that has just ended is left to its server, which knows by what it ended.
+        """
         worker = Worker.of(run.tags)
         if worker is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run has no process of its own.")
         if worker.runs():
             return CheckRunHealthResult(WorkerStatus.RUNNING)
+        gone_since = self._gone_since.setdefault(run.run_id, time.monotonic())
+        if time.monotonic() - gone_since < TOLD_WITHIN_S:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "Its process ended; its server says by what.")
         return CheckRunHealthResult(WorkerStatus.FAILED, f"The run's process {worker.pid} is gone.")
 
     def dispose(self) -> None:

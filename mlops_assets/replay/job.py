@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from mlops_assets.spec.files import read_use_case, specs_in
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
 from resources.at_work import alone
+from resources.clock import now_at
 from resources.settings import Settings
 from resources.state_folder import size_of
 from resources.storage.addresses import storage_at
@@ -48,7 +48,12 @@ class Asked:
 def replay_history(settings: Settings, asked: Asked) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
     folder = asked.folder(settings)
-    wanted = {"through": asked.through, "compare": asked.compare, "models": _models(asked), **_newest(asked)}
+    wanted = {
+        "through": asked.through,
+        "compare": asked.compare,
+        "models": _models(asked),
+        **_newest(settings, asked),
+    }
     finished = _finished(folder)
     if finished == wanted and wanted["models"] is not None:
         print(f"The replay is done; its table is {folder / 'weeks.csv'}. `make dev` shows the rest.\n")
@@ -84,7 +89,7 @@ def _models(asked: Asked) -> dict[str, Any] | None:
     }
 
 
-def _newest(asked: Asked) -> dict[str, str | None]:
+def _newest(settings: Settings, asked: Asked) -> dict[str, str | None]:
     """The newest partition that is over, where the calendar has no end: a replay that was finished goes on when one comes."""
     try:
         calendar = read_use_case(use_case_folder(asked.use_case)).calendar
@@ -92,7 +97,7 @@ def _newest(asked: Asked) -> dict[str, str | None]:
         return {}
     if calendar.over:
         return {}
-    newest = calendar.newest(datetime.now(UTC))
+    newest = calendar.newest(now_at(settings))
     return {"newest": newest and newest.name}
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "pause": ["pause", "m", "--why", "why"],
     "resume": ["resume", "m"],
     "retire": ["retire", "m", "--why", "why"],
+    "retention": ["retention"],
     "rollback": ["rollback", "m", "--by", "ada", "--reason", "why"],
     "data log": ["data", "log", "flights/raw"],
     "data show": ["data", "show", "flights/raw@0123abcd"],

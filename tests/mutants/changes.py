@@ -146,8 +146,8 @@ MUTANTS = (
     ),
     PUBLISH(
         "a change is recorded whatever it rests on",
-        "mlops_assets.promotion.champion:_append",
-        "lambda: _refuse_unfounded(change, now, audit)",
+        "mlops_assets.promotion.champion:_refuse_now",
+        "_refuse_unfounded(change, now, audit)",
         "None",
         f"{GROUNDED}test_evidence_that_does_not_match_is_refused_before_it_is_recorded_and_not_followed_after",
     ),

@@ -8,7 +8,7 @@ import polars as pl
 
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
-from mlops_assets.automation.sensors import ingest_job
+from mlops_assets.automation.jobs import ingest_job
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.tables import Expectation

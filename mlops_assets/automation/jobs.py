@@ -1,0 +1,41 @@
+"""Every job, named for what it does: ingesting a use case's partition, and the two of each model."""
+
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name
+
+WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
+RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
+
+
+def ingest_job(use_case: str) -> Any:
+    """`ingest_<use case>`: raw tables and features of a partition, up to the online store."""
+    return dg.define_asset_job(
+        ingest_job_name(use_case),
+        selection=dg.AssetSelection.groups(ingest_group(use_case), features_group(use_case)),
+        executor_def=dg.in_process_executor,
+        description="Ingest one week and bring features and online store up to its end.",
+    )
+
+
+def model_jobs(spec: ModelSpec) -> list[Any]:
+    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
+    week = [[spec.name, part] for part in WEEK_PARTS]
+    retrain = [[spec.name, part] for part in RETRAIN_PARTS]
+    return [
+        dg.define_asset_job(
+            f"{spec.name}_week",
+            selection=dg.AssetSelection.assets(*week),
+            executor_def=dg.in_process_executor,
+            description="Join, score and report on one week.",
+        ),
+        dg.define_asset_job(
+            f"{spec.name}_retrain",
+            selection=dg.AssetSelection.assets(*retrain),
+            executor_def=dg.in_process_executor,
+            description="Train a challenger, judge it against the champion and deploy it if it passes.",
+        ),
+    ]
