@@ -203,7 +203,7 @@ def test_a_file_that_is_in_use_keeps_its_size_until_the_next_time(home, monkeypa
 
     path = home / "dagster" / "storage" / "event_log.db"
     with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM event_logs WHERE dagster_event_type = 'STEP_OUTPUT'")
+        connection.execute("DELETE FROM event_logs")
     said: list[str] = []
     monkeypatch.setattr(instance_retention, "PATIENCE_S", 0)
     with sqlite3.connect(path, isolation_level=None) as other:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -145,10 +146,10 @@ def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
-    until = known_until(spec, lake)
+    until = cache(lambda: known_until(spec, lake))
 
     def look(week: str) -> Look:
-        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until)
+        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until())
 
     return unsettled(lake, spec.name, wanted, rests_on, tables, look)
 

@@ -15,64 +15,7 @@ from resources.use_case_folders import NAME, SHIPPED, VARIABLE, UseCaseFolder, u
 verbs = group("a use case, a table or a model to begin with: commented YAML that works as it stands")
 FIRST_DAY, DAYS, ROWS_A_DAY, SHOPS = datetime(2024, 1, 1, tzinfo=UTC), 49, 80, 12
 
-USE_CASE = """\
-# What holds for the whole use case. Examine it with `mlops check {name}`, replay it with `mlops run {name}`.
-owner: team:{name}            # a team or an e-mail address
-description: Orders of some shops, of which some are sent back.
-calendar:
-  cadence: daily              # hourly, daily, weekly, monthly, or a cron line
-  timezone: UTC
-  start: 2024-01-01
-  end: {end}             # leave it out where data arrives without an end
-clock: data                   # wall: data arrives while the clock goes, and a request is answered as of its arrival
-"""
-
-ORDERS = """\
-type: mlops_assets.components.table.TableComponent
-
-attributes:
-  name: orders                # the lake table {use_case}/orders
-  description: One row for each order.
-  source: {{kind: csv, path: data/orders.csv}}   # or parquet, a pattern, s3://bucket/key, or a Python function
-  columns: {{order_id: int, shop: str, amount: "float | null", ordered_at: datetime, sent_back: "int | null"}}
-  key: [order_id]
-  time: ordered_at            # rows are cut into partitions by it; a table without time is written whole
-  lateness: 1h                # a partition is over so long after its end
-  expect: {{amount: {{range: [0, 1000], nulls: 0.1}}}}   # a check warns outside of this
-"""
-
-SHOPS_TABLE = """\
-type: mlops_assets.components.table.TableComponent
-
-attributes:
-  name: shops
-  description: One row for each shop, known all along.
-  source: {kind: csv, path: data/shops.csv}
-  columns: {shop: str, shop_size: float, shop_age_years: float}
-  key: [shop]
-  features: {key: [shop]}     # the table is a feature view: its other columns are features, looked up by shop
-"""
-
-MODEL = """\
-type: mlops_assets.components.model.ModelComponent
-
-attributes:
-  name: {name}
-  description: Which rows of {table} have {label}?
-  owner: {owner}
-  task: classification        # or regression
-  features: {features}           # views, or view:feature; {{exclude: [...]}} takes all others
-  prediction:
-    table: {table}
-    key: [{key}]
-    time: {time}           # the moment at which the prediction is made
-    request: {request}   # columns that a request brings: features and fields of the endpoint
-  label: {{column: {label}, delay: 1d}}   # known so long after the prediction; or known_at: a column with the moment
-  trainer: {{kind: xgboost, rounds: 50, early_stopping_rounds: 5, parameters: {{max_depth: 3, eta: 0.2}}{categories}}}
-  window: {{hold_out_days: 7, minimum_days: 28}}
-  gate: {{metric: log_loss, floors: {{auc: 0.5}}}}   # a challenger must do better than this, and than the champion
-  retrain: {{cool_down_days: 7, max_age_days: 21}}
-"""
+SKELETONS = Path(__file__).parent / "skeletons"
 
 
 class NewError(Exception):
@@ -95,8 +38,8 @@ def _use_case(
     _refuse_name(name)
     path = (folder or SHIPPED) / name
     end = (FIRST_DAY + timedelta(days=DAYS)).date().isoformat()
-    _write(path / "use_case.yaml", USE_CASE.format(name=name, end=end))
-    model = MODEL.format(
+    _write(path / "use_case.yaml", _skeleton("use_case").format(name=name, end=end))
+    model = _skeleton("model").format(
         name=f"{name}_sent_back",
         owner=f"team:{name}",
         features="[shops]",
@@ -107,7 +50,7 @@ def _use_case(
         label="sent_back",
         categories="",
     )
-    tables = [ORDERS.format(use_case=name), SHOPS_TABLE]
+    tables = [_skeleton("orders").format(use_case=name), _skeleton("shops")]
     _write(path / "defs.yaml", "---\n".join([*tables, model]))
     _write(path / "data" / "orders.csv", _orders())
     _write(path / "data" / "shops.csv", _shops())
@@ -126,7 +69,11 @@ def _table(
     _refuse_name(name)
     folder = use_case_folder(use_case)
     path = folder.path / name
-    text = SHOPS_TABLE.replace("name: shops", f"name: {name}").replace("data/shops.csv", f"{name}/{name}.csv")
+    text = (
+        _skeleton("shops")
+        .replace("name: shops", f"name: {name}")
+        .replace("data/shops.csv", f"{name}/{name}.csv")
+    )
     text = text.replace("shop_size", f"{name}_size").replace("shop_age_years", f"{name}_age_years")
     text = text.replace("{key: [shop]}", f"{{key: [shop], view: {name}}}")
     _write(path / "defs.yaml", text)
@@ -166,7 +113,7 @@ def _model_text(name: str, folder: UseCaseFolder, table: TableSpec, views: list[
     brought = {
         c: f'"{one.type}"' for c, one in table.columns.items() if c not in keys and one.kind == "float"
     }
-    return MODEL.format(
+    return _skeleton("model").format(
         name=name,
         owner=read_use_case(folder).owner,
         features=f"[{', '.join(views)}]",
@@ -205,6 +152,10 @@ def _target(table: TableSpec, name: str) -> str:
 def _refuse_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise NewError(f"{name!r} is no name: give lower-case letters, digits and _, a letter first")
+
+
+def _skeleton(name: str) -> str:
+    return (SKELETONS / f"{name}.template").read_text(encoding="utf-8")
 
 
 def _prefix(path: Path) -> str:

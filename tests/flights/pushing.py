@@ -43,7 +43,7 @@ class Running:
 
     def __init__(self, folder: Path, redis: str = "") -> None:
         self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
-        home = str(folder / "feast")
+        home = str(folder / "feast" / "flights")
         self.store = FeatureStoreResource(lake_root=self.lake.root, home=home, online_store=redis)
         self.endpoint = Endpoint(folder=str(folder / "serving"))
 
