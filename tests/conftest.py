@@ -68,6 +68,12 @@ def mlops_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def flights_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flights' definitions for every use case, also for one of a test's that has no folder."""
+    monkeypatch.setenv("MLOPS_FEATURE_REPO", "mlops_assets.use_cases.flights.features")
+
+
+@pytest.fixture
 def local_settings(mlops_home: Path) -> Settings:
     """Settings of that empty state, on three free ports."""
     ports = {f"MLOPS_{name}_PORT": str(_free_port()) for name in ("DAGSTER", "MLFLOW", "SERVE")}

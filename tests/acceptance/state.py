@@ -19,7 +19,7 @@ def end_state(home: Path) -> dict[str, Any]:
         **_files(home, home / "replay", ("weeks.csv", "predictions.parquet")),
         **_files(home, home / "lake", ("**/*.parquet", "**/*.json")),
         **_manifests(home / "lake"),
-        **_online(home / "feast" / "online.db"),
+        **_online(home / "feast" / "flights" / "online.db"),
         **_serving(home / "serving"),
         **_versions(home, "flight_delay"),
         **_decisions(home),

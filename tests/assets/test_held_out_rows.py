@@ -95,6 +95,7 @@ def test_no_kind_of_trainer_sees_the_held_out_rows(data_of, clean, kind):
     assert model_of(spec, data, held=False) != model_of(spec, clean, held=False)
 
 
+@pytest.mark.usefixtures("flights_features")
 def test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same(data_of, clean, tracking):
     def registered(data: TrainingData) -> tuple[str, bytes]:
         project = SimpleNamespace(resources={"compute": None}, lake=data.lake, tracking=tracking)

@@ -20,6 +20,7 @@ from mlops_assets.stages.outcomes import outcome_parts
 from mlops_assets.stages.reporting import FIRST
 from mlops_assets.stages.training import hold_out_start, training_files
 from mlops_assets.stages.training_set import join_week, refuse_late_labels, training_data
+from resources.features.stores import repository_of
 from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.settings import settings
@@ -135,7 +136,7 @@ def test_the_page_of_a_report_has_coverage_and_both_values(pumps):
 
 
 def test_only_labels_are_joined_again_and_the_bytes_are_those_of_a_whole_join(pumps):
-    store, name = pumps.resources["feature_store"], NAMES[4]
+    store, name = pumps.resources["feature_store"].of("pumps"), NAMES[4]
     relabelled = pumps.lake.manifest("pump_stops/training_set", name)
     whole = join_week(LATE, pumps.lake, store, name).manifest
     assert whole is not None
@@ -180,7 +181,7 @@ def test_a_version_is_rebuilt_from_its_label_partitions_to_the_byte(pumps, tmp_p
     from mlops_assets.verify.verdict import verify_version
 
     tracking, audit = pumps.resources["tracking"], pumps.resources["audit"]
-    rebuild = Rebuild(tmp_path, pumps.lake, [], "tests.pumps.repo", tell=lambda _: None)
+    rebuild = Rebuild(tmp_path, pumps.lake, [], repository_of, tell=lambda _: None)
     version = tracking.champion("pump_stops")
     verdict = verify_version(version, tracking, audit, rebuild, LATE)
     assert (verdict.outcome, [*verdict.differences]) == ("IDENTICAL", [])
@@ -234,4 +235,4 @@ def test_a_label_that_is_neither_no_nor_yes_is_refused_at_the_first_join(pumps):
     with pytest.raises(
         StageError, match=r"has the values 7: a classification without label.above needs 0 and 1"
     ):
-        join_week(spec, pumps.lake, pumps.resources["feature_store"], NAMES[0])
+        join_week(spec, pumps.lake, pumps.resources["feature_store"].of("pumps"), NAMES[0])

@@ -9,12 +9,14 @@ from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.spec.decides import of_a_fit, spec_digest
 from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.compute.compute import Compute
 from resources.serving.ray_serve import Endpoint
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcel_spec, parcels
 from tests.parcel_weeks import ROWS, TRAINER, parcel_lake
 
+pytestmark = pytest.mark.usefixtures("flights_features")
 LEAKED = parcels(ROWS).with_columns(weight=(pl.col("delay") / 60).cast(pl.Float32))
 
 
@@ -23,6 +25,7 @@ def launched(folder, spec, frame=None) -> tuple[dg.ExecuteInProcessResult, Track
     tracking = Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder / "artifacts"))
     resources = {
         "lake": parcel_lake(folder / "lake", spec, frame),
+        "clock": Clock(),
         "tracking": tracking,
         "audit": Audit(folder=str(folder / "audit")),
         "compute": Compute(folder=str(folder / "training")),

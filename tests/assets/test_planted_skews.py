@@ -85,6 +85,9 @@ class Altered:
     def __getattr__(self, name: str):
         return getattr(self.store, name)
 
+    def of(self, use_case: str) -> "Altered":
+        return self
+
 
 class WithoutTtl(Altered):
     """Values that were valid once are served for ever, as stock Feast does."""

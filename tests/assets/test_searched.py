@@ -25,6 +25,7 @@ from resources.tracking.tracking import Tracking
 from tests import record_samples
 from tests.parcel_weeks import parcel_lake, search_spec
 
+pytestmark = pytest.mark.usefixtures("flights_features")
 SPEC = search_spec()
 NAME, WEEK = SPEC.name, "2020-02-10"
 FOUND = {"max_depth": 3, "eta": 0.2}
@@ -124,7 +125,8 @@ def test_a_search_adds_one_asset_between_the_training_set_and_the_model():
     def deps(spec):
         return {a.key.path[-1]: {k.path[-1] for k in a.dependency_keys} for a in model_assets(spec)}
 
-    plain, with_search = deps(SPEC.model_copy(update={"search": None})), deps(SPEC)
+    spec = SPEC.model_copy(update={"feature_service": "flight_delay_v1"})
+    plain, with_search = deps(spec.model_copy(update={"search": None})), deps(spec)
     assert len(plain) == len(STAGES) and plain["model"] == {"training_set"}
     assert with_search.keys() - plain.keys() == {"search"}
     assert with_search["search"] == {"training_set"} and with_search["model"] == {"training_set", "search"}

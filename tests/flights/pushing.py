@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from mlops_assets.use_cases.flights.request import entity_rows
 from resources.features.push import Pusher
-from resources.features.store import FeatureStoreResource
+from resources.features.stores import FeatureStores
 from resources.lake.lake import Lake
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
@@ -43,12 +43,8 @@ class Running:
 
     def __init__(self, folder: Path, redis: str = "") -> None:
         self.folder, self.lake = folder, Lake(root=str(folder / "lake"))
-        self.store = FeatureStoreResource(
-            repository="mlops_assets.use_cases.flights.features",
-            lake_root=self.lake.root,
-            home=str(folder / "feast" / "flights"),
-            online_store=redis,
-        )
+        stores = FeatureStores(lake_root=self.lake.root, home=str(folder / "feast"), online_store=redis)
+        self.store = stores.of("flights")
         self.endpoint = Endpoint(folder=str(folder / "serving"))
 
     def prepare(self) -> None:

@@ -152,9 +152,9 @@ def of_a_week(build):
 
 def joined(home, pumped: Calendar, checked: Calendar) -> pl.DataFrame:
     """Two weeks of pumps joined by a calendar for the checks, with the feature table cut by another one."""
-    where = settings({"MLOPS_HOME": str(home), "MLOPS_FEATURE_REPO": "tests.pumps.repo"})
+    where = settings({"MLOPS_HOME": str(home)})
     parts = local_resources(where)
-    lake, store = parts["lake"], parts["feature_store"]
+    lake, store = parts["lake"], parts["feature_store"].of("pumps")
     spec = SPEC.model_copy(update={"calendar": checked})
     until = WEEKS.partition("2024-01-15").start
     for calendar, name, build, expected in (
@@ -172,7 +172,8 @@ def joined(home, pumped: Calendar, checked: Calendar) -> pl.DataFrame:
     return frame.filter(pl.col("checked_at") < until).sort("check_id")
 
 
-def test_features_are_the_same_cell_by_cell_by_day_and_by_week(tmp_path):
+def test_features_are_the_same_cell_by_cell_by_day_and_by_week(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_FEATURE_REPO", "tests.pumps.repo")
     weekly = joined(tmp_path / "weekly", WEEKS, WEEKS)
     assert weekly.height == 2 * 7 * 4 * 12
     assert weekly["vibration"].null_count() == 0
