@@ -16,6 +16,7 @@ from resources.lake.lake import Lake
 from resources.lake.versions import kept_versions
 from resources.settings import Settings, settings
 from resources.storage.addresses import storage_at
+from resources.use_case_folders import FILE, VARIABLE, UseCaseFolderError, use_case_folders
 from tests.earlier_release.make import THROUGH
 from tests.earlier_release.state import KEPT, contents, undeclared, unpack, with_everything
 from tests.s3 import BUCKET, served
@@ -149,6 +150,15 @@ def test_whose_a_state_is_its_training_sets_say_and_else_its_raw_tables(tmp_path
     storage.write("dry/training_set/_manifests/all.json", json.dumps({"made_of": made_of}).encode())
     storage.write("late/training_set/_manifests/all.json", b'{"made_of": {"parcels/offers@all": "4"}}')
     assert use_case_before(storage) == "wells"
+
+
+def test_no_use_case_is_called_as_the_folder_of_an_earlier_releases_tables(tmp_path, monkeypatch):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    (folder / FILE).write_text("")
+    monkeypatch.setenv(VARIABLE, str(folder))
+    with pytest.raises(UseCaseFolderError, match="a use case cannot be called 'features'"):
+        use_case_folders()
 
 
 TEXTS = st.one_of(
