@@ -11,6 +11,8 @@ SHIPPED_PACKAGE = "mlops_assets.use_cases"
 VARIABLE = "MLOPS_USE_CASES"
 FILE = "use_case.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+TAKEN = "features"
+"""What the folder of feature tables was called in a lake while there was one use case; `mlops migrate` looks for it."""
 COMPONENTS = ("defs.yaml", "defs.yml", "component.yaml")
 
 
@@ -97,6 +99,11 @@ def _outside(path: Path) -> UseCaseFolder:
         raise UseCaseFolderError(
             f"{folder}: the folder's name is the use case's, and {folder.name!r} is none: lower-case letters, digits and _, "
             "a letter first"
+        )
+    if folder.name == TAKEN:
+        raise UseCaseFolderError(
+            f"{folder}: a use case cannot be called {TAKEN!r}, which is where an earlier release kept its feature tables: "
+            "rename the folder"
         )
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))

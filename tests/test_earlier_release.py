@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -32,7 +33,16 @@ from resources.records.reader import RecordError
 from resources.serving.live_models import LiveModels
 from resources.settings import Settings
 from tests.earlier_release.make import THROUGH
-from tests.earlier_release.state import audit_of, changed, contents, entries_in, settings_of, unpack
+from tests.earlier_release.state import (
+    audit_of,
+    changed,
+    contents,
+    entries_in,
+    settings_of,
+    undeclared,
+    unpack,
+    with_everything,
+)
 from tests.pumps.project import SPEC, WEEKS, definitions
 
 NAME, NEXT = SPEC.name, "2024-02-26"
@@ -44,6 +54,13 @@ OF_EARLIER = {
     f"lake/pump_stops/search/{THROUGH}.json",
     "serving/pump_stops.json",
 }
+RECORDS = len(OF_EARLIER) + 3
+MOVED, NAMING = 1 + 8 + 16 + 1 + 2, 16
+"""Files that lie elsewhere now, the online store among them, and those of a table that stays, but names another."""
+
+ANSWERED = [0.07551687955856323, 0.6153948307037354]
+"""What the earlier release's own endpoint answered from this state for the two pumps of `answers`."""
+
 OLD_LOG = {"audit/log.jsonl", "audit/head.json"}
 TAKEN_OVER = {
     "audit/migrated/log.jsonl",
@@ -67,13 +84,16 @@ def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
         patch.setenv("MLOPS_HOME", str(where.home))
         patch.setenv("MLOPS_FEATURE_REPO", where.feature_repository)
         migrate.migrate(where, dry_run=False)
-        parts = local_resources(where)
-        parts["feature_store"].of("pumps").apply()
-        yield where, parts
+        yield where, local_resources(where)
 
 
 def is_aside(name: str) -> bool:
     return name.startswith(f"{migrate.ASIDE}/")
+
+
+def place_of_now(name: str) -> str:
+    """Where a file belongs that lay where the earlier release kept it for its one use case."""
+    return re.sub("^(lake|feast|replay)/", r"\1/pumps/", name)
 
 
 def is_of_the_log(name: str) -> bool:
@@ -88,11 +108,21 @@ def test_a_dry_run_names_each_file_with_both_versions_and_writes_nothing(earlier
     assert log == (
         f"would change audit/log.jsonl: audit log, {entries} entries, sha256 {digest}, to sealed entries"
     )
-    named = {line.split()[2].rstrip(":") for line in lines[:-1]}
+    records, moves = lines[:RECORDS], lines[RECORDS:-1]
+    named = {line.split()[2].rstrip(":") for line in records}
     assert named >= OF_EARLIER and len(named - OF_EARLIER) == 3, "three trials of the search besides"
-    assert all(line.startswith("would change ") for line in lines[:-1])
-    assert all(line.endswith(f"version 0 to {1 + ('serving/' in line)}") for line in lines[:-1])
-    assert lines[-1] == f"{len(named) + 1} files would change; nothing was written"
+    assert all(line.startswith("would change ") for line in records)
+    assert all(line.endswith(f"version 0 to {1 + ('serving/' in line)}") for line in records)
+    assert [line.removeprefix("would change ") for line in moves] == [
+        "feast: online.db, to feast/pumps",
+        "lake/pump_stops/training_set: 16 files that name feature tables, by their names of now",
+        "lake/features/online: 8 files of a feature table, to pumps/features/online",
+        "lake/features/pump_state: 16 files of a feature table, to pumps/features/pump_state",
+        "lake/features/registry: 1 file of a feature table, to pumps/features/registry",
+        "lake/replay/progress.json: to pumps/replay/progress.json",
+        "lake/features/online.json: to pumps/features/online.json",
+    ]
+    assert lines[-1] == f"{1 + RECORDS + MOVED + NAMING} files would change; nothing was written"
     assert contents(earlier.home) == before
 
 
@@ -105,16 +135,19 @@ def test_a_migration_changes_those_files_alone_keeps_their_originals_and_has_not
     everything = changed(earlier.home, before)
     first_sealed = f"audit/entries/{len(log) + 1:010}.json"
     assert {n for n in everything if is_of_the_log(n)} == {*OLD_LOG, *TAKEN_OVER, first_sealed}
-    touched = {name for name in everything if not is_of_the_log(name)}
-    assert {name for name in touched if not is_aside(name)} >= OF_EARLIER and len(touched) == 2 * 13
-    originals = [contents(earlier.home)[name] for name in touched if is_aside(name)]
-    assert sorted(originals) == sorted(before[name] for name in touched if not is_aside(name))
     after = contents(earlier.home)
+    touched = {name for name in everything if not is_of_the_log(name) and name in before}
+    assert touched >= OF_EARLIER and len(touched) == RECORDS + MOVED + NAMING
+    moved = {name: after.get(place_of_now(name)) for name in touched - OF_EARLIER if name not in after}
+    assert len(moved) == MOVED and None not in moved.values()
+    kept = sorted(after[name] for name in after if is_aside(name))
+    lost = [before[name] for name in touched if before[name] != moved.get(name)]
+    assert kept == sorted(lost), "the original of everything that is not what it was"
     assert all(before[n] == after[n.replace("audit/", "audit/migrated/")] for n in OLD_LOG)
     assert entries_in(audit_of(earlier))[:-1] == log
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == (
-        f"14 files changed; the originals are in {earlier.home}/audit/migrated and {earlier.home}/migrated"
+        f"{1 + RECORDS + MOVED + NAMING} files changed; the originals are in {earlier.home}/audit/migrated and {earlier.home}/migrated"
     )
     migrate.migrate(earlier, dry_run=False)
     assert "nothing to migrate" in capsys.readouterr().out
@@ -152,12 +185,16 @@ def _or_die(write: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any
 
 
 def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp_path):
-    where = settings_of(unpack(tmp_path))
+    where = undeclared(unpack(tmp_path))
+    with_everything(where.home, only=THROUGH)
+    for untouched in ("dagster", "mlflow"):
+        shutil.rmtree(where.home / untouched)
     shutil.copytree(where.home, tmp_path / "before")
     migrate.migrate(where, dry_run=False)
     names = set(contents(where.home))
+    assert not [name for name in names if name.startswith(("lake/features/", "lake/replay/"))]
     sealed = {n for n in names if n.startswith(("audit/entries/", "audit/sealed_head"))}
-    records = [n for n in names if n.endswith(".json") and n not in sealed]
+    records = [n for n in names if n.endswith((".json", ".made", ".parquet", ".csv")) and n not in sealed]
     expected = {name: (where.home / name).read_bytes() for name in records}
     log, writes, killed = entries_in(audit_of(where))[:-1], 0, True
     while killed:
@@ -172,7 +209,10 @@ def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp
         assert (report.problem, report.notes, report.head.seq) == (None, [], len(log) + 1)
         assert entries_in(audit_of(where))[:-1] == log and list(migrate.pending(where)) == []
         writes += 1
-    assert writes > 2 * 13 + 8, "each record and its original, and the eight names of the audit log"
+    moved = 4 * 2 + 3 * 2 + 4 * 3
+    assert writes > 2 * RECORDS + 8 + moved, (
+        "records with originals, the audit log, and what moves, as it is or rewritten"
+    )
 
 
 def test_an_old_log_that_does_not_hold_is_refused_before_anything_is_changed(earlier):
@@ -205,11 +245,24 @@ def test_who_starts_on_it_is_told_that_its_old_log_has_to_be_migrated_first(earl
     assert contents(earlier.home) == before
 
 
-def test_who_starts_on_it_is_told_once_that_its_records_are_of_an_earlier_release(earlier, capsys):
+def test_who_starts_on_it_is_told_that_its_tables_lie_elsewhere_and_nothing_starts_anew(earlier):
     take_over(audit_of(earlier), "ada")
+    before = contents(earlier.home)
+    told = f"had one use case: {MOVED + NAMING} of its files belong elsewhere, .* `mlops migrate` moves them"
+    with pytest.raises(migrate.OldPlacesError, match=told):
+        migrate.tell_what_waits(earlier)
+    assert contents(earlier.home) == before
+
+
+def test_who_starts_on_it_is_told_once_that_its_records_are_of_an_earlier_release(earlier, capsys):
+    record = earlier.serving / "pump_stops.json"
+    old = record.read_bytes()
+    migrate.migrate(earlier, dry_run=False)
+    record.write_bytes(old)
+    capsys.readouterr()
     migrate.tell_what_waits(earlier)
     assert capsys.readouterr().out.startswith(
-        "13 files of the state are of an earlier release, and read as such"
+        "1 file of the state is of an earlier release, and read as such"
     )
     migrate.migrate(earlier, dry_run=False)
     capsys.readouterr()
@@ -255,13 +308,11 @@ def answers(where: Settings, parts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_endpoint_answers_the_same_from_the_state_as_it_was_and_as_it_is(earlier, forward):
-    before = local_resources(earlier)
-    before["feature_store"].of("pumps").apply()
-    told = answers(earlier, before)
+def test_the_endpoint_answers_as_the_earlier_releases_own_did(forward):
+    told = answers(*forward)
     assert [answer["version"] for answer in told] == ["2", "2"]
-    assert 0 < told[0]["probability"] < 1
-    assert answers(*forward) == told
+    assert [answer["probability"] for answer in told] == ANSWERED
+    assert {answer["as_of"] for answer in told} == {"2024-02-26T00:00:00+00:00"}
 
 
 def test_its_champion_is_rebuilt_byte_by_byte_from_its_lineage(forward, tmp_path):

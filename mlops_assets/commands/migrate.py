@@ -1,21 +1,21 @@
 """`mlops migrate`: the state folder of an earlier release brought forward, file by file.
 
-Every change is found before the first is made, and each replaces one file whole after its original was put aside. So a
-state that was migrated in part is one that is migrated by running it again. The audit log comes first, since it is what may
-be refused. What is not changed is not touched: records of this release, and lineages, whose hashes are registered and
-which are brought forward each time they are read.
+Every change is found before the first is made, and each replaces one file whole after its original was put aside, or
+moves it whole. So a state that was migrated in part is one that is migrated by running it again. The audit log comes
+first, since it is what may be refused. What is not changed is not touched: records of this release, and lineages, whose
+hashes are registered and which are brought forward each time they are read.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.commands import by_use_case, feast_by_use_case
+from mlops_assets.commands.change import ASIDE, Change, put_aside
 from mlops_assets.commands.task import command
 from resources.at_work import alone, serving
 from resources.records.attempts import Attempt, Challenger, Timings, digest_of
@@ -28,9 +28,6 @@ from resources.storage.durable import sweep, write_bytes
 
 if TYPE_CHECKING:
     from resources.audit.log import Audit
-
-ASIDE = "migrated"
-"""Folder of the state in which the originals of changed files lie, under their own paths and the start of their hash."""
 
 PLACES: tuple[tuple[str, type[Record]], ...] = (
     ("lake/*/challenger.json", Challenger),
@@ -45,13 +42,8 @@ PLACES: tuple[tuple[str, type[Record]], ...] = (
 """Where records of each kind lie in a state folder."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """One file that is of an earlier release: what is done to it, in words, where its original is put, and the doing."""
-
-    what: str
-    aside: str
-    apply: Callable[[], None]
+class OldPlacesError(Exception):
+    """A state that lies where an earlier release kept it, for one use case, where work would start anew beside it."""
 
 
 def add(app: typer.Typer) -> None:
@@ -63,19 +55,24 @@ def _migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would change, and change nothing")
     ] = False,
+    use_case: Annotated[
+        str | None,
+        typer.Option("--use-case", metavar="NAME", help="whose feature tables an earlier release's are"),
+    ] = None,
 ) -> int:
     """bring a state folder of an earlier release forward"""
-    return migrate(settings(), dry_run)
+    return migrate(settings(), dry_run, use_case)
 
 
-def migrate(where: Settings, dry_run: bool) -> int:
+def migrate(where: Settings, dry_run: bool, use_case: str | None = None) -> int:
     """Bring the state folder forward and say what changed, or with `dry_run` what would; 0, whether or not anything did.
 
-    Raises, before anything is changed, RecordError for a record that is damaged or of a newer release and AuditError for an
-    old audit log that does not hold, and AtWorkError while somebody is at work on the folder.
+    Raises, before anything is changed, RecordError for a record that is damaged or of a newer release, AuditError for an
+    old audit log that does not hold, UnknownUseCaseError where nobody says whose the feature tables are, PlaceTakenError
+    where a use case has others already, and AtWorkError while somebody is at work on the folder.
     """
     if dry_run:
-        _tell(where, list(pending(where)), "would change")
+        _tell(where, list(pending(where, use_case)), "would change")
         return 0
     if not where.home.is_dir():
         _tell(where, [], "changed")
@@ -84,27 +81,42 @@ def migrate(where: Settings, dry_run: bool) -> int:
         for part in ("lake", "serving", "keys", ASIDE):
             sweep(where.home / part)
         _audit(where).storage.sweep()
-        changes = list(pending(where))
+        changes = list(pending(where, use_case))
         for change in changes:
             change.apply()
+        by_use_case.tidy(where)
     _tell(where, changes, "changed")
     return 0
 
 
-def pending(where: Settings) -> Iterator[Change]:
-    """Everything that a state folder holds of an earlier release."""
+def pending(where: Settings, use_case: str | None = None) -> Iterator[Change]:
+    """Everything that a state folder holds of an earlier release; what had one use case is of `use_case`, or says whose it is."""
     for find in FINDERS:
         yield from find(where)
+    yield from moves(where, use_case)
+
+
+def moves(where: Settings, use_case: str | None = None) -> Iterator[Change]:
+    """What lies where an earlier release kept it, for one use case."""
+    yield from by_use_case.outcome_changes(where, use_case)
+    yield from feast_by_use_case.feast_changes(where, use_case)
+    yield from by_use_case.lake_changes(where, use_case)
 
 
 def tell_what_waits(where: Settings) -> None:
     """Say to who starts to work on a state folder how many of its files are of an earlier release, if any are.
 
-    They are read as they are, so nothing has to be done about them; the audit log is not, and raises OldLogError where it
-    is the old one. RecordError where a file is of a newer release.
+    Records are read as they are, so nothing has to be done about them; the audit log is not, and raises OldLogError where
+    it is the old one, nor are tables at their old places, which raise OldPlacesError. RecordError where a file is of a
+    newer release.
     """
-    count = sum(1 for _ in pending(where))
+    count = sum(1 for find in FINDERS for _ in find(where))
     _refuse_old_log(where)
+    if misplaced := sum(change.files for change in moves(where)):
+        raise OldPlacesError(
+            f"{where.home} is of an earlier release, which had one use case: {misplaced} of its files belong elsewhere, and "
+            "work would start anew beside them. `mlops migrate` moves them, `mlops migrate --dry-run` says where to"
+        )
     if count:
         files = "1 file of the state is" if count == 1 else f"{count} files of the state are"
         print(
@@ -185,10 +197,7 @@ def _replace(home: Path, path: Path, original: bytes, record: Record) -> None:
     """
     if path.read_bytes() != original:
         return
-    mark = hashlib.sha256(original).hexdigest()[:12]
-    aside = home / ASIDE / path.relative_to(home).with_name(f"{path.name}.{mark}")
-    if not aside.exists():
-        write_bytes(aside, original)
+    put_aside(home, path.relative_to(home).as_posix(), original)
     write_bytes(path, json.dumps(record.document(), indent=1, sort_keys=True, allow_nan=False).encode())
 
 
@@ -198,11 +207,13 @@ def _tell(where: Settings, changes: list[Change], done: str) -> None:
     if not changes:
         print(f"{where.home}: nothing to migrate, everything is of this release")
     elif done == "changed":
-        folders = " and ".join(sorted({change.aside for change in changes}))
-        print(f"{_files(changes)} changed; the originals are in {folders}")
+        folders = " and ".join(sorted({change.aside for change in changes if change.aside}))
+        kept = f"; the originals are in {folders}" if folders else ", all of them moved as they are"
+        print(f"{_files(changes)} changed{kept}")
     else:
         print(f"{_files(changes)} would change; nothing was written")
 
 
 def _files(changes: list[Change]) -> str:
-    return "1 file" if len(changes) == 1 else f"{len(changes)} files"
+    count = sum(change.files for change in changes)
+    return "1 file" if count == 1 else f"{count} files"

@@ -1,9 +1,12 @@
 """The kept state of an earlier release: unpacked and moved to a folder of the test's own, or packed from where it was made."""
 
 import hashlib
+import json
 import sqlite3
 import tarfile
 from pathlib import Path
+
+import polars as pl
 
 from resources.audit.log import Audit, Entry
 from resources.audit.migration import migration_of
@@ -12,6 +15,8 @@ from resources.settings import Settings, settings
 ARCHIVE = Path(__file__).parent / "state.tar.xz"
 HOME = "/srv/earlier-release"
 """Where the state says that it lies; no test runs there."""
+
+KEPT = hashlib.sha256(b"replaced").hexdigest()
 
 REMADE = ("*.html", "evidently.js", "*.lock", "registry.db*", "applied.*")
 """Left out: pages of reports, locks, and the feature registry, which every ingestion applies again."""
@@ -29,6 +34,37 @@ def unpack(folder: Path) -> Path:
 def settings_of(home: Path) -> Settings:
     """The settings of who works on it."""
     return settings({"MLOPS_HOME": str(home), "MLOPS_FEATURE_REPO": "tests.pumps.repo"})
+
+
+def undeclared(home: Path) -> Settings:
+    """The settings of who works on it without the definitions of its features: nothing applies a registry."""
+    return settings({"MLOPS_HOME": str(home)})
+
+
+def with_everything(home: Path, only: str) -> None:
+    """What the archive does not have and others do: pushed rows, a replaced version, a replay's outcome, a registry.
+
+    Of the weeks only one is left, so that few files tell what each kind of them does.
+    """
+    lake, table = home / "lake", home / "lake" / "features" / "pump_state"
+    naming = [path for path in (lake / "pump_stops" / "training_set").rglob("*") if path.is_file()]
+    for path in [*(lake / "features").rglob("*.*"), *naming]:
+        if path.is_file() and path.stem not in (only, "all", "online"):
+            path.unlink()
+    manifest = json.loads((table / "_manifests" / f"{only}.json").read_text())
+    pl.DataFrame({"pump": ["pump-00"]}).write_parquet(table / "pushed-20240220T000000-abc.parquet")
+    pl.DataFrame({"pump": ["pump-01"]}).write_parquet(table / ".undo-20240220T000000.000000.parquet")
+    kept = table / "_kept" / only
+    kept.mkdir(parents=True)
+    (kept / f"{KEPT}.parquet").write_bytes(b"replaced")
+    (kept / f"{KEPT}.json").write_text(
+        json.dumps({"written": "2024-02-26T00:00:00+00:00", "manifest": manifest})
+    )
+    (home / "replay").mkdir()
+    for name in ("weeks.csv", "report.txt", "finished.json"):
+        (home / "replay" / name).write_text("{}")
+    for name in ("registry.db", "applied.sha256"):
+        (home / "feast" / name).write_text("of one project")
 
 
 def contents(home: Path) -> dict[str, str]:

@@ -1,0 +1,170 @@
+"""What an earlier release kept for its one use case, brought to where each use case has its own.
+
+Feature tables were `features/<view>`, the progress of the replay `replay/progress`, and its outcome the files of
+`replay/`. A table's files are given their new names one after the other and lose the old ones, and texts that name a
+feature table are written again. The texts of tables that stay come first, so that whoever looks whether anything
+waits has only to look at the old places. All of it goes through the storage, so that it is the same in an object store.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.commands.change import ASIDE, Change, put_aside
+from mlops_assets.spec.names import online_key, progress_name
+from mlops_assets.stages.use_case_before import use_case_before
+from resources.lake.names import KEPT, MANIFESTS
+from resources.settings import Settings
+from resources.storage.addresses import storage_at
+from resources.storage.local import LocalStorage
+from resources.storage.storage import Storage
+
+FEATURES, PROGRESS, ONLINE = "features", "replay/progress.json", "features/online.json"
+NAMED = re.compile(r"features/(?=[\w.:+-]+(@|\s|$))")
+"""How a text begins that names a feature table as an earlier release did: alone, with a partition, or with a remark."""
+
+IN_REDIS = "materialize {use_case}/features/online for its newest partition to have the features in Redis by the use case's name"
+"""Keys of a Redis hold the project's name in their bytes; what was pushed there alone has to be pushed again."""
+
+
+class PlaceTakenError(Exception):
+    """What has to be moved is not what lies at its new place already."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file of a storage, its new name, and its new content; None leaves it as it is."""
+
+    source: str
+    target: str
+    content: bytes | None = None
+
+
+def lake_changes(where: Settings, use_case: str | None = None) -> Iterator[Change]:
+    """Feature tables and records of the replay and the online store, and all texts in the lake that name such a table.
+
+    Raises UnknownUseCaseError where it cannot be told whose they are, and PlaceTakenError where another is in the way.
+    """
+    storage = storage_at(where.lake)
+    names = old_names(storage)
+    if not names:
+        return
+    owner = use_case or use_case_before(storage)
+    yield from _texts(where, storage, owner)
+    tables = [name for name in names if name.count("/") > 1]
+    for table, files in groupby(tables, lambda name: "/".join(name.split("/")[:2])):
+        moves = [_move(storage, name, f"{owner}/{name}", owner) for name in files]
+        what = f"{where.lake}/{table}: {_files(moves)} of a feature table, to {owner}/{table}"
+        yield _change(where, storage, what, moves)
+    for source, target in ((PROGRESS, progress_name(owner)), (ONLINE, online_key(owner))):
+        if source in names:
+            move = _checked(storage, Move(source, f"{target}.json"))
+            again = f"; {IN_REDIS.format(use_case=owner)}" if source == ONLINE and where.online_store else ""
+            yield _change(where, storage, f"{where.lake}/{source}: to {move.target}{again}", [move])
+
+
+def old_names(storage: Storage) -> list[str]:
+    """Every file of a lake that lies where an earlier release kept what belongs to its one use case."""
+    names = storage.names(FEATURES, deep=True)
+    if isinstance(storage, LocalStorage):
+        undone = Path(storage.address, FEATURES).glob("*/.undo-*.parquet")
+        names += [path.relative_to(storage.address).as_posix() for path in undone]
+    return [*sorted(names), *([PROGRESS] if storage.exists(PROGRESS) else [])]
+
+
+def outcome_changes(where: Settings, use_case: str | None = None) -> Iterator[Change]:
+    """The outcome of the replay, for the folder of its use case."""
+    storage = storage_at(where.replay)
+    if names := storage.names():
+        owner = use_case or use_case_before(storage_at(where.lake))
+        moves = [_checked(storage, Move(name, f"{owner}/{name}")) for name in names]
+        what = f"{where.replay}: {_files(moves)} of a replay's outcome, to {owner}"
+        yield _change(where, storage, what, moves)
+
+
+def tidy(where: Settings) -> None:
+    """Remove the folders that nothing lies in any more but locks."""
+    storage = storage_at(where.lake)
+    if not isinstance(storage, LocalStorage) or old_names(storage):
+        return
+    for name in (FEATURES, PROGRESS.split("/")[0]):
+        left = Path(storage.address, name)
+        if left.is_dir() and not storage.names(name, deep=True):
+            shutil.rmtree(left)
+
+
+def _texts(where: Settings, storage: Storage, use_case: str) -> Iterator[Change]:
+    """Manifests and notes of tables that stay where they are, but name feature tables."""
+    names = [
+        name for name in storage.names(deep=True) if _is_text(name) and not name.startswith(f"{FEATURES}/")
+    ]
+    for table, files in groupby(names, lambda name: re.split(f"/{MANIFESTS}/|/{KEPT}/", name)[0]):
+        moves = [move for name in files if (move := _move(storage, name, name, use_case)).content is not None]
+        if moves:
+            what = f"{where.lake}/{table}: {_files(moves)} that name feature tables, by their names of now"
+            yield _change(where, storage, what, moves)
+
+
+def _is_text(name: str) -> bool:
+    return (f"/{MANIFESTS}/" in name or f"/{KEPT}/" in name) and name.endswith((".json", ".made"))
+
+
+def _move(storage: Storage, source: str, target: str, use_case: str) -> Move:
+    if not _is_text(source):
+        return _checked(storage, Move(source, target))
+    before = storage.read(source)
+    try:
+        document = json.loads(before)
+    except json.JSONDecodeError:
+        return _checked(storage, Move(source, target))
+    after = renamed(document, use_case)
+    content = None if after == document else json.dumps(after, sort_keys=True).encode()
+    return _checked(storage, Move(source, target, content))
+
+
+def renamed(content: Any, use_case: str) -> Any:
+    """A JSON value in which every key and text that names a feature table of an earlier release has its name of now."""
+    if isinstance(content, dict):
+        return {renamed(key, use_case): renamed(value, use_case) for key, value in content.items()}
+    if isinstance(content, list):
+        return [renamed(value, use_case) for value in content]
+    return f"{use_case}/{content}" if isinstance(content, str) and NAMED.match(content) else content
+
+
+def _checked(storage: Storage, move: Move) -> Move:
+    there = None if move.source == move.target else storage.load_or_none(move.target)
+    wanted = move.content if there is None or move.content is not None else storage.read(move.source)
+    if there is not None and there.content != wanted:
+        raise PlaceTakenError(
+            f"{storage.at(move.source)} belongs at {storage.at(move.target)}, where another lies: work went on beside the "
+            "earlier release's state. Keep one of the two and move the other away, then give `mlops migrate` again"
+        )
+    return move
+
+
+def _change(where: Settings, storage: Storage, what: str, moves: Sequence[Move]) -> Change:
+    kept = any(move.content is not None for move in moves)
+    said = what.removeprefix(f"{where.home}/")
+    aside = str(where.home / ASIDE) if kept else None
+    return Change(said, aside, partial(_carry_out, where, storage, moves), len(moves))
+
+
+def _carry_out(where: Settings, storage: Storage, moves: Sequence[Move]) -> None:
+    for move in moves:
+        if move.content is None:
+            storage.keep(move.source, move.target)
+        else:
+            put_aside(where.home, f"lake/{move.source}", storage.read(move.source))
+            storage.write(move.target, move.content)
+        if move.source != move.target:
+            storage.delete(move.source)
+
+
+def _files(moves: Sequence[Move]) -> str:
+    return "1 file" if len(moves) == 1 else f"{len(moves)} files"
