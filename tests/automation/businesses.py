@@ -13,6 +13,7 @@ from mlops_assets.automation.ingesting import ingest_jobs, ingest_sensor, ingest
 from mlops_assets.components.use_case import load_use_case
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG
 from mlops_assets.kit.systems import injected
+from mlops_assets.replay.clock import first_error
 from mlops_assets.spec.names import online_key
 from resources.clock import Clock
 from resources.lake.lake import Lake
@@ -130,8 +131,7 @@ class Business:
             run_config=QUIET,
             raise_on_error=False,
         )
-        self.succeeded = done.success
-        self.failures = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
+        self.failed = "" if done.success else first_error(done.all_events)
         return request.partition_key or f"behind {request.tags['mlops/week']}"
 
     def until_quiet(self, most: int = 30) -> list[str]:

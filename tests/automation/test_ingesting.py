@@ -26,7 +26,7 @@ def business(tmp_path, monkeypatch) -> Iterator[Business]:
 def test_a_day_is_asked_for_once_its_end_and_its_lateness_have_passed_and_not_before(business):
     business.day(1)
     assert "2024-01-01 is over at 2024-01-02 06:00 UTC" in business.at(2, 5.99).tick()
-    assert business.at(2).tick() == ["2024-01-01"] and business.succeeded
+    assert business.at(2).tick() == ["2024-01-01"] and business.failed == ""
     assert "2024-01-02 is over at 2024-01-03 06:00 UTC" in business.tick()
     assert business.online() == ["2024-01-01"]
 
