@@ -78,7 +78,9 @@ class Business:
         self.lake: Lake = local_resources(settings())["lake"]
         return self
 
-    def day(self, day: int, amount: float = 1.5, after: timedelta = timedelta(hours=1), rows: int = 1) -> None:
+    def day(
+        self, day: int, amount: float = 1.5, after: timedelta = timedelta(hours=1), rows: int = 1
+    ) -> None:
         """A file with the loans of a day of January, told so long after they were asked for at noon."""
         at = datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=day - 1)
         told = f"{at + after:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,12 +1,11 @@
 """A use case of days ingests itself: each day once it is over, in order, late and corrected ones too, whatever is killed."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import dagster as dg
 import pytest
 
-from tests.automation.businesses import TABLE, USE_CASE, Business, days
+from tests.automation.businesses import Business, days
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
