@@ -38,10 +38,11 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
     )
     def online(run: Run) -> Iterator[dg.MaterializeResult]:
         lake, feature_store, reuse = run.systems.lake, run.systems.feature_store, run.reuse
-        until = feature_store.online_until(views)
+        until, recorded = feature_store.online_until(views), lake.read_json(key) or {}
         for week in run.partitions:
             decides = of_online(use_case, calendar, views, lake, feature_store, week)
-            reuse.unchanged(week, decides, partial(reaches, until, calendar.partition(week).end))
+            end = calendar.partition(week).end if week in recorded else None
+            reuse.unchanged(week, decides, partial(reaches, until, end))
         content = {week: content_of(use_case, calendar, lake, views, week) for week in run.partitions}
         if reuse.to_make:
             done = bring_online(

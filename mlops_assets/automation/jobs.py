@@ -1,5 +1,6 @@
 """Every job, named for what it does: ingesting a use case's partition, and the two of each model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,13 +12,14 @@ WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 
 
-def ingest_job(use_case: str) -> Any:
-    """`ingest_<use case>`: raw tables and features of a partition, up to the online store."""
+def ingest_job(use_case: str, apart: Sequence[dg.AssetKey] = ()) -> Any:
+    """`ingest_<use case>`: raw tables and features of a partition, up to the online store; those `apart` have a job of theirs."""
+    groups = dg.AssetSelection.groups(ingest_group(use_case), features_group(use_case))
     return dg.define_asset_job(
         ingest_job_name(use_case),
-        selection=dg.AssetSelection.groups(ingest_group(use_case), features_group(use_case)),
+        selection=groups - dg.AssetSelection.assets(*apart) if apart else groups,
         executor_def=dg.in_process_executor,
-        description="Ingest one week and bring features and online store up to its end.",
+        description="Ingest one partition and bring features and online store up to its end.",
     )
 
 

@@ -11,7 +11,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 
 from mlops_assets.assets.features import registry
 from mlops_assets.assets.online import online_store
-from mlops_assets.automation.jobs import ingest_job
+from mlops_assets.automation.ingesting import ingest_jobs, ingest_sensor
 from mlops_assets.components.model import ModelComponent
 from mlops_assets.components.table import TableComponent
 from mlops_assets.components.tree import component_trees
@@ -83,15 +83,17 @@ def definitions_of_tables(
 
     Declared tables are assets of their components.
     """
-    ours = feature_table(use_case.name, "")
-    views = [table.key.removeprefix(ours) for table in (*made, *declared) if table.key.startswith(ours)]
+    ours, tables = feature_table(use_case.name, ""), [*made, *declared]
+    views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
+    jobs = ingest_jobs(use_case, tables)
     return dg.Definitions(
         assets=[
             *(table_asset(table) for table in made),
             registry(use_case.name),
             online_store(use_case.name, use_case.calendar, views),
         ],
-        jobs=[ingest_job(use_case.name)],
+        jobs=jobs,
+        sensors=[ingest_sensor(use_case, tables, jobs)] if tables else [],
     )
 
 

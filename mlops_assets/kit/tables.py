@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.kit.arrivals import arrival_results, arrival_specs
 from mlops_assets.kit.catalogue import LINEAGE, SCHEMA, column_lineage, column_schema, newest_metadata
 from mlops_assets.kit.checks import table_check_results, table_check_specs
 from mlops_assets.kit.metadata import table_metadata
@@ -35,7 +36,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         uses=[],
         calendar=table.calendar,
         code_version=table.code_version,
-        check_specs=table_check_specs(path, table.expected),
+        check_specs=[*table_check_specs(path, table.expected), *arrival_specs(path, table)],
         metadata={
             SCHEMA: column_schema(table.expected, table.columns),
             LINEAGE: column_lineage(table.columns),
@@ -57,6 +58,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             if manifest:
                 written[name] = manifest
         yield from table_check_results(findings)
+        yield from arrival_results(run.systems.lake, table, written)
         refuse_awaited(table.key, awaited, len(names))
 
         def page(manifest: Manifest) -> dict[str, Any]:

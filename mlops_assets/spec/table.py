@@ -69,6 +69,11 @@ class TableSpec(Part):
         validate_default=True,
         description="A partition is over at its end plus this: until then its rows may still come.",
     )
+    alarm_after: Duration = Field(
+        default="24h",  # type: ignore[assignment]
+        validate_default=True,
+        description="Rows that are not there so long after a partition is over raise an alarm, and keep back no other one.",
+    )
     empty: Literal["wait", "allowed"] = Field(
         default="wait",
         description="wait: a partition without rows is not there yet; allowed: it is one with no rows.",

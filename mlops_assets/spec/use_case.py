@@ -30,6 +30,16 @@ class Replay(Part):
     )
 
 
+class Ingest(Part):
+    """How partitions are asked for as they end."""
+
+    at_once: int = Field(
+        default=1,
+        ge=1,
+        description="Runs that ingest at the same time; where features look back on earlier partitions it is always one.",
+    )
+
+
 class UseCase(Part):
     """One business: its tables, features and models share a folder, a calendar and a clock."""
 
@@ -44,6 +54,7 @@ class UseCase(Part):
     corrections: int = Field(
         default=0, ge=0, description="Newest partitions that are read again when their source has changed."
     )
+    ingest: Ingest = Ingest()
     tables: ImportPath | None = Field(
         default=None, description="Function of the calendar that gives further tables, made by Python."
     )

@@ -16,8 +16,8 @@ from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.table_features import CONTENT_KNOWN_AT, FEATURE_TYPES, Features
 from mlops_assets.stages.errors import SourceError
-from mlops_assets.stages.sources import read_rows, states
-from mlops_assets.stages.tables import EVENT_TIME, Rows, Table, recent
+from mlops_assets.stages.sources import awaited, read_rows, states
+from mlops_assets.stages.tables import EVENT_TIME, Arrival, Rows, Table, recent
 from resources.lake.lake import Lake, parquet
 from resources.lake.names import WHOLE
 
@@ -48,6 +48,13 @@ def raw_table(spec: TableSpec, use_case: str, folder: Path, calendar: Calendar, 
         columns={name: Column(one.description, one.unit) for name, one in spec.columns.items()},
         code=CODE,
         outside=lambda lake, name: origin.fingerprint(lake, name, table),
+        arrival=Arrival(
+            spec.lateness,
+            spec.alarm_after,
+            lambda: states(spec, folder),
+            lambda span: awaited(spec, folder, span),
+            lambda lake, name: Origin(spec, folder, origin.table).fingerprint(lake, name, table),
+        ),
     )
     return table
 

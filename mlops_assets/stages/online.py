@@ -1,7 +1,8 @@
 """The online store brought up to a week's end."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from mlops_assets.stages.held import bounds, standing
 from resources.addresses import revealed, shown
 from resources.features.store import FeatureStoreResource
 from resources.features.vectors import Brought
-from resources.lake.lake import Lake
+from resources.lake.lake import Lake, as_json
 from resources.lake.names import PUSHED, WHOLE
 from resources.lake.pushed_span import part_now
 
@@ -52,9 +53,12 @@ def of_online(
     }
 
 
-def reaches(until: datetime | None, end: datetime, _: str) -> bool:
-    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end."""
-    return until is not None and until >= end
+def reaches(until: datetime | None, end: datetime | None, _: str) -> bool:
+    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end.
+
+    `end` is None for a week that is not said to be online.
+    """
+    return until is not None and end is not None and until >= end
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,18 @@ def bring_online(
     ready = (lake.read_json(online_key(use_case)) or {}) | content
     start, end = _since(use_case, calendar, lake, views, asked[0]), calendar.partition(max(ready)).end
     brought = feature_store.materialize(list(views), start, end, progress)
-    lake.write_json(online_key(use_case), ready)
+    _say_online(lake, use_case, content)
     return Online(content, start, end, brought)
+
+
+def _say_online(lake: Lake, use_case: str, content: Mapping[str, str]) -> None:
+    """Write into the record which content is online, beside what runs at the same time write there."""
+
+    def added(before: bytes | None) -> bytes:
+        known = json.loads(before) if before else {}
+        return as_json({**known, **content}, f"the record {online_key(use_case)!r}", indent=1).encode()
+
+    lake.storage.update(f"{online_key(use_case)}.json", added)
 
 
 def basis(spec: ModelSpec, lake: Lake, week: str) -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.ml.tables import Column, Expectation, Finding, examine
 from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.stages.errors import NotYetThereError
 from mlops_assets.stages.held import bounds_noted
 from resources.lake.lake import Lake, Manifest
 from resources.lake.observed import ObservedLake
@@ -40,6 +41,22 @@ def nothing_else(lake: Lake, name: str | None) -> Fingerprint:
     return {}
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """How the rows of a table come from outside of the lake: how late they may be, and how to see whether they are there.
+
+    `states()` gives what changes whenever the source's files may have, None where only reading tells; `awaited(partition)`
+    why its rows are still to be waited for, None where they are there; `rows(lake, name)` what a partition would be made
+    of now, in the terms of `Table.outside`.
+    """
+
+    lateness: timedelta
+    alarm_after: timedelta
+    states: Callable[[], Any]
+    awaited: Callable[[Partition], NotYetThereError | None]
+    rows: Callable[[Lake, str | None], Fingerprint]
+
+
 class TableError(Exception):
     """A table that cannot be built from what the lake holds."""
 
@@ -53,7 +70,7 @@ class Table:
     is written whole), `calendars` those that have another calendar to theirs. `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
     `deps`: a table that gives `code` is made anew only if one of these changes, or what `outside(lake, partition)` gives,
     digests of what one partition is made of that is not in the lake. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
-    catalogue says of each column.
+    catalogue says of each column. `arrival` is of a table that a declared source is read for.
     """
 
     key: str
@@ -67,6 +84,7 @@ class Table:
     files: Callable[[], Mapping[str, str]] = dict
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     outside: Callable[[Lake, str | None], Fingerprint] = nothing_else
+    arrival: Arrival | None = None
 
     def span(self, name: str | None) -> Partition:
         """The partition of this name; for a table that is written whole, one without a name or an end."""

@@ -1,0 +1,366 @@
+"""Ingestion by itself: the jobs that ingest partitions, and the sensor that asks for each once it is over.
+
+What is asked for follows from the clock, the lake, the sources and the runs; `stages.ingestion` says in which order. A
+partition whose source changed, or that came late, is read again or at last; what looks back on it is then made again
+in a run of its own, without another look at any source.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.automation.jobs import ingest_job
+from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS, wall_clock
+from mlops_assets.automation.tries import (
+    BASIS_TAG,
+    FIRST_TAG,
+    LAST_TAG,
+    TRY_TAG,
+    WEEK_TAG,
+    Plan,
+    Wanted,
+    plan,
+    training_runs,
+    unfinished,
+    week_runs,
+)
+from mlops_assets.kit.arrivals import ARRIVES, overdue_numbers
+from mlops_assets.kit.checks import plain
+from mlops_assets.kit.partitions import time_windows
+from mlops_assets.ml.provenance.digest import digest
+from mlops_assets.spec.names import feature_table as feature_table_of
+from mlops_assets.spec.names import ingest_job_name, online_key
+from mlops_assets.spec.use_case import UseCase
+from mlops_assets.stages.arrivals import Looks, overdue_name
+from mlops_assets.stages.ingestion import TRIES_ALONE, Awaited, Line, State, in_order, lines_of
+from mlops_assets.stages.tables import Table
+from resources.clock import Clock
+from resources.lake.lake import Lake
+
+NEW = "new"
+REMEMBERED_ALARMS = 200
+
+
+def ingest_jobs(use_case: UseCase, tables: Sequence[Table]) -> list[Any]:
+    """`ingest_<use case>`, and `ingest_<use case>_<cadence>` for tables of longer partitions: a run has one kind of them."""
+    *longer, _ = lines_of(use_case.calendar, tables)
+    apart = [dg.AssetKey(table.key.split("/")) for line in longer for table in line.tables]
+    return [ingest_job(use_case.name, apart), *(_longer_job(use_case.name, line) for line in longer)]
+
+
+def _longer_job(use_case: str, line: Line) -> Any:
+    return dg.define_asset_job(
+        job_of(use_case, line),
+        selection=dg.AssetSelection.assets(*_keys(line.tables)),
+        executor_def=dg.in_process_executor,
+        description=f"Ingest one partition of the tables with the cadence {line.calendar.cadence!r}.",
+    )
+
+
+def job_of(use_case: str, line: Line) -> str:
+    """The job that ingests a line's partitions."""
+    return f"{ingest_job_name(use_case)}_{line.cadence}" if line.cadence else ingest_job_name(use_case)
+
+
+def ingest_sensor_name(use_case: str) -> str:
+    """The sensor that asks for partitions of a use case."""
+    return f"ingest_{use_case}_when_a_partition_is_over"
+
+
+def ingest_sensor(
+    use_case: UseCase, tables: Sequence[Table], jobs: Sequence[Any], now: Callable[[], datetime] = wall_clock
+) -> dg.SensorDefinition:
+    """`ingest_<use case>_when_a_partition_is_over`: a run for each partition, in order, and for what changed since.
+
+    It is off until somebody turns it on where the use case has `clock: data`: the replay is in charge of those. `now` is
+    the machine's time, by which pauses between tries pass; all else goes by the clock.
+    """
+    by_wall = use_case.clock == "wall"
+
+    @dg.sensor(
+        name=ingest_sensor_name(use_case.name),
+        jobs=jobs,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING if by_wall else dg.DefaultSensorStatus.STOPPED,
+        description="Ingest each partition once it is over, the oldest first; wait for what is late, read again what was "
+        "corrected.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake], clock: dg.ResourceParam[Clock]
+    ) -> Any:
+        if who := lake.worked_on():
+            return dg.SkipReason(WAITS.format(who))
+        tick = Tick.of(use_case, tables, context.instance, lake, clock.now(), now())
+        tick.look()
+        if tick.requests and tick.told:
+            context.log.info("; ".join(tick.told))
+        return dg.SensorResult(
+            run_requests=tick.requests,
+            skip_reason=None if tick.requests else "; ".join(tick.told) or tick.up_to_date(),
+            asset_events=tick.alarms(),
+        )
+
+    return sensor
+
+
+@dataclass
+class Tick:
+    """One look at all lines of a use case: what is asked for, what is waited for, and why."""
+
+    use_case: UseCase
+    lines: list[Line]
+    instance: dg.DagsterInstance
+    looks: Looks
+    wall: datetime
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    waiting: list[Awaited] = field(default_factory=list)
+    held: list[datetime] = field(default_factory=list)
+    open: dict[str, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        use_case: UseCase,
+        tables: Sequence[Table],
+        instance: dg.DagsterInstance,
+        lake: Lake,
+        now: datetime,
+        wall: datetime,
+    ) -> "Tick":
+        """For a moment `now` of the clock and `wall` of the machine."""
+        ours = feature_table_of(use_case.name, "")
+        views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
+        lines = lines_of(use_case.calendar, tables)
+        return cls(use_case, lines, instance, Looks.of(lake, use_case.name, views, now), wall)
+
+    def look(self) -> None:
+        """Decide about every line, those of longer partitions first, and write down what was found."""
+        room = self.use_case.ingest.at_once - len(self._running())
+        owed = self.looks.owed()
+        left: dict[str, list[str]] = {}
+        for line in self.lines:
+            room, waits = self._ask(line, room)
+            left[line.cadence] = [name for name in owed.get(line.cadence, []) if name in waits]
+        for line in self.lines:
+            for name in owed.get(line.cadence, []):
+                if name not in left[line.cadence]:
+                    room, done = self._bring_up(line, name, room)
+                    left[line.cadence] += [] if done else [name]
+        more = self.looks.owed()
+        kept = {c: sorted({*names, *({*more.get(c, [])} - {*owed.get(c, [])})}) for c, names in left.items()}
+        self.looks.settle({cadence: names for cadence, names in kept.items() if names})
+        self.looks.save()
+
+    def _running(self) -> set[str]:
+        """Runs in progress or in the queue that ingest, whoever launched them."""
+        return {
+            record.dagster_run.run_id
+            for line in self.lines
+            for record in unfinished(self.instance, self._job(line), self._makes(line))
+        }
+
+    def _ask(self, line: Line, room: int) -> tuple[int, set[str]]:
+        """Ask for a line's partitions whose turn it is; the room that is left, and all that are to be ingested."""
+        frontier = self.looks.frontier(line)
+        changed = self.looks.changed(line, frontier.newest, self.use_case.corrections)
+        over = frontier.waiting(line, self.looks.now)
+        names = sorted({*over, *changed})
+        self.open |= {table.key: {*over} for table in line.awaited}
+        if not names:
+            return room, set()
+        found = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
+        numbers = {one.week: (one, number) for one, number in found.due}
+        tried = {one.week: one.count for one in found.resting}
+        running = {one.week for one in found.running}
+
+        def state(name: str) -> State:
+            if name in running:
+                return State.RUNNING
+            if name in tried:
+                return State.HOLDS if tried[name] < TRIES_ALONE else State.PASSED
+            if name not in numbers:
+                return State.PASSED
+            return State.DUE if name in changed else self._arrived(line, name)
+
+        turn = in_order(names, min(room, MOST_RUNS_A_TICK), not line.reach, state)
+        self.looks.owe(line, [n for n in turn.due if n in changed or n in frontier.gaps])
+        self.looks.forget(line, {*over})
+        for name in turn.due:
+            self._request(line, *numbers[name])
+        if told := found.told(self._job(line)):
+            self.told.append(told)
+        if line.cadence and turn.held:
+            self.held.append(line.calendar.partition(turn.held).end)
+        return room - len(turn.due), {*names}
+
+    def _arrived(self, line: Line, name: str) -> State:
+        """Whether a partition's rows, and those of longer partitions that belong to it, are there."""
+        if why := self._waits_for_longer(line, name):
+            self.told.append(why)
+            return State.HOLDS
+        if not time_windows(line.calendar).has_partition_key(name):
+            self.told.append(
+                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by: it waits for that"
+            )
+            return State.HOLDS
+        waiting = self.looks.awaited(line, name)
+        self.waiting += waiting
+        self.told += map(str, waiting)
+        if not waiting:
+            return State.DUE
+        return State.PASSED if all(one.overdue(self.looks.now) for one in waiting) else State.HOLDS
+
+    def _waits_for_longer(self, line: Line, name: str) -> str | None:
+        if line.cadence:
+            return None
+        start = line.calendar.partition(name).start
+        if any(start >= end for end in self.held):
+            return f"{name} waits for a longer partition that ended before it"
+        for longer in self.lines[:-1]:
+            if self.looks.frontier(longer).newest is None:
+                return (
+                    f"{name} waits for the first partition of {', '.join(table.key for table in longer.cut)}, over at "
+                    f"{longer.over_at(longer.calendar.first.name):%Y-%m-%d %H:%M} UTC"
+                )
+        return None
+
+    def _job(self, line: Line) -> str:
+        return job_of(self.use_case.name, line)
+
+    def _makes(self, line: Line) -> set[dg.AssetKey]:
+        """What no two runs may make at once."""
+        return {*_keys(line.tables), dg.AssetKey(online_key(self.use_case.name).split("/"))}
+
+    def _plan(self, line: Line, wanted: Sequence[Wanted]) -> Plan:
+        names = [one.week for one in wanted]
+        sensor = ingest_sensor_name(self.use_case.name)
+        runs = week_runs(self.instance, self._job(line), sensor, names, self._makes(line))
+        return plan(wanted, runs, self.wall)
+
+    def _request(self, line: Line, wanted: Wanted, number: int) -> None:
+        self.requests.append(
+            dg.RunRequest(
+                run_key=self._run_key(line, wanted, number),
+                job_name=self._job(line),
+                partition_key=wanted.week,
+                tags={BASIS_TAG: wanted.basis, TRY_TAG: str(number)},
+            )
+        )
+
+    def _run_key(self, line: Line, wanted: Wanted, number: int) -> str:
+        return ":".join([self._job(line), wanted.week, wanted.basis, str(number)])
+
+    def _bring_up(self, owing: Line, name: str, room: int) -> tuple[int, bool]:
+        """Ask for what looks back on a partition and is older than it; the room that is left, and whether nothing is."""
+        span, done = owing.calendar.partition(name), True
+        for line in self.lines:
+            behind = self.looks.behind(line, span)
+            if not behind:
+                continue
+            done = False
+            first, last = _in_a_row(line, behind)
+            wanted = Wanted(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
+            sensor = ingest_sensor_name(self.use_case.name)
+            runs = training_runs(self.instance, self._job(line), sensor, wanted.week, self._makes(line))
+            found = plan([wanted], runs, self.wall)
+            for one, number in found.due[: max(room, 0)]:
+                self._request_behind(line, one, number, first, last)
+                room -= 1
+            self._say(line, name, found)
+        return room, done
+
+    def _say(self, line: Line, name: str, found: Plan) -> None:
+        told = found.told(self._job(line)) or "it is made again"
+        self.told.append(f"{name} was read again or came late, and what looks back on it is behind: {told}")
+
+    def _read(self, line: Line, name: str) -> list[Any]:
+        lake = self.looks.lake
+        return [table.fingerprint(lake, name) for table in line.cut if not table.arrival]
+
+    def _request_behind(self, line: Line, wanted: Wanted, number: int, first: str, last: str) -> None:
+        derived = _keys([table for table in line.cut if not table.arrival])
+        online = [] if line.cadence else [dg.AssetKey(online_key(self.use_case.name).split("/"))]
+        tags = {FIRST_TAG: first, LAST_TAG: last, WEEK_TAG: wanted.week}
+        self.requests.append(
+            dg.RunRequest(
+                run_key=self._run_key(line, wanted, number),
+                job_name=self._job(line),
+                asset_selection=[*derived, *online],
+                tags={**tags, BASIS_TAG: wanted.basis, TRY_TAG: str(number)},
+            )
+        )
+
+    def alarms(self) -> list[dg.AssetCheckEvaluation]:
+        """A failed check for each partition that is not there beyond its limit, once; the record says which are told.
+
+        One is noted once Dagster has its event, so that an alarm is not lost with the process that raised it.
+        """
+        lake, name = self.looks.lake, overdue_name(self.use_case.name)
+        noted: dict[str, dict[str, Any]] = lake.read_json(name) or {}
+        now = {
+            table: {
+                partition: numbers
+                for partition, numbers in told.items()
+                if partition in self.open.get(table, ())
+            }
+            for table, told in noted.items()
+        }
+        events = []
+        for one in self.waiting:
+            if not one.overdue(self.looks.now) or one.partition in now.get(one.table, {}):
+                continue
+            if one.partition in self._raised(one.table):
+                now.setdefault(one.table, {})[one.partition] = overdue_numbers(one)
+            else:
+                events.append(_alarm(one))
+        if (kept := {table: told for table, told in now.items() if told}) != noted:
+            lake.write_json(name, kept)
+        return events
+
+    def _raised(self, table: str) -> set[str]:
+        """Partitions of a table of which Dagster has the alarm."""
+        key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), ARRIVES)
+        history = self.instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=REMEMBERED_ALARMS
+        )
+        events = [one.event.dagster_event for one in history if one.event and one.event.dagster_event]
+        told = [event.event_specific_data.metadata.get("partition") for event in events]  # type: ignore[union-attr]
+        return {str(value.value) for value in told if value is not None}
+
+    def up_to_date(self) -> str:
+        """That nothing is to be asked for, and when the next partition will be."""
+        *_, own = self.lines
+        newest = self.looks.frontier(own).newest
+        name = own.calendar.next(newest) if newest else own.calendar.first.name
+        if name is None:
+            return "every partition of the calendar is ingested"
+        return f"every partition that is over is ingested; {name} is over at {own.over_at(name):%Y-%m-%d %H:%M} UTC"
+
+
+def _alarm(one: Awaited) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(one.table.split("/")),
+        check_name=ARRIVES,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=plain({"partition": one.partition, **overdue_numbers(one)}),
+        description=str(one),
+    )
+
+
+def _keys(tables: Sequence[Table]) -> list[dg.AssetKey]:
+    return [dg.AssetKey(table.key.split("/")) for table in tables]
+
+
+def _in_a_row(line: Line, names: Sequence[str]) -> tuple[str, str]:
+    """The first and the last of those that follow each other without a gap."""
+    last = names[0]
+    for name in names[1:]:
+        if line.calendar.next(last) != name:
+            break
+        last = name
+    return names[0], last
