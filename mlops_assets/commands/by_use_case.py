@@ -22,7 +22,6 @@ from mlops_assets.stages.use_case_before import use_case_before
 from resources.lake.names import KEPT, MANIFESTS
 from resources.settings import Settings
 from resources.storage.addresses import storage_at
-from resources.storage.local import LocalStorage
 from resources.storage.storage import Storage
 
 FEATURES, PROGRESS, ONLINE = "features", "replay/progress.json", "features/online.json"
@@ -70,11 +69,13 @@ def lake_changes(where: Settings, use_case: str | None = None) -> Iterator[Chang
 
 
 def old_names(storage: Storage) -> list[str]:
-    """Every file of a lake that lies where an earlier release kept what belongs to its one use case."""
+    """Every file of a lake that lies where an earlier release kept what belongs to its one use case.
+
+    What an undo that was cut off left beside a table in a folder is hidden from a storage's names.
+    """
     names = storage.names(FEATURES, deep=True)
-    if isinstance(storage, LocalStorage):
-        undone = Path(storage.address, FEATURES).glob("*/.undo-*.parquet")
-        names += [path.relative_to(storage.address).as_posix() for path in undone]
+    hidden = Path(storage.address, FEATURES).glob("*/.undo-*.parquet")
+    names += [path.relative_to(storage.address).as_posix() for path in hidden]
     return [*sorted(names), *([PROGRESS] if storage.exists(PROGRESS) else [])]
 
 
@@ -91,7 +92,7 @@ def outcome_changes(where: Settings, use_case: str | None = None) -> Iterator[Ch
 def tidy(where: Settings) -> None:
     """Remove the folders that nothing lies in any more but locks."""
     storage = storage_at(where.lake)
-    if not isinstance(storage, LocalStorage) or old_names(storage):
+    if old_names(storage):
         return
     for name in (FEATURES, PROGRESS.split("/")[0]):
         left = Path(storage.address, name)

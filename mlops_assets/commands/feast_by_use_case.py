@@ -14,9 +14,6 @@ from pathlib import Path
 from mlops_assets.commands.change import ASIDE, Change
 from mlops_assets.stages.use_case_before import use_case_before
 from resources.addresses import handed_on
-from resources.features.configuration import filled
-from resources.features.repository import TEMPLATE, Repository
-from resources.features.store import FeatureStoreResource
 from resources.settings import Settings
 from resources.storage.addresses import storage_at
 from resources.storage.durable import flush_folder, make_folder
@@ -45,6 +42,9 @@ def _carry_out(where: Settings, use_case: str, names: list[str]) -> None:
 
 def _apply(where: Settings, use_case: str) -> None:
     """Make the registry where the definitions are there; where they are not, who adds them ingests, which makes it."""
+    from resources.features.repository import Repository
+    from resources.features.store import FeatureStoreResource
+
     declared = {folder.name: folder.features for folder in use_case_folders()}
     if package := where.feature_repository or declared.get(use_case):
         FeatureStoreResource(
@@ -58,6 +58,9 @@ def _apply(where: Settings, use_case: str) -> None:
 
 def _project(where: Settings) -> str:
     """What the one project of the earlier release was called."""
+    from resources.features.configuration import filled
+    from resources.features.repository import TEMPLATE, Repository
+
     return filled(Repository(package=where.feature_repository or TEMPLATE), str(where.feast))["project"]
 
 

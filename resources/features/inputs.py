@@ -236,7 +236,11 @@ def _typed(owner: Made, made: Made, name: str = "") -> TypedField:
 
 
 def _once(fields: list[TypedField]) -> list[TypedField]:
-    return list({field.name: field for field in reversed(fields)}.values())[::-1]
+    """The first of each name, in the order in which the names come."""
+    first: dict[str, TypedField] = {}
+    for one in fields:
+        first.setdefault(one.name, one)
+    return list(first.values())
 
 
 def _listed(sources: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.use_cases.flights.request import EXAMPLE, REQUEST_COLUMNS, FlightRequest, entity_rows
-from resources.features.store import FeatureStoreResource
+from resources.features.stores import FeatureStores
 from resources.serving.http.forms import example
 from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT, settings
@@ -45,9 +45,7 @@ def state(tmp_path_factory):
     home = settings({"MLOPS_HOME": str(tmp_path_factory.mktemp("flights"))})
     flights = lakes.random_flights(11, 600)
     lakes.write(Path(home.lake), flights, lakes.random_weather(11), lakes.some_planes())
-    store = FeatureStoreResource(
-        repository="mlops_assets.use_cases.flights.features", lake_root=home.lake, home=str(home.feast)
-    )
+    store = FeatureStores(lake_root=home.lake, home=str(home.feast)).of("flights")
     store.apply()
     store.materialize(store.views(SERVICE), START, NOW)
     spec = flight_spec()
