@@ -52,7 +52,7 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
             shown = online_metadata(done)
         else:
             shown = run.shown_before()
-        run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end)
+        run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end, use_case)
         for week in content:
             run.show(week, reuse.reasons[week])
         yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)

@@ -13,7 +13,8 @@ from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.columns import cluster_clash, input_clashes, label_among_inputs, request_clashes
 from mlops_assets.spec.gate import Gate
 from mlops_assets.spec.label import Label
-from mlops_assets.spec.model import ModelSpec, Prediction
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.prediction import Prediction
 from mlops_assets.spec.trainers import Trainer, default_trainer
 from mlops_assets.spec.use_case import current_use_case
 from resources.features.feature_repository import FeatureStoreError

@@ -71,3 +71,19 @@ def refuse_columns(columns: dict[str, Column], key: Iterable[str], time: str) ->
             raise ValueError(
                 f"{name!r} is no name of a request column: give a letter, then letters, digits and single underscores"
             )
+
+
+def service_name(features: object, value: str, model: str) -> str:
+    """The feature service that a model reads: the one it names, or the one of its name that its features become.
+
+    Raises ValueError where it says both, or neither.
+    """
+    if features is None and not value:
+        raise ValueError(
+            "nothing says what the model is given: give features, for example [view] or {exclude: []}"
+        )
+    if features is not None and value not in ("", model):
+        raise ValueError(
+            f"feature_service={value!r} and features say twice what the model is given: keep one of them"
+        )
+    return value if features is None else model

@@ -5,7 +5,7 @@ Plain pydantic: nothing here knows Dagster, Feast or MLflow, so a spec can be re
 
 from collections.abc import Callable
 from math import ceil
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import pydantic
 from pydantic import Field
@@ -15,69 +15,13 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.gate import Gate, gate_fits
-from mlops_assets.spec.given import Features, Request, refuse_columns
+from mlops_assets.spec.given import Features, service_name
 from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, longest_partition
 from mlops_assets.spec.names import use_case_of
+from mlops_assets.spec.prediction import Prediction
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
-from mlops_assets.spec.typed_columns import Column
-from mlops_assets.spec.use_case import current_use_case, in_use_case
-
-Rows = TypeVar("Rows", bound=Callable[..., Any])
-
-
-def computed_from(**columns: str) -> Callable[[Rows], Rows]:
-    """Say of a `prediction.rows` function from which columns of the prediction table each column it adds is computed.
-
-    Names are separated by spaces. The catalogue shows it as column lineage; columns that are not named are copied.
-    """
-
-    def said(function: Rows) -> Rows:
-        vars(function)["computed_from"] = {name: tuple(text.split()) for name, text in columns.items()}
-        return function
-
-    return said
-
-
-class Prediction(Part):
-    """What is predicted and when: one row of `table` is one prediction."""
-
-    table: str = Field(
-        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-        description="Lake table with a row for each thing predicted, partitioned by the spec's calendar; a name without `/` "
-        "is of the use case.",
-    )
-    key: list[str] = Field(description="Columns that name one prediction.", min_length=1)
-    time: str = Field(description="UTC column with the moment the prediction is made.")
-    rows: ImportPath | None = Field(
-        default=None,
-        description="Function frame -> frame that adds join keys and request columns; used for training and serving alike.",
-    )
-    request: Request | None = Field(
-        default=None,
-        description="Columns of the table that are features and fields of the request at once, each with its type; or the "
-        "import path of a pydantic model. By default the request is made from the features' keys.",
-    )
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """Columns that each request brings and that the model is given as they are."""
-        return self.request if isinstance(self.request, dict) else {}
-
-    @property
-    def request_model(self) -> str | None:
-        """Import path of the request's own pydantic model."""
-        return self.request if isinstance(self.request, str) else None
-
-    @pydantic.field_validator("table")
-    @classmethod
-    def _is_of_the_use_case(cls, value: str) -> str:
-        return in_use_case(value)
-
-    @pydantic.model_validator(mode="after")
-    def _columns_can_be_features(self) -> Self:
-        refuse_columns(self.columns, self.key, self.time)
-        return self
+from mlops_assets.spec.use_case import current_use_case
 
 
 class Window(Part):
@@ -304,24 +248,14 @@ class ModelSpec(Part):
     def _features_are_said_once(cls, value: str, info: pydantic.ValidationInfo) -> str:
         if "features" not in info.data:
             return value
-        if (features := info.data["features"]) is None and not value:
-            raise ValueError(
-                "nothing says what the model is given: give features, for example [view] or {exclude: []}"
-            )
-        own = info.data.get("name", "")
-        if features is not None and value not in ("", own):
-            raise ValueError(
-                f"feature_service={value!r} and features say twice what the model is given: keep one of them"
-            )
-        return own if features is not None else value
+        return service_name(info.data["features"], value, info.data.get("name", ""))
 
     @pydantic.field_validator("trainer")
     @classmethod
     def _request_texts_are_categories(cls, value: Trainer, info: pydantic.ValidationInfo) -> Trainer:
         """A text is no number, so there is nothing else that it could be."""
         prediction = info.data.get("prediction")
-        texts = [name for name, one in prediction.columns.items() if one.kind == "str"] if prediction else []
-        more = [name for name in texts if name not in value.categories]
+        more = [name for name in prediction.texts if name not in value.categories] if prediction else []
         return value.model_copy(update={"categories": [*value.categories, *more]}) if more else value
 
     @pydantic.field_validator("automation", mode="before")

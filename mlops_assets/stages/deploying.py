@@ -136,7 +136,7 @@ def _make_champion(
     if spec.deployment.enabled:
         kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
         record = Deployment.model_validate(endpoint_record(spec, version, kept))
-        endpoint.advance(data.now)
+        endpoint.advance(data.now, spec.use_case)
     now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)
     change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)

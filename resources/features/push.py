@@ -48,16 +48,16 @@ class Pusher:
     """Takes events for one endpoint: one batch at a time, each event once however often it is sent.
 
     `now_of_view` says how far the models that read a view have come, `ingested` how far all that is online was ingested,
-    `asked_now` the wall clock's now where a model that reads one of some views is asked by it.
+    `asked_now` the wall clock's now where a model that reads one of some views is asked by it; each of one use case.
     """
 
     def __init__(
         self,
         store: Store,
         moments: PushedMoments,
-        now_of_view: Callable[[str], datetime | None],
-        ingested: Callable[[], datetime | None],
-        asked_now: Callable[[Sequence[str]], datetime | None] = lambda views: None,
+        now_of_view: Callable[[str, str], datetime | None],
+        ingested: Callable[[str], datetime | None],
+        asked_now: Callable[[Sequence[str], str], datetime | None] = lambda views, use_case: None,
         clock: Clock | None = None,
     ) -> None:
         self.store, self.moments = store, moments
@@ -104,7 +104,7 @@ class Pusher:
         newest = rows[EVENT].max()
         for view in source.views:
             assert isinstance(newest, datetime)
-            self.moments.advance(view, newest)
+            self.moments.advance(view, newest, source.use_case)
 
     def _refuse_far_ahead(self, source: PushSource, rows: pl.DataFrame) -> None:
         """A mistyped year would otherwise let every other feature expire, for good, and so would many pushes in a row.
@@ -113,10 +113,10 @@ class Pusher:
         their arrival, nothing is taken for later than now, but for what the clocks of two machines may differ by: it would
         stand in the place of the value of now.
         """
-        if now := self.asked_now(source.views):
+        if now := self.asked_now(source.views, source.use_case):
             _refuse_later(rows, now)
             return
-        reached = self.ingested() or newest_event(source.folder) or self.clock.now()
+        reached = self.ingested(source.use_case) or newest_event(source.folder) or self.clock.now()
         far = rows.with_row_index("_index").filter(pl.col(EVENT) > reached + MOST_AHEAD)
         if far.height:
             raise PushError(
@@ -129,7 +129,8 @@ class Pusher:
 
     def _reached(self, source: PushSource) -> datetime | None:
         """The moment up to which the models that read the source's views have come, in UTC."""
-        moments = [now.astimezone(UTC) for view in source.views if (now := self.now_of_view(view))]
+        found = [self.now_of_view(view, source.use_case) for view in source.views]
+        moments = [now.astimezone(UTC) for now in found if now]
         return max(moments, default=None)
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from resources.features import feature_repository
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import unregistered
-from resources.features.repository import Given
+from resources.features.repository import Given, Repository
 from resources.features.types import INSTANT, PUSHED, column, held, refused_event
 from resources.moments import Moment
 from resources.storage.storage import Storage
@@ -25,7 +25,7 @@ EVENT = "event_timestamp"
 
 @dataclass(frozen=True)
 class PushSource:
-    """One push source: the views it feeds, the columns of an event with their Feast types, and the table's files.
+    """One push source: the views it feeds, the columns of an event with their Feast types, the table's files, the use case.
 
     `features` may be null in an event, keys may not.
     """
@@ -35,6 +35,7 @@ class PushSource:
     keys: dict[str, str]
     features: dict[str, str]
     folder: Storage
+    use_case: str = ""
 
     @property
     def refusal(self) -> str | None:
@@ -68,16 +69,18 @@ def push_sources(repository: Given, lake: Storage) -> dict[str, PushSource]:
         source = getattr(view, "stream_source", None)
         if source is not None and feature_repository.kind(source) == "PushSource":
             fed.setdefault(source.name, []).append(view)
-    return {name: _push_source(name, views, lake) for name, views in sorted(fed.items())}
+    use_case = Repository.of(repository).project
+    return {name: _push_source(name, views, lake, use_case) for name, views in sorted(fed.items())}
 
 
-def _push_source(name: str, views: list[Any], lake: Storage) -> PushSource:
+def _push_source(name: str, views: list[Any], lake: Storage, use_case: str) -> PushSource:
     return PushSource(
         name=name,
         views=tuple(view.name for view in views),
         keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
         features={field.name: str(field.dtype) for view in views for field in view.features},
         folder=lake.below(views[0].batch_source.path.rpartition("/")[0]),
+        use_case=use_case,
     )
 
 

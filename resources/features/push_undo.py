@@ -114,4 +114,4 @@ def _move_back(moments: PushedMoments, source: PushSource, gone: pl.DataFrame, l
     was, newest = gone[EVENT].max(), left[EVENT].max()
     assert isinstance(was, datetime) and (newest is None or isinstance(newest, datetime))
     for view in source.views:
-        moments.go_back(view, was, newest)
+        moments.go_back(view, was, newest, source.use_case)

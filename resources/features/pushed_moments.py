@@ -1,4 +1,4 @@
-"""How far pushes have brought each feature view: one small file a view, which every replica of the endpoint reads.
+"""How far pushes have brought each feature view: one small file a view and use case, which every replica of the endpoint reads.
 
 A pushed value counts from its event timestamp on. That may be later than the newest ingested partition, so accepted
 pushes move the endpoint's now forward, and the file keeps it there over a restart. It goes back where a push is taken back.
@@ -10,31 +10,48 @@ from pathlib import Path
 
 from resources.storage.contained import below
 from resources.storage.moment_files import moment_in, move_back, move_forward
+from resources.use_case_folders import default_use_case
 
 
 class PushedMoments:
-    """Newest event timestamp that was pushed online, by feature view."""
+    """Newest event timestamp that was pushed online, by use case and feature view.
+
+    The files of earlier releases, which knew one use case, lie beside the folders of use cases and count for that one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._moments: dict[str, datetime] = {}
+        self._moments: dict[tuple[str, str], datetime] = {}
 
     def look(self) -> None:
         """Take up what any process has pushed."""
-        read = {path.stem: moment_in(path) for path in sorted(self.folder.glob("[!.]*.txt"))}
-        self._moments = {view: moment for view, moment in read.items() if moment is not None}
+        shared = {("", path.stem): moment_in(path) for path in sorted(self.folder.glob("[!.]*.txt"))}
+        own = {
+            (path.parent.name, path.stem): moment_in(path) for path in sorted(self.folder.glob("*/[!.]*.txt"))
+        }
+        self._moments = {view: moment for view, moment in (shared | own).items() if moment is not None}
 
-    def newest(self, views: Iterable[str]) -> datetime | None:
-        """The newest moment of some views, None where nothing was pushed to any."""
-        known = self._moments
-        return max((known[view] for view in views if view in known), default=None)
+    def newest(self, views: Iterable[str], use_case: str = "") -> datetime | None:
+        """The newest moment of some views of a use case, None where nothing was pushed to any."""
+        known, wanted = self._moments, set(views)
+        names = self._names(use_case)
+        return max((m for (name, view), m in known.items() if name in names and view in wanted), default=None)
 
-    def advance(self, view: str, moment: datetime) -> None:
+    def advance(self, view: str, moment: datetime, use_case: str = "") -> None:
         """Move a view's moment forward; an earlier one changes nothing."""
-        if move_forward(below(self.folder, f"{view}.txt"), moment):
+        if move_forward(self._file(use_case, view), moment):
             self.look()
 
-    def go_back(self, view: str, moment: datetime, to: datetime | None) -> None:
+    def go_back(self, view: str, moment: datetime, to: datetime | None, use_case: str = "") -> None:
         """Move a view's moment back to `to` (None: nothing is pushed any more) where it is the given one."""
-        move_back(below(self.folder, f"{view}.txt"), moment, to)
+        for name in self._names(use_case):
+            if self._file(name, view).exists():
+                move_back(self._file(name, view), moment, to)
         self.look()
+
+    def _file(self, use_case: str, view: str) -> Path:
+        return below(self.folder / use_case, f"{view}.txt")
+
+    @staticmethod
+    def _names(use_case: str) -> set[str]:
+        return {use_case, ""} if use_case in ("", default_use_case()) else {use_case}

@@ -24,7 +24,7 @@ from resources.features.inputs import ServiceInputs, inputs_by_feast, service_na
 from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
 from resources.features.registry_lock import opening, registry_lock
-from resources.features.repository import Given
+from resources.features.repository import Given, Repository
 from resources.features.repository_folder import write_folder
 from resources.features.service import DescribedService, describe
 from resources.features.types import ASKED, held, refused_input, stable
@@ -58,6 +58,11 @@ class FeatureStoreResource(Resource):
     repository: Given = "mlops_assets.use_cases.flights.features"
     online_store: str = ""
     offline_engine: str = "local"
+
+    @property
+    def use_case(self) -> str:
+        """The use case it is of, which is the name of its Feast project; "" where its package alone says that."""
+        return Repository.of(self.repository).project
 
     def of(self, use_case: str) -> Self:
         """This store, which is of one use case already."""

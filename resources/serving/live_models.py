@@ -30,14 +30,11 @@ from resources.serving.files import contained, model_bytes
 from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import example, request_frame, request_model
 from resources.serving.log import ServedBatch
+from resources.serving.reached import reached, reached_file
 from resources.serving.unseen_categories import UnseenCategories
-from resources.storage.moment_files import moment_in
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
-MOMENT_FILE = "moment.txt"
-"""Beside the records: how far the data that is online has come. It is no part of a record, which only says who answers."""
-
 ANSWERS = {"classification": "probability", "regression": "value"}
 
 
@@ -80,6 +77,7 @@ class Served:
     service: DescribedService
     features: Features
     since: datetime
+    use_case: str = ""
 
 
 class LiveModels:
@@ -100,7 +98,7 @@ class LiveModels:
         self.log = log
         self.pushed = PushedMoments(folder / "pushed")
         self.unseen = UnseenCategories()
-        self._reached: datetime | None = None
+        self._reached: Mapping[str, datetime | None] = {}
         self.held = Notice()
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
@@ -120,25 +118,29 @@ class LiveModels:
                 LOG.exception("looking at the deployment records in %s failed", self.folder)
             time.sleep(every_s)
 
-    def moment(self) -> datetime | None:
-        """Now of the online store: the newest moment that a deployed model is served at; None before the first one.
+    def moment(self, use_case: str = "") -> datetime | None:
+        """Now of a use case's online store: the newest moment that a model of it is served at; None before the first one.
 
         Where one is asked by the wall clock, that is now.
         """
-        served = list(self.served.values())
+        served = self._of(use_case)
         if any(by_the_wall_clock(model) for model in served):
             return self.clock.now()
         return max((self._online(model) for model in served), default=None)
 
-    def asked_by_the_wall_clock(self, views: Iterable[str]) -> datetime | None:
+    def _of(self, use_case: str) -> list[Served]:
+        """The models of a use case; of all where none is named."""
+        return [model for model in self.served.values() if use_case in ("", model.use_case)]
+
+    def asked_by_the_wall_clock(self, views: Iterable[str], use_case: str = "") -> datetime | None:
         """Now by the wall clock, where a model that reads one of these views is asked by it; else None."""
         wanted = set(views)
-        reading = (m for m in self.served.values() if not wanted.isdisjoint(v.name for v in m.service.views))
+        reading = (m for m in self._of(use_case) if not wanted.isdisjoint(v.name for v in m.service.views))
         return self.clock.now() if any(by_the_wall_clock(model) for model in reading) else None
 
-    def ingested(self) -> datetime | None:
-        """How far the data that is online was ingested; pushes do not move it. None before the first ingestion."""
-        told = [self._reached, *(model.record.moment for model in self.served.values())]
+    def ingested(self, use_case: str = "") -> datetime | None:
+        """How far a use case's data that is online was ingested; pushes do not move it. None before the first ingestion."""
+        told = [reached(self.folder, use_case), *(model.record.moment for model in self._of(use_case))]
         return max((moment for moment in told if moment), default=None)
 
     def look(self) -> None:
@@ -148,7 +150,7 @@ class LiveModels:
         paths = [path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."]
         there = {path.stem: path for path in paths if path.stem not in self.held.retired}
         self._seen = {name: mark for name, mark in self._seen.items() if name in there}
-        self._reached = moment_in(self.folder / MOMENT_FILE)
+        self._reached = {use_case: reached(self.folder, use_case) for use_case in self._reached}
         for name in set(self.served) - set(there):
             LOG.warning("model %s is withdrawn", name)
         self.served = {name: model for name, model in self.served.items() if name in there}
@@ -201,7 +203,9 @@ class LiveModels:
             service=features.describe(record.feature_service).with_columns(record.columns),
             features=features,
             since=wall(),
+            use_case=code.use_case,
         )
+        self._reached = {**self._reached, code.use_case: reached(self.folder, code.use_case)}
         self._warm(model)
         return model
 
@@ -232,7 +236,7 @@ class LiveModels:
         By the wall clock it is when the request `arrived`. An event that another machine, its clock a little ahead, has
         pushed for a later moment counts already: it has replaced the value of now.
         """
-        pushed = self.pushed.newest(view.name for view in model.service.views)
+        pushed = self.pushed.newest((view.name for view in model.service.views), model.use_case)
         if by_the_wall_clock(model):
             at = arrived or self.clock.now()
             return pushed if pushed and at < pushed <= at + CLOCKS_DIFFER else at
@@ -241,18 +245,18 @@ class LiveModels:
 
     def _online(self, model: Served) -> datetime:
         """Now of the online store, as its own file says or, if that is later, a record of an earlier release."""
-        known = [moment for moment in (self._reached, model.record.moment) if moment]
+        known = [moment for moment in (self._reached.get(model.use_case), model.record.moment) if moment]
         if not known:
             raise RecordError(
-                f"{self.folder / MOMENT_FILE} is missing, so no moment is known as of which {model.record.name} "
+                f"{reached_file(self.folder, model.use_case)} is missing, so no moment is known as of which {model.record.name} "
                 f"could answer: materialize the asset features/online of its use case"
             )
         return max(known)
 
-    def now_of_view(self, view: str) -> datetime | None:
+    def now_of_view(self, view: str, use_case: str = "") -> datetime | None:
         """The latest moment that the models which read a view have reached; None where there is neither model nor push."""
-        reading = [m for m in self.served.values() if view in {v.name for v in m.service.views}]
-        moments = [self.pushed.newest([view]), *(self.now(model) for model in reading)]
+        reading = [m for m in self._of(use_case) if view in {v.name for v in m.service.views}]
+        moments = [self.pushed.newest([view], use_case), *(self.now(model) for model in reading)]
         return max((moment for moment in moments if moment), default=None)
 
     def _score(

@@ -25,12 +25,11 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.resource import Resource
 from resources.serving.holds import NOTICE, Notice, readable_notice
-from resources.serving.live_models import MOMENT_FILE
+from resources.serving.reached import reach
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
 from resources.storage.contained import below
 from resources.storage.durable import remove, write_bytes, write_text
-from resources.storage.moment_files import move_forward
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -100,12 +99,12 @@ class Endpoint(Resource):
         """Remove a model's record; False where there was none."""
         return remove(self._record(name))
 
-    def advance(self, moment: datetime) -> bool:
-        """Tell every deployed model that the online store has reached `moment`; whether it had not before.
+    def advance(self, moment: datetime, use_case: str = "") -> bool:
+        """Tell every deployed model of a use case that its online store has reached `moment`; whether it had not before.
 
         It never goes back, and it touches no record, so it cannot bring back one that was replaced meanwhile.
         """
-        return move_forward(Path(self.folder) / MOMENT_FILE, moment)
+        return reach(Path(self.folder), use_case, moment)
 
     def notice(self) -> Notice | None:
         """What the endpoint is told of holds; None where that cannot be read."""

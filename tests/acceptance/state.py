@@ -8,9 +8,8 @@ from typing import Any
 
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
-from resources.serving.live_models import MOMENT_FILE
+from resources.serving.reached import reached
 from resources.settings import settings
-from resources.storage.moment_files import moment_in
 from resources.tracking.tracking import Tracking
 
 
@@ -57,7 +56,7 @@ def _online(database: Path) -> dict[str, str]:
 
 def _serving(folder: Path) -> dict[str, Any]:
     records = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))}
-    moment = {"serving moment": moment_in(folder / MOMENT_FILE)}
+    moment = {"serving moment": reached(folder, "flights")}
     return moment | {
         f"serving {name}": {k: v for k, v in r.items() if k != "model_path"} for name, r in records.items()
     }

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from mlops_assets.spec.model import computed_from
+from mlops_assets.spec.prediction import computed_from
 from mlops_assets.stages.training_columns import training_columns
 from tests.pumps.project import SPEC
 

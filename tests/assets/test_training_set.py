@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.spec.model import computed_from
+from mlops_assets.spec.prediction import computed_from
 from mlops_assets.stages.entity_rows import inputs_made_of_the_label
 from mlops_assets.stages.training_set import MixedFeatureDefinitionsError, refuse_mixed_definitions
 from resources.lake.lake import Manifest

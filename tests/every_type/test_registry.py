@@ -52,7 +52,7 @@ def materialized(store: FeatureStoreResource) -> None:
 
 def pushed(to: Any) -> Any:
     def push(store: FeatureStoreResource) -> None:
-        pusher = Pusher(store, PushedMoments(Path(store.home) / "pushed"), lambda view: NOW, lambda: NOW)
+        pusher = Pusher(store, PushedMoments(Path(store.home) / "pushed"), lambda *_: NOW, lambda _: NOW)
         event = {"pump": "a", "event_timestamp": NOW.isoformat(), "starts": 1}
         take(pusher, "pump_reading", event, to)
 

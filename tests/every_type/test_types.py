@@ -322,7 +322,7 @@ def test_the_example_of_a_request_made_from_the_service_shows_every_column(store
 
 @pytest.fixture
 def pusher(store, tmp_path) -> Pusher:
-    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda view: NOW, lambda: NOW)
+    return Pusher(store, PushedMoments(tmp_path / "pushed"), lambda *_: NOW, lambda _: NOW)
 
 
 def test_an_event_with_moments_and_lists_reaches_both_stores(store, pusher, tmp_path):

@@ -28,6 +28,8 @@ JSON = {"content-type": "application/json"}
 class Shop:
     """What the route needs of the platform's feature store, over the shop's definitions."""
 
+    use_case = ""
+
     def __init__(self, folder: Path, database: Database) -> None:
         self.store = opened(folder, database.bulk(), batch_engine=ENGINE)
         self.store.apply(services(folder))
@@ -56,7 +58,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 
 def ours(shop: Shop, question: dict[str, Any], moment: Any = None) -> Any:
-    with TestClient(mount(FastAPI(), lambda _: shop, lambda: moment)) as client:  # type: ignore[arg-type]
+    with TestClient(mount(FastAPI(), lambda _: shop, lambda _: moment)) as client:  # type: ignore[arg-type]
         return client.post("/get-online-features", json=question)
 
 

@@ -21,7 +21,7 @@ class Endpoint:
 
     def __init__(self, folder: Path, ingested: datetime | None = INGESTED) -> None:
         self.moments = PushedMoments(folder / "pushed")
-        self.pusher = Pusher(Sink(folder), self.moments, lambda view: self.now(), lambda: ingested)
+        self.pusher = Pusher(Sink(folder), self.moments, lambda *_: self.now(), lambda _: ingested)
         self.source = self.pusher.sources["readings"]
 
     def now(self) -> datetime:

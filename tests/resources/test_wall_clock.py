@@ -217,7 +217,7 @@ def test_of_two_machines_whose_clocks_jump_the_push_that_came_last_counts_and_ea
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         store = Files(Path(folder))
         moments = PushedMoments(Path(folder) / "moments")
-        machines = [Pusher(store, moments, lambda view: None, lambda: NOW) for _ in range(2)]
+        machines = [Pusher(store, moments, lambda *_: None, lambda _: NOW) for _ in range(2)]
         source, received = store.sources["readings"], []
         for minutes, machine, temp in pushes:
             patch.setattr(resources.features.push, "wall", lambda minutes=minutes: WALL + minutes * MINUTE)

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from mlops_assets.spec.model import computed_from
+from mlops_assets.spec.prediction import computed_from
 from mlops_assets.use_cases.flights.schema import ORIGIN_ZONE, UTC
 from resources.moments import Moment
 

@@ -48,16 +48,16 @@ class Question(pydantic.BaseModel):
 def mount(
     app: "FastAPI",
     asked: Callable[[Question], FeatureStoreResource],
-    moment: Callable[[], datetime | None] = lambda: None,
+    moment: Callable[[str], datetime | None] = lambda use_case: None,
 ) -> "FastAPI":
     """Add the route to an application.
 
-    `asked` gives the store that a question is for, `moment` the moment that is answered for unless it names one.
+    `asked` gives the store that a question is for, `moment` the moment of a use case that is answered for unless it names one.
     """
 
     async def endpoint(request: Request) -> Response:
         question = await to_thread.run_sync(_read, await request.body())
-        return await _answer(asked, question, question.as_of or moment())
+        return await _answer(asked, question, moment)
 
     shown = {"requestBody": json_body(Question.model_json_schema())}
     app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=shown)
@@ -74,7 +74,9 @@ def _read(content: bytes) -> Question:
 
 
 async def _answer(
-    asked: Callable[[Question], FeatureStoreResource], question: Question, moment: datetime | None
+    asked: Callable[[Question], FeatureStoreResource],
+    question: Question,
+    now: Callable[[str], datetime | None],
 ) -> Response:
     from feast.errors import FeastError, FeatureViewNotFoundException
     from feast.feature_server_utils import convert_response_to_dict
@@ -87,6 +89,7 @@ async def _answer(
         features = asked(question)
     except FeatureStoreError as error:
         return JSONResponse({"detail": str(error)}, 422)
+    moment = question.as_of or now(features.use_case)
     try:
         wanted = (
             features.registered(question.feature_service) if question.feature_service else question.features

@@ -19,6 +19,8 @@ from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, Database, opened, 
 class Opened:
     """What the route needs of the platform's feature store."""
 
+    use_case = ""
+
     def __init__(self, store: FeatureStore) -> None:
         self.store = store
 
