@@ -113,11 +113,14 @@ def repository_of(use_case: str) -> Repository:
     That is what its YAML describes, and its own `features` package or the one that MLOPS_FEATURE_REPO names for every
     use case.
     """
+    given = settings().feature_repository
     try:
         folder = use_case_folder(use_case)
     except UseCaseFolderError as error:
+        if given:
+            return Repository(package=given, project=use_case)
         raise FeatureStoreError(str(error)) from error
-    package = settings().feature_repository or folder.features or ""
+    package = given or folder.features or ""
     return _described()(Repository(package=package, project=use_case), folder)
 
 
