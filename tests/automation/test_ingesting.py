@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from tests.automation.businesses import USE_CASE, Business, days
+from tests.automation.businesses import TABLE, USE_CASE, Business, days
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
@@ -76,7 +76,7 @@ def test_a_corrected_day_is_read_again_with_what_looks_back_on_it_even_if_its_ru
     business.run(
         dg.RunRequest(**asked._asdict() | {"asset_selection": [dg.AssetKey(["loans", "applications"])]})
     )
-    assert business.tick() == ["behind 2024-01-03 to 2024-01-03"] and business.failed == ""
+    assert business.tick() == ["behind 2024-01-02 to 2024-01-03"] and business.failed == ""
     assert "every partition that is over is ingested" in business.tick()
     now = {day: business.lake.manifest("loans/features/applications", day).sha256 for day in days(1, 3)}
     assert [now[day] != rows[day] for day in days(1, 3)] == [False, False, True]
@@ -100,3 +100,17 @@ def test_a_day_whose_run_fails_is_tried_alone_at_first_then_others_go_on_and_a_c
     assert business.later(minutes=10).tick() == ["2024-01-01"] and business.failed == ""
     business.until_quiet()
     assert "every partition that is over is ingested" in business.at(1).tick()
+
+
+def test_a_table_of_weeks_has_a_job_of_its_own_and_comes_before_the_days_that_begin_after_its_week(business):
+    weekly = TABLE.replace("name: applications", "name: rates").replace(
+        "  lateness: 6h", "  lateness: 6h\n  cadence: weekly"
+    )
+    business.write(tables=TABLE + "---" + weekly)
+    business.day(1)
+    assert "2024-01-01 waits for the first partition of loans/rates" in business.at(3).tick()
+    [week] = business.at(8).asked()
+    assert (week.job_name, week.partition_key) == ("ingest_loans_weekly", "2024-01-01")
+    business.run(week)
+    assert business.failed == "" and business.lake.partitions("loans/features/rates") == ["2024-01-01"]
+    assert business.tick() == ["2024-01-01"] and business.failed == "" and business.online() == ["2024-01-01"]
