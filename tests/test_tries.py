@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
 from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
 from mlops_assets.promotion.holds import pause, reinstate, resume, retire
 from mlops_assets.stages.judging import attempt_name
+from resources.lake.observed import partition_name
 from resources.records.documents import save_record
 from resources.serving.ray_serve import Endpoint
 from tests import record_samples
@@ -95,6 +97,25 @@ def test_a_week_that_is_given_the_content_it_had_before_is_scored_on_it_again(tm
         days.ingest("2012-12-31", content)
         days.end(days.tick()[0], "succeeded")
         assert waiting(days) == []
+
+
+def test_a_week_whose_rows_to_predict_were_corrected_is_scored_again_though_its_features_are_as_they_were(
+    tmp_path,
+):
+    days, week, table = Days.of(SPEC, tmp_path, 2), "2012-12-31", SPEC.prediction.table
+
+    def join() -> None:
+        made_of = {partition_name(table, week): days.lake.manifest(table, week).sha256}
+        days.lake.write(f"{SPEC.name}/training_set", pl.DataFrame({"row": [1]}), week, made_of=made_of)
+
+    for run in days.tick():
+        days.end(run, "succeeded")
+    join()
+    assert waiting(days) == []
+    days.lake.write(table, pl.DataFrame({"row": [2]}), week)
+    assert waiting(days) == [week] and weeks_of(days.tick()) == [week]
+    join()
+    assert waiting(days) == []
 
 
 def test_a_week_that_another_run_is_making_is_not_asked_for(tmp_path):

@@ -41,8 +41,7 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
         until, recorded = feature_store.online_until(views), lake.read_json(key) or {}
         for week in run.partitions:
             decides = of_online(use_case, calendar, views, lake, feature_store, week)
-            end = calendar.partition(week).end if week in recorded else None
-            reuse.unchanged(week, decides, partial(reaches, until, end))
+            reuse.unchanged(week, decides, partial(reaches, until, recorded, calendar.partition(week)))
         content = {week: content_of(use_case, calendar, lake, views, week) for week in run.partitions}
         if reuse.to_make:
             done = bring_online(

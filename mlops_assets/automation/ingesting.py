@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.jobs import ingest_job
+from mlops_assets.automation.overdue import alarms
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS, wall_clock
 from mlops_assets.automation.tries import (
     BASIS_TAG,
@@ -27,21 +28,17 @@ from mlops_assets.automation.tries import (
     unfinished,
     week_runs,
 )
-from mlops_assets.kit.arrivals import ARRIVES, overdue_numbers
-from mlops_assets.kit.checks import plain
 from mlops_assets.kit.partitions import time_windows
 from mlops_assets.ml.provenance.digest import digest
-from mlops_assets.spec.names import feature_table as feature_table_of
-from mlops_assets.spec.names import ingest_job_name, online_key
+from mlops_assets.spec.names import feature_table, ingest_job_name, online_key
 from mlops_assets.spec.use_case import UseCase
-from mlops_assets.stages.arrivals import Looks, overdue_name
+from mlops_assets.stages.arrivals import Looks
 from mlops_assets.stages.ingestion import TRIES_ALONE, Awaited, Line, State, in_order, lines_of
 from mlops_assets.stages.tables import Table
 from resources.clock import Clock
 from resources.lake.lake import Lake
 
 NEW = "new"
-REMEMBERED_ALARMS = 200
 
 
 def ingest_jobs(use_case: UseCase, tables: Sequence[Table]) -> list[Any]:
@@ -100,7 +97,7 @@ def ingest_sensor(
         return dg.SensorResult(
             run_requests=tick.requests,
             skip_reason=None if tick.requests else "; ".join(tick.told) or tick.up_to_date(),
-            asset_events=tick.alarms(),
+            asset_events=alarms(context.instance, tick.looks, tick.waiting, tick.open),
         )
 
     return sensor
@@ -132,7 +129,7 @@ class Tick:
         wall: datetime,
     ) -> "Tick":
         """For a moment `now` of the clock and `wall` of the machine."""
-        ours = feature_table_of(use_case.name, "")
+        ours = feature_table(use_case.name, "")
         views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
         lines = lines_of(use_case.calendar, tables)
         return cls(use_case, lines, instance, Looks.of(lake, use_case.name, views, now), wall)
@@ -294,43 +291,6 @@ class Tick:
             )
         )
 
-    def alarms(self) -> list[dg.AssetCheckEvaluation]:
-        """A failed check for each partition that is not there beyond its limit, once; the record says which are told.
-
-        One is noted once Dagster has its event, so that an alarm is not lost with the process that raised it.
-        """
-        lake, name = self.looks.lake, overdue_name(self.use_case.name)
-        noted: dict[str, dict[str, Any]] = lake.read_json(name) or {}
-        now = {
-            table: {
-                partition: numbers
-                for partition, numbers in told.items()
-                if partition in self.open.get(table, ())
-            }
-            for table, told in noted.items()
-        }
-        events = []
-        for one in self.waiting:
-            if not one.overdue(self.looks.now) or one.partition in now.get(one.table, {}):
-                continue
-            if one.partition in self._raised(one.table):
-                now.setdefault(one.table, {})[one.partition] = overdue_numbers(one)
-            else:
-                events.append(_alarm(one))
-        if (kept := {table: told for table, told in now.items() if told}) != noted:
-            lake.write_json(name, kept)
-        return events
-
-    def _raised(self, table: str) -> set[str]:
-        """Partitions of a table of which Dagster has the alarm."""
-        key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), ARRIVES)
-        history = self.instance.event_log_storage.get_asset_check_execution_history(
-            key, limit=REMEMBERED_ALARMS
-        )
-        events = [one.event.dagster_event for one in history if one.event and one.event.dagster_event]
-        told = [event.event_specific_data.metadata.get("partition") for event in events]  # type: ignore[union-attr]
-        return {str(value.value) for value in told if value is not None}
-
     def up_to_date(self) -> str:
         """That nothing is to be asked for, and when the next partition will be."""
         *_, own = self.lines
@@ -339,17 +299,6 @@ class Tick:
         if name is None:
             return "every partition of the calendar is ingested"
         return f"every partition that is over is ingested; {name} is over at {own.over_at(name):%Y-%m-%d %H:%M} UTC"
-
-
-def _alarm(one: Awaited) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(one.table.split("/")),
-        check_name=ARRIVES,
-        passed=False,
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata=plain({"partition": one.partition, **overdue_numbers(one)}),
-        description=str(one),
-    )
 
 
 def _keys(tables: Sequence[Table]) -> list[dg.AssetKey]:

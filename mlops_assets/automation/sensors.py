@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.jobs import RETRAIN_PARTS, WEEK_PARTS
-from mlops_assets.automation.settled import Look, unsettled
+from mlops_assets.automation.settled import Look, manifest_marks, unsettled
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     TRY_TAG,
@@ -40,6 +40,7 @@ from mlops_assets.stages.online import BASIS
 from mlops_assets.stages.outcomes import Parts, outcome_parts
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
+from resources.lake.observed import partition_name
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
 
@@ -139,10 +140,9 @@ def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
     def wanted() -> dict[str, str]:
         ready.update(json.loads(stored.content) if stored else {})
         parts.update(outcome_parts(spec, lake))
+        written = manifest_marks(lake.storage, spec.prediction.table)
         weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-        return {
-            week: digest([ready[week], parts[week]]) if parts.get(week) else ready[week] for week in weeks
-        }
+        return {week: digest([ready[week], parts.get(week), written.get(week)]) for week in weeks}
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
@@ -167,9 +167,21 @@ def _look(
     notes = [lake.manifest(table, week).notes or {} for table in tables]
     if any(one.get(BASIS) != content for one in notes):
         return Look(content)
+    if corrected := _corrected(spec, lake, week):
+        return Look(digest([content, corrected]))
     told = notes[0].get(STATE)
     late = spec.label.waits is not None or spec.label.table is not None
     return Look(labels_due(spec, lake, week, notes[0], parts, until), told["complete"] if told else not late)
+
+
+def _corrected(spec: ModelSpec, lake: Lake, week: str) -> str | None:
+    """The hash of the rows to predict of a week where it was joined from others; None where it was not."""
+    joined, table = f"{spec.name}/training_set", spec.prediction.table
+    if not lake.described(joined, week) or not lake.described(table, week):
+        return None
+    before = (lake.manifest(joined, week).made_of or {}).get(partition_name(table, week))
+    now = lake.manifest(table, week).sha256
+    return now if before not in (None, now) else None
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:

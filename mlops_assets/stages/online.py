@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,12 +53,12 @@ def of_online(
     }
 
 
-def reaches(until: datetime | None, end: datetime | None, _: str) -> bool:
+def reaches(until: datetime | None, recorded: Collection[str], span: Partition, _: str) -> bool:
     """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end.
 
-    `end` is None for a week that is not said to be online.
+    `recorded` are the weeks that the lake says are online.
     """
-    return until is not None and end is not None and until >= end
+    return until is not None and span.name in recorded and until >= span.end
 
 
 @dataclass(frozen=True)

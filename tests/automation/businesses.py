@@ -60,7 +60,7 @@ class Business:
     root: Path
     instance: dg.DagsterInstance
     now: datetime = datetime(2024, 1, 1, tzinfo=UTC)
-    wall: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    ahead: timedelta = timedelta()
     alarms: list[dg.AssetCheckEvaluation] = field(default_factory=list)
 
     def write(self, use_case: str = USE_CASE, tables: str = TABLE) -> "Business":
@@ -94,14 +94,14 @@ class Business:
 
     def later(self, **time: float) -> "Business":
         """The machine's time, by which pauses pass, goes on."""
-        self.wall += timedelta(**time)
+        self.ahead += timedelta(**time)
         return self
 
     def asked(self) -> list[dg.RunRequest] | str:
         """What a tick asks for, or why for nothing; a run key that was used is an error."""
         tables = self.found.tables
         jobs = ingest_jobs(self.found.use_case, tables)
-        sensor = ingest_sensor(self.found.use_case, tables, jobs, now=lambda: self.wall)
+        sensor = ingest_sensor(self.found.use_case, tables, jobs, now=lambda: datetime.now(UTC) + self.ahead)
         resources = {"lake": self.lake, "clock": NoClock(at=self.now)}
         with dg.build_sensor_context(self.instance, sensor_name=sensor.name, resources=resources) as context:
             said: Any = sensor(context)
