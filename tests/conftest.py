@@ -73,6 +73,14 @@ def flights_features(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_FEATURE_REPO", "mlops_assets.use_cases.flights.features")
 
 
+@pytest.fixture(scope="module")
+def pumps_features() -> Iterator[None]:
+    """The pumps' definitions for every use case, also for the pumps, which have no folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_FEATURE_REPO", "tests.pumps.repo")
+        yield
+
+
 @pytest.fixture
 def local_settings(mlops_home: Path) -> Settings:
     """Settings of that empty state, on three free ports."""

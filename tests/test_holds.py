@@ -23,6 +23,7 @@ from resources.tracking.client import client_of
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
 from tests.test_promotion_record import AUTOMATIC, BY_ADA, FIRST, NAME, NAMES, Project, add_week, tick
 
+pytestmark = pytest.mark.usefixtures("pumps_features")
 PAUSED = "everything is paused: nothing is retrained or promoted. By lin since "
 
 

@@ -18,6 +18,7 @@ from tests.flights.shortened import short_spec
 from tests.parcel_weeks import search_spec
 
 SPEC = short_spec()
+TWO_WEEKS = {"cool_down_days": 14, "max_age_days": 14}
 
 
 def trained(spec: ModelSpec, **found: object) -> Version:
@@ -33,7 +34,7 @@ def trained(spec: ModelSpec, **found: object) -> Version:
         {"trainer": SPEC.trainer.model_dump() | {"rounds": 21}},
         {"label": SPEC.label.model_dump() | {"above": 20}},
         {"window": SPEC.window.model_dump() | {"days": 56}},
-        {"window": SPEC.window.model_dump() | {"hold_out_days": 6}},
+        {"window": SPEC.window.model_dump() | {"hold_out_days": 14}, "retrain": TWO_WEEKS},
         {"trainer": {"kind": "lightgbm", "categories": ["carrier"]}},
     ],
 )
@@ -43,7 +44,14 @@ def test_a_version_does_not_follow_a_spec_of_which_something_changed_that_decide
 
 
 @pytest.mark.parametrize(
-    "changed", [{"owner": "team:other"}, {"slices": ["dest"]}, {"automation": "paused"}, {"description": "x"}]
+    "changed",
+    [
+        {"retrain": TWO_WEEKS},
+        {"owner": "team:other"},
+        {"slices": ["dest"]},
+        {"automation": "paused"},
+        {"description": "x"},
+    ],
 )
 def test_a_version_follows_a_spec_of_which_only_what_becomes_of_it_changed(changed):
     assert follows(short_spec(**changed), trained(SPEC))

@@ -36,6 +36,7 @@ from tests.pumps.project import SPEC, WEEKS, checks, states
 NAME = SPEC.name
 NAMES = WEEKS.names()
 FIRST = 5
+pytestmark = pytest.mark.usefixtures("pumps_features")
 PASSES = NEVER_REJECTED["flight_delay"]
 STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
 OUT_OF_REACH = {"metric": "log_loss", "floors": {"auc": 0.999}}

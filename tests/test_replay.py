@@ -55,7 +55,7 @@ class Replayed:
             instance=self.instance,
             repository_def=defs.get_repository_def(),
             sensor_name=sensor,
-            resources={"lake": self.lake},
+            resources={"lake": self.lake, "audit": self.resources["audit"]},
         ) as context:
             return defs.get_sensor_def(sensor).evaluate_tick(context)
 
