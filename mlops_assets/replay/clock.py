@@ -70,7 +70,7 @@ class Clock:
         waiting = [week for week in weeks if week > passed]
         progress.skipped = len(weeks) - len(waiting)
         if progress.skipped:
-            print(f"  {progress.skipped} weeks are done, up to {passed}; going on", flush=True)
+            print(f"  {progress.skipped} partitions are done, up to {passed}; going on", flush=True)
         for week in waiting:
             progress.stage(week, "ingest, features, online store")
             self.execute(ingest_job_name(use_case), progress, partition=week)

@@ -142,7 +142,9 @@ def _replay(settings: Settings, asked: Asked) -> str:
             f"use case {use_case.name!r} has no model to replay: add one, or name it in replay.models"
         )
     weeks = up_to(project.week_names(retrained[0]), asked.through)
-    print(f"Replaying {len(weeks)} weeks, {weeks[0]} to {weeks[-1]}; state in {settings.home}", flush=True)
+    print(
+        f"Replaying {len(weeks)} partitions, {weeks[0]} to {weeks[-1]}; state in {settings.home}", flush=True
+    )
     progress = Progress(len(weeks))
     progress.seconds["start up"] = time.monotonic() - started
     project.clock([spec.name for spec in retrained]).replay(use_case.name, weeks, progress)
