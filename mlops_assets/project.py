@@ -9,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.replay.clock import Clock, Progress
+from mlops_assets.replay.reach import partitions_to_replay
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
 from mlops_assets.stages.tables import Table
@@ -16,7 +17,7 @@ from resources.clock import now_at
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.tracking.tracking import Tracking
-from resources.use_case_folders import UseCaseFolderError
+from resources.use_case_folders import UseCaseFolderError, use_case_folder
 from resources.yaml_files import YamlError
 
 
@@ -99,8 +100,8 @@ class Project:
         return self.resources["lake"]
 
     def week_names(self, spec: ModelSpec) -> list[str]:
-        """Every partition of a model's data; of a calendar without an end, those that are over now."""
-        return spec.calendar.names(spec.calendar.over or now_at(self.settings))
+        """Every partition of a model's data; of a calendar without an end, those whose rows can be there by now."""
+        return partitions_to_replay(use_case_folder(spec.use_case), now_at(self.settings))
 
     @property
     def tracking(self) -> Tracking:

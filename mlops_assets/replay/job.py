@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pydantic
 
+from mlops_assets.errors import WorkError
+from mlops_assets.replay.reach import partitions_to_replay
 from mlops_assets.spec.decides import changes, of_a_fit
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.files import read_use_case, specs_in
@@ -90,15 +92,14 @@ def _models(asked: Asked) -> dict[str, Any] | None:
 
 
 def _newest(settings: Settings, asked: Asked) -> dict[str, str | None]:
-    """The newest partition that is over, where the calendar has no end: a replay that was finished goes on when one comes."""
+    """The newest partition that is there, where the calendar has no end: a replay that was finished goes on when one comes."""
+    folder = use_case_folder(asked.use_case)
     try:
-        calendar = read_use_case(use_case_folder(asked.use_case)).calendar
-    except YamlError:
+        if read_use_case(folder).calendar.over:
+            return {}
+        return {"newest": max(partitions_to_replay(folder, now_at(settings)), default=None)}
+    except (YamlError, pydantic.ValidationError, WorkError):
         return {}
-    if calendar.over:
-        return {}
-    newest = calendar.newest(now_at(settings))
-    return {"newest": newest and newest.name}
 
 
 def _changes(finished: Mapping[str, Any] | None, models: Mapping[str, Any] | None) -> Iterator[str]:

@@ -227,7 +227,7 @@ def _not_there(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError:
     """That a span has no rows, with the newest row that the source has."""
     if span.start is None or span.end is None:
         return NotYetThereError(f"the source of table {spec.name!r} has no rows", "empty")
-    newest = _newest(spec, folder)
+    newest = newest_row(spec, folder)
     late = newest is not None and newest < span.start
     numbers = {
         "from": f"{span.start}",
@@ -243,7 +243,7 @@ def _not_there(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError:
     )
 
 
-def _newest(spec: TableSpec, folder: Path) -> datetime | None:
+def newest_row(spec: TableSpec, folder: Path) -> datetime | None:
     """The newest time of any row; of texts the last by the alphabet."""
     if isinstance(spec.source, PythonSource) or spec.time is None:
         return None
