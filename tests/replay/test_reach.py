@@ -34,11 +34,9 @@ def folder(tmp_path: Path) -> UseCaseFolder:
 
 
 def rows(folder: Path, table: str, *newest: str) -> None:
-    (folder / f"{table}.csv").write_text(
-        "\n".join(
-            ["order_id,ordered_at", *(f"{i},{at}" for i, at in enumerate(("2024-01-01T00:00:00Z", *newest)))]
-        )
-    )
+    """A file with a row of the first day, and these."""
+    lines = [f"{number},{at}" for number, at in enumerate(("2024-01-01T00:00:00Z", *newest))]
+    (folder / f"{table}.csv").write_text("\n".join(["order_id,ordered_at", *lines, ""]))
 
 
 def test_the_table_that_has_come_the_least_far_decides(folder):
