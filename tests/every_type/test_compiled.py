@@ -22,9 +22,9 @@ def derived_of(
 ) -> dict[str, Any]:
     """The view `derived` for one row."""
     both = [*(spectrum or []), *(heard or [])]
-    known = serviced is not None and at is not None
+    away = None if serviced is None or at is None else at - serviced
     return {
-        "days_since_service": (at - serviced).total_seconds() / 86_400 if known else None,
+        "days_since_service": away and away.total_seconds() / 86_400,
         "loudest": max(both, default=None),
         "alarms_since_service": None
         if alarms is None

@@ -99,8 +99,6 @@ def _made(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel:
     compile_service = getattr(model.features, "compiled", None)
     if scorer is None or compile_service is None:
         raise FramesError("its scorer or its features take frames alone")
-    if getattr(record, "columns", None):
-        raise FramesError("columns of its requests are features themselves")
     one_row = _one_row(model)
     asked = schema_of(request, record.time, now)
     if one_row is as_asked and not is_plain(asked):

@@ -14,7 +14,7 @@ from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.served import code_of
 from mlops_assets.use_cases.flights.request import FlightRequest, entity_rows
-from resources.features.store import FeatureStoreResource
+from resources.features.stores import FeatureStores
 from resources.serving.code import Code
 from resources.serving.live_models import LiveModels
 from resources.serving.ray_serve import Endpoint
@@ -39,9 +39,10 @@ class State:
         self.folder = folder
         self.flights = lakes.random_flights(17, 900)
         lakes.write(folder / "lake", self.flights, lakes.random_weather(17), lakes.some_planes())
-        self.store = FeatureStoreResource(
+        stores = FeatureStores(
             lake_root=str(folder / "lake"), home=str(folder / "feast"), online_store=online_store
         )
+        self.store = stores.of("flights")
         self.store.apply()
         self.store.materialize(self.store.views(SERVICE), START, NOW)
         self.specs = {name: self._spec(name) for name in TRAINERS}

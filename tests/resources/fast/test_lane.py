@@ -110,11 +110,8 @@ def test_a_request_model_is_asked_once(app):
 
     models = app.state.models
     model = models.served["trips"]
-    counted = pydantic.create_model(
-        "counted",
-        __base__=model.request,
-        __validators__={"count": pydantic.model_validator(mode="before")(validate)},
-    )
+    validators: Any = {"count": pydantic.model_validator(mode="before")(validate)}
+    counted = pydantic.create_model("counted", __base__=model.request, __validators__=validators)
     models.served = {"trips": replace(model, request=counted)}
     ask(app, [trip(2.0)])
     assert seen == [2.0]

@@ -27,7 +27,6 @@ class Dense:
         from xgboost import core
 
         self._booster, self._library, self._check = booster, core._LIB, core._check_call
-        self._count = core.c_bst_ulong
         self._arguments = json.dumps(WHOLE).encode()
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
@@ -35,7 +34,7 @@ class Dense:
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous or not matrix.size:
             return self._booster.inplace_predict(matrix, validate_features=False)
         scores = ctypes.POINTER(ctypes.c_float)()
-        shape, dimensions = ctypes.POINTER(self._count)(), self._count()
+        shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         rows, features = matrix.shape
         described = (
             f'{{"data":[{matrix.ctypes.data},true],"shape":[{rows},{features}],"typestr":"<f4","version":3}}'
