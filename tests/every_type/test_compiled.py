@@ -24,7 +24,7 @@ def derived_of(
     both = [*(spectrum or []), *(heard or [])]
     away = None if serviced is None or at is None else at - serviced
     return {
-        "days_since_service": away and away.total_seconds() / 86_400,
+        "days_since_service": None if away is None else away.total_seconds() / 86_400,
         "loudest": max(both, default=None),
         "alarms_since_service": None
         if alarms is None
