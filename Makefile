@@ -75,6 +75,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.promotion
 	$(BIN)/python -m benchmarks.launcher
 	$(BIN)/python -m benchmarks.ticks
+	$(BIN)/python -m benchmarks.serving
 
 screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

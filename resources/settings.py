@@ -155,6 +155,11 @@ class Settings(BaseSettings):
     serve_port: Port = Field(
         default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
     )
+    serve_with: Annotated[Literal["process", "ray"], BeforeValidator(variables.server)] = Field(
+        default="process",
+        validation_alias="MLOPS_SERVE_WITH",
+        description="What runs the endpoint: one plain `process`, or `ray` for Ray Serve; the state on disk is the same.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.hosts)] = Field(
         default=(),
         validation_alias="MLOPS_ALLOWED_HOSTS",

@@ -72,6 +72,12 @@ def engine(value: str) -> str:
     return value
 
 
+def server(value: str) -> str:
+    if value not in ("process", "ray"):
+        raise ValueError(" is not known: give process or ray")
+    return value
+
+
 def hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
     hosts = tuple(name.strip().lower() for name in names if name.strip())

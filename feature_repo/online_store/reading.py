@@ -20,6 +20,7 @@ from feast.repo_config import RepoConfig
 from .batch import serialised_key
 from .codec.decoding import Cells
 from .codec.moment import asked_moment, moment_of
+from .few_rows import Stored, fetched
 from .on_demand import computed
 from .plan import KeyGroup, Plan, Plans, ViewRead, alone
 from .request import Request, distinct, keys_of, read_rows
@@ -110,6 +111,19 @@ class BulkReads(OnlineStore):
         _track(started)
         return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
 
+    def plan_of(self, registry: Any, project: str, features: Any) -> Plan:
+        """What a request for these features reads, for whoever keeps it as long as the registry is what it was."""
+        return self._plans.of(registry, project, features, False)
+
+    def stored(self, config: RepoConfig, plan: Plan, columns: Any) -> BulkOnlineResponse:
+        """The answer without what is computed on demand."""
+        rows, asked, places = self._asked(plan, columns)
+        return _seen(plan, rows, self.fetch(config, asked), places)
+
+    def one_row(self, config: RepoConfig, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
+        """What is stored for one row, whose key for each group of views is given; view by view."""
+        return fetched(lambda asked: self.fetch(config, asked), plan, row_keys)
+
     def moments_of(
         self, registry: Any, project: str, features: Any, full_feature_names: bool
     ) -> frozenset[str]:
@@ -185,16 +199,26 @@ def _answer(
     full_names: bool,
     with_versions: bool,
 ) -> BulkOnlineResponse:
+    answer = _seen(plan, rows, found, places, _versions(plan) if with_versions else ())
+    if plan.on_demand:
+        answer.computed = computed(plan, answer.values, full_names)
+    return answer
+
+
+def _seen(
+    plan: Plan,
+    rows: Request,
+    found: list[list[Found]],
+    places: list[list[int] | None],
+    versions: Sequence[tuple[str, int]] = (),
+) -> BulkOnlineResponse:
     asked, now = asked_moment(), _now()
     seen = [
         Seen(sight(one.times, where, read.lives, asked, now), one.cells, one.values)
         for group, views, where in zip(plan.groups, found, places, strict=True)
         for read, one in zip(group.views, views, strict=True)
     ]
-    answer = BulkOnlineResponse(plan, rows.columns, seen, _versions(plan) if with_versions else ())
-    if plan.on_demand:
-        answer.computed = computed(plan, answer.values, full_names)
-    return answer
+    return BulkOnlineResponse(plan, rows.columns, seen, versions)
 
 
 def _versions(plan: Plan) -> list[tuple[str, int]]:

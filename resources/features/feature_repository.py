@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.forms import Form
 from resources.features.errors import FeatureStoreError
 from resources.features.meeting import Defined, refuse_meeting
 from resources.features.modules import folder_of, modules_of, top_level
@@ -82,6 +83,13 @@ def _modules(package: str) -> list[ModuleType]:
             f"the feature repository's module {name} cannot be imported{place}: {type(error).__name__}: {error}"
         ) from error
     return found
+
+
+@lru_cache
+def forms(repository: Given) -> dict[str, Form]:
+    """By on-demand view, how else its function may be called, as the package's modules say at top level."""
+    modules = _modules(Repository.of(repository).package)
+    return {v.view: v for m in modules for v in vars(m).values() if isinstance(v, Form)}
 
 
 def rooted(repository: Given, lake: str) -> list[Any]:

@@ -7,7 +7,7 @@ lake, and a time for reads from the online store.
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ import polars as pl
 
 from resources.features import feature_repository
 from resources.features.applied import Applied, by_kind, stale
+from resources.features.compiled import CompiledService
 from resources.features.configuration import configuration
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.inputs import ServiceInputs, inputs_by_feast, service_names
@@ -229,6 +230,10 @@ class FeatureStoreResource(Resource):
         with moment.as_of(as_of):
             answer = store.get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
         return Answered(rows, answer, needs.types, needs.inputs)
+
+    def compiled(self, service: str, schema: Mapping[str, Any]) -> CompiledService:
+        """The same for columns of Python values, worked out beforehand; `schema` has the types of what the rows bring."""
+        return CompiledService(self, service, schema)
 
     def push_sources(self) -> dict[str, PushSource]:
         """Every push source that the repository defines, by name."""

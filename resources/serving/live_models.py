@@ -26,6 +26,7 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
+from resources.serving.fast.compiled import Answered, FastModel, compiled
 from resources.serving.files import contained, model_bytes
 from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import example, request_frame, request_model
@@ -78,6 +79,7 @@ class Served:
     features: Features
     since: datetime
     use_case: str = ""
+    fast: FastModel | None = None
 
 
 class LiveModels:
@@ -206,8 +208,7 @@ class LiveModels:
             use_case=code.use_case,
         )
         self._reached = {**self._reached, code.use_case: reached(self.folder, code.use_case)}
-        self._warm(model)
-        return model
+        return self._warmed(model)
 
     def _code(self, record: Deployment) -> Code:
         """What the repository declares for a record's model; raises CodeError where the record names other code."""
@@ -221,14 +222,16 @@ class LiveModels:
             code.refuse_others(field, getattr(record, field))
         return code
 
-    def _warm(self, model: Served) -> None:
-        """Answer one request, so that the first real one does not wait for imports and connections."""
+    def _warmed(self, model: Served) -> Served:
+        """The model, compiled, after it answered one request: the first real one does not wait for imports and connections."""
         try:
             request = model.request.model_validate(example(model.request))
         except pydantic.ValidationError as error:
             LOG.warning("%s is not warmed, its request has no valid example: %s", model.record.name, error)
-            return
-        self._score(model, [request], self.now(model))
+            return model
+        now = self.now(model)
+        self._score(model, [request], now)
+        return replace(model, fast=compiled(model, request, now))
 
     def now(self, model: Served, arrived: datetime | None = None) -> datetime:
         """The moment as of which a model answers: the end of the newest ingested data, or a later push to its views.
@@ -259,13 +262,16 @@ class LiveModels:
         moments = [self.pushed.newest([view], use_case), *(self.now(model) for model in reading)]
         return max((moment for moment in moments if moment), default=None)
 
-    def _score(
-        self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime
-    ) -> tuple[OnlineVectors, np.ndarray]:
+    def _score(self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
+        found = model.fast and model.fast.answered(requests, now)
+        if found:
+            return replace(found, scores=finite(found.scores))
         record = model.record
         rows = model.rows(request_frame(requests, record.time, now))
         vectors = model.features.online_vectors(record.feature_service, rows, now)
-        return vectors, finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
+        scores = finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
+        look_up = getattr(model.scorer, "unseen", None)
+        return Answered(vectors, scores, look_up(vectors.frame) if look_up else {})
 
     def predict(
         self,
@@ -279,7 +285,9 @@ class LiveModels:
         What was served goes to the log, under the same ids. `arrived` is when the requests came, by this endpoint's clock.
         """
         served_at, now, record = wall(), self.now(model, arrived), model.record
-        vectors, scores = self._score(model, requests, now)
+        found = self._score(model, requests, now)
+        vectors, scores = found.vectors, found.scores
+        as_of = now.astimezone(UTC).isoformat()
         ids = [uuid.uuid4().hex for _ in requests]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
@@ -289,12 +297,12 @@ class LiveModels:
                 "model": record.name,
                 "version": record.version,
                 ANSWERS[record.task]: float(score),
-                "as_of": now.astimezone(UTC).isoformat(),
+                "as_of": as_of,
                 "request_id": name,
             }
             for score, name in zip(scores, ids, strict=True)
         ]
-        answers = self.unseen.told(record.name, model.scorer, vectors.frame, answers)
+        answers = self.unseen.told(record.name, found.unseen, answers)
         return (
             with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns))
             if with_features

@@ -6,14 +6,17 @@ model's version, the hash of the feature definitions and the score. `serving_log
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from resources.features.column_vectors import ColumnVectors
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
 from resources.resource import Resource
@@ -58,16 +61,31 @@ def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
     """Batches of one model and one definition as rows of the log, in their order."""
     service = batches[0].service
     columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
-    frames = [batch.vectors.frame for batch in batches]
-    whole = pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
     return pl.concat(
         [
             _facts(batches),
-            whole.select(*service.inputs, *columns).rename(columns),
+            _vectors(batches, [*service.inputs, *columns]).rename(columns),
             pl.DataFrame([series for pair in columns.items() for series in _origins(batches, *pair)]),
         ],
         how="horizontal",
     )
+
+
+def _vectors(batches: Sequence[ServedBatch], names: Sequence[str]) -> pl.DataFrame:
+    """Some columns of all batches; of those that follow one another and have no frame yet, one frame is made."""
+    runs = itertools.groupby((batch.vectors for batch in batches), lambda one: isinstance(one, ColumnVectors))
+    frames = [frame for plain, run in runs for frame in _frames(plain, list(run), names)]
+    return pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
+
+
+def _frames(plain: bool, run: Sequence[Any], names: Sequence[str]) -> list[pl.DataFrame]:
+    if not plain:
+        return [vectors.frame.select(names) for vectors in run]
+    types = run[0].types
+    if any(vectors.types != types for vectors in run):
+        return [vectors.frame.select(names) for vectors in run]
+    columns = {name: itertools.chain.from_iterable([one.columns[name] for one in run]) for name in names}
+    return [pl.DataFrame([pl.Series(name, list(values), types[name]) for name, values in columns.items()])]
 
 
 def _origins(batches: Sequence[ServedBatch], feature: str, column: str) -> tuple[pl.Series, pl.Series]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-import polars as pl
-
 MOST_VALUES = 20
 LONGEST_VALUE = 80
 
@@ -54,14 +52,9 @@ class UnseenCategories:
         return told
 
     def told(
-        self, model: str, scorer: Any, frame: pl.DataFrame, answers: list[dict[str, Any]]
+        self, model: str, unseen: Mapping[int, Mapping[str, str]], answers: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """The answers, `warnings` beside those whose row has an unseen category.
-
-        A scorer that knows categories has `unseen(frame)`: by row, the text of each unseen value by column.
-        """
-        look_up = getattr(scorer, "unseen", None)
-        unseen = look_up(frame) if look_up else {}
+        """The answers, `warnings` beside those whose row has an unseen category: by row, the text of each by column."""
         if not unseen:
             return answers
         told = self.count(model, unseen)

@@ -21,9 +21,11 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStor
 from feast.repo_config import RepoConfig
 
 from ..batch import NEVER, Batch
-from ..plan import KeyGroup
+from ..few_rows import Stored
+from ..plan import KeyGroup, Plan
 from ..reading import BulkReads, Found
 from ..writing import BulkWrites, Progress, Reach
+from .one_row import OneRow
 from .packing import NAME, Form, form_of
 from .reading import CREATED, MOMENT, Query, found, query_of, versions
 
@@ -138,6 +140,12 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
         """A query for all views with the same key, over a connection of the calling thread."""
         connection = self._reader(config)
         return [found(connection, self._queries(config, group), keys) for group, keys in asked]
+
+    def one_row(self, config: RepoConfig, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
+        """A statement for all views."""
+        if "one row" not in plan.memo:
+            plan.memo["one row"] = OneRow(plan, [self._queries(config, group) for group in plan.groups])
+        return plan.memo["one row"].read(self._reader(config), row_keys)
 
     def _queries(self, config: RepoConfig, group: KeyGroup) -> list[Query]:
         if "queries" not in group.memo:

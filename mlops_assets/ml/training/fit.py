@@ -6,15 +6,17 @@ The same rows, spec, threads and number of workers give the same bytes: nothing 
 import hashlib
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.column_encoding import ColumnEncoder
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.labels import usable_from
@@ -159,6 +161,12 @@ class Scorer:
         """
         return finite(self._model.predict(frame), self.name) if frame.height else np.empty(0)
 
+    @cached_property
+    def by_columns(self) -> "ByColumns | None":
+        """The same for columns of Python values; None for a model that makes something of its own of a frame."""
+        plain = type(self._model).predict is TrainedModel.predict
+        return ByColumns(ColumnEncoder(self.encoding), self.predict_matrix) if plain else None
+
     def unseen(self, frame: pl.DataFrame) -> dict[int, dict[str, str]]:
         """By row, the categories whose value was not in the training rows."""
         return self.encoding.unseen(frame)
@@ -166,6 +174,20 @@ class Scorer:
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """The same for a matrix that `encoding.matrix` made."""
         return finite(self._model.predict_matrix(matrix), self.name)
+
+
+@dataclass(frozen=True)
+class ByColumns:
+    """A scorer of columns: Float64 array [rows], and by row the categories whose value was not in the training rows."""
+
+    encoder: ColumnEncoder
+    score: Callable[[np.ndarray], np.ndarray]
+
+    def predict(
+        self, columns: Mapping[str, Sequence[Any]], height: int
+    ) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
+        matrix, unseen = self.encoder.matrix(columns, height)
+        return self.score(matrix), unseen
 
 
 def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> TrainedModel:

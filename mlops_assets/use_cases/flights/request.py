@@ -3,13 +3,15 @@
 Training rows and requests go through the same `entity_rows`, so that they cannot differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC as ZERO_OFFSET
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from mlops_assets.spec.called import by_row
 from mlops_assets.spec.prediction import computed_from
 from mlops_assets.use_cases.flights.schema import ORIGIN_ZONE, UTC
 from resources.moments import Moment
@@ -34,6 +36,8 @@ EXAMPLE: dict[str, JsonValue] = {
 """A flight of the first morning after the year."""
 
 LONGEST = timedelta(hours=24)
+SECOND = timedelta(seconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=ZERO_OFFSET)
 
 
 def _in_2000s(moment: datetime) -> datetime:
@@ -86,6 +90,24 @@ def request_rows(requests: Sequence[FlightRequest], now: datetime) -> pl.DataFra
     return rows.with_columns(flight_id=flight_id(), prediction_time=pl.lit(now, dtype=UTC))
 
 
+def entity_row(flight: Mapping[str, Any]) -> dict[str, Any]:
+    """What `entity_rows` makes of one flight that is asked about, as far as features are made of it."""
+    departure, arrival = flight["scheduled_departure"], flight["scheduled_arrival"]
+    departs_at = whole_seconds(departure)
+    return {
+        "carrier": flight["carrier"],
+        "flight": flight["flight"],
+        "origin": flight["origin"],
+        "dest": flight["dest"],
+        "tailnum": "" if flight["tailnum"] is None else flight["tailnum"],
+        "departure_hour": departs_at - departs_at % 3600,
+        "departs_at": departs_at,
+        "arrives_at": whole_seconds(arrival),
+        "requested_at": whole_seconds(flight["prediction_time"]),
+    }
+
+
+@by_row(entity_row)
 @computed_from(
     departure_hour="scheduled_departure",
     hour="scheduled_departure",
@@ -124,3 +146,8 @@ def flight_id() -> pl.Expr:
 def seconds(moment: pl.Expr) -> pl.Expr:
     """An instant as whole unix seconds."""
     return moment.dt.epoch("s")
+
+
+def whole_seconds(moment: datetime) -> int:
+    """The same of one instant."""
+    return (moment - EPOCH) // SECOND

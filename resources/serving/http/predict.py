@@ -21,6 +21,7 @@ from resources.features.push_sources import PushSource
 from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.http.forms import example
 from resources.serving.http.guard import Guard
+from resources.serving.http.lane import Lane
 from resources.serving.http.push import take
 from resources.serving.http.schema import described
 from resources.serving.live_models import LiveModels, Served
@@ -42,6 +43,7 @@ def application(
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
+    app.add_middleware(Lane, models=models)
     app.add_middleware(Guard, hosts=tuple(hosts))
 
     @app.post("/predict/{name}")

@@ -28,6 +28,7 @@ from mlops_assets.ml.training.trainers.base import (
     shares,
     unpack,
 )
+from mlops_assets.ml.training.trainers.xgboost_dense import Dense
 from mlops_assets.spec.base import ForALibrary
 from mlops_assets.spec.dimensions import Range
 from mlops_assets.spec.model import ModelSpec
@@ -122,9 +123,10 @@ class Model(TrainedModel):
             )
         self.encoding = Encoding.from_json(encoding)
         self.task = self._booster.attr(TASK) or ""
+        self._dense = Dense(self._booster)
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
-        return self._booster.inplace_predict(matrix, validate_features=False).astype(np.float64)
+        return self._dense(matrix).astype(np.float64)
 
 
 def _trainer(spec: ModelSpec) -> XGBoost:

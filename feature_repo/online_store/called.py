@@ -1,0 +1,78 @@
+"""On-demand features by a function of one row, or of arrays, in the types that their view declares."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from feast.value_type import ValueType
+
+FLOATS = {ValueType.FLOAT: np.float32, ValueType.DOUBLE: np.float64}
+EXACT = {
+    ValueType.INT32: int,
+    ValueType.INT64: int,
+    ValueType.STRING: str,
+    ValueType.BOOL: bool,
+}
+KINDS = (*FLOATS, *EXACT)
+
+Function = Callable[..., Mapping[str, Any]]
+
+
+class Called:
+    """The functions of one view: what they read, and how what they give becomes the view's columns."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, ValueType],
+        reads: Sequence[str],
+        scalar: Function | None,
+        numpy: Function | None,
+    ) -> None:
+        unknown = [name for name, kind in kinds.items() if kind not in KINDS]
+        if unknown:
+            raise TypeError(f"{unknown[0]} is {kinds[unknown[0]].name}, which only Feast's function can give")
+        self.kinds, self.reads = kinds, tuple(reads)
+        self._scalar, self._numpy = scalar, numpy
+        floats = {kind for kind in kinds.values() if kind in FLOATS}
+        self._alike = FLOATS[floats.pop()] if len(floats) == 1 and set(kinds.values()) <= {*FLOATS} else None
+
+    def columns(self, given: Mapping[str, Sequence[Any]], height: int) -> dict[str, list[Any]]:
+        """The view's features for so many rows. Raises TypeError for a value that is not of its declared type."""
+        if self._scalar is None or (height > 1 and self._numpy is not None):
+            return self._by_arrays(given)
+        rows = [self._scalar(**{name: given[name][row] for name in self.reads}) for row in range(height)]
+        if self._alike is not None:
+            return self._floats(rows)
+        return {name: typed(name, [row[name] for row in rows], kind) for name, kind in self.kinds.items()}
+
+    def _floats(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """All features at once, which are floats of one width."""
+        names = list(self.kinds)
+        with np.errstate(over="ignore"):
+            found = np.array([[row[name] for row in rows] for name in names], np.float64).astype(self._alike)
+        shown = found.tolist()
+        for feature, row in zip(*np.isnan(found).nonzero(), strict=True):
+            shown[feature][row] = None
+        return dict(zip(names, shown, strict=True))
+
+    def _by_arrays(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        assert self._numpy is not None
+        made = self._numpy(**{name: np.array(given[name], np.float64) for name in self.reads})
+        return {name: typed(name, made[name], kind) for name, kind in self.kinds.items()}
+
+
+def typed(name: str, values: Any, kind: ValueType) -> list[Any]:
+    """A computed column in the type that its view declares; NaN is None."""
+    if kind in FLOATS:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(values, np.float64).astype(FLOATS[kind])
+        return [None if number != number else number for number in numbers.tolist()]
+    shown = values.tolist() if hasattr(values, "tolist") else list(values)
+    shown = [None if value != value else value for value in shown]
+    for value in shown:
+        if value is not None and type(value) is not EXACT[kind]:
+            raise TypeError(
+                f"{name} is declared {kind.name} and its function gave {value!r} ({type(value).__name__}): give "
+                f"{EXACT[kind].__name__} or None"
+            )
+    return shown

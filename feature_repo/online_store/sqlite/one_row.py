@@ -1,0 +1,97 @@
+"""One entity row out of SQLite: a statement for all views, and each packed cell taken apart by one call."""
+
+import sqlite3
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from ..codec.decoding import decoder
+from ..few_rows import Stored, of_cells
+from ..plan import Plan, ViewRead
+from .packing import HEAD, NAME, NAMES, NUMBERS, Reader
+from .reading import Query, _of_rows
+
+LETTERS = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q"}
+
+
+class OneView:
+    """A view's features in its cell, by their places."""
+
+    def __init__(self, read: ViewRead, query: Query) -> None:
+        form, self.read, self.query = query.reader.form, read, query
+        blocks = "".join(f"{len(names)}{LETTERS[dtype]}" for dtype, names in form.by_type.items())
+        self._fields = struct.Struct(f"<5xqqI{len(form.numbers)}?{blocks}{len(form.others)}I")
+        assert self._fields.size == form.dtype.itemsize, HEAD
+        self._mark = form.digest.to_bytes(4, "little")
+        self._complete = query.reader.complete
+        self._here, self._numbers = slice(3, 3 + len(form.numbers)), _places(query.reader)
+        self._lengths = self._here.stop + len(form.numbers)
+        self._others = {slot: form.others.index(name) for slot, name in self._named(form.others)}
+        self._decoders = {slot: decoder(form.kinds[name]) for slot, name in self._named(form.others)}
+        self._blank = (None,) * len(read.features)
+
+    def _named(self, names: Sequence[str]) -> list[tuple[int, str]]:
+        return [(slot, name) for slot, name in enumerate(self.read.features) if name in names]
+
+    def stored(self, connection: sqlite3.Connection, key: bytes | None, cell: bytes | None) -> Stored:
+        """What the cell says, or the rows that stock Feast wrote where there is no cell of the form asked for."""
+        if cell and cell[NAMES] == self._mark and self._complete:
+            return self._taken_apart(cell)
+        row = _of_rows(connection, self.query, [key]).get(key) if key is not None else None
+        return Stored(None, self._blank) if row is None else of_cells(self.read, row[0], row[1:])
+
+    def _taken_apart(self, cell: bytes) -> Stored:
+        found = self._fields.unpack_from(cell)
+        if self._others:
+            return Stored(found[0], self._with_others(cell, found))
+        if all(found[self._here]):
+            return Stored(found[0], [found[value] for _, value in self._numbers])
+        return Stored(found[0], [found[value] if found[here] else None for here, value in self._numbers])
+
+    def _with_others(self, cell: bytes, found: tuple[Any, ...]) -> list[Any]:
+        lengths, size = found[self._lengths :], self._fields.size
+        values = []
+        for slot, (here, value) in enumerate(self._numbers):
+            if slot in self._others:
+                place = self._others[slot]
+                start = size + sum(lengths[:place])
+                values.append(self._decoders[slot]([[cell[start : start + lengths[place]]]])[0][0])
+            else:
+                values.append(found[value] if found[here] else None)
+        return values
+
+
+def _places(reader: Reader) -> list[tuple[int, int]]:
+    """For each wanted feature that is a number: where the cell says whether it is there, and where it is."""
+    form, first = reader.form, 3 + len(reader.form.numbers)
+    order = [name for names in form.by_type.values() for name in names]
+    assert all(form.kinds[name] in NUMBERS for name in order)
+    return [
+        (3 + form.numbers.index(name), first + order.index(name)) if name in order else (0, 0)
+        for name in reader.wanted
+    ]
+
+
+class OneRow:
+    """Reads the views of a plan for one row."""
+
+    def __init__(self, plan: Plan, queries: Sequence[Sequence[Query]]) -> None:
+        pairs = list(zip(plan.groups, queries, strict=True))
+        self._views = [
+            (number, OneView(read, query))
+            for number, (group, some) in enumerate(pairs)
+            for read, query in zip(group.views, some, strict=True)
+        ]
+        cells = [
+            f"(SELECT value FROM {view.query.table} WHERE entity_key = ?{number + 1} AND feature_name = '{NAME}')"
+            for number, view in self._views
+        ]
+        self._statement = f"SELECT {', '.join(cells)}"
+
+    def read(self, connection: sqlite3.Connection, row_keys: Sequence[bytes | None]) -> list[Stored]:
+        """What is stored of each view."""
+        if not self._views:
+            return []
+        cells = connection.execute(self._statement, row_keys).fetchone()
+        pairs = zip(self._views, cells, strict=True)
+        return [view.stored(connection, row_keys[number], cell) for (number, view), cell in pairs]

@@ -1,0 +1,87 @@
+"""Columns of Python values into the matrix that `Encoding.matrix` makes of a frame: the same numbers, without the frame."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.ml.dataset import Encoding
+from mlops_assets.ml.values import Known
+
+EXACT = 2**53
+"""Up to this size a double holds every whole number, so that going through one rounds once."""
+
+MOST_REMEMBERED = 10_000
+
+
+class Category:
+    """The codes of one column, by the values that came; those that no training row had are told apart."""
+
+    def __init__(self, values: Sequence[str], known: Known) -> None:
+        self._codes = {value: float(code) for code, value in enumerate(values)}
+        self._known = known
+        self._read: dict[Any, tuple[float | None, str | None]] = {}
+
+    def code(self, value: Any) -> tuple[float | None, str | None]:
+        """The code (None: unseen or missing), and the canonical text of an unseen value."""
+        asked = type(value), value
+        found = self._read.get(asked)
+        if found is None:
+            text = self._known.read_one(value)
+            code = None if text is None else self._codes.get(text)
+            found = code, text if code is None else None
+            if len(self._read) < MOST_REMEMBERED:
+                self._read[asked] = found
+        return found
+
+
+class ColumnEncoder:
+    """An encoding for columns of a few rows."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._parts = [(name, self._category(encoding, name)) for name in encoding.features]
+
+    @staticmethod
+    def _category(encoding: Encoding, name: str) -> Category | None:
+        values = encoding.categories.get(name)
+        return None if values is None else Category(values, Known(values, encoding.kinds.get(name, "text")))
+
+    def matrix(
+        self, columns: Mapping[str, Sequence[Any]], height: int
+    ) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
+        """Float32 array [rows, features], and by row the text of each category that no training row had."""
+        unseen: dict[int, dict[str, str]] = {}
+        wide = np.empty((len(self._parts), height), np.float64)
+        for place, (name, category) in enumerate(self._parts):
+            values = columns[name]
+            wide[place] = _numbers(values) if category is None else _codes(name, category, values, unseen)
+        with np.errstate(over="ignore"):
+            out = np.ascontiguousarray(wide.T, np.float32)
+        infinite = np.isinf(out)
+        if infinite.any():
+            out[infinite] = np.nan
+        return out, unseen
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    for value in values:
+        if type(value) is int and not -EXACT <= value <= EXACT:
+            return [_rounded(one) for one in values]
+    return values
+
+
+def _rounded(value: Any) -> Any:
+    """A large whole number as single precision has it, rounded once."""
+    return float(np.int64(value).astype(np.float32)) if type(value) is int else value
+
+
+def _codes(
+    name: str, category: Category, values: Sequence[Any], unseen: dict[int, dict[str, str]]
+) -> list[float | None]:
+    found = []
+    for row, value in enumerate(values):
+        code, text = category.code(value)
+        if text is not None:
+            unseen.setdefault(row, {})[name] = text
+        found.append(code)
+    return found

@@ -1,0 +1,118 @@
+"""Vectors that are columns of Python values, and become frames only if somebody asks."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from resources.features.vectors import NULL_VALUE, PRESENT, STATUS_NAMES, UTC_TIME, OnlineVectors
+
+
+class FewRows:
+    """Times and statuses of rows that were read one by one: a view's, of all its features."""
+
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], reads: Sequence[Any], columns: Mapping[str, Any]
+    ) -> None:
+        self._rows, self._columns = rows, columns
+        self._places = {
+            name: (number, place)
+            for number, read in enumerate(reads)
+            for place, name in enumerate(read.outputs)
+        }
+
+    def times(self, name: str) -> list[int | None]:
+        number, _ = self._places[name]
+        return [row[number][0].time for row in self._rows]
+
+    def codes(self, name: str) -> list[int]:
+        number, place = self._places[name]
+        return [
+            status if status != PRESENT or value is not None else _gap(stored, place)
+            for (stored, status, _), value in zip(
+                (row[number] for row in self._rows), self._columns[name], strict=True
+            )
+        ]
+
+
+def _gap(stored: Any, place: int) -> int:
+    """Why a value is null that its view has a valid key for: nothing is stored, or a null is."""
+    return STATUS_NAMES.index("NOT_FOUND") if place in stored.gaps else NULL_VALUE
+
+
+class OfColumns:
+    """Times and statuses of an answer that was read by columns."""
+
+    def __init__(self, answer: Any, columns: Mapping[str, Any]) -> None:
+        self._answer, self._values = answer, columns
+
+    def _column(self, name: str) -> Any:
+        return self._answer.columns.get(name) or self._answer.hidden[name]
+
+    def times(self, name: str) -> list[int | None]:
+        return self._column(name).times()
+
+    def codes(self, name: str) -> list[int]:
+        column = self._column(name)
+        pairs = zip(column.statuses, column.values, strict=True)
+        return [NULL_VALUE if code == PRESENT and value is None else code for code, value in pairs]
+
+
+class ColumnVectors(OnlineVectors):
+    """Columns of the rows and the features of a service, a list each; `types` are those that a frame of them has.
+
+    `origin` knows times and statuses of what is stored; `inputs` names, for each on-demand feature, what it is computed from.
+    """
+
+    columns: dict[str, list[Any]]
+    types: Mapping[str, Any]
+    _features: Sequence[str]
+    _origin: FewRows | OfColumns
+    _inputs: Mapping[str, Sequence[str]]
+
+    def __init__(
+        self,
+        columns: dict[str, list[Any]],
+        types: Mapping[str, Any],
+        features: Sequence[str],
+        origin: FewRows | OfColumns,
+        inputs: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.__dict__.update(columns=columns, types=types, _features=features, _origin=origin, _inputs=inputs)
+
+    def series(self, name: str) -> pl.Series:
+        """A column as a frame of the vectors has it."""
+        return pl.Series(name, self.columns[name], self.types[name])
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:  # type: ignore[override]
+        return pl.DataFrame([self.series(name) for name in self.types])
+
+    @cached_property
+    def event_times(self) -> pl.DataFrame:  # type: ignore[override]
+        return pl.DataFrame([pl.Series(name, self.times(name), UTC_TIME) for name in self._features])
+
+    @cached_property
+    def statuses(self) -> pl.DataFrame:  # type: ignore[override]
+        names = {name: [STATUS_NAMES[code] for code in self.status_codes(name)] for name in self._features}
+        return pl.DataFrame(names, schema=dict.fromkeys(names, pl.String))
+
+    @cached_property
+    def _newest(self) -> dict[tuple[str, ...], list[int | None]]:
+        return {}
+
+    def times(self, name: str) -> list[int | None]:
+        if name not in self._inputs:
+            return self._origin.times(name)
+        behind = tuple(self._inputs[name])
+        if behind not in self._newest:
+            empty: list[int | None] = [None] * len(self.columns[name])
+            rows = zip(*map(self._origin.times, behind), empty, strict=True)
+            self._newest[behind] = [max((t for t in row if t is not None), default=None) for row in rows]
+        return self._newest[behind]
+
+    def status_codes(self, name: str) -> list[int]:
+        if name in self._inputs:
+            return [NULL_VALUE if value is None else PRESENT for value in self.columns[name]]
+        return self._origin.codes(name)

@@ -1,0 +1,171 @@
+"""A model that answers from columns: rows by a function of one request, features by a compiled service, scores by a matrix.
+
+It answers what frames answer, bit for bit. That is compared when a model is loaded; where something differs, or cannot be done
+this way, the model answers by frames, and the log says why.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import pydantic
+
+from resources.features.column_vectors import ColumnVectors
+from resources.features.vectors import OnlineVectors
+from resources.serving.fast.requests import OneRow, RequestColumns, as_asked, is_plain, schema_of
+
+LOG = logging.getLogger(__name__)
+MOST_ROWS = 256
+"""From so many rows on, frames are faster."""
+
+COPIES = 9
+"""So many rows are read as columns, and one or two are read one by one."""
+
+
+class FramesError(Exception):
+    """Why a model answers by frames."""
+
+
+class ByColumns(Protocol):
+    """What scores columns: numbers [rows], and by row the categories that no training row had."""
+
+    def predict(
+        self, columns: Mapping[str, Sequence[Any]], height: int
+    ) -> tuple[np.ndarray, dict[int, dict[str, str]]]: ...
+
+
+class Service(Protocol):
+    """What reads features for columns; `resources.features.compiled` is the real one."""
+
+    def columns(self, given: Mapping[str, Sequence[Any]], height: int, as_of: datetime) -> ColumnVectors: ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Features, scores, and the categories that no training row had, by row."""
+
+    vectors: OnlineVectors
+    scores: np.ndarray
+    unseen: Mapping[int, Mapping[str, str]]
+
+
+class FastModel:
+    """One model, compiled."""
+
+    def __init__(self, requests: RequestColumns, service: Service, scorer: ByColumns) -> None:
+        self._requests, self._service, self._scorer = requests, service, scorer
+        self._told: set[str] = set()
+
+    def answered(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered | None:
+        """Features and scores of some requests as of a moment; None where only frames can say what is wrong with them."""
+        if not 0 < len(requests) <= MOST_ROWS:
+            return None
+        try:
+            return self.scored(requests, now)
+        except Exception as error:  # noqa: BLE001 - frames answer it, or raise what is told
+            if type(error).__name__ not in self._told:
+                self._told.add(type(error).__name__)
+                LOG.warning("a request is asked again by frames, %s: %s", type(error).__name__, error)
+            return None
+
+    def scored(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
+        """The same; raises whatever is wrong."""
+        vectors = self._service.columns(self._requests.of(requests, now), len(requests), now)
+        scores, unseen = self._scorer.predict(vectors.columns, len(requests))
+        return Answered(vectors, scores, unseen)
+
+
+def compiled(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel | None:
+    """A model that was loaded, compiled and compared on an example of a request; None where it answers by frames."""
+    try:
+        fast = _made(model, request, now)
+        _refuse_other_answers(model, fast, request, now)
+    except FramesError as why:
+        LOG.warning("model %s answers by frames: %s", model.record.name, why)
+        return None
+    except Exception:
+        LOG.exception("model %s answers by frames, its compiled way failed", model.record.name)
+        return None
+    return fast
+
+
+def _made(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel:
+    record = model.record
+    scorer = getattr(model.scorer, "by_columns", None)
+    compile_service = getattr(model.features, "compiled", None)
+    if scorer is None or compile_service is None:
+        raise FramesError("its scorer or its features take frames alone")
+    one_row = _one_row(model)
+    asked = schema_of(request, record.time, now)
+    if one_row is as_asked and not is_plain(asked):
+        raise FramesError("its requests hold more than numbers, texts and moments")
+    requests = RequestColumns(model.request, record.time, one_row)
+    schema = _schema(model, requests, request, now)
+    service = compile_service(record.feature_service, schema)
+    if problem := service.differing_form():
+        raise FramesError(problem)
+    return FastModel(requests, service, scorer)
+
+
+def _one_row(model: Any) -> OneRow:
+    if model.record.rows is None:
+        return as_asked
+    found = getattr(model.rows, "one_row", None)
+    if found is None:
+        raise FramesError(
+            f"{model.record.rows} has no twin for one row: give it one by mlops_assets.spec.called"
+        )
+    return found
+
+
+def _schema(
+    model: Any, requests: RequestColumns, request: pydantic.BaseModel, now: datetime
+) -> dict[str, Any]:
+    """Types of the columns that the twin gives, as the rows function gives them."""
+    frame = _rows(model, [request], now)
+    given = requests.of([request], now)
+    if unknown := [name for name in given if name not in frame.columns]:
+        raise FramesError(f"the twin of {model.record.rows} gives {unknown[0]}, and the function does not")
+    return {name: frame.schema[name] for name in given}
+
+
+def _rows(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> pl.DataFrame:
+    from resources.serving.http.forms import request_frame
+
+    return model.rows(request_frame(requests, model.record.time, now))
+
+
+def _refuse_other_answers(model: Any, fast: FastModel, request: pydantic.BaseModel, now: datetime) -> None:
+    for requests in ([request], [request, request], [request] * COPIES):
+        vectors = model.features.online_vectors(
+            model.record.feature_service, _rows(model, requests, now), now
+        )
+        scores = np.asarray(model.scorer.predict(vectors.frame), np.float64)
+        found = fast.scored(requests, now)
+        if problem := difference(vectors, scores, found):
+            raise FramesError(f"of {len(requests)} requests, {problem}")
+
+
+def difference(vectors: OnlineVectors, scores: np.ndarray, found: Answered) -> str | None:
+    """The first thing in which an answer by columns is another than the one by frames; None where they are the same."""
+    frame = found.vectors.frame
+    for name in frame.columns:
+        if frame.schema[name] != vectors.frame.schema[name] or not _same(frame[name], vectors.frame[name]):
+            return (
+                f"{name} is {frame[name].to_list()} by columns and {vectors.frame[name].to_list()} by frames"
+            )
+    if not vectors.event_times.equals(found.vectors.event_times):
+        return "event times differ"
+    if not vectors.statuses.equals(found.vectors.statuses):
+        return "statuses differ"
+    if scores.tobytes() != np.asarray(found.scores, np.float64).tobytes():
+        return f"the scores are {found.scores.tolist()} by columns and {scores.tolist()} by frames"
+    return None
+
+
+def _same(one: pl.Series, other: pl.Series) -> bool:
+    return one.equals(other, null_equal=True, check_dtypes=True)

@@ -1,0 +1,70 @@
+"""The endpoint as one plain process: uvicorn around the application, and nothing else to start.
+
+The records on disk are those that Ray Serve follows too, so that either can be ended and the other started.
+"""
+
+import contextlib
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from resources import ports
+from resources.serving.ray_serve import HOST, http_application, log_to_file
+from resources.settings import Settings, settings, silence_usage_reports
+from resources.state_folder import refuse_unusable
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+GRACE_S = 20
+"""Seconds that requests have to be answered in when the process is told to end."""
+
+
+def main(build: Any = http_application) -> int:
+    """Serve in the foreground until SIGINT or SIGTERM; what was served is on disk then."""
+    home = settings()
+    refuse_unusable(home.home)
+    if not ports.is_free(home.serve_port):
+        held = ports.holder(home.serve_port) or "another process"
+        print(
+            f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
+            file=sys.stderr,
+        )
+        return 1
+    silence_usage_reports()
+    log_to_file(home.home / "logs" / "models.log")
+    logging.getLogger("resources").setLevel(logging.INFO)
+    with contextlib.suppress(KeyboardInterrupt):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        serve(build(home), home)
+    return 0
+
+
+def serve(app: "FastAPI", home: Settings) -> None:
+    """Answer until a signal comes, which is raised again at the end."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says when it answers."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
+
+    config = uvicorn.Config(
+        app,
+        host=HOST,
+        port=home.serve_port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    Server(config).run()
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,38 @@
+"""The short call of a booster gives what the long one gives, bit for bit."""
+
+import numpy as np
+import pytest
+
+from mlops_assets.ml.training.trainers.xgboost_dense import Dense
+
+xgboost = pytest.importorskip("xgboost")
+
+
+@pytest.fixture(scope="module")
+def booster():
+    dice = np.random.default_rng(3)
+    data = dice.normal(size=(400, 7)).astype(np.float32)
+    data[dice.random(data.shape) < 0.2] = np.nan
+    labels = (np.nan_to_num(data[:, 0]) > 0).astype(np.float32)
+    options = {"objective": "binary:logistic", "nthread": 1, "max_depth": 4}
+    return xgboost.train(options, xgboost.DMatrix(data, labels), 12)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 9, 300])
+def test_scores_are_those_of_inplace_predict(booster, rows):
+    dice = np.random.default_rng(rows)
+    matrix = dice.normal(size=(rows, 7)).astype(np.float32)
+    matrix[dice.random(matrix.shape) < 0.3] = np.nan
+    dense = Dense(booster)
+    wanted = booster.inplace_predict(matrix, validate_features=False)
+    assert dense(matrix).tobytes() == wanted.tobytes()
+    assert dense(np.asfortranarray(matrix)).tobytes() == wanted.tobytes()
+
+
+def test_a_booster_with_several_outputs_keeps_its_shape():
+    data = np.arange(60, dtype=np.float32).reshape(20, 3)
+    labels = np.arange(20) % 3
+    several = xgboost.train(
+        {"objective": "multi:softprob", "num_class": 3, "nthread": 1}, xgboost.DMatrix(data, labels), 3
+    )
+    assert np.array_equal(Dense(several)(data), several.inplace_predict(data))
