@@ -32,7 +32,7 @@ from resources.serving.http.bodies import validated
 from resources.serving.http.forms import example, request_frame
 from resources.serving.http.predict import application
 from resources.serving.http.push import take
-from resources.serving.live_models import LiveModels
+from resources.serving.live_models import LiveModels, _default_request
 from resources.serving.log import ServedBatch, ServingLogResource
 from resources.serving.log_writer import ServingLog
 from tests.every_type.kinds import INSTANT, NOON, every_type, stored
@@ -86,8 +86,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
 
 
 def request_of(store: FeatureStoreResource, folder: Path, service: str = SERVICE) -> type[pydantic.BaseModel]:
-    record: Any = SimpleNamespace(name="pump_stops", feature_service=service, time="asked_at")
-    return LiveModels(folder, store, lambda _: None)._default_request(record)
+    record: Any = SimpleNamespace(name="pump_stops", feature_service=service, time="asked_at", columns={})
+    return _default_request(record, store)
 
 
 def questions(store: FeatureStoreResource, folder: Path) -> pl.DataFrame:
