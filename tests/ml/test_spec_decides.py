@@ -24,6 +24,7 @@ from mlops_assets.spec.decides import (
 )
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import spec_kinds
+from mlops_assets.spec.typed_columns import Column
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
@@ -41,7 +42,7 @@ LEFT_OUT = {
         ("calendar.cadence", "calendar.start", "calendar.end"),
         "which partitions there are: the hash of each that is used is in the identity",
     ),
-    "prediction.request": "how the endpoint is asked",
+    "clock": "as of which moment a request is answered",
     "window.minimum_days": "when there is enough to train at all",
     "slices": "what a judge and a report split by",
     **dict.fromkeys(
@@ -55,7 +56,10 @@ LEFT_OUT = {
 }
 """Field, or part of the spec with all its fields -> why no model's bytes follow from it."""
 
-ROWS_CHOSEN = {"feature_service", "prediction.table", "prediction.rows", "label.table"}
+ROWS_CHOSEN = {
+    *("features", "feature_service", "label.table"),
+    *("prediction.table", "prediction.rows", "prediction.request"),
+}
 """Read by the join alone: they decide what the rows are, and so what a fit of them means."""
 
 NOT_ONE_OF_MANY = {"name", "trainer.kind", "calendar.start"}
@@ -119,6 +123,7 @@ TELLING: dict[str, list[Any]] = {
     "task": ["regression"],
     "prediction.key": [["code"]],
     "prediction.time": ["seen"],
+    "prediction.request": [{"weight": Column(type="float")}],
     "label.column": ["weight"],
     "label.known_at": ["sent"],
     "label.above": [9.0],
@@ -245,6 +250,12 @@ def test_another_value_makes_another_version_where_the_field_decides_a_fit_and_o
             assert (identity(other, lake) != identity(spec, lake)) == (path in FIT), path
 
 
+def test_a_form_of_its_own_is_only_how_the_endpoint_is_asked(specs, lake):
+    spec = specs["xgboost"]
+    asked = changed(spec, "prediction.request", "mlops_assets.use_cases.flights.request:FlightRequest")
+    assert spec_digest(asked) == spec_digest(spec) and identity(asked, lake) == identity(spec, lake)
+
+
 def test_a_version_is_of_its_model_and_of_its_kind_of_trainer(specs, lake):
     found = {identity(spec, lake) for spec in specs.values()}
     assert len(found) == len(KINDS)
@@ -324,6 +335,13 @@ def test_the_content_of_a_fit_has_what_is_listed_and_nothing_else(specs):
         content = of_a_fit(spec.model_dump(mode="json"))
         found = {f"{a}.{b}" for a, below in content.items() if isinstance(below, dict) for b in below}
         found |= {a for a, below in content.items() if not isinstance(below, dict)}
-        unsaid = {"label.table", "label.delay", "label.within", "label.horizon"}
+        unsaid = {
+            "label.table",
+            "label.delay",
+            "label.within",
+            "label.horizon",
+            "features",
+            "prediction.request",
+        }
         assert found == {hashed_as(path) for path in FIT if telling(spec, path)} - unsaid
         assert spec_digest(spec) == spec_digest(ModelSpec.model_validate(spec.model_dump()))
