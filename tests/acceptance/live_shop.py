@@ -11,7 +11,7 @@ A_DAY = 40
 DAY = timedelta(days=1)
 
 USE_CASE = """\
-description: Parcels of some shops. Which are sent back within two days?
+description: Parcels of some shops. Which are sent back within three days?
 owner: team:parcels
 calendar: {cadence: daily, start: 2024-01-01}
 clock: wall
@@ -43,7 +43,7 @@ attributes:
   task: classification
   features: {exclude: ["shops:age"]}
   prediction: {table: orders, key: [order_id], time: ordered_at, request: {amount: "float | null", grade: "str | null"}}
-  label: {column: sent_back, delay: 2d}
+  label: {column: sent_back, delay: 3d}
   trainer: {kind: xgboost, rounds: 10, early_stopping_rounds: 5, parameters: {max_depth: 3}}
   window: {hold_out_days: 4, minimum_days: 12}
   gate: {metric: log_loss, floors: {auc: 0.5}}
@@ -87,7 +87,7 @@ class Files:
 
 
 def orders(number: int, shops: pl.DataFrame) -> pl.DataFrame:
-    """The orders of a day; from the twelfth day on there is a grade that no model saw before."""
+    """The orders of a day; from the 22nd day on there is a grade that no model saw before."""
     rng = np.random.default_rng(100 + number)
     place = rng.integers(0, shops.height, A_DAY)
     amount = rng.lognormal(4, 0.7, A_DAY).round(2)
