@@ -18,6 +18,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS
 from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.lake.lake import Lake
 
 REPORTS = ("performance", "drift")
@@ -53,7 +54,9 @@ class Days:
         """Evaluate a sensor and launch what it asks for as Dagster's daemon does; a used run key is an error."""
         sensor = make(self.spec, now=lambda: self.now)
         with dg.build_sensor_context(
-            self.instance, sensor_name=sensor.name, resources={"lake": self.lake, "audit": self.audit}
+            self.instance,
+            sensor_name=sensor.name,
+            resources={"lake": self.lake, "audit": self.audit, "clock": Clock()},
         ) as context:
             said = sensor(context)
         if isinstance(said, dg.SkipReason):

@@ -40,7 +40,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "performance",
         after=["predictions", "training_set"],
-        uses=[],
+        uses=["clock"],
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("performance")[:12],
@@ -49,11 +49,11 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         "numbers of the first report stay beside them.",
     )
     def performance_(run: Run) -> Iterator[Any]:
-        lake, reports, written = run.systems.lake, {}, {}
+        lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
         for name in run.partitions:
-            kept = run.reuse.unchanged(name, of_report(spec, lake, "performance", name))
+            kept = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
             if kept is None:
-                manifest, report, slices = write_performance(spec, lake, name)
+                manifest, report, slices = write_performance(spec, lake, name, clock)
                 kept = {"report": report, "slices": slices}
                 run.reuse.made(name, manifest.sha256, kept)
             reports[name], written[name] = kept["report"], lake.manifest(run.reuse.table, name)

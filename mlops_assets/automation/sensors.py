@@ -39,6 +39,7 @@ from mlops_assets.stages.label_state import STATE, known_until, labels_due
 from mlops_assets.stages.online import BASIS
 from mlops_assets.stages.outcomes import Parts, outcome_parts
 from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.lake.observed import partition_name
 from resources.records.attempts import Attempt
@@ -70,16 +71,20 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
         name=_score_name(spec),
         job_name=f"{spec.name}_week",
         minimum_interval_seconds=15,
+        default_status=_at_first(spec),
         description="Join, score and report on each week as its features arrive; what failed is tried again.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]
+        context: dg.SensorEvaluationContext,
+        lake: dg.ResourceParam[Lake],
+        audit: dg.ResourceParam[Audit],
+        clock: dg.ResourceParam[Clock],
     ) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
         if retired := Holds.of(audit).retirement(spec.name):
             return dg.SkipReason(retired)
-        waiting = weeks_to_score(spec, lake)
+        waiting = weeks_to_score(spec, lake, clock)
         if not waiting:
             return dg.SkipReason("every ingested week is scored")
         found = scoring(spec, context.instance, waiting, now())
@@ -95,6 +100,12 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
         )
 
     return sensor
+
+
+def _at_first(spec: ModelSpec) -> dg.DefaultSensorStatus:
+    """On where the use case lives by the wall clock, until somebody turns it off; by the data the replay is in charge."""
+    by_wall = spec.clock == "wall"
+    return dg.DefaultSensorStatus.RUNNING if by_wall else dg.DefaultSensorStatus.STOPPED
 
 
 def _score_name(spec: ModelSpec) -> str:
@@ -130,7 +141,7 @@ def _asked(
     return [request(one, number) for one, number in found.due[:MOST_RUNS_A_TICK]]
 
 
-def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
+def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> list[tuple[str, str]]:
     """Weeks whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
     tables = [f"{spec.name}/{part}" for part in REPORTS]
     stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
@@ -146,10 +157,10 @@ def weeks_to_score(spec: ModelSpec, lake: Lake) -> list[tuple[str, str]]:
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
-    until = cache(lambda: known_until(spec, lake))
+    until = cache(lambda: known_until(spec, lake, clock))
 
     def look(week: str) -> Look:
-        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until())
+        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until(), clock)
 
     return unsettled(lake, spec.name, wanted, rests_on, tables, look)
 
@@ -162,6 +173,7 @@ def _look(
     content: str,
     parts: Parts,
     until: datetime | None,
+    clock: Clock | None,
 ) -> Look:
     """What the reports on a week are to rest on; final where no label of it is still to come."""
     notes = [lake.manifest(table, week).notes or {} for table in tables]
@@ -171,7 +183,9 @@ def _look(
         return Look(digest([content, corrected]))
     told = notes[0].get(STATE)
     late = spec.label.waits is not None or spec.label.table is not None
-    return Look(labels_due(spec, lake, week, notes[0], parts, until), told["complete"] if told else not late)
+    return Look(
+        labels_due(spec, lake, week, notes[0], parts, until, clock), told["complete"] if told else not late
+    )
 
 
 def _corrected(spec: ModelSpec, lake: Lake, week: str) -> str | None:
@@ -192,10 +206,14 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         name=name,
         job_name=job,
         minimum_interval_seconds=15,
+        default_status=_at_first(spec),
         description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake], audit: dg.ResourceParam[Audit]
+        context: dg.SensorEvaluationContext,
+        lake: dg.ResourceParam[Lake],
+        audit: dg.ResourceParam[Audit],
+        clock: dg.ResourceParam[Clock],
     ) -> Any:
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
@@ -212,7 +230,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
             if cut_off is None or cut_off.is_made(runs(context, cut_off.week)):
                 return dg.SkipReason(f"{week or 'no week'}: {decision.reason}")
             training = cut_off
-        elif missing := weeks_on_the_way(spec, lake, context.instance, training.week, now()):
+        elif missing := weeks_on_the_way(spec, lake, context.instance, training.week, now(), clock):
             return dg.SkipReason(
                 f"{week}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every week there is."
             )
@@ -271,10 +289,15 @@ def promotion_cut_off(spec: ModelSpec, lake: Lake) -> Training | None:
 
 
 def weeks_on_the_way(
-    spec: ModelSpec, lake: Lake, instance: dg.DagsterInstance, until: str, now: datetime
+    spec: ModelSpec,
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    until: str,
+    now: datetime,
+    clock: Clock | None = None,
 ) -> list[str]:
     """Weeks up to this one that are being scored or will be tried again: a training before would leave them out."""
-    waiting = [(week, content) for week, content in weeks_to_score(spec, lake) if week <= until]
+    waiting = [(week, content) for week, content in weeks_to_score(spec, lake, clock) if week <= until]
     return scoring(spec, instance, waiting, now).on_the_way if waiting else []
 
 

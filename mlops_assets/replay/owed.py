@@ -127,7 +127,11 @@ def score_served_weeks(project: Project, spec: ModelSpec, progress: Progress) ->
     if not promotions:
         return f"{spec.name}: no version was promoted, so no week is scored."
     first = min(promotions)
-    due = [w for w, _ in weeks_to_score(spec, project.lake) if spec.calendar.partition(w).end > first]
+    due = [
+        w
+        for w, _ in weeks_to_score(spec, project.lake, project.resources["clock"])
+        if spec.calendar.partition(w).end > first
+    ]
     for week in due:
         progress.stage(week, f"{spec.name}_week")
         tags = {} if week == due[-1] else FEW_PAGES

@@ -21,6 +21,7 @@ from mlops_assets.stages.online import basis
 from mlops_assets.stages.outcomes import OUTCOMES, outcome_parts
 from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.week_labels import rows_sha256
+from resources.clock import Clock
 from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
@@ -132,14 +133,21 @@ def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], nam
     }
 
 
-def of_report(spec: ModelSpec, lake: Lake, report: str, name: str, reference: Any = None) -> Fingerprint:
+def of_report(
+    spec: ModelSpec,
+    lake: Lake,
+    report: str,
+    name: str,
+    reference: Any = None,
+    clock: Clock | None = None,
+) -> Fingerprint:
     """The week's rows and predictions, which features were online, for performance its labels, for drift what it is compared with."""
     manifests = {table: lake.manifest(table, name) for table in _reported_on(spec)}
     return {
         "code": report_code(report),
         "rules": _rules(spec, name, report),
         **{table: rows_sha256(manifest) for table, manifest in manifests.items()},
-        **({"labels": label_state(spec, lake, name).content} if report == "performance" else {}),
+        **({"labels": label_state(spec, lake, name, clock).content} if report == "performance" else {}),
         **{key: str(value) for key, value in basis(spec, lake, name).items()},
         "reference": digest(reference),
     }

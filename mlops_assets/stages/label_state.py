@@ -1,6 +1,6 @@
 """What is known of a week's labels by now: what a report on it rests on, and whether another one is due.
 
-A report counts what is known at the end of the newest ingested partition. Where labels are said to be known at once, and
+A report counts what is known at the end of the newest ingested partition, by the wall clock of the newest that is over. Where labels are said to be known at once, and
 nearly all of a week's were known at its own end, the report is as of that end and stays: what came in the night after is
 not worth a second one. Else it is made again whenever more of the week's labels count, until nothing is to come.
 """
@@ -20,6 +20,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.content import content_sha256
 from mlops_assets.stages.outcomes import Parts, lacks, unlabelled_time
 from mlops_assets.stages.week_labels import CORRECTED
+from resources.clock import Clock
 from resources.lake.lake import Lake
 
 SETTLED = 0.95
@@ -55,11 +56,11 @@ class LabelState:
         }
 
 
-def label_state(spec: ModelSpec, lake: Lake, name: str) -> LabelState:
+def label_state(spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = None) -> LabelState:
     """The state of a week's labels by now, of which only the columns of the label are read."""
     facts = dict.fromkeys([*spec.prediction.key, spec.prediction.time, *spec.label.facts])
     rows = lake.read(f"{spec.name}/training_set", [name], [*facts])
-    as_of = reported_as_of(spec, lake, rows, name)
+    as_of = reported_as_of(spec, lake, rows, name, clock)
     counts, labels = label_counts(rows, spec, as_of), labels_of(rows, spec, as_of)
     told = rows.select(corrected=labels.corrected.sum(), to_come=labels.to_come.sum()).row(0, named=True)
     joined = lake.manifest(f"{spec.name}/training_set", name)
@@ -70,20 +71,35 @@ def label_state(spec: ModelSpec, lake: Lake, name: str) -> LabelState:
     return LabelState(as_of, counts, corrected, complete, content, joined.sha256)
 
 
-def reported_as_of(spec: ModelSpec, lake: Lake, rows: pl.DataFrame, name: str) -> datetime:
+def reported_as_of(
+    spec: ModelSpec, lake: Lake, rows: pl.DataFrame, name: str, clock: Clock | None = None
+) -> datetime:
     """The moment by which a label must be known to count in the report on a week."""
     end = spec.calendar.partition(name).end
-    return end if _settled(spec, rows, end) else max(end, known_until(spec, lake) or end)
+    return end if _settled(spec, rows, end) else max(end, known_until(spec, lake, clock) or end)
 
 
-def known_until(spec: ModelSpec, lake: Lake) -> datetime | None:
-    """The end of what is ingested, or of the table of events if that ends before; None where nothing is ingested."""
+def known_until(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> datetime | None:
+    """The end of what is ingested, or of the table of events if that ends before; None where nothing is ingested.
+
+    By the wall clock it is the end of the newest partition that is over, ingested or not: a label that is known once time
+    has passed counts also while nothing comes, and a report is made again once a partition at most.
+    """
     now = data_now(spec.calendar, spec.prediction.table, lake)
+    if now and spec.clock == "wall":
+        over = spec.calendar.newest((clock or Clock()).now())
+        now = max(now, over.end) if over else now
     return now and unlabelled_time(spec, lake, now)
 
 
 def labels_due(
-    spec: ModelSpec, lake: Lake, name: str, notes: Mapping[str, Any], parts: Parts, until: datetime | None
+    spec: ModelSpec,
+    lake: Lake,
+    name: str,
+    notes: Mapping[str, Any],
+    parts: Parts,
+    until: datetime | None,
+    clock: Clock | None = None,
 ) -> str | None:
     """What a week's report is to rest on where its labels are others than those that it rests on; None where they are not.
 
@@ -95,10 +111,10 @@ def labels_due(
     told = notes.get(STATE)
     if told is None:
         late = spec.label.waits is not None or spec.label.table is not None
-        return label_state(spec, lake, name).content if late else None
+        return label_state(spec, lake, name, clock).content if late else None
     if told["complete"] or _looked_at(spec, lake, name, told, until):
         return None
-    content = label_state(spec, lake, name).content
+    content = label_state(spec, lake, name, clock).content
     return None if content == told["content"] else content
 
 

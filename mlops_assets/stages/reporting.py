@@ -17,6 +17,7 @@ from mlops_assets.stages.drift_page import write_page
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
+from resources.clock import Clock
 from resources.lake.lake import Lake, LakeError, Manifest
 from resources.records.documents import load_record
 from resources.records.references import Reference
@@ -52,13 +53,13 @@ def is_blind(report: Mapping[str, Any], waits: bool = False) -> bool:
 
 
 def write_performance(
-    spec: ModelSpec, lake: Lake, name: str
+    spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = None
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
     """Measure one week by the labels that are known by now, and write its one row of numbers.
 
     The manifest notes what the labels were, and the numbers of the first report, which no later one replaces.
     """
-    table, state = f"{spec.name}/performance", label_state(spec, lake, name)
+    table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
     report, slices = week_performance(spec, lake, name, state)
     first = first_report(spec, lake, name) or report
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first}

@@ -25,6 +25,7 @@ from mlops_assets.stages.reporting import FIRST, coverage, write_performance
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import training_data
 from mlops_assets.stages.week_labels import CORRECTED, label_notes
+from resources.clock import Clock, wall
 from resources.lake.lake import Lake
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 from tests.parcel_weeks import TRAINER, parcel_lake
@@ -303,3 +304,27 @@ def test_weeks_that_nobody_judged_are_neither_good_nor_bad():
     assert (
         decide([bad, blind], end - timedelta(days=7), spec_of({"delay": "30d"}), end).trigger == "cool_down"
     )
+
+
+def test_by_the_wall_clock_labels_count_as_time_passes_and_once_a_partition(tmp_path):
+    """Nothing more is ingested, and a report is made again where a partition's end made labels known, not in between."""
+    spec = DELAY.model_copy(update={"clock": "wall"})
+    living = Living(tmp_path, spec, 30)
+    first, *_ = living.names
+    start = spec.calendar.partition(first).end
+    living.ingest(first)
+
+    def due(days: float) -> list[str]:
+        at = Clock(offset=start + timedelta(days=days) - wall())
+        asked = [week for week, _ in weeks_to_score(spec, living.lake, at)]
+        for one in asked:
+            write_performance(spec, living.lake, one, at)
+        return asked
+
+    assert due(0.1) == [first] and living.report(first)["labelled"] == 0
+    assert [due(days) for days in (7.1, 14.1, 21.1, 27.9)] == [[]] * 4
+    assert due(28.1) == [first] and 0 < living.report(first)["labelled"] < A_WEEK
+    assert [due(days) for days in (28.2, 30.5, 34.9)] == [[]] * 3
+    assert due(35.1) == [first] and living.report(first)["not_yet_known"] == 0
+    assert due(300) == []
+    assert living.notes(first)[FIRST]["labelled"] == 0

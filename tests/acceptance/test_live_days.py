@@ -1,0 +1,218 @@
+"""A shop lives for twenty days under the real daemon by a simulated wall clock, and nobody touches it; then it is off for days.
+
+The sensors of a use case with `clock: wall` are on from the start. What is asserted is read from the lake, the runs and
+the audit log alone.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from fastapi.testclient import TestClient
+
+from mlops_assets.local.servers import prepare_dagster_home
+from mlops_assets.stages.label_state import STATE
+from mlops_assets.stages.reporting import FIRST
+from mlops_assets.stages.skew_replay import replay
+from resources.clock import Clock
+from resources.local import local_resources
+from resources.moments import read_moment
+from resources.serving.ray_serve import http_application
+from resources.settings import Settings, settings
+from tests.acceptance.commands import environment
+from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
+from tests.acceptance.live_shop import A_DAY, Files, names, write_use_case
+from tests.acceptance.state import tracking_of
+
+BEGUN, LIVED, OFF = 16, 20, 6
+"""Days before the machine is switched on for the first time, days it lives then, days it is off after these."""
+
+RATE = 2880.0
+"""A day in half a minute: two ticks of a sensor."""
+
+MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_week", "parcel_back_retrain"
+JOBS = (INGEST, SCORE, RETRAIN)
+PATIENCE = 3600
+
+
+@dataclass
+class Shop:
+    """The folder, the state and the raw files, and the runs that Dagster told of when it was stopped."""
+
+    home: Path
+    folder: Path
+    files: Files
+    variables: dict[str, str]
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    days: int = BEGUN
+
+    @property
+    def settings(self) -> Settings:
+        return settings(self.variables)
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        return local_resources(self.settings)
+
+    def names(self) -> list[str]:
+        return names(0, self.days)
+
+    def live(self, port: int, days: int) -> None:
+        """Switch everything on, bring raw files until there are `days` more, and off again once nothing is left to do."""
+        self.days += days
+        clock = Clock.of(self.settings)
+
+        def settled(dagster: Dagster) -> bool:
+            self.files.follow(clock.now(), self.days - 1)
+            if self.files.written < self.days or not _labels_are_in(self):
+                return False
+            self.runs = dagster.runs()
+            return all(run["status"] in ENDED for run in self.runs) and self.is_quiet(dagster)
+
+        with dagster_dev(port, self.variables, self.home.parent / f"dagster-{self.days}.log") as dagster:
+            wait(lambda: settled(dagster), f"all of {self.days} days is done", PATIENCE)
+
+    def is_quiet(self, dagster: Dagster) -> bool:
+        """Whether the newest tick of each sensor found nothing to ask for."""
+        sensors = (f"score_{MODEL}_when_features_arrive", f"retrain_{MODEL}_on_evidence")
+        ticks = [dagster.ticks(name) for name in (*sensors, "ingest_shop_when_a_partition_is_over")]
+        return all(found and found[0]["status"] == "SKIPPED" for found in ticks)
+
+
+def _labels_are_in(shop: Shop) -> bool:
+    lake = shop.resources["lake"]
+    table = f"{MODEL}/performance"
+    if lake.partitions(table) != shop.names():
+        return False
+    return all((lake.manifest(table, day).notes or {})[STATE]["complete"] for day in shop.names())
+
+
+@contextmanager
+def variables_of(shop: Shop) -> Iterator[None]:
+    """This process's environment as that of the shop's, for what loads its definitions here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in shop.variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Shop:
+    """Twenty days from an empty state, with the sixteen before them to catch up on."""
+    base = tmp_path_factory.mktemp("live")
+    folder = write_use_case(base / "shop")
+    more = {
+        "MLOPS_USE_CASES": str(folder),
+        "SHOP_DATA": str(base / "data"),
+        "MLOPS_CLOCK_START": f"{names(BEGUN, 1)[0]}T00:30:00+00:00",
+        "MLOPS_CLOCK_RATE": f"{RATE:g}",
+        "DAGSTER_HOME": str(base / "home" / "dagster"),
+    }
+    shop = Shop(base / "home", folder, Files(base / "data"), environment(base / "home", base / "data") | more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", "")
+        prepare_dagster_home(shop.settings)
+    shop.live(free_port(), LIVED)
+    return shop
+
+
+def of_job(shop: Shop, job: str) -> list[dict[str, Any]]:
+    """Runs of a job, oldest first."""
+    return [run for run in reversed(shop.runs) if run["jobName"] == job]
+
+
+def assert_every_day_was_lived(shop: Shop) -> None:
+    """Ingested once, scored, reported, labels folded in; no run failed and none was doubled."""
+    lake = shop.resources["lake"]
+    assert {run["status"] for run in shop.runs} == {"SUCCESS"}
+    assert {run["jobName"] for run in shop.runs} == {*JOBS}
+    keys = [(run["tags"]["dagster/sensor_name"], run["tags"]["dagster/run_key"]) for run in shop.runs]
+    assert len(keys) == len(set(keys)), "a run was doubled, or somebody else than a sensor asked for one"
+    ingested = [run["tags"]["dagster/partition"] for run in of_job(shop, INGEST)]
+    assert sorted(ingested) == shop.names()
+    scored = Counter(run["tags"]["dagster/partition"] for run in of_job(shop, SCORE))
+    assert [*sorted(scored)] == shop.names()
+    for day in shop.names():
+        notes = lake.manifest(f"{MODEL}/performance", day).notes or {}
+        report = lake.read(f"{MODEL}/performance", [day]).row(0, named=True)
+        first = notes[FIRST]
+        # Once for its first report, and again for each time that labels came: a day's come within a day.
+        assert scored[day] == 1 if first["not_yet_known"] == 0 else 2 <= scored[day] <= 3
+        assert report["rows"] == report["labelled"] == A_DAY and report["not_yet_known"] == 0
+        assert lake.read("shop/orders", [day]).height == A_DAY
+        scores = lake.read(f"{MODEL}/predictions", [day])
+        assert scores["order_id"].is_unique().all()
+
+
+def test_every_day_is_ingested_scored_reported_and_its_labels_are_folded_in(lived):
+    assert_every_day_was_lived(lived)
+    lake = lived.resources["lake"]
+    firsts = [lake.manifest(f"{MODEL}/performance", day).notes[FIRST] for day in lived.names()]
+    assert any(first["labelled"] == 0 for first in firsts), "no day was reported on before its labels came"
+    served = lake.read(f"{MODEL}/predictions")
+    assert served.height > 5 * A_DAY
+    judged = lake.read(f"{MODEL}/performance").filter(pl.col("scored") > 0)
+    assert judged["auc"].is_not_null().any()
+
+
+def test_the_model_is_trained_again_and_each_time_the_record_says_what_came_of_it(lived):
+    retrained = of_job(lived, RETRAIN)
+    triggers = [run["tags"]["mlops/trigger"] for run in retrained]
+    assert triggers[0] == "first_model" and len(triggers) >= 2
+    weeks = [run["tags"]["mlops/week"] for run in retrained]
+    assert len(weeks) == len(set(weeks)) and all(run["tags"]["mlops/reason"] for run in retrained)
+    audit = lived.resources["audit"]
+    assert audit.verify(tracking_of(lived.home).anchors()).problem is None
+    evaluated = list(audit.entries(MODEL, ("evaluated",)))
+    assert len(evaluated) == len(retrained) and all(entry.why for entry in evaluated)
+    promoted = list(audit.entries(MODEL, ("promoted",)))
+    assert len(promoted) == sum(entry.evidence["passed"] for entry in evaluated) >= 1
+    champion = tracking_of(lived.home).champion(MODEL)
+    assert champion is not None and champion.number == promoted[-1].version
+    begun = read_moment(lived.variables["MLOPS_CLOCK_START"])
+    assert all(entry.moment is not None and entry.moment > begun for entry in promoted)
+
+
+def test_requests_are_answered_as_of_their_arrival_and_replayed_without_a_difference(lived):
+    clock = Clock.of(lived.settings)
+    with variables_of(lived):
+        app = http_application(lived.settings)
+        asked = [{"order_id": 10**6 + n, "shop": f"shop {n}", "amount": 40.0 + n} for n in range(9)]
+        with TestClient(app) as http:
+            moments = []
+            for one in asked:
+                before = clock.now()
+                found = http.post(f"/predict/{MODEL}", json=one)
+                assert found.status_code == 200, found.text
+                moments.append((before, read_moment(found.json()["as_of"]), clock.now()))
+                assert 0 < found.json()["probability"] < 1
+        assert all(before <= as_of <= after for before, as_of, after in moments)
+        log = wait(lambda: _logged(lived, len(asked)), "the requests are logged", 60)
+        parts = lived.resources
+        store = parts["feature_store"].of("shop")
+        replayed = replay(log, parts["serving_log"].definitions(MODEL), store, parts["lake"])
+    assert not replayed.refused
+    assert replayed.cells.is_empty(), replayed.by_verdict
+    assert replayed.compared.total() > 0
+
+
+def _logged(shop: Shop, count: int) -> pl.DataFrame | None:
+    log = shop.resources["serving_log"].read(MODEL, 1000)
+    return log if log.height >= count else None
+
+
+def test_a_machine_that_was_off_for_days_catches_up_the_oldest_first(lived, free_port):
+    clock = Clock.of(lived.settings)
+    before = {run["runId"] for run in lived.runs}
+    gone = read_moment(f"{names(lived.days + OFF, 1)[0]}T00:30:00+00:00")
+    wait(lambda: clock.now() > gone, "the clock runs on while the machine is off", PATIENCE)
+    lived.live(free_port(), OFF)
+    assert_every_day_was_lived(lived)
+    later = [run for run in of_job(lived, INGEST) if run["runId"] not in before]
+    asked = [run["tags"]["dagster/partition"] for run in later]
+    assert asked == names(BEGUN + LIVED, OFF), "not in order, or not each once"
