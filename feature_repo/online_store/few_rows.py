@@ -12,7 +12,6 @@ from feast.value_type import ValueType
 
 from .codec import keys
 from .codec.decoding import column
-from .codec.moment import asked_moment
 from .plan import DUMMY, KeyGroup, Plan, ViewRead
 from .request import PLAIN, typed
 from .response import NOT_FOUND, PRESENT, sight
@@ -61,9 +60,9 @@ class RowKeys:
             ) from error
 
 
-def judged(read: ViewRead, stored: Stored, now: int) -> tuple[int, Sequence[Any]]:
-    """The status of a view's key, and its values: all None where it has no valid ones."""
-    seen = sight((stored.time,), None, read.lives, asked_moment(), now)
+def judged(read: ViewRead, stored: Stored, moment: int) -> tuple[int, Sequence[Any]]:
+    """The status of a view's key at a moment in microseconds, and its values: all None where it has no valid ones."""
+    seen = sight((stored.time,), None, read.lives, moment, moment)
     status = seen.statuses[0]
     return status, stored.values if status == PRESENT else (None,) * len(read.features)
 

@@ -13,14 +13,10 @@ class FewRows:
     """Times and statuses of rows that were read one by one: a view's, of all its features."""
 
     def __init__(
-        self, rows: Sequence[Sequence[Any]], reads: Sequence[Any], columns: Mapping[str, Any]
+        self, rows: Sequence[Sequence[Any]], places: Mapping[str, tuple[int, int]], columns: Mapping[str, Any]
     ) -> None:
-        self._rows, self._columns = rows, columns
-        self._places = {
-            name: (number, place)
-            for number, read in enumerate(reads)
-            for place, name in enumerate(read.outputs)
-        }
+        """`places` says of each feature which view it is of, and which of that view's features it is."""
+        self._rows, self._places, self._columns = rows, places, columns
 
     def times(self, name: str) -> list[int | None]:
         number, _ = self._places[name]

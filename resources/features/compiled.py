@@ -3,7 +3,6 @@
 Values, times and statuses are those of `FeatureStoreResource.online_vectors`; only the way there is shorter.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -69,7 +68,7 @@ class CompiledService:
             self._renew()
         with moment.as_of(as_of):
             if height <= FEW and not self._by_feast:
-                return self._few(given, height)
+                return self._few(given, height, moment.micros(as_of))
             return self._many(given, height)
 
     def _is_current(self) -> bool:
@@ -86,6 +85,11 @@ class CompiledService:
         self._seen = self._store.registry.cached_registry_proto_created
         self._plan = self._online.plan_of(self._store.registry, self._store.project, wanted)
         self._keys = RowKeys(self._plan)
+        self._places = {
+            name: (number, place)
+            for number, read in enumerate(self._plan.reads)
+            for place, name in enumerate(read.outputs)
+        }
         self._called = [called for view in self._plan.on_demand if (called := self._calls(view))]
         self._by_feast = len(self._called) < len(self._plan.on_demand)
 
@@ -98,23 +102,23 @@ class CompiledService:
         kinds = {field.name: field.dtype.to_value_type() for field in view.features}
         return Called(kinds, form.reads, form.scalar, form.numpy)
 
-    def _few(self, given: Columns, height: int) -> ColumnVectors:
+    def _few(self, given: Columns, height: int, moment: int) -> ColumnVectors:
         from feature_repo.online_store.few_rows import judged
 
-        config, plan, now = self._store.config, self._plan, time.time_ns() // 1000
+        config, plan = self._store.config, self._plan
         rows = []
         for row in range(height):
             row_keys = self._keys.of({name: given[name][row] for name in plan.needed})
             stored = self._online.one_row(config, plan, row_keys)
             rows.append(
-                [(one, *judged(read, one, now)) for read, one in zip(plan.reads, stored, strict=True)]
+                [(one, *judged(read, one, moment)) for read, one in zip(plan.reads, stored, strict=True)]
             )
         columns = dict(given)
         for number, read in enumerate(plan.reads):
             values = zip(*[row[number][2] for row in rows], strict=True)
             columns.update(zip(read.outputs, map(list, values), strict=True))
         self._compute(columns, height)
-        return self._vectors(columns, FewRows(rows, plan.reads, columns))
+        return self._vectors(columns, FewRows(rows, self._places, columns))
 
     def _many(self, given: Columns, height: int) -> ColumnVectors:
         from feature_repo.online_store.on_demand import computed

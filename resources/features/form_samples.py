@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SEED = 20131
+SEED = 4711
 ROWS = 96
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RECENT = (946_684_800, 2_145_916_800)

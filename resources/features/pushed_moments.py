@@ -22,6 +22,7 @@ class PushedMoments:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._moments: dict[tuple[str, str], datetime] = {}
+        self._read_of: dict[str, set[str]] = {}
 
     def look(self) -> None:
         """Take up what any process has pushed."""
@@ -30,11 +31,14 @@ class PushedMoments:
             (path.parent.name, path.stem): moment_in(path) for path in sorted(self.folder.glob("*/[!.]*.txt"))
         }
         self._moments = {view: moment for view, moment in (shared | own).items() if moment is not None}
+        self._read_of = {}
 
     def newest(self, views: Iterable[str], use_case: str = "") -> datetime | None:
         """The newest moment of some views of a use case, None where nothing was pushed to any."""
         known, wanted = self._moments, set(views)
-        names = self._names(use_case)
+        if use_case not in self._read_of:
+            self._read_of[use_case] = self._names(use_case)
+        names = self._read_of[use_case]
         return max((m for (name, view), m in known.items() if name in names and view in wanted), default=None)
 
     def advance(self, view: str, moment: datetime, use_case: str = "") -> None:

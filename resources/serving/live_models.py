@@ -26,10 +26,10 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
-from resources.serving.fast.compiled import Answered, FastModel, compiled
+from resources.serving.fast.compiled import Answered, FastModel, by_frames, compiled
 from resources.serving.files import contained, model_bytes
 from resources.serving.holds import Notice, readable_notice
-from resources.serving.http.forms import example, request_frame, request_model
+from resources.serving.http.forms import example, request_model
 from resources.serving.log import ServedBatch
 from resources.serving.reached import reached, reached_file
 from resources.serving.unseen_categories import UnseenCategories
@@ -263,15 +263,8 @@ class LiveModels:
         return max((moment for moment in moments if moment), default=None)
 
     def _score(self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
-        found = model.fast and model.fast.answered(requests, now)
-        if found:
-            return replace(found, scores=finite(found.scores))
-        record = model.record
-        rows = model.rows(request_frame(requests, record.time, now))
-        vectors = model.features.online_vectors(record.feature_service, rows, now)
-        scores = finite(np.asarray(model.scorer.predict(vectors.frame), np.float64))
-        look_up = getattr(model.scorer, "unseen", None)
-        return Answered(vectors, scores, look_up(vectors.frame) if look_up else {})
+        found = (model.fast and model.fast.answered(requests, now)) or by_frames(model, requests, now)
+        return replace(found, scores=finite(found.scores))
 
     def predict(
         self,

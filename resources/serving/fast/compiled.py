@@ -17,6 +17,7 @@ import pydantic
 from resources.features.column_vectors import ColumnVectors
 from resources.features.vectors import OnlineVectors
 from resources.serving.fast.requests import OneRow, RequestColumns, as_asked, is_plain, schema_of
+from resources.serving.http.forms import request_frame
 
 LOG = logging.getLogger(__name__)
 MOST_ROWS = 256
@@ -133,20 +134,22 @@ def _schema(
     return {name: frame.schema[name] for name in given}
 
 
-def _rows(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> pl.DataFrame:
-    from resources.serving.http.forms import request_frame
+def by_frames(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
+    """Features and scores of some requests as of a moment, by frames of them."""
+    vectors = model.features.online_vectors(model.record.feature_service, _rows(model, requests, now), now)
+    scores = np.asarray(model.scorer.predict(vectors.frame), np.float64)
+    look_up = getattr(model.scorer, "unseen", None)
+    return Answered(vectors, scores, look_up(vectors.frame) if look_up else {})
 
+
+def _rows(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> pl.DataFrame:
     return model.rows(request_frame(requests, model.record.time, now))
 
 
 def _refuse_other_answers(model: Any, fast: FastModel, request: pydantic.BaseModel, now: datetime) -> None:
     for requests in ([request], [request, request], [request] * COPIES):
-        vectors = model.features.online_vectors(
-            model.record.feature_service, _rows(model, requests, now), now
-        )
-        scores = np.asarray(model.scorer.predict(vectors.frame), np.float64)
-        found = fast.scored(requests, now)
-        if problem := difference(vectors, scores, found):
+        wanted, found = by_frames(model, requests, now), fast.scored(requests, now)
+        if problem := difference(wanted.vectors, wanted.scores, found):
             raise FramesError(f"of {len(requests)} requests, {problem}")
 
 
