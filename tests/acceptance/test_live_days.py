@@ -38,6 +38,7 @@ RATE = 2880.0
 MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_week", "parcel_back_retrain"
 JOBS = (INGEST, SCORE, RETRAIN)
 PATIENCE = 3600
+GRADES = ("A", "B", None, "new", "never seen")
 
 
 @dataclass
@@ -182,8 +183,8 @@ def test_requests_are_answered_as_of_their_arrival_and_replayed_without_a_differ
     clock = Clock.of(lived.settings)
     with variables_of(lived):
         app = http_application(lived.settings)
-        asked = [{"order_id": 10**6 + n, "shop": f"shop {n}", "amount": 40.0 + n} for n in range(9)]
-        with TestClient(app) as http:
+        asked = [{"shop": f"shop {n}", "amount": 40.0 + n, "grade": grade} for n, grade in enumerate(GRADES)]
+        with TestClient(app, base_url="http://127.0.0.1") as http:
             moments = []
             for one in asked:
                 before = clock.now()
@@ -192,8 +193,8 @@ def test_requests_are_answered_as_of_their_arrival_and_replayed_without_a_differ
                 moments.append((before, read_moment(found.json()["as_of"]), clock.now()))
                 assert 0 < found.json()["probability"] < 1
         assert all(before <= as_of <= after for before, as_of, after in moments)
-        log = wait(lambda: _logged(lived, len(asked)), "the requests are logged", 60)
-        parts = lived.resources
+        wait(lambda: _logged(lived).height >= len(asked), "the requests are logged", 60)
+        log, parts = _logged(lived), lived.resources
         store = parts["feature_store"].of("shop")
         replayed = replay(log, parts["serving_log"].definitions(MODEL), store, parts["lake"])
     assert not replayed.refused
@@ -201,9 +202,8 @@ def test_requests_are_answered_as_of_their_arrival_and_replayed_without_a_differ
     assert replayed.compared.total() > 0
 
 
-def _logged(shop: Shop, count: int) -> pl.DataFrame | None:
-    log = shop.resources["serving_log"].read(MODEL, 1000)
-    return log if log.height >= count else None
+def _logged(shop: Shop) -> pl.DataFrame:
+    return shop.resources["serving_log"].read(MODEL, 1000)
 
 
 def test_a_machine_that_was_off_for_days_catches_up_the_oldest_first(lived, free_port):
