@@ -11,8 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, weeks_to_score
+from mlops_assets.automation.sensors import MOST_RUNS_A_TICK
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
+from mlops_assets.automation.unreported import weeks_to_score
 from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
 from mlops_assets.promotion.holds import pause, reinstate, resume, retire
 from mlops_assets.stages.judging import attempt_name

@@ -44,14 +44,13 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
             reuse.unchanged(week, decides, partial(reaches, until, recorded, calendar.partition(week)))
         content = {week: content_of(use_case, calendar, lake, views, week) for week in run.partitions}
         if reuse.to_make:
-            done = bring_online(
-                use_case, calendar, views, lake, feature_store, reuse.to_make, _progress(run, views)
-            )
-            for week in reuse.to_make:
-                reuse.made(week, content[week])
+            told = _progress(run, views)
+            done = bring_online(use_case, calendar, views, lake, feature_store, reuse.to_make, told)
             shown = online_metadata(done)
         else:
             shown = run.shown_before()
+        for week in reuse.to_make:
+            reuse.made(week, content[week])
         run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end, use_case)
         for week in content:
             run.show(week, reuse.reasons[week])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlops_assets.automation.sensors import weeks_to_score
+from mlops_assets.automation.unreported import weeks_to_score
 from mlops_assets.errors import WorkError
 from mlops_assets.ml.tuning.trials import with_found
 from mlops_assets.project import Project

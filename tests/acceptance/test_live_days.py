@@ -38,6 +38,7 @@ RATE = 2880.0
 MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_week", "parcel_back_retrain"
 JOBS = (INGEST, SCORE, RETRAIN)
 PATIENCE = 3600
+pytestmark = pytest.mark.nightly
 GRADES = ("A", "B", None, "new", "never seen")
 
 

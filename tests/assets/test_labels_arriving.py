@@ -8,7 +8,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.automation.sensors import model_sensors, weeks_to_score
+from mlops_assets.automation.sensors import model_sensors
+from mlops_assets.automation.unreported import weeks_to_score
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.columns import LABEL, LABEL_EARLIER, LABEL_KNOWN

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import LABELS, performance
-from mlops_assets.automation.sensors import decision_now, week_evidence, weeks_to_score
+from mlops_assets.automation.sensors import decision_now, week_evidence
+from mlops_assets.automation.unreported import weeks_to_score
 from mlops_assets.ml.labels import Labels
 from mlops_assets.ml.monitoring.backtest import backtest
 from mlops_assets.ml.monitoring.policy import WeekEvidence, decide

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from mlops_assets.automation.sensors import weeks_to_score
 from mlops_assets.automation.settled import Look, unsettled
+from mlops_assets.automation.unreported import weeks_to_score
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS

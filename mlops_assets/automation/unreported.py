@@ -1,0 +1,76 @@
+"""Which partitions are to be scored and reported: what their reports rest on is no longer, or not yet, what there is."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+
+from mlops_assets.automation.settled import Look, manifest_marks, unsettled
+from mlops_assets.ml.provenance.digest import digest
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import online_key
+from mlops_assets.stages.label_state import STATE, known_until, labels_due
+from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.outcomes import Parts, outcome_parts
+from resources.clock import Clock
+from resources.lake.lake import Lake
+from resources.lake.observed import partition_name
+
+REPORTS = ("performance", "drift")
+
+
+def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> list[tuple[str, str]]:
+    """Weeks whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
+    tables = [f"{spec.name}/{part}" for part in REPORTS]
+    stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
+    ready: dict[str, str] = {}
+    parts: dict[str, Parts] = {}
+
+    def wanted() -> dict[str, str]:
+        ready.update(json.loads(stored.content) if stored else {})
+        parts.update(outcome_parts(spec, lake))
+        written = manifest_marks(lake.storage, spec.prediction.table)
+        weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
+        return {week: digest([ready[week], parts.get(week), written.get(week)]) for week in weeks}
+
+    marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
+    rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
+    until = cache(lambda: known_until(spec, lake, clock))
+
+    def look(week: str) -> Look:
+        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until(), clock)
+
+    return unsettled(lake, spec.name, wanted, rests_on, tables, look)
+
+
+def _look(
+    spec: ModelSpec,
+    lake: Lake,
+    tables: Sequence[str],
+    week: str,
+    content: str,
+    parts: Parts,
+    until: datetime | None,
+    clock: Clock | None,
+) -> Look:
+    """What the reports on a week are to rest on; final where no label of it is still to come."""
+    notes = [lake.manifest(table, week).notes or {} for table in tables]
+    if any(one.get(BASIS) != content for one in notes):
+        return Look(content)
+    if corrected := _corrected(spec, lake, week):
+        return Look(digest([content, corrected]))
+    told = notes[0].get(STATE)
+    late = spec.label.waits is not None or spec.label.table is not None
+    return Look(
+        labels_due(spec, lake, week, notes[0], parts, until, clock), told["complete"] if told else not late
+    )
+
+
+def _corrected(spec: ModelSpec, lake: Lake, week: str) -> str | None:
+    """The hash of the rows to predict of a week where it was joined from others; None where it was not."""
+    joined, table = f"{spec.name}/training_set", spec.prediction.table
+    if not lake.described(joined, week) or not lake.described(table, week):
+        return None
+    before = (lake.manifest(joined, week).made_of or {}).get(partition_name(table, week))
+    now = lake.manifest(table, week).sha256
+    return now if before not in (None, now) else None
