@@ -16,7 +16,7 @@ from resources.tracking.tracking import Tracking
 def end_state(home: Path) -> dict[str, Any]:
     """Everything of a state folder that must not depend on how often its replay was killed, by name."""
     return {
-        **_files(home, home / "replay", ("weeks.csv", "predictions.parquet")),
+        **_files(home, home / "replay", ("*/weeks.csv", "*/predictions.parquet")),
         **_files(home, home / "lake", ("**/*.parquet", "**/*.json")),
         **_manifests(home / "lake"),
         **_online(home / "feast" / "flights" / "online.db"),
@@ -27,7 +27,9 @@ def end_state(home: Path) -> dict[str, Any]:
 
 
 def _files(home: Path, folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
-    found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    by_pattern = {pattern: sorted(folder.glob(pattern)) for pattern in patterns}
+    assert all(by_pattern.values()), f"nothing to compare in {folder}: {by_pattern}"
+    found = [path for paths in by_pattern.values() for path in paths]
     # What was timed is another number each time, and what a tick notes names files of this disk.
     left = ("_manifests", "timings", "ticks")
     kept = [path for path in found if path.parent.name not in left and not path.name.startswith(".")]
