@@ -106,9 +106,9 @@ def _of_a_model(
     declared: Mapping[str, TableSpec],
 ) -> Iterator[Complaint]:
     """Tables that a model names and nobody makes, and columns that they do not have."""
-    named: list[tuple[tuple[str, ...], str, list[str]]] = [
-        (("prediction",), spec.prediction.table, [*spec.prediction.key, spec.prediction.time])
-    ]
+    own = [*spec.prediction.key, spec.prediction.time]
+    named: list[tuple[tuple[str, ...], str, list[str]]] = [(("prediction",), spec.prediction.table, own)]
+    named.append((("prediction", "request"), spec.prediction.table, list(spec.prediction.columns)))
     facts = [name for name in (spec.label.column, spec.label.known_at) if name]
     named.append((("label",), spec.label.table or spec.prediction.table, facts))
     for place, table, columns in named:
@@ -122,6 +122,14 @@ def _of_a_model(
                 there = ", ".join(known[table])
                 yield Complaint(at(*place), f"table {table!r} has no column {column!r}; it has {there}")
     table = declared.get(spec.prediction.table)
+    for column, asked in spec.prediction.columns.items():
+        there = table.columns.get(column) if table else None
+        if there is not None and there.type != asked.type:
+            yield Complaint(
+                at("prediction", "request"),
+                f"column {column!r} is '{asked.type}' in a request and '{there.type}' in the table: a model is trained on "
+                "what it is asked with, give both the same type",
+            )
     time = table.columns.get(spec.prediction.time) if table else None
     if time is not None and time.kind != "datetime":
         yield Complaint(

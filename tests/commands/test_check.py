@@ -97,6 +97,56 @@ def test_a_mistake_is_told_with_file_and_line_and_the_other_use_cases_are_checke
     assert "ok    flights:" in told
 
 
+MODEL = """\
+---
+type: mlops_assets.components.table.TableComponent
+attributes:
+  name: sizes
+  source: {kind: csv, path: sizes.csv}
+  columns: {order_id: int, size: float}
+  key: [order_id]
+  features: {key: [order_id]}
+---
+type: mlops_assets.components.model.ModelComponent
+attributes:
+  name: sent_back
+  owner: team:shops
+  task: classification
+  features: {exclude: []}
+  prediction:
+    table: orders
+    key: [order_id]
+    time: ordered_at
+    request: {amount: float}
+  label: {column: sent_back, delay: 1d}
+  gate: {metric: log_loss, floors: {auc: 0.5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("{amount: float}", "{amont: float}", 27, "table 'shops/orders' has no column 'amont'"),
+        (
+            "{amount: float}",
+            '{amount: "float | null"}',
+            27,
+            "is 'float | null' in a request and 'float' in the table",
+        ),
+        ("column: sent_back", "column: returned", 28, "table 'shops/orders' has no column 'returned'"),
+        ("table: orders", "table: order", 23, "table 'shops/order' does not exist; there are: "),
+    ],
+)
+def test_what_a_model_names_is_held_against_its_tables(shops, capsys, old, new, line, said):
+    (shops / "sizes.csv").write_text("order_id,size\n1,2.0\n")
+    (shops / "defs.yaml").write_text(TABLES + MODEL)
+    assert checked(capsys, "shops")[0] == 0
+    (shops / "defs.yaml").write_text(TABLES + MODEL.replace(old, new))
+    status, told = checked(capsys, "shops")
+    assert status == 1 and said in told
+    assert f"error {shops / 'defs.yaml'}:{line}: " in told
+
+
 def test_a_source_that_is_not_there_yet_is_waited_for_and_no_mistake(shops, capsys):
     (shops / "orders.csv").unlink()
     status, told = checked(capsys, "shops")
