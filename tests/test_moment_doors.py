@@ -194,8 +194,7 @@ def test_a_day_on_the_command_line_is_a_day_and_anything_else_says_what_to_write
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert f"{options('history', 'm', '--at', '2024-02-01')['at']}" == "2024-02-01"
-    assert options("run", "--through", "2013-03-25")["through"] == "2013-03-25"
-    for command in (["history", "m", "--at"], ["audit", "show", "--since"], ["run", "--through"]):
+    for command in (["history", "m", "--at"], ["audit", "show", "--since"]):
         assert main([*command, "01/02/2024"]) == 2
         assert "'01/02/2024' is not a day" in capsys.readouterr().err
     with pytest.raises(typer.BadParameter, match="without a timezone"):

@@ -55,7 +55,7 @@ class Replayed:
             instance=self.instance,
             repository_def=defs.get_repository_def(),
             sensor_name=sensor,
-            resources={"lake": self.lake, "audit": self.resources["audit"]},
+            resources={name: self.resources[name] for name in ("lake", "audit", "clock")},
         ) as context:
             return defs.get_sensor_def(sensor).evaluate_tick(context)
 

@@ -26,12 +26,15 @@ def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> l
     ready: dict[str, str] = {}
     parts: dict[str, Parts] = {}
 
+    asked: dict[str, str] = {}
+
     def wanted() -> dict[str, str]:
         ready.update(json.loads(stored.content) if stored else {})
         parts.update(outcome_parts(spec, lake))
         written = manifest_marks(lake.storage, spec.prediction.table)
         weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-        return {week: digest([ready[week], parts.get(week), written.get(week)]) for week in weeks}
+        asked.update({week: digest([ready[week], parts.get(week), written.get(week)]) for week in weeks})
+        return asked
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
@@ -40,7 +43,8 @@ def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> l
     def look(week: str) -> Look:
         return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until(), clock)
 
-    return unsettled(lake, spec.name, wanted, rests_on, tables, look)
+    found = unsettled(lake, spec.name, wanted, rests_on, tables, look)
+    return [(week, ready[week] if basis == asked[week] else basis) for week, basis in found]
 
 
 def _look(

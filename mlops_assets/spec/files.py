@@ -1,6 +1,7 @@
 """Use cases and the specs of their models and tables, read from YAML without Dagster, for processes that only serve or score."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ def specs_in(folder: UseCaseFolder) -> list[ModelSpec]:
     """The specs of the models of one use case."""
     with reading(read_use_case(folder)):
         return [spec for file in folder.component_files for spec in _specs(file)]
+
+
+def specs_that_choose(folder: UseCaseFolder) -> list[ModelSpec]:
+    """The models of one use case that name their features.
+
+    One that is not as it must be is left out: it is told where it is read itself, with file and line.
+    """
+    found = []
+    with reading(read_use_case(folder)):
+        for document in (one for file in folder.component_files for one in _documents(file, COMPONENT)):
+            if "features" in document["attributes"]:
+                with suppress(pydantic.ValidationError):
+                    found.append(ModelSpec.model_validate(document["attributes"]))
+    return found
 
 
 def table_specs_in(folder: UseCaseFolder) -> list[TableSpec]:

@@ -1,12 +1,11 @@
 """The features that a use case's YAML describes: a view of every table with `features`, a service of every model with `features`."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import pydantic
 
 from feature_repo.declared.description import Declared, Feature, Key, Service, View
-from mlops_assets.spec.files import read_use_case, specs_in, table_specs_in
+from mlops_assets.spec.files import read_use_case, specs_that_choose, table_specs_in
 from mlops_assets.spec.given import AllBut
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table
@@ -34,7 +33,7 @@ def described(package: Repository, folder: UseCaseFolder) -> Repository:
 def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repository:
     """Asked for at every request for features; read again where a file has changed."""
     try:
-        tables, models = table_specs_in(folder), list(_choosing(folder))
+        tables, models = table_specs_in(folder), specs_that_choose(folder)
         views = tuple(
             view_of(table, folder.name, read_use_case(folder).owner) for table in tables if table.features
         )
@@ -74,11 +73,6 @@ def view_of(table: TableSpec, use_case: str, owner: str) -> View:
         owner=owner,
         place=f"table {use_case}/{table.name}",
     )
-
-
-def _choosing(folder: UseCaseFolder) -> Iterator[ModelSpec]:
-    """The models that choose their features by name."""
-    yield from (spec for spec in specs_in(folder) if spec.features is not None)
 
 
 def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -> Service:

@@ -12,9 +12,9 @@ SHARED = "moment.txt"
 """The only file of earlier releases, which knew one use case; it counts for that one still."""
 
 
-def has_shared(use_case: str) -> bool:
-    """Whether what earlier releases kept for the only use case there was is this one's."""
-    return use_case in ("", default_use_case())
+def has_shared(folder: Path, use_case: str) -> bool:
+    """Whether what earlier releases kept for the only use case there was is this one's: until another has a file of its own."""
+    return use_case in ("", default_use_case()) or not (folder / FOLDER).exists()
 
 
 def reached_file(folder: Path, use_case: str) -> Path:
@@ -24,7 +24,7 @@ def reached_file(folder: Path, use_case: str) -> Path:
 
 def reached(folder: Path, use_case: str) -> datetime | None:
     """How far a use case's data is online; None before its first ingestion."""
-    files = {reached_file(folder, use_case), *([folder / SHARED] if has_shared(use_case) else [])}
+    files = {reached_file(folder, use_case), *([folder / SHARED] if has_shared(folder, use_case) else [])}
     return max((moment for file in files if (moment := moment_in(file))), default=None)
 
 

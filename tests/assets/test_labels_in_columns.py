@@ -146,7 +146,9 @@ def test_what_was_first_reported_is_never_overwritten(tmp_path):
 
 
 def materialized(living: Living, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    result = dg.materialize([performance(living.spec)], resources={"lake": living.lake}, partition_key=name)
+    result = dg.materialize(
+        [performance(living.spec)], resources={"lake": living.lake, "clock": Clock()}, partition_key=name
+    )
     (event,) = result.asset_materializations_for_node("late_parcel__performance")
     found = {key: value.value for key, value in event.metadata.items()}
     return found, {check.check_name: check for check in result.get_asset_check_evaluations()}
