@@ -49,8 +49,9 @@ def rows_of(folder: Storage, part: PushedPart) -> pl.DataFrame:
 def content_hash(rows: pl.DataFrame) -> str:
     """SHA-256 of different rows, whatever order and columns' order they are in."""
     columns = sorted(rows.columns)
-    # Minus zero is zero to a fold, which keeps one of the two.
-    alike = rows.select(columns).with_columns(selectors.float() + 0.0)
+    # Minus zero is zero to a fold, which keeps one of the two; polars leaves out an addition of zero.
+    numbers = selectors.float()
+    alike = rows.select(columns).with_columns(pl.when(numbers == 0).then(0.0).otherwise(numbers).name.keep())
     text = alike.unique().sort(columns).write_csv(null_value="null")
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resources.lake.pushed_files import fold
@@ -32,6 +32,7 @@ def write(folder, number: int, rows, received: int | None) -> None:
     frame.write_parquet(folder / f"pushed-{number:03}.parquet")
 
 
+@example(before=[[("a", 0, 0.0)], [("a", 0, -0.0)]], after=[], since=0)
 @given(
     before=st.lists(ROWS, min_size=1, max_size=3), after=st.lists(ROWS, max_size=3), since=HOURS | st.none()
 )
