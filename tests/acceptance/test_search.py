@@ -28,6 +28,9 @@ SPEC = search_spec()
 NAME, WEEK = SPEC.name, "2020-02-10"
 
 
+pytestmark = pytest.mark.usefixtures("flights_features")
+
+
 @pytest.fixture(scope="module")
 def compute(tmp_path_factory):
     """A private Ray of two CPUs, whatever the machine has; one for all tests of this file."""

@@ -75,6 +75,9 @@ class Server:
         self.deaths += 1
 
 
+pytestmark = pytest.mark.usefixtures("pumps_features")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, free_port) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
