@@ -52,7 +52,7 @@ def read_specs() -> dict[str, ModelSpec]:
 def specs_in(folder: UseCaseFolder) -> list[ModelSpec]:
     """The specs of the models of one use case."""
     with reading(read_use_case(folder)):
-        return [spec for file in folder.component_files for spec in _specs(file)]
+        return [ModelSpec.model_validate(one["attributes"]) for one in _all_documents(folder, COMPONENT)]
 
 
 def specs_that_choose(folder: UseCaseFolder) -> list[ModelSpec]:
@@ -62,7 +62,7 @@ def specs_that_choose(folder: UseCaseFolder) -> list[ModelSpec]:
     """
     found = []
     with reading(read_use_case(folder)):
-        for document in (one for file in folder.component_files for one in _documents(file, COMPONENT)):
+        for document in _all_documents(folder, COMPONENT):
             if "features" in document["attributes"]:
                 with suppress(pydantic.ValidationError):
                     found.append(ModelSpec.model_validate(document["attributes"]))
@@ -71,8 +71,7 @@ def specs_that_choose(folder: UseCaseFolder) -> list[ModelSpec]:
 
 def table_specs_in(folder: UseCaseFolder) -> list[TableSpec]:
     """The specs of the tables that the YAML of one use case declares."""
-    documents = (document for file in folder.component_files for document in _documents(file, TABLE))
-    return [TableSpec.model_validate(document["attributes"]) for document in documents]
+    return [TableSpec.model_validate(one["attributes"]) for one in _all_documents(folder, TABLE)]
 
 
 def declared_code() -> frozenset[str]:
@@ -80,9 +79,8 @@ def declared_code() -> frozenset[str]:
     return frozenset().union(*(spec.code for spec in declared_specs().values()))
 
 
-def _specs(file: Path) -> Iterator[ModelSpec]:
-    for document in _documents(file, COMPONENT):
-        yield ModelSpec.model_validate(document["attributes"])
+def _all_documents(folder: UseCaseFolder, component: str) -> Iterator[dict[str, Any]]:
+    return (document for file in folder.component_files for document in _documents(file, component))
 
 
 def _documents(file: Path, component: str) -> Iterator[dict[str, Any]]:

@@ -7,13 +7,10 @@ import contextlib
 import gc
 import logging
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
-from resources import ports
-from resources.serving.ray_serve import HOST, http_application, log_to_file
+from resources.serving.ray_serve import HOST, can_serve, http_application, log_to_file
 from resources.settings import Settings, settings, silence_usage_reports
-from resources.state_folder import refuse_unusable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,13 +25,7 @@ GRACE_S = 20
 def main(build: Any = http_application) -> int:
     """Serve in the foreground until SIGINT or SIGTERM; what was served is on disk then."""
     home = settings()
-    refuse_unusable(home.home)
-    if not ports.is_free(home.serve_port):
-        held = ports.holder(home.serve_port) or "another process"
-        print(
-            f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
-            file=sys.stderr,
-        )
+    if not can_serve(home):
         return 1
     silence_usage_reports()
     log_to_file(home.home / "logs" / "models.log")

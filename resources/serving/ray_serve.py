@@ -259,16 +259,23 @@ def stop() -> None:
         ray.shutdown()
 
 
+def can_serve(home: Settings) -> bool:
+    """Whether the endpoint's port is free; who holds it is told where it is not. Refuses a state folder that cannot be one."""
+    refuse_unusable(home.home)
+    if ports.is_free(home.serve_port):
+        return True
+    held = ports.holder(home.serve_port) or "another process"
+    print(
+        f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
+        file=sys.stderr,
+    )
+    return False
+
+
 def main(build: Any = http_application) -> int:
     """Serve in the foreground until SIGINT or SIGTERM."""
     home = settings()
-    refuse_unusable(home.home)
-    if not ports.is_free(home.serve_port):
-        held = ports.holder(home.serve_port) or "another process"
-        print(
-            f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
-            file=sys.stderr,
-        )
+    if not can_serve(home):
         return 1
     keep_ray_local()
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="mlops-ray-") as folder:
