@@ -20,6 +20,8 @@ from mlops_assets.commands.change import ASIDE, Change, put_aside
 from mlops_assets.spec.names import online_key, progress_name
 from mlops_assets.stages.use_case_before import use_case_before
 from resources.lake.names import KEPT, MANIFESTS
+from resources.moments import read_moment
+from resources.serving.reached import FOLDER, SHARED
 from resources.settings import Settings
 from resources.storage.addresses import storage_at
 from resources.storage.storage import Storage
@@ -89,6 +91,18 @@ def outcome_changes(where: Settings, use_case: str | None = None) -> Iterator[Ch
         yield _change(where, storage, what, moves)
 
 
+def moment_changes(where: Settings, use_case: str | None = None) -> Iterator[Change]:
+    """How far the data that is online has come; the later of two moments stays where the use case has one already."""
+    storage = storage_at(where.serving)
+    if not storage.exists(SHARED):
+        return
+    owner = use_case or use_case_before(storage_at(where.lake))
+    target = f"{FOLDER}/{owner}.txt"
+    moments = [read_moment(storage.read(name).decode()) for name in (SHARED, target) if storage.exists(name)]
+    move = Move(SHARED, target, max(moments).isoformat().encode() if len(set(moments)) > 1 else None)
+    yield _change(where, storage, f"serving/{SHARED}: to {target}", [move], "serving")
+
+
 def tidy(where: Settings) -> None:
     """Remove the folders that nothing lies in any more but locks."""
     storage = storage_at(where.lake)
@@ -149,19 +163,21 @@ def _checked(storage: Storage, move: Move) -> Move:
     return move
 
 
-def _change(where: Settings, storage: Storage, what: str, moves: Sequence[Move]) -> Change:
+def _change(
+    where: Settings, storage: Storage, what: str, moves: Sequence[Move], part: str = "lake"
+) -> Change:
     kept = any(move.content is not None for move in moves)
     said = what.removeprefix(f"{where.home}/")
     aside = str(where.home / ASIDE) if kept else None
-    return Change(said, aside, partial(_carry_out, where, storage, moves), len(moves))
+    return Change(said, aside, partial(_carry_out, where, storage, moves, part), len(moves))
 
 
-def _carry_out(where: Settings, storage: Storage, moves: Sequence[Move]) -> None:
+def _carry_out(where: Settings, storage: Storage, moves: Sequence[Move], part: str) -> None:
     for move in moves:
         if move.content is None:
             storage.keep(move.source, move.target)
         else:
-            put_aside(where.home, f"lake/{move.source}", storage.read(move.source))
+            put_aside(where.home, f"{part}/{move.source}", storage.read(move.source))
             storage.write(move.target, move.content)
         if move.source != move.target:
             storage.delete(move.source)

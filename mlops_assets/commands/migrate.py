@@ -99,6 +99,7 @@ def pending(where: Settings, use_case: str | None = None) -> Iterator[Change]:
 def moves(where: Settings, use_case: str | None = None) -> Iterator[Change]:
     """What lies where an earlier release kept it, for one use case."""
     yield from by_use_case.outcome_changes(where, use_case)
+    yield from by_use_case.moment_changes(where, use_case)
     yield from feast_by_use_case.feast_changes(where, use_case)
     yield from by_use_case.lake_changes(where, use_case)
 

@@ -5,16 +5,10 @@ from pathlib import Path
 
 from resources.storage.contained import below
 from resources.storage.moment_files import moment_in, move_forward
-from resources.use_case_folders import default_use_case
 
 FOLDER = "moments"
 SHARED = "moment.txt"
-"""The only file of earlier releases, which knew one use case; it counts for that one still."""
-
-
-def has_shared(folder: Path, use_case: str) -> bool:
-    """Whether what earlier releases kept for the only use case there was is this one's: until another has a file of its own."""
-    return use_case in ("", default_use_case()) or not (folder / FOLDER).exists()
+"""The only file of earlier releases, which knew one use case; `mlops migrate` gives it to that one."""
 
 
 def reached_file(folder: Path, use_case: str) -> Path:
@@ -24,8 +18,7 @@ def reached_file(folder: Path, use_case: str) -> Path:
 
 def reached(folder: Path, use_case: str) -> datetime | None:
     """How far a use case's data is online; None before its first ingestion."""
-    files = {reached_file(folder, use_case), *([folder / SHARED] if has_shared(folder, use_case) else [])}
-    return max((moment for file in files if (moment := moment_in(file))), default=None)
+    return moment_in(reached_file(folder, use_case))
 
 
 def reach(folder: Path, use_case: str, moment: datetime) -> bool:
