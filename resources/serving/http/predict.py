@@ -4,8 +4,6 @@ A plain ASGI application, so that it runs under Ray Serve in production and unde
 """
 
 import contextlib
-import html
-import json
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
@@ -17,11 +15,10 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from resources.features.push import Pusher, To
-from resources.features.push_sources import PushSource
 from resources.serving.http.bodies import items_of, parsed, validated
-from resources.serving.http.forms import example
 from resources.serving.http.guard import Guard
 from resources.serving.http.lane import Lane
+from resources.serving.http.page import page
 from resources.serving.http.push import take
 from resources.serving.http.schema import described
 from resources.serving.live_models import LiveModels, Served
@@ -70,8 +67,8 @@ def application(
         }
 
     @app.get("/", response_class=HTMLResponse)
-    def page() -> str:
-        return _page(models, address, pusher)
+    def first_page() -> str:
+        return page(status(models), models.served, address, pusher)
 
     def openapi() -> dict[str, Any]:
         sources = pusher.sources.values() if pusher else ()
@@ -181,46 +178,3 @@ def _status(models: LiveModels, name: str, model: Served | None, problem: str | 
         "problem": problem,
         "held": f"paused: nothing is retrained or promoted. {pause}" if pause else None,
     }
-
-
-def _page(models: LiveModels, address: str, pusher: Pusher | None) -> str:
-    served = models.served
-    sections = [_section(entry, served.get(entry["name"]), address) for entry in status(models)]
-    sections += [_source_section(source, address) for source in (pusher.sources.values() if pusher else ())]
-    nothing = "<p>No model is deployed yet: materialize a deployment asset in the Dagster UI.</p>"
-    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
-    return (
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Deployed models</title><style>{style}</style></head>"
-        f"<body><h1>Deployed models</h1>{''.join(sections) or nothing}"
-        '<p>The same as JSON: <a href="models">/models</a>.</p></body></html>'
-    )
-
-
-def _section(entry: dict[str, Any], model: Served | None, address: str) -> str:
-    name, problem = html.escape(entry["name"]), entry["problem"]
-    told = {"Problem": problem, "On hold": entry["held"]}
-    warning = "".join(f"<p><strong>{k}:</strong> {html.escape(v)}</p>" for k, v in told.items() if v)
-    if model is None:
-        return f"<h2>{name}</h2>{warning}"
-    body = json.dumps(example(model.request))
-    curl = f"curl -X POST {address}/predict/{entry['name']} -H 'Content-Type: application/json' -d '{body}'"
-    facts = (
-        f"version {entry['version']}, features {entry['feature_service']} as of {_as_of(entry)}, "
-        f"owner {entry['owner']}, answering since {entry['since']}"
-    )
-    return f"<h2>{name}</h2>{warning}<p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
-
-
-def _as_of(entry: dict[str, Any]) -> str:
-    return "the arrival of each request" if entry["clock"] == "wall" else entry["as_of"]
-
-
-def _source_section(source: PushSource, address: str) -> str:
-    if source.refusal:
-        return f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(source.refusal)}</p>"
-    body = json.dumps(example(source.event, also=list(source.features)[:1]))
-    curl = f"curl -X POST {address}/push/{source.name} -H 'Content-Type: application/json' -d '{body}'"
-    facts = f"events for {', '.join(source.views)}; from event_timestamp on, predictions use them"
-    return (
-        f"<h2>push {html.escape(source.name)}</h2><p>{html.escape(facts)}</p><pre>{html.escape(curl)}</pre>"
-    )
