@@ -17,6 +17,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 LIBRARIES = [
+    "tests.libraries",
     *("dagster", "dagster.components", "evidently.presets", "feast.on_demand_feature_view", "lightgbm"),
     *("matplotlib.backends.backend_agg", "mlflow.xgboost", "mlflow.store.db.utils", "pandas", "polars"),
     *("scipy.stats", "sklearn.metrics", "sqlalchemy.dialects.sqlite", "xgboost"),

@@ -1,1 +1,5 @@
 """The feature store, reached through Feast."""
+
+from resources.features import feast_import
+
+feast_import.install()

@@ -1,6 +1,7 @@
 """Whatever goes wrong, a command ends in one sentence and its exit status; a traceback is shown to who asks for it."""
 
 import errno
+import json
 import logging
 import os
 import re
@@ -100,19 +101,39 @@ def test_a_wrong_command_line_is_told_with_its_usage_and_status_2_and_nothing_be
     assert not list(home.iterdir())
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ""])
-def test_help_is_printed_and_nothing_is_done_and_nothing_heavy_imported(command, home):
-    words = [word for word in command.split() if command in ("", word) or not word.startswith("-")]
-    program = (
-        "import sys; from mlops_assets.cli import main; code = main(sys.argv[1:]); "
-        "heavy = {'dagster', 'mlflow', 'polars', 'feast', 'ray', 'pandas'} & set(sys.modules); sys.exit(code or str(heavy) * bool(heavy) or 0)"
-    )
+HELP = """
+import contextlib, io, json, sys
+from mlops_assets.cli import main
+told = {}
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main([*command.split(), "-h"])
+    heavy = {"dagster", "mlflow", "polars", "feast", "ray", "pandas"} & set(sys.modules)
+    told[command] = [code, out.getvalue(), err.getvalue(), sorted(heavy)]
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def helped(tmp_path_factory):
+    """What each command says to `-h`, in one process that does nothing else; the state folder is empty before and after."""
+    home = tmp_path_factory.mktemp("home")
     done = subprocess.run(
-        [sys.executable, "-c", program, *words, "-h"], cwd=PROJECT_ROOT, capture_output=True, text=True
+        [sys.executable, "-c", HELP, json.dumps([*COMMANDS, ""])],
+        env={**os.environ, "MLOPS_HOME": str(home)},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"Usage: mlops {command}".rstrip()) and "--help" in done.stdout
-    assert not list(home.iterdir())
+    assert (done.returncode, done.stderr, list(home.iterdir())) == (0, "", [])
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_is_printed_and_nothing_is_done_and_nothing_heavy_imported(command, helped):
+    code, out, err, heavy = helped[command]
+    assert (code, err, heavy) == (0, "", [])
+    assert out.startswith(f"Usage: mlops {command}".rstrip()) and "--help" in out
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/still"])

@@ -85,6 +85,8 @@ def scratch(tmp_path_factory) -> Scratch:
     (project / "conftest.py").write_text(
         "from hypothesis import settings\nsettings.register_profile('mutants')\n"
     )
+    alone = "--disable-plugin-autoload -p _hypothesis_pytestplugin"
+    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {alone}\n")
     tests = {"notices": "assert shop.total(1) == 2", "sleeps": "pass", "stumbles": "shop.total(1)"}
     functions = [f"def test_it_{name}():\n    {body}\n" for name, body in tests.items()]
     (project / "test_shop.py").write_text("import shop\n" + "".join(functions))

@@ -212,7 +212,7 @@ def test_a_process_killed_in_100_writes_leaves_no_half_written_one_and_loses_non
     there, stop, torn = -1, threading.Event(), []
 
     def read() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.001):  # some reads in every write, and time for the writer between them
             stored = storage.load_or_none("name")
             try:
                 number_in(stored.content) if stored else None
