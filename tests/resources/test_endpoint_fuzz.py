@@ -34,6 +34,7 @@ FROM_THE_DOCUMENT = settings(
 )
 QUESTION = {"features": ["towns:people"], "entities": {"town": ["Ribe", "Mols"]}}
 DOORS: dict[str, dict[str, Any]] = {
+    "/v1/models/trips/predict": TRIP,
     "/predict/trips": TRIP,
     "/push/readings": EVENT,
     "/get-online-features": QUESTION,
@@ -142,7 +143,16 @@ def test_no_right_request_with_odd_values_gets_500(http, door, data):
 
 @settings(max_examples=60 * TIMES, suppress_health_check=list(HealthCheck))
 @given(
-    door=st.sampled_from([*DOORS, "/predict/nobody", "/push/%ff", "/predict/%00"]),
+    door=st.sampled_from(
+        [
+            *DOORS,
+            "/predict/nobody",
+            "/v1/models/nobody/predict",
+            "/v1/models//predict",
+            "/push/%ff",
+            "/predict/%00",
+        ]
+    ),
     body=st.binary(max_size=200) | VALUES.map(lambda value: written(value).encode("utf-8", "surrogatepass")),
     content_encoding=st.sampled_from(
         ["identity", "gzip", "br, gzip", "é".encode("latin-1").decode("latin-1")]

@@ -20,7 +20,9 @@ from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATH = "/predict/"
+PATHS = (("/v1/models/", "/predict"), ("/predict/", ""))
+"""Before and behind a model's name where a prediction of it is asked for; the second is the address of earlier releases."""
+
 LARGEST = 64 * 1024
 """Bytes of a body that is read in the event loop."""
 
@@ -130,9 +132,7 @@ class Lane:
     def _model(self, scope: "Scope") -> Served | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        if not scope["path"].startswith(PATH):
-            return None
-        model = self._models.served.get(scope["path"][len(PATH) :])
+        model = self._models.served.get(_asked(scope["path"]))
         return model if model is not None and model.fast is not None else None
 
     async def _content(self, model: Served, message: "Message", arrived: datetime) -> bytes | None:
@@ -150,6 +150,14 @@ class Lane:
         except Exception:  # noqa: BLE001 - the route behind says what is wrong
             return None
         return _text(answers if isinstance(asked, list) else answers[0])
+
+
+def _asked(path: str) -> str:
+    """The name of the model that a path asks for a prediction; empty where it asks for something else."""
+    for before, behind in PATHS:
+        if path.startswith(before) and path.endswith(behind):
+            return path[len(before) : len(path) - len(behind)]
+    return ""
 
 
 def _again(message: "Message", receive: "Receive") -> "Receive":

@@ -1,5 +1,6 @@
 """The endpoint's OpenAPI document: what each deployed model is asked with, and each push source is sent, by their own schemas."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -20,10 +21,15 @@ def described(
 ) -> dict[str, Any]:
     """The document of an application, with a path for each model and each push source in the place of their patterns."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    for pattern, forms in (("/predict/{name}", requests), ("/push/{source}", events)):
+    patterns = (
+        ("/v1/models/{name}/predict", requests),
+        ("/predict/{name}", requests),
+        ("/push/{source}", events),
+    )
+    for pattern, forms in patterns:
         general = document["paths"].pop(pattern)["post"]
         for name, form in sorted(forms.items()):
-            path = f"{pattern.partition('{')[0]}{name}"
+            path = re.sub("{.*}", name, pattern)
             document["paths"][path] = {"post": _operation(general, path, form, document)}
     return document
 
