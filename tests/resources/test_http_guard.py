@@ -158,9 +158,9 @@ def test_a_json_type_of_a_kind_and_a_charset_of_utf_8_are_json(http):
 def test_no_body_is_read_on_the_event_loop(app, monkeypatch):
     threads: list[threading.Thread] = []
 
-    def noted(body: bytes):
+    def noted(body: bytes, *most: int):
         threads.append(threading.current_thread())
-        return bodies.parsed(body)
+        return bodies.parsed(body, *most)
 
     monkeypatch.setattr(predict, "parsed", noted)
     monkeypatch.setattr(answering, "parsed", noted)

@@ -14,13 +14,15 @@ from resources.serving.live_models import LiveModels, Served
 LOG = logging.getLogger(__name__)
 
 
-def answered(models: LiveModels, name: str, content: bytes, features: bool, arrived: datetime) -> Any:
-    """The answer to a body of one request or a list of them, in the same form; raises what FastAPI answers otherwise.
+def answered(
+    models: LiveModels, name: str, content: bytes, features: bool, arrived: datetime, most: int
+) -> Any:
+    """The answer to a body of one request or a list of at most so many, in the same form; raises what FastAPI answers otherwise.
 
     Not for the event loop: it reads features, and frames take a while.
     """
-    body, model = parsed(content), found(models, name)
-    requests = validated(model.request, items_of(body), batch=isinstance(body, list))
+    body, model = parsed(content, most), found(models, name)
+    requests = validated(model.request, items_of(body, most), batch=isinstance(body, list))
     if not requests:
         return []
     answers = predicted(models, model, requests, features, arrived)

@@ -12,11 +12,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
 from resources.features.push import Pusher, To
+from resources.serving.http import refusals
 from resources.serving.http.answering import answered
+from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.lane import Lane
+from resources.serving.http.limits import Limits
 from resources.serving.http.page import page
+from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.schema import described
 from resources.serving.http.status import status
@@ -30,6 +34,7 @@ def application(
     log: ServingLog | None = None,
     pusher: Pusher | None = None,
     hosts: Iterable[str] = (),
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The routes over a set of live models; `address` is what the page's curl lines call.
 
@@ -37,14 +42,20 @@ def application(
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
-    app.add_middleware(Lane, models=models)
-    app.add_middleware(Guard, hosts=tuple(hosts))
+    limits = limits or Limits()
+    behind = Behind(models, limits)
+    app.add_middleware(Lane, models=models, limits=limits)
+    app.add_middleware(Guard, hosts=tuple(hosts), largest=limits.body_bytes)
+    refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
     @app.post("/v1/models/{name}/predict")
     async def predict(name: str, request: Request, features: bool = False) -> Any:
-        arrived = models.clock.now()
-        return await to_thread.run_sync(answered, models, name, await request.body(), features, arrived)
+        content, arrived = await request.body(), models.clock.now()
+        given = models, name, content, features, arrived, limits.rows
+        return await behind.answer(answered, name, content, *given)
+
+    mount(app, models, limits, behind.answer)
 
     @app.post("/push/{source}")
     async def push(source: str, request: Request, to: To = "both") -> Any:

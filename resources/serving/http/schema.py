@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from fastapi.openapi.utils import get_openapi
 
-from resources.serving.http.bodies import LARGEST_BATCH
+from resources.serving.http.limits import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -36,3 +36,10 @@ def _status(models: LiveModels, name: str, model: Served | None, problem: str | 
         "problem": problem,
         "held": f"paused: nothing is retrained or promoted. {pause}" if pause else None,
     }
+
+
+def reasons(models: LiveModels) -> list[str]:
+    """Why the endpoint is not ready: the published models that it has neither taken up nor refused; none where it is."""
+    published = {path.stem for path in models.folder.glob("[!.]*.json")}
+    known = {*models.served, *models.problems, *models.held.retired}
+    return [f"model {name!r} is published and not loaded yet" for name in sorted(published - known)]
