@@ -22,6 +22,7 @@ from resources.serving.http.limits import Limits
 from resources.serving.http.page import page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
+from resources.serving.http.reference_page import reference_page
 from resources.serving.http.schema import described
 from resources.serving.http.status import status
 from resources.serving.live_models import LiveModels
@@ -79,10 +80,14 @@ def application(
     def first_page() -> str:
         return page(status(models), models.served, address, pusher)
 
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    def docs() -> str:
+        return reference_page(app.openapi())
+
     def openapi() -> dict[str, Any]:
         sources = pusher.sources.values() if pusher else ()
         events = {source.name: source.event for source in sources if not source.refusal}
-        return described(app, {name: model.request for name, model in models.served.items()}, events)
+        return described(app, models.served, events, limits)
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
