@@ -4,12 +4,12 @@ A plain ASGI application, so that it runs under Ray Serve in production and unde
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from resources.features.push import Pusher, To
 from resources.serving.http import refusals
@@ -17,6 +17,7 @@ from resources.serving.http.answering import answered
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
+from resources.serving.http.keys import KEYLESS, OPEN, Keys
 from resources.serving.http.lane import Lane
 from resources.serving.http.limits import Limits
 from resources.serving.http.page import page
@@ -24,7 +25,7 @@ from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
 from resources.serving.http.schema import described
-from resources.serving.http.status import status
+from resources.serving.http.status import reasons, status
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
 
@@ -36,17 +37,22 @@ def application(
     pusher: Pusher | None = None,
     hosts: Iterable[str] = (),
     limits: Limits | None = None,
+    keys: Sequence[str] = (),
 ) -> FastAPI:
     """The routes over a set of live models; `address` is what the page's curl lines call.
 
-    It answers to the names of this machine's loopback address, and to `hosts`.
+    It answers to the names of this machine's loopback address, and to `hosts`; where there are `keys`, to who has one.
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
     limits = limits or Limits()
     behind = Behind(models, limits)
     app.add_middleware(Lane, models=models, limits=limits)
-    app.add_middleware(Guard, hosts=tuple(hosts), largest=limits.body_bytes)
+    app.add_middleware(
+        Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
+    )
+    if keys:
+        app.add_middleware(Keys, known=keys)
     refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
@@ -67,7 +73,9 @@ def application(
         return status(models)
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz(request: Request) -> dict[str, Any]:
+        if KEYLESS in request.scope:
+            return {"status": "ok"}
         return {
             "status": "ok",
             "models": len(models.served),
@@ -75,6 +83,12 @@ def application(
             "serving_log": log and log.status(),
             "unseen_categories": models.unseen.status(),
         }
+
+    @app.get("/readyz")
+    async def readyz(request: Request) -> JSONResponse:
+        why = reasons(models)
+        told = {} if KEYLESS in request.scope else {"reasons": why, "problems": dict(models.problems)}
+        return JSONResponse({"ready": not why, **told}, 503 if why else 200)
 
     @app.get("/", response_class=HTMLResponse)
     def first_page() -> str:
@@ -87,7 +101,7 @@ def application(
     def openapi() -> dict[str, Any]:
         sources = pusher.sources.values() if pusher else ()
         events = {source.name: source.event for source in sources if not source.refusal}
-        return described(app, models.served, events, limits)
+        return described(app, models.served, events, limits, bool(keys))
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -8,6 +8,7 @@ from fastapi import HTTPException, Request
 from starlette.responses import Response
 
 from resources.serving.http.answering import found, predicted
+from resources.serving.http.keys import KEYLESS
 from resources.serving.http.limits import Limits
 from resources.serving.http.protocol.answers import as_bytes, response
 from resources.serving.http.protocol.forms import metadata, outputs
@@ -35,9 +36,9 @@ def mount(app: "FastAPI", models: LiveModels, limits: Limits, answering: Answeri
         return {"live": True}
 
     @app.get("/v2/health/ready", tags=["v2"])
-    async def ready() -> dict[str, bool]:
+    async def ready(request: Request) -> dict[str, bool]:
         if why := reasons(models):
-            raise HTTPException(503, "; ".join(why))
+            raise HTTPException(503, "not ready" if KEYLESS in request.scope else "; ".join(why))
         return {"ready": True}
 
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
