@@ -16,6 +16,7 @@ from mlops_assets.commands import (
     data,
     decisions,
     holds,
+    keys,
     migrate,
     new,
     pushes,
@@ -109,6 +110,7 @@ new.add(app)
 schema.add(app)
 decisions.add(app)
 holds.add(app)
+keys.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import InitSettingsSource, SettingsConfigDict
 
 from resources import variables
 from resources.addresses import shown, without_user
+from resources.serving_settings import ServingSettings
 from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
 from resources.use_case_folders import VARIABLE
 from resources.variables import KUBERAY
@@ -70,7 +71,7 @@ def sqlite_file(address: str) -> Path | None:
 Port = Annotated[int, BeforeValidator(variables.port)]
 
 
-class Settings(BaseSettings):
+class Settings(ServingSettings):
     """Where state lies and on which local addresses the servers listen: each field is a variable, described as people read it.
 
     `examples` is what the table of variables shows as the default where the value itself would not say it.
@@ -151,20 +152,6 @@ class Settings(BaseSettings):
     )
     mlflow_port: Port = Field(
         default=5000, validation_alias="MLOPS_MLFLOW_PORT", description="Port of the MLflow UI."
-    )
-    serve_port: Port = Field(
-        default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
-    )
-    serve_with: Annotated[Literal["process", "ray"], BeforeValidator(variables.server)] = Field(
-        default="process",
-        validation_alias="MLOPS_SERVE_WITH",
-        description="What runs the endpoint: one plain `process`, or `ray` for Ray Serve; the state on disk is the same.",
-    )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.hosts)] = Field(
-        default=(),
-        validation_alias="MLOPS_ALLOWED_HOSTS",
-        examples=["none"],
-        description="Names, with commas between them, by which the endpoint may be called beside `localhost`, `127.0.0.1` and `[::1]`.",
     )
     ray_address: Annotated[str, BeforeValidator(variables.ray)] = Field(
         default="",

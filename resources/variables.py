@@ -1,11 +1,13 @@
 """What a variable may hold: each function reads a value, or raises ValueError with how the sentence goes on after the variable and its value."""
 
+import ipaddress
 import math
 import re
 from datetime import datetime
 from pathlib import Path
 
 from resources.moments import MomentError, read_moment
+from resources.state_folder import SettingsError
 
 FASTEST = 1_000_000
 """How many times as fast as the wall clock a simulated one may run: ten days a second."""
@@ -34,6 +36,12 @@ def storage(value: str) -> str:
 def port(value: str | int) -> int:
     if not str(value).isdigit() or not 0 < int(value) < 65536:
         raise ValueError(" is not a port: give a whole number from 1 to 65535")
+    return int(value)
+
+
+def count(value: str | int) -> int:
+    if not str(value).isdigit() or int(value) < 1:
+        raise ValueError(" is no number of them: give a whole number, 1 or more")
     return int(value)
 
 
@@ -76,6 +84,27 @@ def server(value: str) -> str:
     if value not in ("process", "ray"):
         raise ValueError(" is not known: give process or ray")
     return value
+
+
+def host(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+            return value
+    raise ValueError(" is no address to listen on: give one without port, 127.0.0.1 or 0.0.0.0")
+
+
+def keys(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Never repeats a value: what is wrong may be a key itself."""
+    parts = value.split(",") if isinstance(value, str) else value
+    found = tuple(part.strip() for part in parts if part.strip())
+    for number, one in enumerate(found, 1):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}", one):
+            raise SettingsError(
+                f"MLOPS_SERVE_KEYS: entry {number} is no NAME:HASH: give what `mlops key new NAME` prints for it"
+            )
+    return found
 
 
 def hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
-from resources.serving.ray_serve import HOST, can_serve, http_application, log_to_file
+from resources.serving.ray_serve import can_serve, http_application, log_to_file
 from resources.settings import Settings, settings, silence_usage_reports
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def serve(app: "FastAPI", home: Settings) -> None:
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
-                print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
+                print(f"serving on {home.serve_address}", flush=True)
 
     config = uvicorn.Config(
         app,
-        host=HOST,
+        host=home.serve_host,
         port=home.serve_port,
         log_level="warning",
         access_log=False,

@@ -172,6 +172,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features.stores import FeatureStores
     from resources.serving.code import imported
     from resources.serving.http.features import Question, mount
+    from resources.serving.http.limits import Limits
     from resources.serving.http.predict import application
     from resources.serving.live_models import LiveModels
     from resources.serving.log_writer import ServingLog
@@ -187,7 +188,10 @@ def http_application(home: Settings) -> "FastAPI":
     models.follow()
     told = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
     pusher = Pusher(features, *told, clock)
-    app = application(models, f"http://{HOST}:{home.serve_port}", log, pusher, home.allowed_hosts)
+    waits = home.serve_wait_ms / 1000
+    limits = Limits(home.serve_max_bytes, home.serve_max_rows, home.serve_deadline_s, waits)
+    who = (home.allowed_hosts, limits, home.serve_keys)
+    app = application(models, home.serve_address, log, pusher, *who)
 
     def asked(question: Question) -> FeatureStoreResource:
         return features.asked(question.use_case, question.feature_service, question.views)
@@ -221,7 +225,7 @@ def start(home: Settings, build: Any = http_application) -> None:
     )
     _on_signals(_interrupt)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": home.serve_port})
+    serve.start(proxy_location="HeadOnly", http_options={"host": home.serve_host, "port": home.serve_port})
     serve.run(_deployment(home, build), name="models", route_prefix="/")
 
 
@@ -260,8 +264,15 @@ def stop() -> None:
 
 
 def can_serve(home: Settings) -> bool:
-    """Whether the endpoint's port is free; who holds it is told where it is not. Refuses a state folder that cannot be one."""
+    """Whether the endpoint's port is free, and nobody is let in without a key; what is wrong is told. Refuses a state folder that cannot be one."""
     refuse_unusable(home.home)
+    if home.exposed and not home.serve_keys:
+        print(
+            f"error: MLOPS_SERVE_HOST={home.serve_host} opens the endpoint to others, and no key is set: make one by "
+            "`mlops key new NAME` and put its hash into MLOPS_SERVE_KEYS, or listen on 127.0.0.1",
+            file=sys.stderr,
+        )
+        return False
     if ports.is_free(home.serve_port):
         return True
     held = ports.holder(home.serve_port) or "another process"
@@ -288,7 +299,7 @@ def _serve_until_signalled(home: Settings, build: Any) -> None:
     _on_signals(_interrupt)
     try:
         start(home, build)
-        print(f"serving on http://{HOST}:{home.serve_port}", flush=True)
+        print(f"serving on {home.serve_address}", flush=True)
         threading.Event().wait()
     finally:
         _on_signals(signal.SIG_IGN)

@@ -13,6 +13,7 @@ from resources.clock import Clock
 from resources.features.push import Pusher
 from resources.features.push_sources import PushSource
 from resources.serving.http.features import mount
+from resources.serving.http.limits import Limits
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
@@ -50,6 +51,8 @@ def endpoint(
     features: Any = None,
     clock: Clock | None = None,
     log: ServingLog | None = None,
+    limits: Limits | None = None,
+    keys: tuple[str, ...] = (),
 ) -> FastAPI:
     """The application with the model `trips` and the push source `readings`; with a clock the model is asked by that."""
     models = home / "serving" / "models"
@@ -73,7 +76,7 @@ def endpoint(
     assert not live.problems, live.problems
     told = (live.pushed, live.now_of_view, live.ingested, live.asked_by_the_wall_clock)
     pusher = Pusher(Sink(home), *told, clock)
-    app = application(live, "http://localhost", log, pusher, hosts)
+    app = application(live, "http://localhost", log, pusher, hosts, limits, keys)
     app.state.models = live
     return mount(app, lambda _: store, live.moment)
 

@@ -33,11 +33,28 @@ FROM_THE_DOCUMENT = settings(
     ],
 )
 QUESTION = {"features": ["towns:people"], "entities": {"town": ["Ribe", "Mols"]}}
+TENSORS = {
+    "id": "mine",
+    "inputs": [
+        {"name": "distance", "datatype": "FP64", "shape": [1], "data": [3.0]},
+        {"name": "leaves_at", "datatype": "BYTES", "shape": [1], "data": [TRIP["leaves_at"]]},
+    ],
+    "outputs": [{"name": "value"}],
+}
 DOORS: dict[str, dict[str, Any]] = {
+    "/v2/models/trips/infer": TENSORS,
+    "/v2/models/trips/versions/1/infer": TENSORS,
+    "/v1/models/trips/predict": TRIP,
     "/predict/trips": TRIP,
     "/push/readings": EVENT,
     "/get-online-features": QUESTION,
 }
+
+
+READ = (
+    *("/models", "/healthz", "/", "/v2", "/v2/health/live", "/v2/health/ready"),
+    *("/v2/models/trips", "/v2/models/trips/ready", "/v2/models/trips/versions/1"),
+)
 
 
 class Steady(FakeFeatures):
@@ -67,13 +84,30 @@ def described(app: FastAPI) -> Any:
 
 
 def test_the_document_has_every_door_with_the_fields_of_what_it_takes(http):
-    paths = http.get("/openapi.json").json()["paths"]
+    document = http.get("/openapi.json").json()
     for door, body in DOORS.items():
-        schema = paths[door]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        assert set(body) <= set(schema.get("anyOf", [schema])[0]["properties"])
+        content = document["paths"][door]["post"]["requestBody"]["content"]
+        schema = followed(document, content["application/json"]["schema"])
+        assert set(body) <= set(followed(document, schema.get("anyOf", [schema])[0])["properties"])
 
 
-@pytest.mark.parametrize("door", [*DOORS, "/models", "/healthz", "/"])
+def followed(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rsplit("/", 1)[-1]
+    return document["components"]["schemas"][name] if name else schema
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_answer_is_one_of_those_that_the_document_describes(http, described, door):
+    operation = described[door]["POST"]
+    asked = {"features": True} if "predict" in door else {}
+    for query in ({}, asked):
+        case = operation.Case(body=DOORS[door], query=query, media_type="application/json")
+        reply = case.call(headers={"host": "localhost"})
+        assert reply.status_code == 200, reply.text
+        operation.validate_response(reply)
+
+
+@pytest.mark.parametrize("door", [*DOORS, *READ])
 @FROM_THE_DOCUMENT
 @given(data=st.data())
 def test_no_request_made_from_the_document_gets_500(http, described, door, data):
@@ -117,7 +151,8 @@ VALUES = st.recursive(
 def changed(draw: st.DrawFn, body: dict[str, Any]) -> bytes:
     """A right body with some of its fields, or those of a part of it, replaced, doubled or left out."""
     made = json.loads(json.dumps(body))
-    place = draw(st.sampled_from([made, *(part for part in made.values() if isinstance(part, dict))]))
+    parts = [part for value in made.values() for part in (value if isinstance(value, list) else [value])]
+    place = draw(st.sampled_from([made, *(part for part in parts if isinstance(part, dict))]))
     for name in draw(st.lists(st.sampled_from([*place, "more", '|"\\ud800"']), min_size=1, max_size=3)):
         place[name] = draw(VALUES)
     text = written(draw(st.sampled_from([made, [made], [body, made]])))
@@ -142,7 +177,16 @@ def test_no_right_request_with_odd_values_gets_500(http, door, data):
 
 @settings(max_examples=60 * TIMES, suppress_health_check=list(HealthCheck))
 @given(
-    door=st.sampled_from([*DOORS, "/predict/nobody", "/push/%ff", "/predict/%00"]),
+    door=st.sampled_from(
+        [
+            *DOORS,
+            "/predict/nobody",
+            "/v1/models/nobody/predict",
+            "/v1/models//predict",
+            "/push/%ff",
+            "/predict/%00",
+        ]
+    ),
     body=st.binary(max_size=200) | VALUES.map(lambda value: written(value).encode("utf-8", "surrogatepass")),
     content_encoding=st.sampled_from(
         ["identity", "gzip", "br, gzip", "é".encode("latin-1").decode("latin-1")]

@@ -8,12 +8,16 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from resources.serving.http import bodies, predict
+from resources.serving.http import answering, bodies, predict
 from resources.serving.http.guard import LARGEST_BODY, Guard
 from tests.resources.endpoint_in_process import EVENT, TRIP, client, endpoint
 
 JSON = {"content-type": "application/json"}
-DOORS = {"/predict/trips": (TRIP, "distance"), "/push/readings": (EVENT, "temp")}
+DOORS = {
+    "/predict/trips": (TRIP, "distance"),
+    "/v1/models/trips/predict": (TRIP, "distance"),
+    "/push/readings": (EVENT, "temp"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -154,11 +158,12 @@ def test_a_json_type_of_a_kind_and_a_charset_of_utf_8_are_json(http):
 def test_no_body_is_read_on_the_event_loop(app, monkeypatch):
     threads: list[threading.Thread] = []
 
-    def noted(body: bytes):
+    def noted(body: bytes, *most: int):
         threads.append(threading.current_thread())
-        return bodies.parsed(body)
+        return bodies.parsed(body, *most)
 
     monkeypatch.setattr(predict, "parsed", noted)
+    monkeypatch.setattr(answering, "parsed", noted)
     monkeypatch.setattr("resources.serving.http.features.parsed", noted)
     loop: list[threading.Thread] = []
     app.router.routes.append(_where_the_loop_runs(loop))
@@ -167,7 +172,7 @@ def test_no_body_is_read_on_the_event_loop(app, monkeypatch):
         for door in (*DOORS, "/get-online-features"):
             asked.post(door, json=DOORS.get(door, ({}, ""))[0])
     app.router.routes.pop()
-    assert len(threads) == 3 and loop[0] not in threads
+    assert len(threads) == 4 and loop[0] not in threads
 
 
 def _where_the_loop_runs(seen: list[threading.Thread]):

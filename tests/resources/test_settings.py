@@ -55,6 +55,8 @@ VALUES = {
     "MLOPS_ALLOWED_HOSTS": ("a,b:1", "http://a"),
     "MLOPS_RAY_ADDRESS": ("kuberay://", "kuberay://A"),
     "MLOPS_ONLINE_STORE": ("redis://host", "sqlite"),
+    "MLOPS_SERVE_HOST": ("http://a", "a:80", "a b"),
+    "MLOPS_SERVE_MAX_ROWS": ("0", "-1", "many"),
     "MLOPS_RAYJOB": ("~nobody-of-this-name/x",),
     "MLOPS_HOME": ("/a%b", "/a?"),
 }

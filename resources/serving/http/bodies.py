@@ -13,8 +13,8 @@ from fastapi.exceptions import RequestValidationError
 
 from resources.moments import MomentError
 from resources.serving.http.forms import readers
+from resources.serving.http.limits import LARGEST_BATCH
 
-LARGEST_BATCH = 1000
 DEEPEST = 32
 """So many lists and objects may stand within each other."""
 
@@ -26,10 +26,10 @@ INT64 = range(-(2**63), 2**63)
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parsed(body: bytes) -> Any:
+def parsed(body: bytes, most: int = LARGEST_BATCH) -> Any:
     """The JSON of a body; what is not JSON, or could be read in two ways, is answered like any other wrong request.
 
-    So are NaN and 1e999, half a character, and a list that is too long. Not for the event loop: a large body takes a while.
+    So are NaN and 1e999, half a character, and a list of more than `most` items. Not for the event loop: a large body takes a while.
     """
     try:
         content = json.loads(body.decode("utf-8"), object_pairs_hook=_object)
@@ -40,7 +40,7 @@ def parsed(body: bytes) -> Any:
     except ValueError as error:
         raise refusal("json_invalid", f"not JSON: {error}") from error
     if isinstance(content, list):
-        items_of(content)
+        items_of(content, most)
     refuse(unfit(content, "body"))
     return content
 
@@ -131,11 +131,11 @@ def _text(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def items_of(body: Any) -> list[Any]:
+def items_of(body: Any, most: int = LARGEST_BATCH) -> list[Any]:
     """One item or a list of them, as a list; a list that is too long is refused."""
     items = body if isinstance(body, list) else [body]
-    if len(items) > LARGEST_BATCH:
-        raise refusal("too_long", f"{len(items)} items: at most {LARGEST_BATCH}")
+    if len(items) > most:
+        raise refusal("too_long", f"{len(items)} items: at most {most}")
     return items
 
 

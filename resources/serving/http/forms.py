@@ -71,7 +71,7 @@ def _key_there(value: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
+def fields(request: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     """Each field's JSON schema; of an optional field, that of its value."""
     properties = request.model_json_schema().get("properties", {})
     return {
@@ -88,7 +88,7 @@ def readers(request: type[pydantic.BaseModel]) -> dict[str, Callable[[Any], Any]
     """The fields that hold moments or days, whatever type the model gives them, and what reads each of them."""
     return {
         name: READERS[field["format"]]
-        for name, field in _fields(request).items()
+        for name, field in fields(request).items()
         if field.get("format") in READERS
     }
 
@@ -104,7 +104,7 @@ def request_frame(requests: Sequence[pydantic.BaseModel], time_column: str, now:
     """Requests as rows, instants in UTC, with `now` in the column of the prediction's moment."""
     columns = [
         pl.Series(name, [_utc(getattr(request, name)) for request in requests], dtype=_kind(field)[0])
-        for name, field in _fields(type(requests[0])).items()
+        for name, field in fields(type(requests[0])).items()
     ]
     return pl.DataFrame(columns).with_columns(pl.lit(now.astimezone(UTC), dtype=INSTANT).alias(time_column))
 
@@ -123,10 +123,10 @@ def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict
     own = request.model_json_schema().get("examples")
     if own:
         return dict(own[0])
-    fields = _fields(request)
+    told = fields(request)
     required = {*also, *(name for name, field in request.model_fields.items() if field.is_required())}
     return {
         name: field["examples"][0] if "examples" in field else _kind(field)[1]
-        for name, field in fields.items()
+        for name, field in told.items()
         if name in required or "examples" in field
     }

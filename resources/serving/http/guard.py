@@ -10,16 +10,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+
+from resources.serving.http.limits import LARGEST_BODY
+from resources.serving.http.refusals import refused
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-LARGEST_BODY = 8 * 2**20
-"""Bytes; a thousand requests of a few kilobytes each."""
-
 JSON = re.compile(r'application/([\w.+-]+\+)?json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
+BROWSERS = frozenset({"origin", "sec-fetch-site", "sec-fetch-mode", "referer", "cookie"})
+"""Headers of which a browser sends at least one with every POST of a page."""
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -32,10 +34,19 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """An ASGI application behind the rules; `hosts` are the names, without port, by which it may be called."""
+    """An ASGI application behind the rules; `hosts` are the names, without port, by which it may be called.
 
-    def __init__(self, app: "ASGIApp", hosts: Iterable[str] = (), largest: int = LARGEST_BODY) -> None:
-        self.app, self.largest = app, largest
+    Paths in `anywhere` may be asked by every name: probes of a cluster know the machine's number alone.
+    """
+
+    def __init__(
+        self,
+        app: "ASGIApp",
+        hosts: Iterable[str] = (),
+        largest: int = LARGEST_BODY,
+        anywhere: frozenset[str] = frozenset(),
+    ) -> None:
+        self.app, self.largest, self.anywhere = app, largest, anywhere
         self.hosts = LOOPBACK | {host.lower() for host in hosts}
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -43,12 +54,13 @@ class Guard:
             return await self.app(scope, receive, send)
         try:
             headers = Headers(scope=scope)
-            _refuse_strangers(headers, self.hosts, scope["method"])
+            if scope["path"] not in self.anywhere:
+                _refuse_strangers(headers, self.hosts, scope["method"])
             if scope["method"] not in SAFE:
-                _refuse_other_forms(headers)
+                _refuse_other_forms(headers, tensors=_takes_tensors(scope["path"]))
                 receive = _replayed(await _body(headers, receive, self.largest), receive)
-        except RefusedError as refused:
-            return await JSONResponse({"detail": refused.why}, refused.status)(scope, receive, send)
+        except RefusedError as error:
+            return await refused(scope["path"], error.status, error.why)(scope, receive, send)
         return await self.app(scope, receive, send)
 
 
@@ -75,9 +87,17 @@ def _name(host: str) -> str:
     return found[1] if found else ""
 
 
-def _refuse_other_forms(headers: Headers) -> None:
+def _takes_tensors(path: str) -> bool:
+    return path.startswith("/v2/models/") and path.endswith("/infer")
+
+
+def _refuse_other_forms(headers: Headers, tensors: bool = False) -> None:
+    """Refuse what is not JSON; tensors may be bytes, and clients that send them say nothing of the type, as no page can."""
     kind = headers.getlist("content-type")
-    if len(kind) != 1 or not JSON.fullmatch(kind[0]):
+    bare = not kind and not BROWSERS.intersection(headers)
+    if tensors and (bare or kind == ["application/octet-stream"]):
+        pass
+    elif len(kind) != 1 or not JSON.fullmatch(kind[0]):
         raise RefusedError(
             415,
             f"content type {_shown(', '.join(kind))} is not JSON in UTF-8: send the header Content-Type: application/json",

@@ -6,7 +6,8 @@ whatever is wrong, so that there is one place that says what.
 
 import asyncio
 import json
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,71 +15,128 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from resources.serving.http.admission import Admission, FullError, Ticket
+from resources.serving.http.behind import late
 from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.http.limits import Limits
+from resources.serving.http.refusals import refused
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATH = "/predict/"
+PATHS = (("/v1/models/", "/predict"), ("/predict/", ""))
+"""Before and behind a model's name where a prediction of it is asked for; the second is the address of earlier releases."""
+
 LARGEST = 64 * 1024
 """Bytes of a body that is read in the event loop."""
 
 MOST_ROWS = 100
 """Rows that are predicted there at once: more would keep other requests waiting."""
 
+READING_S = 0.005
+"""Seconds in which one turn reads requests before it predicts them."""
 
-@dataclass(frozen=True, eq=False)
+AT_ANY_RATE = 32
+"""So many requests may wait however long they take."""
+
+
+@dataclass(eq=False)
 class _Asked:
-    """Requests of one body that wait to be predicted."""
+    """A body that waits to be predicted; `answer` is None where the route behind has to say what is wrong."""
 
     model: Served
-    requests: Sequence[pydantic.BaseModel]
+    body: bytes
     arrived: datetime
-    answer: "asyncio.Future[list[dict[str, Any]]]"
+    since: float
+    ticket: Ticket
+    answer: "asyncio.Future[Any]"
+    requests: Sequence[pydantic.BaseModel] = ()
+    is_list: bool = False
+
+    def read(self, most: int) -> bool:
+        """Read the requests, at most so many; False where that is not for the event loop."""
+        try:
+            content = parsed(self.body)
+            items = items_of(content)
+            if not 0 < len(items) <= most:
+                return False
+            self.is_list = isinstance(content, list)
+            self.requests = validated(self.model.request, items, batch=self.is_list)
+        except Exception:  # noqa: BLE001 - the route behind says what is wrong
+            return False
+        return True
+
+    def tell(self, answer: Any) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
 
 
 class Together:
     """Predicts what has arrived together: no timer is set, and what comes alone does not wait.
 
-    A prediction is put off by two turns of the event loop, in which the sockets that are ready are read.
+    A prediction is put off by two turns of the event loop, in which the sockets that are ready are read. One turn predicts
+    no more than takes some milliseconds, so that what cannot be let in is told so meanwhile.
     """
 
-    def __init__(self, models: LiveModels) -> None:
-        self._models = models
-        self._waiting: list[_Asked] = []
+    def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
+        self._models, self._admission, self._limits = models, admission, limits
+        self._waiting: deque[_Asked] = deque()
 
-    def ask(
-        self, model: Served, requests: Sequence[pydantic.BaseModel], arrived: datetime
-    ) -> "asyncio.Future[list[dict[str, Any]]]":
-        """The answers, when they are there."""
+    def ask(self, model: Served, body: bytes, arrived: datetime) -> "asyncio.Future[Any]":
+        """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
+        ticket = self._admission.admit(model.record.name, len(body))
         loop = asyncio.get_running_loop()
-        asked = _Asked(model, requests, arrived, loop.create_future())
+        asked = _Asked(model, body, arrived, time.perf_counter(), ticket, loop.create_future())
         self._waiting.append(asked)
         if len(self._waiting) == 1:
-            loop.call_soon(loop.call_soon, self._predict)
+            loop.call_soon(loop.call_soon, self._turn)
         return asked.answer
 
-    def _predict(self) -> None:
-        taken, self._waiting = self._waiting, []
+    def _turn(self) -> None:
+        began = time.perf_counter()
+        some = self._taken(began)
         groups: dict[Any, list[_Asked]] = defaultdict(list)
-        for asked in taken:
+        for asked in some:
             alone = by_the_wall_clock(asked.model)
             groups[id(asked) if alone else id(asked.model)].append(asked)
         for group in groups.values():
             self._predict_group(group)
+        self._give_back(some, time.perf_counter() - began)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _taken(self, began: float) -> list[_Asked]:
+        """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
+        some: list[_Asked] = []
+        rows = 0
+        while self._waiting and rows < MOST_ROWS and time.perf_counter() - began < READING_S:
+            asked = self._waiting.popleft()
+            if began - asked.since > self._limits.deadline_s:
+                _fail(asked, TimeoutError(late(self._limits)))
+                self._admission.give_back(asked.ticket)
+            elif asked.read(min(MOST_ROWS, self._limits.rows)):
+                rows += len(asked.requests)
+                some.append(asked)
+            else:
+                asked.tell(None)
+                self._admission.give_back(asked.ticket)
+        return some
+
+    def _give_back(self, some: list[_Asked], took_s: float) -> None:
+        size = sum(len(asked.body) for asked in some)
+        for asked in some:
+            self._admission.give_back(asked.ticket, took_s * len(asked.body) / size)
 
     def _predict_group(self, group: list[_Asked]) -> None:
         """A batch; where it fails, each by itself, so that one bad request spoils no other."""
-        for some in _limited(group):
-            try:
-                self._answer(some)
-            except Exception as error:  # noqa: BLE001 - whoever asked is told
-                if len(some) == 1:
-                    _fail(some[0], error)
-                    continue
-                for asked in some:
-                    self._predict_group([asked])
+        try:
+            self._answer(group)
+        except Exception:  # noqa: BLE001 - whoever asked is told by the route behind
+            if len(group) == 1:
+                return group[0].tell(None)
+            for asked in group:
+                self._predict_group([asked])
 
     def _answer(self, some: list[_Asked]) -> None:
         first = some[0]
@@ -86,8 +144,8 @@ class Together:
         answers = self._models.predict(first.model, requests, arrived=first.arrived)
         done = 0
         for asked in some:
-            if not asked.answer.done():
-                asked.answer.set_result(answers[done : done + len(asked.requests)])
+            own = answers[done : done + len(asked.requests)]
+            asked.tell(own if asked.is_list else own[0])
             done += len(asked.requests)
 
 
@@ -96,33 +154,28 @@ def _fail(asked: _Asked, error: Exception) -> None:
         asked.answer.set_exception(error)
 
 
-def _limited(group: list[_Asked]) -> list[list[_Asked]]:
-    """The group in parts of at most so many rows."""
-    parts: list[list[_Asked]] = [[]]
-    rows = 0
-    for asked in group:
-        if parts[-1] and rows + len(asked.requests) > MOST_ROWS:
-            parts.append([])
-            rows = 0
-        parts[-1].append(asked)
-        rows += len(asked.requests)
-    return parts
-
-
 class Lane:
     """An ASGI application before another one, which it hands on to."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels) -> None:
-        self.app, self._models, self._together = app, models, Together(models)
+    def __init__(self, app: "ASGIApp", models: LiveModels, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        self.app, self._models = app, models
+        self._together = Together(models, Admission(limits.wait_s, AT_ANY_RATE), limits)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         model = self._model(scope)
         if model is None:
             return await self.app(scope, receive, send)
         arrived, message = self._models.clock.now(), await receive()
-        content = await self._content(model, message, arrived)
-        if content is None:
+        try:
+            answer = await self._answer(model, message, arrived)
+        except FullError as full:
+            return await full.answer(scope["path"])(scope, receive, send)
+        except TimeoutError as why:
+            return await refused(scope["path"], 504, str(why))(scope, receive, send)
+        if answer is None:
             return await self.app(scope, _again(message, receive), send)
+        content = _text(answer)
         await send({"type": "http.response.start", "status": 200, "headers": _headers(content)})
         await send({"type": "http.response.body", "body": content})
         return None
@@ -130,26 +183,23 @@ class Lane:
     def _model(self, scope: "Scope") -> Served | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        if not scope["path"].startswith(PATH):
-            return None
-        model = self._models.served.get(scope["path"][len(PATH) :])
+        model = self._models.served.get(_asked(scope["path"]))
         return model if model is not None and model.fast is not None else None
 
-    async def _content(self, model: Served, message: "Message", arrived: datetime) -> bytes | None:
-        """The answer's body; None where the route behind has to say what is wrong."""
+    async def _answer(self, model: Served, message: "Message", arrived: datetime) -> Any:
+        """The answer; None where the route behind has to give it."""
         body = message.get("body", b"")
         if message["type"] != "http.request" or message.get("more_body") or len(body) > LARGEST:
             return None
-        try:
-            asked = parsed(body)
-            items = items_of(asked)
-            if not 0 < len(items) <= MOST_ROWS:
-                return None
-            requests = validated(model.request, items, batch=isinstance(asked, list))
-            answers = await self._together.ask(model, requests, arrived)
-        except Exception:  # noqa: BLE001 - the route behind says what is wrong
-            return None
-        return _text(answers if isinstance(asked, list) else answers[0])
+        return await self._together.ask(model, body, arrived)
+
+
+def _asked(path: str) -> str:
+    """The name of the model that a path asks for a prediction; empty where it asks for something else."""
+    for before, behind in PATHS:
+        if path.startswith(before) and path.endswith(behind):
+            return path[len(before) : len(path) - len(behind)]
+    return ""
 
 
 def _again(message: "Message", receive: "Receive") -> "Receive":

@@ -40,11 +40,13 @@ def app(tmp_path):
     return made
 
 
-def ask(app, bodies: list[Any], query: str = "") -> list[httpx.Response]:
+def ask(
+    app, bodies: list[Any], query: str = "", door: str = "/v1/models/trips/predict"
+) -> list[httpx.Response]:
     async def all_at_once() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            return await asyncio.gather(*[http.post(f"/predict/trips{query}", json=one) for one in bodies])
+            return await asyncio.gather(*[http.post(f"{door}{query}", json=one) for one in bodies])
 
     return asyncio.run(all_at_once())
 
@@ -59,6 +61,15 @@ def test_what_has_arrived_is_predicted_together_and_answered_apart(app):
     assert replies[0].json()["value"] == 3.0 and replies[2].json()["value"] == 48.0
     assert [answer["value"] for answer in replies[1].json()] == [12.0, 27.0]
     assert sum(app.state.short.batches) == 4 and len(app.state.short.batches) < 3
+
+
+def test_both_addresses_of_a_model_give_the_same_answer_by_the_same_way(app):
+    (old,), (new,) = (
+        ask(app, [trip(2.0)], door=door) for door in ("/predict/trips", "/v1/models/trips/predict")
+    )
+    assert app.state.short.batches == [1, 1]
+    answers = [{k: v for k, v in one.json().items() if k != "request_id"} for one in (old, new)]
+    assert answers[0] == answers[1] and old.headers == new.headers
 
 
 def test_a_request_that_the_short_way_cannot_answer_is_answered_by_frames(app):

@@ -1,0 +1,76 @@
+"""How much may wait for an answer: work is counted in seconds, by what a byte of a body has taken its model so far.
+
+What would have to wait longer than is allowed is turned away at once, so that what was let in is answered as fast as ever.
+"""
+
+import math
+from dataclasses import dataclass
+from threading import Lock
+
+from starlette.responses import JSONResponse
+
+from resources.serving.http.refusals import refused
+
+FIRST_GUESS_S = 2e-6
+"""Seconds that a byte of a body takes, until one was measured."""
+
+NEWS = 0.1
+"""How much the newest measurement counts."""
+
+
+class FullError(Exception):
+    """So much waits already that a request is turned away: for how many seconds it waits, and may wait."""
+
+    def __init__(self, waiting_s: float, allowed_s: float) -> None:
+        super().__init__(
+            f"requests wait for {waiting_s * 1000:.0f} ms of work, and may for {allowed_s * 1000:.0f} ms: send it again later "
+            "(the header Retry-After says when), or let more wait by MLOPS_SERVE_WAIT_MS"
+        )
+        self.retry_after = str(max(1, math.ceil(waiting_s)))
+
+    def answer(self, path: str) -> JSONResponse:
+        """503, and when to ask again."""
+        return refused(path, 503, str(self), {"Retry-After": self.retry_after})
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request that was let in: whose model it asks, its bytes, and the seconds that it was taken for."""
+
+    name: str
+    size: int
+    seconds: float
+    given_back: bool = False
+
+
+class Admission:
+    """Lets requests in while those before them take less than `wait_s` seconds, and so many at any rate; safe for threads."""
+
+    def __init__(self, wait_s: float, at_any_rate: int) -> None:
+        self._wait_s, self._at_any_rate = wait_s, at_any_rate
+        self._paces: dict[str, float] = {}
+        self._lock = Lock()
+        self.waiting_s, self.waiting = 0.0, 0
+
+    def admit(self, name: str, size: int) -> Ticket:
+        """Let a request for a model with a body of `size` bytes in; raises FullError."""
+        with self._lock:
+            if self.waiting >= self._at_any_rate and self.waiting_s > self._wait_s:
+                raise FullError(self.waiting_s, self._wait_s)
+            ticket = Ticket(name, size, self._paces.get(name, FIRST_GUESS_S) * max(size, 1))
+            self.waiting_s += ticket.seconds
+            self.waiting += 1
+            return ticket
+
+    def give_back(self, ticket: Ticket, took_s: float | None = None) -> None:
+        """A request was answered; `took_s` are the seconds of work that it was, None where they say nothing of the next one."""
+        with self._lock:
+            if ticket.given_back:
+                return
+            ticket.given_back = True
+            self.waiting -= 1
+            self.waiting_s = max(0.0, self.waiting_s - ticket.seconds) if self.waiting else 0.0
+            if took_s is not None:
+                pace = took_s / max(ticket.size, 1)
+                known = self._paces.get(ticket.name, pace)
+                self._paces[ticket.name] = known + NEWS * (pace - known)

@@ -1,0 +1,74 @@
+"""From the body of a request to the answers of a model, or to the status that says why there are none."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+import pydantic
+from fastapi import HTTPException
+
+from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.http.status import retired
+from resources.serving.live_models import LiveModels, Served
+
+LOG = logging.getLogger(__name__)
+
+
+def answered(
+    models: LiveModels, name: str, content: bytes, features: bool, arrived: datetime, most: int
+) -> Any:
+    """The answer to a body of one request or a list of at most so many, in the same form; raises what FastAPI answers otherwise.
+
+    Not for the event loop: it reads features, and frames take a while.
+    """
+    body, model = parsed(content, most), found(models, name)
+    requests = validated(model.request, items_of(body, most), batch=isinstance(body, list))
+    if not requests:
+        return []
+    answers = predicted(models, model, requests, features, arrived)
+    return answers if isinstance(body, list) else answers[0]
+
+
+def predicted(
+    models: LiveModels,
+    model: Served,
+    requests: list[pydantic.BaseModel],
+    features: bool,
+    arrived: datetime,
+) -> list[dict[str, Any]]:
+    """One answer a request; a failure behind the model is logged, and told as 500."""
+    try:
+        return models.predict(model, requests, features, arrived)
+    except Exception as error:
+        record = model.record
+        shown = (record.version, record.name, len(requests), repr(requests[0])[:1000])
+        LOG.exception("version %s of %s failed on %s requests, the first is %s", *shown)
+        raise HTTPException(
+            500, f"version {record.version} of {record.name} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def found(models: LiveModels, name: str) -> Served:
+    """The model, or the status that says whether it is unknown or not there yet."""
+    served = models.served
+    if name in served:
+        return served[name]
+    if name in models.held.retired:
+        raise HTTPException(410, retired(models, name))
+    if name in models.problems:
+        raise HTTPException(
+            503, f"model {name!r} has a deployment that cannot be served: {models.problems[name]}"
+        )
+    if not served and not models.problems:
+        raise HTTPException(
+            503,
+            f"no model is deployed yet, {name!r} neither: materialize the asset {name}/deployment in the Dagster UI "
+            "(or run `make run`); the endpoint takes it up within seconds",
+        )
+    raise HTTPException(
+        404,
+        {
+            "message": f"no model {name!r} is deployed; if it should be, materialize the asset {name}/deployment",
+            "models": sorted({*served, *models.problems}),
+        },
+    )

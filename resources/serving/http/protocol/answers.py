@@ -1,0 +1,64 @@
+"""Answers of a model as tensors: in JSON, or as bytes behind it where that is asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from resources.serving.http.bodies import refuse
+from resources.serving.http.protocol.forms import InferRequest
+from resources.serving.http.protocol.tensors import to_bytes
+
+
+def as_bytes(asked: InferRequest, known: Mapping[str, str]) -> dict[str, bool]:
+    """Each tensor that is to be answered, and whether as bytes; raises the answer 422 for one that the model does not have."""
+    alike = asked.parameters.binary_data_output
+    if not asked.outputs:
+        return dict.fromkeys(known, alike)
+    refuse(
+        {
+            "type": "value_error",
+            "loc": ("body", "outputs", index, "name"),
+            "msg": f"{one.name[:60]!r} is no output of this model: it has {', '.join(known)}",
+        }
+        for index, one in enumerate(asked.outputs)
+        if one.name not in known
+    )
+    wanted = {one.name: one.parameters.binary_data for one in asked.outputs}
+    return {name: alike if how is None else how for name, how in wanted.items()}
+
+
+def response(
+    asked: InferRequest,
+    name: str,
+    version: str,
+    answers: Sequence[Mapping[str, Any]],
+    known: Mapping[str, str],
+) -> Response:
+    """The answers to the rows of a request; `known` has the datatype of each tensor that the model answers."""
+    outputs, behind = [], []
+    for output, binary in as_bytes(asked, known).items():
+        values = [_value(answer, output) for answer in answers]
+        tensor = {"name": output, "datatype": known[output], "shape": [len(values)]}
+        if binary:
+            behind.append(to_bytes(known[output], values))
+            outputs.append({**tensor, "parameters": {"binary_data_size": len(behind[-1])}})
+        else:
+            outputs.append({**tensor, "data": values})
+    said = {"id": asked.id} if asked.id is not None else {}
+    document = {"model_name": name, "model_version": version, **said, "outputs": outputs}
+    return _response(document, behind)
+
+
+def _response(document: Mapping[str, Any], behind: Sequence[bytes]) -> Response:
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if not behind:
+        return Response(text, media_type="application/json")
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    return Response(b"".join([text, *behind]), 200, headers, "application/octet-stream")
+
+
+def _value(answer: Mapping[str, Any], output: str) -> Any:
+    """Of what an answer holds, the part that an output has; warnings are one text, empty where there is none."""
+    return "; ".join(answer.get("warnings", ())) if output == "warnings" else answer[output]

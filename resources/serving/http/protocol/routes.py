@@ -1,0 +1,92 @@
+"""The addresses of the Open Inference Protocol, over the same models and answers as all others."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException, Request
+from starlette.responses import Response
+
+from resources.serving.http.answering import found, predicted
+from resources.serving.http.keys import KEYLESS
+from resources.serving.http.limits import Limits
+from resources.serving.http.protocol.answers import as_bytes, response
+from resources.serving.http.protocol.forms import metadata, outputs
+from resources.serving.http.protocol.rows import read, requests_of
+from resources.serving.http.status import reasons
+from resources.serving.live_models import LiveModels, Served
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+HEADER_LENGTH = "inference-header-content-length"
+Answering = Callable[..., Coroutine[Any, Any, Response]]
+"""What runs a function that answers outside of the event loop: the function, the model's name, the body, and what else it is given."""
+
+
+def mount(app: "FastAPI", models: LiveModels, limits: Limits, answering: Answering) -> None:
+    """Add the routes to an application; `answering` runs what answers, as it does for the other routes."""
+
+    @app.get("/v2", tags=["v2"])
+    async def server() -> dict[str, Any]:
+        return {"name": "mlops_assets", "version": "2", "extensions": ["binary_tensor_data"]}
+
+    @app.get("/v2/health/live", tags=["v2"])
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", tags=["v2"])
+    async def ready(request: Request) -> dict[str, bool]:
+        if why := reasons(models):
+            raise HTTPException(503, "not ready" if KEYLESS in request.scope else "; ".join(why))
+        return {"ready": True}
+
+    for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        _mount_model(app, path, models, limits, answering)
+
+
+def _mount_model(app: "FastAPI", path: str, models: LiveModels, limits: Limits, answering: Answering) -> None:
+    @app.get(path, tags=["v2"])
+    async def described(name: str, version: str = "") -> dict[str, Any]:
+        return metadata(_of_version(models, name, version))
+
+    @app.get(f"{path}/ready", tags=["v2"])
+    async def model_ready(name: str, version: str = "") -> dict[str, Any]:
+        return {"name": _of_version(models, name, version).record.name, "ready": True}
+
+    @app.post(f"{path}/infer", tags=["v2"])
+    async def infer(request: Request, name: str, version: str = "") -> Response:
+        content, arrived = await request.body(), models.clock.now()
+        length = request.headers.get(HEADER_LENGTH)
+        return await answering(
+            inferred, name, content, models, name, version, content, length, arrived, limits
+        )
+
+
+def inferred(
+    models: LiveModels,
+    name: str,
+    version: str,
+    content: bytes,
+    header_length: str | None,
+    arrived: datetime,
+    limits: Limits,
+) -> Response:
+    """The answer to a body of tensors; raises what FastAPI answers otherwise. Not for the event loop."""
+    model = _of_version(models, name, version)
+    known = outputs(model)
+    asked, raw = read(content, header_length)
+    as_bytes(asked, known)
+    requests = requests_of(asked, raw, model.request, limits.rows)
+    answers = predicted(models, model, requests, False, arrived) if requests else []
+    return response(asked, model.record.name, model.record.version, answers, known)
+
+
+def _of_version(models: LiveModels, name: str, version: str) -> Served:
+    """The model, if the version that answers is the one that was asked for, or none was."""
+    model = found(models, name)
+    if version not in ("", model.record.version):
+        raise HTTPException(
+            404, f"version {version} of {name} is not served, version {model.record.version} is: ask for that"
+        )
+    return model

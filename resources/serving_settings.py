@@ -1,0 +1,77 @@
+"""The settings of the endpoint: where it listens, who may ask, and how much."""
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
+
+from resources import variables
+from resources.serving.http.limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
+
+Count = Annotated[int, BeforeValidator(variables.count)]
+
+
+class ServingSettings(BaseSettings):
+    """Each field is a variable, described as people read it; those of the whole project are in `resources.settings`."""
+
+    serve_host: Annotated[str, BeforeValidator(variables.host)] = Field(
+        default="127.0.0.1",
+        validation_alias="MLOPS_SERVE_HOST",
+        description="Address that the endpoint listens on. Where it is not this machine's own alone, as `0.0.0.0` in a container, it does not start without `MLOPS_SERVE_KEYS`.",
+    )
+    serve_port: Annotated[int, BeforeValidator(variables.port)] = Field(
+        default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
+    )
+    serve_with: Annotated[Literal["process", "ray"], BeforeValidator(variables.server)] = Field(
+        default="process",
+        validation_alias="MLOPS_SERVE_WITH",
+        description="What runs the endpoint: one plain `process`, or `ray` for Ray Serve; the state on disk is the same.",
+    )
+    serve_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.keys)] = Field(
+        default=(),
+        validation_alias="MLOPS_SERVE_KEYS",
+        repr=False,
+        examples=["none"],
+        description="`NAME:HASH` of the keys that the endpoint may be asked with, commas between them, as `mlops key new NAME` prints them, see [keys](docs/serving.md#keys).",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(variables.hosts)] = Field(
+        default=(),
+        validation_alias="MLOPS_ALLOWED_HOSTS",
+        examples=["none"],
+        description="Names, with commas between them, by which the endpoint may be called beside `localhost`, `127.0.0.1` and `[::1]`.",
+    )
+    serve_max_bytes: Count = Field(
+        default=LARGEST_BODY,
+        validation_alias="MLOPS_SERVE_MAX_BYTES",
+        description="Bytes that the body of a request may have; more is answered with 413.",
+    )
+    serve_max_rows: Count = Field(
+        default=LARGEST_BATCH,
+        validation_alias="MLOPS_SERVE_MAX_ROWS",
+        description="Rows that a request for predictions may have; more is answered with 422.",
+    )
+    serve_deadline_s: Count = Field(
+        default=DEADLINE_S,
+        validation_alias="MLOPS_SERVE_DEADLINE_S",
+        description="Seconds after which a request for predictions that is not answered gets 504.",
+    )
+    serve_wait_ms: Count = Field(
+        default=WAIT_MS,
+        validation_alias="MLOPS_SERVE_WAIT_MS",
+        description="Milliseconds of work that may wait; a request beyond is answered with 503 and `Retry-After` at once, see [capacity](docs/serving.md#limits).",
+    )
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the endpoint listens on more than this machine's own address."""
+        try:
+            return not ipaddress.ip_address(self.serve_host).is_loopback
+        except ValueError:
+            return self.serve_host != "localhost"
+
+    @property
+    def serve_address(self) -> str:
+        """Where the endpoint is called from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.serve_host, self.serve_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.serve_port}"
