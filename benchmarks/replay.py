@@ -147,13 +147,13 @@ def tables(lake: Any, week: str) -> None:
 def report(spec: Any, parts: dict[str, Any], week: str, stages: Stages) -> None:
     """Join, score and report on one week."""
     from mlops_assets.stages.reporting import write_drift, write_performance
-    from mlops_assets.stages.scoring import score_week
-    from mlops_assets.stages.training_set import join_week
+    from mlops_assets.stages.scoring import score_partition
+    from mlops_assets.stages.training_set import join_partition
 
     lake = parts["lake"]
     steps: dict[str, Callable[[], Any]] = {
-        "join": lambda: join_week(spec, lake, parts["feature_store"].of("flights"), week),
-        "score": lambda: score_week(spec, lake, parts["tracking"], week),
+        "join": lambda: join_partition(spec, lake, parts["feature_store"].of("flights"), week),
+        "score": lambda: score_partition(spec, lake, parts["tracking"], week),
         "performance": lambda: write_performance(spec, lake, week),
         "drift": lambda: write_drift(spec, lake, week),
     }

@@ -152,7 +152,7 @@ def _add_runs(instance: dg.DagsterInstance, spec: ModelSpec, names: Sequence[str
     from dagster._core.test_utils import create_run_for_test
     from dagster._serdes import serialize_value
 
-    job, sensor = f"{spec.name}_week", f"score_{spec.name}_when_features_arrive"
+    job, sensor = f"{spec.name}_partition", f"score_{spec.name}_when_features_arrive"
     tags = {SENSOR_TAG: sensor, BASIS_TAG: CONTENT[:16], TRY_TAG: "1"}
     done = dg.DagsterRunStatus.SUCCESS
     first = create_run_for_test(

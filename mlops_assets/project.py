@@ -99,7 +99,7 @@ class Project:
     def lake(self) -> Lake:
         return self.resources["lake"]
 
-    def week_names(self, spec: ModelSpec) -> list[str]:
+    def partition_names(self, spec: ModelSpec) -> list[str]:
         """Every partition of a model's data; of a calendar without an end, those whose rows can be there by now."""
         return partitions_to_replay(use_case_folder(spec.use_case), now_at(self.settings))
 
@@ -114,17 +114,19 @@ class Project:
         return Clock(self.defs, self.instance, self.lake, [name for name in names if name in known])
 
     def join(self, spec: ModelSpec, progress: Progress) -> None:
-        """Join the weeks that a model trained now learns from."""
-        weeks = self.lake.partitions(spec.prediction.table)
-        now, days = spec.calendar.partition(weeks[-1]).end, spec.window.days
-        within = spec.calendar.covering(spec.calendar.days_before(now, days), now) if days else weeks
-        needed = [week for week in weeks if week in {*within}]
-        progress.stage(weeks[-1], f"{spec.name}_week: training set of {len(needed)} weeks")
+        """Join the partitions that a model trained now learns from."""
+        partitions = self.lake.partitions(spec.prediction.table)
+        now, days = spec.calendar.partition(partitions[-1]).end, spec.window.days
+        within = spec.calendar.covering(spec.calendar.days_before(now, days), now) if days else partitions
+        needed = [partition for partition in partitions if partition in {*within}]
+        progress.stage(partitions[-1], f"{spec.name}_partition: training set of {len(needed)} partitions")
         span = {
             "dagster/asset_partition_range_start": needed[0],
             "dagster/asset_partition_range_end": needed[-1],
         }
-        self.clock([]).execute(f"{spec.name}_week", progress, tags=span, assets=[[spec.name, "training_set"]])
+        self.clock([]).execute(
+            f"{spec.name}_partition", progress, tags=span, assets=[[spec.name, "training_set"]]
+        )
 
     def train(self, spec: ModelSpec, reason: str, trigger: str, progress: Progress) -> None:
         """Train a challenger now, judge it, and deploy it if it passes."""

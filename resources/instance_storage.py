@@ -1,6 +1,6 @@
 """Dagster's SQLite storages with one engine each, kept open.
 
-Dagster makes a new engine for every statement, so each statement is compiled anew: 14 ms an event, and a week's
+Dagster makes a new engine for every statement, so each statement is compiled anew: 14 ms an event, and a partition's
 run has 250 of them. With one engine an event costs a third, and with what its tables are asked once and one transaction
 an event, half of that. Schema, files and queries stay Dagster's own.
 """

@@ -82,7 +82,7 @@ class Days:
             )
 
     def by_hand(self, week: str) -> dg.DagsterRun:
-        return self.launch(f"{self.spec.name}_week", dg.RunRequest(partition_key=week))
+        return self.launch(f"{self.spec.name}_partition", dg.RunRequest(partition_key=week))
 
     def end(self, run: dg.DagsterRun, how: str = "failed") -> None:
         """The run ends now; one that succeeds writes the week's reports."""

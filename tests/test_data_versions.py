@@ -59,11 +59,11 @@ def parts(where: Settings) -> dict[str, Any]:
 
 
 def weeks(there: dict[str, Any], names: list[str]) -> None:
-    from mlops_assets.stages.training_set import join_week
+    from mlops_assets.stages.training_set import join_partition
 
     for week in names:
         ingest(there["lake"], week)
-        assert join_week(SPEC, there["lake"], there["feature_store"].of("flights"), week).manifest
+        assert join_partition(SPEC, there["lake"], there["feature_store"].of("flights"), week).manifest
 
 
 def correct(data: Path, minutes: int) -> None:

@@ -17,7 +17,7 @@ from mlops_assets.commands import migrate
 from mlops_assets.promotion.following import reconcile
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.owed import follows
-from mlops_assets.replay.tables import weeks_table
+from mlops_assets.replay.tables import partitions_table
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.searched import newest_result
 from mlops_assets.stages.served import SCORER, code_of
@@ -285,7 +285,7 @@ def test_every_evaluation_has_the_hash_by_which_the_log_names_it_before_and_afte
         assert attempt and attempt.digest == entry.evidence["evaluation"]
         assert attempt.promote == entry.evidence["passed"]
     candidate = load_record(parts["lake"], Challenger, f"{NAME}/challenger")
-    assert candidate and candidate.week == THROUGH
+    assert candidate and candidate.partition == THROUGH
 
 
 def test_the_scorer_of_the_record_is_where_it_lies_now_in_the_file_and_as_the_log_has_it(earlier):
@@ -329,20 +329,20 @@ def test_its_versions_follow_the_spec_as_it_is_read_now_and_its_search_is_found(
     versions = parts["tracking"].versions(NAME)
     assert len(versions) == 4 and all(follows(SPEC, version) for version in versions)
     found = newest_result(SPEC, parts["lake"], NEXT)
-    assert found and (found.week, found.trials) == (THROUGH, 3)
+    assert found and (found.partition, found.trials) == (THROUGH, 3)
 
 
 def test_one_more_week_is_replayed_and_no_earlier_one_again(forward):
     where, parts = forward
-    before = weeks_table(SPEC, parts["lake"])
+    before = partitions_table(SPEC, parts["lake"])
     hashes = {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in WEEKS.names()[:-1]}
     sensors = ["score_pump_stops_when_features_arrive", "retrain_pump_stops_on_evidence"]
     with dg.instance_for_test(temp_dir=str(where.home / "dagster")) as instance:
         progress = Progress(9)
         Clock(definitions(parts), instance, parts["lake"], sensors).replay("pumps", WEEKS.names(), progress)
         assert (progress.skipped, progress.done) == (8, 1)
-    after = weeks_table(SPEC, parts["lake"])
-    assert after.filter(pl.col("week") != NEXT).equals(before)
-    assert after.filter(pl.col("week") == NEXT)["auc"].item() > 0.65
+    after = partitions_table(SPEC, parts["lake"])
+    assert after.filter(pl.col("partition") != NEXT).equals(before)
+    assert after.filter(pl.col("partition") == NEXT)["auc"].item() > 0.65
     assert hashes == {name: parts["lake"].hash(f"{NAME}/predictions", name) for name in hashes}
     assert set(parts["lake"].read(f"{NAME}/predictions", [NEXT])["model_version"]) == {2}

@@ -17,7 +17,7 @@ from mlops_assets.ml.dataset import label_counts, labelled
 from mlops_assets.ml.judging.gate import Contender, judge
 from mlops_assets.ml.judging.leaks import strongest
 from mlops_assets.ml.judging.metrics import by_slice
-from mlops_assets.ml.monitoring.backtest import HistoryWeek, backtest
+from mlops_assets.ml.monitoring.backtest import HistoryPartition, backtest
 from mlops_assets.ml.monitoring.drift import column_drift, reference_profile
 from mlops_assets.ml.reports.distributions import distributions
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
@@ -124,7 +124,7 @@ def numbers(n: dict[str, str], folder) -> dict[str, Any]:
     tracking: Any = SimpleNamespace(load=lambda _: fitted.model)
     scored = score(spec, frame, [version], tracking)  # type: ignore[list-item]
     end = frame[n["sent"]][0] + timedelta(days=spec.window.hold_out_days)
-    week = HistoryWeek("w", end, frame, lambda: known)
+    week = HistoryPartition("w", end, frame, lambda: known)
     tried = backtest(spec, spec.retrain, [week, week], lambda *_: (fitted.model, 4))
     return {
         "counts": label_counts(frame, spec, NOW),

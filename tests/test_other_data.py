@@ -7,16 +7,16 @@ import pytest
 from mlops_assets.ml.provenance.code_digest import parts_of
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.clock import Clock, Progress
-from mlops_assets.replay.tables import weeks_table
+from mlops_assets.replay.tables import partitions_table
 from mlops_assets.spec.decides import FIELDS, TRAINING_SET
 from mlops_assets.spec.gate import Guards
 from mlops_assets.stages import fingerprints
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import judge_challenger
 from mlops_assets.stages.reporting import write_drift, write_performance
-from mlops_assets.stages.scoring import score_week
+from mlops_assets.stages.scoring import score_partition
 from mlops_assets.stages.training import training_files
-from mlops_assets.stages.training_set import join_week, training_data
+from mlops_assets.stages.training_set import join_partition, training_data
 from resources.local import local_resources
 from resources.settings import settings
 from tests.executed import executed
@@ -46,12 +46,14 @@ def pumps(tmp_path_factory):
 
 def test_a_model_of_pumps_is_trained_promoted_and_scores_the_weeks_after(pumps):
     resources, _ = pumps
-    table = weeks_table(SPEC, resources["lake"])
-    trained = [week for week, text in table.select("week", "decision").rows() if text.startswith("retrained")]
+    table = partitions_table(SPEC, resources["lake"])
+    trained = [
+        week for week, text in table.select("partition", "decision").rows() if text.startswith("retrained")
+    ]
     assert trained[0] == "2024-01-22"
     assert table["decision"].str.contains("promoted as version").any()
-    assert table.filter(pl.col("week") <= "2024-01-22")["auc"].is_null().all()
-    assert table.filter(pl.col("week") > "2024-01-22")["auc"].min() > 0.65
+    assert table.filter(pl.col("partition") <= "2024-01-22")["auc"].is_null().all()
+    assert table.filter(pl.col("partition") > "2024-01-22")["auc"].min() > 0.65
 
 
 def test_what_served_is_behind_the_endpoint_with_a_request_made_from_the_service(pumps):
@@ -64,7 +66,7 @@ def test_what_served_is_behind_the_endpoint_with_a_request_made_from_the_service
 
 def test_no_run_of_the_pumps_failed_though_the_gate_rejected_challengers(pumps):
     resources, instance = pumps
-    decisions = weeks_table(SPEC, resources["lake"])["decision"]
+    decisions = partitions_table(SPEC, resources["lake"])["decision"]
     assert decisions.str.contains("rejected").any()
     assert all(run.is_success for run in instance.get_runs())
 
@@ -77,7 +79,7 @@ def test_what_the_join_of_a_week_reads_of_a_spec_is_listed(pumps):
     resources, _ = pumps
     newest = WEEKS.names()[-1]
     with fields_read() as read:
-        join_week(SPEC, resources["lake"], resources["feature_store"].of("pumps"), newest)
+        join_partition(SPEC, resources["lake"], resources["feature_store"].of("pumps"), newest)
     parts = {path.partition(".")[0] for path in read if "." in path}
     counted = {"label.delay", "label.within", "label.horizon", "label.above", "task"}
     assert read - parts - {*TRAINING_SET} - counted == {"name", "calendar.start", "calendar.cadence"}
@@ -103,7 +105,7 @@ def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pump
     lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
     stages = {
         "evaluation": lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
-        "predictions": lambda: score_week(SPEC, lake, tracking, newest),
+        "predictions": lambda: score_partition(SPEC, lake, tracking, newest),
         "performance": lambda: write_performance(SPEC, lake, newest),
         "drift": lambda: write_drift(SPEC, lake, newest),
     }
@@ -121,7 +123,7 @@ def test_a_column_that_only_a_judge_splits_by_makes_another_training_set_and_the
     lake, newest = resources["lake"], WEEKS.names()[-1]
 
     def joined(spec):
-        join_week(spec, lake, resources["feature_store"].of("pumps"), newest)
+        join_partition(spec, lake, resources["feature_store"].of("pumps"), newest)
         data = training_data(spec, lake, newest)
         return data.digest, version_identity(spec, data, "challenger")
 
@@ -155,7 +157,7 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
         fit(training_files(SPEC, data), SPEC, data.features)
 
     stages = {
-        "join": (digested(fingerprints.join_code, SPEC), lambda: join_week(SPEC, lake, store, newest)),
+        "join": (digested(fingerprints.join_code, SPEC), lambda: join_partition(SPEC, lake, store, newest)),
         "fit": (digested(fingerprints.fit_code, SPEC), fitted),
         "judge": (
             digested(fingerprints.judge_code, SPEC),
@@ -163,7 +165,7 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
         ),
         "score": (
             digested(fingerprints.score_code, SPEC, versions),
-            lambda: score_week(SPEC, lake, tracking, newest),
+            lambda: score_partition(SPEC, lake, tracking, newest),
         ),
         "performance": (
             digested(fingerprints.report_code, "performance"),

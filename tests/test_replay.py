@@ -96,7 +96,7 @@ def test_without_the_retrain_sensor_the_replay_never_retrains_though_the_policy_
 
 def test_with_the_sensor_each_retraining_carries_reason_and_trigger_in_its_tags(replayed):
     runs = retrainings(replayed.instance)
-    assert [run.tags["mlops/week"] for run in runs] == WEEKS[4:]
+    assert [run.tags["mlops/partition"] for run in runs] == WEEKS[4:]
     assert [run.tags["mlops/trigger"] for run in runs] == ["first_model", "age"]
     assert "35 days of history since 2012-12-31, 21 needed" in runs[0].tags["mlops/reason"]
     assert "last training 7 days ago, reached the limit of 7" in runs[1].tags["mlops/reason"]
@@ -127,7 +127,7 @@ def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_sou
     assert facts["because"].value == attempt["verdict"] and facts["champion before"].value == "none"
     assert facts["rows fitted on"].value > 100 and facts["CPU-seconds of the fit"].value > 0
     assert facts["ms for 1 row"].value > 0 and facts["model file, SHA-256"].value == version.sha256
-    assert facts["weeks"].value == f"{WEEKS[0]} to {WEEKS[4]} (5 weeks)"
+    assert facts["partitions"].value == f"{WEEKS[0]} to {WEEKS[4]} (5 partitions)"
     assert facts["largest PSI of the scores"].value > 0
     addresses = (pages.asset("flight_delay", ""), pages.version("flight_delay", 2))
     assert all(fact.source.link.startswith(addresses) for fact in facts.values())

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK
 from mlops_assets.automation.tries import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG
 from mlops_assets.promotion.holds import pause, reinstate, resume, retire
 from mlops_assets.stages.judging import attempt_name
@@ -32,7 +32,7 @@ def weeks_of(runs: list[dg.DagsterRun]) -> list[str]:
 
 
 def waiting(days: Days) -> list[str]:
-    return [week for week, _ in weeks_to_score(SPEC, days.lake)]
+    return [week for week, _ in partitions_to_score(SPEC, days.lake)]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_pauses_double_up_to_the_longest_and_after_the_last_try_a_person_is_
         asked = days.later(seconds=1).tick()
     days.end(asked[0], "canceled")
     assert f"was tried {MOST_TRIES} times" in days.later(days=30).tick()
-    assert "given up: mend the cause, then launch flight_delay_week for it by hand" in days.tick()
+    assert "given up: mend the cause, then launch flight_delay_partition for it by hand" in days.tick()
 
 
 def test_a_run_that_a_person_launched_gives_a_week_that_was_given_up_all_its_tries_again(tmp_path):

@@ -1,4 +1,4 @@
-"""What became of a week: how good the predictions were, and how far the features moved."""
+"""What became of a partition: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,13 +27,13 @@ from mlops_assets.stages.reporting import (
 )
 from resources.lake.lake import Manifest
 
-FLOORS, LABELS = "week_meets_the_floors", "labels_are_known"
-SAYS_SOMETHING = "Of every week at least one label is known, so that its metrics say something."
+FLOORS, LABELS = "partition_meets_the_floors", "labels_are_known"
+SAYS_SOMETHING = "Of every partition at least one label is known, so that its metrics say something."
 STILL = "scores_have_not_drifted"
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/performance`: the week's predictions against the labels that have arrived."""
+    """The asset `<model>/performance`: the partition's predictions against the labels that have arrived."""
     path = [spec.name, "performance"]
 
     @model_stage(
@@ -45,7 +45,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={"polars"},
         code_version=report_code("performance")[:12],
         check_specs=[check_spec(path, FLOORS, False), check_spec(path, LABELS, False, SAYS_SOMETHING)],
-        description="The week's metrics on every scored row whose label counts by now, made again as labels arrive; the "
+        description="The partition's metrics on every scored row whose label counts by now, made again as labels arrive; the "
         "numbers of the first report stay beside them.",
     )
     def performance_(run: Run) -> Iterator[Any]:
@@ -64,7 +64,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
         numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
         yield check_result(FLOORS, not below, False, numbers)
-        yield check_result(LABELS, not blind, False, {"weeks without a known label": blind})
+        yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
 
     return performance_
 
@@ -72,7 +72,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
 def performance_metadata(
     report: Mapping[str, Any], slices: list[dict[str, Any]], notes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the page shows of one week: how many labels are known, every number or why there is none, and what it was at first."""
+    """What the page shows of one partition: how many labels are known, every number or why there is none, and what it was at first."""
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
     rows = [{name: told(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
@@ -80,7 +80,7 @@ def performance_metadata(
 
 
 def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of the first report on the week beside those of this one, and whether this one is final."""
+    """The numbers of the first report on the partition beside those of this one, and whether this one is final."""
     state, first = notes.get(STATE), notes.get(FIRST)
     if not state or not first:
         return {}
@@ -101,12 +101,12 @@ def unmeasured(report: Mapping[str, Any], name: str, value: Any) -> Any:
     if value is not None:
         return value
     if report["model_version"] is None:
-        return "no champion scored the week"
+        return "no champion scored the partition"
     return told(name, value) if report["scored"] else labels_known(report)
 
 
 def drift(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/drift`: the week's features and scores against those the champion was trained on."""
+    """The asset `<model>/drift`: the partition's features and scores against those the champion was trained on."""
 
     @model_stage(
         spec,
@@ -118,7 +118,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         code_version=report_code("drift")[:12],
         check_specs=[check_spec([spec.name, "drift"], STILL, False)],
         description="PSI, less what few rows make of it, and Wasserstein distance of every feature on all rows of the "
-        "week, and Evidently's report on a seeded sample, against the rows the week's champion was trained on.",
+        "partition, and Evidently's report on a seeded sample, against the rows the partition's champion was trained on.",
     )
     def drift_(run: Run) -> Iterator[Any]:
         lake, written, each = run.systems.lake, {}, run.tag(PAGES_TAG) != WHERE_IT_DRIFTS
@@ -137,7 +137,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetCheckResult:
-    """The claim about a run's weeks: which moved, and which have too few rows to tell."""
+    """The claim about a run's partitions: which moved, and which have too few rows to tell."""
     moved = {
         name: _note(one, "prediction_psi")
         for name, one in written.items()

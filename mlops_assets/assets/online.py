@@ -1,4 +1,4 @@
-"""The online store as an asset: the newest value of every entity, brought up to a week's end."""
+"""The online store as an asset: the newest value of every entity, brought up to a partition's end."""
 
 import hashlib
 import itertools
@@ -20,7 +20,7 @@ from resources.settings import settings
 
 
 def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.AssetsDefinition:
-    """The asset `<use case>/features/online`: the newest value of every entity, as of the newest week's end."""
+    """The asset `<use case>/features/online`: the newest value of every entity, as of the newest partition's end."""
 
     key = online_key(use_case)
 
@@ -33,27 +33,31 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
         group_name=features_group(use_case),
         kinds={"feast", settings().online_kind},
         code_version=code_digest(WRITES)[:12],
-        description="Feature values as the endpoint reads them. A week is written together with all later ones, so that "
-        "a week ingested again never overwrites newer values.",
+        description="Feature values as the endpoint reads them. A partition is written together with all later ones, so that "
+        "a partition ingested again never overwrites newer values.",
     )
     def online(run: Run) -> Iterator[dg.MaterializeResult]:
         lake, feature_store, reuse = run.systems.lake, run.systems.feature_store, run.reuse
         until, recorded = feature_store.online_until(views), lake.read_json(key) or {}
-        for week in run.partitions:
-            decides = of_online(use_case, calendar, views, lake, feature_store, week)
-            reuse.unchanged(week, decides, partial(reaches, until, recorded, calendar.partition(week)))
-        content = {week: content_of(use_case, calendar, lake, views, week) for week in run.partitions}
+        for partition in run.partitions:
+            decides = of_online(use_case, calendar, views, lake, feature_store, partition)
+            reuse.unchanged(
+                partition, decides, partial(reaches, until, recorded, calendar.partition(partition))
+            )
+        content = {
+            partition: content_of(use_case, calendar, lake, views, partition) for partition in run.partitions
+        }
         if reuse.to_make:
             told = _progress(run, views)
             done = bring_online(use_case, calendar, views, lake, feature_store, reuse.to_make, told)
             shown = online_metadata(done)
         else:
             shown = run.shown_before()
-        for week in reuse.to_make:
-            reuse.made(week, content[week])
+        for partition in reuse.to_make:
+            reuse.made(partition, content[partition])
         run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end, use_case)
-        for week in content:
-            run.show(week, reuse.reasons[week])
+        for partition in content:
+            run.show(partition, reuse.reasons[partition])
         yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)
 
     return online

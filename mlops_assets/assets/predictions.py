@@ -1,4 +1,4 @@
-"""Predictions: every row of a week scored by the champion of that row's prediction time."""
+"""Predictions: every row of a partition scored by the champion of that row's prediction time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +11,11 @@ from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import of_predictions, score_code
-from mlops_assets.stages.scoring import faults, score_week
+from mlops_assets.stages.scoring import faults, score_partition
 
 
 def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/predictions`, one partition a week."""
+    """The asset `<model>/predictions`, cut as its use case's calendar cuts time."""
 
     @model_stage(
         spec,
@@ -26,7 +26,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={trainer_kind(spec.trainer.kind).icon, "polars"},
         code_version=score_code(spec)[:12],
         check_specs=[check_spec([spec.name, "predictions"], "scores_are_finite_and_unique", True)],
-        description="Every row of a week scored by the version that was champion at the row's prediction time. A row "
+        description="Every row of a partition scored by the version that was champion at the row's prediction time. A row "
         "from before the first champion has no score: no model ever scores a time it was trained on.",
     )
     def predictions_(run: Run) -> Iterator[Any]:
@@ -34,7 +34,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         versions, written = tracking.versions(spec.name), {}
         for name in run.partitions:
             if run.reuse.unchanged(name, of_predictions(spec, lake, versions, name)) is None:
-                run.reuse.made(name, score_week(spec, lake, tracking, name).sha256)
+                run.reuse.made(name, score_partition(spec, lake, tracking, name).sha256)
             written[name] = lake.manifest(run.reuse.table, name)
         yield from materialized(run, written, len(written))
         wrong = {name: broken for name in written if (broken := faults(spec, lake, name))}

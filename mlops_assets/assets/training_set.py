@@ -16,17 +16,17 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, registry_key
 from mlops_assets.stages.entity_rows import imported
-from mlops_assets.stages.fingerprints import join_code, of_training_week
+from mlops_assets.stages.fingerprints import join_code, of_training_partition
+from mlops_assets.stages.partition_labels import relabel_partition, relabels
 from mlops_assets.stages.training_columns import training_columns
-from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_week
-from mlops_assets.stages.week_labels import relabel_week, relabels
+from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_partition
 from resources.features.inputs import service_views
 from resources.features.store import FeatureStoreResource
 from resources.features.stores import repository_of
 from resources.lake.lake import Lake, Manifest
 
 PROBED = (
-    "A sample of each week, joined a second time by brute force, has the same cells. It trusts the event timestamps: one "
+    "A sample of each partition, joined a second time by brute force, has the same cells. It trusts the event timestamps: one "
     "that is earlier than when a value was really known is not seen."
 )
 
@@ -36,7 +36,7 @@ VIEWS_BACK = timedelta(days=7)
 
 
 def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset `<model>/training_set`, one partition a week, joined once by Feast."""
+    """The asset `<model>/training_set`, cut as its use case's calendar cuts time, joined once by Feast."""
     path = [spec.name, "training_set"]
     views = [
         upstream(feature_table(spec.use_case, view), spec.calendar, VIEWS_BACK)
@@ -66,7 +66,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         lake, feature_store = run.systems.lake, run.systems.feature_store
         joins: dict[str, Joined] = {}
         for name in run.partitions:
-            decides = of_training_week(spec, lake, feature_store, name)
+            decides = of_training_partition(spec, lake, feature_store, name)
             if run.reuse.unchanged(name, decides) is not None:
                 joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
                 continue
@@ -81,29 +81,31 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _joined(run: Run, spec: ModelSpec, name: str, decides: Fingerprint) -> Joined:
-    """A week joined by Feast, or its labels alone where nothing else changed."""
+    """A partition joined by Feast, or its labels alone where nothing else changed."""
     lake = run.systems.lake
     if not run.reuse.forced and relabels(spec, lake, name, decides):
-        return Joined(relabel_week(spec, lake, name), 0, 0, {})
-    return join_week(spec, lake, run.systems.feature_store, name)
+        return Joined(relabel_partition(spec, lake, name), 0, 0, {})
+    return join_partition(spec, lake, run.systems.feature_store, name)
 
 
 def join_checks(spec: ModelSpec, joins: Mapping[str, Joined]) -> Iterator[dg.AssetCheckResult]:
-    """The claims about the weeks of a run; a week that breaks one is named with its numbers."""
+    """The claims about the partitions of a run; a partition that breaks one is named with its numbers."""
     lost = {name: joined.lost for name, joined in joins.items() if joined.lost}
-    yield check_result("rows_out_equal_rows_in", not lost, True, {"rows lost": lost, "weeks": len(joins)})
+    yield check_result(
+        "rows_out_equal_rows_in", not lost, True, {"rows lost": lost, "partitions": len(joins)}
+    )
     twice = {name: joined.duplicates for name, joined in joins.items() if joined.duplicates}
     keys = ", ".join(spec.prediction.key)
     yield check_result("keys_are_unique", not twice, True, {"keys": keys, "duplicates": twice})
     wrong = {name: joined.differ for name, joined in joins.items() if joined.differ}
-    numbers = {"rows probed a week": PROBE_ROWS, "cells that differ from what was known": wrong}
+    numbers = {"rows probed a partition": PROBE_ROWS, "cells that differ from what was known": wrong}
     yield check_result("features_known_at_prediction_time", not wrong, True, numbers)
 
 
 def newest_page(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, manifest: Manifest
 ) -> dict[str, Any]:
-    """What the catalogue shows of the newest week: described columns, their lineage, and distributions."""
+    """What the catalogue shows of the newest partition: described columns, their lineage, and distributions."""
     frame = lake.read(manifest.table, [manifest.partition])
     given = lake.manifest(spec.prediction.table, manifest.partition).columns
     function = imported(spec.prediction.rows) if spec.prediction.rows else None

@@ -114,7 +114,7 @@ def _refuse_another_challenger(spec: ModelSpec, lake: Lake, entry: Entry) -> Non
         raise DecisionError(
             f"{spec.name} version {entry.version} is superseded: {f'challenger {candidate.version}' if candidate else 'another challenger'} was trained after it"
         )
-    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.week))
+    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.partition))
     if attempt is None or attempt.digest != entry.evidence["evaluation"]:
         raise DecisionError(
             f"{spec.name} version {entry.version}: the evaluation's record was changed after it was judged: "

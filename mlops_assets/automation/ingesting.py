@@ -18,15 +18,15 @@ from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS, wall_clock
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     FIRST_TAG,
+    FOR_TAG,
     LAST_TAG,
     TRY_TAG,
-    WEEK_TAG,
     Plan,
     Wanted,
+    partition_runs,
     plan,
     training_runs,
     unfinished,
-    week_runs,
 )
 from mlops_assets.kit.partitions import time_windows
 from mlops_assets.ml.provenance.digest import digest
@@ -170,9 +170,9 @@ class Tick:
         if not names:
             return room, set()
         found = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
-        numbers = {one.week: (one, number) for one, number in found.due}
-        tried = {one.week: one.count for one in found.resting}
-        running = {one.week for one in found.running}
+        numbers = {one.partition: (one, number) for one, number in found.due}
+        tried = {one.partition: one.count for one in found.resting}
+        running = {one.partition for one in found.running}
 
         def state(name: str) -> State:
             if name in running:
@@ -233,9 +233,9 @@ class Tick:
         return {*_keys(line.tables), dg.AssetKey(online_key(self.use_case.name).split("/"))}
 
     def _plan(self, line: Line, wanted: Sequence[Wanted]) -> Plan:
-        names = [one.week for one in wanted]
+        names = [one.partition for one in wanted]
         sensor = ingest_sensor_name(self.use_case.name)
-        runs = week_runs(self.instance, self._job(line), sensor, names, self._makes(line))
+        runs = partition_runs(self.instance, self._job(line), sensor, names, self._makes(line))
         return plan(wanted, runs, self.wall)
 
     def _request(self, line: Line, wanted: Wanted, number: int) -> None:
@@ -243,13 +243,13 @@ class Tick:
             dg.RunRequest(
                 run_key=self._run_key(line, wanted, number),
                 job_name=self._job(line),
-                partition_key=wanted.week,
+                partition_key=wanted.partition,
                 tags={BASIS_TAG: wanted.basis, TRY_TAG: str(number)},
             )
         )
 
     def _run_key(self, line: Line, wanted: Wanted, number: int) -> str:
-        return ":".join([self._job(line), wanted.week, wanted.basis, str(number)])
+        return ":".join([self._job(line), wanted.partition, wanted.basis, str(number)])
 
     def _bring_up(self, owing: Line, name: str, room: int) -> tuple[int, bool]:
         """Ask for what looks back on a partition and is older than it; the room that is left, and whether nothing is."""
@@ -262,7 +262,7 @@ class Tick:
             first, last = _in_a_row(line, behind)
             wanted = Wanted(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
             sensor = ingest_sensor_name(self.use_case.name)
-            runs = training_runs(self.instance, self._job(line), sensor, wanted.week, self._makes(line))
+            runs = training_runs(self.instance, self._job(line), sensor, wanted.partition, self._makes(line))
             found = plan([wanted], runs, self.wall)
             for one, number in found.due[: max(room, 0)]:
                 self._request_behind(line, one, number, first, last)
@@ -281,7 +281,7 @@ class Tick:
     def _request_behind(self, line: Line, wanted: Wanted, number: int, first: str, last: str) -> None:
         derived = _keys([table for table in line.cut if not table.arrival])
         online = [] if line.cadence else [dg.AssetKey(online_key(self.use_case.name).split("/"))]
-        tags = {FIRST_TAG: first, LAST_TAG: last, WEEK_TAG: wanted.week}
+        tags = {FIRST_TAG: first, LAST_TAG: last, FOR_TAG: wanted.partition}
         self.requests.append(
             dg.RunRequest(
                 run_key=self._run_key(line, wanted, number),

@@ -8,7 +8,7 @@ import dagster as dg
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name
 
-WEEK_PARTS = ("training_set", "predictions", "performance", "drift", "card")
+REPORT_PARTS = ("training_set", "predictions", "performance", "drift", "card")
 RETRAIN_PARTS = ("model", "evaluation", "deployment", "card")
 
 
@@ -24,15 +24,15 @@ def ingest_job(use_case: str, apart: Sequence[dg.AssetKey] = ()) -> Any:
 
 
 def model_jobs(spec: ModelSpec) -> list[Any]:
-    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
-    week = [[spec.name, part] for part in WEEK_PARTS]
+    """`<model>_partition` scores a partition and reports on it; `<model>_retrain` trains, judges and deploys."""
+    partition = [[spec.name, part] for part in REPORT_PARTS]
     retrain = [[spec.name, part] for part in RETRAIN_PARTS]
     return [
         dg.define_asset_job(
-            f"{spec.name}_week",
-            selection=dg.AssetSelection.assets(*week),
+            f"{spec.name}_partition",
+            selection=dg.AssetSelection.assets(*partition),
             executor_def=dg.in_process_executor,
-            description="Join, score and report on one week.",
+            description="Join, score and report on one partition.",
         ),
         dg.define_asset_job(
             f"{spec.name}_retrain",

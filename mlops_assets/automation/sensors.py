@@ -13,21 +13,21 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.jobs import RETRAIN_PARTS, WEEK_PARTS
+from mlops_assets.automation.jobs import REPORT_PARTS, RETRAIN_PARTS
 from mlops_assets.automation.tries import (
     BASIS_TAG,
+    FOR_TAG,
     TRY_TAG,
-    WEEK_TAG,
     Past,
     Plan,
     Wanted,
+    partition_runs,
     plan,
     training_runs,
-    week_runs,
 )
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
-from mlops_assets.ml.monitoring.policy import Decision, WeekEvidence, decide
+from mlops_assets.ml.monitoring.policy import Decision, PartitionEvidence, decide
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name
@@ -53,17 +53,17 @@ def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
 
 
 def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
-    """`score_<model>_when_features_arrive`: a run for each week whose features are newer than its predictions.
+    """`score_<model>_when_features_arrive`: a run for each partition whose features are newer than its predictions.
 
-    A week is scored by the champion of its moment and reported by itself, so those behind one that failed go on.
+    A partition is scored by the champion of its moment and reported by itself, so those behind one that failed go on.
     """
 
     @dg.sensor(
         name=_score_name(spec),
-        job_name=f"{spec.name}_week",
+        job_name=f"{spec.name}_partition",
         minimum_interval_seconds=15,
         default_status=_at_first(spec),
-        description="Join, score and report on each week as its features arrive; what failed is tried again.",
+        description="Join, score and report on each partition as its features arrive; what failed is tried again.",
     )
     def sensor(
         context: dg.SensorEvaluationContext,
@@ -75,17 +75,17 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> d
             return dg.SkipReason(WAITS.format(who))
         if retired := Holds.of(audit).retirement(spec.name):
             return dg.SkipReason(retired)
-        waiting = weeks_to_score(spec, lake, clock)
+        waiting = partitions_to_score(spec, lake, clock)
         if not waiting:
-            return dg.SkipReason("every ingested week is scored")
+            return dg.SkipReason("every ingested partition is scored")
         found = scoring(spec, context.instance, waiting, now())
         return _asked(
             context,
             found,
-            f"{spec.name}_week",
+            f"{spec.name}_partition",
             lambda one, number: dg.RunRequest(
-                run_key=f"{spec.name}:{one.week}:{one.basis}:{number}",
-                partition_key=one.week,
+                run_key=f"{spec.name}:{one.partition}:{one.basis}:{number}",
+                partition_key=one.partition,
                 tags={BASIS_TAG: one.basis, TRY_TAG: str(number)},
             ),
         )
@@ -106,11 +106,13 @@ def _score_name(spec: ModelSpec) -> str:
 def scoring(
     spec: ModelSpec, instance: dg.DagsterInstance, waiting: Sequence[tuple[str, str]], now: datetime
 ) -> Plan:
-    """Which of the weeks that wait are to be scored now, by what came of their runs."""
-    wanted = [Wanted(week, content[:16]) for week, content in waiting]
-    makes = _keys(spec, WEEK_PARTS[:-1])
-    weeks = [one.week for one in wanted]
-    return plan(wanted, week_runs(instance, f"{spec.name}_week", _score_name(spec), weeks, makes), now)
+    """Which of the partitions that wait are to be scored now, by what came of their runs."""
+    wanted = [Wanted(partition, content[:16]) for partition, content in waiting]
+    makes = _keys(spec, REPORT_PARTS[:-1])
+    partitions = [one.partition for one in wanted]
+    return plan(
+        wanted, partition_runs(instance, f"{spec.name}_partition", _score_name(spec), partitions, makes), now
+    )
 
 
 def _keys(spec: ModelSpec, parts: Sequence[str]) -> set[dg.AssetKey]:
@@ -133,7 +135,7 @@ def _asked(
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
-    """`retrain_<model>_on_evidence`: one run a week, with its reason in the tags, and again where that run failed."""
+    """`retrain_<model>_on_evidence`: one run a partition, with its reason in the tags, and again where that run failed."""
     name, job = f"retrain_{spec.name}_on_evidence", f"{spec.name}_retrain"
 
     @dg.sensor(
@@ -141,7 +143,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         job_name=job,
         minimum_interval_seconds=15,
         default_status=_at_first(spec),
-        description="Retrain when the newest week's reports give the evidence that the retrain policy asks for.",
+        description="Retrain when the newest partition's reports give the evidence that the retrain policy asks for.",
     )
     def sensor(
         context: dg.SensorEvaluationContext,
@@ -154,34 +156,34 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) ->
         holds = Holds.of(audit)
         if frozen := holds.freeze(spec.name):
             return dg.SkipReason(frozen)
-        week, decision = decision_now(spec, lake)
+        partition, decision = decision_now(spec, lake)
         training = Training(
-            str(week), decision.reason, decision.trigger, RETRAIN_PARTS, holds.since_lifted(spec.name)
+            str(partition), decision.reason, decision.trigger, RETRAIN_PARTS, holds.since_lifted(spec.name)
         )
         if not decision.retrain:
             cut_off = promotion_cut_off(spec, lake)
             cut_off = cut_off and replace(cut_off, lifted=training.lifted)
-            if cut_off is None or cut_off.is_made(runs(context, cut_off.week)):
-                return dg.SkipReason(f"{week or 'no week'}: {decision.reason}")
+            if cut_off is None or cut_off.is_made(runs(context, cut_off.partition)):
+                return dg.SkipReason(f"{partition or 'no partition'}: {decision.reason}")
             training = cut_off
-        elif missing := weeks_on_the_way(spec, lake, context.instance, training.week, now(), clock):
+        elif missing := partitions_on_the_way(spec, lake, context.instance, training.partition, now(), clock):
             return dg.SkipReason(
-                f"{week}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every week there is."
+                f"{partition}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every partition there is."
             )
-        found = plan([Wanted(training.week, training.basis)], runs(context, training.week), now())
+        found = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
         return _asked(context, found, job, training.request(spec))
 
-    def runs(context: dg.SensorEvaluationContext, week: str) -> list[Past]:
-        return training_runs(context.instance, job, name, week, _keys(spec, RETRAIN_PARTS[:-1]))
+    def runs(context: dg.SensorEvaluationContext, partition: str) -> list[Past]:
+        return training_runs(context.instance, job, name, partition, _keys(spec, RETRAIN_PARTS[:-1]))
 
     return sensor
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the retrain sensor asks for: a challenger at the end of a week, or what is left of one that was cut off."""
+    """What the retrain sensor asks for: a challenger at the end of a partition, or what is left of one that was cut off."""
 
-    week: str
+    partition: str
     reason: str
     trigger: str
     parts: tuple[str, ...]
@@ -189,8 +191,8 @@ class Training:
 
     @property
     def basis(self) -> str:
-        """What a try rests on: the week, and that no hold was lifted since; one that was held back then is tried again."""
-        return f"{self.week} after entry {self.lifted}" if self.lifted else self.week
+        """What a try rests on: the partition, and that no hold was lifted since; one that was held back then is tried again."""
+        return f"{self.partition} after entry {self.lifted}" if self.lifted else self.partition
 
     def is_made(self, runs: Sequence[Past]) -> bool:
         """Whether the last run did what there was to do; one that a sensor asked for under a hold did not."""
@@ -201,12 +203,12 @@ class Training:
         tags = {
             REASON_TAG: self.reason,
             TRIGGER_TAG: self.trigger,
-            WEEK_TAG: self.week,
+            FOR_TAG: self.partition,
             BASIS_TAG: self.basis,
         }
         some = None if self.parts == RETRAIN_PARTS else sorted(_keys(spec, self.parts))
         return lambda one, number: dg.RunRequest(
-            run_key=f"{spec.name}:{one.week}:{number}",
+            run_key=f"{spec.name}:{one.partition}:{number}",
             tags={**tags, TRY_TAG: str(number)},
             asset_selection=some,
         )
@@ -219,10 +221,10 @@ def promotion_cut_off(spec: ModelSpec, lake: Lake) -> Training | None:
     if attempt is None or not attempt.promote or attempt.final or spec.automation == "paused":
         return None
     reason, trigger = str(attempt.reason), str(attempt.trigger)
-    return Training(attempt.week, reason, trigger, ("deployment", "card"))
+    return Training(attempt.partition, reason, trigger, ("deployment", "card"))
 
 
-def weeks_on_the_way(
+def partitions_on_the_way(
     spec: ModelSpec,
     lake: Lake,
     instance: dg.DagsterInstance,
@@ -230,29 +232,33 @@ def weeks_on_the_way(
     now: datetime,
     clock: Clock | None = None,
 ) -> list[str]:
-    """Weeks up to this one that are being scored or will be tried again: a training before would leave them out."""
-    waiting = [(week, content) for week, content in weeks_to_score(spec, lake, clock) if week <= until]
+    """Partitions up to this one that are being scored or will be tried again: a training before would leave them out."""
+    waiting = [
+        (partition, content)
+        for partition, content in partitions_to_score(spec, lake, clock)
+        if partition <= until
+    ]
     return scoring(spec, instance, waiting, now).on_the_way if waiting else []
 
 
 def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
-    """What the retrain policy says at the end of the newest week that has been reported on."""
-    weeks = lake.partitions(f"{spec.name}/drift")
-    if not weeks:
-        return None, Decision(False, "too_little_history", "no week has been reported on yet")
-    newest = week_evidence(spec, lake, weeks[-1])
+    """What the retrain policy says at the end of the newest partition that has been reported on."""
+    partitions = lake.partitions(f"{spec.name}/drift")
+    if not partitions:
+        return None, Decision(False, "too_little_history", "no partition has been reported on yet")
+    newest = partition_evidence(spec, lake, partitions[-1])
     attempts = lake.records(f"{spec.name}/attempts")
     last = spec.calendar.partition(attempts[-1]).end if attempts else None
-    evidence = [newest, *_judged_before(spec, lake, weeks[:-1], last)] if not newest.rows else [newest]
-    return weeks[-1], decide(evidence, last, spec, newest.end)
+    evidence = [newest, *_judged_before(spec, lake, partitions[:-1], last)] if not newest.rows else [newest]
+    return partitions[-1], decide(evidence, last, spec, newest.end)
 
 
 def _judged_before(
-    spec: ModelSpec, lake: Lake, weeks: Sequence[str], last: datetime | None
-) -> Iterator[WeekEvidence]:
-    """The newest week with labels that was served since the last training, where the newest of all has none yet."""
-    for week in reversed(weeks):
-        found = week_evidence(spec, lake, week)
+    spec: ModelSpec, lake: Lake, partitions: Sequence[str], last: datetime | None
+) -> Iterator[PartitionEvidence]:
+    """The newest partition with labels that was served since the last training, where the newest of all has none yet."""
+    for partition in reversed(partitions):
+        found = partition_evidence(spec, lake, partition)
         if last is not None and found.end <= last:
             return
         if found.rows:
@@ -260,13 +266,13 @@ def _judged_before(
             return
 
 
-def week_evidence(spec: ModelSpec, lake: Lake, week: str) -> WeekEvidence:
-    """What the reports of one week say, in the policy's terms."""
-    report = lake.read(f"{spec.name}/performance", [week]).row(0, named=True)
-    drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
-    return WeekEvidence(
-        week=week,
-        end=spec.calendar.partition(week).end,
+def partition_evidence(spec: ModelSpec, lake: Lake, partition: str) -> PartitionEvidence:
+    """What the reports of one partition say, in the policy's terms."""
+    report = lake.read(f"{spec.name}/performance", [partition]).row(0, named=True)
+    drift = lake.manifest(f"{spec.name}/drift", partition).notes or {}
+    return PartitionEvidence(
+        partition=partition,
+        end=spec.calendar.partition(partition).end,
         rows=report["scored"],
         metric=report[spec.gate.metric],
         reference=drift.get("reference metric"),

@@ -19,7 +19,10 @@ LONGEST_PAUSE = timedelta(hours=4)
 MOST_TRIES = 12
 """With these pauses the twelfth try comes sixteen hours after the first: an outage of a night is outlived."""
 
-BASIS_TAG, TRY_TAG, WEEK_TAG = "mlops/basis", "mlops/try", "mlops/week"
+BASIS_TAG, TRY_TAG, FOR_TAG = "mlops/basis", "mlops/try", "mlops/partition"
+FOR_TAG_BEFORE = "mlops/week"
+"""The name that `FOR_TAG` has on the runs of an earlier release."""
+
 FIRST_TAG, LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARENT_TAG = "dagster/parent_run_id"
 MOST_NAMED = 10
@@ -27,31 +30,31 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class Wanted:
-    """A week that something is to be made of, and the content that it is to rest on."""
+    """A partition that something is to be made of, and the content that it is to rest on."""
 
-    week: str
+    partition: str
     basis: str
 
 
 @dataclass(frozen=True)
 class Past:
-    """A run of a week; `ended` None while it is in progress, `basis` None where a person launched it."""
+    """A run of a partition; `ended` None while it is in progress, `basis` None where a person launched it."""
 
     run: str
-    week: str
+    partition: str
     basis: str | None
     number: int = 0
     ended: datetime | None = None
     succeeded: bool = False
 
     @classmethod
-    def of(cls, record: RunRecord, sensor: str, week: str) -> Self:
+    def of(cls, record: RunRecord, sensor: str, partition: str) -> Self:
         """What became of a run; a replay's runs are a person's, and so are those that somebody launched again."""
         run, tags = record.dagster_run, record.dagster_run.tags
         by_sensor = tags.get(SENSOR_TAG) == sensor and REPLAY_TAG not in tags and PARENT_TAG not in tags
         return cls(
             run.run_id,
-            week,
+            partition,
             tags.get(BASIS_TAG) if by_sensor else None,
             int(tags.get(TRY_TAG, 0)),
             None if run.status in UNFINISHED else _ended(record),
@@ -61,21 +64,23 @@ class Past:
 
 @dataclass(frozen=True)
 class Tried:
-    """A week whose runs did not bring what was wanted: how many, the last of them, and when the next may come."""
+    """A partition whose runs did not bring what was wanted: how many, the last of them, and when the next may come."""
 
-    week: str
+    partition: str
     count: int
     run: str
     again: datetime | None
 
     def __str__(self) -> str:
-        times = f"{self.week} was tried {self.count} time{'s' * (self.count > 1)}, last by run {self.run}"
+        times = (
+            f"{self.partition} was tried {self.count} time{'s' * (self.count > 1)}, last by run {self.run}"
+        )
         return f"{times}, next at {self.again:%Y-%m-%d %H:%M:%S} UTC" if self.again else times
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask for now, with the number of the try, and why nothing is asked of the other weeks."""
+    """What to ask for now, with the number of the try, and why nothing is asked of the other partitions."""
 
     due: list[tuple[Wanted, int]]
     running: list[Past]
@@ -84,12 +89,12 @@ class Plan:
 
     @property
     def on_the_way(self) -> list[str]:
-        """The weeks of which more is to be expected without anybody's doing."""
-        return sorted(one.week for one in (*self.running, *self.resting))
+        """The partitions of which more is to be expected without anybody's doing."""
+        return sorted(one.partition for one in (*self.running, *self.resting))
 
     def told(self, job: str) -> str:
-        """Which weeks are not asked for and why; empty where there is none."""
-        running = [f"{past.week} is in progress (run {past.run})" for past in self.running]
+        """Which partitions are not asked for and why; empty where there is none."""
+        running = [f"{past.partition} is in progress (run {past.run})" for past in self.running]
         by_hand = f"given up: mend the cause, then launch {job} for it by hand or by a backfill"
         parts = [running, self.resting, [f"{one}, {by_hand}" for one in self.given_up]]
         return "; ".join(_named(part) for part in parts if part)
@@ -101,25 +106,25 @@ def _named(said: Sequence[object]) -> str:
 
 
 def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
-    """Sort the weeks that wait by what came of their runs, which are given the newest first.
+    """Sort the partitions that wait by what came of their runs, which are given the newest first.
 
-    Weeks that were tried less come first, so that none is kept waiting by those before it; else the oldest first.
+    Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first.
     """
     found, due = Plan([], [], [], []), []
-    by_week: dict[str, list[Past]] = {}
+    by_partition: dict[str, list[Past]] = {}
     for run in past:
-        by_week.setdefault(run.week, []).append(run)
+        by_partition.setdefault(run.partition, []).append(run)
     for one in wanted:
-        runs = by_week.get(one.week, [])
+        runs = by_partition.get(one.partition, [])
         tries = series(runs, one.basis)
         if live := next((run for run in runs if run.ended is None), None):
             found.running.append(live)
         elif len(tries) >= MOST_TRIES:
-            found.given_up.append(Tried(one.week, len(tries), tries[0].run, None))
+            found.given_up.append(Tried(one.partition, len(tries), tries[0].run, None))
         elif tries and (again := _again(tries, now)) > now:
-            found.resting.append(Tried(one.week, len(tries), tries[0].run, again))
+            found.resting.append(Tried(one.partition, len(tries), tries[0].run, again))
         else:
-            due.append((len(tries), one.week, one, 1 + max((run.number for run in runs), default=0)))
+            due.append((len(tries), one.partition, one, 1 + max((run.number for run in runs), default=0)))
     found.due.extend((one, number) for _, _, one, number in sorted(due, key=lambda each: each[:2]))
     return found
 
@@ -142,27 +147,32 @@ def _again(tries: Sequence[Past], now: datetime) -> datetime:
     return now if ended > now + LONGEST_PAUSE else ended + rest
 
 
-def week_runs(
-    instance: DagsterInstance, job: str, sensor: str, weeks: Collection[str], makes: Collection[dg.AssetKey]
+def partition_runs(
+    instance: DagsterInstance,
+    job: str,
+    sensor: str,
+    partitions: Collection[str],
+    makes: Collection[dg.AssetKey],
 ) -> list[Past]:
-    """The runs of these weeks, the newest first: those of the job, and unfinished ones of any job that make the same."""
-    ours = RunsFilter(job_name=job, tags={PARTITION_TAG: sorted(weeks)})
+    """The runs of these partitions, the newest first: those of the job, and unfinished ones of any job that make the same."""
+    ours = RunsFilter(job_name=job, tags={PARTITION_TAG: sorted(partitions)})
     records = [*instance.get_run_records(ours), *unfinished(instance, job, makes)]
     return [
-        Past.of(record, sensor, week)
+        Past.of(record, sensor, partition)
         for record in _newest_first(records)
-        for week in weeks
-        if _is_of(record.dagster_run, week)
+        for partition in partitions
+        if _is_of(record.dagster_run, partition)
     ]
 
 
 def training_runs(
-    instance: DagsterInstance, job: str, sensor: str, week: str, makes: Collection[dg.AssetKey]
+    instance: DagsterInstance, job: str, sensor: str, partition: str, makes: Collection[dg.AssetKey]
 ) -> list[Past]:
-    """The runs that trained at the end of a week, the newest first; an unfinished training of any week counts too."""
-    ours = RunsFilter(job_name=job, tags={WEEK_TAG: week})
-    records = [*instance.get_run_records(ours), *unfinished(instance, job, makes)]
-    return [Past.of(record, sensor, week) for record in _newest_first(records)]
+    """The runs that trained at the end of a partition, the newest first; an unfinished training of any partition counts too."""
+    ours = [RunsFilter(job_name=job, tags={tag: partition}) for tag in (FOR_TAG, FOR_TAG_BEFORE)]
+    records = [record for asked in ours for record in instance.get_run_records(asked)]
+    records += unfinished(instance, job, makes)
+    return [Past.of(record, sensor, partition) for record in _newest_first(records)]
 
 
 def unfinished(instance: DagsterInstance, job: str, makes: Collection[dg.AssetKey]) -> list[RunRecord]:
@@ -175,9 +185,9 @@ def _makes(run: DagsterRun, job: str, makes: Collection[dg.AssetKey]) -> bool:
     return run.job_name == job or any(key in makes for key in run.asset_selection or ())
 
 
-def _is_of(run: DagsterRun, week: str) -> bool:
+def _is_of(run: DagsterRun, partition: str) -> bool:
     first = run.tags.get(FIRST_TAG, run.tags.get(PARTITION_TAG, ""))
-    return bool(first) and first <= week <= run.tags.get(LAST_TAG, first)
+    return bool(first) and first <= partition <= run.tags.get(LAST_TAG, first)
 
 
 def _newest_first(records: Sequence[RunRecord]) -> list[RunRecord]:

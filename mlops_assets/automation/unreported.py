@@ -19,8 +19,8 @@ from resources.lake.observed import partition_name
 REPORTS = ("performance", "drift")
 
 
-def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> list[tuple[str, str]]:
-    """Weeks whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
+def partitions_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> list[tuple[str, str]]:
+    """Partitions whose features are online but whose reports rest on other content or labels or are missing, oldest first."""
     tables = [f"{spec.name}/{part}" for part in REPORTS]
     stored = lake.storage.load_or_none(f"{online_key(spec.use_case)}.json")
     ready: dict[str, str] = {}
@@ -32,49 +32,59 @@ def weeks_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None) -> l
         ready.update(json.loads(stored.content) if stored else {})
         parts.update(outcome_parts(spec, lake))
         written = manifest_marks(lake.storage, spec.prediction.table)
-        weeks = [week for week in lake.partitions(spec.prediction.table) if week in ready]
-        asked.update({week: digest([ready[week], parts.get(week), written.get(week)]) for week in weeks})
+        partitions = [partition for partition in lake.partitions(spec.prediction.table) if partition in ready]
+        asked.update(
+            {
+                partition: digest([ready[partition], parts.get(partition), written.get(partition)])
+                for partition in partitions
+            }
+        )
         return asked
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
     until = cache(lambda: known_until(spec, lake, clock))
 
-    def look(week: str) -> Look:
-        return _look(spec, lake, tables, week, ready[week], parts.get(week, {}), until(), clock)
+    def look(partition: str) -> Look:
+        return _look(
+            spec, lake, tables, partition, ready[partition], parts.get(partition, {}), until(), clock
+        )
 
     found = unsettled(lake, spec.name, wanted, rests_on, tables, look)
-    return [(week, ready[week] if basis == asked[week] else basis) for week, basis in found]
+    return [
+        (partition, ready[partition] if basis == asked[partition] else basis) for partition, basis in found
+    ]
 
 
 def _look(
     spec: ModelSpec,
     lake: Lake,
     tables: Sequence[str],
-    week: str,
+    partition: str,
     content: str,
     parts: Parts,
     until: datetime | None,
     clock: Clock | None,
 ) -> Look:
-    """What the reports on a week are to rest on; final where no label of it is still to come."""
-    notes = [lake.manifest(table, week).notes or {} for table in tables]
+    """What the reports on a partition are to rest on; final where no label of it is still to come."""
+    notes = [lake.manifest(table, partition).notes or {} for table in tables]
     if any(one.get(BASIS) != content for one in notes):
         return Look(content)
-    if corrected := _corrected(spec, lake, week):
+    if corrected := _corrected(spec, lake, partition):
         return Look(digest([content, corrected]))
     told = notes[0].get(STATE)
     late = spec.label.waits is not None or spec.label.table is not None
     return Look(
-        labels_due(spec, lake, week, notes[0], parts, until, clock), told["complete"] if told else not late
+        labels_due(spec, lake, partition, notes[0], parts, until, clock),
+        told["complete"] if told else not late,
     )
 
 
-def _corrected(spec: ModelSpec, lake: Lake, week: str) -> str | None:
-    """The hash of the rows to predict of a week where it was joined from others; None where it was not."""
+def _corrected(spec: ModelSpec, lake: Lake, partition: str) -> str | None:
+    """The hash of the rows to predict of a partition where it was joined from others; None where it was not."""
     joined, table = f"{spec.name}/training_set", spec.prediction.table
-    if not lake.described(joined, week) or not lake.described(table, week):
+    if not lake.described(joined, partition) or not lake.described(table, partition):
         return None
-    before = (lake.manifest(joined, week).made_of or {}).get(partition_name(table, week))
-    now = lake.manifest(table, week).sha256
+    before = (lake.manifest(joined, partition).made_of or {}).get(partition_name(table, partition))
+    now = lake.manifest(table, partition).sha256
     return now if before not in (None, now) else None

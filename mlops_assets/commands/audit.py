@@ -242,9 +242,9 @@ def _facts(audit: "Audit", change: "Entry") -> dict[str, str]:
     fit = next((entry for entry in fits if entry.version == change.version), None)
     if fit is None:
         return facts | {"data": "unknown: the log has no training of this version"}
-    weeks = fit.evidence["weeks"]
+    partitions = fit.evidence["weeks"]
     return facts | {
-        "weeks": f"{weeks['first']} to {weeks['last']} ({weeks['number']})",
+        "partitions": f"{partitions['first']} to {partitions['last']} ({partitions['number']})",
         "labels known until": fit.evidence["trained_until"],
         "training set sha256": fit.evidence["training_set"],
         "feature definitions": fit.evidence["feature_definitions"],

@@ -28,7 +28,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.stages.opponents import opponents
     from mlops_assets.stages.searched import searched
     from mlops_assets.stages.training import log_fit, training_files
-    from mlops_assets.stages.training_set import newest_week, training_data
+    from mlops_assets.stages.training_set import newest_partition, training_data
 
     project = Project.open(settings)
     spec = varied(_spec(project.specs, model), changes)
@@ -36,13 +36,13 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
         raise VariantError(
             f"{model} has no training set yet: `make run`, or materialize {model}/training_set"
         )
-    week = newest_week(spec, project.lake)
-    spec = varied(searched(_spec(project.specs, model), project.lake, week)[0], changes)
-    data = training_data(spec, project.lake, week)
+    partition = newest_partition(spec, project.lake)
+    spec = varied(searched(_spec(project.specs, model), project.lake, partition)[0], changes)
+    data = training_data(spec, project.lake, partition)
     rows = training_files(spec, data)
     height = rows.read(spec, [spec.prediction.time]).height
     print(
-        f"Fitting {model} on {height:,} rows, held out from {data.week} back {spec.window.hold_out_days} days"
+        f"Fitting {model} on {height:,} rows, held out from {data.partition} back {spec.window.hold_out_days} days"
     )
     try:
         refuse_leaks(strongest(rows, spec, data.features), spec)

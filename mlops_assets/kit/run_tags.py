@@ -1,4 +1,4 @@
-"""What a Dagster run says of itself: why it was launched, by whom, for which week, and whether it has ended."""
+"""What a Dagster run says of itself: why it was launched, by whom, for which partition, and whether it has ended."""
 
 import dagster as dg
 from dagster import DagsterRunStatus

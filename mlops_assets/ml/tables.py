@@ -11,7 +11,7 @@ from polars import selectors
 
 @dataclass(frozen=True)
 class Expectation:
-    """The promises of one table; ranges and nulls are limits a healthy week stays inside.
+    """The promises of one table; ranges and nulls are limits a healthy partition stays inside.
 
     `time` is the UTC column that must stay before the partition's end. `every` is the longest silence, anywhere in
     the partition, that is not a gap. `known` names a column (moment its content was known) that must not exceed

@@ -58,7 +58,7 @@ def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Attemp
     digest = attempt.digest
     if audit.find("evaluated", spec.name, {"evaluation": digest}) is None:
         raise PromotionError(
-            f"{spec.name}: the record of the evaluation at the end of week {attempt.week} (sha256 {digest}) is not "
+            f"{spec.name}: the record of the evaluation at the end of partition {attempt.partition} (sha256 {digest}) is not "
             f"in the audit log: it was changed after it was judged; materialize {spec.name}/evaluation again"
         )
     champion = champion_now(tracking, audit, spec.name)

@@ -38,9 +38,9 @@ def account() -> str:
 
 
 def record_trained(
-    audit: Audit, spec: ModelSpec, version: Version, weeks: Mapping[str, str], moment: datetime
+    audit: Audit, spec: ModelSpec, version: Version, partitions: Mapping[str, str], moment: datetime
 ) -> Entry:
-    """Record a version and the data it was fitted on; `weeks` are the training set's partitions with their SHA-256."""
+    """Record a version and the data it was fitted on; `partitions` are the training set's partitions with their SHA-256."""
     record_configuration(audit, spec, version.tags.get("launched_by", "unknown"), moment)
     kept = ("week", "trained_until", "training_set", "feature_service", "feature_definitions")
     return audit.record(
@@ -57,7 +57,7 @@ def record_trained(
                 if name in version.tags
             },
             "fit": version.tags.get("kind"),
-            "weeks": {"first": min(weeks), "last": max(weeks), "number": len(weeks)},
+            "weeks": {"first": min(partitions), "last": max(partitions), "number": len(partitions)},
             "sha256": version.sha256,
             "challenger": version.tags.get("challenger"),
             "identity": version.identity,
@@ -89,7 +89,7 @@ def record_evaluated(audit: Audit, spec: ModelSpec, attempt: Attempt, lineage: M
         moment=moment,
         evidence={
             "evaluation": digest,
-            "week": attempt.week,
+            "week": attempt.partition,
             "passed": attempt.promote,
             "champion": champion.version if champion else None,
             SHOWN_BETTER: attempt.shown_better,

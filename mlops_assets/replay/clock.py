@@ -1,6 +1,6 @@
-"""History replayed as it would have happened: a clock that ingests a week and lets the sensors do the rest.
+"""History replayed as it would have happened: a clock that ingests a partition and lets the sensors do the rest.
 
-The replay holds no rule of its own. After each week it evaluates the project's sensors, as the daemon does, until
+The replay holds no rule of its own. After each partition it evaluates the project's sensors, as the daemon does, until
 they ask for nothing more. All progress lies in the lake, the registry and the Dagster instance, so a replay that is
 killed goes on where it stopped and ends with the same bytes.
 """
@@ -22,9 +22,9 @@ from resources.lake.lake import Lake
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
-"""Tags of the runs of all weeks of a replay but its last: Evidently's page costs more than their numbers do."""
+"""Tags of the runs of all partitions of a replay but its last: Evidently's page costs more than their numbers do."""
 
-MOST_TICKS_A_WEEK = 50
+MOST_TICKS_A_PARTITION = 50
 
 
 class ReplayError(Exception):
@@ -35,20 +35,20 @@ class ReplayError(Exception):
 class Progress:
     """Where the time goes, told as it goes."""
 
-    weeks: int
+    partitions: int
     started: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     done: int = 0
     skipped: int = 0
 
-    def stage(self, week: str, what: str, left: float | None = None) -> None:
+    def stage(self, partition: str, what: str, left: float | None = None) -> None:
         """Say what is being done, for how long it has gone on and when it should end: in `left` seconds, if that is known."""
         elapsed = time.monotonic() - self.started
-        waiting = self.weeks - self.skipped - self.done
+        waiting = self.partitions - self.skipped - self.done
         if left is None and self.done and waiting:
             left = elapsed / self.done * waiting
         expected = f", about {clock(left)} to go" if left is not None else ""
-        print(f"  [{clock(elapsed)}] {week} {what}{expected}", flush=True)
+        print(f"  [{clock(elapsed)}] {partition} {what}{expected}", flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -57,35 +57,35 @@ def clock(seconds: float) -> str:
 
 
 class Clock:
-    """Drives one Dagster instance through weeks, in this process."""
+    """Drives one Dagster instance through partitions, in this process."""
 
     def __init__(self, defs: dg.Definitions, instance: DagsterInstance, lake: Lake, sensors: Sequence[str]):
         self.defs, self.instance, self.lake, self.sensors = defs, instance, lake, list(sensors)
         self.repository = defs.get_repository_def()
 
-    def replay(self, use_case: str, weeks: Sequence[str], progress: Progress) -> None:
-        """Ingest every week that was not replayed yet and let the sensors act after each."""
+    def replay(self, use_case: str, partitions: Sequence[str], progress: Progress) -> None:
+        """Ingest every partition that was not replayed yet and let the sensors act after each."""
         self.finish_interrupted(progress)
         passed = (self.lake.read_json(progress_name(use_case)) or {}).get("through", "")
-        waiting = [week for week in weeks if week > passed]
-        progress.skipped = len(weeks) - len(waiting)
+        waiting = [partition for partition in partitions if partition > passed]
+        progress.skipped = len(partitions) - len(waiting)
         if progress.skipped:
             print(f"  {progress.skipped} partitions are done, up to {passed}; going on", flush=True)
-        for week in waiting:
-            progress.stage(week, "ingest, features, online store")
-            self.execute(ingest_job_name(use_case), progress, partition=week)
-            self.settle(week, progress, {} if week == waiting[-1] else FEW_PAGES)
-            self.lake.write_json(progress_name(use_case), {"through": week})
+        for partition in waiting:
+            progress.stage(partition, "ingest, features, online store")
+            self.execute(ingest_job_name(use_case), progress, partition=partition)
+            self.settle(partition, progress, {} if partition == waiting[-1] else FEW_PAGES)
+            self.lake.write_json(progress_name(use_case), {"through": partition})
             progress.done += 1
 
-    def settle(self, week: str, progress: Progress, tags: Mapping[str, str] | None = None) -> None:
+    def settle(self, partition: str, progress: Progress, tags: Mapping[str, str] | None = None) -> None:
         """Evaluate the sensors until none of them asks for a run that was not made yet; the runs carry these tags too."""
-        for _ in range(MOST_TICKS_A_WEEK):
-            if not sum(self._tick(name, week, progress, tags or {}) for name in self.sensors):
+        for _ in range(MOST_TICKS_A_PARTITION):
+            if not sum(self._tick(name, partition, progress, tags or {}) for name in self.sensors):
                 return
-        raise ReplayError(f"{week}: the sensors still ask for runs after {MOST_TICKS_A_WEEK} ticks")
+        raise ReplayError(f"{partition}: the sensors still ask for runs after {MOST_TICKS_A_PARTITION} ticks")
 
-    def _tick(self, name: str, week: str, progress: Progress, more: Mapping[str, str]) -> int:
+    def _tick(self, name: str, partition: str, progress: Progress, more: Mapping[str, str]) -> int:
         sensor = self.repository.get_sensor_def(name)
         wanted = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
         with dg.build_sensor_context(
@@ -97,7 +97,7 @@ class Clock:
             if self._made_before(name, request.run_key):
                 continue
             reason = request.tags.get("mlops/reason")
-            progress.stage(week, f"{sensor.job_name}{': ' + reason if reason else ''}")
+            progress.stage(partition, f"{sensor.job_name}{': ' + reason if reason else ''}")
             tags = {**request.tags, **more, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
             self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
             made += 1

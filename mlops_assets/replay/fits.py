@@ -21,7 +21,7 @@ KINDS: tuple[Kind, Kind] = ("challenger", "refit")
 class Fits:
     """Fits as the pipeline fits; policies that train on the same rows share a fit, also with the pipeline itself.
 
-    `ahead` has the fits that are expected at some weeks and not made yet, by week and kind, with the weeks that each
+    `ahead` has the fits that are expected at some partitions and not made yet, by partition and kind, with the partitions that each
     learns from: what a fit costs grows with them.
     """
 
@@ -32,11 +32,11 @@ class Fits:
         self.registered = {version.identity: version for version in project.tracking.versions(spec.name)}
         self.models: dict[str, tuple[bytes, int]] = {}
         self.ahead = dict(self._expected(expected))
-        self.fitted, self.seconds, self.learnt_weeks = 0, 0.0, 0
+        self.fitted, self.seconds, self.learnt_partitions = 0, 0.0, 0
 
-    def __call__(self, week: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
-        """Model bytes and rounds of a training at the end of a week, with the newest days held out or refitted on all."""
-        spec, data = self._asked(week)
+    def __call__(self, partition: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
+        """Model bytes and rounds of a training at the end of a partition, with the newest days held out or refitted on all."""
+        spec, data = self._asked(partition)
         kind = KINDS[0] if held else KINDS[1]
         identity = version_identity(spec, data, kind)
         if identity not in self.models:
@@ -44,25 +44,27 @@ class Fits:
             self.models[identity] = self._loaded(version) if version else self._made(spec, data, kind, rounds)
         return self.models[identity]
 
-    def to_go(self, week: str, kind: Kind) -> float | None:
+    def to_go(self, partition: str, kind: Kind) -> float | None:
         """Seconds that this fit and those after it should take, by what the ones before took; None before the first."""
-        if not self.learnt_weeks:
+        if not self.learnt_partitions:
             return None
         later = [
-            weeks for (at, which), weeks in self.ahead.items() if at > week or (at == week and which >= kind)
+            partitions
+            for (at, which), partitions in self.ahead.items()
+            if at > partition or (at == partition and which >= kind)
         ]
-        return self.seconds / self.learnt_weeks * sum(later)
+        return self.seconds / self.learnt_partitions * sum(later)
 
-    def _expected(self, weeks: Sequence[str]) -> Iterator[tuple[tuple[str, Kind], int]]:
-        for week in weeks:
-            spec, data = self._asked(week)
+    def _expected(self, partitions: Sequence[str]) -> Iterator[tuple[tuple[str, Kind], int]]:
+        for partition in partitions:
+            spec, data = self._asked(partition)
             for kind in KINDS:
                 if version_identity(spec, data, kind) not in self.registered:
-                    yield (week, kind), len(data.hashes)
+                    yield (partition, kind), len(data.hashes)
 
-    def _asked(self, week: str) -> tuple[ModelSpec, TrainingData]:
-        spec, _ = searched(self.spec, self.project.lake, week)
-        return spec, training_data(spec, self.project.lake, week)
+    def _asked(self, partition: str) -> tuple[ModelSpec, TrainingData]:
+        spec, _ = searched(self.spec, self.project.lake, partition)
+        return spec, training_data(spec, self.project.lake, partition)
 
     def _loaded(self, version: Any) -> tuple[bytes, int]:
         return self.project.tracking.load(version), int(version.tags["rounds"])
@@ -70,12 +72,12 @@ class Fits:
     def _made(self, spec: ModelSpec, data: TrainingData, kind: Kind, rounds: int | None) -> tuple[bytes, int]:
         self.fitted, started = self.fitted + 1, time.monotonic()
         what = f"comparison of policies: {kind}, fit {self.fitted} of at most {self._most()}"
-        self.progress.stage(data.week, what, self.to_go(data.week, kind))
+        self.progress.stage(data.partition, what, self.to_go(data.partition, kind))
         files = training_files(spec, data, hold_out=kind == KINDS[0])
         made = fit(files, spec, data.features, rounds=rounds, reach=self.project.resources["compute"])
-        self.ahead.pop((data.week, kind), None)
+        self.ahead.pop((data.partition, kind), None)
         self.seconds += time.monotonic() - started
-        self.learnt_weeks += len(data.hashes)
+        self.learnt_partitions += len(data.hashes)
         return made.model, made.rounds
 
     def _most(self) -> int:

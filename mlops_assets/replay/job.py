@@ -58,7 +58,7 @@ def replay_history(settings: Settings, asked: Asked) -> int:
     }
     finished = _finished(folder)
     if finished == wanted and wanted["models"] is not None:
-        print(f"The replay is done; its table is {folder / 'weeks.csv'}. `make dev` shows the rest.\n")
+        print(f"The replay is done; its table is {folder / 'partitions.csv'}. `make dev` shows the rest.\n")
         print((folder / "report.txt").read_text())
         print_size(settings)
         return 0
@@ -115,7 +115,7 @@ def _changes(finished: Mapping[str, Any] | None, models: Mapping[str, Any] | Non
 def _follows(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if of_a_fit(before) != of_a_fit(now):
         return "a training by the spec as it is now is due"
-    return "that makes no other model: it counts from the next week, training or deployment on"
+    return "that makes no other model: it counts from the next partition, training or deployment on"
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -131,9 +131,9 @@ def _replay(settings: Settings, asked: Asked) -> str:
     started = time.monotonic()
     from mlops_assets.project import Project, ProjectError
     from mlops_assets.replay.clock import Progress, clock
-    from mlops_assets.replay.owed import first_model, follow_spec, score_served_weeks, under_two_specs
+    from mlops_assets.replay.owed import first_model, follow_spec, score_served_partitions, under_two_specs
     from mlops_assets.replay.policies import compare_policies
-    from mlops_assets.replay.tables import text_table, weeks_table
+    from mlops_assets.replay.tables import partitions_table, text_table
 
     project = Project.open(settings)
     use_case = project.use_case(asked.use_case)
@@ -142,20 +142,21 @@ def _replay(settings: Settings, asked: Asked) -> str:
         raise ProjectError(
             f"use case {use_case.name!r} has no model to replay: add one, or name it in replay.models"
         )
-    weeks = up_to(project.week_names(retrained[0]), asked.through)
+    partitions = up_to(project.partition_names(retrained[0]), asked.through)
     print(
-        f"Replaying {len(weeks)} partitions, {weeks[0]} to {weeks[-1]}; state in {settings.home}", flush=True
+        f"Replaying {len(partitions)} partitions, {partitions[0]} to {partitions[-1]}; state in {settings.home}",
+        flush=True,
     )
-    progress = Progress(len(weeks))
+    progress = Progress(len(partitions))
     progress.seconds["start up"] = time.monotonic() - started
-    project.clock([spec.name for spec in retrained]).replay(use_case.name, weeks, progress)
+    project.clock([spec.name for spec in retrained]).replay(use_case.name, partitions, progress)
     told = [line for spec in retrained for line in follow_spec(project, spec, progress)]
     for other in others if asked.others else ():
         first_model(project, other, progress)
-        told += [*follow_spec(project, other, progress), score_served_weeks(project, other, progress)]
+        told += [*follow_spec(project, other, progress), score_served_partitions(project, other, progress)]
     parts = []
     for spec in retrained:
-        table = weeks_table(spec, project.lake)
+        table = partitions_table(spec, project.lake)
         parts.append(text_table(table.iter_rows(named=True)))
         folder = asked.folder(settings) if spec is retrained[0] else asked.folder(settings) / spec.name
         write_outcome(folder, table, project.lake.read(f"{spec.name}/predictions"))
@@ -190,9 +191,9 @@ def models_of(project: "Project", use_case: UseCase) -> tuple[list[ModelSpec], l
 
 
 def write_outcome(folder: Path, table: pl.DataFrame, predictions: pl.DataFrame) -> None:
-    """`weeks.csv`, one line a week, and `predictions.parquet`, one row a prediction."""
+    """`partitions.csv`, one line a partition, and `predictions.parquet`, one row a prediction."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "weeks.csv", table.write_csv())
+    write_text(folder / "partitions.csv", table.write_csv())
     temporary = folder / ".predictions.parquet.tmp"
     predictions.write_parquet(temporary)
     temporary.replace(folder / "predictions.parquet")

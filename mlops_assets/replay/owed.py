@@ -1,4 +1,4 @@
-"""What a replay owes its models once the weeks have passed: a training by the spec as it is now, and reports on weeks they serve.
+"""What a replay owes its models once the partitions have passed: a training by the spec as it is now, and reports on partitions they serve.
 
 Each is done, or a sentence of the replay's report says why not.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.errors import WorkError
 from mlops_assets.ml.tuning.trials import with_found
 from mlops_assets.project import Project
@@ -19,7 +19,7 @@ from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
 from mlops_assets.stages.searched import PARAMETERS, searched
 from mlops_assets.stages.training import challenger_name
-from mlops_assets.stages.training_set import newest_week, training_data
+from mlops_assets.stages.training_set import newest_partition, training_data
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt, Challenger
 from resources.records.documents import load_record
@@ -88,14 +88,14 @@ def follows(spec: ModelSpec, version: Version) -> bool:
 
 def _unfair(spec: ModelSpec, project: Project) -> str | None:
     """Why a challenger trained now could not be judged, before anything is fitted; None where it can."""
-    week = newest_week(spec, project.lake)
-    followed, _ = searched(spec, project.lake, week)
+    partition = newest_partition(spec, project.lake)
+    followed, _ = searched(spec, project.lake, partition)
     try:
         opponents(
             followed,
             project.tracking,
             project.resources["audit"],
-            training_data(followed, project.lake, week),
+            training_data(followed, project.lake, partition),
         )
     except WorkError as refused:
         return str(refused)
@@ -106,7 +106,7 @@ def _outcome(spec: ModelSpec, project: Project) -> str:
     champion, (candidate, attempt) = project.tracking.champion(spec.name), judged(spec, project.lake)
     answers = f"Version {champion.number} answers." if champion else "No version answers."
     verdict = f" {attempt.verdict}" if candidate and attempt else ""
-    return f"{answers}{verdict} Weeks that had passed keep the scores of their champions."
+    return f"{answers}{verdict} Partitions that had passed keep the scores of their champions."
 
 
 def _still_another(spec: ModelSpec, project: Project) -> Iterator[str]:
@@ -121,39 +121,39 @@ def _still_another(spec: ModelSpec, project: Project) -> Iterator[str]:
         )
 
 
-def score_served_weeks(project: Project, spec: ModelSpec, progress: Progress) -> str:
-    """Score and report on the weeks since a model's first champion, and say which weeks those are."""
+def score_served_partitions(project: Project, spec: ModelSpec, progress: Progress) -> str:
+    """Score and report on the partitions since a model's first champion, and say which partitions those are."""
     promotions = [m for version in project.tracking.versions(spec.name) for m in version.promotions]
     if not promotions:
-        return f"{spec.name}: no version was promoted, so no week is scored."
+        return f"{spec.name}: no version was promoted, so no partition is scored."
     first = min(promotions)
     due = [
         w
-        for w, _ in weeks_to_score(spec, project.lake, project.resources["clock"])
+        for w, _ in partitions_to_score(spec, project.lake, project.resources["clock"])
         if spec.calendar.partition(w).end > first
     ]
-    for week in due:
-        progress.stage(week, f"{spec.name}_week")
-        tags = {} if week == due[-1] else FEW_PAGES
-        project.clock([]).execute(f"{spec.name}_week", progress, partition=week, tags=tags)
-    weeks = [
+    for partition in due:
+        progress.stage(partition, f"{spec.name}_partition")
+        tags = {} if partition == due[-1] else FEW_PAGES
+        project.clock([]).execute(f"{spec.name}_partition", progress, partition=partition, tags=tags)
+    partitions = [
         w for w in project.lake.partitions(f"{spec.name}/drift") if spec.calendar.partition(w).end > first
     ]
     since = f"{spec.name}: its first champion answers from {first:%Y-%m-%d %H:%M} UTC on"
-    if not weeks:
+    if not partitions:
         return (
-            f"{since}, the end of what is ingested: no week is scored, because no model scores a time it was trained on. "
-            f"The next week that is ingested is, by the job {spec.name}_week."
+            f"{since}, the end of what is ingested: no partition is scored, because no model scores a time it was trained on. "
+            f"The next partition that is ingested is, by the job {spec.name}_partition."
         )
-    count = f"{len(weeks)} week{'s' * (len(weeks) > 1)}"
-    return f"{since}; scored and reported on since: {count}, {weeks[0]} to {weeks[-1]}."
+    count = f"{len(partitions)} partition{'s' * (len(partitions) > 1)}"
+    return f"{since}; scored and reported on since: {count}, {partitions[0]} to {partitions[-1]}."
 
 
 def under_two_specs(spec: ModelSpec, lake: Lake) -> str | None:
     """Why the policies of a model cannot be compared: its year was lived under a spec that is another by now."""
     attempts = (
-        load_record(lake, Attempt, f"{spec.name}/attempts/{week}")
-        for week in lake.records(f"{spec.name}/attempts")
+        load_record(lake, Attempt, f"{spec.name}/attempts/{partition}")
+        for partition in lake.records(f"{spec.name}/attempts")
     )
     if not any(attempt and attempt.trigger == SPEC_CHANGED for attempt in attempts):
         return None

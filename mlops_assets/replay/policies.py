@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.monitoring.backtest import Backtest, HistoryWeek, backtest
+from mlops_assets.ml.monitoring.backtest import Backtest, HistoryPartition, backtest
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.fits import Fits
@@ -30,8 +30,8 @@ Periods = Mapping[str, tuple[date, date]]
 def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progress: Progress) -> str:
     """The comparison as text; the simulated policies go through the same rule, gate, hold-out and refit."""
     started = time.monotonic()
-    weeks = project.lake.partitions(f"{spec.name}/drift")
-    train = Fits(project, spec, progress, expected_trainings(spec, weeks))
+    partitions = project.lake.partitions(f"{spec.name}/drift")
+    train = Fits(project, spec, progress, expected_trainings(spec, partitions))
     progress.stage(
         "now", f"comparison with never and every four weeks: about {len(train.ahead)} fits to make"
     )
@@ -39,10 +39,10 @@ def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progre
     never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
     monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=FOUR_WEEKS)
     every_four = backtest(spec, monthly, history, train)
-    attempts = [w for w in weeks if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
+    attempts = [w for w in partitions if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
     policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
-    spans = inside(periods, weeks)
+    spans = inside(periods, partitions)
     rows = [policy_row(spec, project.lake, name, result, spans) for name, result in policies.items()]
     project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})
     progress.seconds["comparison of policies"] += time.monotonic() - started
@@ -50,44 +50,49 @@ def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progre
     return title + text_table(rows) + "".join(refusals(policies))
 
 
-def expected_trainings(spec: ModelSpec, weeks: Sequence[str]) -> list[str]:
-    """The weeks at which the policy of every four weeks trains, if no training is refused."""
+def expected_trainings(spec: ModelSpec, partitions: Sequence[str]) -> list[str]:
+    """The partitions at which the policy of every four weeks trains, if no training is refused."""
     asked: list[str] = []
     last, days = spec.calendar.first.start, spec.window.minimum_days + days_of_waiting(spec)
-    for week in weeks:
-        end = spec.calendar.partition(week).end
+    for partition in partitions:
+        end = spec.calendar.partition(partition).end
         if spec.calendar.days_between(last, end) >= days:
-            asked, last, days = [*asked, week], end, FOUR_WEEKS
+            asked, last, days = [*asked, partition], end, FOUR_WEEKS
     return asked
 
 
 def refusals(policies: Mapping[str, Backtest]) -> Iterator[str]:
     """A line for each policy whose trainings were refused, with the first reason."""
     for name, result in policies.items():
-        for week, reason in list(result.refused.items())[:1]:
-            yield f"\n{name}: {len(result.refused)} trainings were refused, the first at {week}: {reason}"
+        for partition, reason in list(result.refused.items())[:1]:
+            yield f"\n{name}: {len(result.refused)} trainings were refused, the first at {partition}: {reason}"
 
 
-def history_of(spec: ModelSpec, lake: Lake) -> list[HistoryWeek]:
-    """Every week that was reported on, as the back-test lives through it."""
-    return [_history(spec, lake, week) for week in lake.partitions(f"{spec.name}/drift")]
+def history_of(spec: ModelSpec, lake: Lake) -> list[HistoryPartition]:
+    """Every partition that was reported on, as the back-test lives through it."""
+    return [_history(spec, lake, partition) for partition in lake.partitions(f"{spec.name}/drift")]
 
 
-def _history(spec: ModelSpec, lake: Lake, week: str) -> HistoryWeek:
+def _history(spec: ModelSpec, lake: Lake, partition: str) -> HistoryPartition:
     def held_out() -> pl.DataFrame:
-        return hold_out(spec, training_data(spec, lake, week))
+        return hold_out(spec, training_data(spec, lake, partition))
 
-    return HistoryWeek(
-        week, spec.calendar.partition(week).end, lake.read(f"{spec.name}/training_set", [week]), held_out
+    return HistoryPartition(
+        partition,
+        spec.calendar.partition(partition).end,
+        lake.read(f"{spec.name}/training_set", [partition]),
+        held_out,
     )
 
 
-def inside(periods: Periods, weeks: Sequence[str]) -> dict[str, list[str]]:
+def inside(periods: Periods, partitions: Sequence[str]) -> dict[str, list[str]]:
     """The partitions that begin in each period; all of them under one name where no period is given."""
     if not periods:
-        return {WHOLE: list(weeks)}
+        return {WHOLE: list(partitions)}
     return {
-        name: [week for week in weeks if first.isoformat() <= week[:10] <= last.isoformat()]
+        name: [
+            partition for partition in partitions if first.isoformat() <= partition[:10] <= last.isoformat()
+        ]
         for name, (first, last) in periods.items()
     }
 
@@ -97,8 +102,8 @@ def policy_row(
 ) -> dict[str, Any]:
     """What a policy came to in each span of partitions: trainings, and two metrics over every scored row."""
     row: dict[str, Any] = {"policy": name, "trainings": len(result.retrained)}
-    for span, weeks in spans.items():
-        found = totals(spec, result.scored, weeks, lake) if weeks else {}
+    for span, partitions in spans.items():
+        found = totals(spec, result.scored, partitions, lake) if partitions else {}
         row |= {f"{in_a_heading(metric)} {span}": found.get(metric) for metric in COMPARED[spec.task]}
     return row
 

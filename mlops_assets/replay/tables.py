@@ -1,4 +1,4 @@
-"""What a replay came to: one line a week, every prediction, and whether retraining paid."""
+"""What a replay came to: one line a partition, every prediction, and whether retraining paid."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,31 +20,31 @@ from resources.records.documents import load_record
 SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}
 
 
-def weeks_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
-    """One row a week: rows, labelled, metrics, drift, decision and the version that served."""
+def partitions_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
+    """One row a partition: rows, labelled, metrics, drift, decision and the version that served."""
     return pl.DataFrame(
-        [week_row(spec, lake, week) for week in lake.partitions(f"{spec.name}/drift")],
+        [partition_row(spec, lake, partition) for partition in lake.partitions(f"{spec.name}/drift")],
         infer_schema_length=None,
     )
 
 
-def week_row(spec: ModelSpec, lake: Lake, week: str) -> dict[str, Any]:
-    """The line of one week."""
-    report = lake.read(f"{spec.name}/performance", [week]).row(0, named=True)
-    drift = lake.manifest(f"{spec.name}/drift", week).notes or {}
+def partition_row(spec: ModelSpec, lake: Lake, partition: str) -> dict[str, Any]:
+    """The line of one partition."""
+    report = lake.read(f"{spec.name}/performance", [partition]).row(0, named=True)
+    drift = lake.manifest(f"{spec.name}/drift", partition).notes or {}
     return {
-        "week": week,
+        "partition": partition,
         "rows": report["rows"],
         "labelled": report["labelled"],
         **{name: defined(report[name]) for name in SHOWN[spec.task]},
         "drift": drift.get("drift_share"),
         "version": report["model_version"],
-        "decision": decision(load_record(lake, Attempt, attempt_name(spec, week))),
+        "decision": decision(load_record(lake, Attempt, attempt_name(spec, partition))),
     }
 
 
 def decision(attempt: Attempt | None) -> str:
-    """What was decided at the end of a week, and why."""
+    """What was decided at the end of a partition, and why."""
     if attempt is None:
         return "kept"
     trigger = (attempt.trigger or "by hand").replace("_", " ")
@@ -56,13 +56,13 @@ def decision(attempt: Attempt | None) -> str:
 
 
 def totals(
-    spec: ModelSpec, scored: pl.DataFrame, weeks: Sequence[str], lake: Lake
+    spec: ModelSpec, scored: pl.DataFrame, partitions: Sequence[str], lake: Lake
 ) -> dict[str, float | None]:
-    """Metrics over all scored rows of some weeks, every label counted whenever it arrived; empty where there is none."""
+    """Metrics over all scored rows of some partitions, every label counted whenever it arrived; empty where there is none."""
     if scored.is_empty():
         return {}
     end = spec.calendar.partition(lake.partitions(f"{spec.name}/training_set")[-1]).end
-    rows = labelled(lake.read(f"{spec.name}/training_set", weeks), spec, end)
+    rows = labelled(lake.read(f"{spec.name}/training_set", partitions), spec, end)
     joined = rows.join(
         scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
     )

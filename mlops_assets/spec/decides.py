@@ -22,7 +22,7 @@ ROWS = (
 """Which rows and columns there are to learn from."""
 
 TRAINING_SET = (*ROWS, "slices", "gate.cluster")
-"""What a joined week holds: columns that only a judge or a report splits by are in it too."""
+"""What a joined partition holds: columns that only a judge or a report splits by are in it too."""
 
 TRAINER = (
     *("kind", "rounds", "early_stopping_rounds", "validation_share", "seed"),
@@ -52,7 +52,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """Stage -> fields, or parts of the spec with all of their fields; a deployment's come on top of its fit's.
 
-The time zone decides all of them, through the moments that a week lies between.
+The time zone decides all of them, through the moments that a partition lies between.
 """
 
 HASHED_AS = {"calendar": "weeks"}
@@ -60,7 +60,7 @@ HASHED_AS = {"calendar": "weeks"}
 
 CODE: Mapping[str, tuple[str, ...]] = {
     "training_set": (
-        "mlops_assets.stages.training_set:join_week",
+        "mlops_assets.stages.training_set:join_partition",
         "feature_repo.offline_store.store:PolarsOfflineStore",
     ),
     "fit": (
@@ -70,7 +70,7 @@ CODE: Mapping[str, tuple[str, ...]] = {
         "mlops_assets.ml.training.shards:Files",
     ),
     "evaluation": ("mlops_assets.stages.judging:judge_challenger",),
-    "predictions": ("mlops_assets.stages.scoring:score_week",),
+    "predictions": ("mlops_assets.stages.scoring:score_partition",),
     "performance": ("mlops_assets.stages.reporting:write_performance",),
     "drift": ("mlops_assets.stages.reporting:write_drift",),
     "skew": (
@@ -93,7 +93,7 @@ def fit_fields() -> tuple[str, ...]:
 
 
 def of_a_training_set(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spec's content (JSON values) that decides what a joined week holds."""
+    """The part of a spec's content (JSON values) that decides what a joined partition holds."""
     return _part(spec, TRAINING_SET)
 
 

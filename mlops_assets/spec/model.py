@@ -43,7 +43,7 @@ class Window(Part):
 
 
 class Drift(Part):
-    """How a week is compared with the rows its champion was trained on."""
+    """How a partition is compared with the rows its champion was trained on."""
 
     sample_rows: int = Field(default=1500, ge=100, description="Seeded sample for Evidently's report.")
     psi: float = Field(
@@ -62,10 +62,10 @@ class Retrain(Part):
     metric_worse_by: float | None = Field(
         default=None,
         gt=0,
-        description="Retrain when the week's gate metric is worse than at promotion by this share.",
+        description="Retrain when the partition's gate metric is worse than at promotion by this share.",
     )
     prediction_psi_above: float | None = Field(
-        default=None, gt=0, description="PSI of the week's scores, less what is expected of so few rows."
+        default=None, gt=0, description="PSI of the partition's scores, less what is expected of so few rows."
     )
     drift_share_above: float | None = Field(
         default=None, gt=0, le=1, description="Share that drifted of the columns with rows enough for a PSI."

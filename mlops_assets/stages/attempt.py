@@ -35,7 +35,7 @@ def attempt_record(
     """Everything that was weighed, in the form that outlives the run."""
     champion, anchor = against.champion, against.anchor
     content = {
-        "week": candidate.week,
+        "week": candidate.partition,
         "now": candidate.now,
         **reason,
         "challenger": {

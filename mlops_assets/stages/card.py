@@ -34,7 +34,7 @@ class Evidence:
     pages: Pages
     attempt: Mapping[str, Any] = field(default_factory=dict)
     timings: Sequence[Mapping[str, Any]] = ()
-    weeks: Sequence[Mapping[str, Any]] = ()
+    partitions: Sequence[Mapping[str, Any]] = ()
     drift: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained: Entry | None = None
     promoted: Entry | None = None
@@ -52,17 +52,18 @@ class Evidence:
 
     @property
     def judged(self) -> Source:
-        """The evaluation of the week that the champion comes from."""
+        """The evaluation of the partition that the champion comes from."""
         return Source(
-            f"evaluation of {self.version.tags.get('week', 'an unknown week')}", self.asset("evaluation").link
+            f"evaluation of {self.version.tags.get('week', 'an unknown partition')}",
+            self.asset("evaluation").link,
         )
 
 
 def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: Pages) -> Evidence:
-    """Read the records that belong to one version: its evaluation, its weeks as champion, its entries in the audit log."""
-    week = version.tags.get("week", "")
-    attempt = load_record(lake, Attempt, attempt_name(spec, week)) if week else None
-    timings = load_record(lake, Timings, timings_name(spec, week)) if week else None
+    """Read the records that belong to one version: its evaluation, its partitions as champion, its entries in the audit log."""
+    partition = version.tags.get("week", "")
+    attempt = load_record(lake, Attempt, attempt_name(spec, partition)) if partition else None
+    timings = load_record(lake, Timings, timings_name(spec, partition)) if partition else None
     scored = lake.partitions(f"{spec.name}/performance")
     reports = lake.read(f"{spec.name}/performance", scored).to_dicts() if scored else []
     served = [report for report in reports if report["model_version"] == version.number]
@@ -77,7 +78,7 @@ def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: P
         pages=pages,
         attempt=attempt.content() if attempt else {},
         timings=timings.contenders if timings else (),
-        weeks=served,
+        partitions=served,
         drift={name: note for name, note in noted.items() if note.get("reference version") == version.number},
         trained=audit.find("trained", spec.name, {"version": version.identity}),
         promoted=changes[-1] if changes else None,
@@ -126,8 +127,12 @@ def _purpose(known: Evidence) -> Section:
 
 def _data(known: Evidence) -> Section:
     tags = known.version.tags
-    weeks = known.trained.evidence.get("weeks", {}) if known.trained else {}
-    span = f"{weeks['first']} to {weeks['last']} ({weeks['number']} weeks)" if weeks else None
+    partitions = known.trained.evidence.get("weeks", {}) if known.trained else {}
+    span = (
+        f"{partitions['first']} to {partitions['last']} ({partitions['number']} partitions)"
+        if partitions
+        else None
+    )
     entry = Source(
         f"audit log, entry {known.trained.seq}" if known.trained else "audit log", known.asset("model").link
     )
@@ -135,7 +140,7 @@ def _data(known: Evidence) -> Section:
     return Section(
         "Data",
         [
-            Fact("weeks", span, entry),
+            Fact("partitions", span, entry),
             Fact("rows fitted on", _number(tags.get("rows")), known.registry),
             Fact(
                 "predictions until" if known.spec.label.waits else "labels known until",
@@ -208,29 +213,33 @@ def _against_the_champion_before(known: Evidence) -> Section:
 
 def _since(known: Evidence) -> Section:
     metric, performance, drift = known.spec.gate.metric, known.asset("performance"), known.asset("drift")
-    found = [(week["week"], value) for week in known.weeks if (value := defined(week[metric])) is not None]
-    blind = sum(not week["scored"] for week in known.weeks)
+    found = [(row["week"], value) for row in known.partitions if (value := defined(row[metric])) is not None]
+    blind = sum(not row["scored"] for row in known.partitions)
     values = [value for _, value in found]
     shares = [note["drift_share"] for note in known.drift.values() if note.get("drift_share") is not None]
     psi = [note["prediction_psi"] for note in known.drift.values() if note.get("prediction_psi") is not None]
     few = "too few rows" if any(note.get("prediction_remark") for note in known.drift.values()) else None
-    scored = {str(week["week"]): int(week["scored"]) for week in known.weeks[-MOST_BARS:]}
+    scored = {str(row["week"]): int(row["scored"]) for row in known.partitions[-MOST_BARS:]}
     return Section(
         "Since it became champion",
         [
-            Fact("weeks scored", len(known.weeks), performance),
-            Fact("weeks without a known label", blind, performance),
-            Fact("scored rows with a known label", sum(week["scored"] for week in known.weeks), performance),
-            Fact(f"{metric}, mean of the weeks", float(np.mean(values)) if values else None, performance),
+            Fact("partitions scored", len(known.partitions), performance),
+            Fact("partitions without a known label", blind, performance),
             Fact(
-                f"{metric}, newest week",
+                "scored rows with a known label", sum(row["scored"] for row in known.partitions), performance
+            ),
+            Fact(
+                f"{metric}, mean of the partitions", float(np.mean(values)) if values else None, performance
+            ),
+            Fact(
+                f"{metric}, newest partition",
                 f"{told(values[-1])} ({found[-1][0]})" if found else None,
                 performance,
             ),
             Fact("largest share of features that drifted", max(shares, default=few), drift),
             Fact("largest PSI of the scores", max(psi, default=few), drift),
         ],
-        note="Scored rows with a known label, by week:" if scored else "",
+        note="Scored rows with a known label, by partition:" if scored else "",
         picture=bars(scored) if scored else "",
     )
 

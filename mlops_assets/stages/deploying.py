@@ -50,7 +50,7 @@ def _deploy(
     warrant = warranted(spec, tracking, audit, attempt)
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate.version)
     _refuse_other_rules(spec, challenger)
-    data = training_data(spec, lake, attempt.week)
+    data = training_data(spec, lake, attempt.partition)
     refuse_late_labels(spec, lake, data)
     files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
     rounds = attempt.challenger.rounds
@@ -62,14 +62,14 @@ def _deploy(
     record_trained(audit, spec, version, data.hashes, data.now)
     keep_reference(spec, lake, data, files, version, attempt)
     _make_champion(spec, systems, warrant, version, data)
-    save_record(lake, attempt_name(spec, data.week), attempt.made(version.number))
+    save_record(lake, attempt_name(spec, data.partition), attempt.made(version.number))
     return version, fitted, data
 
 
 def judged(spec: ModelSpec, lake: Lake) -> tuple[Challenger | None, Attempt | None]:
     """The challenger on record and the record of its evaluation, where there are such."""
     candidate = load_record(lake, Challenger, challenger_name(spec))
-    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.week)) if candidate else None
+    attempt = load_record(lake, Attempt, attempt_name(spec, candidate.partition)) if candidate else None
     is_about_it = candidate and attempt and attempt.challenger.version == candidate.version
     return candidate, attempt if is_about_it else None
 
@@ -106,7 +106,7 @@ def _refuse_other_rules(spec: ModelSpec, challenger: Version) -> None:
 def decided_by(spec: ModelSpec, lake: Lake, passed: tuple[Challenger, Attempt]) -> Fingerprint:
     """What decides a deployment: the refit's rows, rules and code, the evidence, and how it is served."""
     candidate, attempt = passed
-    data = training_data(spec, lake, attempt.week)
+    data = training_data(spec, lake, attempt.partition)
     rules = spec_digest(as_trained(spec, candidate))
     return of_deployment(spec, data.hashes, data.feature_definitions, rules, attempt.digest)
 
@@ -130,7 +130,7 @@ def _make_champion(
 ) -> None:
     """Record the promotion, move the aliases, and publish the version where the spec says so, in one step.
 
-    A promotion counts from now on, which by the data is the end of what is ingested by then: rows of weeks that passed while it waited were scored by the one before.
+    A promotion counts from now on, which by the data is the end of what is ingested by then: rows of partitions that passed while it waited were scored by the one before.
     """
     record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:

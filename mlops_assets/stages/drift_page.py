@@ -1,6 +1,6 @@
-"""Evidently's page on a week's drift: when it is drawn, where it lies, and what is said where it is not.
+"""Evidently's page on a partition's drift: when it is drawn, where it lies, and what is said where it is not.
 
-The numbers of every week are made without it: a page costs more than they do, and importing Evidently seconds.
+The numbers of every partition are made without it: a page costs more than they do, and importing Evidently seconds.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.monitoring.drift import detach_script, report_html, worst_columns
-from mlops_assets.ml.monitoring.policy import WeekEvidence, drift_signal
+from mlops_assets.ml.monitoring.policy import PartitionEvidence, drift_signal
 from mlops_assets.spec.model import ModelSpec
 from resources.lake.lake import Lake
 
@@ -18,12 +18,12 @@ PAGES_TAG, WHERE_IT_DRIFTS = "mlops/evidently_pages", "where it drifts"
 """Tag of a run that draws Evidently's page only where the drift signal is on; a run without it draws each."""
 
 PAGE = "evidently report"
-NO_PAGE = "not drawn: a replay draws it for its last week and where the drift signal is on; materialize {} {} by hand for it"
-"""The note of a week's drift: where the page lies, or how to get it."""
+NO_PAGE = "not drawn: a replay draws it for its last partition and where the drift signal is on; materialize {} {} by hand for it"
+"""The note of a partition's drift: where the page lies, or how to get it."""
 
 
 def with_its_page(spec: ModelSpec, lake: Lake, name: str, each: bool, sha256: str) -> bool:
-    """Whether a week's drift is there whole, Evidently's page included where it is due."""
+    """Whether a partition's drift is there whole, Evidently's page included where it is due."""
     if not lake.holds(f"{spec.name}/drift", name, sha256):
         return False
     notes = lake.manifest(f"{spec.name}/drift", name).notes or {}
@@ -33,10 +33,10 @@ def with_its_page(spec: ModelSpec, lake: Lake, name: str, each: bool, sha256: st
 
 
 def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bool) -> bool:
-    """Whether a week's page is drawn: of weeks with a champion each, or those whose drift signal of the spec is on."""
+    """Whether a partition's page is drawn: of partitions with a champion each, or those whose drift signal of the spec is on."""
     if numbers.get("reference version") is None:
         return False
-    evidence = WeekEvidence(
+    evidence = PartitionEvidence(
         name,
         spec.calendar.partition(name).end,
         rows=0,
@@ -50,16 +50,16 @@ def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bo
 def write_page(
     spec: ModelSpec, lake: Lake, name: str, columns: pl.DataFrame, numbers: Mapping[str, Any], each: bool
 ) -> dict[str, str]:
-    """Draw a week's page where it is due, take an older one away where it is not, and note which; nothing without champion."""
+    """Draw a partition's page where it is due, take an older one away where it is not, and note which; nothing without champion."""
     if page_is_due(spec, name, numbers, each):
         return {PAGE: evidently_report(spec, lake, name, int(numbers["reference version"]), columns)}
     lake.folder(f"{spec.name}/drift").delete(page_name(name))
     return {} if numbers["reference version"] is None else {PAGE: NO_PAGE.format(f"{spec.name}/drift", name)}
 
 
-def page_name(week: str) -> str:
-    """The file of a week's page, beside the week's numbers."""
-    return f"{week}.html"
+def page_name(partition: str) -> str:
+    """The file of a partition's page, beside the partition's numbers."""
+    return f"{partition}.html"
 
 
 def evidently_report(spec: ModelSpec, lake: Lake, name: str, version: int, columns: pl.DataFrame) -> str:

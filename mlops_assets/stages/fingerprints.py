@@ -19,8 +19,8 @@ from mlops_assets.stages.held import reaching
 from mlops_assets.stages.label_state import label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.outcomes import OUTCOMES, outcome_parts
+from mlops_assets.stages.partition_labels import rows_sha256
 from mlops_assets.stages.served import SCORER
-from mlops_assets.stages.week_labels import rows_sha256
 from resources.clock import Clock
 from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import Lake
@@ -33,7 +33,7 @@ NOTHING = "none"
 
 
 def join_code(spec: ModelSpec) -> str:
-    """Digest of what joins a week: the join, the offline store, and the function that makes the entity rows."""
+    """Digest of what joins a partition: the join, the offline store, and the function that makes the entity rows."""
     return code_digest([*CODE["training_set"], *filter(None, [spec.prediction.rows])])
 
 
@@ -48,12 +48,12 @@ def judge_code(spec: ModelSpec) -> str:
 
 
 def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
-    """Digest of what scores a week with these versions."""
+    """Digest of what scores a partition with these versions."""
     return code_digest([*CODE["predictions"], *_scoring(spec, versions)])
 
 
 def report_code(report: str) -> str:
-    """Digest of what writes a week's `performance` or `drift`."""
+    """Digest of what writes a partition's `performance` or `drift`."""
     return code_digest(CODE[report])
 
 
@@ -62,10 +62,10 @@ def skew_code() -> str:
     return code_digest(CODE["skew"])
 
 
-def of_training_week(
+def of_training_partition(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str
 ) -> Fingerprint:
-    """The week's rows of the prediction table, and of every view what may have been known of them within its life."""
+    """The partition's rows of the prediction table, and of every view what may have been known of them within its life."""
     time = spec.prediction.time
     moments = lake.read(spec.prediction.table, [name], [time])[time]
     span = spec.calendar.partition(name)
@@ -84,12 +84,12 @@ def of_training_week(
 
 
 def of_challenger(spec: ModelSpec, hashes: dict[str, str], definitions: str, rules: str) -> Fingerprint:
-    """All weeks that a training at the end of the newest of them uses."""
+    """All partitions that a training at the end of the newest of them uses."""
     return {
         "code": fit_code(spec),
         "rules": rules,
         "feature definitions": definitions,
-        **{f"{spec.name}/training_set {week}": sha256 for week, sha256 in hashes.items()},
+        **{f"{spec.name}/training_set {partition}": sha256 for partition, sha256 in hashes.items()},
     }
 
 
@@ -119,7 +119,7 @@ def of_evaluation(
 
 
 def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], name: str) -> Fingerprint:
-    """The week's rows, and every version that was champion by the last of them, since when."""
+    """The partition's rows, and every version that was champion by the last of them, since when."""
     table, time = f"{spec.name}/training_set", spec.prediction.time
     last = lake.read(table, [name], [time])[time].max()
     promoted = [(at, v.number, v.sha256) for v in versions for at in v.promotions]
@@ -141,7 +141,7 @@ def of_report(
     reference: Any = None,
     clock: Clock | None = None,
 ) -> Fingerprint:
-    """The week's rows and predictions, which features were online, for performance its labels, for drift what it is compared with."""
+    """The partition's rows and predictions, which features were online, for performance its labels, for drift what it is compared with."""
     manifests = {table: lake.manifest(table, name) for table in _reported_on(spec)}
     return {
         "code": report_code(report),
@@ -174,9 +174,9 @@ def of_skew(
     return {**decides, "feature definitions": digest(versions), **tables}
 
 
-def _rules(spec: ModelSpec, week: str | None, stage: str) -> str:
-    """Digest of what decides a stage of the spec, and of the moments that a week lies between."""
-    span = spec.calendar.partition(week) if week else None
+def _rules(spec: ModelSpec, partition: str | None, stage: str) -> str:
+    """Digest of what decides a stage of the spec, and of the moments that a partition lies between."""
+    span = spec.calendar.partition(partition) if partition else None
     bounds = (span.start, span.end) if span else spec.calendar.timezone
     return digest([of_a_stage(stage, spec.model_dump(mode="json")), bounds])
 

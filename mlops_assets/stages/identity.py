@@ -10,7 +10,7 @@ from mlops_assets.stages.training_set import TrainingData
 
 def version_identity(spec: ModelSpec, data: TrainingData, kind: str) -> str:
     """What makes a version the same version: model, rules of the fit, rows, code and the moment, whoever asks and how often."""
-    parts = [spec.name, spec_digest(spec), data.week, data.learnt_from, code_version(spec), kind]
+    parts = [spec.name, spec_digest(spec), data.partition, data.learnt_from, code_version(spec), kind]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a joined week rests on: rows of the prediction table, feature rows within reach, and the views' definitions."""
+"""What a joined partition rests on: rows of the prediction table, feature rows within reach, and the views' definitions."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ VIEW, PUSHED_ROWS = "view ", "pushed rows"
 def joined_from(
     spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Partition, joined: pl.DataFrame
 ) -> dict[str, str]:
-    """Names of all that may have had a say in a week, with hashes; pushed rows with what tells them from later ones."""
+    """Names of all that may have had a say in a partition, with hashes; pushed rows with what tells them from later ones."""
     table, time = spec.prediction.table, joined[spec.prediction.time]
     first, last = (time.min() or span.start), (time.max() or span.end)
     assert isinstance(first, datetime) and isinstance(last, datetime)

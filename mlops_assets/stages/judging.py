@@ -54,14 +54,14 @@ def judge_challenger(
     """Score challenger, champion and anchor on the held-out days, put the challenger through the gate, keep the record."""
     candidate = challenger_on_record(spec, lake)
     spec = as_trained(spec, candidate)
-    data = training_data(spec, lake, candidate.week)
+    data = training_data(spec, lake, candidate.partition)
     against = opponents(spec, tracking, audit, data)
     rows = hold_out(spec, data)
     challenger = contender(spec, tracking, tracking.version(spec.name, candidate.version), rows)
     beaten = contender(spec, tracking, against.champion, rows) if against.champion else None
     verdict = judge(rows, challenger, beaten, spec, anchor_on_trial(spec, against.anchor))
     attempt = attempt_record(spec, candidate, against, verdict, rows, reason)
-    digest = save_record(lake, attempt_name(spec, data.week), attempt)
+    digest = save_record(lake, attempt_name(spec, data.partition), attempt)
     labels = rows[LABEL].to_numpy()
     curves = sparklines(labels, verdict.score, spec.task)
     drawn = evaluation_plots(labels, verdict.score, spec.task, candidate.importance, verdict.champion_score)
@@ -71,7 +71,7 @@ def judge_challenger(
         for role, side in (("challenger", challenger), ("champion", beaten))
         if side
     ]
-    save_record(lake, timings_name(spec, data.week), Timings(contenders=costs))
+    save_record(lake, timings_name(spec, data.partition), Timings(contenders=costs))
     return Judged(attempt, digest, verdict, curves, plots, costs)
 
 
@@ -86,7 +86,7 @@ def challenger_on_record(spec: ModelSpec, lake: Lake) -> Challenger:
 def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> Fingerprint:
     """What decides the verdict: the models and the rows."""
     candidate = challenger_on_record(spec, lake)
-    data = training_data(spec, lake, candidate.week)
+    data = training_data(spec, lake, candidate.partition)
     challenger = tracking.version(spec.name, candidate.version)
     against = opponents(spec, tracking, audit, data)
     anchor = str(against.anchor) if against.anchor else None
@@ -95,7 +95,7 @@ def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> 
 
 def is_on_record(spec: ModelSpec, lake: Lake, digest: str) -> bool:
     """Whether the record of the newest challenger's attempt is there and has this digest."""
-    attempt = load_record(lake, Attempt, attempt_name(spec, challenger_on_record(spec, lake).week))
+    attempt = load_record(lake, Attempt, attempt_name(spec, challenger_on_record(spec, lake).partition))
     return attempt is not None and attempt.digest == digest
 
 
@@ -147,11 +147,11 @@ def hold_out(spec: ModelSpec, data: TrainingData) -> pl.DataFrame:
     return rows if spec.label.waits else rows.filter(known_at(spec) > start)
 
 
-def attempt_name(spec: ModelSpec, week: str) -> str:
-    """Where the record of the attempt at the end of a week lies in the lake."""
-    return f"{spec.name}/attempts/{week}"
+def attempt_name(spec: ModelSpec, partition: str) -> str:
+    """Where the record of the attempt at the end of a partition lies in the lake."""
+    return f"{spec.name}/attempts/{partition}"
 
 
-def timings_name(spec: ModelSpec, week: str) -> str:
+def timings_name(spec: ModelSpec, partition: str) -> str:
     """Where what was timed at an attempt lies in the lake, apart from its record, which repeats to the byte."""
-    return f"{spec.name}/timings/{week}"
+    return f"{spec.name}/timings/{partition}"

@@ -1,8 +1,8 @@
-"""What is known of a week's labels by now: what a report on it rests on, and whether another one is due.
+"""What is known of a partition's labels by now: what a report on it rests on, and whether another one is due.
 
 A report counts what is known at the end of the newest ingested partition, by the wall clock of the newest that is over. Where labels are said to be known at once, and
-nearly all of a week's were known at its own end, the report is as of that end and stays: what came in the night after is
-not worth a second one. Else it is made again whenever more of the week's labels count, until nothing is to come.
+nearly all of a partition's were known at its own end, the report is as of that end and stays: what came in the night after is
+not worth a second one. Else it is made again whenever more of the partition's labels count, until nothing is to come.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.content import content_sha256
 from mlops_assets.stages.outcomes import Parts, lacks, unlabelled_time
-from mlops_assets.stages.week_labels import CORRECTED
+from mlops_assets.stages.partition_labels import CORRECTED
 from resources.clock import Clock
 from resources.lake.lake import Lake
 
 SETTLED = 0.95
-"""Share of a week's labels that, known at its end, make its report final where labels are said to be known at once."""
+"""Share of a partition's labels that, known at its end, make its report final where labels are said to be known at once."""
 
 STATE = "label state"
 """The note of a report with the state of the labels it rests on."""
@@ -32,10 +32,10 @@ STATE = "label state"
 
 @dataclass(frozen=True)
 class LabelState:
-    """A week's labels as of a moment: how many rows count, how many were corrected, and whether time alone will change it.
+    """A partition's labels as of a moment: how many rows count, how many were corrected, and whether time alone will change it.
 
     `content` tells states apart; it is the same for as long as the same rows count with the same labels. `rows` is the
-    hash of the week, of which nothing else follows at the same moment.
+    hash of the partition, of which nothing else follows at the same moment.
     """
 
     as_of: datetime
@@ -57,7 +57,7 @@ class LabelState:
 
 
 def label_state(spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = None) -> LabelState:
-    """The state of a week's labels by now, of which only the columns of the label are read."""
+    """The state of a partition's labels by now, of which only the columns of the label are read."""
     facts = dict.fromkeys([*spec.prediction.key, spec.prediction.time, *spec.label.facts])
     rows = lake.read(f"{spec.name}/training_set", [name], [*facts])
     as_of = reported_as_of(spec, lake, rows, name, clock)
@@ -74,7 +74,7 @@ def label_state(spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = No
 def reported_as_of(
     spec: ModelSpec, lake: Lake, rows: pl.DataFrame, name: str, clock: Clock | None = None
 ) -> datetime:
-    """The moment by which a label must be known to count in the report on a week."""
+    """The moment by which a label must be known to count in the report on a partition."""
     end = spec.calendar.partition(name).end
     return end if _settled(spec, rows, end) else max(end, known_until(spec, lake, clock) or end)
 
@@ -101,9 +101,9 @@ def labels_due(
     until: datetime | None,
     clock: Clock | None = None,
 ) -> str | None:
-    """What a week's report is to rest on where its labels are others than those that it rests on; None where they are not.
+    """What a partition's report is to rest on where its labels are others than those that it rests on; None where they are not.
 
-    `parts` are the label partitions with outcomes of the week, `until` is now (`known_until`). A report that is complete is
+    `parts` are the label partitions with outcomes of the partition, `until` is now (`known_until`). A report that is complete is
     looked at again only where labels arrive in a table of their own, any other only once time has passed.
     """
     if spec.label.table and lacks(spec, lake, name, parts):

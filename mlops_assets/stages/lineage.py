@@ -26,7 +26,7 @@ def lineage_of(
     return Lineage(
         model=spec.name,
         kind=kind,
-        week=data.week,
+        partition=data.partition,
         sources=traced.sources,
         pushed=traced.pushed,
         definitions=traced.definitions,
@@ -55,10 +55,10 @@ def surroundings(spec: ModelSpec) -> dict[str, Any]:
 
 
 class Trace:
-    """The training set followed back through the manifests, from the newest week to the raw partitions.
+    """The training set followed back through the manifests, from the newest partition to the raw partitions.
 
     A partition whose manifest names nothing that it was made of is a source; so is one from before manifests did.
-    Where two weeks rest on different contents of one partition, the newest week's counts.
+    Where two partitions rest on different contents of one partition, the newest partition's counts.
     """
 
     def __init__(self, data: TrainingData):
@@ -66,19 +66,19 @@ class Trace:
         self.tables: Hashes = {}
         self.pushed: dict[str, dict[str, dict[str, str | None]]] = {}
         self.definitions: dict[str, str] = {}
-        for week in sorted(data.hashes, reverse=True):
-            self._week(data, week)
+        for partition in sorted(data.hashes, reverse=True):
+            self._joined(data, partition)
 
-    def _week(self, data: TrainingData, week: str) -> None:
-        made_of = data.lake.manifest(data.table, week).made_of
+    def _joined(self, data: TrainingData, partition: str) -> None:
+        made_of = data.lake.manifest(data.table, partition).made_of
         if not made_of:
-            self.sources.setdefault(data.table, {})[week] = data.hashes[week]
+            self.sources.setdefault(data.table, {})[partition] = data.hashes[partition]
         for name, digest in (made_of or {}).items():
             table, _, partition = name.partition("@")
             if name.startswith(VIEW):
                 self.definitions.setdefault(name.removeprefix(VIEW), digest)
             elif partition == PUSHED_ROWS:
-                self.pushed.setdefault(week, {})[table] = json.loads(digest)
+                self.pushed.setdefault(partition, {})[table] = json.loads(digest)
             else:
                 self._partition(data.lake, name, digest)
 

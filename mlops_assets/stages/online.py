@@ -1,4 +1,4 @@
-"""The online store brought up to a week's end."""
+"""The online store brought up to a partition's end."""
 
 import hashlib
 import json
@@ -36,10 +36,10 @@ def of_online(
     views: Sequence[str],
     lake: Lake,
     feature_store: FeatureStoreResource,
-    week: str,
+    partition: str,
 ) -> Fingerprint:
-    """The week's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
-    span = calendar.partition(week)
+    """The partition's rows of every view, and those that were pushed beside them; the definitions, and which store it is."""
+    span = calendar.partition(partition)
     tables = {view: feature_table(use_case, view) for view in views}
     pushed = {view: part_now(lake.folder(table), span.start, span.end) for view, table in tables.items()}
     return {
@@ -54,16 +54,16 @@ def of_online(
 
 
 def reaches(until: datetime | None, recorded: Collection[str], span: Partition, _: str) -> bool:
-    """Whether the online store, which says that it was brought up `until` then, holds what was known by a week's end.
+    """Whether the online store, which says that it was brought up `until` then, holds what was known by a partition's end.
 
-    `recorded` are the weeks that the lake says are online.
+    `recorded` are the partitions that the lake says are online.
     """
     return until is not None and span.name in recorded and until >= span.end
 
 
 @dataclass(frozen=True)
 class Online:
-    """What a run brought online: content by week, the span that was asked for, and what happened to each view."""
+    """What a run brought online: content by partition, the span that was asked for, and what happened to each view."""
 
     content: dict[str, str]
     start: datetime
@@ -80,8 +80,8 @@ def bring_online(
     asked: Sequence[str],
     progress: Callable[[Brought], Any] | None = None,
 ) -> Online:
-    """Materialise some weeks and all later ones, then say in the lake which content is online."""
-    content = {week: content_of(use_case, calendar, lake, views, week) for week in asked}
+    """Materialise some partitions and all later ones, then say in the lake which content is online."""
+    content = {partition: content_of(use_case, calendar, lake, views, partition) for partition in asked}
     ready = (lake.read_json(online_key(use_case)) or {}) | content
     start, end = _since(use_case, calendar, lake, views, asked[0]), calendar.partition(max(ready)).end
     brought = feature_store.materialize(list(views), start, end, progress)
@@ -99,14 +99,14 @@ def _say_online(lake: Lake, use_case: str, content: Mapping[str, str]) -> None:
     lake.storage.update(f"{online_key(use_case)}.json", added)
 
 
-def basis(spec: ModelSpec, lake: Lake, week: str) -> dict[str, str | None]:
-    """Which content of the week's features a report rests on."""
-    return {BASIS: (lake.read_json(online_key(spec.use_case)) or {}).get(week)}
+def basis(spec: ModelSpec, lake: Lake, partition: str) -> dict[str, str | None]:
+    """Which content of the partition's features a report rests on."""
+    return {BASIS: (lake.read_json(online_key(spec.use_case)) or {}).get(partition)}
 
 
-def content_of(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], week: str) -> str:
-    """Hash of a week's rows of these views, as they are in the lake."""
-    span = calendar.partition(week)
+def content_of(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], partition: str) -> str:
+    """Hash of a partition's rows of these views, as they are in the lake."""
+    span = calendar.partition(partition)
     hashes = [hash_of(lake, feature_table(use_case, view), calendar, span) for view in views]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -116,9 +116,9 @@ def hash_of(lake: Lake, table: str, calendar: Calendar, span: Partition) -> str:
     return "".join(lake.manifest(table, name).sha256 for name in standing(lake, table, calendar, span))
 
 
-def _since(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], week: str) -> datetime:
-    """Where the rows begin that a week brings: of a table with longer partitions, where the one begins that holds them."""
-    span = calendar.partition(week)
+def _since(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], partition: str) -> datetime:
+    """Where the rows begin that a partition brings: of a table with longer partitions, where the one begins that holds them."""
+    span = calendar.partition(partition)
     tables = [feature_table(use_case, view) for view in views]
     held = [
         (table, name) for table in tables for name in standing(lake, table, calendar, span) if name != WHOLE

@@ -63,7 +63,7 @@ def opponents(spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingD
     if fit is None:
         raise NotReadyError(
             f"{spec.name}: champion {champion.number} was trained until {champion.trained_until}, the hold-out begins "
-            f"{start}: it would be judged on rows it has seen. Ingest weeks until {spec.window.hold_out_days} days after its training."
+            f"{start}: it would be judged on rows it has seen. Ingest more partitions, until {spec.window.hold_out_days} days after its training."
         )
     if spec.gate.anchor_margin is None:
         return Opponents(fit, None)

@@ -1,4 +1,4 @@
-"""What a champion was trained on, in short, for later weeks to be compared with."""
+"""What a champion was trained on, in short, for later partitions to be compared with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ CELLS_AT_ONCE = 50_000_000
 
 
 def reference_name(spec: ModelSpec, version: int) -> str:
-    """Where the profile that later weeks are compared with lies in the lake."""
+    """Where the profile that later partitions are compared with lies in the lake."""
     return f"{spec.name}/profiles/{version:06d}"
 
 

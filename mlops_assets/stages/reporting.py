@@ -1,4 +1,4 @@
-"""Reporting on a week: how good the predictions were, and how far the features moved."""
+"""Reporting on a partition: how good the predictions were, and how far the features moved."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ from resources.records.documents import load_record
 from resources.records.references import Reference
 
 FIRST = "first report"
-"""The note of a report with the numbers of the first one on its week."""
+"""The note of a report with the numbers of the first one on its partition."""
 
 SCORES = {
     "prediction_psi": "psi",
@@ -33,11 +33,11 @@ SCORES = {
     "prediction_drifted": "drifted",
     "prediction_remark": "remark",
 }
-"""What is noted of the drift of a week's predictions, by its name in the row of `score_drift`."""
+"""What is noted of the drift of a partition's predictions, by its name in the row of `score_drift`."""
 
 
 def labels_known(report: Mapping[str, Any]) -> str:
-    """How many of a week's labels were known when it was reported on, in words."""
+    """How many of a partition's labels were known when it was reported on, in words."""
     rows, known, later = report["rows"], report["labelled"], report["not_yet_known"]
     if known:
         return f"labelled {known:,} of {rows:,} rows" + f", {later:,} not known yet" * bool(later)
@@ -55,19 +55,19 @@ def is_blind(report: Mapping[str, Any], waits: bool = False) -> bool:
 def write_performance(
     spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = None
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
-    """Measure one week by the labels that are known by now, and write its one row of numbers.
+    """Measure one partition by the labels that are known by now, and write its one row of numbers.
 
     The manifest notes what the labels were, and the numbers of the first report, which no later one replaces.
     """
     table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
-    report, slices = week_performance(spec, lake, name, state)
+    report, slices = partition_performance(spec, lake, name, state)
     first = first_report(spec, lake, name) or report
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first}
     return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
 
 
 def first_report(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any] | None:
-    """The numbers of the first report on a week, or None before there is one."""
+    """The numbers of the first report on a partition, or None before there is one."""
     table = f"{spec.name}/performance"
     if not lake.exists(table, name):
         return None
@@ -76,17 +76,17 @@ def first_report(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any] | Non
 
 
 def coverage(report: Mapping[str, Any]) -> str:
-    """How many of a week's rows count, of those that could have a label by now, and of all."""
+    """How many of a partition's rows count, of those that could have a label by now, and of all."""
     known = report["labelled"]
     matured = known + report["unlabelled"]
     share = f" ({known / matured:.1%})" if matured else ""
     return f"{known:,} labelled of {matured:,} matured{share} of {report['rows']:,} rows"
 
 
-def week_performance(
+def partition_performance(
     spec: ModelSpec, lake: Lake, name: str, state: LabelState
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One row of numbers for a week, and its metrics by slice; a metric is null where nothing scored has a label yet."""
+    """One row of numbers for a partition, and its metrics by slice; a metric is null where nothing scored has a label yet."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, state.as_of).join(
@@ -100,7 +100,7 @@ def week_performance(
 
 
 def floors_missed(spec: ModelSpec, report: dict[str, Any]) -> dict[str, str]:
-    """Floors of the gate that the week did not reach, with value and limit; a week without a known label is not held to any."""
+    """Floors of the gate that the partition did not reach, with value and limit; a partition without a known label is not held to any."""
     return {
         metric: f"{in_words(metric, report[metric])}, limit {limit:g}"
         for metric, limit in spec.gate.floors.items()
@@ -113,7 +113,7 @@ def _reaches(metric: str, value: float | None, limit: float) -> bool:
 
 
 def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
-    """The version that a week is compared by, with its profile and the hash of its sample; None without champion."""
+    """The version that a partition is compared by, with its profile and the hash of its sample; None without champion."""
     version = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
     if version is None:
         return None
@@ -125,14 +125,14 @@ def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
 def write_drift(
     spec: ModelSpec, lake: Lake, name: str, each: bool = True
 ) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
-    """Measure one week's drift and write it, with Evidently's page beside it where it is due."""
-    columns, numbers = week_drift(spec, lake, name)
+    """Measure one partition's drift and write it, with Evidently's page beside it where it is due."""
+    columns, numbers = partition_drift(spec, lake, name)
     notes = numbers | basis(spec, lake, name) | write_page(spec, lake, name, columns, numbers, each)
     return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 
 
-def week_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Drift of every compared column, and a summary; both empty where the week had no champion."""
+def partition_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Drift of every compared column, and a summary; both empty where the partition had no champion."""
     scored = lake.read(f"{spec.name}/predictions", [name])
     if not scored.height:
         empty = {"column": pl.String, "psi": pl.Float64, "drifted": pl.Boolean}

@@ -1,4 +1,4 @@
-"""Scoring: every row of a week by the version that was champion at the row's prediction time."""
+"""Scoring: every row of a partition by the version that was champion at the row's prediction time."""
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ from resources.tracking.tracking import Tracking, Version
 
 
 def faults(spec: ModelSpec, lake: Lake, name: str) -> dict[str, int]:
-    """How many scores of a week are not numbers, and how many rows were scored twice."""
+    """How many scores of a partition are not numbers, and how many rows were scored twice."""
     scores = lake.read(f"{spec.name}/predictions", [name])
     found = {
         "not finite": scores.height - int(scores[STORED_SCORE].is_finite().sum()),
@@ -20,8 +20,8 @@ def faults(spec: ModelSpec, lake: Lake, name: str) -> dict[str, int]:
     return {fault: count for fault, count in found.items() if count}
 
 
-def score_week(spec: ModelSpec, lake: Lake, tracking: Tracking, name: str) -> Manifest:
-    """Score the rows of one week and write the scores."""
+def score_partition(spec: ModelSpec, lake: Lake, tracking: Tracking, name: str) -> Manifest:
+    """Score the rows of one partition and write the scores."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     scores = score(spec, rows, tracking.versions(spec.name), tracking)
     notes = {"rows without a champion": rows.height - scores.height}

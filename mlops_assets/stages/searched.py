@@ -1,6 +1,6 @@
-"""What a search found, as data that a training reads: the newest result that was there at the training's week.
+"""What a search found, as data that a training reads: the newest result that was there at the training's partition.
 
-A result counts from the week at whose end it was searched, so that a training of an earlier week, in a back-test or
+A result counts from the partition at whose end it was searched, so that a training of an earlier partition, in a back-test or
 a rebuild, does not know it.
 """
 
@@ -20,12 +20,12 @@ PARAMETERS, SEARCH = "parameters", "search"
 
 
 def search_folder(spec: ModelSpec) -> str:
-    """Where the results of a model's searches lie in the lake, one JSON record a week."""
+    """Where the results of a model's searches lie in the lake, one JSON record a partition."""
     return f"{spec.name}/search"
 
 
-def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[str, str]]:
-    """The spec that a training at the end of a week follows, and the tags that say where its parameters come from.
+def searched(spec: ModelSpec, lake: Lake, partition: str) -> tuple[ModelSpec, dict[str, str]]:
+    """The spec that a training at the end of a partition follows, and the tags that say where its parameters come from.
 
     Raises AlteredRecordError where a result does not carry the hash it was written with.
     """
@@ -33,12 +33,12 @@ def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[st
         return spec, {}
     if not spec.search.apply:
         return spec, {PARAMETERS_FROM: "the spec: search.apply is false"}
-    record = newest_result(spec, lake, week)
+    record = newest_result(spec, lake, partition)
     if record is None:
         return spec, {
-            PARAMETERS_FROM: f"the spec: no search for the trainer {spec.trainer.kind} has ended by {week}"
+            PARAMETERS_FROM: f"the spec: no search for the trainer {spec.trainer.kind} has ended by {partition}"
         }
-    said = f"the search of {record.week}: trial {record.trial} of {record.trials}"
+    said = f"the search of {record.partition}: trial {record.trial} of {record.trials}"
     parameters = record.parameters
     return with_found(spec, parameters), {
         PARAMETERS_FROM: said,
@@ -47,9 +47,9 @@ def searched(spec: ModelSpec, lake: Lake, week: str) -> tuple[ModelSpec, dict[st
     }
 
 
-def newest_result(spec: ModelSpec, lake: Lake, week: str) -> SearchResult | None:
-    """The record of the newest search up to a week that was made for this kind of trainer."""
-    for name in reversed([name for name in lake.records(search_folder(spec)) if name <= week]):
+def newest_result(spec: ModelSpec, lake: Lake, partition: str) -> SearchResult | None:
+    """The record of the newest search up to a partition that was made for this kind of trainer."""
+    for name in reversed([name for name in lake.records(search_folder(spec)) if name <= partition]):
         record = load_record(lake, SearchResult, f"{search_folder(spec)}/{name}")
         if record and record.trainer == spec.trainer.kind:
             return _unchanged(record, f"{search_folder(spec)}/{name}.json")

@@ -18,7 +18,7 @@ from mlops_assets.stages.searched import search_folder
 from mlops_assets.stages.training import enough_history, hold_out_start, training_files
 from mlops_assets.stages.training_set import (
     TrainingData,
-    newest_week,
+    newest_partition,
     refuse_late_labels,
     training_data,
 )
@@ -49,8 +49,8 @@ def run_search(
     lineage: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Found:
-    """Search at the end of the newest week, from where it was broken off; keep every trial, and the result."""
-    data = training_data(spec, lake, newest_week(spec, lake))
+    """Search at the end of the newest partition, from where it was broken off; keep every trial, and the result."""
+    data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
     identity = search_identity(spec, data)
@@ -89,7 +89,7 @@ def search_identity(spec: ModelSpec, data: TrainingData) -> str:
     rules = spec.search.model_dump(mode="json", exclude=BUDGET | {"space"})
     space = {n: d.model_dump() for n, d in space_of(spec.search, spec.trainer).items()}
     parts = [spec.name, spec_digest(spec), json.dumps([rules, space], sort_keys=True)]
-    parts += [data.week, data.learnt_from, code_version(spec)]
+    parts += [data.partition, data.learnt_from, code_version(spec)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -106,7 +106,7 @@ def search_tags(spec: ModelSpec, data: TrainingData, lineage: Mapping[str, str])
     """What a search was made from."""
     assert spec.search is not None
     return {
-        "week": data.week,
+        "week": data.partition,
         "training_set": data.digest,
         "feature_definitions": data.feature_definitions,
         "spec": spec_digest(spec),
@@ -152,7 +152,7 @@ def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, tria
     space = space_of(spec.search, spec.trainer)
     count = {state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")}
     record = {
-        "week": data.week,
+        "week": data.partition,
         "now": data.now.isoformat(),
         "known_by": hold_out_start(spec, data).isoformat(),
         "parameters": winner.parameters,

@@ -26,7 +26,7 @@ from mlops_assets.stages.lineage import lineage_of
 from mlops_assets.stages.searched import PARAMETERS, searched
 from mlops_assets.stages.training_set import (
     TrainingData,
-    newest_week,
+    newest_partition,
     refuse_late_labels,
     training_data,
 )
@@ -41,9 +41,9 @@ from resources.tracking.versions import LINEAGE
 
 
 def challenger_decided_by(spec: ModelSpec, lake: Lake) -> Fingerprint:
-    """What decides a challenger trained now: the weeks it may use, the rules of its fit, and the code."""
-    data = training_data(spec, lake, newest_week(spec, lake))
-    rules = spec_digest(searched(spec, lake, data.week)[0])
+    """What decides a challenger trained now: the partitions it may use, the rules of its fit, and the code."""
+    data = training_data(spec, lake, newest_partition(spec, lake))
+    rules = spec_digest(searched(spec, lake, data.partition)[0])
     return of_challenger(spec, data.hashes, data.feature_definitions, rules)
 
 
@@ -79,14 +79,14 @@ def train_challenger(
     compute: Compute | None = None,
     hear: Callable[[Sequence[Told]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
-    """Fit, log and register a challenger at the end of the newest week, and keep what its evaluation needs.
+    """Fit, log and register a challenger at the end of the newest partition, and keep what its evaluation needs.
 
     `hear` is told what each feature alone tells of the label; LeakError, before anything is fitted, where that is too much.
     """
-    data = training_data(spec, lake, newest_week(spec, lake))
+    data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
-    spec, origin = searched(spec, lake, data.week)
+    spec, origin = searched(spec, lake, data.partition)
     rows = training_files(spec, data)
     told = strongest(rows, spec, data.features)
     if hear:
@@ -110,7 +110,7 @@ def enough_history(spec: ModelSpec, data: TrainingData) -> None:
     if days - young < spec.window.minimum_days:
         waiting = f", of which the newest {young} wait for their labels" if young else ""
         raise NotReadyError(
-            f"{spec.name}: {days:g} days are joined ({min(data.hashes)} to {data.week}){waiting}, "
+            f"{spec.name}: {days:g} days are joined ({min(data.hashes)} to {data.partition}){waiting}, "
             f"window.minimum_days={spec.window.minimum_days}: materialize more partitions of {spec.name}/training_set"
         )
 
@@ -186,7 +186,7 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
         "kind": kind,
         "rounds": str(fitted.rounds),
         "rows": str(fitted.rows),
-        "week": data.week,
+        "week": data.partition,
         "trained_until": trained_until.isoformat(),
         "training_set": data.digest,
         "feature_service": spec.feature_service,
@@ -213,7 +213,7 @@ def challenger_record(
     found = {PARAMETERS: json.loads(origin[PARAMETERS])} if PARAMETERS in origin else {}
     return Challenger(
         **found,
-        week=data.week,
+        partition=data.partition,
         now=data.now.isoformat(),
         version=version.number,
         rounds=fitted.rounds,

@@ -1,4 +1,4 @@
-"""Weeks joined through Feast, and the rows that a training may use of them."""
+"""Partitions joined through Feast, and the rows that a training may use of them."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from mlops_assets.stages.outcomes import (
     refuse_values,
     with_outcomes,
 )
-from mlops_assets.stages.week_labels import LEARNT, label_notes, stored
+from mlops_assets.stages.partition_labels import LEARNT, label_notes, stored
 from resources.features.store import FeatureStoreResource
 from resources.lake.lake import Lake, Manifest
 
@@ -36,12 +36,12 @@ PROBED_DAYS = 35
 
 
 class MixedFeatureDefinitionsError(WorkError):
-    """Weeks that were joined under different feature definitions must not train one model."""
+    """Partitions that were joined under different feature definitions must not train one model."""
 
 
 @dataclass(frozen=True)
 class Joined:
-    """What became of one week's join: written, or refused for rows lost or doubled, or for cells not known in time."""
+    """What became of one partition's join: written, or refused for rows lost or doubled, or for cells not known in time."""
 
     manifest: Manifest | None
     lost: int
@@ -49,8 +49,8 @@ class Joined:
     differ: dict[str, dict[str, int]]
 
 
-def join_week(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
-    """Join one week through Feast, check the join against the feature tables, and write it if it holds."""
+def join_partition(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
+    """Join one partition through Feast, check the join against the feature tables, and write it if it holds."""
     refuse_names_that_meet(spec, feature_store)
     rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
     joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
@@ -70,7 +70,7 @@ def differing_cells(
     rows: pl.DataFrame,
     joined: pl.DataFrame,
 ) -> dict[str, dict[str, int]]:
-    """Views with cells that are not what was known at prediction time, on a seeded sample of the week's rows.
+    """Views with cells that are not what was known at prediction time, on a seeded sample of the partition's rows.
 
     The questions are the rows as they went into the join, so that no feature stands in the place of a key or a moment.
     """
@@ -128,8 +128,8 @@ def refuse_late_labels(spec: ModelSpec, lake: Lake, data: "TrainingData") -> Non
         raise NotReadyError(why)
 
 
-def newest_week(spec: ModelSpec, lake: Lake) -> str:
-    """The newest joined week; its end is "now", the only clock that decides what data is used."""
+def newest_partition(spec: ModelSpec, lake: Lake) -> str:
+    """The newest joined partition; its end is "now", the only clock that decides what data is used."""
     there = lake.partitions(f"{spec.name}/training_set")
     if not there:
         raise NotReadyError(f"{spec.name}/training_set has no partition yet: materialize it first")
@@ -138,12 +138,12 @@ def newest_week(spec: ModelSpec, lake: Lake) -> str:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Every row that a training at the end of `week` may use, and where the rows came from."""
+    """Every row that a training at the end of `partition` may use, and where the rows came from."""
 
     lake: Lake
     table: str
     features: list[str]
-    week: str
+    partition: str
     now: datetime
     hashes: dict[str, str]
     feature_definitions: str
@@ -151,7 +151,7 @@ class TrainingData:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The weeks' files, oldest first."""
+        """The partitions' files, oldest first."""
         return tuple(self.lake.address(self.table, name) for name in self.hashes)
 
     @property
@@ -167,9 +167,9 @@ class TrainingData:
 def training_data(
     spec: ModelSpec, lake: Lake, newest: str, only: Sequence[str] | None = None
 ) -> TrainingData:
-    """Rows of the weeks a training at the end of the week `newest` may use, or of `only` these.
+    """Rows of the partitions a training at the end of the partition `newest` may use, or of `only` these.
 
-    Raises MixedFeatureDefinitionsError where the weeks were joined under different feature definitions.
+    Raises MixedFeatureDefinitionsError where the partitions were joined under different feature definitions.
     """
     table = f"{spec.name}/training_set"
     there = set(lake.partitions(table) if only is None else only)
@@ -180,7 +180,7 @@ def training_data(
         lake=lake,
         table=table,
         features=list(dict.fromkeys([*spec.row_columns, *notes["features"]])),
-        week=newest,
+        partition=newest,
         now=spec.calendar.partition(newest).end,
         hashes={name: manifest.sha256 for name, manifest in manifests.items()},
         feature_definitions=notes["feature definitions"],
@@ -193,20 +193,24 @@ def _digest(hashes: Mapping[str, str]) -> str:
 
 
 def refuse_mixed_definitions(model: str, manifests: Mapping[str, Manifest]) -> None:
-    """Raise where the weeks do not share one version of the feature definitions, naming the weeks of each."""
+    """Raise where the partitions do not share one version of the feature definitions, naming the partitions of each."""
     versions: dict[str, list[str]] = {}
     for name, manifest in manifests.items():
         versions.setdefault((manifest.notes or {})["feature definitions"], []).append(name)
     if len(versions) > 1:
-        parts = "; ".join(f"{version[:12]}: {_span(weeks)}" for version, weeks in versions.items())
+        parts = "; ".join(f"{version[:12]}: {_span(partitions)}" for version, partitions in versions.items())
         raise MixedFeatureDefinitionsError(
             f"{model}/training_set mixes feature definitions ({parts}): a model must be trained on one. "
-            f"Materialize the weeks of the older definitions again."
+            f"Materialize the partitions of the older definitions again."
         )
 
 
-def _span(weeks: Sequence[str]) -> str:
-    return ", ".join(weeks) if len(weeks) <= 6 else f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
+def _span(partitions: Sequence[str]) -> str:
+    return (
+        ", ".join(partitions)
+        if len(partitions) <= 6
+        else f"{partitions[0]} to {partitions[-1]} ({len(partitions)} partitions)"
+    )
 
 
 def _needed(spec: ModelSpec, newest: str) -> list[str]:

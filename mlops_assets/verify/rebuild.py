@@ -18,7 +18,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.lineage import surroundings
 from mlops_assets.stages.tables import Table, build_partition, refusals
 from mlops_assets.stages.training import training_files
-from mlops_assets.stages.training_set import join_week, training_data
+from mlops_assets.stages.training_set import join_partition, training_data
 from resources.compute.compute import Compute
 from resources.features.repository import Given
 from resources.features.store import FeatureStoreResource
@@ -79,8 +79,8 @@ class Rebuild:
             (f"{t}@{p}", digest, self._taken(t, p, digest)) for t, p, digest in partitions(lineage.sources)
         ]
         taken += [
-            (f"{table}@pushed for {week}", str(part["sha256"]), content_hash(self._pushed(table, part)))
-            for week, parts in sorted(lineage.pushed.items())
+            (f"{table}@pushed for {partition}", str(part["sha256"]), content_hash(self._pushed(table, part)))
+            for partition, parts in sorted(lineage.pushed.items())
             for table, part in sorted(parts.items())
         ]
         return [Difference(f"source {name}", then, now) for name, then, now in taken if then != now]
@@ -98,21 +98,21 @@ class Rebuild:
                 yield Difference(f"table {table}@{partition}", then, now)
 
     def training_set(self, lineage: Lineage) -> Iterator[Difference]:
-        """Join every week again; those that came out as other bytes."""
+        """Join every partition again; those that came out as other bytes."""
         spec, table = spec_of(lineage), f"{lineage.model}/training_set"
         self._store(spec).apply()
-        for week, then in sorted(lineage.training_set.items()):
-            if week in lineage.sources.get(table, {}):
+        for partition, then in sorted(lineage.training_set.items()):
+            if partition in lineage.sources.get(table, {}):
                 continue
-            self._tell(f"{lineage.model}: training set {week}")
-            now = self._joined(spec, week, lineage.pushed.get(week, {}))
+            self._tell(f"{lineage.model}: training set {partition}")
+            now = self._joined(spec, partition, lineage.pushed.get(partition, {}))
             if now != then:
-                yield Difference(f"training set {week}", then, now)
+                yield Difference(f"training set {partition}", then, now)
 
     def model(self, lineage: Lineage) -> Fit:
         """Fit again on the rebuilt training set, on the lineage's number of workers and threads."""
         spec = spec_of(lineage)
-        data = training_data(spec, self.lake, lineage.week, list(lineage.training_set))
+        data = training_data(spec, self.lake, lineage.partition, list(lineage.training_set))
         files = training_files(spec, data, hold_out=lineage.kind != "refit")
         trainer = laid_out(spec.trainer, lineage.layout, self._compute.address)
         self._tell(
@@ -125,7 +125,7 @@ class Rebuild:
     def rows(self, lineage: Lineage) -> pl.DataFrame:
         """The rows that the model was fitted on, to compare two models by."""
         spec = spec_of(lineage)
-        data = training_data(spec, self.lake, lineage.week, list(lineage.training_set))
+        data = training_data(spec, self.lake, lineage.partition, list(lineage.training_set))
         return training_files(spec, data, hold_out=lineage.kind != "refit").part(spec, 0, 1)
 
     def _holds_other(self, table: str, partition: str, sha256: str) -> bool:
@@ -153,30 +153,32 @@ class Rebuild:
         return self._once((name, partition), None, lambda: self._build(table, partition))
 
     def _build(self, table: Table, partition: str) -> str:
-        week = None if partition == WHOLE else partition
-        found, manifest = build_partition(self.lake, table, week)
+        name = None if partition == WHOLE else partition
+        found, manifest = build_partition(self.lake, table, name)
         reasons = refusals(table.key, {partition: found})
         return manifest.sha256 if manifest else f"{REFUSED}: {'; '.join(reasons)}"
 
-    def _joined(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
+    def _joined(self, spec: ModelSpec, partition: str, pushed: Pushed) -> str:
         recipe = (of_a_training_set(spec.model_dump(mode="json")), pushed)
-        return self._once((f"{spec.name}/training_set", week), recipe, lambda: self._join(spec, week, pushed))
+        return self._once(
+            (f"{spec.name}/training_set", partition), recipe, lambda: self._join(spec, partition, pushed)
+        )
 
-    def _join(self, spec: ModelSpec, week: str, pushed: Pushed) -> str:
-        self._lay_out_pushed_rows(week, pushed)
-        joined = join_week(spec, self.lake, self._store(spec), week)
+    def _join(self, spec: ModelSpec, partition: str, pushed: Pushed) -> str:
+        self._lay_out_pushed_rows(partition, pushed)
+        joined = join_partition(spec, self.lake, self._store(spec), partition)
         if joined.manifest:
             return joined.manifest.sha256
         return f"{REFUSED}: {joined.lost} rows lost, {joined.duplicates} doubled, cells not as known: {joined.differ}"
 
-    def _lay_out_pushed_rows(self, week: str, pushed: Pushed) -> None:
-        """Beside the feature tables are those pushed rows alone that were there when the week was joined."""
+    def _lay_out_pushed_rows(self, partition: str, pushed: Pushed) -> None:
+        """Beside the feature tables are those pushed rows alone that were there when the partition was joined."""
         for name in self.lake.storage.names(ending=".parquet", deep=True):
             if name.rpartition("/")[2].startswith(PUSHED):
                 self.lake.storage.delete(name)
         for table, part in pushed.items():
             rows = parquet(self._pushed(table, part))
-            self.lake.storage.write(file_name(table, f"{PUSHED}{week}"), rows)
+            self.lake.storage.write(file_name(table, f"{PUSHED}{partition}"), rows)
 
     def _pushed(self, table: str, part: Mapping[str, Any]) -> pl.DataFrame:
         return rows_of(self.origin.folder(table), PushedPart(**part))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from resources.records.reader import Content, Part, Record, numbered
+from resources.records.reader import Content, Part, PartitionKey, Record, numbered
 
 MomentText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
 """A moment as it was written, because its text is part of a hash; ISO 8601 with a zone."""
@@ -22,7 +22,7 @@ class Challenger(Record):
     AGAIN: ClassVar[str] = "materialize the model again"
     STEPS: ClassVar = (numbered,)
 
-    week: str
+    partition: PartitionKey
     now: MomentText
     version: int
     rounds: int
@@ -91,7 +91,7 @@ class Attempt(Record):
     AGAIN: ClassVar[str] = "materialize the evaluation again"
     STEPS: ClassVar = (numbered,)
 
-    week: str
+    partition: PartitionKey
     now: MomentText
     reason: str | None = None
     trigger: str | None = None

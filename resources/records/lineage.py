@@ -13,7 +13,16 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from resources.records.reader import Content, Record, RecordError, Step, forward, parsed, validated
+from resources.records.reader import (
+    Content,
+    PartitionKey,
+    Record,
+    RecordError,
+    Step,
+    forward,
+    parsed,
+    validated,
+)
 
 FILE = "lineage.json"
 Hashes = dict[str, dict[str, str]]
@@ -37,7 +46,7 @@ def named_by_use_case(content: Content) -> Content:
     def renamed(tables: Mapping[str, Any]) -> dict[str, Any]:
         return {named(table): value for table, value in tables.items()}
 
-    pushed = {week: renamed(tables) for week, tables in content["pushed"].items()}
+    pushed = {partition: renamed(tables) for partition, tables in content["pushed"].items()}
     return content | {
         "sources": renamed(content["sources"]),
         "tables": renamed(content["tables"]),
@@ -49,7 +58,7 @@ class Lineage(Record):
     """Everything that a version follows from, in the order in which one thing follows from another.
 
     `sources` are the partitions that no code here made, `tables` those made of them. `pushed` are the rows that had been
-    pushed when a week was joined, by week and table: a span of events, when the last of them was received, and a hash. `rounds` is the number that was given (a refit), or None where early stopping decided.
+    pushed when a partition was joined, by partition and table: a span of events, when the last of them was received, and a hash. `rounds` is the number that was given (a refit), or None where early stopping decided.
     `parameters` are those that a search won with, if there was one; the spec has them already. `result` is the model.
     """
 
@@ -61,7 +70,7 @@ class Lineage(Record):
 
     model: str
     kind: str
-    week: str
+    partition: PartitionKey
     sources: Hashes
     pushed: dict[str, dict[str, dict[str, str | None]]]
     definitions: dict[str, str]
@@ -82,9 +91,9 @@ class Lineage(Record):
     def _names_stay_inside(self) -> Self:
         """Refuse names that could be paths out of the folder that a version is rebuilt in."""
         tables = [*self.sources, *self.tables, *(table for parts in self.pushed.values() for table in parts)]
-        weeks = [self.week, *self.training_set, *self.pushed]
+        partitions = [self.partition, *self.training_set, *self.pushed]
         names = [name for hashes in (self.sources, self.tables) for name in flat_names(hashes)]
-        for name in [self.model, *tables, *weeks, *names]:
+        for name in [self.model, *tables, *partitions, *names]:
             if not all(PLAIN.fullmatch(part) for part in str(name).split("/")):
                 raise LineageError(
                     f"{FILE} names {name!r}, which is no name of a model, table or partition: letters, digits and "
@@ -122,7 +131,8 @@ def refuse_altered(document: Mapping[str, Any], content: bytes, sha256: str | No
     """Raise where a section of a document, as it was written, is not what its hash says."""
     digest, given = hashlib.sha256(content).hexdigest(), document.get("hashes")
     given = given if isinstance(given, Mapping) else {}
-    names = {*Lineage.model_fields, *document, *given} - {Lineage.VERSION_FIELD, "hashes"}
+    fields = {field.serialization_alias or name for name, field in Lineage.model_fields.items()}
+    names = {*fields, *document, *given} - {Lineage.VERSION_FIELD, "hashes"}
     now = section_hashes({name: document.get(name) for name in names})
     altered = [name for name in sorted(names) if given.get(name) != now[name]]
     if altered or (sha256 is not None and digest != sha256):

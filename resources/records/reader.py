@@ -7,7 +7,7 @@ a kind does not know are refused: two releases must never half agree, and a new 
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import pydantic
 
@@ -16,6 +16,10 @@ Step = Callable[[Content], Content]
 """From the content of one version to that of the next; it never imports what a record names."""
 
 Kind = TypeVar("Kind", bound="Record")
+
+
+PartitionKey = Annotated[str, pydantic.Field(validation_alias="week", serialization_alias="week")]
+"""The key of a partition; written as `week`, as in the first records, whose hashes are on record for ever."""
 
 
 class RecordError(Exception):

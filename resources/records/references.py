@@ -1,4 +1,4 @@
-"""What a champion was trained on, in short: the profile that later weeks are compared with."""
+"""What a champion was trained on, in short: the profile that later partitions are compared with."""
 
 from typing import Any, ClassVar
 

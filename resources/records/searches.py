@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from resources.records.attempts import Measure, MomentText
-from resources.records.reader import Record, numbered
+from resources.records.reader import PartitionKey, Record, numbered
 
 
 class SearchResult(Record):
@@ -13,7 +13,7 @@ class SearchResult(Record):
     AGAIN: ClassVar[str] = "search again"
     STEPS: ClassVar = (numbered,)
 
-    week: str
+    partition: PartitionKey
     now: MomentText
     known_by: MomentText
     parameters: dict[str, Any]

@@ -87,7 +87,7 @@ class Moments:
     def _run(
         self, clock: Any, job: str, progress: Any, partition: Any = None, tags: Any = None, **o: Any
     ) -> str:
-        self.run = f"{job} {partition or (tags or {}).get('mlops/week', '')}".strip()
+        self.run = f"{job} {partition or (tags or {}).get('mlops/partition', '')}".strip()
         return f"run {self.run}"
 
     def _no_run(self) -> None:

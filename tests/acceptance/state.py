@@ -16,7 +16,7 @@ from resources.tracking.tracking import Tracking
 def end_state(home: Path) -> dict[str, Any]:
     """Everything of a state folder that must not depend on how often its replay was killed, by name."""
     return {
-        **_files(home, home / "replay", ("*/weeks.csv", "*/predictions.parquet")),
+        **_files(home, home / "replay", ("*/partitions.csv", "*/predictions.parquet")),
         **_files(home, home / "lake", ("**/*.parquet", "**/*.json")),
         **_manifests(home / "lake"),
         **_online(home / "feast" / "flights" / "online.db"),

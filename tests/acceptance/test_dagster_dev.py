@@ -60,10 +60,10 @@ def test_a_planted_shift_leads_to_exactly_one_retraining(tmp_path, winter, free_
         assert [run["runId"] for run in of_job(dagster, "flight_delay_retrain", earlier)] == [
             retraining[0]["runId"]
         ]
-        assert len(of_job(dagster, "flight_delay_week", earlier)) == 1
+        assert len(of_job(dagster, "flight_delay_partition", earlier)) == 1
         assert "inside the cool-down" in dagster.ticks(RETRAIN)[0]["skipReason"]
     tags = retraining[0]["tags"]
-    assert (tags["mlops/trigger"], tags["mlops/week"]) == ("performance", SHIFTED)
+    assert (tags["mlops/trigger"], tags["mlops/partition"]) == ("performance", SHIFTED)
     assert "over the limit of 15.0%" in tags["mlops/reason"]
     assert lake_of(home).records("flight_delay/attempts") == ["2013-02-18", SHIFTED]
 

@@ -11,7 +11,7 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.stages.tables import build_partition
-from mlops_assets.stages.training_set import join_week
+from mlops_assets.stages.training_set import join_partition
 from mlops_assets.use_cases.flights.tables import WEEKS, all_tables
 from resources.local import local_resources
 from resources.settings import settings
@@ -32,7 +32,7 @@ def rows(tmp_path_factory):
             found, manifest = build_partition(lake, table, week)
             assert manifest, [finding for finding in found if not finding.holds]
     store.apply()
-    joined = [join_week(spec, lake, store, week) for week in weeks]
+    joined = [join_partition(spec, lake, store, week) for week in weeks]
     assert not any(week.lost or week.differ for week in joined)
     return spec, lake.read("flight_delay/training_set", weeks), joined[0].manifest.notes["features"]
 

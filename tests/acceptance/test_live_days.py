@@ -35,7 +35,7 @@ BEGUN, LIVED, OFF = 16, 20, 6
 RATE = 2880.0
 """A day in half a minute: two ticks of a sensor."""
 
-MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_week", "parcel_back_retrain"
+MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_partition", "parcel_back_retrain"
 JOBS = (INGEST, SCORE, RETRAIN)
 PATIENCE = 3600
 pytestmark = pytest.mark.nightly
@@ -166,7 +166,7 @@ def test_the_model_is_trained_again_and_each_time_the_record_says_what_came_of_i
     retrained = of_job(lived, RETRAIN)
     triggers = [run["tags"]["mlops/trigger"] for run in retrained]
     assert triggers[0] == "first_model" and len(triggers) >= 2
-    weeks = [run["tags"]["mlops/week"] for run in retrained]
+    weeks = [run["tags"]["mlops/partition"] for run in retrained]
     assert len(weeks) == len(set(weeks)) and all(run["tags"]["mlops/reason"] for run in retrained)
     audit = lived.resources["audit"]
     assert audit.verify(tracking_of(lived.home).anchors()).problem is None

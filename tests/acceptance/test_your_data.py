@@ -54,7 +54,7 @@ def test_the_commands_of_the_page_lead_to_a_model_that_was_judged_on_real_labels
     here, _, (new, check, run) = followed
     assert "shop" in new and check.endswith("everything fits\n")
     assert "promoted as version" in run
-    days = pl.read_csv(here / "state" / "replay" / "shop" / "weeks.csv")
+    days = pl.read_csv(here / "state" / "replay" / "shop" / "partitions.csv")
     judged = days.filter(pl.col("auc").is_not_null())
     assert judged.height > 10 and 0.5 < judged["auc"].mean() < 1  # type: ignore[operator]
     assert days["labelled"].to_list()[-1] == 0, "the last day's labels are known a day later"

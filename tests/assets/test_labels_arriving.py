@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.automation.sensors import model_sensors
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.spec.columns import LABEL, LABEL_EARLIER, LABEL_KNOWN
@@ -20,7 +20,7 @@ from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.outcomes import outcome_parts
 from mlops_assets.stages.reporting import FIRST
 from mlops_assets.stages.training import hold_out_start, training_files
-from mlops_assets.stages.training_set import join_week, refuse_late_labels, training_data
+from mlops_assets.stages.training_set import join_partition, refuse_late_labels, training_data
 from resources.features.stores import repository_of
 from resources.lake.lake import Lake
 from resources.local import local_resources
@@ -77,7 +77,7 @@ class Pumps:
         before = {run.run_id for run in self.instance.get_runs()}
         self.clock.settle("told", Progress(0))
         runs = [run for run in self.instance.get_runs() if run.run_id not in before]
-        return sorted(run.tags["dagster/partition"] for run in runs if run.job_name == "pump_stops_week")
+        return sorted(run.tags["dagster/partition"] for run in runs if run.job_name == "pump_stops_partition")
 
     def report(self, name: str) -> dict[str, Any]:
         return self.lake.read("pump_stops/performance", [name]).row(0, named=True)
@@ -105,11 +105,11 @@ def pumps(tmp_path_factory) -> Iterator[Pumps]:
 
 def test_each_week_is_reported_again_for_as_long_as_labels_come_and_no_longer(pumps):
     """A week's rows count ten days after they were made: some a week after it, all two weeks after."""
-    runs = [run for run in pumps.instance.get_runs() if run.job_name == "pump_stops_week"]
+    runs = [run for run in pumps.instance.get_runs() if run.job_name == "pump_stops_partition"]
     assert all(run.is_success for run in pumps.instance.get_runs())
     made = [sum(run.tags["dagster/partition"] == name for run in runs) for name in NAMES]
     assert made == [3] * 7 + [2, 1]
-    assert weeks_to_score(LATE, pumps.lake) == []
+    assert partitions_to_score(LATE, pumps.lake) == []
     complete = [pumps.notes(name)[STATE]["complete"] for name in NAMES]
     assert complete == [True] * 7 + [False] * 2
 
@@ -139,7 +139,7 @@ def test_the_page_of_a_report_has_coverage_and_both_values(pumps):
 def test_only_labels_are_joined_again_and_the_bytes_are_those_of_a_whole_join(pumps):
     store, name = pumps.resources["feature_store"].of("pumps"), NAMES[4]
     relabelled = pumps.lake.manifest("pump_stops/training_set", name)
-    whole = join_week(LATE, pumps.lake, store, name).manifest
+    whole = join_partition(LATE, pumps.lake, store, name).manifest
     assert whole is not None
     assert (whole.sha256, whole.made_of, whole.notes) == (
         relabelled.sha256,
@@ -209,7 +209,7 @@ def test_a_correction_and_a_late_label_touch_their_own_weeks_alone(pumps):
         }
     )
     tell(lake, newest, pl.concat([told, more.cast(dict(told.schema))]))
-    assert [name for name, _ in weeks_to_score(LATE, lake)] == [NAMES[3], NAMES[5]]
+    assert [name for name, _ in partitions_to_score(LATE, lake)] == [NAMES[3], NAMES[5]]
     data = training_data(LATE, lake, newest)
     with pytest.raises(
         NotReadyError, match=f"lacks for {NAMES[3]}, {NAMES[5]}: materialize these partitions"
@@ -236,4 +236,4 @@ def test_a_label_that_is_neither_no_nor_yes_is_refused_at_the_first_join(pumps):
     with pytest.raises(
         StageError, match=r"has the values 7: a classification without label.above needs 0 and 1"
     ):
-        join_week(spec, pumps.lake, pumps.resources["feature_store"].of("pumps"), NAMES[0])
+        join_partition(spec, pumps.lake, pumps.resources["feature_store"].of("pumps"), NAMES[0])

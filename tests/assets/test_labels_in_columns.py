@@ -8,24 +8,24 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import LABELS, performance
-from mlops_assets.automation.sensors import decision_now, week_evidence
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.sensors import decision_now, partition_evidence
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.ml.labels import Labels
 from mlops_assets.ml.monitoring.backtest import backtest
-from mlops_assets.ml.monitoring.policy import WeekEvidence, decide
+from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of
-from mlops_assets.replay.tables import weeks_table
+from mlops_assets.replay.tables import partitions_table
 from mlops_assets.spec.model import ModelSpec, Retrain
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.label_state import STATE, label_state
 from mlops_assets.stages.online import BASIS
 from mlops_assets.stages.outcomes import events_missing
+from mlops_assets.stages.partition_labels import CORRECTED, label_notes
 from mlops_assets.stages.reporting import FIRST, coverage, write_performance
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import training_data
-from mlops_assets.stages.week_labels import CORRECTED, label_notes
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
@@ -78,10 +78,10 @@ class Living:
     def live(self, name: str) -> list[str]:
         """The weeks that were reported on once this one was ingested; a second look asks for nothing."""
         self.ingest(name)
-        due = [week for week, _ in weeks_to_score(self.spec, self.lake)]
+        due = [week for week, _ in partitions_to_score(self.spec, self.lake)]
         for one in due:
             write_performance(self.spec, self.lake, one)
-        assert weeks_to_score(self.spec, self.lake) == []
+        assert partitions_to_score(self.spec, self.lake) == []
         return due
 
     def report(self, name: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def test_a_matured_week_without_a_single_label_says_so_and_warns(tmp_path):
         living.live(name)
     found, checks = materialized(living, living.names[0])
     assert found["labels"] == f"none of {A_WEEK} rows has a label" and not checks[LABELS].passed
-    evidence = week_evidence(HORIZON, living.lake, living.names[0])
+    evidence = partition_evidence(HORIZON, living.lake, living.names[0])
     decision = decide([evidence], evidence.end - timedelta(days=20), HORIZON, evidence.end)
     assert (decision.retrain, decision.trigger) == (False, "none")
 
@@ -288,7 +288,7 @@ def test_the_table_of_weeks_has_matured_rows_only(tmp_path):
     living = Living(tmp_path, DELAY, 30)
     for name in living.names[:6]:
         living.live(name)
-    table = weeks_table(DELAY, living.lake)
+    table = partitions_table(DELAY, living.lake)
     assert [(found > 0) for found in table["labelled"]] == [True, True, False, False, False, False]
     assert table["auc"].is_null().to_list()[2:] == [True] * 4
 
@@ -296,9 +296,9 @@ def test_the_table_of_weeks_has_matured_rows_only(tmp_path):
 def test_weeks_that_nobody_judged_are_neither_good_nor_bad():
     """Whatever thresholds there are: evidence without labels never asks for a retraining by its metric."""
     end = datetime.fromisoformat("2020-03-02T00:00Z")
-    blind = WeekEvidence("2020-02-24", end, 0, None, 0.8, served=True)
+    blind = PartitionEvidence("2020-02-24", end, 0, None, 0.8, served=True)
     assert decide([blind], end - timedelta(days=20), DELAY, end).trigger == "none"
-    bad = WeekEvidence("2020-02-17", end - timedelta(days=7), 90, 0.2, 0.8, served=True)
+    bad = PartitionEvidence("2020-02-17", end - timedelta(days=7), 90, 0.2, 0.8, served=True)
     assert decide([blind, bad], end - timedelta(days=20), DELAY, end).trigger == "performance"
     assert (
         decide([blind, bad], end - timedelta(days=15), spec_of({"delay": "30d"}), end).trigger
@@ -319,7 +319,7 @@ def test_by_the_wall_clock_labels_count_as_time_passes_and_once_a_partition(tmp_
 
     def due(days: float) -> list[str]:
         at = Clock(offset=start + timedelta(days=days) - wall())
-        asked = [week for week, _ in weeks_to_score(spec, living.lake, at)]
+        asked = [week for week, _ in partitions_to_score(spec, living.lake, at)]
         for one in asked:
             write_performance(spec, living.lake, one, at)
         return asked

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import LABELS, performance
-from mlops_assets.automation.sensors import week_evidence
+from mlops_assets.automation.sensors import partition_evidence
 from mlops_assets.ml.monitoring.backtest import Backtest, backtest
 from mlops_assets.ml.monitoring.policy import decide
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of, policy_row, refusals
-from mlops_assets.replay.tables import text_table, totals, weeks_table
+from mlops_assets.replay.tables import partitions_table, text_table, totals
 from mlops_assets.spec.model import ModelSpec, Retrain
 from mlops_assets.stages.card import Evidence, sections
 from mlops_assets.stages.judging import hold_out
@@ -89,7 +89,7 @@ def test_the_page_of_the_report_says_so_and_warns(lake):
     assert found["labels"].startswith("no label is known yet for 6")
     assert found["auc"] == found["log_loss"] == found["labels"]
     assert not checks[LABELS].passed and checks[LABELS].severity == dg.AssetCheckSeverity.WARN
-    assert "no label is known yet" in str(checks["week_meets_the_floors"].metadata["not measured"].value)
+    assert "no label is known yet" in str(checks["partition_meets_the_floors"].metadata["not measured"].value)
 
 
 def test_some_labels_are_counted_and_do_not_warn(tmp_path):
@@ -104,14 +104,16 @@ def test_a_week_of_one_class_misses_a_floor_on_the_auc_and_says_why(tmp_path):
     spec = spec_of(label={"column": "delay", "known_at": "seen", "above": 1e9})
     found, checks = materialized(reported(tmp_path, days=1), spec)
     assert found["auc"] == "undefined, one class" and found["log_loss"] > 0
-    assert checks[LABELS].passed and not checks["week_meets_the_floors"].passed
-    assert "undefined, one class, limit 0.6" in str(checks["week_meets_the_floors"].metadata["missed"].value)
+    assert checks[LABELS].passed and not checks["partition_meets_the_floors"].passed
+    assert "undefined, one class, limit 0.6" in str(
+        checks["partition_meets_the_floors"].metadata["missed"].value
+    )
 
 
 def test_the_retraining_is_not_asked_for_and_the_reason_says_why(lake):
     spec = spec_of()
     for name in lake.partitions("late_parcel/performance"):
-        evidence = week_evidence(spec, lake, name)
+        evidence = partition_evidence(spec, lake, name)
         decision = decide([evidence], evidence.end - timedelta(days=20), spec, evidence.end)
         assert (decision.retrain, decision.trigger) == (False, "none")
         assert f"auc in week {name} is not known, no label is known yet: not held against" in decision.reason
@@ -120,7 +122,7 @@ def test_the_retraining_is_not_asked_for_and_the_reason_says_why(lake):
 def test_a_champion_whose_own_metric_was_undefined_is_still_a_champion(lake):
     spec = spec_of()
     name = lake.partitions("late_parcel/performance")[-1]
-    evidence = replace(week_evidence(spec, lake, name), reference=None)
+    evidence = replace(partition_evidence(spec, lake, name), reference=None)
     assert not decide([evidence], evidence.end - timedelta(days=20), spec, evidence.end).retrain
     nobody = replace(evidence, served=False)
     asked = decide([nobody], evidence.end - timedelta(days=20), spec, evidence.end)
@@ -128,7 +130,7 @@ def test_a_champion_whose_own_metric_was_undefined_is_still_a_champion(lake):
 
 
 def test_the_table_of_weeks_has_a_dash_for_what_is_not_known(lake):
-    table = weeks_table(spec_of(), lake)
+    table = partitions_table(spec_of(), lake)
     lines = text_table(table.iter_rows(named=True)).splitlines()
     assert [line.split()[3:6] for line in lines[1:]] == [["-", "-", "-"]] * 3
     assert text_table([{"auc": float("nan"), "mae": float("inf")}]).splitlines()[1].split() == ["-", "-"]
@@ -150,7 +152,7 @@ def test_the_card_says_how_many_weeks_have_no_label_and_why_a_metric_has_no_valu
     shown = facts(lake, {"challenger": side, "slices": slices})
     assert shown["auc"] == "undefined, one class" and shown["log_loss"] == "0.31 (0.2 to 0.4)"
     assert shown["depot = north"] == "auc undefined, one class on 60 rows"
-    assert shown["weeks without a known label"] == shown["weeks scored"] == "3"
+    assert shown["partitions without a known label"] == shown["weeks scored"] == "3"
     assert shown["auc, mean of the weeks"] == "unknown"
     assert facts(lake, {})["auc"] == "unknown"
 

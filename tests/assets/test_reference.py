@@ -6,7 +6,7 @@ import pytest
 from mlops_assets.ml.monitoring.drift import reference_profile
 from mlops_assets.stages import reference
 from mlops_assets.stages.training import training_files
-from mlops_assets.stages.training_set import newest_week, training_data
+from mlops_assets.stages.training_set import newest_partition, training_data
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec()
@@ -17,7 +17,7 @@ def test_the_profile_and_the_sample_do_not_depend_on_how_many_columns_are_read_a
     tmp_path, monkeypatch, cells
 ):
     lake = parcel_lake(tmp_path, SPEC)
-    data = training_data(SPEC, lake, newest_week(SPEC, lake))
+    data = training_data(SPEC, lake, newest_partition(SPEC, lake))
     files = training_files(SPEC, data, hold_out=False)
     rows = files.read(SPEC)
     monkeypatch.setattr(reference, "CELLS_AT_ONCE", cells)

@@ -134,7 +134,7 @@ class Business:
             raise_on_error=False,
         )
         self.failed = "" if done.success else first_error(done.all_events)
-        return request.partition_key or f"behind {request.tags['mlops/week']}"
+        return request.partition_key or f"behind {request.tags['mlops/partition']}"
 
     def until_quiet(self, most: int = 30) -> list[str]:
         """Ticks until one asks for nothing; the partitions in order."""

@@ -14,7 +14,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from mlops_assets.automation.settled import Look, unsettled
-from mlops_assets.automation.unreported import weeks_to_score
+from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS
@@ -79,10 +79,10 @@ def test_whatever_happens_what_waits_is_what_the_manifests_say(spec, actions):
         for action, number, content in actions:
             _act(days, action, weeks[number], content)
             if action == "tick":
-                assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
+                assert partitions_to_score(spec, days.lake) == by_every_manifest(days)
         for _ in range(3):
             time.sleep(2 * AT_ONCE_S if local.STEADY_S == AT_ONCE_S else 0)
-            assert weeks_to_score(spec, days.lake) == by_every_manifest(days)
+            assert partitions_to_score(spec, days.lake) == by_every_manifest(days)
 
 
 def _act(days: Days, action: str, week: str, content: str) -> None:
@@ -125,14 +125,14 @@ def test_a_tick_reads_the_manifests_of_what_is_new_alone(spec, tmp_path, monkeyp
     for week in weeks[:-1]:
         days.report(week)
     read = counted(monkeypatch)
-    assert [week for week, _ in weeks_to_score(spec, days.lake)] == [weeks[-1]]
+    assert [week for week, _ in partitions_to_score(spec, days.lake)] == [weeks[-1]]
     assert len(read) == 2 * (WEEKS - 1)
     read.clear()
-    assert [week for week, _ in weeks_to_score(spec, days.lake)] == [weeks[-1]]
+    assert [week for week, _ in partitions_to_score(spec, days.lake)] == [weeks[-1]]
     assert read == []
     days.report(weeks[-1])
     read.clear()
-    assert weeks_to_score(spec, days.lake) == []
+    assert partitions_to_score(spec, days.lake) == []
     assert sorted(read) == sorted(f"{spec.name}/{part}@{weeks[-1]}" for part in REPORTS)
 
 
@@ -143,22 +143,22 @@ def test_a_tick_after_one_that_found_all_settled_lists_nothing(spec, tmp_path, m
         days.report(week)
     monkeypatch.setattr(local, "STEADY_S", AT_ONCE_S)
     time.sleep(2 * AT_ONCE_S)
-    assert weeks_to_score(spec, days.lake) == []
+    assert partitions_to_score(spec, days.lake) == []
     with monkeypatch.context() as patch:
         patch.setattr(local, "_entries", lambda folder: pytest.fail(f"{folder} is listed"))
-        assert weeks_to_score(spec, days.lake) == []
+        assert partitions_to_score(spec, days.lake) == []
     days.ingest(weeks[1], CONTENTS[1])
-    assert weeks_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
+    assert partitions_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
 
 
 def test_a_state_that_was_copied_reads_all_once_and_says_the_same(spec, tmp_path, monkeypatch):
     days = Days.of(spec, tmp_path / "one", WEEKS)
     for week in days.lake.partitions(spec.prediction.table):
         days.report(week)
-    assert weeks_to_score(spec, days.lake) == []
+    assert partitions_to_score(spec, days.lake) == []
     shutil.copytree(tmp_path / "one", tmp_path / "two", copy_function=shutil.copy)
     read = counted(monkeypatch)
-    assert weeks_to_score(spec, Lake(root=str(tmp_path / "two"))) == []
+    assert partitions_to_score(spec, Lake(root=str(tmp_path / "two"))) == []
     assert len(read) == 2 * WEEKS
 
 

@@ -191,8 +191,8 @@ class World:
             NAME, self._register("refit", challenger=str(attempt.challenger.version))
         )
         now = datetime.fromisoformat(attempt.now)
-        record_trained(self.audit, spec, version, {attempt.week: "rows"}, now)
-        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt.week, now, {}, "", {})
+        record_trained(self.audit, spec, version, {attempt.partition: "rows"}, now)
+        data = TrainingData(self.lake, SPEC.prediction.table, [], attempt.partition, now, {}, "", {})
         _make_champion(spec, self._systems, warrant, version, data)
 
     def _register(self, kind: str, **tags: str) -> int:

@@ -78,7 +78,7 @@ def test_records_and_the_outcome_of_the_replay_are_those_of_the_use_case(earlier
     lake = Lake(root=earlier.lake)
     assert [lake.read_json("pumps/replay/progress"), lake.read_json("pumps/features/online")] == records
     assert {path.name for path in (earlier.replay / "pumps").iterdir()} == {
-        "weeks.csv",
+        "partitions.csv",
         "report.txt",
         "finished.json",
     }

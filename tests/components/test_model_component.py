@@ -180,7 +180,7 @@ def test_a_folder_with_one_yaml_adds_nine_assets_two_jobs_and_two_sensors(tmp_pa
             *("predictions", "performance", "drift", "skew", "card"),
         )
     }
-    assert names(after.jobs) - names(before.jobs) == {"long_delay_week", "long_delay_retrain"}
+    assert names(after.jobs) - names(before.jobs) == {"long_delay_partition", "long_delay_retrain"}
     assert names(after.sensors) - names(before.sensors) == {
         "score_long_delay_when_features_arrive",
         "retrain_long_delay_on_evidence",

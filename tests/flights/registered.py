@@ -12,7 +12,7 @@ from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.tables import build_partition
 from mlops_assets.stages.training import log_fit, train_challenger, training_files
-from mlops_assets.stages.training_set import join_week, training_data
+from mlops_assets.stages.training_set import join_partition, training_data
 from mlops_assets.use_cases.flights.tables import all_tables
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
@@ -57,7 +57,7 @@ def registered(where: Settings) -> Registered:
         ingest(parts["lake"], week)
         if week == PUSHED_INTO:
             push(parts["lake"], week, 40.0, received=timedelta(minutes=1))
-        assert join_week(SPEC, parts["lake"], parts["feature_store"].of("flights"), week).manifest
+        assert join_partition(SPEC, parts["lake"], parts["feature_store"].of("flights"), week).manifest
     push(parts["lake"], PUSHED_INTO, 80.0, received=timedelta(days=30))
     compute = Compute(folder=str(where.training), cpus=4)
     versions = [challenger(parts, SPEC), refit(parts), challenger(parts, two_workers(), compute)]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.monitoring.backtest import HistoryWeek, backtest
+from mlops_assets.ml.monitoring.backtest import HistoryPartition, backtest
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.model import Gate, Retrain
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
@@ -34,7 +34,7 @@ def history():
         span = spec.calendar.partition(name)
         inside = frame.filter(pl.col("sent").is_between(span.start, span.end, closed="left"))
         start = spec.calendar.days_before(span.end, 7)
-        return HistoryWeek(
+        return HistoryPartition(
             name, span.end, inside, lambda: rows_until(span.end).filter(pl.col("sent") >= start)
         )
 
@@ -73,7 +73,11 @@ def test_a_week_is_scored_by_the_model_that_was_there_before_it(history):
 def test_a_week_that_is_worse_than_at_promotion_leads_to_a_retraining(history):
     spec, weeks, train, _ = history
     upset = weeks[6].rows.with_columns(queue=-pl.col("queue"))
-    changed = [*weeks[:6], HistoryWeek(weeks[6].name, weeks[6].end, upset, weeks[6].hold_out), *weeks[7:]]
+    changed = [
+        *weeks[:6],
+        HistoryPartition(weeks[6].name, weeks[6].end, upset, weeks[6].hold_out),
+        *weeks[7:],
+    ]
     policy = Retrain(cool_down_days=7, metric_worse_by=0.2)
     assert backtest(spec, policy, weeks, train).retrained == [weeks[3].name]
     assert weeks[6].name in backtest(spec, policy, changed, train).retrained

@@ -157,7 +157,7 @@ def test_of_an_object_that_is_handed_in_what_is_asked_of_it_counts_and_nothing_e
 
 
 def test_a_changed_feature_store_is_a_change_of_the_join_and_of_no_fit():
-    join, fit = "mlops_assets.stages.training_set:join_week", "mlops_assets.ml.training.fit:fit"
+    join, fit = "mlops_assets.stages.training_set:join_partition", "mlops_assets.ml.training.fit:fit"
 
     def read(module: str) -> str | None:
         source = project_source(module)

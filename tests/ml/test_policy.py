@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.monitoring.policy import WeekEvidence, decide
+from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
 
 START = datetime(2020, 1, 6, tzinfo=UTC)
 RULES = {
@@ -27,8 +27,8 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def week(end: float, **numbers: Any) -> WeekEvidence:
-    return WeekEvidence(f"{day(end - 7):%F}", day(end), 1000, **numbers)
+def week(end: float, **numbers: Any) -> PartitionEvidence:
+    return PartitionEvidence(f"{day(end - 7):%F}", day(end), 1000, **numbers)
 
 
 def weeks(rows):

@@ -27,7 +27,7 @@ from mlops_assets.spec.trainers import spec_kinds
 from mlops_assets.spec.typed_columns import Column
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.training import training_files
-from mlops_assets.stages.training_set import TrainingData, newest_week, training_data
+from mlops_assets.stages.training_set import TrainingData, newest_partition, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from tests.pumps import project
@@ -215,7 +215,7 @@ def lake(tmp_path_factory, specs, make_parcels) -> Lake:
 
 
 def data_of(spec: ModelSpec, lake: Lake) -> TrainingData:
-    return training_data(spec, lake, newest_week(spec, lake))
+    return training_data(spec, lake, newest_partition(spec, lake))
 
 
 def identity(spec: ModelSpec, lake: Lake) -> str:

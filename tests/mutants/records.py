@@ -198,8 +198,8 @@ MUTANTS = (
     IDENTITY(
         "a fit of other rows is the same version",
         "mlops_assets.stages.identity:version_identity",
-        "[spec.name, spec_digest(spec), data.week, data.learnt_from, code_version(spec), kind]",
-        "[spec.name, spec_digest(spec), data.week, code_version(spec), kind]",
+        "[spec.name, spec_digest(spec), data.partition, data.learnt_from, code_version(spec), kind]",
+        "[spec.name, spec_digest(spec), data.partition, code_version(spec), kind]",
         "tests/assets/test_held_out_rows.py::test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same",
     ),
     IDENTITY(

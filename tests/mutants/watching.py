@@ -104,8 +104,8 @@ MUTANTS = (
     POLICY(
         "a better week asks for a retraining",
         "mlops_assets.ml.monitoring.policy:_performance",
-        "goodness(metric, week.reference) - goodness(metric, week.metric)",
-        "goodness(metric, week.metric) - goodness(metric, week.reference)",
+        "goodness(metric, seen.reference) - goodness(metric, seen.metric)",
+        "goodness(metric, seen.metric) - goodness(metric, seen.reference)",
         f"{WHEN}test_for_an_error_metric_worse_means_larger",
     ),
     POLICY(

@@ -70,6 +70,6 @@ def test_what_is_left_shrinks_with_every_fit_and_is_nothing_after_the_last(proje
     fits = fits_of(project)
     for week, kind in list(fits.ahead):
         fits(week, history_of(SPEC, project.lake)[0].end, kind == KINDS[0], None if kind == KINDS[0] else 3)
-        fits.seconds, fits.learnt_weeks = 10.0, 5
+        fits.seconds, fits.learnt_partitions = 10.0, 5
         assert fits.to_go(week, kind) == 2.0 * sum(fits.ahead.values())
     assert fits.ahead == {} and fits.to_go("2020-12-28", KINDS[0]) == 0

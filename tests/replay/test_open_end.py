@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.replay.clock import Clock, Progress
-from mlops_assets.replay.tables import weeks_table
+from mlops_assets.replay.tables import partitions_table
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.model import ModelSpec
 from resources.local import local_resources
@@ -48,9 +48,9 @@ def test_every_day_is_joined_and_reported_under_its_name(lake):
 
 
 def test_the_first_model_is_trained_when_there_are_days_enough_and_scores_those_after(lake):
-    table = weeks_table(SPEC, lake)
+    table = partitions_table(SPEC, lake)
     trained = table.filter(pl.col("decision").str.starts_with("retrained"))
-    assert trained["week"].to_list() == ["2024-01-08"]
-    later = table.filter(pl.col("week") > "2024-01-08")
+    assert trained["partition"].to_list() == ["2024-01-08"]
+    later = table.filter(pl.col("partition") > "2024-01-08")
     assert later.height == 3
     assert later.filter(pl.col("auc") > 0.6).height == 3

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mlops_assets.stages.entity_rows import refuse_names_that_meet
-from mlops_assets.stages.training_set import join_week
+from mlops_assets.stages.training_set import join_partition
 from resources.features.inputs import inputs_by_feast, inputs_without_feast
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.lake.lake import Lake
@@ -53,4 +53,4 @@ def test_what_the_source_could_not_tell_is_refused_before_the_first_join(tmp_pat
     refuse_names_that_meet(SPEC, store)
     given = SPEC.model_copy(update={"label": SPEC.label.model_copy(update={"column": "vibration"})})
     with pytest.raises(FeatureStoreError, match=r"feature 'vibration' of view 'pump_state' is label\.column"):
-        join_week(given, Lake(root=str(tmp_path / "lake")), store, "2024-01-01")
+        join_partition(given, Lake(root=str(tmp_path / "lake")), store, "2024-01-01")

@@ -14,7 +14,7 @@ from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.stages.held import reaching, standing
 from mlops_assets.stages.online import bring_online, content_of
 from mlops_assets.stages.tables import Table, build_partition, recent
-from mlops_assets.stages.training_set import join_week
+from mlops_assets.stages.training_set import join_partition
 from resources.lake.lake import Lake, LakeError
 from resources.lake.names import WHOLE
 from resources.local import local_resources
@@ -165,7 +165,7 @@ def joined(home, pumped: Calendar, checked: Calendar) -> pl.DataFrame:
             build_partition(lake, Table(name, of_a_week(build), expected, calendar), partition)
     store.apply()
     for partition in checked.covering(WEEKS.first.start, until):
-        assert join_week(spec, lake, store, partition).manifest
+        assert join_partition(spec, lake, store, partition).manifest
         bring_online("pumps", checked, ["pump_state"], lake, store, [partition])
     assert len(content_of("pumps", checked, lake, ["pump_state"], "2024-01-08")) == 64
     frame = lake.read("pump_stops/training_set", checked.covering(WEEKS.first.start, until))

@@ -1,6 +1,6 @@
 """How good scores are: metrics, metrics by slice, calibration.
 
-Plain numpy, because sklearn costs more to import than a week's evaluation takes. Undefined metrics (the AUC of
+Plain numpy, because sklearn costs more to import than a partition's evaluation takes. Undefined metrics (the AUC of
 rows that are all positive) are None, which never passes a gate. Scores that are not finite are refused.
 """
 

@@ -9,18 +9,18 @@ import polars as pl
 from mlops_assets.ml.dataset import DatasetError, labelled
 from mlops_assets.ml.judging.gate import Contender, judge
 from mlops_assets.ml.judging.metrics import evaluate
-from mlops_assets.ml.monitoring.policy import WeekEvidence, decide
+from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.maturity import held_out_from, matured_until
 from mlops_assets.spec.model import ModelSpec, Retrain
 
 Train = Callable[[str, datetime, bool, int | None], tuple[bytes, int]]
-"""(week, now, hold out, rounds) -> model bytes and rounds."""
+"""(partition, now, hold out, rounds) -> model bytes and rounds."""
 
 
 @dataclass(frozen=True)
-class HistoryWeek:
-    """One week of history: its rows with features, and the labelled rows of the held-out days at its end."""
+class HistoryPartition:
+    """One partition of history: its rows with features, and the labelled rows of the held-out days at its end."""
 
     name: str
     end: datetime
@@ -30,18 +30,18 @@ class HistoryWeek:
 
 @dataclass(frozen=True)
 class Lived:
-    """A week that passed, with the scores of its champion and that champion's metric at its promotion."""
+    """A partition that passed, with the scores of its champion and that champion's metric at its promotion."""
 
-    week: HistoryWeek
+    partition: HistoryPartition
     scored: pl.DataFrame | None
     reference: float | None
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a policy would have done: scores of every row that had a champion, and the weeks it trained at.
+    """What a policy would have done: scores of every row that had a champion, and the partitions it trained at.
 
-    `refused` has the weeks at which a training or its judging was refused, with the reason: it would be asked for again.
+    `refused` has the partitions at which a training or its judging was refused, with the reason: it would be asked for again.
     """
 
     scored: pl.DataFrame
@@ -50,11 +50,13 @@ class Backtest:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], train: Train) -> Backtest:
-    """Live through the weeks under another retrain policy, with the gate, hold-out and refit of the live pipeline.
+def backtest(
+    spec: ModelSpec, policy: Retrain, partitions: Sequence[HistoryPartition], train: Train
+) -> Backtest:
+    """Live through the partitions under another retrain policy, with the gate, hold-out and refit of the live pipeline.
 
-    Age and the week's gate metric are seen as they would have been; drift is not simulated, so a policy that
-    depends on it only ever sees "not measured". A week without a known label, too, says nothing; a training that has
+    Age and the partition's gate metric are seen as they would have been; drift is not simulated, so a policy that
+    depends on it only ever sees "not measured". A partition without a known label, too, says nothing; a training that has
     no labelled rows to learn from or to be judged on is refused, as it is live. Returns key columns, time and `score`
     of every scored row.
     """
@@ -65,30 +67,30 @@ def backtest(spec: ModelSpec, policy: Retrain, weeks: Sequence[HistoryWeek], tra
     last: datetime | None = None
     lived: list[Lived] = []
     scores, retrained, promoted, refused = [], [], [], {}
-    for week in weeks:
-        scored = _score(spec, champion, week.rows) if champion else None
+    for partition in partitions:
+        scored = _score(spec, champion, partition.rows) if champion else None
         scores += [] if scored is None else [scored]
-        lived.append(Lived(week, scored, reference))
-        if not decide(_evidence(spec, lived, last), last, spec, week.end).retrain:
+        lived.append(Lived(partition, scored, reference))
+        if not decide(_evidence(spec, lived, last), last, spec, partition.end).retrain:
             continue
         try:
-            challenger, rounds = train(week.name, week.end, True, None)
+            challenger, rounds = train(partition.name, partition.end, True, None)
             trained = Contender.of(
-                f"challenger of {week.name}", challenger, spec, held_out_from(spec, week.end)
+                f"challenger of {partition.name}", challenger, spec, held_out_from(spec, partition.end)
             )
-            verdict = judge(week.hold_out(), trained, champion, spec, anchor)
+            verdict = judge(partition.hold_out(), trained, champion, spec, anchor)
         except DatasetError as error:
-            refused[week.name] = str(error)
+            refused[partition.name] = str(error)
             continue
-        last = week.end
-        retrained.append(week.name)
+        last = partition.end
+        retrained.append(partition.name)
         if verdict.promote:
-            model, _ = train(week.name, week.end, False, rounds)
-            until = matured_until(spec, week.end)
-            champion = Contender.of(f"champion of {week.name}", model, spec, until)
+            model, _ = train(partition.name, partition.end, False, rounds)
+            until = matured_until(spec, partition.end)
+            champion = Contender.of(f"champion of {partition.name}", model, spec, until)
             anchor = champion if anchor is None or verdict.shown_better else anchor
             reference = verdict.challenger[spec.gate.metric]
-            promoted.append(week.name)
+            promoted.append(partition.name)
     return Backtest(pl.concat(scores) if scores else pl.DataFrame(), retrained, promoted, refused)
 
 
@@ -97,24 +99,28 @@ def _score(spec: ModelSpec, champion: Contender, rows: pl.DataFrame) -> pl.DataF
     return kept.with_columns(pl.Series(STORED_SCORE, champion.scorer.predict(rows)))
 
 
-def _evidence(spec: ModelSpec, lived: Sequence[Lived], last: datetime | None) -> list[WeekEvidence]:
-    """What the newest week shows and, where it has no label yet, what the newest judged one since the last training does."""
-    now, newest = lived[-1].week.end, _one_week(spec, lived[-1], lived[-1].week.end)
+def _evidence(spec: ModelSpec, lived: Sequence[Lived], last: datetime | None) -> list[PartitionEvidence]:
+    """What the newest partition shows and, where it has no label yet, what the newest judged one since the last training does."""
+    now, newest = lived[-1].partition.end, _one_partition(spec, lived[-1], lived[-1].partition.end)
     if newest.rows or not newest.served:
         return [newest]
     earlier = (
-        _one_week(spec, one, now) for one in reversed(lived[:-1]) if last is None or one.week.end > last
+        _one_partition(spec, one, now)
+        for one in reversed(lived[:-1])
+        if last is None or one.partition.end > last
     )
     judged = next((one for one in earlier if one.rows), None)
     return [newest, judged] if judged else [newest]
 
 
-def _one_week(spec: ModelSpec, lived: Lived, now: datetime) -> WeekEvidence:
-    """What a week shows by the labels that are known at `now`."""
-    week, scored = lived.week, lived.scored
+def _one_partition(spec: ModelSpec, lived: Lived, now: datetime) -> PartitionEvidence:
+    """What a partition shows by the labels that are known at `now`."""
+    partition, scored = lived.partition, lived.scored
     if scored is None:
-        return WeekEvidence(week.name, week.end, 0)
+        return PartitionEvidence(partition.name, partition.end, 0)
     scores = scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE))
-    judged = labelled(week.rows, spec, now).join(scores, on=spec.prediction.key)
+    judged = labelled(partition.rows, spec, now).join(scores, on=spec.prediction.key)
     metric = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)[spec.gate.metric]
-    return WeekEvidence(week.name, week.end, judged.height, metric, lived.reference, served=True)
+    return PartitionEvidence(
+        partition.name, partition.end, judged.height, metric, lived.reference, served=True
+    )

@@ -1,6 +1,6 @@
-"""How far this week's rows have moved from those the champion was trained on: numbers per column, and Evidently's page.
+"""How far this partition's rows have moved from those the champion was trained on: numbers per column, and Evidently's page.
 
-The reference is kept as a profile of a few hundred numbers, so that comparing a week reads the week alone.
+The reference is kept as a profile of a few hundred numbers, so that comparing a partition reads the partition alone.
 """
 
 import os

@@ -29,15 +29,15 @@ Trigger = Literal[
 
 
 @dataclass(frozen=True)
-class WeekEvidence:
-    """What one week showed: the gate metric on `rows`, the champion's own at promotion, and how far its rows have moved.
+class PartitionEvidence:
+    """What one partition showed: the gate metric on `rows`, the champion's own at promotion, and how far its rows have moved.
 
     Numbers are None where nothing was measured: no champion (`served` says so), no label yet, too few rows for a PSI, or
     a metric that is not defined. None says nothing for or against a retraining.
     `prediction_psi_chance` is how large the PSI gets by chance alone (`ml/psi.py`): within it, it asks for nothing.
     """
 
-    week: str
+    partition: str
     end: datetime
     rows: int
     metric: float | None = None
@@ -71,12 +71,12 @@ class Signal:
 
 
 def decide(
-    evidence: Sequence[WeekEvidence], last_attempt: datetime | None, spec: ModelSpec, now: datetime
+    evidence: Sequence[PartitionEvidence], last_attempt: datetime | None, spec: ModelSpec, now: datetime
 ) -> Decision:
     """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift.
 
-    Only the newest week that has ended by `now` counts, so a decision never needs more than the newest report. Where no
-    label of it is known yet, its metric is that of the newest judged week since the last training: one from before says
+    Only the newest partition that has ended by `now` counts, so a decision never needs more than the newest report. Where no
+    label of it is known yet, its metric is that of the newest judged partition since the last training: one from before says
     nothing of the model that came of it.
     `last_attempt` is the moment of the last training, promoted or not; None asks for the first model.
     """
@@ -95,12 +95,12 @@ def decide(
     return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
 
 
-def drift_signal(week: WeekEvidence, spec: ModelSpec) -> bool:
-    """Whether a week's scores or features have moved so far that the retrain policy of the spec asks for a training by it."""
+def drift_signal(seen: PartitionEvidence, spec: ModelSpec) -> bool:
+    """Whether a partition's scores or features have moved so far that the retrain policy of the spec asks for a training by it."""
     rule = spec.retrain
     signals = [
-        _prediction_drift(week, rule.prediction_psi_above),
-        _data_drift(week, rule.drift_share_above),
+        _prediction_drift(seen, rule.prediction_psi_above),
+        _data_drift(seen, rule.drift_share_above),
     ]
     return any(signal.met for signal in signals if signal)
 
@@ -115,26 +115,30 @@ def _first(spec: ModelSpec, now: datetime) -> Decision:
     return Decision(True, "first_model", f"no model was trained yet: {text}.")
 
 
-def _newest(evidence: Sequence[WeekEvidence], now: datetime) -> WeekEvidence | None:
+def _newest(evidence: Sequence[PartitionEvidence], now: datetime) -> PartitionEvidence | None:
     return max((w for w in evidence if moment(w.end) <= now), key=lambda w: w.end, default=None)
 
 
-def _judged(evidence: Sequence[WeekEvidence], last: datetime, now: datetime) -> WeekEvidence | None:
-    """The newest week with labels, of those since the last training."""
+def _judged(evidence: Sequence[PartitionEvidence], last: datetime, now: datetime) -> PartitionEvidence | None:
+    """The newest partition with labels, of those since the last training."""
     return _newest([w for w in evidence if w.rows and moment(w.end) > last], now)
 
 
 def _signals(
-    week: WeekEvidence | None, judged: WeekEvidence | None, last: datetime, spec: ModelSpec, now: datetime
+    seen: PartitionEvidence | None,
+    judged: PartitionEvidence | None,
+    last: datetime,
+    spec: ModelSpec,
+    now: datetime,
 ) -> list[Signal]:
     signals = [_age(last, spec, now)]
-    if week is not None:
+    if seen is not None:
         rule = spec.retrain
         signals += [
-            _no_champion(week, last),
-            _performance(week if week.rows else judged or week, spec),
-            _prediction_drift(week, rule.prediction_psi_above),
-            _data_drift(week, rule.drift_share_above),
+            _no_champion(seen, last),
+            _performance(seen if seen.rows else judged or seen, spec),
+            _prediction_drift(seen, rule.prediction_psi_above),
+            _data_drift(seen, rule.drift_share_above),
         ]
     return [s for s in signals if s is not None]
 
@@ -149,57 +153,57 @@ def _age(last: datetime, spec: ModelSpec, now: datetime) -> Signal | None:
     )
 
 
-def _no_champion(week: WeekEvidence, last: datetime) -> Signal | None:
+def _no_champion(seen: PartitionEvidence, last: datetime) -> Signal | None:
     """An attempt that promoted nothing leaves no score to watch, so only a new attempt can help."""
-    served = week.served or week.metric is not None or week.reference is not None
-    if served or moment(week.end) <= last:
+    served = seen.served or seen.metric is not None or seen.reference is not None
+    if served or moment(seen.end) <= last:
         return None
-    return Signal("first_model", True, f"no model serves in week {week.week}, the last attempt promoted none")
+    return Signal(
+        "first_model", True, f"no model serves in partition {seen.partition}, the last attempt promoted none"
+    )
 
 
-def _performance(week: WeekEvidence, spec: ModelSpec) -> Signal | None:
+def _performance(seen: PartitionEvidence, spec: ModelSpec) -> Signal | None:
     limit, metric = spec.retrain.metric_worse_by, spec.gate.metric
     if limit is None:
         return None
-    if week.metric is None or week.reference is None:
-        return _not_compared(week, metric, limit)
-    loss = goodness(metric, week.reference) - goodness(metric, week.metric)
-    share = loss / max(abs(week.reference), 1e-9)
+    if seen.metric is None or seen.reference is None:
+        return _not_compared(seen, metric, limit)
+    loss = goodness(metric, seen.reference) - goodness(metric, seen.metric)
+    share = loss / max(abs(seen.reference), 1e-9)
     change = f"{abs(share):.1%} {'worse' if share > 0 else 'better'}"
-    text = (
-        f"{metric} {week.metric:.4f} in week {week.week} is {change} than {week.reference:.4f} at promotion"
-    )
+    text = f"{metric} {seen.metric:.4f} in partition {seen.partition} is {change} than {seen.reference:.4f} at promotion"
     return Signal("performance", share > limit, f"{text}, {_side(share > limit)} the limit of {limit:.1%}")
 
 
-def _not_compared(week: WeekEvidence, metric: str, limit: float) -> Signal | None:
-    """Why a week with a champion is not compared; a week without one has nothing to compare."""
-    if not week.served:
+def _not_compared(seen: PartitionEvidence, metric: str, limit: float) -> Signal | None:
+    """Why a partition with a champion is not compared; a partition without one has nothing to compare."""
+    if not seen.served:
         return None
-    if week.metric is not None:
+    if seen.metric is not None:
         why = f"{metric} at promotion is {undefined(metric)}"
-    elif week.rows:
-        why = f"{metric} in week {week.week} is {undefined(metric)}"
+    elif seen.rows:
+        why = f"{metric} in partition {seen.partition} is {undefined(metric)}"
     else:
-        why = f"{metric} in week {week.week} is not known, no label is known yet"
+        why = f"{metric} in partition {seen.partition} is not known, no label is known yet"
     return Signal("performance", False, f"{why}: not held against the limit of {limit:.1%}")
 
 
-def _prediction_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
-    value, chance = week.prediction_psi, week.prediction_psi_chance or 0.0
+def _prediction_drift(seen: PartitionEvidence, limit: float | None) -> Signal | None:
+    value, chance = seen.prediction_psi, seen.prediction_psi_chance or 0.0
     if limit is None or value is None:
         return None
-    text = f"prediction PSI {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    text = f"prediction PSI {value:.3f} in partition {seen.partition}, {_side(value > limit)} the limit of {limit:g}"
     by_chance = limit < value <= chance
     within = f" but within {chance:.3f}, which so few rows reach by chance" if by_chance else ""
     return Signal("prediction_drift", value > max(limit, chance), text + within)
 
 
-def _data_drift(week: WeekEvidence, limit: float | None) -> Signal | None:
-    value = week.drift_share
+def _data_drift(seen: PartitionEvidence, limit: float | None) -> Signal | None:
+    value = seen.drift_share
     if limit is None or value is None:
         return None
-    text = f"share of drifted columns {value:.3f} in week {week.week}, {_side(value > limit)} the limit of {limit:g}"
+    text = f"share of drifted columns {value:.3f} in partition {seen.partition}, {_side(value > limit)} the limit of {limit:g}"
     return Signal("data_drift", value > limit, text)
 
 

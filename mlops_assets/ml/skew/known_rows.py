@@ -75,7 +75,7 @@ def _written_by(now: np.ndarray, served: np.ndarray, written: np.ndarray, same_k
     """Go back from each row to the newest one of its key that was written by `served`.
 
     Rows of a key that follow one another and were written at once are passed in one step, so that a table written
-    a week at a time takes as many steps as it has late weeks.
+    a partition at a time takes as many steps as it has late partitions.
     """
     starts_run = ~same_key | (written != np.roll(written, 1))
     start = np.maximum.accumulate(np.where(starts_run, np.arange(len(written)), 0))

@@ -1,4 +1,4 @@
-"""The labels of a joined week: what its manifest notes of them, and how they alone are joined again."""
+"""The labels of a joined partition: what its manifest notes of them, and how they alone are joined again."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
 
 LEARNT = "learnt from"
-"""The note of a week that has the hash of what a fit reads of it, without columns that only a judge splits by."""
+"""The note of a partition that has the hash of what a fit reads of it, without columns that only a judge splits by."""
 
 
 WITHOUT_LABELS, CORRECTED = "without labels", "labels corrected"
-"""Notes of a week: the hash of all but labels that have a table of their own, and how many labels were others before."""
+"""Notes of a partition: the hash of all but labels that have a table of their own, and how many labels were others before."""
 
 OLD = "_old"
 
 
 def relabels(spec: ModelSpec, lake: Lake, name: str, decides: Fingerprint) -> bool:
-    """Whether nothing but labels changed since a week was joined, so that its labels alone are joined again."""
+    """Whether nothing but labels changed since a partition was joined, so that its labels alone are joined again."""
     table = f"{spec.name}/training_set"
     before = lake.remembered(table, name) if spec.label.table else None
     if before is None or not lake.holds(table, name, before["sha256"]):
@@ -36,8 +36,8 @@ def relabels(spec: ModelSpec, lake: Lake, name: str, decides: Fingerprint) -> bo
     return same and OUTCOMES in (lake.manifest(table, name).notes or {})
 
 
-def relabel_week(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
-    """Join the labels of a week again; its features stay as they are, so that the bytes are those of a whole join."""
+def relabel_partition(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
+    """Join the labels of a partition again; its features stay as they are, so that the bytes are those of a whole join."""
     table = f"{spec.name}/training_set"
     before = lake.manifest(table, name)
     parts = outcome_parts(spec, lake).get(name, {})
@@ -55,7 +55,7 @@ def relabel_week(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
 def label_notes(
     spec: ModelSpec, lake: Lake, span: Partition, rows: pl.DataFrame, features: Sequence[str], parts: Parts
 ) -> dict[str, Any]:
-    """What a joined week notes of its labels: hashes with and without them, their counts at its end, and which were corrected."""
+    """What a joined partition notes of its labels: hashes with and without them, their counts at its end, and which were corrected."""
     facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
     read = dict.fromkeys([*facts, *spec.row_columns, *features])
     notes = {LEARNT: content_sha256(rows.select(*read)), **label_counts(rows, spec, span.end)}
@@ -67,7 +67,7 @@ def label_notes(
 
 
 def _corrected(spec: ModelSpec, lake: Lake, name: str, rows: pl.DataFrame) -> int:
-    """How many labels of a week are others than those that it was joined with before, and how many were so already."""
+    """How many labels of a partition are others than those that it was joined with before, and how many were so already."""
     table, label = f"{spec.name}/training_set", spec.label.column
     if not lake.exists(table, name):
         return 0
@@ -91,11 +91,11 @@ def stored(
     made_of: Mapping[str, str],
     parts: Parts,
 ) -> Manifest:
-    """Write a joined week; what it is made of has the label partitions with a say in it."""
+    """Write a joined partition; what it is made of has the label partitions with a say in it."""
     made_of = {**made_of, **made_of_outcomes(spec, lake, parts)}
     return lake.write(f"{spec.name}/training_set", rows, name, spec.prediction.key, notes, made_of, keep=True)
 
 
 def rows_sha256(manifest: Manifest) -> str:
-    """The hash of a joined week by all but its labels, where they are joined to it: scores and drift do not follow from them."""
+    """The hash of a joined partition by all but its labels, where they are joined to it: scores and drift do not follow from them."""
     return (manifest.notes or {}).get(WITHOUT_LABELS, manifest.sha256)
