@@ -111,7 +111,7 @@ def outcome(home: Path) -> dict[str, str]:
     records = {str(path.relative_to(lake)): _sha256(path) for name in RECORDS for path in lake.glob(name)}
     files = [path for path in (home / "mlflow" / "artifacts").rglob("model.*") if path.suffix in MODELS]
     models = {f"model {digest}": digest for digest in map(_sha256, files)}
-    return {"partitions.csv": _sha256(home / "replay" / "partitions.csv"), **partitions, **records, **models}
+    return {"weeks.csv": _sha256(home / "replay" / "weeks.csv"), **partitions, **records, **models}
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ README = PROJECT_ROOT / "README.md"
 YEAR = PROJECT_ROOT / "docs" / "the-year.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
 TRAINING = PROJECT_ROOT / "docs" / "training.md"
-OF_THE_REPORT = {"weeks": ("week ", YEAR), "policies": ("policy ", README)}
+OF_THE_REPORT = {"partitions": ("partition ", YEAR), "policies": ("policy ", README)}
 """Tables of the report by the name of their marker: how their first line begins, and the page that has them."""
 
 MEASURED = {

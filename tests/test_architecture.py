@@ -83,6 +83,53 @@ def test_no_word_of_the_worked_example_stands_outside_of_its_folder():
     assert {file: said for file, said in found.items() if said} == {}
 
 
+SEVEN_DAYS = {
+    "mlops_assets/spec/base.py": "a span of time may be given in weeks",
+    "mlops_assets/spec/calendar.py": "a weekly calendar has whole weeks",
+    "mlops_assets/spec/cron.py": "a cron line names days of the week",
+    "mlops_assets/spec/gate.py": "a cluster may be the week of the prediction time",
+    "mlops_assets/spec/columns.py": "a cluster may be the week of the prediction time",
+    "mlops_assets/ml/judging/gate.py": "a cluster may be the week of the prediction time",
+    "mlops_assets/spec/ticks.py": "changes of a zone's clock are looked for week by week",
+    "mlops_assets/replay/policies.py": "the policy that retrains every four weeks",
+    "mlops_assets/commands/new.py": "the example's rows are of seven weeks",
+}
+KEPT_NAMES = {
+    "mlops_assets/spec/earlier.py": "specs of earlier releases had `weeks`",
+    "mlops_assets/spec/decides.py": "the calendar is hashed as `weeks`",
+    "mlops_assets/automation/tries.py": "the tag of an earlier release's runs",
+    "mlops_assets/commands/by_use_case.py": "the table of an earlier release's replay",
+    "mlops_assets/commands/audit.py": "entries of the audit log",
+    "mlops_assets/promotion/records.py": "entries of the audit log",
+    "mlops_assets/stages/attempt.py": "the record of an evaluation, which is hashed",
+    "mlops_assets/stages/reporting.py": "a column of the reports in the lake",
+    "mlops_assets/stages/searching.py": "the record of a search, and a tag in MLflow",
+    "mlops_assets/stages/training.py": "a tag in MLflow",
+    "mlops_assets/stages/card.py": "a tag in MLflow, entries of the audit log, and a column of the reports",
+    "mlops_assets/assets/monitoring.py": "a column of the reports in the lake",
+    "resources/records/reader.py": "records, which are hashed",
+}
+"""Who writes or reads a name with the word that is on disk, in a hash or in MLflow since an earlier release."""
+
+
+def test_the_word_week_stands_where_seven_days_are_meant():
+    """A cadence may be any: what a calendar is cut into is called a partition."""
+    general = [f for f in FILES if not part(f).startswith("mlops_assets/use_cases/flights/")]
+    word = re.compile(r"(?<![a-z])weeks?(?![a-z])|[a-z]_?Week(?![a-z])", re.IGNORECASE)
+    found = {part(file) for file in general if word.search(file.read_text())}
+    assert found == {*SEVEN_DAYS, *KEPT_NAMES}
+
+
+def test_the_names_of_before_are_texts_alone():
+    """In files that keep a stored name, the word stands in quotes or backticks only."""
+    quoted = re.compile(r"""(["'`])[^"'`\s]*week[^"'`\s]*\1""")
+    said = {
+        name: quoted.sub("", (PROJECT_ROOT / name).read_text()).replace("a calendar of weeks", "")
+        for name in KEPT_NAMES
+    }
+    assert [name for name, text in said.items() if re.search(r"week(?!ly)", text)] == []
+
+
 def test_resources_never_import_what_exists():
     assert offenders(inside("resources/"), "mlops_assets", "tests", "benchmarks") == []
 

@@ -110,26 +110,38 @@ def test_every_page_is_in_the_index_once_and_in_order():
 
 
 def test_the_table_has_a_line_for_every_week_and_every_policy():
-    weeks = block_in(YEAR.read_text(), "weeks").splitlines()
-    assert weeks[0].split() == ["week", "rows", "labelled", "auc", "log_loss", "drift", "version", "decision"]
+    weeks = block_in(YEAR.read_text(), "partitions").splitlines()
+    assert weeks[0].split() == [
+        "partition",
+        "rows",
+        "labelled",
+        "auc",
+        "log_loss",
+        "drift",
+        "version",
+        "decision",
+    ]
     assert (len(weeks), weeks[1].split()[0], weeks[-1].split()[0]) == (54, "2012-12-31", "2013-12-30")
     policies = [re.split(r"  +", line)[0] for line in block_in(README, "policies").splitlines()]
     assert policies == ["policy", "this policy", "never retrained", "every four weeks"]
 
 
 def test_the_tables_can_be_renewed_from_a_report():
-    report = "week  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
+    report = "partition  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
     for name, (_, path) in OF_THE_REPORT.items():
         page = filled(path.read_text(), name, report)
         assert (
             block_in(page, name)
-            == {"weeks": "week  rows\n2013-01-07  5", "policies": "policy  trainings\nthis policy  3"}[name]
+            == {
+                "partitions": "partition  rows\n2013-01-07  5",
+                "policies": "policy  trainings\nthis policy  3",
+            }[name]
         )
         assert filled(page, name, report) == page
     with pytest.raises(ValueError, match="no table that begins with 'policy '"):
-        filled(README, "policies", "week  rows\n")
-    with pytest.raises(ValueError, match="no markers <!-- weeks -->"):
-        filled(README, "weeks", report)
+        filled(README, "policies", "partition  rows\n")
+    with pytest.raises(ValueError, match="no markers <!-- partitions -->"):
+        filled(README, "partitions", report)
 
 
 @pytest.fixture(scope="module")

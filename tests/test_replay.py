@@ -174,7 +174,7 @@ def test_a_sensor_that_keeps_quiet_gives_its_numbers(replayed):
         "last training 0 days ago, inside the cool-down of 14 days"
         in replayed.tick(calm, RETRAIN).skip_message
     )
-    assert replayed.tick(calm, SCORE).skip_message == "every ingested week is scored"
+    assert replayed.tick(calm, SCORE).skip_message == "every ingested partition is scored"
 
 
 def test_a_run_that_fails_ends_the_replay_whatever_failed_in_it(replayed):
@@ -226,7 +226,7 @@ def test_a_challenger_that_could_not_be_judged_is_not_fitted_and_the_days_are_na
     )
     (said,), runs = owed(replayed, longer)
     assert "no challenger of it is trained yet: flight_delay: champion 4 was trained until" in said
-    assert "Ingest weeks until 14 days after its training" in said and runs == 1
+    assert "Ingest more partitions, until 14 days after its training" in said and runs == 1
     assert [v.number for v in replayed.resources["tracking"].versions("flight_delay")] == [1, 2, 3, 4]
 
 

@@ -98,7 +98,7 @@ def test_the_new_model_is_trained_by_the_next_run_and_varied_by_the_pages_comman
     assert (home.serving / "long_delay.json").exists() == attempt["promote"]
     assert attempt["promote"], attempt["verdict"]
     assert "long_delay: its first champion answers from " in run.stdout
-    assert "no week is scored, because no model scores a time it was trained on" in run.stdout
+    assert "no partition is scored, because no model scores a time it was trained on" in run.stdout
 
     (command,) = re.findall(r"^\.venv/bin/mlops (train .*)$", PAGE, re.MULTILINE)
     variant = mlops(*shlex.split(command))

@@ -53,7 +53,7 @@ def test_ten_weeks_that_fail_once_keep_neither_themselves_nor_the_fourteen_behin
     while isinstance(asked := days.tick(), list):
         for run in asked:
             days.end(run, "succeeded")
-    assert asked == "every ingested week is scored" and waiting(days) == []
+    assert asked == "every ingested partition is scored" and waiting(days) == []
 
 
 def test_the_skip_reason_names_the_failed_week_how_often_it_failed_and_when_it_is_tried_again(tmp_path):

@@ -10,14 +10,14 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.commands.change import ASIDE, Change, put_aside
-from mlops_assets.spec.names import online_key, progress_name
+from mlops_assets.spec.names import OUTCOME_TABLE, online_key, progress_name
 from mlops_assets.stages.use_case_before import use_case_before
 from resources.lake.names import KEPT, MANIFESTS
 from resources.moments import read_moment
@@ -27,6 +27,7 @@ from resources.storage.addresses import storage_at
 from resources.storage.storage import Storage
 
 FEATURES, PROGRESS, ONLINE = "features", "replay/progress.json", "features/online.json"
+TABLE_BEFORE = "weeks.csv"
 NAMED = re.compile(r"features/(?=[\w.:+-]+(@|\s|$))")
 """How a text begins that names a feature table as an earlier release did: alone, with a partition, or with a remark."""
 
@@ -82,13 +83,31 @@ def old_names(storage: Storage) -> list[str]:
 
 
 def outcome_changes(where: Settings, use_case: str | None = None) -> Iterator[Change]:
-    """The outcome of the replay, for the folder of its use case."""
+    """The outcome of the replay, for the folder of its use case; its table was `weeks.csv`, by the name of its first column.
+
+    Where a replay of now has written its table beside an earlier one, that of now stays, and the earlier one is put aside.
+    """
     storage = storage_at(where.replay)
     if names := storage.names():
         owner = use_case or use_case_before(storage_at(where.lake))
-        moves = [_checked(storage, Move(name, f"{owner}/{name}")) for name in names]
+        moves = [_checked(storage, _outcome(storage, name, owner)) for name in names]
         what = f"{where.replay}: {_files(moves)} of a replay's outcome, to {owner}"
-        yield _change(where, storage, what, moves)
+        yield _change(where, storage, what, moves, "replay")
+    for name in storage.names(ending=f"/{TABLE_BEFORE}", deep=True):
+        move = _outcome(storage, name, name.rpartition("/")[0])
+        if there := storage.load_or_none(move.target):
+            move = replace(move, content=there.content)
+        yield _change(where, storage, f"{where.replay}/{name}: to {move.target}", [move], "replay")
+
+
+def _outcome(storage: Storage, name: str, folder: str) -> Move:
+    """A file of a replay's outcome, which belongs into a folder."""
+    file = name.rpartition("/")[2]
+    if file != TABLE_BEFORE:
+        return Move(name, f"{folder}/{file}")
+    before = storage.read(name)
+    after = re.sub(rb"^week(?=,)", b"partition", before)
+    return Move(name, f"{folder}/{OUTCOME_TABLE}", after if after != before else None)
 
 
 def moment_changes(where: Settings, use_case: str | None = None) -> Iterator[Change]:

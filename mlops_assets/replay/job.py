@@ -17,6 +17,7 @@ from mlops_assets.spec.decides import changes, of_a_fit
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.files import read_use_case, specs_in
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.names import OUTCOME_TABLE
 from mlops_assets.spec.use_case import UseCase
 from resources.at_work import alone
 from resources.clock import now_at
@@ -58,7 +59,7 @@ def replay_history(settings: Settings, asked: Asked) -> int:
     }
     finished = _finished(folder)
     if finished == wanted and wanted["models"] is not None:
-        print(f"The replay is done; its table is {folder / 'partitions.csv'}. `make dev` shows the rest.\n")
+        print(f"The replay is done; its table is {folder / OUTCOME_TABLE}. `make dev` shows the rest.\n")
         print((folder / "report.txt").read_text())
         print_size(settings)
         return 0
@@ -191,9 +192,9 @@ def models_of(project: "Project", use_case: UseCase) -> tuple[list[ModelSpec], l
 
 
 def write_outcome(folder: Path, table: pl.DataFrame, predictions: pl.DataFrame) -> None:
-    """`partitions.csv`, one line a partition, and `predictions.parquet`, one row a prediction."""
+    """`OUTCOME_TABLE`, one line a partition, and `predictions.parquet`, one row a prediction."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "partitions.csv", table.write_csv())
+    write_text(folder / OUTCOME_TABLE, table.write_csv())
     temporary = folder / ".predictions.parquet.tmp"
     predictions.write_parquet(temporary)
     temporary.replace(folder / "predictions.parquet")

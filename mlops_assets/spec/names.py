@@ -1,5 +1,8 @@
 """Names of what every use case has: feature tables, registry, online store, progress of its replay, its job and groups."""
 
+OUTCOME_TABLE = "partitions.csv"
+"""The table of a replay's outcome, one line a partition."""
+
 
 def use_case_of(table: str) -> str:
     """The use case that a lake table belongs to: the first part of its name."""

@@ -200,7 +200,7 @@ def test_the_retraining_is_decided_by_the_newest_judged_week_and_by_none_from_be
     living.lake.write_json(f"late_parcel/attempts/{living.names[1]}", {})
     _, decision = decision_now(DELAY, living.lake)
     assert (decision.retrain, decision.trigger) == (True, "performance")
-    assert f"in week {judged} is" in decision.reason
+    assert f"in partition {judged} is" in decision.reason
     living.lake.write_json(f"late_parcel/attempts/{judged}", {})
     _, decision = decision_now(DELAY, living.lake)
     assert not decision.retrain and "no label is known yet: not held against" in decision.reason

@@ -116,7 +116,10 @@ def test_the_retraining_is_not_asked_for_and_the_reason_says_why(lake):
         evidence = partition_evidence(spec, lake, name)
         decision = decide([evidence], evidence.end - timedelta(days=20), spec, evidence.end)
         assert (decision.retrain, decision.trigger) == (False, "none")
-        assert f"auc in week {name} is not known, no label is known yet: not held against" in decision.reason
+        assert (
+            f"auc in partition {name} is not known, no label is known yet: not held against"
+            in decision.reason
+        )
 
 
 def test_a_champion_whose_own_metric_was_undefined_is_still_a_champion(lake):
@@ -153,7 +156,7 @@ def test_the_card_says_how_many_weeks_have_no_label_and_why_a_metric_has_no_valu
     assert shown["auc"] == "undefined, one class" and shown["log_loss"] == "0.31 (0.2 to 0.4)"
     assert shown["depot = north"] == "auc undefined, one class on 60 rows"
     assert shown["partitions without a known label"] == shown["weeks scored"] == "3"
-    assert shown["auc, mean of the weeks"] == "unknown"
+    assert shown["auc, mean of the partitions"] == "unknown"
     assert facts(lake, {})["auc"] == "unknown"
 
 

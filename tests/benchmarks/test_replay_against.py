@@ -19,7 +19,7 @@ def left_by(home, score: float, model: bytes = b"{trees"):
     lake = Lake(root=str(home / "lake"))
     lake.write("flight_delay/predictions", pl.DataFrame({"score": [score]}), "2013-01-07")
     lake.write_json("flight_delay/attempts/2013-01-07", {"verdict": "promoted"})
-    for path, content in (("mlflow/artifacts/1/model.ubj", model), ("replay/partitions.csv", b"week\n")):
+    for path, content in (("mlflow/artifacts/1/model.ubj", model), ("replay/weeks.csv", b"week\n")):
         (home / path).parent.mkdir(parents=True)
         (home / path).write_bytes(content)
     return outcome(home)

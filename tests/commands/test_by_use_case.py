@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands import migrate
-from mlops_assets.commands.by_use_case import PlaceTakenError, old_names, renamed
+from mlops_assets.commands.by_use_case import PlaceTakenError, old_names, outcome_changes, renamed
 from mlops_assets.stages.use_case_before import UnknownUseCaseError, use_case_before
 from resources.lake.lake import Lake
 from resources.lake.versions import kept_versions
@@ -88,6 +88,20 @@ def test_records_and_the_outcome_of_the_replay_are_those_of_the_use_case(earlier
         "applied.sha256",
         "online.db",
     }
+
+
+@pytest.mark.parametrize("there", [None, b"partition,rows,decision\n2024-01-08,6,kept\n"])
+def test_the_table_of_a_replay_is_called_by_its_partitions_where_it_has_its_use_case_already(tmp_path, there):
+    where = settings({"MLOPS_HOME": str(tmp_path)})
+    table, now = (where.replay / "shop" / name for name in ("weeks.csv", "partitions.csv"))
+    table.parent.mkdir(parents=True)
+    table.write_bytes(b"week,rows,decision\n2024-01-01,5,kept: a week\n")
+    if there:
+        now.write_bytes(there)
+    for change in outcome_changes(where):
+        change.apply()
+    assert not table.exists() and list(outcome_changes(where)) == []
+    assert now.read_bytes() == (there or b"partition,rows,decision\n2024-01-01,5,kept: a week\n")
 
 
 def test_nothing_is_left_where_it_was_and_nothing_to_do(earlier):

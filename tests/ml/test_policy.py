@@ -83,7 +83,7 @@ def test_the_performance_limit_is_a_share_of_the_metric_at_promotion(make_spec):
     worse = decide([week(70, metric=0.72, reference=0.77)], day(30), spec, day(70))
     assert (worse.retrain, worse.trigger) == (True, "performance")
     assert worse.reason == (
-        "auc 0.7200 in week 2020-03-09 is 6.5% worse than 0.7700 at promotion, over the limit of 5.0%."
+        "auc 0.7200 in partition 2020-03-09 is 6.5% worse than 0.7700 at promotion, over the limit of 5.0%."
     )
 
 
@@ -157,7 +157,7 @@ def test_a_champion_that_could_not_be_measured_is_neither_good_nor_bad_news_and_
     spec = make_spec(retrain={"metric_worse_by": 0.05})
     for evidence, said in (
         (replace(week(70, reference=0.77, served=True), rows=0), "is not known, no label is known yet"),
-        (week(70, reference=0.77, served=True), "auc in week 2020-03-09 is undefined, one class"),
+        (week(70, reference=0.77, served=True), "auc in partition 2020-03-09 is undefined, one class"),
         (week(70, metric=0.77, served=True), "auc at promotion is undefined, one class"),
     ):
         decision = decide([evidence], day(30), spec, day(70))
@@ -175,7 +175,7 @@ def test_after_a_rejected_first_model_another_is_tried_when_the_cool_down_is_ove
     assert decide(unscored, day(35), make_spec(), day(42)).trigger == "cool_down"
     again = decide(unscored, day(28), make_spec(), day(42))
     assert (again.retrain, again.trigger) == (True, "first_model")
-    assert "no model serves in week 2020-02-10" in again.reason
+    assert "no model serves in partition 2020-02-10" in again.reason
     watching = make_spec(retrain={"metric_worse_by": 0.05})
     assert "label" not in decide(unscored, day(28), watching, day(42)).reason
 
