@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from resources import variables
-from resources.serving.http.limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
+from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
 
 Count = Annotated[int, BeforeValidator(variables.count)]
 

@@ -172,10 +172,10 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features.stores import FeatureStores
     from resources.serving.code import imported
     from resources.serving.http.features import Question, mount
-    from resources.serving.http.limits import Limits
     from resources.serving.http.predict import application
     from resources.serving.live_models import LiveModels
     from resources.serving.log_writer import ServingLog
+    from resources.serving_limits import Limits
 
     features = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
     log = ServingLog(home.serving_log)

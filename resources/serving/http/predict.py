@@ -19,7 +19,6 @@ from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
 from resources.serving.http.lane import Lane
-from resources.serving.http.limits import Limits
 from resources.serving.http.page import page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
@@ -28,6 +27,7 @@ from resources.serving.http.schema import described
 from resources.serving.http.status import reasons, status
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
+from resources.serving_limits import Limits
 
 
 def application(
