@@ -190,7 +190,7 @@ def http_application(home: Settings) -> "FastAPI":
     pusher = Pusher(features, *told, clock)
     waits = home.serve_wait_ms / 1000
     limits = Limits(home.serve_max_bytes, home.serve_max_rows, home.serve_deadline_s, waits)
-    who = (home.allowed_hosts, limits, home.serve_keys)
+    who = (home.serve_names, limits, home.serve_keys)
     app = application(models, home.serve_address, log, pusher, *who)
 
     def asked(question: Question) -> FeatureStoreResource:

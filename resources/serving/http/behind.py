@@ -21,7 +21,7 @@ class Behind:
 
     def __init__(self, models: LiveModels, limits: Limits) -> None:
         self._models, self._limits = models, limits
-        self._admission = Admission(limits.wait_s, at_any_rate=THREADS)
+        self.admission = Admission(limits.wait_s, at_any_rate=THREADS)
         self._threads: CapacityLimiter | None = None
         self._last_end = 0.0
 
@@ -31,7 +31,7 @@ class Behind:
         Raises the answers 503 where too much waits, and 504 where there is no answer by the deadline.
         """
         try:
-            ticket = self._admission.admit(name if name in self._models.served else "", len(content))
+            ticket = self.admission.admit(name if name in self._models.served else "", len(content))
         except FullError as full:
             raise HTTPException(503, str(full), {"Retry-After": full.retry_after}) from full
         self._threads = self._threads or CapacityLimiter(THREADS)
@@ -43,7 +43,7 @@ class Behind:
                 )
         finally:
             if not started:
-                self._admission.give_back(ticket)
+                self.admission.give_back(ticket)
         raise HTTPException(504, late(self._limits))
 
     def _timed(
@@ -56,7 +56,7 @@ class Behind:
             took_s = self._since_the_last_answer(ticket)
             return answer
         finally:
-            self._admission.give_back(ticket, took_s)
+            self.admission.give_back(ticket, took_s)
 
     def _since_the_last_answer(self, ticket: Ticket) -> float:
         """Seconds of work that an answer was: since the one before it, where it waited for that, as threads take turns."""

@@ -163,10 +163,9 @@ def _fail(asked: _Asked, error: Exception) -> None:
 class Lane:
     """An ASGI application before another one, which it hands on to."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels, limits: Limits | None = None) -> None:
-        limits = limits or Limits()
+    def __init__(self, app: "ASGIApp", models: LiveModels, admission: Admission, limits: Limits) -> None:
         self.app, self._models = app, models
-        self._together = Together(models, Admission(limits.wait_s, AT_ANY_RATE), limits)
+        self._together = Together(models, admission, limits)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         model = self._model(scope)
