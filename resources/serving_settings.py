@@ -7,7 +7,10 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from resources import variables
-from resources.serving.http.limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
+from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that stand for all of a machine's, and the one of them that is its own alone."""
 
 Count = Annotated[int, BeforeValidator(variables.count)]
 
@@ -73,5 +76,15 @@ class ServingSettings(BaseSettings):
     @property
     def serve_address(self) -> str:
         """Where the endpoint is called from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.serve_host, self.serve_host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.serve_port}"
+        host = EVERYWHERE.get(self.serve_host, self.serve_host)
+        return f"http://{_in_url(host)}:{self.serve_port}"
+
+    @property
+    def serve_names(self) -> tuple[str, ...]:
+        """The names by which it may be called: those that are allowed, and the address that it listens on."""
+        own = () if self.serve_host in EVERYWHERE else (_in_url(self.serve_host),)
+        return (*self.allowed_hosts, *own)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -69,7 +69,7 @@ def skew_check(found: Replayed) -> dg.AssetCheckResult:
 def skew_metadata(model: str, found: Replayed) -> dict[str, Any]:
     """What the asset page shows: a sentence, the verdicts with a picture, then tables by feature and by version."""
     if found.log.is_empty():
-        return {"skew": f"no request is logged yet: ask POST /predict/{model}"}
+        return {"skew": f"no request is logged yet: ask POST /v1/models/{model}/predict"}
     cells, verdicts = found.compared.total(), found.by_verdict
     equal = cells - sum(verdicts.values())
     table = by_feature(found.cells, found.compared)

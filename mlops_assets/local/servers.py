@@ -229,7 +229,7 @@ def _mlflow(settings: Settings) -> Server:
 
 
 def _endpoint(settings: Settings, command: Sequence[str]) -> Server:
-    address = f"http://{HOST}:{settings.serve_port}"
+    address = settings.serve_address
     return Server(
         name="Endpoint",
         command=list(command),

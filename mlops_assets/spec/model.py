@@ -112,7 +112,7 @@ class Skew(Part):
 
 
 class Deployment(Part):
-    """Whether the champion answers at the endpoint `/predict/<name>`."""
+    """Whether the champion answers at the endpoint, `/v1/models/<name>/predict`."""
 
     enabled: bool = True
 

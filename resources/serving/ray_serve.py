@@ -172,10 +172,10 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features.stores import FeatureStores
     from resources.serving.code import imported
     from resources.serving.http.features import Question, mount
-    from resources.serving.http.limits import Limits
     from resources.serving.http.predict import application
     from resources.serving.live_models import LiveModels
     from resources.serving.log_writer import ServingLog
+    from resources.serving_limits import Limits
 
     features = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
     log = ServingLog(home.serving_log)
@@ -190,7 +190,7 @@ def http_application(home: Settings) -> "FastAPI":
     pusher = Pusher(features, *told, clock)
     waits = home.serve_wait_ms / 1000
     limits = Limits(home.serve_max_bytes, home.serve_max_rows, home.serve_deadline_s, waits)
-    who = (home.allowed_hosts, limits, home.serve_keys)
+    who = (home.serve_names, limits, home.serve_keys)
     app = application(models, home.serve_address, log, pusher, *who)
 
     def asked(question: Question) -> FeatureStoreResource:

@@ -13,11 +13,11 @@ from resources.clock import Clock
 from resources.features.push import Pusher
 from resources.features.push_sources import PushSource
 from resources.serving.http.features import mount
-from resources.serving.http.limits import Limits
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
+from resources.serving_limits import Limits
 from resources.storage.addresses import storage_at
 from tests.resources.serving_fakes import FakeFeatures, declared
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from resources.serving.http.keys import OPEN, key_hash, new_key
 from resources.settings import PROJECT_ROOT, settings
 from resources.state_folder import SettingsError
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
+from tests.resources.test_serving import Server, _wait_until_up
 
 KEY, OTHER = new_key(), new_key()
 LET_IN = [
@@ -120,6 +122,8 @@ def test_which_addresses_are_open_to_others():
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         assert not settings({"MLOPS_SERVE_HOST": host}).exposed, host
     assert settings({"MLOPS_SERVE_HOST": "::"}).serve_address == "http://[::1]:8000"
+    assert settings({"MLOPS_SERVE_HOST": "::", "MLOPS_ALLOWED_HOSTS": "a"}).serve_names == ("a",)
+    assert settings({"MLOPS_SERVE_HOST": "2001:db8::7"}).serve_names == ("[2001:db8::7]",)
 
 
 @pytest.mark.parametrize("serve_with", ["process", "ray"])
@@ -135,3 +139,38 @@ def test_the_endpoint_does_not_open_itself_to_others_without_a_key(serve_with, t
     )
     assert done.returncode == 1
     assert "MLOPS_SERVE_HOST=0.0.0.0 opens the endpoint to others, and no key is set" in done.stderr
+
+
+def test_a_process_with_keys_asks_for_one_and_writes_none_down(tmp_path: Path, free_port):
+    port = free_port()
+    names = {
+        "MLOPS_HOME": str(tmp_path),
+        "MLOPS_SERVE_PORT": str(port),
+        "MLOPS_SERVE_KEYS": f"me:{key_hash(KEY)}",
+    }
+    with (tmp_path / "said.log").open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "resources.serving"],
+            env={**os.environ, **names},
+            cwd=PROJECT_ROOT,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            server = Server(tmp_path, port, process)
+            _wait_until_up(server)
+            asked = server.http
+            assert asked.get("/healthz").json() == {"status": "ok"}
+            for named, status in (({}, 401), ({"x-api-key": OTHER}, 401), ({"x-api-key": KEY}, 503)):
+                reply = asked.post("/v1/models/nobody/predict?key=" + OTHER, json=TRIP, headers=named)
+                assert reply.status_code == status
+            assert asked.get("/models", headers={"authorization": f"Bearer {KEY}"}).json() == []
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+    written = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert written
+    for file in written:
+        content = file.read_bytes()
+        assert KEY.encode() not in content and OTHER.encode() not in content, file

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from resources.serving.http.admission import Admission, FullError
 from resources.serving.http.behind import THREADS
 from resources.serving.http.lane import AT_ANY_RATE
-from resources.serving.http.limits import Limits
+from resources.serving_limits import Limits
 from resources.settings import settings
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
 from tests.resources.fast.test_lane import Short
@@ -136,6 +136,7 @@ def test_the_short_way_lets_in_what_may_wait_and_turns_the_rest_away(tmp_path):
     assert all(reply.json()["value"] == 27.0 for reply in replies if reply.status_code == 200)
     assert all("retry-after" in reply.headers for reply in replies if reply.status_code == 503)
     assert [one.status_code for one in all_at_once(app, [(PREDICT, TRIP)] * 3)] == [200] * 3
+    assert [one.waiting for one in app.state.admissions.values()] == [0, 0]
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 10_000), st.floats(0, 1) | st.none(), st.booleans()), max_size=40)

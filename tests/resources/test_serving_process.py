@@ -87,3 +87,28 @@ def test_only_two_ways_to_serve_are_known():
     assert settings({"MLOPS_SERVE_WITH": "ray"}).serve_with == "ray"
     with pytest.raises(SettingsError, match="MLOPS_SERVE_WITH='bentoml' is not known: give process or ray"):
         settings({"MLOPS_SERVE_WITH": "bentoml"})
+
+
+def test_a_version_whose_file_is_broken_does_not_replace_the_one_that_answers(tmp_path, free_port):
+    asked = {"inputs": [
+        {"name": "distance", "datatype": "FP64", "shape": [1], "data": [TRIP["distance"]]},
+        {"name": "leaves_at", "datatype": "BYTES", "shape": [1], "data": [TRIP["leaves_at"]]},
+    ]}  # fmt: skip
+    with running(tmp_path, free_port()) as server:
+        server.publish()
+        server.until(lambda models: "trips" in models)
+        server.publish(version="2", slope=3.0, model_sha256="0" * 64)
+        server.until(lambda models: models["trips"]["problem"])
+        broken = tmp_path / "serving" / "trips-3.model"
+        server.publish(version="3", slope=-1.0)
+        server.until(lambda models: "slope -1.0 is negative" in (models["trips"]["problem"] or ""))
+        broken.unlink()
+        for path in ("/v1/models/trips/predict", "/predict/trips"):
+            answer = server.http.post(path, json=TRIP).raise_for_status().json()
+            assert (answer["version"], answer["value"]) == ("1", 18.0)
+        told = server.http.post("/v2/models/trips/infer", json=asked).raise_for_status().json()
+        assert (told["model_version"], told["outputs"][0]["data"]) == ("1", [18.0])
+        ready = server.http.get("/readyz")
+        assert (ready.status_code, "keeps serving" in ready.json()["problems"]["trips"]) == (200, True)
+        server.publish(version="4", slope=4.0)
+        server.until(lambda models: models["trips"]["version"] == "4" and not models["trips"]["problem"])

@@ -4,6 +4,7 @@ What would have to wait longer than is allowed is turned away at once, so that w
 """
 
 import math
+import time
 from dataclasses import dataclass
 from threading import Lock
 
@@ -35,11 +36,12 @@ class FullError(Exception):
 
 @dataclass(eq=False)
 class Ticket:
-    """A request that was let in: whose model it asks, its bytes, and the seconds that it was taken for."""
+    """A request that was let in: whose model it asks, its bytes, the seconds that it was taken for, and when it came."""
 
     name: str
     size: int
     seconds: float
+    since: float
     given_back: bool = False
 
 
@@ -57,7 +59,8 @@ class Admission:
         with self._lock:
             if self.waiting >= self._at_any_rate and self.waiting_s > self._wait_s:
                 raise FullError(self.waiting_s, self._wait_s)
-            ticket = Ticket(name, size, self._paces.get(name, FIRST_GUESS_S) * max(size, 1))
+            seconds = self._paces.get(name, FIRST_GUESS_S) * max(size, 1)
+            ticket = Ticket(name, size, seconds, time.perf_counter())
             self.waiting_s += ticket.seconds
             self.waiting += 1
             return ticket

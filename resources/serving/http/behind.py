@@ -9,8 +9,8 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import HTTPException
 
 from resources.serving.http.admission import Admission, FullError, Ticket
-from resources.serving.http.limits import Limits
 from resources.serving.live_models import LiveModels
+from resources.serving_limits import Limits
 
 THREADS = 4
 """More of them answer nothing sooner: they take turns, and the event loop waits for each."""
@@ -21,8 +21,9 @@ class Behind:
 
     def __init__(self, models: LiveModels, limits: Limits) -> None:
         self._models, self._limits = models, limits
-        self._admission = Admission(limits.wait_s * THREADS, at_any_rate=THREADS)
+        self.admission = Admission(limits.wait_s, at_any_rate=THREADS)
         self._threads: CapacityLimiter | None = None
+        self._last_end = 0.0
 
     async def answer(self, work: Callable[..., Any], name: str, content: bytes, *given: Any) -> Any:
         """What `work` returns for what it is given, which asks a model with a body.
@@ -30,7 +31,7 @@ class Behind:
         Raises the answers 503 where too much waits, and 504 where there is no answer by the deadline.
         """
         try:
-            ticket = self._admission.admit(name if name in self._models.served else "", len(content))
+            ticket = self.admission.admit(name if name in self._models.served else "", len(content))
         except FullError as full:
             raise HTTPException(503, str(full), {"Retry-After": full.retry_after}) from full
         self._threads = self._threads or CapacityLimiter(THREADS)
@@ -42,20 +43,26 @@ class Behind:
                 )
         finally:
             if not started:
-                self._admission.give_back(ticket)
+                self.admission.give_back(ticket)
         raise HTTPException(504, late(self._limits))
 
     def _timed(
         self, started: list[bool], ticket: Ticket, work: Callable[..., Any], given: tuple[Any, ...]
     ) -> Any:
         started.append(True)
-        began, took_s = time.perf_counter(), None
+        took_s = None
         try:
             answer = work(*given)
-            took_s = time.perf_counter() - began
+            took_s = self._since_the_last_answer(ticket)
             return answer
         finally:
-            self._admission.give_back(ticket, took_s)
+            self.admission.give_back(ticket, took_s)
+
+    def _since_the_last_answer(self, ticket: Ticket) -> float:
+        """Seconds of work that an answer was: since the one before it, where it waited for that, as threads take turns."""
+        ended = time.perf_counter()
+        last, self._last_end = self._last_end, ended
+        return ended - max(last, ticket.since)
 
 
 def late(limits: Limits) -> str:

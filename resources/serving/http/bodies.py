@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 
 from resources.moments import MomentError
 from resources.serving.http.forms import readers
-from resources.serving.http.limits import LARGEST_BATCH
+from resources.serving_limits import LARGEST_BATCH
 
 DEEPEST = 32
 """So many lists and objects may stand within each other."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from resources.serving.http.limits import LARGEST_BODY
 from resources.serving.http.refusals import refused
+from resources.serving_limits import LARGEST_BODY
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

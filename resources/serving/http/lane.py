@@ -18,9 +18,9 @@ import pydantic
 from resources.serving.http.admission import Admission, FullError, Ticket
 from resources.serving.http.behind import late
 from resources.serving.http.bodies import items_of, parsed, validated
-from resources.serving.http.limits import Limits
 from resources.serving.http.refusals import refused
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+from resources.serving_limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +48,6 @@ class _Asked:
     model: Served
     body: bytes
     arrived: datetime
-    since: float
     ticket: Ticket
     answer: "asyncio.Future[Any]"
     requests: Sequence[pydantic.BaseModel] = ()
@@ -82,12 +81,13 @@ class Together:
     def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
         self._models, self._admission, self._limits = models, admission, limits
         self._waiting: deque[_Asked] = deque()
+        self._busy_since: float | None = None
 
     def ask(self, model: Served, body: bytes, arrived: datetime) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
         ticket = self._admission.admit(model.record.name, len(body))
         loop = asyncio.get_running_loop()
-        asked = _Asked(model, body, arrived, time.perf_counter(), ticket, loop.create_future())
+        asked = _Asked(model, body, arrived, ticket, loop.create_future())
         self._waiting.append(asked)
         if len(self._waiting) == 1:
             loop.call_soon(loop.call_soon, self._turn)
@@ -102,9 +102,15 @@ class Together:
             groups[id(asked) if alone else id(asked.model)].append(asked)
         for group in groups.values():
             self._predict_group(group)
-        self._give_back(some, time.perf_counter() - began)
+        self._give_back(some, self._since_the_last_turn(began))
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)
+
+    def _since_the_last_turn(self, began: float) -> float:
+        """Seconds of work that these were: with all that the event loop did between two turns, where they followed at once."""
+        ended, since = time.perf_counter(), self._busy_since or began
+        self._busy_since = ended if self._waiting else None
+        return ended - since
 
     def _taken(self, began: float) -> list[_Asked]:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
@@ -112,7 +118,7 @@ class Together:
         rows = 0
         while self._waiting and rows < MOST_ROWS and time.perf_counter() - began < READING_S:
             asked = self._waiting.popleft()
-            if began - asked.since > self._limits.deadline_s:
+            if began - asked.ticket.since > self._limits.deadline_s:
                 _fail(asked, TimeoutError(late(self._limits)))
                 self._admission.give_back(asked.ticket)
             elif asked.read(min(MOST_ROWS, self._limits.rows)):
@@ -157,10 +163,9 @@ def _fail(asked: _Asked, error: Exception) -> None:
 class Lane:
     """An ASGI application before another one, which it hands on to."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels, limits: Limits | None = None) -> None:
-        limits = limits or Limits()
+    def __init__(self, app: "ASGIApp", models: LiveModels, admission: Admission, limits: Limits) -> None:
         self.app, self._models = app, models
-        self._together = Together(models, Admission(limits.wait_s, AT_ANY_RATE), limits)
+        self._together = Together(models, admission, limits)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         model = self._model(scope)

@@ -13,13 +13,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from resources.features.push import Pusher, To
 from resources.serving.http import refusals
+from resources.serving.http.admission import Admission
 from resources.serving.http.answering import answered
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import Lane
-from resources.serving.http.limits import Limits
+from resources.serving.http.lane import AT_ANY_RATE, Lane
 from resources.serving.http.page import page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
@@ -28,6 +28,7 @@ from resources.serving.http.schema import described
 from resources.serving.http.status import reasons, status
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
+from resources.serving_limits import Limits
 
 
 def application(
@@ -46,8 +47,9 @@ def application(
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
     limits = limits or Limits()
-    behind = Behind(models, limits)
-    app.add_middleware(Lane, models=models, limits=limits)
+    short, behind = Admission(limits.wait_s, AT_ANY_RATE), Behind(models, limits)
+    app.state.admissions = {"short": short, "behind": behind.admission}
+    app.add_middleware(Lane, models=models, admission=short, limits=limits)
     app.add_middleware(
         Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
     )

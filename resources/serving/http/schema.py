@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from fastapi.openapi.utils import get_openapi
 
-from resources.serving.http.limits import Limits
 from resources.serving.http.model_schemas import REFERENCE, model_schemas, reference
+from resources.serving_limits import Limits
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

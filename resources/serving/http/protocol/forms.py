@@ -25,7 +25,7 @@ class Strict(pydantic.BaseModel):
 class TensorParameters(Strict):
     """How a tensor is sent: `binary_data_size` bytes behind the JSON."""
 
-    binary_data_size: pydantic.StrictInt | None = pydantic.Field(None, ge=0)
+    binary_data_size: pydantic.StrictInt | None = pydantic.Field(default=None, ge=0)
 
 
 class AskedParameters(Strict):

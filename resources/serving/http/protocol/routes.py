@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from resources.serving.http.answering import found, predicted
 from resources.serving.http.keys import KEYLESS
-from resources.serving.http.limits import Limits
 from resources.serving.http.protocol.answers import as_bytes, response
 from resources.serving.http.protocol.forms import metadata, outputs
 from resources.serving.http.protocol.rows import read, requests_of
 from resources.serving.http.status import reasons
 from resources.serving.live_models import LiveModels, Served
+from resources.serving_limits import Limits
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
