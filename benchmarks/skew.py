@@ -104,9 +104,10 @@ def prepare(lake: Lake, store: FeatureStoreResource) -> tuple[pl.DataFrame, date
     """Two weeks of feature tables, online at their end; returns the second week's flights and that moment."""
     raw = ingest.tables()
     for name, back in feature_tables.LOOKBACK.items():
-        table, column = (
-            (raw.weather, "time_hour") if name == "weather" else (raw.flights, "scheduled_departure")
-        )
+        table, column = {
+            "weather": (raw.weather, "time_hour"),
+            "schedule": (raw.schedule, "known_at"),
+        }.get(name, (raw.flights, "scheduled_departure"))
         for week in WEEK_NAMES:
             span = WEEKS.partition(week)
             start, end = span.start, span.end

@@ -4,7 +4,7 @@ PyYAML keeps the last of two equal keys and reads YAML 1.1: `no` is false there,
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,22 @@ def told(error: pydantic.ValidationError, text: str, file: str | Path, content: 
     found = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
     place = min(found, key=len, default=())
     return f"{file}:{known[place]}: {_named(place or field)}: {first['msg']}; it is {first['input']!r}"
+
+
+def told_below(
+    error: pydantic.ValidationError, known: Mapping[Place, int], file: str | Path, below: Place
+) -> str:
+    """The first complaint about a part of a document, with the line of the field, or of the nearest above it that is written.
+
+    `known` are the document's lines and `below` the part's place in it. What stands in a complaint's place and in no
+    document, the name of a kind that was chosen, is passed over.
+    """
+    first, place = error.errors()[0], below
+    for part in first["loc"]:
+        place = (*place, part) if (*place, part) in known else place
+    line = next(known[place[:end]] for end in range(len(place), -1, -1) if place[:end] in known)
+    field = first["loc"] or below
+    return f"{file}:{line}: {_named(field)}: {first['msg']}; it is {first['input']!r}"
 
 
 def _at(content: Any, place: Place) -> Any:

@@ -27,7 +27,7 @@ SPEC = short_spec()
 NAME = SPEC.name
 WEEKS = SPEC.calendar.names()[:4]
 RANGE = {"dagster/asset_partition_range_start": WEEKS[0], "dagster/asset_partition_range_end": WEEKS[-1]}
-RAW = ["flights/raw", "flights/weather", "flights/planes", "flights/airports"]
+RAW = ["flights/raw", "flights/schedule", "flights/weather", "flights/planes", "flights/airports"]
 VIEWS = [
     *("weather", "origin_traffic", "carrier_traffic", "dest_traffic", "carrier_record"),
     *("route_record", "flight_record", "aircraft", "schedule", "plane"),

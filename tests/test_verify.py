@@ -99,7 +99,7 @@ def test_a_version_of_two_workers_is_rebuilt_byte_by_byte_on_two_workers(state, 
 
 def test_the_lineage_names_what_the_version_follows_from_and_only_that(state):
     lineage = lineage_of(state, state.refit)
-    assert set(lineage.sources) == {"flights/raw", "flights/weather", "flights/planes"}
+    assert set(lineage.sources) == {"flights/raw", "flights/schedule", "flights/weather", "flights/planes"}
     assert sorted(lineage.sources["flights/raw"]) == sorted(lineage.training_set) == WEEKS
     assert lineage.sources["flights/raw"][WEEKS[0]] == state.lake.manifest("flights/raw", WEEKS[0]).sha256
     assert set(lineage.tables["flights/features/plane"]) == {"all"}

@@ -90,10 +90,10 @@ class Chosen(_Said):
 
 
 class Service(_Said):
-    """A feature service: the features of a model."""
+    """A feature service: the features of a model; none where each request brings all that the model is given."""
 
     name: Name
-    features: tuple[Chosen, ...] = Field(min_length=1)
+    features: tuple[Chosen, ...] = ()
     description: str = ""
     owner: str = ""
     place: str = Field(default="", exclude=True)

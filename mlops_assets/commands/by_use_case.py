@@ -31,9 +31,6 @@ TABLE_BEFORE = "weeks.csv"
 NAMED = re.compile(r"features/(?=[\w.:+-]+(@|\s|$))")
 """How a text begins that names a feature table as an earlier release did: alone, with a partition, or with a remark."""
 
-IN_REDIS = "materialize {use_case}/features/online for its newest partition to have the features in Redis by the use case's name"
-"""Keys of a Redis hold the project's name in their bytes; what was pushed there alone has to be pushed again."""
-
 
 class PlaceTakenError(Exception):
     """What has to be moved is not what lies at its new place already."""
@@ -67,8 +64,7 @@ def lake_changes(where: Settings, use_case: str | None = None) -> Iterator[Chang
     for source, target in ((PROGRESS, progress_name(owner)), (ONLINE, online_key(owner))):
         if source in names:
             move = _checked(storage, Move(source, f"{target}.json"))
-            again = f"; {IN_REDIS.format(use_case=owner)}" if source == ONLINE and where.online_store else ""
-            yield _change(where, storage, f"{where.lake}/{source}: to {move.target}{again}", [move])
+            yield _change(where, storage, f"{where.lake}/{source}: to {move.target}", [move])
 
 
 def old_names(storage: Storage) -> list[str]:

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_assets.commands.task import command
 from mlops_assets.errors import WorkError
-from mlops_assets.spec.files import COMPONENT, TABLE, WORDS
+from mlops_assets.spec.files import COMPONENT, TABLE, documents
 from mlops_assets.spec.maturity import judged_age
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
-from resources.use_case_folders import UseCaseFolder, use_case_folder, use_case_folders
-from resources.yaml_files import lines_of_all, read_all
+from mlops_assets.spec.typed_columns import Column
+from resources.use_case_folders import use_case_folder, use_case_folders
 
 if TYPE_CHECKING:
     from mlops_assets.components.use_case import LoadedUseCase
@@ -79,30 +78,28 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
     from mlops_assets.stages.errors import NotYetThereError
     from mlops_assets.stages.sources import refuse_unfit_source
 
-    written = list(_documents(loaded.folder))
-    tables = {
-        f"{loaded.use_case.name}/{one.spec.name}": one.spec
-        for one in written
-        if isinstance(one.spec, TableSpec)
-    }
+    written = list(documents(loaded.folder))
+    tables: dict[str, TableSpec] = {}
     for one in written:
-        if isinstance(one.spec, TableSpec):
+        if one.kind == TABLE:
+            spec = one.table()
+            tables[f"{loaded.use_case.name}/{spec.name}"] = spec
             try:
-                refuse_unfit_source(one.spec, loaded.folder.path)
+                refuse_unfit_source(spec, loaded.folder.path)
             except NotYetThereError as error:
                 yield Complaint(one.at("source"), str(error), waits=True)
             except WorkError as error:
                 yield Complaint(one.at("source"), str(error))
-    known = {table.key: list(table.expected.schema) for table in loaded.tables}
+    known = {table.key: table.expected.schema for table in loaded.tables}
     for one in written:
-        if not isinstance(one.spec, TableSpec) and (spec := loaded.specs.get(one.name)):
+        if one.kind == COMPONENT and (spec := loaded.specs.get(one.attributes["name"])):
             yield from _of_a_model(spec, one.at, known, tables)
 
 
 def _of_a_model(
     spec: ModelSpec,
     at: Callable[..., str],
-    known: Mapping[str, list[str]],
+    known: Mapping[str, Mapping[str, Any]],
     declared: Mapping[str, TableSpec],
 ) -> Iterator[Complaint]:
     """Tables that a model names and nobody makes, and columns that they do not have."""
@@ -120,14 +117,17 @@ def _of_a_model(
         for column in columns:
             if column not in known[table]:
                 there = ", ".join(known[table])
-                yield Complaint(at(*place), f"table {table!r} has no column {column!r}; it has {there}")
+                yield Complaint(
+                    at(*place),
+                    f"table {table!r} has no column {column!r}; it has {there}: name one of these, or add it to the table",
+                )
     table = declared.get(spec.prediction.table)
     for column, asked in spec.prediction.columns.items():
-        there = table.columns.get(column) if table else None
-        if there is not None and there.type != asked.type:
+        there = _type_of(column, asked, table, known.get(spec.prediction.table, {}))
+        if there != asked.type:
             yield Complaint(
-                at("prediction", "request"),
-                f"column {column!r} is '{asked.type}' in a request and '{there.type}' in the table: a model is trained on "
+                at("prediction", "request", column),
+                f"column {column!r} is '{asked.type}' in a request and '{there}' in the table: a model is trained on "
                 "what it is asked with, give both the same type",
             )
     time = table.columns.get(spec.prediction.time) if table else None
@@ -138,28 +138,22 @@ def _of_a_model(
         )
 
 
-@dataclass(frozen=True)
-class _Document:
-    """One component of a file: its name, its spec where it is a table, and the lines of its fields."""
+def _type_of(column: str, asked: Column, table: TableSpec | None, schema: Mapping[str, Any]) -> str:
+    """What the prediction table has a column as: by its spec, or by the type of what Python makes, which may be missing.
 
-    file: Path
-    name: str
-    spec: TableSpec | None
-    lines: Mapping[tuple[str | int, ...], int]
+    A column that is not there is of any type, for that has been told.
+    """
+    if column not in schema:
+        return asked.type
+    if table is not None:
+        return table.columns[column].type
+    import polars as pl
 
-    def at(self, *place: str) -> str:
-        """File and line of a field, or of the nearest above it that is written."""
-        full = ("attributes", *place)
-        while full and full not in self.lines:
-            full = full[:-1]
-        return f"{self.file}:{self.lines.get(full, 1)}"
-
-
-def _documents(folder: UseCaseFolder) -> Iterator[_Document]:
-    for file in folder.component_files:
-        text = file.read_text(encoding="utf-8")
-        for content, places in zip(read_all(text, file, WORDS), lines_of_all(text), strict=True):
-            if content and content.get("type") in (COMPONENT, TABLE):
-                attributes = content["attributes"]
-                table = TableSpec.model_validate(attributes) if content["type"] == TABLE else None
-                yield _Document(file, attributes["name"], table, places)
+    found = schema[column]
+    fits = {
+        "int": found.is_integer(),
+        "float": found.is_float(),
+        "str": found == pl.String,
+        "bool": found == pl.Boolean,
+    }
+    return asked.type if fits[asked.kind] else str(found)

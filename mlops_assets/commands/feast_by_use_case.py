@@ -1,7 +1,7 @@
 """Feast's registry and online store of an earlier release, which were one project, as those of a use case.
 
-The online store is copied under the names that its project has now, so that what was pushed is answered as before. The
-registry is made anew where the use case is declared, else by its next ingestion; the old one is put aside.
+The online store is copied under the names that its project has now, in a Redis its keys are renamed, so that what was
+pushed is answered as before. The registry is made anew where the use case is declared, else by its next ingestion; the old one is put aside.
 """
 
 import os
@@ -29,12 +29,18 @@ def feast_changes(where: Settings, use_case: str | None = None) -> Iterator[Chan
     if there := [name for name in FILES if (where.feast / name).exists()]:
         owner = use_case or use_case_before(storage_at(where.lake))
         what = f"feast: {', '.join(there)}, to feast/{owner}"
+        if where.online_store:
+            what += f"; the keys of {_project(where)} in Redis, to those of {owner}"
         yield Change(what, str(where.home / ASIDE), partial(_carry_out, where, owner, there), len(there))
 
 
 def _carry_out(where: Settings, use_case: str, names: list[str]) -> None:
     if ONLINE in names:
         _copy_online(where.feast / ONLINE, where.feast / use_case / ONLINE, _project(where), use_case)
+    if where.online_store:
+        from feature_repo.online_store.redis.renaming import rename_project
+
+        rename_project(where.online_store, _project(where), use_case)
     _apply(where, use_case)
     for name in names:
         _move_aside(where, name)

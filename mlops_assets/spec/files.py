@@ -1,7 +1,8 @@
 """Use cases and the specs of their models and tables, read from YAML without Dagster, for processes that only serve or score."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
 from resources.use_case_folders import UseCaseFolder, use_case_folders
-from resources.yaml_files import YamlError, lines, read_all, read_yaml, told
+from resources.yaml_files import Place, YamlError, lines, lines_of_all, read_all, read_yaml, told, told_below
 
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 TABLE = "mlops_assets.components.table.TableComponent"
-WORDS = frozenset({("attributes", "automation")})
+ATTRIBUTES = "attributes"
+WORDS = frozenset({(ATTRIBUTES, "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
 
 
@@ -49,29 +51,55 @@ def read_specs() -> dict[str, ModelSpec]:
     return {spec.name: spec for folder in use_case_folders() for spec in specs_in(folder)}
 
 
+@dataclass(frozen=True)
+class Document:
+    """One component of a file: what it says, and the lines of its fields."""
+
+    file: Path
+    kind: str
+    attributes: Mapping[str, Any]
+    lines: Mapping[Place, int]
+
+    def at(self, *place: str | int) -> str:
+        """File and line of a field, or of the nearest above it that is written."""
+        full: Place = (ATTRIBUTES, *place)
+        while full and full not in self.lines:
+            full = full[:-1]
+        return f"{self.file}:{self.lines.get(full, 1)}"
+
+    def table(self) -> TableSpec:
+        """The table that it declares. Raises YamlError with file and line where it is not as it must be."""
+        try:
+            return TableSpec.model_validate(self.attributes)
+        except pydantic.ValidationError as error:
+            raise YamlError(told_below(error, self.lines, self.file, (ATTRIBUTES,))) from error
+
+
 def specs_in(folder: UseCaseFolder) -> list[ModelSpec]:
     """The specs of the models of one use case."""
     with reading(read_use_case(folder)):
-        return [ModelSpec.model_validate(one["attributes"]) for one in _all_documents(folder, COMPONENT)]
+        return [
+            ModelSpec.model_validate(one.attributes) for one in documents(folder) if one.kind == COMPONENT
+        ]
 
 
-def specs_that_choose(folder: UseCaseFolder) -> list[ModelSpec]:
-    """The models of one use case that name their features.
+def specs_that_choose(use_case: UseCase, written: Iterable[Document]) -> list[ModelSpec]:
+    """Of what is written in a use case, the models that name their features.
 
     One that is not as it must be is left out: it is told where it is read itself, with file and line.
     """
     found = []
-    with reading(read_use_case(folder)):
-        for document in _all_documents(folder, COMPONENT):
-            if "features" in document["attributes"]:
+    with reading(use_case):
+        for document in written:
+            if document.kind == COMPONENT and "features" in document.attributes:
                 with suppress(pydantic.ValidationError):
-                    found.append(ModelSpec.model_validate(document["attributes"]))
+                    found.append(ModelSpec.model_validate(document.attributes))
     return found
 
 
 def table_specs_in(folder: UseCaseFolder) -> list[TableSpec]:
-    """The specs of the tables that the YAML of one use case declares."""
-    return [TableSpec.model_validate(one["attributes"]) for one in _all_documents(folder, TABLE)]
+    """The specs of the tables that the YAML of one use case declares. Raises YamlError with file and line."""
+    return [one.table() for one in documents(folder) if one.kind == TABLE]
 
 
 def declared_code() -> frozenset[str]:
@@ -79,12 +107,10 @@ def declared_code() -> frozenset[str]:
     return frozenset().union(*(spec.code for spec in declared_specs().values()))
 
 
-def _all_documents(folder: UseCaseFolder, component: str) -> Iterator[dict[str, Any]]:
-    return (document for file in folder.component_files for document in _documents(file, component))
-
-
-def _documents(file: Path, component: str) -> Iterator[dict[str, Any]]:
-    """Those of a file that are of one component."""
-    for document in read_all(file.read_text(encoding="utf-8"), file, WORDS):
-        if document and document.get("type") == component:
-            yield document
+def documents(folder: UseCaseFolder) -> Iterator[Document]:
+    """The tables and models that the YAML files of a use case declare, in order of the files."""
+    for file in folder.component_files:
+        text = file.read_text(encoding="utf-8")
+        for content, places in zip(read_all(text, file, WORDS), lines_of_all(text), strict=True):
+            if isinstance(content, dict) and content.get("type") in (COMPONENT, TABLE):
+                yield Document(file, content["type"], content.get(ATTRIBUTES) or {}, places)

@@ -34,10 +34,10 @@ def _kind_of_choice(value: Any) -> str:
 
 
 Features = Annotated[
-    Annotated[list[FeatureName], Field(min_length=1), Tag("list")] | Annotated[AllBut, Tag("all")],
+    Annotated[list[FeatureName], Tag("list")] | Annotated[AllBut, Tag("all")],
     Discriminator(_kind_of_choice),
 ]
-"""`view` and `view:feature`, or all but some."""
+"""`view` and `view:feature`, or all but some; an empty list where each request brings all that the model is given."""
 
 
 def _kind_of_request(value: Any) -> str:
@@ -80,7 +80,8 @@ def service_name(features: object, value: str, model: str) -> str:
     """
     if features is None and not value:
         raise ValueError(
-            "nothing says what the model is given: give features, for example [view] or {exclude: []}"
+            "nothing says what the model is given: give features, for example [view] or {exclude: []}, or [] where "
+            "prediction.request has all of it"
         )
     if features is not None and value not in ("", model):
         raise ValueError(

@@ -170,8 +170,8 @@ class ModelSpec(Part):
     features: Features | None = Field(
         default=None,
         exclude_if=_is_none,
-        description="Features by name: a list of `view` and `view:feature`, or {exclude: [...]} for all but some. They become "
-        "a feature service of the model's name.",
+        description="Features by name: a list of `view` and `view:feature`, or {exclude: [...]} for all but some; [] where "
+        "prediction.request has all. They become a feature service of the model's name.",
     )
     feature_service: str = Field(
         default="",

@@ -1,11 +1,12 @@
 """The features that a use case's YAML describes: a view of every table with `features`, a service of every model with `features`."""
 
 from functools import lru_cache
+from typing import Any
 
 import pydantic
 
 from feature_repo.declared.description import Declared, Feature, Key, Service, View
-from mlops_assets.spec.files import read_use_case, specs_that_choose, table_specs_in
+from mlops_assets.spec.files import TABLE, documents, read_use_case, specs_that_choose
 from mlops_assets.spec.given import AllBut
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table
@@ -33,10 +34,10 @@ def described(package: Repository, folder: UseCaseFolder) -> Repository:
 def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repository:
     """Asked for at every request for features; read again where a file has changed."""
     try:
-        tables, models = table_specs_in(folder), specs_that_choose(folder)
-        views = tuple(
-            view_of(table, folder.name, read_use_case(folder).owner) for table in tables if table.features
-        )
+        use_case, written = read_use_case(folder), list(documents(folder))
+        tables = [one.table() for one in written if one.kind == TABLE]
+        models = specs_that_choose(use_case, written)
+        views = tuple(view_of(table, folder.name, use_case.owner) for table in tables if table.features)
         whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
     except (YamlError, ValueError) as error:
         raise FeatureStoreError(_told(error)) from error
@@ -77,7 +78,12 @@ def view_of(table: TableSpec, use_case: str, owner: str) -> View:
 
 def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -> Service:
     """The service of a model's features: all but some are those of views that the rows of its table have the keys of."""
-    said = {"description": spec.description, "owner": spec.owner, "place": f"model {spec.name}"}
+    said: dict[str, Any] = {
+        "description": spec.description,
+        "owner": spec.owner,
+        "place": f"model {spec.name}",
+        "may_be_none": bool(spec.prediction.columns),
+    }
     if not isinstance(spec.features, AllBut):
         return service_of(spec.name, repository, spec.features, **said)
     known = table is not None and spec.prediction.rows is None

@@ -14,11 +14,13 @@ def service_of(
     features: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     given: Sequence[str] | None = None,
+    may_be_none: bool = False,
     **said: str,
 ) -> Service:
     """The service of some features (`view` or `view:feature`; None: all of the repository) without those excluded.
 
-    Of all, those count whose views ask for nothing beside the columns `given`. `said` is its description, owner and place. Raises FeatureStoreError where a name is not there, or nothing is left.
+    Of all, those count whose views ask for nothing beside the columns `given`. `said` is its description, owner and place.
+    Raises FeatureStoreError where a name is not there, or nothing is left, unless it `may_be_none`.
     """
     found = read(repository)
     views = found.views
@@ -31,9 +33,10 @@ def service_of(
     for one in (*wanted, *without):
         _refuse_unknown(name, one, views)
     left = tuple(part for one in wanted if (part := _without(one, without, views)))
-    if not left:
+    if not left and not may_be_none:
         raise FeatureStoreError(
-            f"features of {name!r}: nothing is left of {', '.join(sorted(views)) or 'no view'}"
+            f"features of {name!r}: nothing is left of {', '.join(sorted(views)) or 'no view'}: name a view, or the columns "
+            "that each request brings in prediction.request"
         )
     return Service(name=name, features=left, **said)
 

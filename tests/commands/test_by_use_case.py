@@ -1,6 +1,7 @@
 """What an earlier release kept for its one use case is brought to where each use case has its own, or is refused."""
 
 import json
+import struct
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 
+from feature_repo.online_store.codec.keys import prefix
 from mlops_assets.commands import migrate
 from mlops_assets.commands.by_use_case import PlaceTakenError, old_names, outcome_changes, renamed
 from mlops_assets.stages.use_case_before import UnknownUseCaseError, use_case_before
@@ -102,6 +105,22 @@ def test_the_table_of_a_replay_is_called_by_its_partitions_where_it_has_its_use_
         change.apply()
     assert not table.exists() and list(outcome_changes(where)) == []
     assert now.read_bytes() == (there or b"partition,rows,decision\n2024-01-01,5,kept: a week\n")
+
+
+def test_what_is_online_in_redis_gets_the_name_of_the_use_case(earlier, redis_port):
+    address = f"redis://127.0.0.1:{redis_port}/13"
+    where = settings({"MLOPS_HOME": str(earlier.home), "MLOPS_ONLINE_STORE": address})
+    with Redis.from_url(address) as client:
+        client.flushdb()
+        key = prefix(["pump"]) + struct.pack("<II", 2, 7) + b"pump-00"
+        client.hset(key + b"mlops", "a field", "a value")
+        client.hset("reach:mlops:pump_state", "until", 1)
+        (what,) = [change.what for change in migrate.moves(where) if change.what.startswith("feast: ")]
+        assert what.endswith("to feast/pumps; the keys of mlops in Redis, to those of pumps")
+        moved(where)
+        assert {*client.scan_iter()} == {key + b"pumps", b"reach:pumps:pump_state"}
+        assert client.hget(key + b"pumps", "a field") == b"a value"
+        client.flushdb()
 
 
 def test_nothing_is_left_where_it_was_and_nothing_to_do(earlier):

@@ -42,7 +42,7 @@ def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def test_the_shipped_use_cases_fit_and_how_old_the_newest_judged_day_is_is_told(capsys, mlops_home):
     status, said = checked(capsys, "flights")
     assert status == 0 and said.endswith("everything fits\n")
-    assert "flights: 14 tables, 2 models; weekly from 2012-12-31 to 2014-01-06" in said
+    assert "flights: 15 tables, 2 models; weekly from 2012-12-31 to 2014-01-06" in said
     assert "flight_delay: first trained when 56 days are there, judged on the newest 14 days" in said
     assert not (mlops_home / "lake").exists()
 
@@ -157,3 +157,59 @@ def test_a_source_that_is_not_there_yet_is_waited_for_and_no_mistake(shops, caps
 def test_an_unknown_use_case_is_answered_with_those_there_are(shops, capsys):
     assert main(["check", "shop"]) == 1
     assert "use case 'shop' does not exist; there are: flights, shops" in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_table_that_is_met_while_a_model_is_read_has_the_tables_file_and_line(shops, capsys):
+    (shops / "sizes.csv").write_text("order_id,size\n1,2.0\n")
+    tables, _, model = (TABLES + MODEL).rpartition("---\n")
+    (shops / "defs.yaml").write_text(tables.replace("size: float", "size: flaot"))
+    (shops / "before").mkdir()
+    (shops / "before" / "defs.yaml").write_text(model)
+    status, told = checked(capsys, "shops")
+    assert status == 1
+    assert (
+        f"{shops / 'defs.yaml'}:13: columns.size" in told
+        and "'flaot' is no type of a column: use one of" in told
+    )
+
+
+PYTHON = """\
+import polars as pl
+
+from mlops_assets.ml.tables import Expectation
+from mlops_assets.stages.tables import Table
+
+UTC = pl.Datetime("us", "UTC")
+SCHEMA = {"order_id": pl.Int64, "amount": pl.Float32, "note": pl.String, "ordered_at": UTC, "sent_back": pl.Int64}
+
+
+def made(calendar):
+    look = {"group_name": "kiosks_ingest", "owners": ["team:kiosks"]}
+    rows = lambda lake, span: pl.DataFrame(schema=SCHEMA)
+    return [Table("kiosks/orders", rows, Expectation(SCHEMA, ("order_id",), "ordered_at"), calendar, {}, look)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ('{amount: float, note: "str | null"}', ""),
+        ("{amount: int}", "column 'amount' is 'int' in a request and 'Float32' in the table"),
+        ("{note: bool}", "column 'note' is 'bool' in a request and 'String' in the table"),
+        ("{amont: float}", "table 'kiosks/orders' has no column 'amont'; it has order_id, amount, note"),
+    ],
+)
+def test_request_columns_are_held_against_a_table_that_python_makes(
+    tmp_path, monkeypatch, mlops_home, capsys, request_, said
+):
+    folder = tmp_path / "kiosks"
+    folder.mkdir()
+    (folder / "use_case.yaml").write_text(USE_CASE.replace("shops", "kiosks") + "tables: kiosk_tables:made\n")
+    (tmp_path / "kiosk_tables.py").write_text(PYTHON)
+    model = MODEL.rpartition("---\n")[2].replace("{amount: float}", request_)
+    (folder / "defs.yaml").write_text(model.replace("{exclude: []}", "[]"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(folder))
+    status, told = checked(capsys, "kiosks")
+    assert (status, said in told) == (1 if said else 0, True), told
+    assert not said or f"error {folder / 'defs.yaml'}:11: " in told

@@ -33,7 +33,10 @@ def write(
     """Every feature table of the two weeks; `moved` shifts the event timestamps of a table."""
     lake = Lake(root=str(root))
     for name in feature_tables.LOOKBACK:
-        raw, column = (weather, "time_hour") if name == "weather" else (flights, "scheduled_departure")
+        raw, column = {
+            "weather": (weather, "time_hour"),
+            "schedule": (ingest.schedule(flights), "known_at"),
+        }.get(name, (flights, "scheduled_departure"))
         for monday in MONDAYS:
             start, end = bounds(monday)
             known = ingest.in_week(raw, column, start - feature_tables.LOOKBACK[name], end)

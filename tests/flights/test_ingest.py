@@ -424,7 +424,7 @@ def _clock_differs(part: pl.DataFrame) -> pl.Series:
 
 
 def test_the_tables_have_the_types_they_promise(year: ingest.Tables) -> None:
-    for name in ("flights", "weather", "planes", "airports"):
+    for name in ("flights", "schedule", "weather", "planes", "airports"):
         table = getattr(year, name)
         expected = schema.TABLES["flights/raw" if name == "flights" else f"flights/{name}"]
         assert dict(table.schema) == {k: v() if isinstance(v, type) else v for k, v in expected.items()}

@@ -68,7 +68,8 @@ def worlds(view: str) -> list[pl.DataFrame]:
         return [lakes.some_planes()]
     busy = [oracle.random_flights(seed, datetime(2013, 2, 27), 9, 120) for seed in range(2)]
     quiet = [oracle.random_flights(seed, datetime(2013, 3, 3), 4, 6) for seed in (*range(10, 18), 65)]
-    return busy + quiet
+    worlds = busy + quiet
+    return [ingest.schedule(raw) for raw in worlds] if VIEWS[view].source == "flights/schedule" else worlds
 
 
 def made(view: str) -> Make:

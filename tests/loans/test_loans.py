@@ -1,5 +1,6 @@
 """The loans' YAML, read beside the flights: what it becomes, and what is refused in it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from mlops_assets.components.use_case import UseCaseError, load_use_case
 from mlops_assets.spec.decides import of_a_fit, of_a_stage
 from mlops_assets.spec.files import declared_specs, read_specs
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.declared_features import described
 from resources.features.inputs import service_inputs
+from resources.features.repository import Repository
 from resources.features.stores import repository_of
 from resources.serving.http.bodies import RequestValidationError, validated
 from resources.serving.http.forms import request_frame, request_model
@@ -19,6 +22,7 @@ from resources.use_case_folders import UseCaseFolder, use_case_folder
 from tests.loans.data import FOLDER, START
 
 MOST_LINES = 40
+NO_REQUEST = {"table": "applications", "key": ["loan_id"], "time": "applied_at"}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,23 @@ def test_its_repository_is_made_of_its_yaml_and_the_flights_keep_theirs():
     assert inputs.features == {"zipcodes": ["population", "unemployment"]} and inputs.keys == ["zipcode"]
     flights = repository_of("flights")
     assert flights.package and not flights.declared.views and not flights.declared.services
+
+
+def test_what_it_declares_is_read_once_for_its_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = UseCaseFolder(tmp_path / "loans", "loans")
+    folder.path.mkdir()
+    for file in FOLDER.glob("*.yaml"):
+        (folder.path / file.name).write_text(file.read_text())
+    counted: Counter[str] = Counter()
+    whole = Path.read_text
+
+    def read(path: Path, *arguments: Any, **named: Any) -> str:
+        counted[path.name] += path.parent == folder.path
+        return whole(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert described(Repository(project="loans"), folder).declared.services
+    assert counted == {"use_case.yaml": 1, "defs.yaml": 1}
 
 
 def test_request_columns_are_given_to_the_model_and_texts_are_categories():
@@ -78,7 +99,11 @@ def test_a_request_may_lack_what_may_be_missing_and_nothing_else():
     [
         ({"features": ["zipcode"]}, "there is no feature view 'zipcode'"),
         ({"features": {"exclude": ["zipcodes:mayor"]}}, "has no mayor"),
-        ({"features": {"exclude": ["zipcodes"]}}, "nothing is left"),
+        (
+            {"features": {"exclude": ["zipcodes"]}, "prediction": NO_REQUEST},
+            "nothing is left of zipcodes: name a",
+        ),
+        ({"features": [], "prediction": NO_REQUEST}, "nothing is left of zipcodes: name a"),
         ({"feature_service": "other"}, "say twice what the model is given"),
         ({"features": None}, "nothing says what the model is given"),
         ({"request": {"defaulted": "bool | null"}}, "not be given what it is to predict"),

@@ -29,6 +29,7 @@ from ..codec.keys import values_end
 from ..plan import KeyGroup, ViewRead
 from ..reading import BulkReads, Found
 from ..writing import BulkWrites, Progress, Reach
+from .renaming import literal
 from .sockets import Wires
 from .wire import Command, merging
 
@@ -172,7 +173,7 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
             config.project.encode(),
             len(view.join_keys),
         )
-        pattern = _literal(start) + b"*" + suffix
+        pattern = literal(start) + b"*" + suffix
         client, cursor = self._client_of(config), 0
         while True:
             cursor, found = client.scan(cursor, match=pattern, count=SCANNED)  # type: ignore[misc]
@@ -208,11 +209,6 @@ def _version(config: RepoConfig, view: Any) -> bytes:
 
 def _reach_key(config: RepoConfig, view: Any) -> bytes:
     return f"reach:{config.project}:{_name(config, view)}".encode()
-
-
-def _literal(pattern: bytes) -> bytes:
-    """Bytes that a glob pattern takes for themselves."""
-    return b"".join(b"\\" + bytes([c]) if c in b"*?[]^\\" else bytes([c]) for c in pattern)
 
 
 def _created(stamp: bytes, version: bytes | None) -> int:

@@ -35,6 +35,17 @@ RAW: Mapping[str, Mapping[str, Column]] = {
             made_of=_ZONE,
         ),
     },
+    "flights/schedule": {
+        "flight_id": Column("Local date, carrier, number and route: the name of one flight."),
+        "carrier": Column("Airline, two-letter IATA code."),
+        "flight": Column("Flight number of the carrier."),
+        **_PLACES,
+        "scheduled_departure": Column("When the flight is to leave the gate."),
+        "scheduled_arrival": Column("When the flight is to reach the gate.", made_of=_ZONE),
+        "known_at": Column(
+            "When its schedule was known: assumed to be a day before the scheduled departure."
+        ),
+    },
     "flights/weather": {
         "origin": Column("Airport of the observation, IATA code."),
         "time_hour": Column("Start of the hour that was observed."),

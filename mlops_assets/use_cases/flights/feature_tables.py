@@ -5,7 +5,7 @@ happened, an arrival from the scheduled arrival plus its delay, a cancellation f
 diversion from the scheduled arrival, weather an hour after its hour, the schedule a day ahead. That a flight
 should have left and has not is known too, and tells the most about the next hour.
 
-Each function takes the raw rows of a partition and of the `LOOKBACK` before it, and returns the rows with
+Each function takes the raw rows of a partition and of the `LOOKBACK` before it, by the column that cuts their table, and returns the rows with
 `start <= event_timestamp < end` with the columns of `schema.FEATURES`, sorted and unique by keys and time.
 """
 
@@ -41,7 +41,7 @@ LOOKBACK = {
     "route_record": 5 * WEEK,
     "flight_record": 5 * WEEK,
     "aircraft": WEEK,
-    "schedule": timedelta(),
+    "schedule": timedelta(hours=3),
 }
 """How long before a partition begins the raw rows lie that a table needs; `plane` is made of the whole planes table."""
 
@@ -125,14 +125,15 @@ def aircraft(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFr
     return newest.select(FEATURES["aircraft"].keys())
 
 
-def schedule(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+def schedule(planned: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
     """How many flights are to leave an origin in an hour of the week and around it, known a day ahead.
 
-    The rows are those of the hours with `start <= hour < end`. The last flight counted leaves within two hours
-    of the hour's start, so that a row is known two hours later than a day ahead: see `schema.SCHEDULE_LEAD`.
+    The last flight counted leaves within two hours of the hour's start, so that a row is known two hours later than
+    a day ahead (see `schema.SCHEDULE_LEAD`): at the end of a partition there are rows of the 22 hours after it. The
+    first flight counted leaves an hour before the hour's start, and was known three hours before the row.
     """
     hour = pl.col("scheduled_departure").dt.truncate("1h")
-    rows = flights.group_by("origin", hour=hour).agg(
+    rows = planned.group_by("origin", hour=hour).agg(
         schedule_departures=pl.len(), schedule_destinations=pl.col("dest").n_unique()
     )
     counts = rows.select("origin", "hour", n="schedule_departures")
@@ -144,10 +145,8 @@ def schedule(flights: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFr
         event_timestamp=pl.col("hour") + SCHEDULE_SPAN - SCHEDULE_LEAD,
         content_known_at=pl.col("hour") + SCHEDULE_SPAN - SCHEDULE_LEAD,
     )
-    inside = known.filter(pl.col("hour").is_between(start, end, closed="left"))
-    return inside.select(pl.col(k).cast(v) for k, v in FEATURES["schedule"].items()).sort(
-        "origin", "departure_hour"
-    )
+    rows = _between(known, start, end).select(pl.col(k).cast(v) for k, v in FEATURES["schedule"].items())
+    return rows.sort("origin", "departure_hour")
 
 
 def plane(planes: pl.DataFrame) -> pl.DataFrame:

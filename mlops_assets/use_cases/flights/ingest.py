@@ -20,6 +20,7 @@ from mlops_assets.use_cases.flights.schema import (
     FILES,
     ORIGIN_ZONE,
     PREDICTION_LEAD,
+    SCHEDULE_LEAD,
     TABLES,
     WEATHER_LAG,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "in_week",
     "planes",
     "read_table",
+    "schedule",
     "tables",
     "to_utc",
     "weather",
@@ -41,16 +43,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Tables:
-    """The four tables, typed and whole."""
+    """The five tables, typed and whole."""
 
     flights: pl.DataFrame
+    schedule: pl.DataFrame
     weather: pl.DataFrame
     planes: pl.DataFrame
     airports: pl.DataFrame
 
 
 def tables(folder: Path | None = None) -> Tables:
-    """All four tables of a folder; kept in memory as long as the files stay the same, so that 53 weeks read once."""
+    """All five tables of a folder; kept in memory as long as the files stay the same, so that 53 weeks read once."""
     return _tables(folder, tuple(_fingerprints(folder)))
 
 
@@ -76,6 +79,17 @@ def flights(raw: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
     known = typed.with_columns(**_moments()).with_columns(**_known())
     check(known, pl.col("flight_id").is_unique(), "flight", "the flight is there twice", ("flight_id",))
     return known.select(TABLES["flights/raw"].keys()).sort("scheduled_departure", "flight_id")
+
+
+def schedule(flights: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `flights/schedule` in the order in which they became known: what was planned of each flight, and nothing
+    of what became of it.
+
+    Args:
+        flights: rows of `flights/raw`. Each is assumed to be known `SCHEDULE_LEAD` before its scheduled departure.
+    """
+    known = flights.with_columns(known_at=pl.col("scheduled_departure") - SCHEDULE_LEAD)
+    return known.select(TABLES["flights/schedule"].keys()).sort("known_at", "flight_id")
 
 
 def weather(raw: pl.DataFrame) -> pl.DataFrame:
@@ -123,8 +137,10 @@ def to_utc(local: pl.Expr, zone: str) -> pl.Expr:
 @lru_cache(maxsize=2)
 def _tables(folder: Path | None, _fingerprints: tuple) -> Tables:
     zones = airports(read_table("airports", folder))
+    flown = flights(read_table("flights", folder), zones)
     return Tables(
-        flights=flights(read_table("flights", folder), zones),
+        flights=flown,
+        schedule=schedule(flown),
         weather=weather(read_table("weather", folder)),
         planes=planes(read_table("planes", folder)),
         airports=zones,

@@ -129,6 +129,16 @@ TABLES: dict[str, Schema] = {
         "departure_known_at": UTC,
         "outcome_known_at": UTC,
     },
+    "flights/schedule": {
+        "flight_id": pl.String,
+        "carrier": pl.String,
+        "flight": pl.Int32,
+        "origin": pl.String,
+        "dest": pl.String,
+        "scheduled_departure": UTC,
+        "scheduled_arrival": UTC,
+        "known_at": UTC,
+    },
     "flights/weather": {
         "origin": pl.String,
         "time_hour": UTC,
@@ -150,13 +160,19 @@ TABLES: dict[str, Schema] = {
 
 KEYS = {
     "flights/raw": ("flight_id",),
+    "flights/schedule": ("flight_id",),
     "flights/weather": ("origin", "time_hour"),
     "flights/planes": ("tailnum",),
     "flights/airports": ("faa",),
 }
 
-TIME_COLUMNS = {"flights/raw": "scheduled_departure", "flights/weather": "time_hour"}
-"""The column by which a table is cut into weeks."""
+TIME_COLUMNS = {
+    "flights/raw": "scheduled_departure",
+    "flights/schedule": "known_at",
+    "flights/weather": "time_hour",
+}
+"""The column by which a table is cut into partitions; the schedule is cut by when it became known, so that what is
+ingested up to now holds the flights of the day after."""
 
 RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "flights/raw": {"distance": (10, 6000), "dep_delay": (-120, 2880), "arr_delay": (-180, 2880)},
@@ -186,7 +202,8 @@ AIRPORT_GAPS: dict[str, tuple[str, str]] = {
 
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 SCHEDULE_LEAD = timedelta(days=1)
-"""How long before its departure a flight's schedule is known."""
+"""How long before its departure a flight's schedule is assumed to be known: the files say what flew, not since when it was
+planned."""
 
 SCHEDULE_SPAN = timedelta(hours=2)
 """From the start of an hour to the end of the next: a row of the schedule counts flights up to there."""

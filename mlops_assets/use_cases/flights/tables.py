@@ -1,4 +1,4 @@
-"""The worked use case as assets: four raw tables, the feature tables made of them, and one job that ingests a week."""
+"""The worked use case as assets: five raw tables, the feature tables made of them, and one job that ingests a week."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,7 +10,7 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.spec.files import read_use_case
 from mlops_assets.spec.names import feature_table, features_group, ingest_group
-from mlops_assets.stages.tables import Table, recent
+from mlops_assets.stages.tables import Table, TableError, recent
 from mlops_assets.use_cases.flights import feature_tables, ingest
 from mlops_assets.use_cases.flights.columns import RAW, feature_columns
 from mlops_assets.use_cases.flights.features.catalogue import VIEWS
@@ -31,19 +31,29 @@ from resources.use_case_folders import use_case_folder
 USE_CASE = "flights"
 WEEKS = read_use_case(use_case_folder(USE_CASE)).calendar
 NIGHT = timedelta(hours=9)
-SILENCE = {"flights/raw": NIGHT, "flights/weather": timedelta(hours=3), "weather": timedelta(hours=3)}
+SILENCE = {
+    "flights/raw": NIGHT,
+    "flights/schedule": NIGHT,
+    "flights/weather": timedelta(hours=3),
+    "weather": timedelta(hours=3),
+}
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
+
+READ = dict.fromkeys(("flights", "schedule"), ("flights", "airports"))
+"""Which files a raw table is made of; the others are of their own file alone."""
 
 ALWAYS = (
     *("carrier", "flight", "origin", "dest", "distance", "scheduled_departure", "scheduled_arrival"),
     *("cancelled", "diverted", "prediction_time", "outcome_known_at"),
 )
 SELDOM_MISSING = {
+    "flights/schedule": dict.fromkeys(TABLES["flights/schedule"], 0.0),
     "flights/raw": dict.fromkeys(ALWAYS, 0.0) | {"tailnum": 0.05, "dep_delay": 0.25, "arr_delay": 0.3},
     "flights/weather": {"known_at": 0.0, "temp": 0.02, "wind_speed": 0.02, "visib": 0.02, "pressure": 0.3},
 }
 DESCRIPTIONS = {
     "flights/raw": "Flights that were scheduled to leave New York in the week, with what became of them; times in UTC.",
+    "flights/schedule": "Flights whose schedule became known in the week, a day before they are to leave; nothing of what became of them.",
     "flights/weather": "Hourly weather at the three New York airports; an observation is known an hour after its hour.",
     "flights/planes": "The aircraft registry: year, seats and engines by tail number.",
     "flights/airports": "Airports and their time zones, with the four Caribbean ones that the source lacks.",
@@ -57,9 +67,9 @@ def all_tables(calendar: Calendar = WEEKS) -> list[Table]:
 
 
 def raw_table(name: str, calendar: Calendar = WEEKS) -> Table:
-    """`flights/raw`, `flights/weather`, `flights/planes` or `flights/airports`."""
+    """`flights/raw`, `flights/schedule`, `flights/weather`, `flights/planes` or `flights/airports`."""
     time, short = TIME_COLUMNS.get(name), name.split("/")[1].replace("raw", "flights")
-    read = ["flights", "airports"] if short == "flights" else [short]
+    read = READ.get(short, (short,))
 
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
         whole = getattr(ingest.tables(settings().data), short)
@@ -78,10 +88,10 @@ def raw_table(name: str, calendar: Calendar = WEEKS) -> Table:
         build,
         expected,
         calendar if time else None,
-        {"flights/airports": None} if name == "flights/raw" else {},
+        {"flights/airports": None} if "airports" in read and short != "airports" else {},
         appearance(ingest_group(USE_CASE), DESCRIPTIONS[name], {"domain": DOMAIN}),
         RAW[name],
-        code=[f"{ingest.__name__}:{part}" for part in (*read, "read_table", "in_week")],
+        code=[f"{ingest.__name__}:{part}" for part in dict.fromkeys([short, *read, "read_table", "in_week"])],
         files=lambda: ingest.file_hashes(read, settings().data),
     )
 
@@ -95,6 +105,7 @@ def table_of(view: str, calendar: Calendar = WEEKS) -> Table:
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
         if back is None:
             return function(lake.read(source))
+        _refuse_a_gap(lake, source, calendar, span, back)
         return function(recent(lake, source, calendar, span, back), span.start, span.end)
 
     expected = Expectation(
@@ -116,6 +127,17 @@ def table_of(view: str, calendar: Calendar = WEEKS) -> Table:
         feature_columns(view),
         code=[f"{feature_tables.__name__}:{view}"],
     )
+
+
+def _refuse_a_gap(lake: Lake, table: str, calendar: Calendar, span: Partition, back: timedelta) -> None:
+    """Raise TableError for a partition that was ingested without this table, by a release that did not have it."""
+    read = calendar.covering(calendar.days_before(span.start, back / timedelta(days=1)), span.start)
+    ingested = {*lake.partitions("flights/raw")} - {*lake.partitions(table)}
+    if missing := [name for name in read if name in ingested]:
+        raise TableError(
+            f"{table} {missing[-1]} is not there, although flights/raw is: an earlier release ingested it. Materialize "
+            f"{table} of all partitions, then what is made of it, the oldest partition first."
+        )
 
 
 def appearance(group: str, description: str, tags: dict[str, str]) -> dict[str, Any]:

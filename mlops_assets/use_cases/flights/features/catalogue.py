@@ -237,7 +237,7 @@ VIEWS = {
             "schedule",
             keys=("origin", "departure_hour"),
             ttl=DAY,
-            source="flights/raw",
+            source="flights/schedule",
             rows="scheduled_departure",
             description="How many flights are to leave an origin within an hour and around it, known a day ahead.",
             features=(
