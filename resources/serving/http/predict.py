@@ -20,6 +20,7 @@ from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
 from resources.serving.http.lane import Lane
 from resources.serving.http.limits import Limits
+from resources.serving.http.metrics import metered
 from resources.serving.http.page import page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
@@ -103,6 +104,7 @@ def application(
         events = {source.name: source.event for source in sources if not source.refusal}
         return described(app, models.served, events, limits, bool(keys))
 
+    metered(app, models, log)
     app.openapi = openapi  # type: ignore[method-assign]
     return app
 
