@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 """Between two times that a process writes its sums where the others read them."""
 
+MOST_PLACES = 1_000
+"""So many paths of known models are remembered with what they are of."""
+
 KINDS = {
     400: "not_read",
     401: "no_key",
@@ -112,7 +115,7 @@ class Metrics:
         found = self._places.get(path)
         if found is None:
             name, found = _matched(scope, self._known)
-            if not name or found[0]:
+            if (not name or found[0]) and len(self._places) < MOST_PLACES:
                 self._places[path] = found
         return found
 

@@ -58,9 +58,9 @@ def application(
 
     @app.post("/predict/{name}", deprecated=True)
     @app.post("/v1/models/{name}/predict")
-    async def predict(name: str, request: Request, features: bool = False) -> Any:
+    async def predict(name: str, request: Request, features: bool = False, explain: bool = False) -> Any:
         content, arrived = await request.body(), models.clock.now()
-        given = models, name, content, features, arrived, limits.rows
+        given = models, name, content, features, arrived, limits.rows, explain
         return await behind.answer(answered, name, content, *given)
 
     mount(app, models, limits, behind.answer)
