@@ -21,7 +21,7 @@ from resources.serving.http.keys import KEYLESS, OPEN, Keys
 from resources.serving.http.lane import Lane
 from resources.serving.http.limits import Limits
 from resources.serving.http.metrics import metered
-from resources.serving.http.page import page
+from resources.serving.http.page.first_page import first_page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
@@ -54,6 +54,7 @@ def application(
     )
     if keys:
         app.add_middleware(Keys, known=keys)
+    counts = metered(app, models, log)
     refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
@@ -92,8 +93,8 @@ def application(
         return JSONResponse({"ready": not why, **told}, 503 if why else 200)
 
     @app.get("/", response_class=HTMLResponse)
-    def first_page() -> str:
-        return page(status(models), models.served, address, pusher)
+    def page() -> HTMLResponse:
+        return first_page(models, counts, address, pusher)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> str:
@@ -104,7 +105,6 @@ def application(
         events = {source.name: source.event for source in sources if not source.refusal}
         return described(app, models.served, events, limits, bool(keys))
 
-    metered(app, models, log)
     app.openapi = openapi  # type: ignore[method-assign]
     return app
 
