@@ -83,7 +83,8 @@ def _model(
     told = [(kind, entry[key]) for kind, key in (("Problem", "problem"), ("On hold", "held")) if entry[key]]
     warnings = "".join(f'<p class="told {state}"><strong>{k}:</strong> {_text(v)}</p>' for k, v in told)
     version = f'<span class="tag">version {_text(entry["version"])}</span>' if model else ""
-    head = f'<h2>{_text(name)}</h2>{version}<span class="tag {state}">{word}</span>'
+    owner = f'<span class="owner">owned by {_text(entry["owner"] or "nobody named")}</span>' if model else ""
+    head = f'<h2>{_text(name)}</h2>{version}<span class="tag {state}">{word}</span>{owner}'
     body = f"{_facts(entry, traffic, now)}{_form(model, name, address)}" if model else ""
     return (
         f'<section class="card" data-model="{_text(name)}"><div class="head" data-live="{_text(name)} head">{head}</div>'
@@ -103,7 +104,6 @@ def _state(entry: Mapping[str, Any], model: Served | None) -> tuple[str, str]:
 def _facts(entry: Mapping[str, Any], traffic: Traffic, now: datetime) -> str:
     as_of = entry["as_of"]
     told = [
-        ("Owner", _text(entry["owner"] or "nobody named")),
         ("Features", _text(entry["feature_service"])),
         ("As of", _as_of(entry["clock"], as_of, now)),
         ("Since", _moment(entry["since"])),
