@@ -136,8 +136,7 @@ def test_the_page_follows_the_traffic_and_leaves_forms_and_answers_as_they_are(p
 
 def test_it_fits_a_narrow_screen_and_a_dark_one_is_dark(page):
     page.set_viewport_size({"width": 360, "height": 800})
-    card(page).get_by_role("button", name="Predict").click()
-    card(page).locator(".answer").wait_for()
+    screenshots.open_answer(page, page.url, "trips")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     ground = "getComputedStyle(document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
