@@ -127,11 +127,11 @@ class Counts:
         }
 
     def traffic(self, model: str) -> Traffic:
-        """What a model had to do, by all routes."""
+        """What a model had to do, by all routes; from any thread, as it works on copies."""
         now = time.monotonic()
         found = [answers for (name, _), answers in list(self.answers.items()) if name == model]
-        outcomes: Counter[Outcome] = sum((one.outcomes for one in found), Counter())
-        times = sorted(seconds for one in found for seconds in one.latest)
+        outcomes: Counter[Outcome] = sum((Counter(dict(one.outcomes)) for one in found), Counter())
+        times = sorted(seconds for one in found for seconds in list(one.latest))
         return Traffic(
             requests=outcomes.total(),
             errors=sum(count for (_, kind), count in outcomes.items() if kind),

@@ -14,6 +14,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.utils import floatToGoString
+
 from resources.serving.counts import BUCKETS, Answers, Counts
 from resources.storage.durable import make_folder
 
@@ -82,8 +86,6 @@ class SharedCounts:
 
     def collect(self) -> "Iterator[Metric]":
         """The metrics of all processes added up, for a registry of prometheus-client."""
-        from prometheus_client.multiprocess import MultiProcessCollector
-
         for path in self.folder.glob("gauge_live*.db"):
             if not _lives(int(path.stem.rpartition("_")[2].partition("-")[0])):
                 path.unlink(missing_ok=True)
@@ -100,8 +102,6 @@ class SharedCounts:
             os.close(self._held)
 
     def _file(self, kind: str) -> Any:
-        from prometheus_client.mmap_dict import MmapedDict
-
         if kind not in self._files:
             self._files[kind] = MmapedDict(str(self._path(kind)))
         return self._files[kind]
@@ -110,8 +110,6 @@ class SharedCounts:
         return self.folder / f"{kind}_{self._name}.db"
 
     def _key(self, family: Family, end: str, labels: tuple[tuple[str, str], ...]) -> str:
-        from prometheus_client.mmap_dict import mmap_key
-
         place = family, end, labels
         if place not in self._keys:
             names, values = [name for name, _ in labels], [value for _, value in labels]
@@ -162,8 +160,6 @@ def sums(counts: Counts, log: dict[str, int] | None) -> "Iterator[Value]":
 
 
 def _of_route(answers: Answers, labels: list[tuple[str, str]]) -> "Iterator[Value]":
-    from prometheus_client.utils import floatToGoString
-
     for (status, kind), count in list(answers.outcomes.items()):
         yield REQUESTS, "_total", [*labels, ("status", status), ("kind", kind)], count
     for bound, count in zip((*BUCKETS, float("inf")), answers.buckets, strict=True):

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -82,6 +85,8 @@ class Metrics:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "http":
             return await self._counted(scope, receive, send)
+        if scope["type"] == "lifespan":
+            self._shared.write()
         try:
             await self.app(scope, receive, send)
         finally:
@@ -166,9 +171,6 @@ class Shared:
 
     def answer(self, accept: str) -> Response:
         """The metrics of all processes, in the form that the asker takes."""
-        from prometheus_client import CollectorRegistry
-        from prometheus_client.exposition import choose_encoder
-
         files = self.write()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(files)
@@ -191,8 +193,6 @@ class Standing:
 
     def collect(self) -> "Iterator[Metric]":
         """The metrics, for a registry of prometheus-client."""
-        from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
-
         versions = InfoMetricFamily("mlops_model", "The version that answers for a model.", labels=["model"])
         ages = GaugeMetricFamily(
             "mlops_features_age_seconds",
