@@ -1,6 +1,6 @@
-"""Pictures of the web UI for the README, taken from the state that `make run` left behind.
+"""Pictures of the web UI and of the endpoint's page for the README, taken from the state that `make run` left behind.
 
-A real Dagster webserver, read-only, shows the state to Debian's Chromium; nothing is drawn by hand.
+A real Dagster webserver, read-only, and a real endpoint show the state to Debian's Chromium; nothing is drawn by hand.
 """
 
 import os
@@ -52,11 +52,40 @@ def webserver(home: Settings, workspace: Path = PROJECT_ROOT / "workspace.yaml")
         },
         folder=workspace.parent,
     )
+    with _running(server):
+        yield server.address
+
+
+@contextmanager
+def endpoint(home: Settings) -> Iterator[str]:
+    """The address of the shipped endpoint over a state folder, for as long as the block lasts."""
+    port = _free_port()
+    server = Server(
+        name="the endpoint",
+        command=[sys.executable, "-m", "resources.serving"],
+        address=f"http://{HOST}:{port}",
+        health=f"http://{HOST}:{port}/healthz",
+        hint="",
+        log=home.home / "logs" / "endpoint.log",
+        environment={
+            **USAGE_REPORTS_OFF,
+            "MLOPS_HOME": str(home.home),
+            "MLOPS_SERVE_PORT": str(port),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+        },
+        folder=PROJECT_ROOT,
+    )
+    with _running(server):
+        yield server.address
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[None]:
     supervisor = Supervisor()
     try:
         supervisor.start(server)
         _wait_until_up(server, supervisor)
-        yield server.address
+        yield
     finally:
         supervisor.stop()
 
@@ -71,7 +100,7 @@ def _wait_until_up(server: Server, supervisor: Supervisor, seconds: float = 120)
     until = time.monotonic() + seconds
     while not answers(server.health):
         if supervisor.ended() or time.monotonic() > until:
-            raise RuntimeError(f"the webserver did not come up:\n{server.last_lines()}")
+            raise RuntimeError(f"{server.name} did not come up:\n{server.last_lines()}")
         time.sleep(0.2)
 
 
@@ -136,6 +165,8 @@ def main() -> int:
         evaluation(page, address)
         catalogue(page, address)
         card(page, address)
+    with endpoint(home) as address, browser(1200, 1300) as page:
+        first_page(page, address)
     too_large = 0
     for picture in sorted(IMAGES.glob("*.png")):
         size = picture.stat().st_size
@@ -194,6 +225,23 @@ def card(page: "Page", address: str) -> None:
     title.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     page.screenshot(path=IMAGES / "card.png", clip={"x": 130, "y": 0, "width": 1040, "height": 1000})
+
+
+def open_answer(page: "Page", address: str, model: str = MODEL) -> "Locator":
+    """Open the endpoint's page and ask a model by its form; the model's card once the answer is there."""
+    page.goto(address, wait_until="networkidle")
+    asked = page.locator(f'[data-model="{model}"]')
+    asked.get_by_role("button", name="Predict").click()
+    asked.locator(".answer").wait_for()
+    return asked
+
+
+def first_page(page: "Page", address: str) -> None:
+    """A model on the endpoint's page, with the answer to a request and what each feature added to it."""
+    open_answer(page, address)
+    asked = open_answer(page, address)
+    page.wait_for_timeout(500)
+    asked.screenshot(path=IMAGES / "endpoint.png")
 
 
 if __name__ == "__main__":

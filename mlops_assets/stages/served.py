@@ -2,10 +2,11 @@
 
 from functools import partial
 
+from mlops_assets.ml.training.explained import ExplainingScorer
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.files import read_specs
 from mlops_assets.spec.model import ModelSpec
-from resources.serving.code import Code, imported
+from resources.serving.code import Code
 
 SCORER = "mlops_assets.ml.training.fit:Scorer"
 
@@ -24,7 +25,7 @@ def code_of(spec: ModelSpec) -> Code:
             "rows": _paths(spec.prediction.rows, *spec.earlier_code),
             "request": _paths(spec.prediction.request_model, *spec.earlier_code),
         },
-        scorer=partial(imported(SCORER), code=spec.code),
+        scorer=partial(ExplainingScorer, code=spec.code),
         use_case=spec.use_case,
     )
 

@@ -26,6 +26,7 @@ from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
+from resources.serving.explanations import explained
 from resources.serving.fast.compiled import Answered, FastModel, by_frames, compiled
 from resources.serving.files import contained, model_bytes
 from resources.serving.holds import Notice, readable_notice
@@ -40,7 +41,7 @@ ANSWERS = {"classification": "probability", "regression": "value"}
 
 
 class Scorer(Protocol):
-    """A loaded model: feature rows in, one number a row out; `unseen_categories` says what else one may have."""
+    """A loaded model: feature rows in, one number a row out; `unseen_categories` and `explanations` say what else one may have."""
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
 
@@ -272,6 +273,7 @@ class LiveModels:
         requests: Sequence[pydantic.BaseModel],
         with_features: bool = False,
         arrived: datetime | None = None,
+        with_explanations: bool = False,
     ) -> list[dict[str, Any]]:
         """One answer a request, in order: the model's number, its version, the moment of the features and an id.
 
@@ -296,11 +298,11 @@ class LiveModels:
             for score, name in zip(scores, ids, strict=True)
         ]
         answers = self.unseen.told(record.name, found.unseen, answers)
-        return (
-            with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns))
-            if with_features
-            else answers
-        )
+        if with_explanations:
+            answers = explained(model.scorer, vectors.frame, answers)
+        if with_features:
+            answers = with_vectors(answers, vectors.frame.select(*model.service.features, *record.columns))
+        return answers
 
 
 def by_the_wall_clock(model: Served) -> bool:

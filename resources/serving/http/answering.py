@@ -7,7 +7,8 @@ from typing import Any
 import pydantic
 from fastapi import HTTPException
 
-from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.explanations import MOST_ROWS, explains
+from resources.serving.http.bodies import items_of, parsed, refusal, validated
 from resources.serving.http.status import retired
 from resources.serving.live_models import LiveModels, Served
 
@@ -15,7 +16,13 @@ LOG = logging.getLogger(__name__)
 
 
 def answered(
-    models: LiveModels, name: str, content: bytes, features: bool, arrived: datetime, most: int
+    models: LiveModels,
+    name: str,
+    content: bytes,
+    features: bool,
+    arrived: datetime,
+    most: int,
+    explain: bool = False,
 ) -> Any:
     """The answer to a body of one request or a list of at most so many, in the same form; raises what FastAPI answers otherwise.
 
@@ -25,7 +32,9 @@ def answered(
     requests = validated(model.request, items_of(body, most), batch=isinstance(body, list))
     if not requests:
         return []
-    answers = predicted(models, model, requests, features, arrived)
+    if explain:
+        refuse_unexplained(model, len(requests))
+    answers = predicted(models, model, requests, features, arrived, explain)
     return answers if isinstance(body, list) else answers[0]
 
 
@@ -35,10 +44,11 @@ def predicted(
     requests: list[pydantic.BaseModel],
     features: bool,
     arrived: datetime,
+    explain: bool = False,
 ) -> list[dict[str, Any]]:
     """One answer a request; a failure behind the model is logged, and told as 500."""
     try:
-        return models.predict(model, requests, features, arrived)
+        return models.predict(model, requests, features, arrived, explain)
     except Exception as error:
         record = model.record
         shown = (record.version, record.name, len(requests), repr(requests[0])[:1000])
@@ -46,6 +56,20 @@ def predicted(
         raise HTTPException(
             500, f"version {record.version} of {record.name} failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def refuse_unexplained(model: Served, rows: int) -> None:
+    """Raise the answer 501 for a model that cannot be explained, and 422 for more rows than are explained at once."""
+    if not explains(model.scorer):
+        raise HTTPException(
+            501,
+            f"model {model.record.name!r} cannot say what its features add to a score, its kind of trainer gives no contributions: "
+            "ask without explain=true",
+        )
+    if rows > MOST_ROWS:
+        raise refusal(
+            "too_long", f"{rows} items: with explain=true at most {MOST_ROWS}, each takes some milliseconds"
+        )
 
 
 def found(models: LiveModels, name: str) -> Served:

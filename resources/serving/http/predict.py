@@ -20,7 +20,8 @@ from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
 from resources.serving.http.lane import AT_ANY_RATE, Lane
-from resources.serving.http.page import page
+from resources.serving.http.metrics import metered
+from resources.serving.http.page.first_page import first_page
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
@@ -55,13 +56,14 @@ def application(
     )
     if keys:
         app.add_middleware(Keys, known=keys)
+    counts = metered(app, models, log)
     refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
     @app.post("/v1/models/{name}/predict")
-    async def predict(name: str, request: Request, features: bool = False) -> Any:
+    async def predict(name: str, request: Request, features: bool = False, explain: bool = False) -> Any:
         content, arrived = await request.body(), models.clock.now()
-        given = models, name, content, features, arrived, limits.rows
+        given = models, name, content, features, arrived, limits.rows, explain
         return await behind.answer(answered, name, content, *given)
 
     mount(app, models, limits, behind.answer)
@@ -93,8 +95,8 @@ def application(
         return JSONResponse({"ready": not why, **told}, 503 if why else 200)
 
     @app.get("/", response_class=HTMLResponse)
-    def first_page() -> str:
-        return page(status(models), models.served, address, pusher)
+    def page() -> HTMLResponse:
+        return first_page(models, counts, address, pusher)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -185,6 +185,32 @@ class TrainerKind(SpecKind):
         """Raise DatasetError where a module is missing without which nothing is trained."""
         if missing := [name for name in self.needs if find_spec(name) is None]:
             raise DatasetError(f"trainer kind {self.name} needs {' and '.join(missing)}: {self.install}")
+
+
+Link = Literal["identity", "logit", "log"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What each feature adds to a row's raw score: `base` [rows] plus all of the row's `values` [rows, features], both float64.
+
+    The score is what the inverse of the link makes of the raw score: 1 / (1 + exp(-raw)) of a logit, exp(raw) of a log.
+    """
+
+    link: Link
+    base: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainingKind(TrainerKind):
+    """A kind that also says what each feature adds to a score; apart from what decides scores, and so in no digest of it.
+
+    Args:
+        contributions: those of a model that `scorer` has read, for a matrix of its encoding.
+    """
+
+    contributions: Callable[[Any, np.ndarray], Contributions]
 
 
 def _path(part: Any) -> str:

@@ -16,10 +16,12 @@ from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.training.trainers.base import (
+    Contributions,
+    ExplainingKind,
     Job,
+    Link,
     Outcome,
     TrainedModel,
-    TrainerKind,
     Worker,
     library_names,
     pack,
@@ -261,7 +263,32 @@ def _without_parameters(text: str) -> str:
     return trees + rest.partition("end of parameters\n")[2]
 
 
-TRAINER = TrainerKind(
+LINKS: dict[str, Link] = {
+    **dict.fromkeys(("binary", "cross_entropy"), "logit"),
+    **dict.fromkeys(("poisson", "gamma", "tweedie"), "log"),
+    **dict.fromkeys(
+        ("regression", "regression_l1", "huber", "fair", "quantile", "mape"),
+        "identity",
+    ),
+}
+"""What stands between the sum of the trees and the score, by objective."""
+
+
+def contributions(model: Model, matrix: np.ndarray) -> Contributions:
+    """The trees' own: Shapley values along their paths, exact (Lundberg et al. 2018, https://arxiv.org/abs/1802.03888)."""
+    objective, *settings = (
+        model._booster.model_to_string().partition("\nobjective=")[2].split("\n")[0].split()
+    )
+    if objective not in LINKS or "sqrt" in settings:
+        told = " ".join([objective, *settings])
+        raise DatasetError(f"objective {told} has no link by which its contributions could be read")
+    steep = next((float(one.partition(":")[2]) for one in settings if one.startswith("sigmoid:")), 1.0)
+    found = model._booster.predict(matrix, pred_contrib=True, num_threads=model._threads)
+    values = np.asarray(found, np.float64) * steep
+    return Contributions(LINKS[objective], values[:, -1], values[:, :-1])
+
+
+TRAINER = ExplainingKind(
     spec=LightGBM,
     space={
         "learning_rate": Range(low=0.02, high=0.3, log=True),
@@ -288,4 +315,5 @@ TRAINER = TrainerKind(
     libraries={"lightgbm": ("lightgbm",)},
     packages=("lightgbm", "numpy", "polars"),
     ahead=("lightgbm",),
+    contributions=contributions,
 )

@@ -16,11 +16,13 @@ from pydantic import Field
 
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.training.trainers.base import (
+    Contributions,
+    ExplainingKind,
     Flavor,
     Job,
+    Link,
     Outcome,
     TrainedModel,
-    TrainerKind,
     Worker,
     library_names,
     pack,
@@ -227,6 +229,40 @@ def _outcome(booster: Any, rounds: int, job: Job, scores: dict[str, list[float]]
     return Outcome(bytes(booster.save_raw("ubj")), rounds, scores, shares(gains, job.features))
 
 
+LINKS: dict[str, Link] = {
+    "binary:logistic": "logit",
+    "reg:logistic": "logit",
+    "count:poisson": "log",
+    "reg:gamma": "log",
+    "reg:tweedie": "log",
+    **dict.fromkeys(
+        (
+            "binary:logitraw",
+            "reg:squarederror",
+            "reg:squaredlogerror",
+            "reg:absoluteerror",
+            "reg:pseudohubererror",
+            "reg:quantileerror",
+        ),
+        "identity",
+    ),
+}
+"""What stands between the sum of the trees and the score, by objective."""
+
+
+def contributions(model: Model, matrix: np.ndarray) -> Contributions:
+    """The trees' own: Shapley values along their paths, exact (Lundberg et al. 2018, https://arxiv.org/abs/1802.03888)."""
+    from xgboost import DMatrix
+
+    booster = model._booster
+    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    if objective not in LINKS:
+        raise DatasetError(f"objective {objective} has no link by which its contributions could be read")
+    rows = DMatrix(matrix, feature_names=booster.feature_names, nthread=1)
+    values = booster.predict(rows, pred_contribs=True).astype(np.float64)
+    return Contributions(LINKS[objective], values[:, -1], values[:, :-1])
+
+
 def opened(model: bytes) -> Any:
     """The model as XGBoost's own object."""
     import xgboost
@@ -254,7 +290,7 @@ def example_frame(model: Any, example: pl.DataFrame) -> Any:
     return example.select(columns).rename(dict(zip(features, names, strict=True))).to_pandas()
 
 
-TRAINER = TrainerKind(
+TRAINER = ExplainingKind(
     spec=XGBoost,
     default=True,
     space={
@@ -278,5 +314,6 @@ TRAINER = TrainerKind(
     libraries={"xgboost": ("xgboost-cpu", "xgboost")},
     packages=("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas"),
     ahead=("xgboost",),
+    contributions=contributions,
     flavor=Flavor("xgboost", opened, example_frame),
 )
