@@ -59,7 +59,6 @@ def publish(folder: Path, moment: datetime, clock: str = "data") -> None:
             "request": "mlops_assets.use_cases.flights.request:FlightRequest",
             "key": ["flight_id"],
             "time": "prediction_time",
-            "moment": moment.isoformat(),
             "clock": clock,
         }
     )
