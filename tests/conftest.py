@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
-from tests import forked, workers
+from tests import forked, registries, workers
 from tests.skips import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -48,6 +48,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An MLflow database that a test opens anew is the copy of one that MLflow made in this run."""
+    with pytest.MonkeyPatch.context() as patch:
+        registries.share(patch, workers.folder_of_run(tmp_path_factory) / "registry")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,19 @@ def project(ingested: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
+def judged(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder in which version 1 passed the gate and waits for a person; not to be changed."""
+    project = Project(Path(shutil.copytree(ingested, tmp_path_factory.mktemp("judged") / "home")))
+    project.make(BY_ADA)
+    return project.home
+
+
+@pytest.fixture
+def waiting(judged: Path, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(judged, tmp_path / "home")))
+
+
+@pytest.fixture(scope="module")
 def twice(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder in which version 2 was promoted, and a week later version 4; not to be changed."""
     project = Project(Path(shutil.copytree(ingested, tmp_path_factory.mktemp("twice") / "home")))
@@ -192,8 +205,8 @@ def test_a_challenger_that_passed_waits_and_the_page_says_for_whom_and_how_to_ap
     assert "promoted" not in dict(project.log)
 
 
-def test_an_approval_promotes_and_deploys_and_both_name_the_person(project):
-    project.make(BY_ADA)
+def test_an_approval_promotes_and_deploys_and_both_name_the_person(waiting):
+    project = waiting
     assert project.approve(1) == project.champion == 2
     (approved,) = project.audit.entries(NAME, ("approved",))
     (promoted,) = project.audit.entries(NAME, ("promoted",))
@@ -203,8 +216,8 @@ def test_an_approval_promotes_and_deploys_and_both_name_the_person(project):
     assert project.endpoint.records()[NAME].version == "2"
 
 
-def test_an_approval_that_was_interrupted_is_completed_by_the_next_run_of_the_asset(project):
-    project.make(BY_ADA)
+def test_an_approval_that_was_interrupted_is_completed_by_the_next_run_of_the_asset(waiting):
+    project = waiting
     decide(BY_ADA, project.lake, project.audit, "approved", 1, "ada", "")
     assert project.champion is None
     project.make(BY_ADA, "deployment")
@@ -217,8 +230,8 @@ def refused(act: Callable[..., Any], *arguments: Any) -> str:
     return str(caught.value)
 
 
-def test_who_is_no_approver_decides_nothing(project):
-    project.make(BY_ADA)
+def test_who_is_no_approver_decides_nothing(waiting):
+    project = waiting
     before = project.log
     assert refused(project.approve, 1, "eve") == (
         f"'eve' may not decide about {NAME}; promotion.approvers: ada, lin"
@@ -250,8 +263,8 @@ def test_a_challenger_that_is_judged_by_another_rule_and_by_the_first_again_wait
     assert project.approve(1) == project.champion == 2
 
 
-def test_a_superseded_challenger_is_not_approved(project):
-    project.make(BY_ADA)
+def test_a_superseded_challenger_is_not_approved(waiting):
+    project = waiting
     add_week(project.lake, NAMES[FIRST])
     project.make(BY_ADA, "model")
     assert "version 1 is superseded: challenger 2 was trained after it" in refused(project.approve, 1)
@@ -260,8 +273,8 @@ def test_a_superseded_challenger_is_not_approved(project):
     assert project.approve(2) == 3
 
 
-def test_a_rejected_challenger_is_neither_approved_nor_deployed(project):
-    project.make(BY_ADA)
+def test_a_rejected_challenger_is_neither_approved_nor_deployed(waiting):
+    project = waiting
     decide(BY_ADA, project.lake, project.audit, "rejected", 1, "lin", "trained in the wrong season")
     assert "was rejected by lin already: trained in the wrong season" in refused(project.approve, 1)
     assert f"{NAME}: version 1 was rejected by lin: trained in the wrong season" in project.said(
@@ -277,8 +290,8 @@ def test_where_promotion_is_automatic_nobody_approves(project):
     )
 
 
-def test_a_promotion_that_waited_counts_from_the_weeks_that_came_in_by_then(project):
-    project.make(BY_ADA)
+def test_a_promotion_that_waited_counts_from_the_weeks_that_came_in_by_then(waiting):
+    project = waiting
     add_week(project.lake, NAMES[FIRST], joined=False)
     project.approve(1)
     (promoted,) = project.audit.entries(NAME, ("promoted",))
@@ -458,8 +471,8 @@ def test_a_rollback_that_names_nobody_or_no_reason_is_refused(promoted_twice):
     assert "knows no champion of 'nobody'" in refused(go_back, systems, "nobody", None, "lin", "x")
 
 
-def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(project):
-    project.make(BY_ADA)
+def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(waiting):
+    project = waiting
     done = project.decide("approve_challenger", version=1, by="eve")
     assert failure(done) == f"'eve' may not decide about {NAME}; promotion.approvers: ada, lin"
     done = project.decide("approve_challenger", version=1, by="ada", reason="fine")

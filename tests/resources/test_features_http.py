@@ -45,16 +45,32 @@ class Shop:
         """The shop's code is its registry."""
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    if request.param == "sqlite":
-        return Shop(tmp_path, Database("sqlite", {"path": str(tmp_path / "online.db")}))
+def opened_shop(folder: Path, redis_port: int | None, number: int) -> Shop:
+    """A shop online in SQLite, or in one of the databases of a Redis, which is emptied first."""
+    if redis_port is None:
+        return Shop(folder, Database("sqlite", {"path": str(folder / "online.db")}))
     import redis
 
-    port = request.getfixturevalue("redis_port")
-    with redis.Redis(port=port, db=6) as client:
+    with redis.Redis(port=redis_port, db=number) as client:
         client.flushdb()
-    return Shop(tmp_path, Database("redis", {"connection_string": f"127.0.0.1:{port},db=6"}))
+    return Shop(folder, Database("redis", {"connection_string": f"127.0.0.1:{redis_port},db={number}"}))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def redis_or_not(request: pytest.FixtureRequest) -> int | None:
+    return request.getfixturevalue("redis_port") if request.param == "redis" else None
+
+
+@pytest.fixture(scope="module")
+def shop(redis_or_not: int | None, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The shop of all tests that only ask."""
+    return opened_shop(tmp_path_factory.mktemp("shop"), redis_or_not, 6)
+
+
+@pytest.fixture
+def own_shop(redis_or_not: int | None, tmp_path: Path) -> Shop:
+    """A shop for a test that writes to it."""
+    return opened_shop(tmp_path, redis_or_not, 7)
 
 
 def ours(shop: Shop, question: dict[str, Any], moment: Any = None) -> Any:
@@ -99,27 +115,31 @@ def test_references_and_versions_are_answered_as_feast_serve_does(shop: Shop) ->
     assert mine.json()["metadata"] == other.json()["metadata"]
 
 
-def test_numbers_that_json_does_not_have_are_written_as_feast_writes_them(shop: Shop, tmp_path: Path) -> None:
+def test_numbers_that_json_does_not_have_are_written_as_feast_writes_them(
+    own_shop: Shop, tmp_path: Path
+) -> None:
     import pyarrow as pa
 
     view = everything(tmp_path)
     table = pa.table(
         {"customer_id": [7], "event_timestamp": [NOW], **{f.name: pa.nulls(1) for f in view.features}}
     ).set_column(2, "floats", pa.array([float("-inf")]))
-    shop.store._get_provider().online_store.write_table(shop.store.config, view, table)  # type: ignore[attr-defined]
+    own_shop.store._get_provider().online_store.write_table(own_shop.store.config, view, table)  # type: ignore[attr-defined]
     question = {"features": ["everything:floats", "everything:longs"], "entities": {"customer_id": [7]}}
-    mine = by_name(ours(shop, question))
-    assert mine == by_name(theirs(shop, question))
+    mine = by_name(ours(own_shop, question))
+    assert mine == by_name(theirs(own_shop, question))
     assert mine["floats"]["values"] == ["-Infinity"]
 
 
 @pytest.mark.parametrize("customers", [range(10), range(300)])
-def test_many_numbers_are_written_as_feast_writes_them(shop: Shop, tmp_path: Path, customers: range) -> None:
+def test_many_numbers_are_written_as_feast_writes_them(
+    own_shop: Shop, tmp_path: Path, customers: range
+) -> None:
     crowd(tmp_path, customers)
-    shop.store.materialize(NOW - 5 * HOUR, NOW)
+    own_shop.store.materialize(NOW - 5 * HOUR, NOW)
     features = [f"everything:{name}" for name in ("floats", "doubles", "longs", "shorts", "words", "flags")]
     question = {"features": features, "entities": {"customer_id": [*customers, 10_000]}}
-    mine, other = (by_name(answer(shop, question)) for answer in (ours, theirs))
+    mine, other = (by_name(answer(own_shop, question)) for answer in (ours, theirs))
     for result in (mine, other):
         for column in result.values():
             column["statuses"].pop()  # Of the unknown customer, in which Feast's stores differ.

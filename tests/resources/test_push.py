@@ -41,6 +41,16 @@ def http(running: Running) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def refusing(
+    prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Running, TestClient]]:
+    """A state and its endpoint for events that are refused: each test looks that nothing was taken."""
+    running = copied(prepared, tmp_path_factory.mktemp("refusing") / "state")
+    with running.client() as client:
+        yield running, client
+
+
 def test_the_next_prediction_uses_a_pushed_observation_and_so_does_the_offline_join(running, http):
     before = running.predict(http)
     assert before["value"] not in (71.5, UNKNOWN) and before["as_of"] == NOW.isoformat()
@@ -109,7 +119,8 @@ def test_one_store_alone_can_be_pushed_to(running, http):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_number_that_is_not_finite_is_not_pushed_and_the_field_is_named(running, http, number):
+def test_a_number_that_is_not_finite_is_not_pushed_and_the_field_is_named(refusing, number):
+    running, http = refusing
     for batch, where in (([event()], [0]), (event(), [])):
         body = json.dumps(batch).replace("71.5", number)
         reply = http.post(f"/push/{SOURCE}", content=body, headers={"content-type": "application/json"})
@@ -149,8 +160,9 @@ def test_a_prediction_after_a_push_is_logged_as_of_the_new_moment(running):
     ],
 )
 def test_a_wrong_event_gets_422_with_the_field_and_the_rule_and_none_of_the_batch_is_taken(
-    running, http, body, where, words
+    refusing, body, where, words
 ):
+    running, http = refusing
     reply = http.post(f"/push/{SOURCE}", json=body)
     (problem, *_) = reply.json()["detail"]
     assert (reply.status_code, problem["loc"]) == (422, where)
@@ -159,8 +171,8 @@ def test_a_wrong_event_gets_422_with_the_field_and_the_rule_and_none_of_the_batc
     assert running.predict(http)["as_of"] == NOW.isoformat()
 
 
-def test_an_unknown_source_gets_404_with_the_sources_there_are(http):
-    reply = http.post("/push/weather", json=event())
+def test_an_unknown_source_gets_404_with_the_sources_there_are(refusing):
+    reply = refusing[1].post("/push/weather", json=event())
     assert (reply.status_code, reply.json()["detail"]["sources"]) == (404, [SOURCE])
 
 
