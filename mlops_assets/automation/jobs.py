@@ -24,8 +24,12 @@ def ingest_job(use_case: str, apart: Sequence[dg.AssetKey] = ()) -> Any:
 
 
 def model_jobs(spec: ModelSpec) -> list[Any]:
-    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys."""
-    week = [[spec.name, part] for part in WEEK_PARTS]
+    """`<model>_week` scores a week and reports on it; `<model>_retrain` trains, judges and deploys.
+
+    Batch predictions that are cut by the calendar are a part of the week.
+    """
+    in_batches = ["batch_predictions"] if spec.batch and spec.batch.partitioned else []
+    week = [[spec.name, part] for part in (*WEEK_PARTS, *in_batches)]
     retrain = [[spec.name, part] for part in RETRAIN_PARTS]
     return [
         dg.define_asset_job(

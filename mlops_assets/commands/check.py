@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlops_assets.commands.batch_check import batch_problems
 from mlops_assets.commands.task import command
 from mlops_assets.errors import WorkError
 from mlops_assets.spec.files import COMPONENT, TABLE, WORDS
@@ -94,9 +95,12 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
             except WorkError as error:
                 yield Complaint(one.at("source"), str(error))
     known = {table.key: list(table.expected.schema) for table in loaded.tables}
+    whole = {table.key for table in loaded.tables if table.calendar is None}
     for one in written:
         if not isinstance(one.spec, TableSpec) and (spec := loaded.specs.get(one.name)):
             yield from _of_a_model(spec, one.at, known, tables)
+            for problem in batch_problems(spec, known, whole):
+                yield Complaint(one.at("batch"), problem)
 
 
 def _of_a_model(

@@ -44,7 +44,9 @@ def publish(folder: Path, moment: datetime, clock: str = "data") -> None:
     path = folder / "temperature.model"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"temperature")
-    Endpoint(folder=str(folder)).publish(
+    endpoint = Endpoint(folder=str(folder))
+    endpoint.advance(moment, "flights")
+    endpoint.publish(
         {
             "name": "flight_delay",
             "version": 7,
@@ -57,7 +59,6 @@ def publish(folder: Path, moment: datetime, clock: str = "data") -> None:
             "request": "mlops_assets.use_cases.flights.request:FlightRequest",
             "key": ["flight_id"],
             "time": "prediction_time",
-            "moment": moment.isoformat(),
             "clock": clock,
         }
     )
