@@ -324,8 +324,8 @@ def test_stages_promotion_and_the_systems_know_no_dagster():
 
 
 TRAINERS = "mlops_assets/ml/training/trainers/"
-FRAMEWORKS = {"resources/features/stand_in.py"}
-"""Stands in for heavy libraries that a feature repository may import; PyTorch is one of them, trainer or not."""
+FRAMEWORKS = {"resources/features/stand_in.py", "resources/features/feast_import.py"}
+"""Stand in for heavy libraries that Feast or a feature repository may import; PyTorch is one of them, trainer or not."""
 
 
 def words(file: Path) -> Iterator[str]:

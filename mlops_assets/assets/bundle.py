@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from mlops_assets.assets.batch_predictions import batch_predictions
 from mlops_assets.assets.card import card
 from mlops_assets.assets.deployment import deployment
 from mlops_assets.assets.evaluation import evaluation
@@ -17,5 +18,6 @@ STAGES = (training_set, model, evaluation, deployment, predictions, performance,
 
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
-    """The assets of a model, and its search where the spec has one."""
-    return [stage(spec) for stage in (*STAGES, *([search] if spec.search else []))]
+    """The assets of a model, and its search and its batch predictions where the spec has them."""
+    wanted = [*([search] if spec.search else []), *([batch_predictions] if spec.batch else [])]
+    return [stage(spec) for stage in (*STAGES, *wanted)]

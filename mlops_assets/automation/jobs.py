@@ -24,8 +24,12 @@ def ingest_job(use_case: str, apart: Sequence[dg.AssetKey] = ()) -> Any:
 
 
 def model_jobs(spec: ModelSpec) -> list[Any]:
-    """`<model>_partition` scores a partition and reports on it; `<model>_retrain` trains, judges and deploys."""
-    partition = [[spec.name, part] for part in REPORT_PARTS]
+    """`<model>_partition` scores a partition and reports on it; `<model>_retrain` trains, judges and deploys.
+
+    Batch predictions that are cut by the calendar are a part of the partition.
+    """
+    in_batches = ["batch_predictions"] if spec.batch and spec.batch.partitioned else []
+    partition = [[spec.name, part] for part in (*REPORT_PARTS, *in_batches)]
     retrain = [[spec.name, part] for part in RETRAIN_PARTS]
     return [
         dg.define_asset_job(

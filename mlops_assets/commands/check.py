@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.commands.batch_check import batch_problems
 from mlops_assets.commands.task import command
 from mlops_assets.errors import WorkError
 from mlops_assets.spec.files import COMPONENT, TABLE, documents
@@ -91,9 +92,12 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
             except WorkError as error:
                 yield Complaint(one.at("source"), str(error))
     known = {table.key: table.expected.schema for table in loaded.tables}
+    whole = {table.key for table in loaded.tables if table.calendar is None}
     for one in written:
         if one.kind == COMPONENT and (spec := loaded.specs.get(one.attributes["name"])):
             yield from _of_a_model(spec, one.at, known, tables)
+            for problem in batch_problems(spec, known, whole):
+                yield Complaint(one.at("batch"), problem)
 
 
 def _of_a_model(

@@ -47,6 +47,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("prediction", "label", "slices", "task", "window", "gate", "trainer"),
     "deployment": ("prediction", "deployment", "drift", "features", "feature_service", "owner"),
     "predictions": ("prediction", "task"),
+    "batch": ("prediction", "batch.key", "task", "features", "feature_service"),
     "performance": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
     "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
 }
@@ -71,6 +72,11 @@ CODE: Mapping[str, tuple[str, ...]] = {
     ),
     "evaluation": ("mlops_assets.stages.judging:judge_challenger",),
     "predictions": ("mlops_assets.stages.scoring:score_partition",),
+    "batch": (
+        "mlops_assets.stages.batch_scoring:score_batch",
+        "resources.features.store:FeatureStoreResource",
+        "feature_repo.offline_store.store:PolarsOfflineStore",
+    ),
     "performance": ("mlops_assets.stages.reporting:write_performance",),
     "drift": ("mlops_assets.stages.reporting:write_drift",),
     "skew": (

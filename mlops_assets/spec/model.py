@@ -11,6 +11,7 @@ import pydantic
 from pydantic import Field
 
 from mlops_assets.spec.base import Days, ImportPath, Part
+from mlops_assets.spec.batch import Batch, batch_fits
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.columns import columns_meet
 from mlops_assets.spec.earlier import as_now
@@ -196,6 +197,11 @@ class ModelSpec(Part):
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
     promotion: Promotion = Promotion()
     deployment: Deployment = Deployment()
+    batch: Batch | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Adds the asset `<name>/batch_predictions`: rows scored as requests would be, without requests.",
+    )
     skew: Skew = Skew()
     leaks: Leaks = Leaks()
     automation: Literal["on", "paused"] = Field(
@@ -284,6 +290,14 @@ class ModelSpec(Part):
     def _columns_are_kept_apart(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
         name = str(info.field_name)
         if problem := columns_meet(name, value, info.data):
+            raise ValueError(problem)
+        return value
+
+    @pydantic.field_validator("batch")
+    @classmethod
+    def _batch_has_a_key(cls, value: Batch | None, info: pydantic.ValidationInfo) -> Batch | None:
+        prediction = info.data.get("prediction")
+        if prediction and (problem := batch_fits(value, prediction.key)):
             raise ValueError(problem)
         return value
 

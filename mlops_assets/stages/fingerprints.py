@@ -4,7 +4,7 @@ Of data only hashes in manifests are read, so that a fingerprint costs milliseco
 and the ends of the calendar decide nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,9 @@ from resources.features.store import FeatureStoreResource, ViewSource
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
+from resources.records.deployment import Deployment
 from resources.serving.log import REQUEST, REQUESTED_AT, SERVICE
+from resources.systems import Systems
 from resources.tracking.tracking import Version
 
 NOTHING = "none"
@@ -50,6 +52,12 @@ def judge_code(spec: ModelSpec) -> str:
 def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
     """Digest of what scores a partition with these versions."""
     return code_digest([*CODE["predictions"], *_scoring(spec, versions)])
+
+
+def batch_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
+    """Digest of what scores rows in batches with these versions."""
+    given = [path for path in (spec.prediction.rows, spec.prediction.request_model) if path]
+    return code_digest([*CODE["batch"], *_scoring(spec, versions), *given])
 
 
 def report_code(report: str) -> str:
@@ -130,6 +138,24 @@ def of_predictions(spec: ModelSpec, lake: Lake, versions: Sequence[Version], nam
         "rules": _rules(spec, name, "predictions"),
         table: rows_sha256(lake.manifest(table, name)),
         "champions": digest(champions),
+    }
+
+
+def of_batch(
+    spec: ModelSpec, systems: Systems, scored_by: Deployment, as_of: datetime, rows: Mapping[str, str]
+) -> Fingerprint:
+    """The rows, the version that scores them, and of every view what may have been known of them by then."""
+    lake, feature_store = systems.lake, systems.feature_store
+    version = systems.tracking.version(spec.name, int(scored_by.version))
+    views = feature_store.view_tables(spec.feature_service)
+    return {
+        "code": batch_code(spec, [version]),
+        "rules": _rules(spec, None, "batch"),
+        "as of": str(as_of),
+        "version": f"{scored_by.version} {scored_by.model_sha256}",
+        "rows": digest(dict(rows)),
+        "feature definitions": feature_store.definition_version(spec.feature_service),
+        **{view.table: digest(_reach(spec, lake, view, as_of, as_of)) for view in views},
     }
 
 

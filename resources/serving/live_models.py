@@ -211,6 +211,11 @@ class LiveModels:
         self._reached = {**self._reached, code.use_case: reached(self.folder, code.use_case)}
         return self._warmed(model)
 
+    def alone(self, record: Deployment) -> Served:
+        """One model by its record, published or not, with what was pushed by now; the others are not looked at."""
+        self.pushed.look()
+        return self._load(record)
+
     def _code(self, record: Deployment) -> Code:
         """What the repository declares for a record's model; raises CodeError where the record names other code."""
         code = self.declared(record.name)

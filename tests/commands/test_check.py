@@ -147,6 +147,39 @@ def test_what_a_model_names_is_held_against_its_tables(shops, capsys, old, new, 
     assert f"error {shops / 'defs.yaml'}:{line}: " in told
 
 
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        ("{table: order}", "batch.table 'shops/order' does not exist; there are: "),
+        (
+            "{table: sizes}",
+            "batch.table 'shops/sizes' is written whole and has no partitions: say batch.whole: true",
+        ),
+        (
+            "{table: sizes, whole: true}",
+            "batch.table 'shops/sizes' has no column 'amount', which each request must bring",
+        ),
+        (
+            "{table: orders, key: [shop]}",
+            "batch.table 'shops/orders' has no column 'shop', by which a score is named",
+        ),
+        ("{}", "batch has neither of table and path: name the one in which the rows are"),
+        ("{table: orders, path: a.parquet}", "batch has both table and path"),
+        ("{path: a.parquet, whole: true}", "batch.whole is for a table"),
+        ("{table: orders, key: [refused]}", "batch.key 'refused' is the name of the platform's own column"),
+        ("{table: orders, key: [order_id, order_id]}", "batch.key names 'order_id' twice"),
+    ],
+)
+def test_the_rows_that_a_model_scores_in_batches_are_held_against_a_request(shops, capsys, batch, said):
+    (shops / "sizes.csv").write_text("order_id,size\n1,2.0\n")
+    (shops / "defs.yaml").write_text(TABLES + MODEL + "  batch: {table: orders}\n")
+    assert checked(capsys, "shops")[0] == 0
+    (shops / "defs.yaml").write_text(TABLES + MODEL + f"  batch: {batch}\n")
+    status, told = checked(capsys, "shops")
+    assert status == 1 and said in told
+    assert f"{shops / 'defs.yaml'}:30" in told
+
+
 def test_a_source_that_is_not_there_yet_is_waited_for_and_no_mistake(shops, capsys):
     (shops / "orders.csv").unlink()
     status, told = checked(capsys, "shops")

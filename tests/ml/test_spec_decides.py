@@ -51,6 +51,7 @@ LEFT_OUT = {
     **dict.fromkeys(("gate", "retrain", "promotion", "automation", "deployment"), "what becomes of a model"),
     **dict.fromkeys(("drift", "skew"), "how it is watched"),
     "leaks": "what a training is refused for",
+    "batch": "which rows it scores beside requests",
     "earlier_code": "what may be imported for versions from before",
     "search": "counts by the parameters it found, which are the trainer's by then",
 }

@@ -60,7 +60,9 @@ def client(state, free_port):
     path = home.serving / "flight_delay.ubj"
     path.parent.mkdir(parents=True)
     path.write_bytes(model)
-    Endpoint(folder=str(home.serving)).publish(
+    endpoint = Endpoint(folder=str(home.serving))
+    endpoint.advance(NOW, "flights")
+    endpoint.publish(
         {
             "name": spec.name,
             "version": 7,
@@ -73,7 +75,6 @@ def client(state, free_port):
             "request": spec.prediction.request,
             "key": spec.prediction.key,
             "time": spec.prediction.time,
-            "moment": NOW.isoformat(),
             "owner": spec.owner,
         }
     )

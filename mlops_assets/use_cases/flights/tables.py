@@ -39,7 +39,7 @@ SILENCE = {
 }
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
 
-READ = dict.fromkeys(("flights", "schedule"), ("flights", "airports"))
+READ: dict[str, tuple[str, ...]] = dict.fromkeys(("flights", "schedule"), ("flights", "airports"))
 """Which files a raw table is made of; the others are of their own file alone."""
 
 ALWAYS = (

@@ -9,7 +9,7 @@ from resources.serving.fast import compiled
 from resources.serving.http.forms import request_frame
 from resources.serving.log import ServingLogResource
 from resources.serving.log_writer import ServingLog
-from tests.resources.fast.flights import MOMENTS, NOW, SERVICE, TRAINERS, State, as_of
+from tests.flights.endpoint_state import MOMENTS, NOW, SERVICE, TRAINERS, State, as_of
 
 ODD = [
     {"tailnum": None},

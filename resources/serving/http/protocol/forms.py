@@ -46,7 +46,7 @@ class InferInput(Strict):
     name: str
     shape: list[pydantic.NonNegativeInt] = pydantic.Field(min_length=1, max_length=2, examples=[[1]])
     datatype: Datatype
-    parameters: TensorParameters = TensorParameters()
+    parameters: TensorParameters = TensorParameters(binary_data_size=None)
     data: list[Any] | None = None
 
 
