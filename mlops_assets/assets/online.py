@@ -41,12 +41,9 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
         until, recorded = feature_store.online_until(views), lake.read_json(key) or {}
         for partition in run.partitions:
             decides = of_online(use_case, calendar, views, lake, feature_store, partition)
-            reuse.unchanged(
-                partition, decides, partial(reaches, until, recorded, calendar.partition(partition))
-            )
-        content = {
-            partition: content_of(use_case, calendar, lake, views, partition) for partition in run.partitions
-        }
+            there = partial(reaches, until, recorded, calendar.partition(partition))
+            reuse.unchanged(partition, decides, there)
+        content = {name: content_of(use_case, calendar, lake, views, name) for name in run.partitions}
         if reuse.to_make:
             told = _progress(run, views)
             done = bring_online(use_case, calendar, views, lake, feature_store, reuse.to_make, told)
