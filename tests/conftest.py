@@ -138,3 +138,12 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.small_year import replayed
 
     return workers.fill_once(workers.folder_of_run(tmp_path_factory) / "small", replayed) / "home"
+
+
+@pytest.fixture(scope="session")
+def loans_home(tmp_path_factory: pytest.TempPathFactory, small_home: Path) -> Path:
+    """The same with the loans beside the flights, replayed day by day, with a champion of their own; copy it too."""
+    from tests.loans.state import replayed
+
+    folder = workers.folder_of_run(tmp_path_factory) / "loans"
+    return workers.fill_once(folder, lambda new: replayed(new, small_home)) / "home"
