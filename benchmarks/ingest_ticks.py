@@ -66,7 +66,8 @@ class Shop:
     def __init__(self, home: Path, partitions: int) -> None:
         self.home, self.start = home, END - partitions * DAY
         self.lake = Lake(root=str(home / "lake"), state=str(home))
-        self.instance = dg.DagsterInstance.local_temp(str(_made(home / "dagster")))
+        (_made(home / "dagster") / "dagster.yaml").touch()
+        self.instance = dg.DagsterInstance.local_temp(str(home / "dagster"))
         self.found = load_use_case(self._folder())
         self.names = self.found.use_case.calendar.names(END)
         self._write_files()
