@@ -220,7 +220,7 @@ def _arrival(table: Table) -> Arrival:
     return table.arrival
 
 
-def _is_old(lake: Lake, table: Table, name: str) -> bool:
+def _is_old(lake: Lake, table: Table, name: str | None) -> bool:
     """Whether a partition was made from other content than what it is made from has now."""
     now = table.fingerprint(lake, name)
     if now is not None:
