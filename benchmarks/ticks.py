@@ -3,7 +3,8 @@
 Fifty models over up to 2,000 partitions each: their reports lie in a real lake under real manifests (one of each kind is
 written by the lake, the others are links to it), their runs in a real instance of Dagster. Every sensor is evaluated in
 this process, so what is timed is its own work. `quiet`: everything is reported on; `new`: one partition waits;
-`record lost`: the first tick after the record of what is settled was deleted. Then the code of all these models is
+`record lost`: the first tick after the record of what is settled was deleted. The sensor that ingests is timed over as
+many partitions of its own (`benchmarks/ingest_ticks.py`). Then the code of all these models is
 loaded in a process of its own, and the lineage page is opened in a browser.
 """
 
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,25 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from benchmarks.finished_runs import add_runs
+from benchmarks.ingest_ticks import ingest_ticks
 from benchmarks.report import save
 from docs import screenshots
 from mlops_assets.automation.sensors import retrain_sensor, score_sensor
-from mlops_assets.automation.tries import BASIS_TAG, TRY_TAG
-from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.online import BASIS
+from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.lake.names import file_name, manifest_name
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.storage.local import STEADY_S
 
-MODELS, PARTITIONS = (1, 10, 50), (100, 1000, 2000)
+MODELS, PARTITIONS = (1, 10, 50), (200, 1000, 2000)
 TIMES = 7
 MODEL = "flight_delay"
 END = datetime(2014, 1, 6, tzinfo=UTC)
@@ -72,6 +75,8 @@ def main() -> None:
     for count in options.partitions:
         with tempfile.TemporaryDirectory(prefix="ticks-") as folder:
             figures[str(count)] = ticks(World(Path(folder), count))
+        with tempfile.TemporaryDirectory(prefix="ticks-") as folder:
+            figures[str(count)]["ingest"] = ingest_ticks(Path(folder), count)
             print(f"{count} partitions: {json.dumps(figures[str(count)])}", flush=True)
     if not options.no_page:
         with tempfile.TemporaryDirectory(prefix="ticks-") as folder:
@@ -86,13 +91,16 @@ class World:
     def __init__(self, home: Path, partitions: int):
         self.where = settings({"MLOPS_HOME": str(home)})
         self.lake = Lake(root=self.where.lake, state=str(home))
+        audit = Audit(folder=str(home / "audit"))
+        self.given = {"lake": self.lake, "audit": audit, "clock": Clock()}
         self.specs = [_spec(f"m{number:02d}", partitions) for number in range(max(MODELS))]
         self.names = _calendar(partitions).names(END)
         self._fill()
         prepare_dagster_home(self.where)
         self.instance = dg.DagsterInstance.get()
         for spec in self.specs:
-            _add_runs(self.instance, spec, self.names)
+            sensor = f"score_{spec.name}_when_features_arrive"
+            add_runs(self.instance, f"{spec.name}_partition", sensor, self.names, CONTENT[:16])
 
     def _fill(self) -> None:
         table = self.specs[0].prediction.table
@@ -128,9 +136,7 @@ class World:
     def tick(self, spec: ModelSpec, make: Callable[[ModelSpec], dg.SensorDefinition]) -> float:
         """Seconds of one evaluation."""
         sensor = make(spec)
-        with dg.build_sensor_context(
-            self.instance, sensor_name=sensor.name, resources={"lake": self.lake}
-        ) as context:
+        with dg.build_sensor_context(self.instance, sensor_name=sensor.name, resources=self.given) as context:
             begun = time.perf_counter()
             sensor(context)
             return time.perf_counter() - begun
@@ -144,40 +150,6 @@ def _calendar(partitions: int) -> Calendar:
     """So many days up to the end of the worked example."""
     start = (END - timedelta(days=partitions)).date()
     return Calendar(cadence="daily", start=start, end=END.date())
-
-
-def _add_runs(instance: dg.DagsterInstance, spec: ModelSpec, names: Sequence[str]) -> None:
-    """A finished run of each partition, as the sensor asked for it: put into the table in one statement."""
-    from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
-    from dagster._core.test_utils import create_run_for_test
-    from dagster._serdes import serialize_value
-
-    job, sensor = f"{spec.name}_partition", f"score_{spec.name}_when_features_arrive"
-    tags = {SENSOR_TAG: sensor, BASIS_TAG: CONTENT[:16], TRY_TAG: "1"}
-    done = dg.DagsterRunStatus.SUCCESS
-    first = create_run_for_test(
-        instance, job, status=done, tags={**tags, PARTITION_TAG: names[0], RUN_KEY_TAG: "0"}
-    )
-    body, moment = serialize_value(first), datetime(2026, 1, 1, tzinfo=UTC)
-    runs, labels = [], []
-    for number, name in enumerate(names[1:], start=1):
-        run = f"{spec.name}-{number:06d}"
-        own = {**tags, PARTITION_TAG: name, RUN_KEY_TAG: f"{spec.name}:{name}"}
-        runs.append(
-            {
-                "run_id": run,
-                "pipeline_name": job,
-                "status": done.value,
-                "run_body": body.replace(first.run_id, run).replace(names[0], name),
-                "create_timestamp": moment,
-                "update_timestamp": moment,
-                "end_time": moment.timestamp(),
-            }
-        )
-        labels += [{"run_id": run, "key": key, "value": value} for key, value in own.items()]
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
-        connection.execute(RunsTable.insert(), runs)
-        connection.execute(RunTagsTable.insert(), labels)
 
 
 def ticks(world: World) -> dict[str, Any]:
@@ -259,19 +231,20 @@ def _opened(where: Settings, workspace: Path) -> dict[str, float]:
 
 
 def ratios(figures: dict[str, Any]) -> dict[str, float]:
-    """A tick with the most partitions to one with the fewest, and with the most models to one with one."""
+    """A tick with the most partitions to one with the fewest, and with the most models to one with one: 1 is flat."""
     counts = sorted((key for key in figures if key != "code"), key=int)
     few, many, models = figures[counts[0]], figures[counts[-1]], [str(count) for count in MODELS]
     found = {}
     for state in ("quiet", "new"):
         for sensor in SENSORS:
-            ends = (
-                few[state][models[-1]][sensor],
-                many[state][models[-1]][sensor],
-                many[state][models[0]][sensor],
+            of_few, of_many, of_one = (
+                part[state][count][sensor]
+                for part, count in ((few, models[-1]), (many, models[-1]), (many, models[0]))
             )
-            found[f"{state}_{sensor}_by_partitions"] = round(ends[1] / ends[0], 2)
-            found[f"{state}_{sensor}_by_models"] = round(ends[1] / ends[2], 2)
+            found[f"{state}_{sensor}_by_partitions"] = round(of_many / of_few, 2)
+            found[f"{state}_{sensor}_by_models"] = round(of_many / of_one, 2)
+    for state, seconds in many["ingest"].items():
+        found[f"{state.replace(' ', '_')}_ingest_by_partitions"] = round(seconds / few["ingest"][state], 2)
     return found
 
 

@@ -20,6 +20,7 @@ from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
+from mlops_assets.local.lost_runs import lost_runs_sensor  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
 from resources.local import local_resources  # noqa: E402
@@ -73,7 +74,7 @@ def build() -> dg.Definitions:
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention],
         schedules=[retention_schedule(retention)],
-        sensors=[reconcile_sensor(specs)],
+        sensors=[reconcile_sensor(specs), lost_runs_sensor()],
         resources=injected(local_resources()),
         executor=dg.in_process_executor,
     )

@@ -152,3 +152,34 @@ def test_code_that_starts_threads_is_not_forked(tmp_path, free_port):
         dagster.worker(killed).kill()
         assert dagster.ended(killed) == "FAILURE"
     assert "so each run is a process of its own" in (tmp_path / "dagster.log").read_text()
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from mlops_assets.local.lost_runs import lost_runs_sensor
+
+while sys.argv[1:2] == ["run"] and (Path(__file__).parent / "slow").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_a_run_that_had_not_begun_when_everything_was_killed_gives_its_place_to_others(tmp_path, free_port):
+    one_at_once = INSTANCE.replace("max_concurrent_runs: 2", "max_concurrent_runs: 1")
+    jobs = (
+        SLOW
+        + THREADED
+        + JOBS.replace("jobs=[light, fails, waits]", "jobs=[light], sensors=[lost_runs_sensor()]")
+    )
+    (tmp_path / "slow").touch()
+    with warm_dev(tmp_path, free_port(), one_at_once, jobs) as dagster:
+        lost = dagster.launch("light")
+        wait(lambda: dagster.status(lost) == "STARTING", "the run is handed over", 120)
+        for process in dagster.processes():
+            process.kill()
+    (tmp_path / "slow").unlink()
+    with warm_dev(tmp_path, free_port(), one_at_once, jobs) as dagster:
+        after = dagster.launch("light")
+        assert dagster.ended(after) == "SUCCESS"
+        assert dagster.status(lost) == "FAILURE"
+        assert "before the run began: launch it again" in dagster.told(lost)

@@ -102,7 +102,7 @@ class Warm(Dagster):
 def warm_dev(folder: Path, port: int, instance: str = INSTANCE, jobs: str = JOBS) -> Iterator[Warm]:
     """A running `dagster dev` on a folder of its own."""
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(instance)
     (folder / "tiny_jobs.py").write_text(jobs)
     (folder / "tiny_version.py").write_text("VERSION = 1\n")

@@ -21,6 +21,7 @@ from mlops_assets.automation.tries import (
     FOR_TAG,
     LAST_TAG,
     TRY_TAG,
+    Past,
     Plan,
     Wanted,
     partition_runs,
@@ -154,10 +155,12 @@ class Tick:
 
     def _running(self) -> set[str]:
         """Runs in progress or in the queue that ingest, whoever launched them."""
+        sensor = ingest_sensor_name(self.use_case.name)
         return {
             record.dagster_run.run_id
             for line in self.lines
             for record in unfinished(self.instance, self._job(line), self._makes(line))
+            if not Past.of(record, sensor, "").left
         }
 
     def _ask(self, line: Line, room: int) -> tuple[int, set[str]]:
@@ -276,10 +279,10 @@ class Tick:
 
     def _read(self, line: Line, name: str) -> list[Any]:
         lake = self.looks.lake
-        return [table.fingerprint(lake, name) for table in line.cut if not table.arrival]
+        return [table.fingerprint(lake, name if table.calendar else None) for table in line.derived]
 
     def _request_behind(self, line: Line, wanted: Wanted, number: int, first: str, last: str) -> None:
-        derived = _keys([table for table in line.cut if not table.arrival])
+        derived = _keys(line.derived)
         online = [] if line.cadence else [dg.AssetKey(online_key(self.use_case.name).split("/"))]
         tags = {FIRST_TAG: first, LAST_TAG: last, FOR_TAG: wanted.partition}
         self.requests.append(

@@ -38,7 +38,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Past:
-    """A run of a partition; `ended` None while it is in progress, `basis` None where a person launched it."""
+    """A run of a partition; `ended` None while it is in progress, `basis` None where a person launched it.
+
+    One that is `left` was written down by the sensor and never handed over, since the daemon ended in between; a sensor
+    that looks has no tick under way, so nobody else will.
+    """
 
     run: str
     partition: str
@@ -46,6 +50,7 @@ class Past:
     number: int = 0
     ended: datetime | None = None
     succeeded: bool = False
+    left: bool = False
 
     @classmethod
     def of(cls, record: RunRecord, sensor: str, partition: str) -> Self:
@@ -59,6 +64,7 @@ class Past:
             int(tags.get(TRY_TAG, 0)),
             None if run.status in UNFINISHED else _ended(record),
             run.status == DagsterRunStatus.SUCCESS,
+            by_sensor and run.status == DagsterRunStatus.NOT_STARTED,
         )
 
 
@@ -108,14 +114,16 @@ def _named(said: Sequence[object]) -> str:
 def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     """Sort the partitions that wait by what came of their runs, which are given the newest first.
 
-    Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first.
+    Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first. What
+    was left is asked for under its own number: Dagster then launches the run that it has under this key.
     """
     found, due = Plan([], [], [], []), []
     by_partition: dict[str, list[Past]] = {}
     for run in past:
         by_partition.setdefault(run.partition, []).append(run)
     for one in wanted:
-        runs = by_partition.get(one.partition, [])
+        known = by_partition.get(one.partition, [])
+        runs = [run for run in known if not run.left]
         tries = series(runs, one.basis)
         if live := next((run for run in runs if run.ended is None), None):
             found.running.append(live)
@@ -124,9 +132,15 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
         elif tries and (again := _again(tries, now)) > now:
             found.resting.append(Tried(one.partition, len(tries), tries[0].run, again))
         else:
-            due.append((len(tries), one.partition, one, 1 + max((run.number for run in runs), default=0)))
+            due.append((len(tries), one.partition, one, _number(known, one.basis)))
     found.due.extend((one, number) for _, _, one, number in sorted(due, key=lambda each: each[:2]))
     return found
+
+
+def _number(known: Sequence[Past], basis: str) -> int:
+    """The number of the next try: a new one, or that of a run which was left."""
+    left = [run.number for run in known if run.left and run.basis == basis]
+    return left[0] if left else 1 + max((run.number for run in known), default=0)
 
 
 def series(runs: Sequence[Past], basis: str) -> list[Past]:

@@ -1,17 +1,19 @@
 """Which partitions are to be scored and reported: what their reports rest on is no longer, or not yet, what there is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from mlops_assets.automation.settled import Look, manifest_marks, unsettled
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
-from mlops_assets.stages.label_state import STATE, known_until, labels_due
+from mlops_assets.stages.label_state import STATE, known_until, label_state, labels_due
 from mlops_assets.stages.online import BASIS
 from mlops_assets.stages.outcomes import Parts, outcome_parts
+from mlops_assets.stages.partition_labels import rows_sha256
 from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.lake.observed import partition_name
@@ -70,9 +72,9 @@ def _look(
     notes = [lake.manifest(table, partition).notes or {} for table in tables]
     if any(one.get(BASIS) != content for one in notes):
         return Look(content)
-    if corrected := _corrected(spec, lake, partition):
-        return Look(digest([content, corrected]))
     told = notes[0].get(STATE)
+    if others := _corrected(spec, lake, partition) or _others(spec, lake, tables, partition, told, clock):
+        return Look(digest([content, others]))
     late = spec.label.waits is not None or spec.label.table is not None
     return Look(
         labels_due(spec, lake, partition, notes[0], parts, until, clock),
@@ -88,3 +90,27 @@ def _corrected(spec: ModelSpec, lake: Lake, partition: str) -> str | None:
     before = (lake.manifest(joined, partition).made_of or {}).get(partition_name(table, partition))
     now = lake.manifest(table, partition).sha256
     return now if before not in (None, now) else None
+
+
+def _others(
+    spec: ModelSpec,
+    lake: Lake,
+    tables: Sequence[str],
+    partition: str,
+    told: Mapping[str, Any] | None,
+    clock: Clock | None,
+) -> str | None:
+    """The hash of a partition's joined rows where a report was made of others: the run that joined them again failed before it."""
+    joined = f"{spec.name}/training_set"
+    if not lake.described(joined, partition):
+        return None
+    rows = lake.manifest(joined, partition)
+    now = rows_sha256(rows)
+    made_of = [
+        (lake.remembered(table, partition) or {}).get("fingerprint", {}).get(joined, now) for table in tables
+    ]
+    if any(one != now for one in made_of):
+        return rows.sha256
+    if told is None or told["rows"] == rows.sha256:
+        return None
+    return rows.sha256 if label_state(spec, lake, partition, clock).content != told["content"] else None

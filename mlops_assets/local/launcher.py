@@ -22,7 +22,7 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLa
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from mlops_assets.local.worker import Worker
+from mlops_assets.local.worker import LAUNCHER_TAG, Worker
 
 LOAD_TIMEOUT_S = 300.0
 TOLD_WITHIN_S = 15.0
@@ -119,6 +119,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         run = context.dagster_run
         if context.workspace is None or run.remote_job_origin is None or run.job_code_origin is None:
             raise DagsterLaunchFailedError(f"run {run.run_id} names no code location that could be loaded")
+        self._instance.add_run_tags(run.run_id, Worker.here().tag(LAUNCHER_TAG))
         name = run.remote_job_origin.location_name
         client = getattr(context.workspace.get_code_location(name), "client", None)
         origin = serialize_value(run.job_code_origin.repository_origin)

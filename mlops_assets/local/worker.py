@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 import psutil
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 
-WORKER_TAG = f"{HIDDEN_TAG_PREFIX}worker"
+WORKER_TAG, LAUNCHER_TAG = f"{HIDDEN_TAG_PREFIX}worker", f"{HIDDEN_TAG_PREFIX}launcher"
+"""Tags of a run with its own process, and with the one that handed it over."""
+
 CLOCK_STEP_S = 5.0
 """How far a machine's clock may be set while a process runs: the system tells a start from its own, later, boot time."""
 
@@ -30,13 +32,13 @@ class Worker:
         return cls(os.getpid(), psutil.Process().create_time())
 
     @classmethod
-    def of(cls, tags: Mapping[str, str]) -> "Worker | None":
+    def of(cls, tags: Mapping[str, str], named: str = WORKER_TAG) -> "Worker | None":
         """The process that a run's tags name; None where a run has none of its own, as one inside of a replay."""
-        return cls(**json.loads(tags[WORKER_TAG])) if WORKER_TAG in tags else None
+        return cls(**json.loads(tags[named])) if named in tags else None
 
-    def tag(self) -> dict[str, str]:
+    def tag(self, named: str = WORKER_TAG) -> dict[str, str]:
         """The tag that names it."""
-        return {WORKER_TAG: json.dumps(asdict(self))}
+        return {named: json.dumps(asdict(self))}
 
     def runs(self) -> bool:
         """Whether it is there and has not ended; one that ended may wait to be collected."""

@@ -99,7 +99,7 @@ class Looks:
         noted = self.record.setdefault("awaited", {}).setdefault(table.key, {})
         mark, before = self._mark(table), noted.get(name)
         if before is None or before["mark"] != mark or (mark is None and not self._fresh(before["at"])):
-            found = _why(lambda: arrival.awaited(table.span(name)))
+            found = _why(lambda: arrival.awaited(self.lake, table.span(name)))
             before = found and {
                 "mark": mark,
                 "at": self.now.isoformat(),
@@ -123,17 +123,21 @@ class Looks:
         return timedelta() <= self.now - read_moment(at) < LOOK_AGAIN
 
     def changed(self, line: Line, newest: str | None, count: int) -> dict[str, str]:
-        """The newest partitions whose source gives other rows than they were made of, with a text that tells the rows apart."""
-        if not count or newest is None:
+        """The newest partitions whose source gives other rows than they were made of, with a text that tells the rows apart.
+
+        A table that is written whole changed with the newest partition of all, whatever the `count` of those that are read again.
+        """
+        cut = [table for table in line.awaited if table.calendar and count]
+        whole = [table for table in line.awaited if not table.calendar]
+        if newest is None or not (cut or whole):
             return {}
-        names = line.calendar.back(newest, count - 1)
+        names = line.calendar.back(newest, max(count, 1) - 1)
         hour = int(self.now.timestamp() // READ_AGAIN)
-        tables = [table for table in line.cut if table.arrival]
-        seen = digest([names, {table.key: self._mark(table) or hour for table in tables}])
+        seen = digest([names, {table.key: self._mark(table) or hour for table in (*cut, *whole)}])
         noted = self.record["lines"][line.cadence]
         if noted.get("seen") == seen:
             return {}
-        each = {name: self._others(tables, name) for name in names}
+        each = {name: self._others([*cut, *(whole if name == newest else [])], name) for name in names}
         found = {name: digest(rows) for name, rows in each.items() if rows}
         if not found:
             noted["seen"] = seen
@@ -143,15 +147,16 @@ class Looks:
         """What the tables' sources give for a partition where that is not what the lake has."""
         found: dict[str, Any] = {}
         for table in tables:
-            before = (self.lake.remembered(table.key, name) or {}).get("fingerprint", {})
+            part = name if table.calendar else None
+            before = (self.lake.remembered(table.key, part) or {}).get("fingerprint", {})
             try:
-                rows = _arrival(table).rows(self.lake, name)
+                rows = _arrival(table).rows(self.lake, part)
             except NotYetThereError:
                 continue
             except SourceError as error:
                 found[table.key] = str(error)
                 continue
-            if self.lake.exists(table.key, name) and any(before.get(k) != v for k, v in rows.items()):
+            if self.lake.exists(table.key, part) and any(before.get(k) != v for k, v in rows.items()):
                 found[table.key] = dict(rows)
         return found
 
@@ -179,7 +184,7 @@ class Looks:
         return [n for n in line.looking_back(span) if n in there and self._is_behind(line, n)]
 
     def _is_behind(self, line: Line, name: str) -> bool:
-        if any(_is_old(self.lake, table, name) for table in line.cut if not table.arrival):
+        if any(_is_old(self.lake, table, name if table.calendar else None) for table in line.derived):
             return True
         if line.cadence:
             return False
@@ -215,11 +220,13 @@ def _arrival(table: Table) -> Arrival:
     return table.arrival
 
 
-def _is_old(lake: Lake, table: Table, name: str) -> bool:
+def _is_old(lake: Lake, table: Table, name: str | None) -> bool:
     """Whether a partition was made from other content than what it is made from has now."""
     now = table.fingerprint(lake, name)
     if now is not None:
         return (lake.remembered(table.key, name) or {}).get("fingerprint") != dict(now)
+    if not lake.described(table.key, name):
+        return True
     made_of = lake.manifest(table.key, name).made_of or {}
     read = [(f"{dep}@{n}", dep, n) for dep in table.deps for n in table.reads(dep, table.span(name))]
     return any(

@@ -16,7 +16,8 @@ from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.table_features import CONTENT_KNOWN_AT, FEATURE_TYPES, Features
 from mlops_assets.stages.errors import SourceError
-from mlops_assets.stages.sources import awaited, read_rows, states
+from mlops_assets.stages.source_spans import Spans
+from mlops_assets.stages.sources import awaited, read_rows, spans_of, states
 from mlops_assets.stages.tables import EVENT_TIME, Arrival, Rows, Table, recent
 from resources.lake.lake import Lake, parquet
 from resources.lake.names import WHOLE
@@ -41,7 +42,7 @@ def raw_table(spec: TableSpec, use_case: str, folder: Path, calendar: Calendar, 
     origin = Origin(spec, folder, f"{use_case}/{spec.name}")
     table = Table(
         origin.table,
-        lambda lake, span: origin.take(span),
+        lambda lake, span: origin.take(lake, span),
         promises(spec),
         None if spec.static else calendar,
         appearance={"description": spec.description, **appearance},
@@ -52,7 +53,7 @@ def raw_table(spec: TableSpec, use_case: str, folder: Path, calendar: Calendar, 
             spec.lateness,
             spec.alarm_after,
             lambda: states(spec, folder),
-            lambda span: awaited(spec, folder, span),
+            lambda lake, span: awaited(spec, folder, span, origin.spans(lake)),
             lambda lake, name: Origin(spec, folder, origin.table).fingerprint(lake, name, table),
         ),
     )
@@ -190,10 +191,18 @@ class Origin:
     table: str
     _last: tuple[Partition, Rows] | None = field(default=None, repr=False)
 
-    def take(self, span: Partition) -> Rows:
+    def take(self, lake: Lake, span: Partition) -> Rows:
         """The rows of a span, kept no longer."""
         last, self._last = self._last, None
-        return last[1] if last and last[0] == span else read_rows(self.spec, self.folder, span)
+        return last[1] if last and last[0] == span else self._rows(lake, span)
+
+    def spans(self, lake: Lake) -> Spans | None:
+        """What is noted of the files; None of a function and of a table without a time."""
+        by_file = self.spec.time and self.spec.source.kind != "python"
+        return spans_of(self.spec, lake, self.table) if by_file else None
+
+    def _rows(self, lake: Lake, span: Partition) -> Rows:
+        return read_rows(self.spec, self.folder, span, self.spans(lake))
 
     def fingerprint(self, lake: Lake, name: str | None, table: Table) -> Fingerprint:
         """The hash of a partition's rows: as it was, where no file of the source and nothing in the spec has changed."""
@@ -205,7 +214,7 @@ class Origin:
         before = lake.remembered(self.table, record)
         if before and before["read"] == read and self.spec.source.kind != "python":
             return {"rows": before["rows"]}
-        self._last = span, read_rows(self.spec, self.folder, span)
+        self._last = span, self._rows(lake, span)
         rows = hashlib.sha256(parquet(self._last[1].frame)).hexdigest()[:16]
         lake.remember(self.table, record, {"read": read, "rows": rows})
         return {"rows": rows}

@@ -44,6 +44,11 @@ class Line:
         return [table for table in self.tables if table.arrival]
 
     @property
+    def derived(self) -> list[Table]:
+        """Those that are made of others."""
+        return [table for table in self.tables if not table.arrival]
+
+    @property
     def lateness(self) -> timedelta:
         """How long after the end of a partition its rows may still come: the largest of its tables."""
         return max((one.arrival.lateness for one in self.cut if one.arrival), default=timedelta())

@@ -18,7 +18,9 @@ from mlops_assets.spec.sources import CsvSource, PythonSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
 from mlops_assets.stages.source_files import ROW, located, opened, problem_of, refuse_short_rows
+from mlops_assets.stages.source_spans import Bounds, Spans
 from mlops_assets.stages.tables import Rows
+from resources.lake.lake import Lake
 from resources.storage.files import ForeignFile
 
 SHOWN = 30
@@ -47,21 +49,22 @@ class _Part:
     outside: int = 0
 
 
-def read_rows(spec: TableSpec, folder: Path, span: Span) -> Rows:
+def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> Rows:
     """The rows with `start <= time < end`, sorted by time and key; all of a static table.
 
-    `folder` is the use case's, of which relative paths are. Raises SourceError for a source that is not as the spec
+    `folder` is the use case's, of which relative paths are. With `spans` only the files are read that may have such rows. Raises SourceError for a source that is not as the spec
     says, and NotYetThereError where there is no row, unless the spec allows for that.
     """
     if isinstance(spec.source, PythonSource):
         parts, origin = [_called(spec, spec.source, span)], spec.source.function
     else:
         files = located(spec.source, folder)
-        parts = [_read(spec, file, span) for file in files]
+        some = spans.inside(files, span.start, span.end) if spans else files
+        parts = [_read(spec, file, span) for file in some]
         origin = f"{len(files)} files" if len(files) > 1 else Path(files[0].address).name
-    frame = pl.concat([part.frame for part in parts])
+    frame = pl.concat([part.frame for part in parts]) if parts else _no_rows(spec)
     if not frame.height and spec.empty == "wait":
-        raise _not_there(spec, folder, span)
+        raise _not_there(spec, folder, span, spans)
     left_out = sorted({name for part in parts for name in part.left_out})
     outside = sum(part.outside for part in parts)
     notes = {
@@ -79,16 +82,44 @@ def states(spec: TableSpec, folder: Path) -> list[list[str | int]] | None:
     return [[*file.state] for file in located(spec.source, folder)]
 
 
-def awaited(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError | None:
+def awaited(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> NotYetThereError | None:
     """Why the rows of a span are still to be waited for, or None where they are there.
 
     Raises SourceError for a source that is not as the spec says.
     """
     try:
-        read_rows(spec, folder, span)
+        read_rows(spec, folder, span, spans)
     except NotYetThereError as error:
         return error
     return None
+
+
+def spans_of(spec: TableSpec, lake: Lake, table: str) -> Spans:
+    """What is noted of the files of a table's source."""
+    return Spans(lake, table, spec, lambda file: _bounds(spec, file))
+
+
+def _bounds(spec: TableSpec, file: ForeignFile) -> Bounds | None:
+    """The first and the last moment of a file's rows, in microseconds; None where one cannot be told, to be refused when it is read."""
+    source, name = spec.source, str(spec.time)
+    assert not isinstance(source, PythonSource)
+    try:
+        rows = opened(file, source)
+        names = [column for column in rows.collect_schema() if column != ROW]
+        if isinstance(source, CsvSource):
+            rows = rows.filter(~pl.all_horizontal(pl.col(names) == "")).select(_present(name, source))
+        time = rows.select(name).collect(engine="in-memory")[name]
+    except (SourceError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return None
+    found, bad = typed(time, spec.columns[name].kind, spec.timezone or "UTC")
+    if bad is not None or found.has_nulls() or not found.len():
+        return None
+    moments = found.cast(INSTANT).dt.timestamp("us")
+    return int(moments.min()), int(moments.max())  # type: ignore[arg-type]
+
+
+def _no_rows(spec: TableSpec) -> pl.DataFrame:
+    return pl.DataFrame(schema={name: TYPES[column.kind] for name, column in spec.columns.items()})
 
 
 def load(path: str) -> Any:
@@ -223,11 +254,11 @@ def _shown(given: pl.Series, row: int) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _not_there(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError:
+def _not_there(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> NotYetThereError:
     """That a span has no rows, with the newest row that the source has."""
     if span.start is None or span.end is None:
         return NotYetThereError(f"the source of table {spec.name!r} has no rows", "empty")
-    newest = newest_row(spec, folder)
+    newest = newest_row(spec, folder, spans)
     late = newest is not None and newest < span.start
     numbers = {
         "from": f"{span.start}",
@@ -243,10 +274,12 @@ def _not_there(spec: TableSpec, folder: Path, span: Span) -> NotYetThereError:
     )
 
 
-def newest_row(spec: TableSpec, folder: Path) -> datetime | None:
+def newest_row(spec: TableSpec, folder: Path, spans: Spans | None = None) -> datetime | None:
     """The newest time of any row; of texts the last by the alphabet."""
     if isinstance(spec.source, PythonSource) or spec.time is None:
         return None
+    if spans:
+        return spans.newest(located(spec.source, folder))
     found: list[datetime] = []
     for file in located(spec.source, folder):
         time = opened(file, spec.source).select(pl.col(spec.time).max()).collect()[spec.time]

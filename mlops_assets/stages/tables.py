@@ -45,7 +45,7 @@ def nothing_else(lake: Lake, name: str | None) -> Fingerprint:
 class Arrival:
     """How the rows of a table come from outside of the lake: how late they may be, and how to see whether they are there.
 
-    `states()` gives what changes whenever the source's files may have, None where only reading tells; `awaited(partition)`
+    `states()` gives what changes whenever the source's files may have, None where only reading tells; `awaited(lake, partition)`
     why its rows are still to be waited for, None where they are there; `rows(lake, name)` what a partition would be made
     of now, in the terms of `Table.outside`.
     """
@@ -53,7 +53,7 @@ class Arrival:
     lateness: timedelta
     alarm_after: timedelta
     states: Callable[[], Any]
-    awaited: Callable[[Partition], NotYetThereError | None]
+    awaited: Callable[[Lake, Partition], NotYetThereError | None]
     rows: Callable[[Lake, str | None], Fingerprint]
 
 

@@ -1,13 +1,22 @@
 """A shop that lives by the wall clock: its folder of YAML, and raw files that appear day by day as its clock goes."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from resources.clock import CLOCK_FILE, Simulation, wall
+
 FIRST = date(2024, 1, 1)
 A_DAY = 40
+RATE = 2880.0
+"""A day in half a minute: two ticks of a sensor."""
+
+NEARLY_STANDS = RATE / 100
+STILL_S = 900.0
 DAY = timedelta(days=1)
 
 USE_CASE = """\
@@ -62,6 +71,43 @@ def write_use_case(folder: Path) -> Path:
 def names(first: int, count: int) -> list[str]:
     """Names of `count` days from the `first` one on, which is counted from 0."""
     return [str(FIRST + (first + n) * DAY) for n in range(count)]
+
+
+class Pace:
+    """The shop's clock: a day takes half a minute, and many while a day that is over waits longer than it would on a fast machine.
+
+    So what the test sees does not depend on how busy the machine is.
+    """
+
+    def __init__(self, state: Path, start: datetime) -> None:
+        self.file, self.runs = state / CLOCK_FILE, Simulation(start=start, rate=RATE, anchor=wall())
+        state.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def follow(self, oldest: int | None) -> None:
+        """Run fast, or nearly stand where the `oldest` day that is not reported on has been over for more than a day."""
+        at = wall()
+        now = self.runs.at(at)
+        late = oldest is not None and now > _begin(oldest + 2) + timedelta(hours=6)
+        rate = NEARLY_STANDS if late else RATE
+        if rate != self.runs.rate:
+            self.runs = Simulation(start=now, rate=rate, anchor=at)
+            self._write()
+
+    def _write(self) -> None:
+        temporary = self.file.with_suffix(".new")
+        temporary.write_bytes(self.runs.text())
+        temporary.replace(self.file)
+
+
+def wait_while_it_moves(until: Callable[[], bool], moved: Callable[[], object], what: str) -> None:
+    """Wait for as long as something moves, however slowly; fails where nothing has for a quarter of an hour."""
+    last, since = moved(), time.monotonic()
+    while not until():
+        if (now := moved()) != last:
+            last, since = now, time.monotonic()
+        assert time.monotonic() - since < STILL_S, f"nothing moves at {last}, and still not: {what}"
+        time.sleep(1)
 
 
 class Files:

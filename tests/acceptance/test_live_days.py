@@ -26,15 +26,13 @@ from resources.serving.ray_serve import http_application
 from resources.settings import Settings, settings
 from tests.acceptance.commands import environment
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
-from tests.acceptance.live_shop import A_DAY, Files, names, write_use_case
+from tests.acceptance.live_shop import A_DAY, Files, Pace, names, wait_while_it_moves, write_use_case
 from tests.acceptance.state import tracking_of
 
 BEGUN, LIVED, OFF = 16, 20, 6
 """Days before the machine is switched on for the first time, days it lives then, days it is off after these."""
 
-RATE = 2880.0
-"""A day in half a minute: two ticks of a sensor."""
-
+STARTED = read_moment(f"{names(BEGUN, 1)[0]}T00:30:00+00:00")
 MODEL, INGEST, SCORE, RETRAIN = "parcel_back", "ingest_shop", "parcel_back_partition", "parcel_back_retrain"
 JOBS = (INGEST, SCORE, RETRAIN)
 PATIENCE = 3600
@@ -49,6 +47,7 @@ class Shop:
     home: Path
     folder: Path
     files: Files
+    pace: Pace
     variables: dict[str, str]
     runs: list[dict[str, Any]] = field(default_factory=list)
     days: int = BEGUN
@@ -70,6 +69,7 @@ class Shop:
         clock = Clock.of(self.settings)
 
         def settled(dagster: Dagster) -> bool:
+            self.pace.follow(self.oldest())
             self.files.follow(clock.now(), self.days - 1)
             if self.files.written < self.days or not _labels_are_in(self):
                 return False
@@ -77,7 +77,20 @@ class Shop:
             return all(run["status"] in ENDED for run in self.runs) and self.is_quiet(dagster)
 
         with dagster_dev(port, self.variables, self.home.parent / f"dagster-{self.days}.log") as dagster:
-            wait(lambda: settled(dagster), f"all of {self.days} days is done", PATIENCE)
+            wait_while_it_moves(lambda: settled(dagster), self.moved, f"all of {self.days} days is done")
+
+    def reported(self) -> list[str]:
+        """The days that were reported on."""
+        return self.resources["lake"].partitions(f"{MODEL}/performance")
+
+    def oldest(self) -> int | None:
+        """The oldest day that is not reported on, counted from 0."""
+        there = set(self.reported())
+        return next((number for number, day in enumerate(self.names()) if day not in there), None)
+
+    def moved(self) -> tuple[int, ...]:
+        """How far everything is."""
+        return self.files.written, len(self.reported()), _complete(self)
 
     def is_quiet(self, dagster: Dagster) -> bool:
         """Whether the newest tick of each sensor found nothing to ask for."""
@@ -86,12 +99,15 @@ class Shop:
         return all(found and found[0]["status"] == "SKIPPED" for found in ticks)
 
 
-def _labels_are_in(shop: Shop) -> bool:
+def _complete(shop: Shop) -> int:
+    """How many days are reported on with all their labels."""
     lake = shop.resources["lake"]
-    table = f"{MODEL}/performance"
-    if lake.partitions(table) != shop.names():
-        return False
-    return all((lake.manifest(table, day).notes or {})[STATE]["complete"] for day in shop.names())
+    notes = [lake.manifest(f"{MODEL}/performance", day).notes or {} for day in shop.reported()]
+    return sum(one[STATE]["complete"] for one in notes)
+
+
+def _labels_are_in(shop: Shop) -> bool:
+    return shop.reported() == shop.names() and _complete(shop) == shop.days
 
 
 @contextmanager
@@ -111,11 +127,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
     more = {
         "MLOPS_USE_CASES": str(folder),
         "SHOP_DATA": str(base / "data"),
-        "MLOPS_CLOCK_START": f"{names(BEGUN, 1)[0]}T00:30:00+00:00",
-        "MLOPS_CLOCK_RATE": f"{RATE:g}",
         "DAGSTER_HOME": str(base / "home" / "dagster"),
     }
-    shop = Shop(base / "home", folder, Files(base / "data"), environment(base / "home", base / "data") | more)
+    variables = environment(base / "home", base / "data") | more
+    shop = Shop(base / "home", folder, Files(base / "data"), Pace(base / "home", STARTED), variables)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
         prepare_dagster_home(shop.settings)
@@ -176,8 +191,7 @@ def test_the_model_is_trained_again_and_each_time_the_record_says_what_came_of_i
     assert len(promoted) == sum(entry.evidence["passed"] for entry in evaluated) >= 1
     champion = tracking_of(lived.home).champion(MODEL)
     assert champion is not None and champion.number == promoted[-1].version
-    begun = read_moment(lived.variables["MLOPS_CLOCK_START"])
-    assert all(entry.moment is not None and entry.moment > begun for entry in promoted)
+    assert all(entry.moment is not None and entry.moment > STARTED for entry in promoted)
 
 
 def test_requests_are_answered_as_of_their_arrival_and_replayed_without_a_difference(lived):

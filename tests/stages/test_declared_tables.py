@@ -35,9 +35,9 @@ def reads(monkeypatch) -> list[str]:
     read: list[str] = []
     rows = declared_tables.read_rows
 
-    def counted(spec: Any, folder: Path, span: Any) -> Any:
+    def counted(spec: Any, folder: Path, span: Any, *more: Any) -> Any:
         read.append(span.name)
-        return rows(spec, folder, span)
+        return rows(spec, folder, span, *more)
 
     monkeypatch.setattr(declared_tables, "read_rows", counted)
     return read
