@@ -144,6 +144,29 @@ def test_an_airline_that_no_training_row_had_is_answered_with_a_warning_and_coun
     assert counted["values"]["ZZ"] == 1
 
 
+def test_flights_asked_as_tensors_are_answered_like_the_same_flights_in_a_list(client):
+    flights = [EXAMPLE, EXAMPLE | {"carrier": "ZZ", "tailnum": None}]
+    told = client.get("/v2/models/flight_delay").json()
+    inputs = [
+        {
+            "name": one["name"],
+            "datatype": one["datatype"],
+            "shape": [2],
+            "data": [f[one["name"]] for f in flights],
+        }
+        for one in told["inputs"]
+    ]
+    reply = client.post("/v2/models/flight_delay/versions/7/infer", json={"inputs": inputs})
+    columns = {one["name"]: one["data"] for one in reply.raise_for_status().json()["outputs"]}
+    answers = client.post("/v1/models/flight_delay/predict", json=flights).json()
+    assert columns["probability"] == [answer["probability"] for answer in answers]
+    assert columns["warnings"][0] == "" and "carrier 'ZZ' was not" in columns["warnings"][1]
+    arrival = next(one for one in inputs if one["name"] == "scheduled_arrival")
+    arrival["data"] = [EXAMPLE["scheduled_departure"]] * 2
+    refused = client.post("/v2/models/flight_delay/infer", json={"inputs": inputs})
+    assert refused.json()["detail"][0]["loc"] == ["body", "inputs", 0]
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
