@@ -220,6 +220,29 @@ def all_of(http: Any, rows: int) -> Read:
     return read
 
 
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [([(b"Retry-After", b"1")], "overloaded"), ([(b"content-length", b"0")], "unavailable")],
+)
+def test_one_who_is_told_to_come_again_is_counted_as_turned_away(headers, kind):
+    async def full(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+
+    class Nowhere:
+        def write(self) -> None: ...
+
+    async def ask() -> Counts:
+        counts = Counts()
+        scope = {"type": "http", "path": "/x", "app": type("App", (), {"routes": []})}
+
+        async def send(message: Any) -> None: ...
+
+        await Metrics(full, counts, lambda name: True, Nowhere())(scope, None, send)  # type: ignore[arg-type]
+        return counts
+
+    assert asyncio.run(ask()).answers["", ""].outcomes == {("503", kind): 1}
+
+
 def total(folder: Any) -> float:
     shared = SharedCounts(folder)
     try:

@@ -79,7 +79,7 @@ def test_the_moment_of_arrival_reaches_store_answer_pages_and_log(says, tmp_path
             assert predict(http)["as_of"] == (WALL + minutes * MINUTE).isoformat()
         [entry] = http.get("/models").json()
         assert (entry["as_of"], entry["clock"]) == ((WALL + 7 * MINUTE).isoformat(), "wall")
-        assert "as of the arrival of each request" in http.get("/").text
+        assert "the arrival of each request" in http.get("/").text
     assert features.asked[-2:] == [WALL, WALL + 7 * MINUTE]
     rows = ServingLogResource(folder=str(log.folder)).read("trips", 10)
     assert rows["__requested_at"].to_list() == rows["__log_timestamp"].to_list() == features.asked[-2:]

@@ -117,7 +117,7 @@ def _facts(entry: Mapping[str, Any], traffic: Traffic, now: datetime) -> str:
 
 def _as_of(clock: str, as_of: str, now: datetime) -> str:
     if clock == "wall":
-        return "each request's arrival"
+        return "the arrival of each request"
     return f"{_moment(as_of)} <small>{_age((now - datetime.fromisoformat(as_of)).total_seconds())}</small>"
 
 

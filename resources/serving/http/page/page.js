@@ -46,7 +46,8 @@
     return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
   }
 
-  function signed(value) { return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3); }
+  function plain(value) { return value.toFixed(3).replace("-", "−"); }
+  function signed(value) { return (value < 0 ? "" : "+") + plain(value); }
 
   function bar(value, most) {
     const picture = drawn("svg", { viewBox: "0 0 100 13", preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -68,8 +69,8 @@
     const rows = shown.map((part) => line(part.feature + " = " + number(part.value), signed(part.contribution), bar(part.contribution, most)));
     if (rest.length) rows.push(line(rest.length + " other features", signed(left), bar(left, most)));
     const raw = told.link === "logit" ? "log-odds" : told.link === "log" ? "logarithm" : "value";
-    rows.unshift(line("before any feature", told.base.toFixed(3)));
-    rows.push(line(raw, told.raw.toFixed(3), null, "sum"));
+    rows.unshift(line("before any feature", plain(told.base)));
+    rows.push(line(raw, plain(told.raw), null, "sum"));
     return [element("table", { class: "bars" }, element("tbody", {}, ...rows)),
       element("p", { class: "legend" }, element("span", { class: "up" }, "■ raises"), " ", element("span", { class: "down" }, "■ lowers"), " the score. ", told.formula, ".")];
   }
