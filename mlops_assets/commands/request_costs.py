@@ -17,7 +17,7 @@ ROWS_MS = 4.0
 def request_costs(spec: ModelSpec) -> Iterator[str]:
     """A sentence for each function that is given as one of frames alone: what it costs a request, and the faster form.
 
-    The figures are those of the flights on one core of a small machine; without such functions a request takes a third of a
+    The figures are those of one core of a small machine; without such functions a request takes a third of a
     millisecond.
     """
     rows = spec.prediction.rows
