@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlops_assets.commands.batch_check import batch_problems
+from mlops_assets.commands.request_costs import request_costs
 from mlops_assets.commands.task import command
 from mlops_assets.errors import WorkError
 from mlops_assets.spec.files import COMPONENT, TABLE, documents
@@ -72,6 +73,8 @@ def told(loaded: "LoadedUseCase") -> Iterator[str]:
             f"ok    {spec.name}: first trained when {spec.window.minimum_days} days are there, judged on the newest "
             f"{spec.window.hold_out_days} days whose labels count; the newest of them is {days:g} days old"
         )
+        if spec.deployment.enabled:
+            yield from (f"slow  {spec.name}: {cost}" for cost in request_costs(spec))
 
 
 def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:

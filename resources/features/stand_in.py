@@ -175,9 +175,15 @@ def _class_of(made: dict[str, type], name: str) -> type:
 
 
 def _decorator(kind: type) -> Any:
+    """Feast's decorator: what it makes stands where its function does."""
 
     def decorate(**named: Any) -> Any:
-        return lambda function: kind(**{"name": function.__name__, **named})
+        def made(function: Any) -> Any:
+            view = kind(**{"name": function.__name__, **named})
+            view.place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+            return view
+
+        return made
 
     return decorate
 

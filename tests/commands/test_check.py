@@ -246,3 +246,51 @@ def test_request_columns_are_held_against_a_table_that_python_makes(
     status, told = checked(capsys, "kiosks")
     assert (status, said in told) == (1 if said else 0, True), told
     assert not said or f"error {folder / 'defs.yaml'}:11: " in told
+
+
+FEATURES = """\
+import pandas as pd
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float32, Int64
+from feature_repo.by_row import view_by_row
+from feature_repo.forms import Form
+
+basket = RequestSource(name="basket", schema=[Field(name="order_id", dtype=Int64)])
+
+
+@on_demand_feature_view(sources=[basket], schema=[Field(name="twice", dtype=Float32)], mode="pandas")
+def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"twice": inputs["order_id"] * 2.0})
+
+
+def halves(order_id):
+    return {"half": order_id / 2}
+
+
+FORM = Form("halved", scalar=halves)
+halved = view_by_row(
+    FORM, on_demand_feature_view, sources=[basket], schema=[Field(name="half", dtype=Float32)]
+)
+both = FeatureService(name="both", features=[doubled, halved])
+"""
+
+
+def test_what_a_function_of_frames_costs_a_request_is_told_with_the_faster_form(shops, capsys):
+    (shops / "sizes.csv").write_text("order_id,size\n1,2.0\n")
+    (shops / "features").mkdir()
+    (shops / "features" / "__init__.py").write_text(FEATURES)
+    (shops / "code.py").write_text("def rows(frame):\n    return frame\n")
+    model = MODEL.replace("features: {exclude: []}", "feature_service: both")
+    rows = model.replace("    request: {amount: float}", "    rows: shops.code:rows")
+    (shops / "defs.yaml").write_text(TABLES + rows)
+    status, said = checked(capsys, "shops")
+    assert status == 0, said
+    assert "slow  sent_back: prediction.rows shops.code:rows takes frames alone" in said
+    assert f"on-demand view 'doubled' ({shops / 'features' / '__init__.py'}:" in said
+    assert "mode pandas alone: about 2 ms more for a request of one row" in said
+    assert "'halved'" not in said and said.endswith("everything fits\n")
+
+
+def test_the_flights_have_nothing_that_a_request_waits_for(capsys, mlops_home):
+    assert "slow" not in checked(capsys, "flights")[1]
