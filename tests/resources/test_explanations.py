@@ -11,8 +11,8 @@ import pytest
 from resources.serving.explanations import MOST_ROWS
 from resources.serving.http.predict import application
 from resources.serving.ray_serve import Endpoint
+from tests.flights.endpoint_state import NOW, State, as_of
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
-from tests.resources.fast.flights import NOW, State, as_of
 from tests.resources.serving_fakes import FakeScorer
 
 ADDRESSES = ("/predict/trips", "/v1/models/trips/predict")
