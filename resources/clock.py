@@ -47,7 +47,7 @@ class Simulation(Part):
 
 
 def wall() -> datetime:
-    """What this machine's clock says."""
+    """What this machine's clock says; what decides about data asks a `Clock`."""
     return datetime.now(UTC)
 
 

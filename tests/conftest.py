@@ -89,6 +89,22 @@ def pumps_features() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def ingested(pumps_features: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with five weeks of the pumps and an empty registry; not to be changed."""
+    from tests.pumps.promotion import ingested
+
+    return ingested(tmp_path_factory.mktemp("ingested"))
+
+
+@pytest.fixture
+def project(ingested: Path, tmp_path: Path) -> Any:
+    """The pumps' model over a copy of that folder."""
+    from tests.pumps.promotion import copied
+
+    return copied(ingested, tmp_path)
+
+
 @pytest.fixture
 def local_settings(mlops_home: Path) -> Settings:
     """Settings of that empty state, on three free ports."""

@@ -234,7 +234,6 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
 
 WALL_CLOCKS = {
     "mlops_assets/automation/retention.py": "how old a log or a trial is, by when its run really ended",
-    "mlops_assets/automation/sensors.py": "pauses between two tries are compared with when Dagster's runs ended",
     "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
     "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
     "resources/clock.py": "the clock itself",

@@ -1,6 +1,5 @@
 """An incident: promotion and retraining are frozen everywhere, a model is retired and brought back, in words that name who and why."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,11 @@ from mlops_assets.promotion.holds import Holds, pause, reinstate, resume, retire
 from resources.settings import settings
 from resources.storage.durable import write_text
 from resources.told import in_words
-from resources.tracking.client import client_of
+from tests.pumps.promotion import AUTOMATIC, BY_ADA, FIRST, NAME, NAMES, Project, add_week, tick
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
-from tests.test_promotion_record import AUTOMATIC, BY_ADA, FIRST, NAME, NAMES, Project, add_week, tick
 
 pytestmark = pytest.mark.usefixtures("pumps_features")
 PAUSED = "everything is paused: nothing is retrained or promoted. By lin since "
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with five weeks and an empty registry."""
-    project = Project(tmp_path_factory.mktemp("ingested"))
-    for name in NAMES[:FIRST]:
-        add_week(project.lake, name)
-    client_of(project.tracking.uri)
-    return project.home
-
-
-@pytest.fixture
-def project(ingested: Path, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(ingested, tmp_path / "home")))
 
 
 def put(project: Project, act: Any, model: str | None = None) -> None:

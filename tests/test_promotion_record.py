@@ -10,114 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import polars as pl
 import pytest
 
 from mlops_assets.assets.card import card
-from mlops_assets.assets.deployment import deployment
-from mlops_assets.assets.evaluation import evaluation
-from mlops_assets.assets.model import model
-from mlops_assets.automation.decisions import DecisionError, approve, decide, decision_jobs, go_back
-from mlops_assets.automation.reconciling import DifferenceError, reconcile_sensor
+from mlops_assets.automation.decisions import DecisionError, decide, go_back
+from mlops_assets.automation.reconciling import DifferenceError
 from mlops_assets.cli import parsed
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.chain import Place, entry_name, head_text
 from resources.audit.journal import journal_of
-from resources.audit.log import CHANGES, AuditError, Entry
-from resources.lake.lake import Lake
-from resources.local import local_resources
-from resources.settings import settings
+from resources.audit.log import CHANGES, AuditError
 from resources.systems import Systems
 from resources.told import in_words
 from resources.tracking.client import client_of
-from tests.flights.shortened import NEVER_REJECTED
-from tests.pumps.project import SPEC, WEEKS, checks, states
+from tests.pumps.project import SPEC, WEEKS
+from tests.pumps.promotion import (
+    AUTOMATIC,
+    BY_ADA,
+    FIRST,
+    NAME,
+    NAMES,
+    OUT_OF_REACH,
+    PASSES,
+    STAGES,
+    Project,
+    add_week,
+    spec,
+    tick,
+)
 
-NAME = SPEC.name
-NAMES = WEEKS.names()
-FIRST = 5
 pytestmark = pytest.mark.usefixtures("pumps_features")
-PASSES = NEVER_REJECTED["flight_delay"]
-STAGES = {"model": model, "evaluation": evaluation, "deployment": deployment}
-OUT_OF_REACH = {"metric": "log_loss", "floors": {"auc": 0.999}}
-
-
-def spec(**changes: Any) -> ModelSpec:
-    return ModelSpec.model_validate(SPEC.model_dump() | {"gate": PASSES} | changes)
-
-
-AUTOMATIC = spec()
-BY_ADA = spec(promotion={"mode": "approval", "approvers": ["ada", "lin"]})
-
-
-class Project:
-    """The model's own assets over one state folder, with as many weeks as were added."""
-
-    def __init__(self, home: Path):
-        self.home = home
-        self.parts = local_resources(settings({"MLOPS_HOME": str(home)}))
-        self.lake, self.tracking = self.parts["lake"], self.parts["tracking"]
-        self.endpoint, self.audit = self.parts["endpoint"], self.parts["audit"]
-
-    def make(self, given: ModelSpec, *stages: str, fails: bool = False) -> dg.ExecuteInProcessResult:
-        wanted = [STAGES[name](given) for name in stages or STAGES]
-        done = dg.materialize(wanted, resources=self.parts, raise_on_error=not fails)
-        assert done.success is not fails
-        return done
-
-    def said(self, given: ModelSpec, *stages: str) -> str:
-        """What the deployment's page says of the promotion."""
-        events = self.make(given, *stages).asset_materializations_for_node(f"{NAME}__deployment")
-        return str(events[0].metadata["promotion"].value)
-
-    def decide(self, job: str, **config: Any) -> dg.ExecuteInProcessResult:
-        defs = dg.Definitions(jobs=decision_jobs(lambda: {NAME: BY_ADA}), resources=self.parts)
-        op = {"roll_back_champion": "roll_back"}.get(job, job.split("_")[0])
-        run_config = {"ops": {op: {"config": {"model": NAME, **config}}}}
-        return defs.resolve_job_def(job).execute_in_process(run_config=run_config, raise_on_error=False)
-
-    def approve(self, version: int, by: str = "ada", reason: str = "looks right") -> int:
-        return approve(BY_ADA, Systems.of(self.parts), version, by, reason).number
-
-    def back(self, to: int | None = None) -> Entry:
-        return go_back(Systems.of(self.parts), NAME, to, "lin", "too many alarms")
-
-    @property
-    def champion(self) -> int | None:
-        found = self.tracking.champion(NAME)
-        return found and found.number
-
-    @property
-    def log(self) -> list[tuple[str, int | None]]:
-        return [(entry.kind, entry.version) for entry in self.audit.entries()]
-
-
-def add_week(lake: Lake, name: str, joined: bool = True) -> None:
-    """Ingest one week; `joined` writes its training set too."""
-    span = WEEKS.partition(name)
-    rows = checks(lake, span)
-    lake.write(SPEC.prediction.table, rows, name)
-    if not joined:
-        return
-    known = states(lake, span).with_columns(checked_at=pl.col("event_timestamp") + timedelta(hours=1))
-    frame = rows.join(known.drop("event_timestamp"), on=["pump", "checked_at"])
-    notes = {"features": ["vibration", "score"], "feature definitions": "pumps-1"}
-    lake.write(f"{NAME}/training_set", frame, name, notes=notes)
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with five weeks and an empty registry."""
-    project = Project(tmp_path_factory.mktemp("ingested"))
-    for name in NAMES[:FIRST]:
-        add_week(project.lake, name)
-    client_of(project.tracking.uri)
-    return project.home
-
-
-@pytest.fixture
-def project(ingested: Path, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(ingested, tmp_path / "home")))
 
 
 @pytest.fixture(scope="module")
@@ -487,14 +409,6 @@ def test_the_jobs_of_the_ui_decide_the_same_and_show_it_on_the_deployments_page(
     assert dict(project.log)["rejected"] == 3
     done = project.decide("roll_back_champion", by="lin", reason="x")
     assert failure(done) == f"{NAME}: version 2 is the first champion: there is no earlier one"
-
-
-def tick(project: Project) -> str:
-    """What the sensor that reconciles says of one look."""
-    parts = {name: project.parts[name] for name in ("tracking", "endpoint", "audit")}
-    with dg.build_sensor_context(resources=parts) as context:
-        found = reconcile_sensor(lambda: {NAME: AUTOMATIC}).evaluate_tick(context)
-    return str(found.skip_message)
 
 
 def test_the_sensor_repairs_what_differs_from_the_log_and_says_so(promoted_twice):

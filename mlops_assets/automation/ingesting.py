@@ -14,7 +14,7 @@ import dagster as dg
 
 from mlops_assets.automation.jobs import ingest_job
 from mlops_assets.automation.overdue import alarms
-from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS, wall_clock
+from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     FIRST_TAG,
@@ -36,7 +36,7 @@ from mlops_assets.spec.use_case import UseCase
 from mlops_assets.stages.arrivals import Looks
 from mlops_assets.stages.ingestion import TRIES_ALONE, Awaited, Line, State, in_order, lines_of
 from mlops_assets.stages.tables import Table
-from resources.clock import Clock
+from resources.clock import Clock, wall
 from resources.lake.lake import Lake
 
 NEW = "new"
@@ -69,7 +69,7 @@ def ingest_sensor_name(use_case: str) -> str:
 
 
 def ingest_sensor(
-    use_case: UseCase, tables: Sequence[Table], jobs: Sequence[Any], now: Callable[[], datetime] = wall_clock
+    use_case: UseCase, tables: Sequence[Table], jobs: Sequence[Any], now: Callable[[], datetime] = wall
 ) -> dg.SensorDefinition:
     """`ingest_<use case>_when_a_partition_is_over`: a run for each partition, in order, and for what changed since.
 

@@ -8,7 +8,7 @@ the next one, in a record that may be lost at any time (`settled`).
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -32,7 +32,7 @@ from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name
 from resources.audit.log import Audit
-from resources.clock import Clock
+from resources.clock import Clock, wall
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
@@ -42,17 +42,12 @@ MOST_RUNS_A_TICK = 10
 WAITS = "{} is at work on this state alone: it asks for the runs itself, and this sensor goes on when it has ended"
 
 
-def wall_clock() -> datetime:
-    """The moment at which a pause between two tries is over; no decision about data reads it."""
-    return datetime.now(UTC)
-
-
 def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
     """The two sensors of a model: one scores what was ingested, one retrains on evidence."""
     return [score_sensor(spec), retrain_sensor(spec)]
 
 
-def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
+def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.SensorDefinition:
     """`score_<model>_when_features_arrive`: a run for each partition whose features are newer than its predictions.
 
     A partition is scored by the champion of its moment and reported by itself, so those behind one that failed go on.
@@ -134,7 +129,7 @@ def _asked(
     return [request(one, number) for one, number in found.due[:MOST_RUNS_A_TICK]]
 
 
-def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall_clock) -> dg.SensorDefinition:
+def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.SensorDefinition:
     """`retrain_<model>_on_evidence`: one run a partition, with its reason in the tags, and again where that run failed."""
     name, job = f"retrain_{spec.name}_on_evidence", f"{spec.name}_retrain"
 
