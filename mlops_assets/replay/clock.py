@@ -7,7 +7,7 @@ killed goes on where it stopped and ends with the same bytes.
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -63,8 +63,10 @@ class Clock:
         self.defs, self.instance, self.lake, self.sensors = defs, instance, lake, list(sensors)
         self.repository = defs.get_repository_def()
 
-    def replay(self, use_case: str, partitions: Sequence[str], progress: Progress) -> None:
-        """Ingest every partition that was not replayed yet and let the sensors act after each."""
+    def replay(
+        self, use_case: str, partitions: Sequence[str], progress: Progress, at_the_end: Collection[str] = ()
+    ) -> None:
+        """Ingest every partition that was not replayed yet and let the sensors act after each, some of them after the last alone."""
         self.finish_interrupted(progress)
         passed = (self.lake.read_json(progress_name(use_case)) or {}).get("through", "")
         waiting = [partition for partition in partitions if partition > passed]
@@ -74,14 +76,24 @@ class Clock:
         for partition in waiting:
             progress.stage(partition, "ingest, features, online store")
             self.execute(ingest_job_name(use_case), progress, partition=partition)
-            self.settle(partition, progress, {} if partition == waiting[-1] else FEW_PAGES)
+            if partition == waiting[-1]:
+                self.settle(partition, progress)
+            else:
+                self.settle(partition, progress, FEW_PAGES, at_the_end)
             self.lake.write_json(progress_name(use_case), {"through": partition})
             progress.done += 1
 
-    def settle(self, partition: str, progress: Progress, tags: Mapping[str, str] | None = None) -> None:
-        """Evaluate the sensors until none of them asks for a run that was not made yet; the runs carry these tags too."""
+    def settle(
+        self,
+        partition: str,
+        progress: Progress,
+        tags: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        """Evaluate the sensors, but some, until none of them asks for a run that was not made yet; the runs carry these tags too."""
+        sensors = [name for name in self.sensors if name not in without]
         for _ in range(MOST_TICKS_A_PARTITION):
-            if not sum(self._tick(name, partition, progress, tags or {}) for name in self.sensors):
+            if not sum(self._tick(name, partition, progress, tags or {}) for name in sensors):
                 return
         raise ReplayError(f"{partition}: the sensors still ask for runs after {MOST_TICKS_A_PARTITION} ticks")
 

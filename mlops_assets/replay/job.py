@@ -131,6 +131,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 def _replay(settings: Settings, asked: Asked) -> str:
     started = time.monotonic()
     from mlops_assets.project import Project, ProjectError
+    from mlops_assets.replay.by_wall import answers_since, lived_by_the_wall, none_is_over, retrain_sensors
     from mlops_assets.replay.clock import Progress, clock
     from mlops_assets.replay.owed import first_model, follow_spec, score_served_partitions, under_two_specs
     from mlops_assets.replay.policies import compare_policies
@@ -144,13 +145,17 @@ def _replay(settings: Settings, asked: Asked) -> str:
             f"use case {use_case.name!r} has no model to replay: add one, or name it in replay.models"
         )
     partitions = up_to(project.partition_names(retrained[0]), asked.through)
+    if not partitions:
+        raise ProjectError(none_is_over(use_case))
     print(
         f"Replaying {len(partitions)} partitions, {partitions[0]} to {partitions[-1]}; state in {settings.home}",
         flush=True,
     )
     progress = Progress(len(partitions))
     progress.seconds["start up"] = time.monotonic() - started
-    project.clock([spec.name for spec in retrained]).replay(use_case.name, partitions, progress)
+    by_wall = use_case.clock == "wall"
+    later = retrain_sensors(retrained) if by_wall else []
+    project.clock([spec.name for spec in retrained]).replay(use_case.name, partitions, progress, later)
     told = [line for spec in retrained for line in follow_spec(project, spec, progress)]
     for other in others if asked.others else ():
         first_model(project, other, progress)
@@ -163,8 +168,9 @@ def _replay(settings: Settings, asked: Asked) -> str:
         write_outcome(folder, table, project.lake.read(f"{spec.name}/predictions"))
     if asked.compare:
         compared = next((s for s in retrained if s.name == use_case.replay.compare), retrained[0])
-        refusal = under_two_specs(compared, project.lake)
+        refusal = lived_by_the_wall(compared) or under_two_specs(compared, project.lake)
         parts.append(refusal or compare_policies(project, compared, use_case.replay.periods, progress))
+    told += [answers_since(spec, project) for spec in retrained] if by_wall else []
     parts += ["\n".join(told)] if told else []
     print("\n" + "\n\n".join(parts))
     seconds = time.monotonic() - started
