@@ -40,7 +40,7 @@ serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
 test: $(VENV)/.development lint types  ## lint, types and tests
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
+	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
 acceptance: $(VENV)/.development  ## the long tests: killed replays, the year's promises
 	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20

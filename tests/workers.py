@@ -10,7 +10,11 @@ from xdist.scheduler import LoadFileScheduling
 
 from resources.storage.locks import file_lock
 
-TOGETHER = {f"tests/test_{name}.py" for name in ("browser", "readme", "third_model", "verify")}
+TOGETHER = {
+    *(f"tests/test_{name}.py" for name in ("browser", "readme", "third_model", "verify")),
+    *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store")),
+    "tests/feature_repo/online/test_rules.py",
+}
 """Files that one worker takes all: each starts commands of the project from one process that imported the libraries."""
 
 

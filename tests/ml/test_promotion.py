@@ -178,30 +178,35 @@ def parcels_of_two(seed: int, rows: int = 60) -> pl.DataFrame:
     return frame.with_columns(seen=pl.col("sent") + pl.duration(hours=30))
 
 
-def test_of_a_thousand_equal_challengers_as_many_become_champion_as_the_spec_says(make_spec):
+MANY = pytest.mark.parametrize("many", [300, pytest.param(1000, marks=pytest.mark.nightly)])
+
+
+@MANY
+def test_of_many_equal_challengers_as_many_become_champion_as_the_spec_says(many, make_spec):
     rule = {"metric": "log_loss", "floors": {"auc": 0.1}, "alpha": 0.05}
     spec = make_spec(gate=rule, slices=["depot"])
     promoted = sum(
-        judge(parcels_of_two(seed), told("ours"), told("theirs"), spec).promote for seed in range(1000)
+        judge(parcels_of_two(seed), told("ours"), told("theirs"), spec).promote for seed in range(many)
     )
-    assert between(promoted, 1000, 0.05)
+    assert between(promoted, many, 0.05)
 
 
-def test_of_a_thousand_challengers_worse_by_the_tolerance_as_many_become_champion_as_the_spec_says(
-    make_regression_spec,
+@MANY
+def test_of_many_challengers_worse_by_the_tolerance_as_many_become_champion_as_the_spec_says(
+    many, make_regression_spec
 ):
     spec = make_regression_spec().model_copy(
         update={"gate": gate("non_inferiority", metric="mae", floors={"mae": 1000}, tolerance=0.3)}
     )
     promoted, champion = 0, told("theirs")
-    for seed in range(1000):
+    for seed in range(many):
         frame = parcels_of_two(seed)
         lead = frame["ours"].to_numpy() - frame["theirs"].to_numpy()
         rows = frame.with_columns(_label=0.0, theirs=20.0, ours=pl.Series(20.3 + lead))
         promoted += judge(
             rows, told("ours"), champion, spec.model_copy(update={"slices": []}), anchor=champion
         ).promote
-    assert between(promoted, 1000, 0.05)
+    assert between(promoted, many, 0.05)
 
 
 def test_both_models_are_judged_on_the_same_rows(known, make_spec, features, fitted):

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -33,11 +34,13 @@ from resources.storage import durable
 from resources.storage.moment_files import moment_in
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking, TrackingError
+from tests import forked
 from tests.resources.test_tracking import NAME, Killed, month, register
 
 VERSIONS = 4
 PROCESS = """
-import os, signal, sys, time
+import os, signal, sys, time, warnings
+warnings.simplefilter("ignore")
 from pathlib import Path
 from tests.resources.test_champion_changes import promotion, State
 state = State(Path(sys.argv[1]))
@@ -223,15 +226,15 @@ def test_of_two_versions_that_became_champion_at_one_moment_the_later_one_was_it
     assert state.tracking.version(NAME, 2).promotions == []
 
 
-def process(home: Path, number: int, replaces: int, die: bool) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROCESS, str(home), str(number), str(replaces), "die" if die else "live"]
-    return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True)
+def process(home: Path, number: int, replaces: int, die: bool) -> subprocess.CompletedProcess[str]:
+    command = ["-c", PROCESS, str(home), str(number), str(replaces), "die" if die else "live"]
+    return forked.run(command, os.environ, PROJECT_ROOT)
 
 
 def test_a_process_killed_between_record_and_alias_leaves_a_change_that_the_next_one_completes(state):
     state.change(promotion(1, None))
     dead = process(state.home, 2, 1, die=True)
-    assert dead.communicate()[1].strip() == "" and dead.returncode == -signal.SIGKILL
+    assert dead.stderr.strip() == "" and dead.returncode == -signal.SIGKILL
     assert state.changes[1:] == [("promoted", 2, 1)]
     assert state.aliases == (1, None)
     state.change(promotion(2, 1))
@@ -240,7 +243,7 @@ def test_a_process_killed_between_record_and_alias_leaves_a_change_that_the_next
 
 def test_a_change_of_another_version_completes_the_interrupted_one_before_it_is_refused(state):
     state.change(promotion(1, None))
-    process(state.home, 2, 1, die=True).communicate()
+    assert process(state.home, 2, 1, die=True).returncode == -signal.SIGKILL
     with pytest.raises(ChampionError, match="but version 2 is champion by now"):
         state.change(promotion(3, 1))
     assert state.aliases == (2, 1)
@@ -248,14 +251,15 @@ def test_a_change_of_another_version_completes_the_interrupted_one_before_it_is_
 
 def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_refused(state):
     state.change(promotion(1, None))
-    running = {number: process(state.home, number, 1, die=False) for number in (2, 3)}
-    while not all((state.home / f"ready-{number}").exists() for number in running):
-        assert all(p.poll() is None for p in running.values()), "a process died before it could begin"
-        time.sleep(0.01)
-    (state.home / "go").touch()
-    errors = {number: p.communicate()[1] for number, p in running.items()}
-    (winner,) = [number for number, p in running.items() if p.returncode == 0]
-    assert f"was to replace version 1, but version {winner} is champion by now" in errors[5 - winner]
+    with ThreadPoolExecutor(2) as pool:
+        running = {number: pool.submit(process, state.home, number, 1, die=False) for number in (2, 3)}
+        while not all((state.home / f"ready-{number}").exists() for number in running):
+            assert not any(p.done() for p in running.values()), "a process died before it could begin"
+            time.sleep(0.01)
+        (state.home / "go").touch()
+    ended = {number: p.result() for number, p in running.items()}
+    (winner,) = [number for number, p in ended.items() if p.returncode == 0]
+    assert f"was to replace version 1, but version {winner} is champion by now" in ended[5 - winner].stderr
     assert (state.aliases, state.changes[1:]) == ((winner, 1), [("promoted", winner, 1)])
 
 

@@ -11,6 +11,8 @@ from polars.testing import assert_frame_equal
 from mlops_assets.use_cases.flights.request import entity_rows
 from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FEATURES
 from resources.features.store import FeatureStoreError, FeatureStoreResource
+from resources.settings import PROJECT_ROOT
+from tests import forked
 from tests.flights import lakes
 
 SERVICE = "flight_delay_v1"
@@ -217,8 +219,9 @@ def test_the_hash_of_the_definitions_is_the_same_after_they_were_registered_and_
         "import sys; from resources.features.store import FeatureStoreResource as Store; "
         "print(Store(lake_root=sys.argv[1], home=sys.argv[2], repository=sys.argv[3]).definitions_hash())"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, store.lake_root, store.home, str(store.repository)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == registered
+    command = ["-c", code, store.lake_root, store.home, str(store.repository)]
+    done = forked.run(command, os.environ, PROJECT_ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, registered), done.stderr
 
 
 def online_contents(store: FeatureStoreResource) -> dict[str, list]:

@@ -14,7 +14,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feature_repo.online_store.codec import decoding, encoding, keys
@@ -64,6 +64,7 @@ def stock(column: pa.Array, kind: ValueType) -> list[bytes]:
 
 
 @pytest.mark.parametrize("case", CASES)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_values_have_the_bytes_that_feast_gives_them(case: str, data: st.DataObject) -> None:
     column = data.draw(columns(case))
@@ -74,6 +75,7 @@ def test_values_have_the_bytes_that_feast_gives_them(case: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("case", CASES)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_values_are_read_back_as_feast_reads_them(case: str, data: st.DataObject) -> None:
     kind = CASES[case][0]

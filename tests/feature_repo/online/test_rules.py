@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,13 @@ from feast import FeatureStore, FeatureView
 from feast.errors import FeatureViewNotFoundException
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float32, Int64, String
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.online_store.codec.moment import as_of
 from feature_repo.online_store.writing import BulkWrites
+from resources.settings import PROJECT_ROOT
+from tests import forked
 from tests.feature_repo.online.shop import ENGINE, HOUR, NOW, Database, customer, opened, town, view, write
 
 MICRO = timedelta(microseconds=1)
@@ -112,6 +112,7 @@ rows = st.tuples(
 )
 
 
+@settings(max_examples=40)
 @given(batches=st.lists(st.lists(rows, min_size=1, max_size=4), max_size=4))
 def test_any_order_of_batches_leaves_the_newest_row_of_each_key(
     batches: list[list[Event]], tmp_path_factory: pytest.TempPathFactory
@@ -328,11 +329,9 @@ def test_killed_in_the_middle_nothing_half_written_looks_fresh(
     bring_up(NOW - HOUR)
     before = bulk(store).reach(store.config, visits)
     history(tmp_path, [(n, "Ribe", NOW, NOW, 2) for n in range(MANY)])
-    command = [sys.executable, "-c", KILLED, str(tmp_path), repr(database.bulk())]
-    killed = subprocess.run(
-        command, env=os.environ | {"PYTHONWARNINGS": "ignore"}, capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    command = ["-c", KILLED, str(tmp_path), repr(database.bulk())]
+    killed = forked.run(command, os.environ, PROJECT_ROOT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert bulk(store).reach(store.config, visits) == before
     with as_of(NOW):
         rows = {"customer_id": list(range(MANY)), "town": ["Ribe"] * MANY}

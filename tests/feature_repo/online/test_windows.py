@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore
 from feast.types import Float32, Int64, String
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.online_store.codec.moment import as_of
@@ -175,6 +175,7 @@ events = st.lists(
 
 
 @pytest.mark.parametrize("life", LIVES)
+@settings(max_examples=40)
 @given(steps=st.lists(st.tuples(days, events), min_size=1, max_size=6))
 def test_whatever_is_ingested_in_whatever_order_the_newest_of_the_history_is_served(
     life: str,
