@@ -28,7 +28,7 @@ NAMES = {
     "Progress": ("mlops_assets.replay.clock", "mlops_assets.replay"),
     "week_names": ("mlops_assets.spec.weeks", "mlops_assets.partitions"),
     "code_of": ("mlops_assets.stages.served", "mlops_assets.served"),
-    "http_application": ("resources.serving.ray_serve", "resources.serving"),
+    "http_application": ("resources.serving.hosting", "resources.serving.ray_serve", "resources.serving"),
 }
 """Where a revision has what the steps need: the first module that has the name."""
 

@@ -12,19 +12,15 @@ import polars as pl
 import pyarrow as pa
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.repo_config import RepoConfig
-from feast.value_type import ValueType
 
-from .codec import encoding, keys
+from .codec import encoding, key_columns
 from .codec.encoding import BINARY, compute
-from .codec.moment import micros
+from .codec.kinds import ValueType
+from .codec.moment import NEVER, micros
+from .plan import DUMMY
 
 Row = tuple[Any, dict[str, Any], datetime, datetime | None]
 """What Feast hands to a store: entity key, values, event and created timestamp."""
-
-NEVER = np.iinfo(np.int64).min
-"""Created time of a row that has none: it loses against every other."""
-
-DUMMY = "__dummy_id"
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def of_table(view: Any, table: pa.Table) -> Batch:
     table = _answerable(table, [c.name for c in view.entity_columns], source.timestamp_field)
     columns = {c.name: (_whole(table, c.name), c.dtype.to_value_type()) for c in view.entity_columns}
     batch = Batch(
-        keys=keys.of_columns(columns),
+        keys=key_columns.of_columns(columns),
         event=_times(table, source.timestamp_field),
         created=_times(table, source.created_timestamp_column),
         features={f.name: _encoded(view, table, f.name, f.dtype.to_value_type()) for f in view.features},

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from feast.value_type import ValueType
+
+from .codec.kinds import ValueType
 
 FLOATS = {ValueType.FLOAT: np.float32, ValueType.DOUBLE: np.float64}
 EXACT = {

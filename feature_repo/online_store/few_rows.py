@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from feast.value_type import ValueType
-
+from .answer import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT
 from .codec import keys
 from .codec.decoding import column
-from .plan import DUMMY, KeyGroup, Plan, ViewRead
+from .codec.kinds import ValueType
+from .plan import DUMMY, Plan, ViewRead
 from .request import PLAIN, typed
-from .response import NOT_FOUND, PRESENT, sight
 
 
 class Stored(NamedTuple):
@@ -26,45 +25,53 @@ class Stored(NamedTuple):
 
 
 class RowKeys:
-    """Entity keys of one row, a key for each group of views."""
+    """Entity keys of one row, a key for each group of views; a column that several groups have is serialised once."""
 
     def __init__(self, plan: Plan) -> None:
-        self._groups = [(group, self._kinds(plan, group)) for group in plan.groups]
-
-    @staticmethod
-    def _kinds(plan: Plan, group: KeyGroup) -> list[tuple[str, ValueType]]:
-        if group.columns == (DUMMY,):
-            return []
-        return [(name, plan.kinds.get(name, ValueType.UNKNOWN)) for name in group.columns]
+        self._columns = [_Column(name, plan.kinds.get(name, ValueType.UNKNOWN)) for name in plan.needed]
+        self._groups = [
+            (group.start, None if group.columns == (DUMMY,) else group.columns) for group in plan.groups
+        ]
+        self._dummy = (keys.part(ValueType.STRING)(""),)
 
     def of(self, row: Mapping[str, Any]) -> list[bytes | None]:
         """The keys; None where a join key is null. Raises ValueError for a value that is no key of its type."""
-        return [self._key(group, kinds, row) for group, kinds in self._groups]
+        parts = {column.name: column.part(row[column.name]) for column in self._columns}
+        found: list[bytes | None] = []
+        for start, columns in self._groups:
+            some = self._dummy if columns is None else [parts[name] for name in columns]
+            found.append(None if None in some else start + b"".join(some))  # type: ignore[arg-type]
+        return found
 
-    @staticmethod
-    def _key(group: KeyGroup, kinds: Sequence[tuple[str, ValueType]], row: Mapping[str, Any]) -> bytes | None:
-        if not kinds:
-            return keys.of_values(group.start, [(ValueType.STRING, [""])])[0]
-        columns = []
-        for name, kind in kinds:
-            value = row[name]
-            if type(value) is not PLAIN.get(kind):
-                given = typed(name, [value], kind)
-                kind, value = given.kind, given.keyed[0]
-            columns.append((keys.checked(name, kind), (value,)))
+
+class _Column:
+    """A join key: what serialises values of its type."""
+
+    def __init__(self, name: str, kind: ValueType) -> None:
+        self.name, self._kind, self._plain = name, kind, PLAIN.get(kind)
+        self._part = keys.part(kind) if self._plain else None
+
+    def part(self, value: Any) -> bytes | None:
+        """The value's part of a key; None for a missing one."""
+        kind, make = self._kind, self._part
+        if make is None or type(value) is not self._plain:
+            given = typed(self.name, [value], kind)
+            value = given.keyed[0]
+            make = keys.part(keys.checked(self.name, given.kind))
         try:
-            return keys.of_values(group.start, columns)[0]
+            return None if value is None else make(value)
         except struct.error as error:
-            raise ValueError(
-                f"a value of {', '.join(group.columns)} does not fit its type: {error}"
-            ) from error
+            raise ValueError(f"a value of {self.name} does not fit its type: {error}") from error
 
 
 def judged(read: ViewRead, stored: Stored, moment: int) -> tuple[int, Sequence[Any]]:
-    """The status of a view's key at a moment in microseconds, and its values: all None where it has no valid ones."""
-    seen = sight((stored.time,), None, read.lives, moment, moment)
-    status = seen.statuses[0]
-    return status, stored.values if status == PRESENT else (None,) * len(read.features)
+    """The status of a view's key at a moment in microseconds, as `answer.sight` judges many, and its values: None where it has no valid ones."""
+    time = stored.time
+    if time is None or time > moment:
+        return NOT_FOUND, (None,) * len(read.features)
+    if read.lives and time < moment - read.lives:
+        return OUTSIDE_MAX_AGE, (None,) * len(read.features)
+    return PRESENT, stored.values
 
 
 def codes(status: int, stored: Stored, values: Sequence[Any], null: int) -> list[int]:

@@ -17,8 +17,8 @@ from feast.type_map import (
     python_values_to_proto_values,
 )
 from feast.utils import _apply_aggregations_to_response, _parse_feature_ref
-from feast.value_type import ValueType
 
+from .codec.kinds import ValueType, feasts
 from .plan import Plan
 from .request import Given
 
@@ -138,7 +138,7 @@ def _arrow_type(kind: ValueType) -> Any:
     if kind == ValueType.UNIX_TIMESTAMP:
         return pa.timestamp("us", "UTC")
     with contextlib.suppress(KeyError):
-        return feast_value_type_to_pa(kind)
+        return feast_value_type_to_pa(feasts(kind))
     return None
 
 
@@ -152,6 +152,6 @@ def _given(values: Any, kind: ValueType | None) -> Given:
         if np.isnan(numbers).any():
             shown = [None if number != number else number for number in shown]
         return Given(shown, shown, kind)
-    protos = python_values_to_proto_values(cast(list[Any], values), kind)
+    protos = python_values_to_proto_values(cast(list[Any], values), feasts(kind))
     shown = [feast_value_type_to_python_type(proto) for proto in protos]
     return Given(shown, shown, kind)

@@ -1,36 +1,46 @@
-"""What a request for online features reads, worked out once for each version of the registry."""
+"""What a request for online features reads, and what is found: the part that stores, Feast and an endpoint without it share."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from feast.feature_service import FeatureService
-from feast.utils import _get_cached_request_context, _parse_feature_ref
-from feast.value_type import ValueType
-
-from .codec import keys
-from .codec.decoding import Decoder, decoder
-from .codec.moment import MICROSECOND
+from .codec.decoding import Cells, Decoder, decoder
+from .codec.kinds import ValueType
 
 DUMMY = "__dummy_id"
 
 
 @dataclass(frozen=True, eq=False)
 class ViewRead:
-    """The features of one view that are read, with their types and their names in the answer."""
+    """The features of one view that are read, with their types and their names in the answer.
+
+    `declared` has the types of all features of the view; `view` is Feast's object, or whatever a store finds the view by.
+    """
 
     view: Any
     features: tuple[str, ...]
     kinds: tuple[ValueType, ...]
     outputs: tuple[str, ...]
     lives: int
+    declared: Mapping[str, ValueType]
 
     @property
     def title(self) -> str:
         """The view's name in an answer's metadata."""
         return self.view.projection.name_alias or self.view.projection.name
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes.
+
+    Where the store keeps values in a form of its own, it gives each feature's `values` as well.
+    """
+
+    times: Sequence[int | None]
+    cells: Sequence[Cells]
+    values: Sequence[list[Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,96 +111,3 @@ class Plan:
         asked = {n: kind for view in self.on_demand for n, kind in view.get_request_data_schema().items()}
         kinds = {**asked, **self.kinds}
         return frozenset(name for name, kind in kinds.items() if kind == ValueType.UNIX_TIMESTAMP)
-
-
-Context = tuple[Any, ...]
-
-
-class Plans:
-    """Plans by request, forgotten when the registry is read anew."""
-
-    def __init__(self) -> None:
-        self._stamp: Any = None
-        self._plans: dict[tuple[Any, ...], Plan] = {}
-
-    def of(self, registry: Any, project: str, features: Any, full_names: bool) -> Plan:
-        """The plan of a request; `features` is a feature service or a list of references."""
-        named = ("", features.name) if isinstance(features, FeatureService) else tuple(features)
-        request = (named, project, full_names)
-        if _is_current(registry) and self._stamp == _stamp(registry) and (plan := self._plans.get(request)):
-            return plan
-        plan = made(_get_cached_request_context(registry, project, features, full_names), full_names)
-        stamp = _stamp(registry)
-        if stamp != self._stamp:
-            self._stamp, self._plans = stamp, {}
-        if stamp[1] is not None:
-            self._plans[request] = plan
-        return plan
-
-
-def _stamp(registry: Any) -> tuple[int, Any]:
-    return id(registry), getattr(registry, "cached_registry_proto_created", None)
-
-
-def _is_current(registry: Any) -> bool:
-    check = getattr(registry, "is_cache_valid", None)
-    return bool(check and check())
-
-
-def made(context: Context, full_names: bool) -> Plan:
-    """The plan of a request from Feast's resolution of it."""
-    refs, on_demand, entities, kinds, join_keys, grouped, wanted, request_data, entityless = context
-    order = _order(refs)
-    by_key: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ViewRead]] = defaultdict(list)
-    for view, features in grouped:
-        true = sorted(entities[name] for name in view.entities)
-        asked = tuple(view.projection.join_key_map.get(key, key) for key in true)
-        by_key[tuple(true), asked].append(_read(view, features, order, full_names))
-    groups = [
-        KeyGroup(keys.prefix(true), asked, true, tuple(views)) for (true, asked), views in by_key.items()
-    ]
-    return Plan(
-        refs=tuple(refs),
-        groups=tuple(groups),
-        kinds=kinds,
-        join_keys=frozenset(join_keys),
-        entities=entities,
-        request_data=frozenset(request_data),
-        wanted=frozenset(wanted),
-        on_demand=tuple(on_demand),
-        entityless=entityless,
-    )
-
-
-def _order(refs: Sequence[str]) -> dict[tuple[str, str], int]:
-    parsed = [_parse_feature_ref(ref) for ref in refs]
-    tagged = [(f"{v}@v{n}" if n is not None else v, feature) for v, n, feature in parsed]
-    return {reference: place for place, reference in reversed(list(enumerate(tagged)))}
-
-
-def _read(
-    view: Any, features: Iterable[str], order: dict[tuple[str, str], int], full_names: bool
-) -> ViewRead:
-    """The features in the order in which they were asked for, then those that only on-demand features read."""
-    name = view.projection.name_to_use()
-    declared = {f.name: f.dtype.to_value_type() for f in view.features}
-    places = {
-        f: (order.get((name, f), len(order)), list(declared).index(f) if f in declared else 0)
-        for f in features
-    }
-    chosen = tuple(sorted(features, key=lambda feature: (*places[feature], feature)))
-    ttl = getattr(view, "ttl", None)
-    return ViewRead(
-        view=view,
-        features=chosen,
-        kinds=tuple(declared.get(feature, ValueType.UNKNOWN) for feature in chosen),
-        outputs=tuple(f"{name}__{feature}" if full_names else feature for feature in chosen),
-        lives=ttl // MICROSECOND if ttl else 0,
-    )
-
-
-def alone(view: Any, features: Iterable[str] | None) -> KeyGroup:
-    """One view by itself, with the given features or all."""
-    chosen = list(features) if features else [feature.name for feature in view.features]
-    read = _read(view, chosen, {}, False)
-    return KeyGroup(b"", (), (), (read,))

@@ -7,7 +7,6 @@ the same for all of them.
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from feast import metrics
@@ -17,26 +16,15 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
+from .answer import PRESENT, now_micros, seen_of, sight
 from .batch import serialised_key
-from .codec.decoding import Cells
 from .codec.moment import asked_moment, moment_of
 from .few_rows import Stored, fetched
 from .on_demand import computed
-from .plan import KeyGroup, Plan, Plans, ViewRead, alone
-from .request import Request, distinct, keys_of, read_rows
-from .response import PRESENT, BulkOnlineResponse, Seen, sight
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes.
-
-    Where the store keeps values in a form of its own, it gives each feature's `values` as well.
-    """
-
-    times: Sequence[int | None]
-    cells: Sequence[Cells]
-    values: Sequence[list[Any]] | None = None
+from .plan import Found, KeyGroup, Plan, ViewRead
+from .planning import Plans, alone
+from .request import Asked, Request, asked_of, distinct
+from .response import BulkOnlineResponse
 
 
 class BulkReads(OnlineStore):
@@ -130,16 +118,11 @@ class BulkReads(OnlineStore):
         """Columns of the entity rows of such a request that are declared to be moments."""
         return self._plans.of(registry, project, features, full_feature_names).moments
 
-    def _asked(
-        self, plan: Plan, entity_rows: Any
-    ) -> tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]:
+    def _asked(self, plan: Plan, entity_rows: Any) -> Asked:
         if "versions" not in plan.memo:
             self._check_versioned_read_support([(read.view, read.features) for read in plan.reads])
             plan.memo["versions"] = True
-        rows = read_rows(plan, entity_rows)
-        each = [distinct(keys_of(group, rows)) for group in plan.groups]
-        asked = [(group, keys) for group, (keys, _) in zip(plan.groups, each, strict=True)]
-        return rows, asked, [places for _, places in each]
+        return asked_of(plan, entity_rows)
 
     def online_read(
         self,
@@ -168,10 +151,6 @@ class BulkReads(OnlineStore):
         return _rows(group.views[0], (await self.fetch_async(config, [(group, unique)]))[0][0], places)
 
 
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
 def _track(started: float) -> None:
     if metrics._config.online_features:
         metrics.track_online_store_read(time.monotonic() - started)
@@ -180,7 +159,7 @@ def _track(started: float) -> None:
 def _rows(
     read: ViewRead, found: Found, places: list[int] | None
 ) -> list[tuple[Any, dict[str, Value] | None]]:
-    seen = sight(found.times, None, read.lives, asked_moment(), _now())
+    seen = sight(found.times, None, read.lives, asked_moment(), now_micros())
     answers: list[tuple[Any, dict[str, Value] | None]] = []
     for moment, status, cells in zip(seen.times, seen.statuses, zip(*found.cells, strict=True), strict=True):
         if status != PRESENT or moment is None:
@@ -212,13 +191,7 @@ def _seen(
     places: list[list[int] | None],
     versions: Sequence[tuple[str, int]] = (),
 ) -> BulkOnlineResponse:
-    asked, now = asked_moment(), _now()
-    seen = [
-        Seen(sight(one.times, where, read.lives, asked, now), one.cells, one.values)
-        for group, views, where in zip(plan.groups, found, places, strict=True)
-        for read, one in zip(group.views, views, strict=True)
-    ]
-    return BulkOnlineResponse(plan, rows.columns, seen, versions)
+    return BulkOnlineResponse(plan, rows.columns, seen_of(plan, found, places), versions)
 
 
 def _versions(plan: Plan) -> list[tuple[str, int]]:

@@ -7,17 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feast.errors import RequestDataNotFoundInEntityRowsException
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import (
-    PROTO_VALUE_TO_VALUE_TYPE_MAP,
-    feast_value_type_to_python_type,
-    python_values_to_proto_values,
-)
-from feast.value_type import ValueType
-
 from .codec import keys
 from .codec.key_values import key_value
+from .codec.kinds import ValueType, feasts, of
 from .plan import DUMMY, KeyGroup, Plan
 
 PLAIN = {ValueType.INT64: int, ValueType.INT32: int, ValueType.STRING: str}
@@ -32,9 +24,11 @@ class Given:
     keyed: list[Any]
     kind: ValueType
 
-    def protos(self) -> list[Value]:
+    def protos(self) -> list[Any]:
         """The column as Feast's objects."""
-        return python_values_to_proto_values(self.shown, self.kind)
+        from feast.type_map import python_values_to_proto_values
+
+        return python_values_to_proto_values(self.shown, feasts(self.kind))
 
 
 @dataclass(frozen=True)
@@ -93,6 +87,8 @@ def read_rows(plan: Plan, rows: Any) -> Request:
 def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     absent = [name for name in plan.request_data if name not in data]
     if absent:
+        from feast.errors import RequestDataNotFoundInEntityRowsException
+
         raise RequestDataNotFoundInEntityRowsException(feature_names=absent)
     missing = [name for name in plan.needed if name not in joined]
     if missing:
@@ -115,7 +111,7 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
 
     Another value is the key that it equals (`key_values.py`), or is refused.
     """
-    protos = bool(values) and isinstance(values[0], Value)
+    protos = bool(values) and hasattr(values[0], "WhichOneof")
     if kind in PLAIN and not protos and not set(map(type, values)) <= {PLAIN[kind]}:
         values = _key_values(name, values, kind)
         return Given(values, values, kind)
@@ -124,13 +120,25 @@ def typed(name: str, values: list[Any], kind: ValueType) -> Given:
     plain = PLAIN.get(kind)
     if plain is not None and set(map(type, values)) <= {plain}:
         return Given(values, values, kind)
-    protos = values if protos else python_values_to_proto_values(values, kind)
-    held = [proto.WhichOneof("val") for proto in protos]
+    return _by_feast(values, kind, protos)
+
+
+def _by_feast(values: list[Any], kind: ValueType, protos: bool) -> Given:
+    """A column by Feast's own conversion."""
+    from feast.type_map import (
+        PROTO_VALUE_TO_VALUE_TYPE_MAP,
+        feast_value_type_to_python_type,
+        python_values_to_proto_values,
+    )
+
+    theirs = feasts(kind)
+    made = values if protos else python_values_to_proto_values(values, theirs)
+    held = [proto.WhichOneof("val") for proto in made]
     found = {PROTO_VALUE_TO_VALUE_TYPE_MAP[one] for one in held if one}
     return Given(
-        shown=[feast_value_type_to_python_type(proto, kind) for proto in protos],
-        keyed=[getattr(proto, one) if one else None for proto, one in zip(protos, held, strict=True)],
-        kind=found.pop() if len(found) == 1 else kind,
+        shown=[feast_value_type_to_python_type(proto, theirs) for proto in made],
+        keyed=[getattr(proto, one) if one else None for proto, one in zip(made, held, strict=True)],
+        kind=of(found.pop()) if len(found) == 1 else kind,
     )
 
 
@@ -168,3 +176,15 @@ def distinct(found: list[bytes | None]) -> tuple[list[bytes], list[int] | None]:
     unique.pop(None, None)
     places = {key: place for place, key in enumerate(unique)}
     return list(places), [-1 if key is None else places[key] for key in found]  # type: ignore[arg-type]
+
+
+Asked = tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]
+"""Rows, the different keys of each group of views, and which of these keys each row has."""
+
+
+def asked_of(plan: Plan, rows: Any) -> Asked:
+    """What is asked of a store for entity rows."""
+    request = read_rows(plan, rows)
+    each = [distinct(keys_of(group, request)) for group in plan.groups]
+    asked = [(group, some) for group, (some, _) in zip(plan.groups, each, strict=True)]
+    return request, asked, [places for _, places in each]

@@ -51,10 +51,13 @@ class ColumnEncoder:
     ) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
         """Float32 array [rows, features], and by row the text of each category that no training row had."""
         unseen: dict[int, dict[str, str]] = {}
-        wide = np.empty((len(self._parts), height), np.float64)
-        for place, (name, category) in enumerate(self._parts):
-            values = columns[name]
-            wide[place] = _numbers(values) if category is None else _codes(name, category, values, unseen)
+        wide = np.array(
+            [
+                _numbers(columns[name]) if category is None else _codes(name, category, columns[name], unseen)
+                for name, category in self._parts
+            ],
+            np.float64,
+        ).reshape(len(self._parts), height)
         with np.errstate(over="ignore"):
             out = np.ascontiguousarray(wide.T, np.float32)
         infinite = np.isinf(out)

@@ -32,6 +32,65 @@ class FewRows:
         ]
 
 
+class FewOrigins:
+    """Times and statuses of many answers that were read row by row: a view's once for all its features.
+
+    What a view's features share is the same list, so that whoever makes columns of them makes one.
+    """
+
+    def __init__(self, answers: "Sequence[ColumnVectors]") -> None:
+        self._answers, first = answers, answers[0]
+        self._places, self._inputs = first._origin._places, first._inputs  # type: ignore[union-attr]
+        self._rows = [row for one in answers for row in one._origin._rows]  # type: ignore[union-attr]
+        self._times: dict[int, list[int | None]] = {}
+        self._statuses: dict[int, list[int]] = {}
+        self._newest: dict[tuple[int, ...], list[int | None]] = {}
+
+    @staticmethod
+    def fits(answers: "Sequence[OnlineVectors]") -> bool:
+        """Whether all answers were read row by row, in one way."""
+        return all(
+            isinstance(one, ColumnVectors)
+            and isinstance(one._origin, FewRows)
+            and one._origin._places is answers[0]._origin._places  # type: ignore[attr-defined]
+            for one in answers
+        )
+
+    def of(self, name: str) -> tuple[list[int | None], list[int]]:
+        """Event times in microseconds since 1970, and statuses as Feast's numbers, of a feature."""
+        values = [value for one in self._answers for value in one.columns[name]]
+        if name in self._inputs:
+            return self._behind(name), [NULL_VALUE if value is None else PRESENT for value in values]
+        number, place = self._places[name]
+        times, statuses = self._of_view(number)
+        if None in values:
+            given = zip(self._rows, statuses, values, strict=True)
+            statuses = [
+                code if code != PRESENT or value is not None else _gap(row[number][0], place)
+                for row, code, value in given
+            ]
+        return times, statuses
+
+    def _of_view(self, number: int) -> tuple[list[int | None], list[int]]:
+        if number not in self._times:
+            self._times[number] = [row[number][0].time for row in self._rows]
+            self._statuses[number] = [row[number][1] for row in self._rows]
+        return self._times[number], self._statuses[number]
+
+    def _behind(self, name: str) -> list[int | None]:
+        """The newest time of what an on-demand feature is computed from."""
+        views = tuple(sorted({self._places[one][0] for one in self._inputs[name]}))
+        if views not in self._newest:
+            times = [self._of_view(number)[0] for number in views]
+            empty: list[int | None] = [None] * len(self._rows)
+            found = [
+                max((t for t in row if t is not None), default=None)
+                for row in zip(*times, empty, strict=True)
+            ]
+            self._newest[views] = found
+        return self._newest[views]
+
+
 def _gap(stored: Any, place: int) -> int:
     """Why a value is null that its view has a valid key for: nothing is stored, or a null is."""
     return STATUS_NAMES.index("NOT_FOUND") if place in stored.gaps else NULL_VALUE

@@ -4,13 +4,14 @@ Values, times and statuses are those of `FeatureStoreResource.online_vectors`; o
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from resources.features import feature_repository
+from feature_repo.online_store.codec import moment
+from feature_repo.online_store.few_rows import RowKeys, judged
 from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns
-from resources.features.errors import FeatureStoreError
-from resources.features.repository import Given
+from resources.features.needs import Needs
 
 FEW = 4
 """Up to so many rows are read one by one, which costs less than reading columns."""
@@ -18,115 +19,80 @@ FEW = 4
 Columns = Mapping[str, Sequence[Any]]
 
 
-class Store(Protocol):
-    """The part of a feature store that is compiled; `resources.features.store` is the real one."""
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a service is read by: the plan, what rows need, and its on-demand functions; None where only Feast's can be used."""
 
-    @property
-    def repository(self) -> Given: ...
+    plan: Any
+    needs: Needs
+    called: Sequence[Any] | None
 
-    def feast(self) -> Any: ...
 
-    def registered(self, service: str) -> Any: ...
+class Source(Protocol):
+    """A service of a store; `resources.features.feast_service` and `planned_store` have the real ones."""
+
+    def parts(self) -> Parts: ...
+
+    def one_row(self, plan: Any, row_keys: Sequence[bytes | None]) -> list[Any]: ...
+
+    def stored(self, plan: Any, columns: Mapping[str, list[Any]]) -> Any: ...
+
+    def computed(self, plan: Any, columns: Mapping[str, list[Any]]) -> dict[str, Any]: ...
+
+    def differing_form(self) -> str | None: ...
 
 
 class CompiledService:
-    """One service of one store; raises FeatureStoreError where it cannot be read this way."""
+    """One service of one store."""
 
-    def __init__(self, resource: Store, service: str, schema: Mapping[str, Any]) -> None:
+    def __init__(self, source: Source, schema: Mapping[str, Any]) -> None:
         """`schema` has the types of the columns that rows bring, which a frame of them has."""
-        from feature_repo.online_store.reading import BulkReads
-
-        self._resource, self._service = resource, service
-        self._store: Any = resource.feast()
-        self._online = self._store.provider.online_store
-        if not isinstance(self._online, BulkReads):
-            raise FeatureStoreError(f"{type(self._online).__name__} hands out no bytes")
-        self._needs = feature_repository.needs(resource.repository, service)
-        self._forms = feature_repository.forms(resource.repository)
-        self._types = {**schema, **self._needs.types}
-        self._seen: Any = None
-        self._renew()
-
-    def differing_form(self) -> str | None:
-        """The first function of one row, or of arrays, that gives other features on a sample than Feast's; None for none."""
-        from feature_repo.online_store.on_demand import computed
-        from resources.features.form_samples import difference
-
-        if self._by_feast:
-            return None
-
-        def by_feast(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-            return {name: given.shown for name, given in computed(self._plan, columns, False).items()}
-
-        return difference(self._plan.on_demand, self._called, by_feast)
+        self._source, self._schema = source, schema
+        self.differing_form = source.differing_form
+        self._renew(source.parts())
 
     def columns(self, given: Columns, height: int, as_of: datetime) -> ColumnVectors:
         """The rows' columns with the features of the service, as known at `as_of`."""
-        from feature_repo.online_store.codec import moment
-
-        if not self._is_current():
-            self._renew()
+        if (parts := self._source.parts()) is not self._parts:
+            self._renew(parts)
         with moment.as_of(as_of):
-            if height <= FEW and not self._by_feast:
+            if height <= FEW and self._called is not None:
                 return self._few(given, height, moment.micros(as_of))
             return self._many(given, height)
 
-    def _is_current(self) -> bool:
-        registry = self._store.registry
-        return registry.is_cache_valid() and self._seen == registry.cached_registry_proto_created
-
-    def _renew(self) -> None:
-        """Work everything out again, after the registry was read anew."""
-        from feature_repo.online_store.few_rows import RowKeys
-
-        wanted = self._resource.registered(self._service)
-        if getattr(wanted, "precompute_online", False):
-            raise FeatureStoreError(f"{self._service!r} is computed when it is written")
-        self._seen = self._store.registry.cached_registry_proto_created
-        self._plan = self._online.plan_of(self._store.registry, self._store.project, wanted)
-        self._keys = RowKeys(self._plan)
+    def _renew(self, parts: Parts) -> None:
+        """Work everything out again."""
+        self._parts, self._plan, self._needs, self._called = parts, parts.plan, parts.needs, parts.called
+        self._types = {**self._schema, **parts.needs.types}
+        self._keys = RowKeys(parts.plan)
         self._places = {
             name: (number, place)
-            for number, read in enumerate(self._plan.reads)
+            for number, read in enumerate(parts.plan.reads)
             for place, name in enumerate(read.outputs)
         }
-        self._called = [called for view in self._plan.on_demand if (called := self._calls(view))]
-        self._by_feast = len(self._called) < len(self._plan.on_demand)
-
-    def _calls(self, view: Any) -> Any:
-        from feature_repo.online_store.called import Called
-
-        form = self._forms.get(view.name)
-        if form is None or view.aggregations or view.write_to_online_store:
-            return None
-        kinds = {field.name: field.dtype.to_value_type() for field in view.features}
-        return Called(kinds, form.reads, form.scalar, form.numpy)
 
     def _few(self, given: Columns, height: int, moment: int) -> ColumnVectors:
-        from feature_repo.online_store.few_rows import judged
-
-        config, plan = self._store.config, self._plan
+        plan = self._plan
+        columns: dict[str, Any] = dict(given)
         rows = []
+        columns.update((name, []) for name in plan.names)
         for row in range(height):
             row_keys = self._keys.of({name: given[name][row] for name in plan.needed})
-            stored = self._online.one_row(config, plan, row_keys)
-            rows.append(
-                [(one, *judged(read, one, moment)) for read, one in zip(plan.reads, stored, strict=True)]
-            )
-        columns = dict(given)
-        for number, read in enumerate(plan.reads):
-            values = zip(*[row[number][2] for row in rows], strict=True)
-            columns.update(zip(read.outputs, map(list, values), strict=True))
+            found = []
+            for read, stored in zip(plan.reads, self._source.one_row(plan, row_keys), strict=True):
+                status, values = judged(read, stored, moment)
+                found.append((stored, status, values))
+                for name, value in zip(read.outputs, values, strict=True):
+                    columns[name].append(value)
+            rows.append(found)
         self._compute(columns, height)
         return self._vectors(columns, FewRows(rows, self._places, columns))
 
     def _many(self, given: Columns, height: int) -> ColumnVectors:
-        from feature_repo.online_store.on_demand import computed
-
         asked = {name: list(given[name]) for name in self._needs.columns}
-        answer = self._online.stored(self._store.config, self._plan, asked)
-        if self._by_feast:
-            answer.computed = computed(self._plan, answer.values, False)
+        answer = self._source.stored(self._plan, asked)
+        if self._called is None:
+            answer.computed = self._source.computed(self._plan, answer.values)
             columns = dict(given) | {name: column.values for name, column in answer.columns.items()}
         else:
             columns = dict(given) | answer.stored
@@ -134,7 +100,7 @@ class CompiledService:
         return self._vectors(columns, OfColumns(answer, columns))
 
     def _compute(self, columns: dict[str, Any], height: int) -> None:
-        made = [called.columns(columns, height) for called in self._called]
+        made = [called.columns(columns, height) for called in self._called or ()]
         for some in made:
             columns.update(some)
 

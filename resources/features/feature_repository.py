@@ -13,7 +13,6 @@ import json
 import textwrap
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +22,7 @@ from feature_repo.forms import Form
 from resources.features.errors import FeatureStoreError
 from resources.features.meeting import Defined, refuse_meeting
 from resources.features.modules import folder_of, modules_of, top_level
+from resources.features.needs import Needs
 from resources.features.repository import Given, Repository
 from resources.features.types import FEATURES, refused_feature
 
@@ -88,8 +88,24 @@ def _modules(package: str) -> list[ModuleType]:
 @lru_cache
 def forms(repository: Given) -> dict[str, Form]:
     """By on-demand view, how else its function may be called, as the package's modules say at top level."""
+    return {form.view: form for form in _forms(repository).values()}
+
+
+def form_paths(repository: Given) -> dict[str, str]:
+    """By on-demand view, the import path (`package.module:name`) of its form."""
+    return {form.view: path for path, form in _forms(repository).items()}
+
+
+def _forms(repository: Given) -> dict[str, Form]:
     modules = _modules(Repository.of(repository).package)
-    return {v.view: v for m in modules for v in vars(m).values() if isinstance(v, Form)}
+    found = sorted(modules, key=_knows_feast, reverse=True)
+    spaces = [(module.__name__, name, value) for module in found for name, value in vars(module).items()]
+    return {f"{module}:{name}": value for module, name, value in spaces if isinstance(value, Form)}
+
+
+def _knows_feast(module: ModuleType) -> bool:
+    """Whether a module holds something of Feast's: a form is found last where it is free of it."""
+    return any(str(getattr(value, "__module__", "")).startswith("feast.") for value in vars(module).values())
 
 
 def rooted(repository: Given, lake: str) -> list[Any]:
@@ -122,15 +138,6 @@ def on_demand_of(wanted: "FeatureService", repository: Given) -> list["OnDemandF
     names = {p.name for p in wanted.feature_view_projections}
     things = definitions(repository)
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Of a service: columns that rows must have, types of its features, and what on-demand features are made of."""
-
-    columns: tuple[str, ...]
-    types: dict[str, Any]
-    inputs: dict[str, list[str]]
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """Feast's push sources as a repository defines them: which views they feed, and what an event must hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,24 +64,34 @@ class PushSource:
 
 def push_sources(repository: Given, lake: Storage) -> dict[str, PushSource]:
     """Every push source of a repository, by name."""
+    use_case = Repository.of(repository).project
+    return {one["name"]: push_source(one, lake, use_case) for one in defined_sources(repository)}
+
+
+def push_source(defined: Mapping[str, Any], lake: Storage, use_case: str) -> PushSource:
+    """A push source from what is defined of it, over the tables of a lake."""
+    parts = {name: value for name, value in defined.items() if name != "table"}
+    return PushSource(**parts, folder=lake.below(defined["table"]), use_case=use_case)
+
+
+def defined_sources(repository: Given) -> list[dict[str, Any]]:
+    """Name, views, keys, features and table of every push source of a repository, by name."""
     fed: dict[str, list[Any]] = {}
     for view in feature_repository.definitions(repository):
         source = getattr(view, "stream_source", None)
         if source is not None and feature_repository.kind(source) == "PushSource":
             fed.setdefault(source.name, []).append(view)
-    use_case = Repository.of(repository).project
-    return {name: _push_source(name, views, lake, use_case) for name, views in sorted(fed.items())}
+    return [_defined(name, views) for name, views in sorted(fed.items())]
 
 
-def _push_source(name: str, views: list[Any], lake: Storage, use_case: str) -> PushSource:
-    return PushSource(
-        name=name,
-        views=tuple(view.name for view in views),
-        keys={field.name: str(field.dtype) for view in views for field in view.entity_columns},
-        features={field.name: str(field.dtype) for view in views for field in view.features},
-        folder=lake.below(views[0].batch_source.path.rpartition("/")[0]),
-        use_case=use_case,
-    )
+def _defined(name: str, views: list[Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "views": tuple(view.name for view in views),
+        "keys": {field.name: str(field.dtype) for view in views for field in view.entity_columns},
+        "features": {field.name: str(field.dtype) for view in views for field in view.features},
+        "table": views[0].batch_source.path.rpartition("/")[0],
+    }
 
 
 def push(store: "FeatureStore", source: str, rows: pl.DataFrame, to: Literal["online", "offline"]) -> None:

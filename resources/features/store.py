@@ -20,15 +20,17 @@ from resources.features import feature_repository
 from resources.features.applied import Applied, by_kind, stale
 from resources.features.compiled import CompiledService
 from resources.features.configuration import configuration
+from resources.features.feast_service import FeastService
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.inputs import ServiceInputs, inputs_by_feast, service_names
+from resources.features.plan_writing import write_plans
 from resources.features.push_sources import PushSource, push, push_sources
 from resources.features.registered_services import registered, registered_view, unregistered_view
 from resources.features.registry_lock import opening, registry_lock
 from resources.features.repository import Given, Repository
 from resources.features.repository_folder import write_folder
 from resources.features.service import DescribedService, describe
-from resources.features.types import ASKED, held, refused_input, stable
+from resources.features.types import request_types, stable
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
 from resources.features.view_source import ViewSource
 from resources.resource import Resource
@@ -85,6 +87,7 @@ class FeatureStoreResource(Resource):
                 self._applied.write(digest)
             elif not self._applied.complete:
                 self._applied.write(digest)
+            write_plans(self, digest)
             write_folder(Path(self.home) / "repo", self.repository, *self._places)
         return by_kind(objects)
 
@@ -134,18 +137,9 @@ class FeatureStoreResource(Resource):
         ]
 
     def request_fields(self, service: str) -> dict[str, Any]:
-        """Python type of every input column, for an endpoint that is given no request model.
-
-        A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
-        """
+        """Python type of every input column, for an endpoint that is given no request model."""
         inputs = self.inputs(service)
-        for one in inputs.asked:
-            if problem := refused_input(one.name, one.kind, service):
-                raise FeatureStoreError(problem)
-        return {
-            one.name: held(one.kind, ASKED) if one.name in inputs.keys else held(one.kind, ASKED) | None
-            for one in inputs.asked
-        }
+        return request_types([(one.name, one.kind) for one in inputs.asked], inputs.keys, service)
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
@@ -233,7 +227,7 @@ class FeatureStoreResource(Resource):
 
     def compiled(self, service: str, schema: Mapping[str, Any]) -> CompiledService:
         """The same for columns of Python values, worked out beforehand; `schema` has the types of what the rows bring."""
-        return CompiledService(self, service, schema)
+        return CompiledService(FeastService(self, service), schema)
 
     def push_sources(self) -> dict[str, PushSource]:
         """Every push source that the repository defines, by name."""

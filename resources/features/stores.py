@@ -4,11 +4,11 @@ Nothing of one is seen, changed or removed by another: a use case's registry and
 in a Redis that several share, the project's name is a part of every key.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import polars as pl
 
@@ -72,19 +72,30 @@ class FeatureStores(Resource):
 
     @cached_property
     def _sources(self) -> dict[str, tuple[str, PushSource]]:
-        found: dict[str, tuple[str, PushSource]] = {}
-        for use_case, store in self.every().items():
-            for name, source in store.push_sources().items():
-                other, _ = found.setdefault(name, (use_case, source))
-                if other != use_case:
-                    raise FeatureStoreError(
-                        f"the push source {name!r} is defined in the use cases {other} and {use_case}: rename one of them"
-                    )
-        return found
+        return sources_of(self.every())
 
     def every(self) -> dict[str, FeatureStoreResource]:
         """The store of each use case that there is, by its name."""
         return {folder.name: self.of(folder.name) for folder in use_case_folders()}
+
+
+class HasSources(Protocol):
+    """A store of one use case that knows its push sources."""
+
+    def push_sources(self) -> dict[str, PushSource]: ...
+
+
+def sources_of(stores: Mapping[str, HasSources]) -> dict[str, tuple[str, PushSource]]:
+    """Use case and push source by the source's name; raises FeatureStoreError where two use cases have one name."""
+    found: dict[str, tuple[str, PushSource]] = {}
+    for use_case, store in stores.items():
+        for name, source in store.push_sources().items():
+            other, _ = found.setdefault(name, (use_case, source))
+            if other != use_case:
+                raise FeatureStoreError(
+                    f"the push source {name!r} is defined in the use cases {other} and {use_case}: rename one of them"
+                )
+    return found
 
 
 @lru_cache(maxsize=256)

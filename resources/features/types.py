@@ -3,11 +3,13 @@
 A type is named as Feast prints it: `Float32`, `Array(Int64)`, `Struct({a: String})`.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any
 
 import polars as pl
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
+from resources.features.errors import FeatureStoreError
 from resources.moments import Moment
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -87,6 +89,19 @@ def refused_event(column: str, kind: str, source: str) -> str | None:
         f"push source {source!r}: the column {column!r} is {kind}, and a JSON event holds {_listed(PUSHED)} and Arrays "
         "of these: move it to a view of its own, or write the rows to the table of the view"
     )
+
+
+def request_types(asked: Iterable[tuple[str, str]], keys: Collection[str], service: str) -> dict[str, Any]:
+    """Python type of every column (name, type) of a request; raises FeatureStoreError for one that JSON cannot hold.
+
+    A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
+    """
+    found = {}
+    for name, kind in asked:
+        if problem := refused_input(name, kind, service):
+            raise FeatureStoreError(problem)
+        found[name] = held(kind, ASKED) if name in keys else held(kind, ASKED) | None
+    return found
 
 
 def held(kind: str, values: dict[str, Any]) -> Any:

@@ -5,9 +5,9 @@ it by replacing one small file. It is data: which code serves a model is asked f
 """
 
 import logging
+import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -288,7 +288,7 @@ class LiveModels:
         found = self._score(model, requests, now)
         vectors, scores = found.vectors, found.scores
         as_of = now.astimezone(UTC).isoformat()
-        ids = [uuid.uuid4().hex for _ in requests]
+        ids = [os.urandom(16).hex() for _ in requests]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
             self.log.append(ServedBatch(*facts, vectors, scores))

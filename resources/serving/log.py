@@ -7,7 +7,7 @@ model's version, the hash of the feature definitions and the score. `serving_log
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from resources.features.column_vectors import ColumnVectors
+from resources.features.column_vectors import ColumnVectors, FewOrigins
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
 from resources.resource import Resource
@@ -65,7 +65,7 @@ def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
         [
             _facts(batches),
             _vectors(batches, [*service.inputs, *columns]).rename(columns),
-            pl.DataFrame([series for pair in columns.items() for series in _origins(batches, *pair)]),
+            pl.DataFrame(_origins(batches, columns)),
         ],
         how="horizontal",
     )
@@ -88,11 +88,28 @@ def _frames(plain: bool, run: Sequence[Any], names: Sequence[str]) -> list[pl.Da
     return [pl.DataFrame([pl.Series(name, list(values), types[name]) for name, values in columns.items()])]
 
 
-def _origins(batches: Sequence[ServedBatch], feature: str, column: str) -> tuple[pl.Series, pl.Series]:
-    """Event timestamps and statuses of one feature, put together as lists, which for single requests is cheaper."""
-    times = [moment for batch in batches for moment in batch.vectors.times(feature)]
-    codes = [code for batch in batches for code in batch.vectors.status_codes(feature)]
-    return pl.Series(f"{column}__timestamp", times, INSTANT), pl.Series(f"{column}__status", codes, pl.Int32)
+def _origins(batches: Sequence[ServedBatch], columns: Mapping[str, str]) -> list[pl.Series]:
+    """Event timestamps and statuses of each feature; a list that features share becomes a column once."""
+    vectors = [batch.vectors for batch in batches]
+    few = FewOrigins(vectors) if FewOrigins.fits(vectors) else None  # type: ignore[arg-type]
+    made: dict[tuple[int, Any], tuple[list, pl.Series]] = {}
+
+    def column(name: str, values: list, kind: Any) -> pl.Series:
+        if (id(values), kind) not in made:
+            made[id(values), kind] = values, pl.Series(values, dtype=kind)
+        return made[id(values), kind][1].alias(name)
+
+    found = []
+    for feature, name in columns.items():
+        times, codes = few.of(feature) if few else _joined(vectors, feature)
+        found += [column(f"{name}__timestamp", times, INSTANT), column(f"{name}__status", codes, pl.Int32)]
+    return found
+
+
+def _joined(vectors: Sequence[OnlineVectors], feature: str) -> tuple[list, list]:
+    """The same of answers of any kind, put together as lists, which for single requests is cheaper."""
+    times = [moment for one in vectors for moment in one.times(feature)]
+    return times, [code for one in vectors for code in one.status_codes(feature)]
 
 
 def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:

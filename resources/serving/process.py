@@ -9,7 +9,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
-from resources.serving.ray_serve import can_serve, http_application, log_to_file
+from resources.serving.hosting import GRACE_S, can_serve, http_application, log_to_file
 from resources.settings import Settings, settings, silence_usage_reports
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 ALLOCATIONS = 20_000
 """Objects that are made between two rounds of the garbage collector."""
-
-GRACE_S = 20
-"""Seconds that requests have to be answered in when the process is told to end."""
 
 
 def main(build: Any = http_application) -> int:

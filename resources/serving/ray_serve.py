@@ -10,24 +10,19 @@ import json
 import logging
 import os
 import signal
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources import ports
-from resources.clock import Clock
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.resource import Resource
 from resources.serving.holds import NOTICE, Notice, readable_notice
+from resources.serving.hosting import HOST, can_serve, http_application, log_to_file
 from resources.serving.reached import reach
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
-from resources.state_folder import refuse_unusable
 from resources.storage.contained import below
 from resources.storage.durable import remove, write_bytes, write_text
 
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 LOG = logging.getLogger(__name__)
-HOST = "127.0.0.1"
 MEBIBYTE = 2**20
 
 
@@ -154,56 +148,6 @@ def replica_listens_locally() -> None:
     )
 
 
-def log_to_file(path: Path) -> None:
-    """Keep what the replica says about models after Ray and its own log files are gone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=MEBIBYTE, backupCount=2)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("resources").addHandler(handler)
-
-
-def http_application(home: Settings) -> "FastAPI":
-    """The HTTP application over the records and the feature store of one state folder, following them.
-
-    What is deployed already answers from the first request on; what comes later does not wait for Feast's import.
-    """
-    from resources.features.push import Pusher
-    from resources.features.store import FeatureStoreResource
-    from resources.features.stores import FeatureStores
-    from resources.serving.code import imported
-    from resources.serving.http.features import Question, mount
-    from resources.serving.http.predict import application
-    from resources.serving.live_models import LiveModels
-    from resources.serving.log_writer import ServingLog
-    from resources.serving_limits import Limits
-
-    features = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
-    log = ServingLog(home.serving_log)
-    clock = Clock.of(home)
-    models = LiveModels(home.serving, features, imported(home.declared), log, clock)
-    models.look()
-    threading.Thread(
-        target=_import_ahead, args=[imported(home.ahead)], name="import-ahead", daemon=True
-    ).start()
-    models.follow()
-    told = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
-    pusher = Pusher(features, *told, clock)
-    waits = home.serve_wait_ms / 1000
-    limits = Limits(home.serve_max_bytes, home.serve_max_rows, home.serve_deadline_s, waits)
-    who = (home.serve_names, limits, home.serve_keys)
-    app = application(models, home.serve_address, log, pusher, *who)
-
-    def asked(question: Question) -> FeatureStoreResource:
-        return features.asked(question.use_case, question.feature_service, question.views)
-
-    return mount(app, asked, models.moment)
-
-
-def _import_ahead(libraries: Callable[[], Sequence[str]]) -> None:
-    for name in ("feast", *libraries()):
-        importlib.import_module(name)
-
-
 def start(home: Settings, build: Any = http_application) -> None:
     """Start a private Ray and the application in it; returns once it answers.
 
@@ -261,26 +205,6 @@ def stop() -> None:
     if ray.is_initialized():
         serve.shutdown()
         ray.shutdown()
-
-
-def can_serve(home: Settings) -> bool:
-    """Whether the endpoint's port is free, and nobody is let in without a key; what is wrong is told. Refuses a state folder that cannot be one."""
-    refuse_unusable(home.home)
-    if home.exposed and not home.serve_keys:
-        print(
-            f"error: MLOPS_SERVE_HOST={home.serve_host} opens the endpoint to others, and no key is set: make one by "
-            "`mlops key new NAME` and put its hash into MLOPS_SERVE_KEYS, or listen on 127.0.0.1",
-            file=sys.stderr,
-        )
-        return False
-    if ports.is_free(home.serve_port):
-        return True
-    held = ports.holder(home.serve_port) or "another process"
-    print(
-        f"error: port {home.serve_port} is taken by {held}: set MLOPS_SERVE_PORT to another port",
-        file=sys.stderr,
-    )
-    return False
 
 
 def main(build: Any = http_application) -> int:

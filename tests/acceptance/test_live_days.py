@@ -22,7 +22,7 @@ from mlops_assets.stages.skew_replay import replay
 from resources.clock import Clock
 from resources.local import local_resources
 from resources.moments import read_moment
-from resources.serving.ray_serve import http_application
+from resources.serving.hosting import http_application
 from resources.settings import Settings, settings
 from tests.acceptance.commands import environment
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait

@@ -40,7 +40,7 @@ def lived(loans_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def client(lived: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The endpoint's application over that state, in this process."""
-    from resources.serving.ray_serve import http_application
+    from resources.serving.hosting import http_application
 
     for name, value in (variables(lived.parent) | {"MLOPS_HOME": str(lived)}).items():
         monkeypatch.setitem(os.environ, name, value)

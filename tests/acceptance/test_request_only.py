@@ -30,7 +30,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def client(lived: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    from resources.serving.ray_serve import http_application
+    from resources.serving.hosting import http_application
 
     more = {"MLOPS_USE_CASES": str(FOLDER), "LOANS_DATA": str(lived.parent / "data")}
     for name, value in (more | {"MLOPS_HOME": str(lived)}).items():

@@ -11,12 +11,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
-from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .encoding import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG_INT64, TAG_STRING, TAG_TIME
+from .kinds import NULL_TIMESTAMP_INT_VALUE, ValueType, feasts
+from .tags import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG_INT64, TAG_STRING, TAG_TIME
 
 Cells = Sequence[bytes | None]
 """Stored bytes, of one feature or several of one type; None where nothing is stored."""
@@ -67,8 +65,13 @@ def _time(content: bytes) -> datetime | None:
     return None if seconds == NULL_TIMESTAMP_INT_VALUE else datetime.fromtimestamp(seconds, UTC)
 
 
-def _other(content: bytes) -> Any:
-    return feast_value_type_to_python_type(Value.FromString(content))
+def _other(content: bytes, kind: ValueType | None = None) -> Any:
+    """By Feast's own conversion, which is imported for it."""
+    from feast.protos.feast.types.Value_pb2 import Value
+    from feast.type_map import feast_value_type_to_python_type
+
+    meant = (feasts(kind),) if kind else ()
+    return feast_value_type_to_python_type(Value.FromString(content), *meant)
 
 
 BY_TAG: dict[int, Callable[[bytes], Any]] = {
@@ -106,7 +109,7 @@ def column(cells: Cells, kind: ValueType) -> list[Any]:
 
 
 def _meant(cells: Cells, kind: ValueType) -> list[Any]:
-    return [feast_value_type_to_python_type(Value.FromString(cell), kind) if cell else None for cell in cells]
+    return [_other(cell, kind) if cell else None for cell in cells]
 
 
 def _by_content(cells: Cells) -> list[Any]:

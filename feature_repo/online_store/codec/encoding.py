@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE, python_values_to_proto_values
-from feast.value_type import ValueType
+
+from .kinds import NULL_TIMESTAMP_INT_VALUE, ValueType, feasts
+from .tags import TAG_BOOL, TAG_BYTES, TAG_DOUBLE, TAG_FLOAT, TAG_INT32, TAG_INT64, TAG_STRING, TAG_TIME
 
 compute: Any = pyarrow.compute
 """Arrow makes these functions when it is imported, where no type checker sees them."""
 
 BINARY = pa.large_binary()
 EMPTY = pa.scalar(b"", BINARY)
-TAG_BYTES, TAG_STRING, TAG_INT32, TAG_INT64 = 0x0A, 0x12, 0x18, 0x20
-TAG_DOUBLE, TAG_FLOAT, TAG_BOOL, TAG_TIME = 0x29, 0x35, 0x38, 0x40
 LIST_TAGS = {
     ValueType.STRING_LIST: b"\x62",
     ValueType.DOUBLE_LIST: b"\x7a",
@@ -106,8 +105,10 @@ def values(column: pa.Array, kind: ValueType) -> pa.Array:
 
 
 def _one_by_one(column: pa.Array, kind: ValueType) -> pa.Array:
+    from feast.type_map import python_values_to_proto_values
+
     rows = column.to_pylist() if kind == ValueType.ZONED_TIMESTAMP else column.to_numpy(zero_copy_only=False)
-    protos = python_values_to_proto_values(rows, kind)
+    protos = python_values_to_proto_values(rows, feasts(kind))
     return pa.array([proto.SerializeToString() for proto in protos], BINARY)
 
 

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+NEVER = -(2**63)
+"""Created time of a row that has none: it loses against every other."""
+
 _as_of: ContextVar[int | None] = ContextVar("as_of", default=None)
 
 

@@ -7,11 +7,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 from feast.feature_server_utils import _value_to_native
-from feast.value_type import ValueType
 from pydantic_core import to_json
 
-from ..response import BulkOnlineResponse, Column, Stored
+from ..answer import Column, Stored
+from ..response import BulkOnlineResponse
 from .decoding import FLOATS, INTEGERS
+from .kinds import ValueType
 from .moment import moment_of
 
 NAMES = ("INVALID", "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")

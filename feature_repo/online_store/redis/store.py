@@ -7,7 +7,6 @@ them and writes an entity whole or not at all, so that nothing has to be read fi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,18 @@ from feast.infra.online_stores.redis import (
 )
 from feast.repo_config import RepoConfig
 
-from ..batch import NEVER, Batch, Row
+from ..batch import Batch, Row
 from ..codec.decoding import event_micros
 from ..codec.keys import values_end
-from ..plan import KeyGroup, ViewRead
-from ..reading import BulkReads, Found
+from ..codec.moment import NEVER
+from ..plan import Found, KeyGroup, ViewRead
+from ..reading import BulkReads
+from ..reads import Place
 from ..writing import BulkWrites, Progress, Reach
+from .commands import Command, answered, asking
 from .renaming import literal
 from .sockets import Wires
-from .wire import Command, merging
+from .wire import merging
 
 SCANNED = 5_000
 
@@ -123,7 +125,7 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         """One round trip: a command an entity key, whatever the number of views that share it."""
         request, count = self._request(config, asked)
         replies = self._wires.ask(self._client_of(config), request, count)
-        return _found(asked, replies)
+        return answered(asked, replies)
 
     async def fetch_async(
         self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
@@ -131,7 +133,7 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         """`fetch` with the event loop's own sockets."""
         request, count = self._request(config, asked)
         replies = await self._wires.ask_async(self._client_of(config), request, count)
-        return _found(asked, replies)
+        return answered(asked, replies)
 
     def _request(
         self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
@@ -139,13 +141,18 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         request = b"".join([self._command(config, group).of(keys) for group, keys in asked])
         return request, sum(len(keys) for _, keys in asked)
 
+    def place(self, config: RepoConfig, read: ViewRead) -> Place:
+        """Where a view is, for whoever reads it without Feast."""
+        name = _name(config, read.view)
+        fields = tuple(_mmh3(f"{name}:{feature}") for feature in read.features)
+        return Place(read.view.name, fields=fields, stamp=_stamp(config, read.view))
+
     def _command(self, config: RepoConfig, group: KeyGroup) -> Command:
         """Asks for the features of the group's views, and for their time stamps after them."""
         if "command" not in group.memo:
-            names = [(_name(config, read.view), feature) for read in group.views for feature in read.features]
-            stamps = [_stamp(config, read.view) for read in group.views]
-            fields = [*(_mmh3(f"{view}:{feature}") for view, feature in names), *stamps]
-            group.memo["command"] = Command(b"HMGET", config.project.encode(), fields)
+            places = [self.place(config, read) for read in group.views]
+            fields, stamps = [place.fields for place in places], [place.stamp for place in places]
+            group.memo["command"] = asking(config.project, fields, stamps)
         return group.memo["command"]
 
     def delete_table(self, config: RepoConfig, table: Any) -> None:
@@ -216,22 +223,3 @@ def _created(stamp: bytes, version: bytes | None) -> int:
     if version is None or version[16:] != stamp:
         return NEVER
     return int(np.frombuffer(version, dtype="<f8", count=2)[1])
-
-
-def _found(asked: Sequence[tuple[KeyGroup, list[bytes]]], replies: list[list[Any]]) -> list[list[Found]]:
-    found, first = [], 0
-    for group, keys in asked:
-        rows = replies[first : first + len(keys)]
-        first += len(keys)
-        columns = list(zip(*rows, strict=True)) or [()] * sum(len(read.features) + 1 for read in group.views)
-        found.append(list(_by_view(group.views, columns)))
-    return found
-
-
-def _by_view(views: Sequence[ViewRead], columns: list[tuple[bytes | None, ...]]) -> Iterator[Found]:
-    stamps = columns[-len(views) :]
-    times, height, first = event_micros(list(chain.from_iterable(stamps))), len(stamps[0]), 0
-    for number, read in enumerate(views):
-        last = first + len(read.features)
-        yield Found(times[number * height : (number + 1) * height], columns[first:last])
-        first = last

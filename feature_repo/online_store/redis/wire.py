@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..batch import NEVER, Batch
+from ..batch import Batch
 from ..codec.encoding import BINARY, fixed, joined, lengths_of, literal, varints
+from ..codec.moment import NEVER
 
 ROWS_A_CALL = 200
 FIELDS_A_COMMAND = 50
@@ -60,27 +61,6 @@ for i = 1, #KEYS do
 end
 return #KEYS
 """
-
-
-class Command:
-    """One command for many keys, each with the same further arguments, as the server reads them.
-
-    All but the key is put together once.
-    """
-
-    def __init__(self, name: bytes, suffix: bytes, arguments: Sequence[bytes]) -> None:
-        self._start = b"*%d\r\n$%d\r\n%b\r\n$" % (2 + len(arguments), len(name), name)
-        self._added = len(suffix)
-        self._end = b"".join([suffix, b"\r\n", *(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments)])
-
-    def of(self, keys: Sequence[bytes]) -> bytes:
-        """The commands for keys, which go without the suffix."""
-        lengths = set(map(len, keys))
-        starts = {length: b"%b%d\r\n" % (self._start, length + self._added) for length in lengths}
-        if len(starts) == 1:
-            (start,) = starts.values()
-            return b"".join([start, (self._end + start).join(keys), self._end])
-        return b"".join([part for key in keys for part in (starts[len(key)], key, self._end)])
 
 
 def merging(

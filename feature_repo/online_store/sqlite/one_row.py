@@ -34,7 +34,12 @@ class OneView:
         return [(slot, name) for slot, name in enumerate(self.read.features) if name in names]
 
     def stored(self, connection: sqlite3.Connection, key: bytes | None, cell: bytes | None) -> Stored:
-        """What the cell says, or the rows that stock Feast wrote where there is no cell of the form asked for."""
+        """What the cell says, or the rows that stock Feast wrote where there is no cell of the form asked for.
+
+        `cell` is None where nothing is stored of the key.
+        """
+        if cell is None:
+            return Stored(None, self._blank)
         if cell and cell[NAMES] == self._mark and self._complete:
             return self._taken_apart(cell)
         row = _of_rows(connection, self.query, [key]).get(key) if key is not None else None
@@ -73,7 +78,11 @@ def _places(reader: Reader) -> list[tuple[int, int]]:
 
 
 class OneRow:
-    """Reads the views of a plan for one row."""
+    """Reads the views of a plan for one row.
+
+    Of each key the first row by feature name is asked for, which is the packed one where there is one: so a key of which
+    nothing is stored is known without a second question.
+    """
 
     def __init__(self, plan: Plan, queries: Sequence[Sequence[Query]]) -> None:
         pairs = list(zip(plan.groups, queries, strict=True))
@@ -83,7 +92,8 @@ class OneRow:
             for read, query in zip(group.views, some, strict=True)
         ]
         cells = [
-            f"(SELECT value FROM {view.query.table} WHERE entity_key = ?{number + 1} AND feature_name = '{NAME}')"
+            f"(SELECT CASE feature_name WHEN '{NAME}' THEN value ELSE x'' END FROM {view.query.table} "
+            f"WHERE entity_key = ?{number + 1} ORDER BY feature_name LIMIT 1)"
             for number, view in self._views
         ]
         self._statement = f"SELECT {', '.join(cells)}"

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from feast.value_type import ValueType
 
-from ..batch import Batch
-from ..codec import decoding, encoding
+from ..codec import decoding
 from ..codec.decoding import Cells
-from ..codec.encoding import TAG_BYTES, fixed, joined, lengths_of
-from ..reading import Found
+from ..codec.kinds import ValueType, of
+from ..plan import Found
 
 NAME = ""
 """Feature name of the packed row; no feature has an empty name."""
@@ -32,10 +29,10 @@ NAMES = slice(21, 25)
 """Event and created time, and the digest, in the head."""
 
 NUMBERS = {
-    ValueType.FLOAT: ("<f4", pa.float32()),
-    ValueType.DOUBLE: ("<f8", pa.float64()),
-    ValueType.INT32: ("<i4", pa.int32()),
-    ValueType.INT64: ("<i8", pa.int64()),
+    ValueType.FLOAT: "<f4",
+    ValueType.DOUBLE: "<f8",
+    ValueType.INT32: "<i4",
+    ValueType.INT64: "<i8",
 }
 """Types whose values stand in the cell at fixed places; the others follow as the bytes that stock Feast stores."""
 
@@ -52,8 +49,8 @@ class Form:
         self.numbers = [name for name, kind in kinds.items() if kind in NUMBERS]
         self.others = [name for name in kinds if name not in self.numbers]
         self.by_type = {
-            dtype: [name for name in self.numbers if NUMBERS[kinds[name]][0] == dtype]
-            for dtype in dict.fromkeys(NUMBERS[kinds[name]][0] for name in self.numbers)
+            dtype: [name for name in self.numbers if NUMBERS[kinds[name]] == dtype]
+            for dtype in dict.fromkeys(NUMBERS[kinds[name]] for name in self.numbers)
         }
         blocks = [(dtype, dtype, (len(names),)) for dtype, names in self.by_type.items()]
         self.dtype: Any = np.dtype(
@@ -62,45 +59,10 @@ class Form:
         self.digest = zlib.crc32(repr([(name, kind.name) for name, kind in kinds.items()]).encode())
         self.blank = bytes(self.dtype.itemsize)
 
-    def packed(self, batch: Batch) -> pa.Array | None:
-        """The cells (n,) of a batch that has all features; None if one has values of another type than declared."""
-        rows: Any = np.zeros(len(batch), self.dtype)
-        rows["event"], rows["created"], rows["names"] = batch.event, batch.created, self.digest
-        for dtype, names in self.by_type.items():
-            for place, name in enumerate(names):
-                found = _numbers(batch.features[name], self.kinds[name])
-                if found is None:
-                    return None
-                here, numbers = found
-                rows["here"][:, self.numbers.index(name)] = here
-                rows[dtype][here, place] = numbers
-        for place, name in enumerate(self.others):
-            rows["lengths"][:, place] = lengths_of(batch.features[name])
-        rest = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)[:, 5:]
-        content = joined(fixed(rest), *(batch.features[name] for name in self.others))
-        return joined(_prefix(lengths_of(content)), content)
-
 
 def form_of(view: Any) -> Form:
-    """The form of a view's cells."""
-    return Form({feature.name: feature.dtype.to_value_type() for feature in view.features})
-
-
-def _numbers(cells: pa.Array, kind: ValueType) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where (n,) there is a number, and these numbers, of serialised values; None if there is anything else."""
-    lengths = lengths_of(cells)
-    here = lengths > 0
-    numbers = decoding.numbers(lengths[here], encoding.content_of(cells), kind)
-    return None if numbers is None or np.isnan(numbers).any() else (here, numbers)
-
-
-def _prefix(lengths: np.ndarray) -> pa.Array:
-    """Tag and length of a bytes field; the length always in four bytes, which every protobuf parser reads."""
-    matrix = np.empty((len(lengths), 5), dtype=np.uint8)
-    matrix[:, 0] = TAG_BYTES
-    for place in range(4):
-        matrix[:, 1 + place] = (lengths >> (7 * place)) & 0x7F | (0x80 if place < 3 else 0)
-    return fixed(matrix)
+    """The form of the cells of one of Feast's views."""
+    return Form({feature.name: of(feature.dtype.to_value_type()) for feature in view.features})
 
 
 class Reader:
@@ -164,11 +126,15 @@ class Reader:
 
     def encoded(self, rows: Any, slot: int) -> Cells:
         """A number's column as the bytes that stock Feast stores."""
+        import pyarrow as pa
+
+        from ..codec import encoding
+
         name = self.wanted[slot]
-        dtype, arrow = NUMBERS[kind := self.form.kinds[name]]
+        dtype = NUMBERS[kind := self.form.kinds[name]]
         numbers = rows[dtype][:, self.form.by_type[dtype].index(name)]
         gaps = ~rows["here"][:, self.form.numbers.index(name)]
-        return encoding.values(pa.array(np.ascontiguousarray(numbers), arrow, mask=gaps), kind).to_pylist()
+        return encoding.values(pa.array(np.ascontiguousarray(numbers), mask=gaps), kind).to_pylist()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from ..batch import NEVER
-from ..codec.moment import asked_moment
-from ..plan import ViewRead
-from ..reading import Found
-from .packing import NAME, Reader, form_of, version
+from ..codec.moment import NEVER, asked_moment
+from ..plan import Found, ViewRead
+from .packing import NAME, Form, Reader, version
 
 KEYS_A_QUERY = 5_000
 TABLES_A_QUERY = 60
@@ -31,7 +29,7 @@ class Query:
 
 def query_of(read: ViewRead, table: str) -> Query:
     """The query for a view."""
-    return Query(table, read.features, Reader(form_of(read.view), read.features))
+    return Query(table, read.features, Reader(Form(read.declared), read.features))
 
 
 def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
@@ -115,3 +113,11 @@ def _of_rows(
         values = {name: value for name, value, _ in known}
         answers[key] = max(time for _, _, time in known), *map(values.get, query.features)
     return answers
+
+
+def set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A connection that waits for whoever writes, and does not keep them waiting."""
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection

@@ -20,14 +20,17 @@ from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 from feast.repo_config import RepoConfig
 
-from ..batch import NEVER, Batch
+from ..batch import Batch
+from ..codec.moment import NEVER
 from ..few_rows import Stored
-from ..plan import KeyGroup, Plan
-from ..reading import BulkReads, Found
+from ..plan import Found, KeyGroup, Plan, ViewRead
+from ..reading import BulkReads
+from ..reads import Place
 from ..writing import BulkWrites, Progress, Reach
+from .cells import packed
 from .one_row import OneRow
 from .packing import NAME, Form, form_of
-from .reading import CREATED, MOMENT, Query, found, query_of, versions
+from .reading import CREATED, MOMENT, Query, found, query_of, set_up, versions
 
 ROWS_A_STATEMENT = 100
 CHUNK = 20_000
@@ -147,6 +150,10 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
             plan.memo["one row"] = OneRow(plan, [self._queries(config, group) for group in plan.groups])
         return plan.memo["one row"].read(self._reader(config), row_keys)
 
+    def place(self, config: RepoConfig, read: ViewRead) -> Place:
+        """Where a view is, for whoever reads it without Feast."""
+        return Place(read.view.name, table=self._table(config, read.view))
+
     def _queries(self, config: RepoConfig, group: KeyGroup) -> list[Query]:
         if "queries" not in group.memo:
             group.memo["queries"] = [query_of(read, self._table(config, read.view)) for read in group.views]
@@ -182,21 +189,14 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
     def _get_conn(self, config: RepoConfig) -> Any:
         if self._conn is None:
             with self._writing:
-                _set_up(super()._get_conn(config))
+                set_up(super()._get_conn(config))
         return self._conn
 
     def _reader(self, config: RepoConfig) -> sqlite3.Connection:
         """A connection of the calling thread, which sees only what is committed."""
         if not hasattr(self._readers, "connection"):
-            self._readers.connection = _set_up(sqlite3.connect(self._get_db_path(config)))
+            self._readers.connection = set_up(sqlite3.connect(self._get_db_path(config)))
         return self._readers.connection
-
-
-def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
-    connection.execute("PRAGMA busy_timeout=30000")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
 
 
 def _quoted(config: RepoConfig, view: Any) -> str:
@@ -235,9 +235,9 @@ def _replace(connection: sqlite3.Connection, name: str, batch: Batch, form: Form
     for features in _some(list(batch.features), ROWS_A_STATEMENT):
         cells = [batch.features[feature] for feature in features]
         connection.executemany(_statement(name, features), _bound(batch, cells))
-    packed = form.packed(batch) if form else None
-    if packed is not None:
-        connection.executemany(_statement(name, [NAME]), _bound(batch, [packed]))
+    cells = packed(form, batch) if form else None
+    if cells is not None:
+        connection.executemany(_statement(name, [NAME]), _bound(batch, [cells]))
     else:
         gone = [(key,) for key in batch.keys.to_pylist()]
         connection.executemany(f"DELETE FROM {name} WHERE entity_key = ? AND feature_name = '{NAME}'", gone)

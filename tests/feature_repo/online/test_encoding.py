@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feature_repo.online_store.codec import decoding, encoding, keys
+from feature_repo.online_store.codec import decoding, encoding, key_columns, keys
 
 SMALL_FLOATS = st.floats(width=32, allow_nan=False) | st.just(0.0)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
@@ -148,7 +148,7 @@ def test_entity_keys_have_the_bytes_that_feast_gives_them(names: list[str], data
         for row in range(height)
     ]
     table = {n: (pa.array(values[n], KEY_COLUMNS[kind][0]), kind) for n, kind in kinds.items()}
-    assert keys.of_columns(table).to_pylist() == expected
+    assert key_columns.of_columns(table).to_pylist() == expected
     ordered = sorted(names)
     assert keys.of_values(keys.prefix(ordered), [(kinds[n], values[n]) for n in ordered]) == expected
 
@@ -157,9 +157,9 @@ def test_a_key_of_a_type_that_feast_cannot_store_is_refused() -> None:
     with pytest.raises(
         ValueError, match="join key 'share' has type FLOAT, which Feast cannot store: give it one of"
     ):
-        keys.of_columns({"share": (pa.array([1.0]), ValueType.FLOAT)})
+        key_columns.of_columns({"share": (pa.array([1.0]), ValueType.FLOAT)})
     with pytest.raises(ValueError, match="join key 'id' is declared INT64 and its column is string"):
-        keys.of_columns({"id": (pa.array(["a"]), ValueType.INT64)})
+        key_columns.of_columns({"id": (pa.array(["a"]), ValueType.INT64)})
 
 
 EPOCH = datetime(1970, 1, 1)

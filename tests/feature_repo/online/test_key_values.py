@@ -10,7 +10,7 @@ from feast.value_type import ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.online_store.codec import keys
+from feature_repo.online_store.codec import key_columns, keys
 from feature_repo.online_store.request import typed
 from resources.serving.http.forms import request_model
 
@@ -68,14 +68,14 @@ def test_a_missing_value_names_no_key(missing):
 def test_a_column_of_floats_is_written_under_the_keys_by_which_it_is_asked_for(numbers, kind):
     column = pa.array([float(n) for n in numbers])
     asked = typed("k", [*numbers, None], kind).keyed[:-1]
-    assert keys.of_columns({"k": (column, kind)}).to_pylist() == keys.of_values(
+    assert key_columns.of_columns({"k": (column, kind)}).to_pylist() == keys.of_values(
         keys.prefix(["k"]), [(kind, asked)]
     )
 
 
 def test_a_column_with_a_fraction_is_no_whole_number_and_is_refused():
     with pytest.raises(ValueError, match=r"join key 'k' is declared INT64 and its column has 1\.5"):
-        keys.of_columns({"k": (pa.array([1.0, 1.5]), ValueType.INT64)})
+        key_columns.of_columns({"k": (pa.array([1.0, 1.5]), ValueType.INT64)})
 
 
 @given(WHOLE, st.sampled_from([int, str, float, lambda n: str(float(n))]))

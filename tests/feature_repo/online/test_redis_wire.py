@@ -4,7 +4,7 @@ import hiredis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.online_store.redis.wire import Command
+from feature_repo.online_store.redis.commands import Command
 
 
 @given(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from feature_repo.online_store.batch import Batch
 from feature_repo.online_store.codec import decoding, encoding
+from feature_repo.online_store.sqlite.cells import packed
 from feature_repo.online_store.sqlite.packing import NAME, Form, Reader
 from feature_repo.online_store.sqlite.reading import Query, found
 from tests.feature_repo.online.shop import TYPES
@@ -50,7 +51,7 @@ def test_packed_rows_give_the_values_and_bytes_of_the_stock_rows(
 
 def test_a_row_of_other_names_or_types_says_nothing() -> None:
     batch = batch_of([(0,) * len(TYPES)])
-    (cell,) = Form(KINDS).packed(batch).to_pylist()  # type: ignore[union-attr]
+    (cell,) = packed(Form(KINDS), batch).to_pylist()  # type: ignore[union-attr]
     others = [
         KINDS | {"floats": ValueType.DOUBLE},
         KINDS | {"words": ValueType.BYTES},

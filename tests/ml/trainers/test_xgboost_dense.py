@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.ml.training.trainers.xgboost_dense import Dense
+from mlops_assets.ml.training.trainers.xgboost_lean import LeanBooster, LibraryError
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -36,3 +37,17 @@ def test_a_booster_with_several_outputs_keeps_its_shape():
         {"objective": "multi:softprob", "num_class": 3, "nthread": 1}, xgboost.DMatrix(data, labels), 3
     )
     assert np.array_equal(Dense(several)(data), several.inplace_predict(data))
+
+
+def test_a_booster_by_the_library_alone_gives_the_scores_and_attributes_of_the_package(booster):
+    carrying = booster.copy()
+    carrying.set_attr(encoding='{"ä": 1}')
+    lean = LeanBooster(bytes(carrying.save_raw("ubj")), 1)
+    assert (lean.attr("encoding"), lean.attr("nothing")) == ('{"ä": 1}', None)
+    matrix = np.random.default_rng(5).normal(size=(50, 7)).astype(np.float32)
+    assert Dense(lean)(matrix).tobytes() == booster.inplace_predict(matrix).tobytes()
+
+
+def test_bytes_that_are_no_model_are_refused_in_the_words_of_the_library():
+    with pytest.raises(LibraryError, match="Expecting"):
+        LeanBooster(b"{not a model", 1)

@@ -31,6 +31,7 @@ from mlops_assets.ml.training.trainers.base import (
     unpack,
 )
 from mlops_assets.ml.training.trainers.xgboost_dense import Dense
+from mlops_assets.ml.training.trainers.xgboost_lean import LeanBooster
 from mlops_assets.spec.base import ForALibrary
 from mlops_assets.spec.dimensions import Range
 from mlops_assets.spec.model import ModelSpec
@@ -115,17 +116,20 @@ class Model(TrainedModel):
     """A booster that scores, and the encoding it carries."""
 
     def __init__(self, model: bytes, threads: int, code: Collection[str] = ()) -> None:
-        import xgboost
-
-        self._booster = xgboost.Booster({"nthread": threads}, model_file=bytearray(model))
-        encoding = self._booster.attr(ENCODING)
+        lean = LeanBooster(model, threads)
+        encoding = lean.attr(ENCODING)
         if encoding is None:
             raise DatasetError(
                 "the model carries no encoding: it was not written by mlops_assets.ml.training.fit.fit"
             )
         self.encoding = Encoding.from_json(encoding)
-        self.task = self._booster.attr(TASK) or ""
-        self._dense = Dense(self._booster)
+        self.task = lean.attr(TASK) or ""
+        self._lean, self._dense = lean, Dense(lean)
+
+    @property
+    def _booster(self) -> Any:
+        """The booster as XGBoost's package has it, which is imported for it."""
+        return self._lean.whole
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         return self._dense(matrix).astype(np.float64)
@@ -313,7 +317,6 @@ TRAINER = ExplainingKind(
     icon="xgboost",
     libraries={"xgboost": ("xgboost-cpu", "xgboost")},
     packages=("xgboost-cpu", "xgboost", "numpy", "scipy", "pandas"),
-    ahead=("xgboost",),
     contributions=contributions,
     flavor=Flavor("xgboost", opened, example_frame),
 )

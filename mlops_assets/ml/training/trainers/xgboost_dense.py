@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.ml.training.trainers.xgboost_lean import check, library
+
 WHOLE = {
     "type": 0,
     "training": False,
@@ -21,12 +23,10 @@ WHOLE = {
 
 
 class Dense:
-    """Scores float32 matrices [rows, features] by one booster, in any thread."""
+    """Scores float32 matrices [rows, features] by one booster, of the package or a lean one, in any thread."""
 
     def __init__(self, booster: Any) -> None:
-        from xgboost import core
-
-        self._booster, self._library, self._check = booster, core._LIB, core._check_call
+        self._booster, self._library, self._check = booster, library(), check
         self._arguments = json.dumps(WHOLE).encode()
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
@@ -36,9 +36,8 @@ class Dense:
         scores = ctypes.POINTER(ctypes.c_float)()
         shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         rows, features = matrix.shape
-        described = (
-            f'{{"data":[{matrix.ctypes.data},true],"shape":[{rows},{features}],"typestr":"<f4","version":3}}'
-        )
+        place, _ = matrix.__array_interface__["data"]
+        described = f'{{"data":[{place},true],"shape":[{rows},{features}],"typestr":"<f4","version":3}}'
         self._check(
             self._library.XGBoosterPredictFromDense(
                 self._booster.handle,

@@ -3,12 +3,16 @@
 Feast trains with the frame function. A test holds the two equal, and the endpoint compares them when it loads a model.
 """
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from feature_repo.forms import Form
 
 HOUR = 3600
+NEW_YORK = ZoneInfo("America/New_York")
+LAST_HOUR = int(datetime(2037, 1, 1, tzinfo=UTC).timestamp()) // HOUR
 NAMES = (
     "trip_minute_of_day",
     "trip_weekday",
@@ -22,10 +26,17 @@ NAMES = (
 
 @lru_cache(maxsize=4096)
 def local_hour(hours: int) -> tuple[int, int, int]:
-    """Hour, weekday and year on New York's clock at so many hours since 1970, by pandas: its zones end in 2037, others do not."""
-    import pandas as pd
+    """Hour, weekday and year on New York's clock at so many hours since 1970.
 
-    moment: Any = pd.to_datetime([hours * HOUR], unit="s", utc=True).tz_convert("America/New_York")[0]
+    From 2037 on by pandas, whose zones end there, while others do not; before, all know the same, and nothing has to be imported.
+    """
+    moment: Any
+    if hours < LAST_HOUR:
+        moment = datetime.fromtimestamp(hours * HOUR, NEW_YORK)
+    else:
+        import pandas as pd
+
+        moment = pd.to_datetime([hours * HOUR], unit="s", utc=True).tz_convert("America/New_York")[0]
     return moment.hour, moment.weekday(), moment.year
 
 
