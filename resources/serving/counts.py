@@ -16,8 +16,8 @@ from resources.features.column_vectors import ColumnVectors
 
 if TYPE_CHECKING:
     from resources.features.vectors import OnlineVectors
-    from resources.serving.live_models import Log
     from resources.serving.log import ServedBatch
+    from resources.serving.parts import Log
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds of the buckets of answers' times."""

@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import polars as pl
 import pydantic
 
 from resources.clock import CLOCKS_DIFFER, Clock, wall
 from resources.features.pushed_moments import PushedMoments
 from resources.features.service import DescribedService
-from resources.features.vectors import OnlineVectors
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.serving.answers import finite, with_vectors
@@ -32,40 +30,13 @@ from resources.serving.files import contained, model_bytes
 from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import example, request_model
 from resources.serving.log import ServedBatch
+from resources.serving.parts import Features, Log, Scorer, Stores
 from resources.serving.reached import reached, reached_file
 from resources.serving.unseen_categories import UnseenCategories
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
 ANSWERS = {"classification": "probability", "regression": "value"}
-
-
-class Scorer(Protocol):
-    """A loaded model: feature rows in, one number a row out; `unseen_categories` and `explanations` say what else one may have."""
-
-    def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
-
-
-class Features(Protocol):
-    """The part of the feature store that an endpoint needs; `resources.features.store` is the real one."""
-
-    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors: ...
-
-    def describe(self, service: str) -> DescribedService: ...
-
-    def request_fields(self, service: str) -> dict[str, Any]: ...
-
-
-class Stores(Protocol):
-    """Where the features of each use case are; `resources.features.stores` is the real one."""
-
-    def of(self, use_case: str) -> Features: ...
-
-
-class Log(Protocol):
-    """Where served vectors go; `resources.serving.log_writer` is the real one."""
-
-    def append(self, answered: ServedBatch) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from mlops_assets.spec.files import declared_specs
 from mlops_assets.stages.served import code_of
 from mlops_assets.use_cases.flights.request import FlightRequest
 from resources.serving.code import Code
-from resources.serving.live_models import Features, LiveModels
+from resources.serving.live_models import LiveModels
 from resources.serving.log import ServingLogResource
 from resources.serving.log_writer import ServingLog
+from resources.serving.parts import Features
 from resources.serving.ray_serve import Endpoint
 
 SERVICE = "flight_delay_v1"

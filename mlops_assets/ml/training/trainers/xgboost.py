@@ -239,17 +239,8 @@ LINKS: dict[str, Link] = {
     "count:poisson": "log",
     "reg:gamma": "log",
     "reg:tweedie": "log",
-    **dict.fromkeys(
-        (
-            "binary:logitraw",
-            "reg:squarederror",
-            "reg:squaredlogerror",
-            "reg:absoluteerror",
-            "reg:pseudohubererror",
-            "reg:quantileerror",
-        ),
-        "identity",
-    ),
+    **dict.fromkeys(("binary:logitraw", "reg:squarederror", "reg:squaredlogerror"), "identity"),
+    **dict.fromkeys(("reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"), "identity"),
 }
 """What stands between the sum of the trees and the score, by objective."""
 

@@ -1,0 +1,39 @@
+"""What live models are made of, as they need it: a scorer, features, and a log."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from resources.features.service import DescribedService
+from resources.features.vectors import OnlineVectors
+from resources.serving.log import ServedBatch
+
+
+class Scorer(Protocol):
+    """A loaded model: feature rows in, one number a row out; `unseen_categories` and `explanations` say what else one may have."""
+
+    def predict(self, frame: pl.DataFrame) -> np.ndarray: ...
+
+
+class Features(Protocol):
+    """The part of the feature store that an endpoint needs; `resources.features.store` is the real one."""
+
+    def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors: ...
+
+    def describe(self, service: str) -> DescribedService: ...
+
+    def request_fields(self, service: str) -> dict[str, Any]: ...
+
+
+class Stores(Protocol):
+    """Where the features of each use case are; `resources.features.stores` is the real one."""
+
+    def of(self, use_case: str) -> Features: ...
+
+
+class Log(Protocol):
+    """Where served vectors go; `resources.serving.log_writer` is the real one."""
+
+    def append(self, answered: ServedBatch) -> None: ...
