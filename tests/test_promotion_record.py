@@ -486,7 +486,7 @@ def test_history_tells_what_was_champion_then_and_on_which_data(mlops, promoted_
     assert code == 0
     assert said.startswith(f"{NAME} at 2024-02-10T00:00:00+00:00 (data time): version 2\n")
     digest = promoted_twice.tracking.version(NAME, 2).tags["training_set"]
-    assert f"weeks                {NAMES[0]} to {NAMES[4]} (5)" in said
+    assert f"partitions           {NAMES[0]} to {NAMES[4]} (5)" in said
     assert f"training set sha256  {digest}" in said
     assert "version 4\n" in mlops("history", NAME, "--at", "2024-02-19")[1]
     code, said = mlops("history", NAME, "--at", "2024-02-01")

@@ -118,7 +118,8 @@ def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_sou
     report = replayed.lake.read("flight_delay/performance", [LAST]).row(0, named=True)
     attempt = replayed.lake.read_json(f"flight_delay/attempts/{WEEKS[4]}")
     assert (
-        facts["weeks scored"].value == 1 and facts["scored rows with a known label"].value == report["scored"]
+        facts["partitions scored"].value == 1
+        and facts["scored rows with a known label"].value == report["scored"]
     )
     assert facts["log_loss, newest week"].value == f"{report['log_loss']:.4g} ({LAST})"
     low, high = attempt["challenger"]["intervals"]["auc"]

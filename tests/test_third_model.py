@@ -46,7 +46,7 @@ def test_the_file_loads_beside_the_shipped_models(tmp_path):
     tree = models_folder(tmp_path, long_delay=YAML)
     assert specs(tree)["long_delay"].label.above == 60
     whole = project(tree).get_repository_def()
-    assert {f"long_delay_{job}" for job in ("week", "retrain")} <= set(whole.job_names)
+    assert {f"long_delay_{job}" for job in ("partition", "retrain")} <= set(whole.job_names)
     sensors = {sensor.name for sensor in whole.sensor_defs}
     named = set(re.findall(r"^- `(\w+)` makes a run", PAGE, re.MULTILINE))
     assert named == {name for name in sensors if "long_delay" in name}
@@ -129,14 +129,17 @@ def test_a_model_whose_file_changed_is_trained_again_and_the_weeks_since_its_fir
     said = f"the spec changed since version {first['challenger']['version']} was trained"
     assert again["reason"] == said
     assert f"long_delay: {said}: it was trained by the spec as it is now. Version " in run.stdout
-    assert f"; scored and reported on since: 1 week, {week} to {week}." in run.stdout
+    assert f"; scored and reported on since: 1 partition, {week} to {week}." in run.stdout
     assert lake.read("long_delay/predictions", [week]).height > 1000
     assert lake.partitions("long_delay/drift") == lake.partitions("long_delay/performance") == [week]
     assert lake.read_json("flight_delay/attempts/" + week) is None
 
     file.write_text(YAML.replace("rounds: 200", "rounds: 20").replace("max_age_days: 28", "max_age_days: 42"))
     calm = mlops("run", "--through", week, "--no-compare")
-    assert "that makes no other model: it counts from the next week, training or deployment on" in calm.stdout
+    assert (
+        "that makes no other model: it counts from the next partition, training or deployment on"
+        in calm.stdout
+    )
     assert lake.read_json(f"long_delay/attempts/{week}") == again
     done = mlops("run", "--through", week, "--no-compare")
     assert done.stdout.startswith("The replay is done")

@@ -39,7 +39,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
 def test_every_asset_is_materialised_for_every_week(graph):
     defs, _, instance = graph
     assets = defs.resolve_asset_graph()
-    assert len(assets.materializable_asset_keys) == 4 + 12 + 2 * 9
+    assert len(assets.materializable_asset_keys) == 5 + 12 + 2 * 9
     for key in assets.materializable_asset_keys:
         assert instance.get_latest_materialization_event(key), key
         if assets.get(key).is_partitioned:

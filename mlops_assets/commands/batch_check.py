@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.entity_rows import imported
 
 
 def batch_problems(
@@ -35,6 +34,7 @@ def batch_problems(
 
 def _asked(spec: ModelSpec) -> list[str]:
     """Fields that a request must have: of its own model, or the keys of its features and columns that are never missing."""
+    from mlops_assets.stages.entity_rows import imported
     from resources.features.inputs import service_inputs
     from resources.features.stores import repository_of
 

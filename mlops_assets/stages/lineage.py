@@ -74,10 +74,10 @@ class Trace:
         if not made_of:
             self.sources.setdefault(data.table, {})[partition] = data.hashes[partition]
         for name, digest in (made_of or {}).items():
-            table, _, partition = name.partition("@")
+            table, _, upstream = name.partition("@")
             if name.startswith(VIEW):
                 self.definitions.setdefault(name.removeprefix(VIEW), digest)
-            elif partition == PUSHED_ROWS:
+            elif upstream == PUSHED_ROWS:
                 self.pushed.setdefault(partition, {})[table] = json.loads(digest)
             else:
                 self._partition(data.lake, name, digest)

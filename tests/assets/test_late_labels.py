@@ -145,7 +145,7 @@ def facts(lake: Lake, attempt: dict[str, Any]) -> dict[str, str]:
     version = Version("late_parcel", 1, "one", "run", "a" * 64, {})
     weeks = lake.read("late_parcel/performance").to_dicts()
     pages = Pages(dagster="http://127.0.0.1:3000", mlflow="http://127.0.0.1:5000")
-    known = Evidence(spec_of(), version, pages, attempt, weeks=weeks)
+    known = Evidence(spec_of(), version, pages, attempt, partitions=weeks)
     return {fact.name: fact.text for section in sections(known) for fact in section.facts}
 
 
@@ -155,7 +155,7 @@ def test_the_card_says_how_many_weeks_have_no_label_and_why_a_metric_has_no_valu
     shown = facts(lake, {"challenger": side, "slices": slices})
     assert shown["auc"] == "undefined, one class" and shown["log_loss"] == "0.31 (0.2 to 0.4)"
     assert shown["depot = north"] == "auc undefined, one class on 60 rows"
-    assert shown["partitions without a known label"] == shown["weeks scored"] == "3"
+    assert shown["partitions without a known label"] == shown["partitions scored"] == "3"
     assert shown["auc, mean of the partitions"] == "unknown"
     assert facts(lake, {})["auc"] == "unknown"
 

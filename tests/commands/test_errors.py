@@ -24,6 +24,7 @@ COMMANDS = {
     "dev": ["dev"],
     "train": ["train", "m"],
     "schema": ["schema"],
+    "key new": ["key", "new", "ada"],
     "size": ["size"],
     "check": ["check"],
     "clean": ["clean"],

@@ -147,6 +147,7 @@ def test_a_service_that_has_more_features_than_are_registered_is_refused_with_th
         for parts in ("feature_view_projections", "_features"):
             earlier.setattr(service, parts, getattr(service, parts)[:-1])
         store.apply()
+    feature_repository.needs.cache_clear()
     with pytest.raises(FeatureStoreError, match=f"registered without letters, .*: {FIX}"):
         DOORS["a served vector"](store)
     store.apply()

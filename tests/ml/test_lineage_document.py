@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mlops_assets.ml.provenance.differences import Difference, differences
 from resources.records.lineage import Lineage, LineageError, partitions
 
-SECTIONS = [*Lineage.model_fields]
+SECTIONS = [field.serialization_alias or name for name, field in Lineage.model_fields.items()]
 NAMES = st.text("abcxyz", min_size=1, max_size=4)
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 TABLES = st.dictionaries(NAMES, st.dictionaries(NAMES, HASHES, max_size=3), max_size=3)

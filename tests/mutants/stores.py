@@ -101,14 +101,14 @@ MUTANTS = (
     ),
     ONLINE(
         "an expired value is served",
-        "feature_repo.online_store.response:sight",
+        "feature_repo.online_store.answer:sight",
         "oldest is None or time >= oldest",
         "True",
         f"{RULES}test_a_value_is_served_for_as_long_as_it_lives_and_not_longer",
     ),
     ONLINE(
         "a value is served before it is known",
-        "feature_repo.online_store.response:sight",
+        "feature_repo.online_store.answer:sight",
         "time is None or (asked is not None and time > asked)",
         "time is None",
         f"{RULES}test_a_value_is_served_for_as_long_as_it_lives_and_not_longer",

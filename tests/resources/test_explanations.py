@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_explained_says_so(tmp_path):
 @pytest.fixture(scope="module")
 def flights(tmp_path_factory: pytest.TempPathFactory) -> State:
     state = State(tmp_path_factory.mktemp("explained"))
-    Endpoint(folder=str(state.folder / "serving")).advance(NOW, "flights")
+    Endpoint(folder=str(state.home.serving)).advance(NOW, "flights")
     return state
 
 

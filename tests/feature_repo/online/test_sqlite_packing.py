@@ -35,9 +35,9 @@ def test_packed_rows_give_the_values_and_bytes_of_the_stock_rows(
     chosen: list[tuple[int, ...]], names: list[str], wanted: int, missing: set[int]
 ) -> None:
     batch, form = batch_of(chosen), Form(KINDS)
-    packed = form.packed(batch)
-    assert packed is not None
-    cells = [None if place in missing else cell for place, cell in enumerate(packed.to_pylist())]
+    found_cells = packed(form, batch)
+    assert found_cells is not None
+    cells = [None if place in missing else cell for place, cell in enumerate(found_cells.to_pylist())]
     read = Reader(form, names[:wanted]).read(cells)
     gone = [place for place in range(len(chosen)) if place in missing]
     assert list(read.apart) == gone
@@ -65,9 +65,9 @@ def test_a_row_of_other_names_or_types_says_nothing() -> None:
 def test_values_of_another_type_than_declared_are_not_packed() -> None:
     for cells in ([b"\x29" + bytes(8)], [b"\x35" + np.float32(np.nan).tobytes()], [b"\x20\x05"]):
         batch = Batch(pa.array([b"k"]), np.zeros(1), np.zeros(1), {"a": pa.array(cells, encoding.BINARY)})
-        assert Form({"a": ValueType.FLOAT}).packed(batch) is None
+        assert packed(Form({"a": ValueType.FLOAT}), batch) is None
     batch = Batch(pa.array([b"k"]), np.zeros(1), np.zeros(1), {"a": pa.array([b"\x18\x05"], encoding.BINARY)})
-    assert Form({"a": ValueType.INT64}).packed(batch) is None
+    assert packed(Form({"a": ValueType.INT64}), batch) is None
 
 
 def test_more_views_than_sqlite_joins_are_read_with_one_key() -> None:
@@ -80,7 +80,7 @@ def test_more_views_than_sqlite_joins_are_read_with_one_key() -> None:
         {"a": pa.array([b"\x20\x05"], encoding.BINARY)},
     )
     connection.execute("CREATE TABLE t (entity_key, feature_name, value, event_ts, event_micros)")
-    packed: Any = form.packed(batch)
-    connection.execute("INSERT INTO t VALUES (?, ?, ?, 0, 0)", (b"k", NAME, packed[0].as_py()))
+    cells: Any = packed(form, batch)
+    connection.execute("INSERT INTO t VALUES (?, ?, ?, 0, 0)", (b"k", NAME, cells[0].as_py()))
     answers = found(connection, [Query("t", ("a",), Reader(form, ["a"]))] * 130, [b"none", b"k"])
     assert [(answer.times, answer.values) for answer in answers] == [([None, 7], [[None, 5]])] * 130
