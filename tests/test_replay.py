@@ -121,7 +121,7 @@ def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_sou
         facts["partitions scored"].value == 1
         and facts["scored rows with a known label"].value == report["scored"]
     )
-    assert facts["log_loss, newest week"].value == f"{report['log_loss']:.4g} ({LAST})"
+    assert facts["log_loss, newest partition"].value == f"{report['log_loss']:.4g} ({LAST})"
     low, high = attempt["challenger"]["intervals"]["auc"]
     auc = attempt["challenger"]["metrics"]["auc"]
     assert low < auc < high and facts["auc"].value == f"{auc:.4g} ({low:.4g} to {high:.4g})"

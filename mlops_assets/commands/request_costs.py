@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.entity_rows import imported
-from resources.features.on_demand_ways import on_demand_ways
-from resources.features.stores import repository_of
 
 FRAME_MS = {"pandas": 2.0, "python": 1.0, "substrait": 2.0}
 """Milliseconds of CPU that a request of one row takes more where Feast's function of all rows has to be called."""
@@ -20,6 +17,10 @@ def request_costs(spec: ModelSpec) -> Iterator[str]:
     The figures are those of one core of a small machine; without such functions a request takes a third of a
     millisecond.
     """
+    from mlops_assets.stages.entity_rows import imported
+    from resources.features.on_demand_ways import on_demand_ways
+    from resources.features.stores import repository_of
+
     rows = spec.prediction.rows
     if rows and not hasattr(imported(rows), "one_row"):
         yield (

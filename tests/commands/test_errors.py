@@ -54,6 +54,7 @@ COMMANDS = {
 READERS = {
     "check",
     "schema",
+    "key new",
     "new use-case",
     "new table",
     "new model",

@@ -12,6 +12,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from mlops_assets.stages.skew_replay import replay
+from resources.features import feature_repository
 from resources.features.push import Pusher
 from resources.features.pushed_moments import PushedMoments
 from resources.features.store import FeatureStoreError, FeatureStoreResource
