@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from mlops_assets.stages.skew_replay import replay
-from resources.features import feature_repository
+from resources.features import feature_repository, registered_services
 from resources.features.push import Pusher
 from resources.features.pushed_moments import PushedMoments
 from resources.features.store import FeatureStoreError, FeatureStoreResource
@@ -149,6 +149,7 @@ def test_a_service_that_has_more_features_than_are_registered_is_refused_with_th
             earlier.setattr(service, parts, getattr(service, parts)[:-1])
         store.apply()
     feature_repository.needs.cache_clear()
+    registered_services._made.clear()
     with pytest.raises(FeatureStoreError, match=f"registered without letters, .*: {FIX}"):
         DOORS["a served vector"](store)
     store.apply()
