@@ -93,7 +93,7 @@ class Moments:
     def _no_run(self) -> None:
         self.run = "no run"
 
-    def _settle(self, clock: Any, week: str, progress: Any, tags: Any = None) -> str:
+    def _settle(self, clock: Any, week: str, *_: Any, **__: Any) -> str:
         self.week = week
         return f"sensors of {week}"
 

@@ -17,8 +17,9 @@ from tests.small_year import environment
 THROUGH = "2013-03-04"
 """The tenth week."""
 
-OTHER_EACH_TIME = ("/timings/", "/drift/_manifests/")
-"""What was timed, and manifests that say where a page lies; Evidently's pages have random names in them."""
+OTHER_EACH_TIME = ("/timings/", "/drift/_manifests/", "/ticks/")
+"""What was timed, manifests that say where a page lies (Evidently's pages have random names in them), and what a sensor
+noted of the storage's own marks of files."""
 
 
 def replayed(home: Path, data: Path, **more: str) -> None:

@@ -22,7 +22,7 @@ from tests.small_year import environment, serving
 
 PAGE = (PROJECT_ROOT / "docs" / "your-data.md").read_text()
 COMMANDS, CURL = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-HEADER, DOCUMENTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+HEADER, DOCUMENTS, *_ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
