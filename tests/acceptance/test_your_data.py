@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+from mlops_assets.spec.batch import Batch
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
@@ -87,7 +88,7 @@ def test_the_files_that_the_page_shows_are_checked_as_they_stand():
 
 
 def test_every_field_of_the_pages_tables_is_a_field():
-    of_a_use_case, of_a_table = re.findall(r"\| field.*?\|\n\|---\|---\|\n(.*?)\n\n", PAGE, re.DOTALL)
-    for rows, spec in ((of_a_use_case, UseCase), (of_a_table, TableSpec)):
+    tables = re.findall(r"\| field.*?\|\n\|---\|---\|\n(.*?)\n\n", PAGE, re.DOTALL)
+    for rows, spec in zip(tables, (UseCase, TableSpec, Batch), strict=True):
         named = [name for row in rows.splitlines() for name in re.findall(r"`([\w.]+)`", row.split("|")[1])]
         assert named and {name.partition(".")[0] for name in named} <= set(spec.model_fields)
