@@ -59,7 +59,13 @@ def _mlflow(folder: Path) -> Server:
         [str(Path(sys.executable).with_name("mlflow")), "models", "serve", *place, "--env-manager", "local"],
         path="/invocations",
         bodies=lambda rows: [{"inputs": encoded_rows(folder, rows)}],
-        environment={"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+        environment={
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            "PATH": os.pathsep.join(
+                [str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),  # it calls uvicorn
+        },
     )
 
 
