@@ -1,26 +1,16 @@
 """A use case of days ingests itself: each day once it is over, in order, late and corrected ones too, whatever is killed."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
 import pytest
 
-from tests.automation.businesses import TABLE, USE_CASE, Business, days
+from tests.automation.businesses import TABLE, USE_CASE, days
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
     pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
 ]
-
-
-@pytest.fixture
-def business(tmp_path, monkeypatch) -> Iterator[Business]:
-    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("MLOPS_USE_CASES", str(tmp_path / "loans"))
-    (tmp_path / "dagster").mkdir()
-    with dg.instance_for_test(temp_dir=str(tmp_path / "dagster")) as instance:
-        yield Business(tmp_path, instance).write()
 
 
 def test_a_day_is_asked_for_once_its_end_and_its_lateness_have_passed_and_not_before(business):

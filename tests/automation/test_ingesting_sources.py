@@ -1,6 +1,5 @@
 """Whatever a source does, its partitions are ingested in the end: it is missing, raises, gives other rows, or is static."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -61,15 +60,6 @@ def given(start: datetime, end: datetime) -> pl.DataFrame:
 def source(monkeypatch) -> Source:
     monkeypatch.setattr("tests.automation.test_ingesting_sources.SOURCE", found := Source())
     return found
-
-
-@pytest.fixture
-def business(tmp_path, monkeypatch) -> Iterator[Business]:
-    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("MLOPS_USE_CASES", str(tmp_path / "loans"))
-    (tmp_path / "dagster").mkdir()
-    with dg.instance_for_test(temp_dir=str(tmp_path / "dagster")) as instance:
-        yield Business(tmp_path, instance).write()
 
 
 def areas(business: Business, people: int | str) -> None:
