@@ -300,8 +300,10 @@ def _open(home: str, repository: Given, online_store: str, offline_engine: str) 
     from feast import FeatureStore
 
     config = configuration(repository, home, online_store, offline_engine)
+    store = FeatureStore(config=config)
     with opening(Path(home)):
-        return FeatureStore(config=config)
+        _ = store.registry  # opened, and its tables made, when it is first asked for
+    return store
 
 
 @contextlib.contextmanager

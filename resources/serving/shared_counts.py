@@ -18,6 +18,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.utils import floatToGoString
 
+from resources.living import lives
 from resources.serving.counts import BUCKETS, Answers, Counts
 from resources.storage.durable import make_folder
 
@@ -87,7 +88,7 @@ class SharedCounts:
     def collect(self) -> "Iterator[Metric]":
         """The metrics of all processes added up, for a registry of prometheus-client."""
         for path in self.folder.glob("gauge_live*.db"):
-            if not _lives(int(path.stem.rpartition("_")[2].partition("-")[0])):
+            if not lives(int(path.stem.rpartition("_")[2].partition("-")[0])):
                 path.unlink(missing_ok=True)
         yield from MultiProcessCollector(None, str(self.folder)).collect()
 
@@ -129,16 +130,6 @@ def _alone_or_beside(folder: Path) -> int:
         pass
     fcntl.flock(held, fcntl.LOCK_SH)
     return held
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def sums(counts: Counts, log: dict[str, int] | None) -> "Iterator[Value]":

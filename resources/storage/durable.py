@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from resources.living import lives
+
 _numbers = itertools.count()
 
 
@@ -77,9 +79,7 @@ def flush_folder(folder: Path) -> None:
 
 def sweep(folder: Path) -> int:
     """Remove temporary files that killed processes left behind; a living process keeps its own."""
-    import psutil
-
-    left = [path for path in folder.rglob(".*.tmp") if not psutil.pid_exists(int(path.name.split(".")[-2]))]
+    left = [path for path in folder.rglob(".*.tmp") if not lives(int(path.name.split(".")[-2]))]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

@@ -14,6 +14,7 @@ import pytest
 
 from mlops_assets.local import servers
 from mlops_assets.local.processes import Server, Supervisor
+from resources.living import lives
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 
 GUARD = PROJECT_ROOT / "tests" / "network_guard"
@@ -63,14 +64,6 @@ def start_dev(
     )
 
 
-def _lives(process: psutil.Process) -> bool:
-    """Whether a process is there and has not ended; one that ended may wait to be reaped by whoever adopted it."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def marked(marker: str) -> list[str]:
     """Every process that carries the marker in its environment."""
     found = []
@@ -113,7 +106,7 @@ def test_three_servers_answer_and_one_interrupt_ends_every_process(local_setting
         rest, errors = running.communicate(timeout=90)
     assert (running.returncode, errors) == (0, ""), rest
     assert len(family) > 10
-    assert [process for process in family if _lives(process)] == []
+    assert [process for process in family if lives(process.pid)] == []
     assert marked(marker) == []
     assert beyond_loopback == set()
     assert (local_settings.mlflow_artifacts.parent / "mlflow.db").exists()
@@ -279,14 +272,6 @@ def test_an_orphan_in_its_own_session_that_ignores_sigterm_is_ended_too(tmp_path
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=PROJECT_ROOT)
     assert done.stdout.strip() == "[]", done.stderr
     assert not lives(int((tmp_path / "stubborn.log").read_text()))
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has collected yet does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_stopping_leaves_processes_that_were_there_before(tmp_path):

@@ -256,7 +256,7 @@ MUTANTS = (
     STORAGE(
         "the temporary files of living processes are swept away",
         "resources.storage.durable:sweep",
-        "not psutil.pid_exists(int(path.name.split('.')[-2]))",
+        "not lives(int(path.name.split('.')[-2]))",
         "True",
         f"{LAKE}test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own",
     ),

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from resources.living import lives
 from resources.settings import PROJECT_ROOT
 from tests.flights.endpoint_state import NOW, TRAINERS, State
 
@@ -139,7 +140,7 @@ def test_what_is_pushed_counts_at_once_also_after_the_process_that_takes_it_was_
         assert told["results"][1]["values"] == [71.5, 60.0]
         refuse_feast(http)
         [side] = _until(process.children, "the side process runs again")
-    assert not side.is_running()
+    assert not lives(side.pid)
 
 
 def test_the_process_beside_it_ends_when_the_endpoint_is_killed(state: State, free_port: Any) -> None:
@@ -147,7 +148,7 @@ def test_the_process_beside_it_ends_when_the_endpoint_is_killed(state: State, fr
         assert http.post("/push/weather_observation", json=event()).status_code == 200
         [side] = process.children()
         process.kill()
-    _until(lambda: not side.is_running(), "the side process has ended")
+    _until(lambda: not lives(side.pid), "the side process has ended")
 
 
 def test_what_is_missing_beside_the_registry_is_written_by_another_process(

@@ -14,9 +14,12 @@ import pytest
 from feature_repo.declared.description import Declared, View
 from resources.features.chosen import service_of, with_services
 from resources.features.feature_repository import FeatureStoreError
+from resources.features.registry_lock import OPENING
 from resources.features.repository import Repository
 from resources.features.store import FeatureStoreResource
 from resources.settings import PROJECT_ROOT
+from resources.storage.errors import LeaseHeldError
+from resources.storage.locks import file_lock
 from tests.resources.features.repositories import loans
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -140,6 +143,22 @@ def test_applying_removes_what_is_no_longer_defined_of_its_own_use_case_alone(tm
     store(tmp_path, "loans").apply()
     assert names(store(tmp_path, "loans")) == ALL
     assert names(store(tmp_path, "autoloans", "other")) == ALL | {"other"}
+
+
+def test_while_a_registry_is_opened_and_its_tables_are_made_no_other_process_opens_it(tmp_path, monkeypatch):
+    from feast.infra.registry.sql import SqlRegistry
+
+    held, real = [], SqlRegistry.__init__
+
+    def opened(self, *given, **named):
+        with pytest.raises(LeaseHeldError), file_lock(tmp_path / "feast" / "loans" / OPENING, wait=False):
+            pass
+        held.append(named or given)
+        real(self, *given, **named)
+
+    monkeypatch.setattr(SqlRegistry, "__init__", opened)
+    assert store(tmp_path, "loans").feast().registry is not None
+    assert len(held) == 1
 
 
 APPLY = """
