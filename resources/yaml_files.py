@@ -12,6 +12,8 @@ from typing import Any
 import pydantic
 import yaml
 
+from resources.addresses import shown
+
 MERGE, TIMESTAMP = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
 BOOL, INT, FLOAT, STR = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "str"))
 DECIMAL = re.compile(r"[-+]?[0-9]+")
@@ -82,7 +84,7 @@ def told(error: pydantic.ValidationError, text: str, file: str | Path, content: 
     field = first["loc"]
     found = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
     place = min(found, key=len, default=())
-    return f"{file}:{known[place]}: {_named(place or field)}: {first['msg']}; it is {first['input']!r}"
+    return f"{file}:{known[place]}: {_named(place or field)}: {first['msg']}; it is {shown(repr(first['input']))}"
 
 
 def told_below(
@@ -98,7 +100,7 @@ def told_below(
         place = (*place, part) if (*place, part) in known else place
     line = next(known[place[:end]] for end in range(len(place), -1, -1) if place[:end] in known)
     field = first["loc"] or below
-    return f"{file}:{line}: {_named(field)}: {first['msg']}; it is {first['input']!r}"
+    return f"{file}:{line}: {_named(field)}: {first['msg']}; it is {shown(repr(first['input']))}"
 
 
 def _at(content: Any, place: Place) -> Any:

@@ -1,5 +1,6 @@
-"""Where the rows of a table come from, as a spec says it: files, or a function of one's own."""
+"""Where the rows of a table come from, as a spec says it: files, a database, or a function of one's own."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -53,7 +54,60 @@ class PythonSource(Part):
     )
 
 
-SOURCES: dict[str, type[Part]] = {"parquet": ParquetSource, "csv": CsvSource, "python": PythonSource}
+BOUNDS = frozenset({"start", "end"})
+NAMED = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
+"""A parameter of a query, `:start`; what SQLAlchemy takes for one, so that two colons, or one in `12:30`, are none."""
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _is_a_name(value: str) -> str:
+    if not VARIABLE.fullmatch(value):
+        what = "an address stands there" if "://" in value else "that is no name of a variable"
+        raise ValueError(
+            f"{what}: put the database's address into an environment variable, and its name here, for example "
+            "SHOP_DATABASE; passwords stay out of files that way"
+        )
+    return value
+
+
+def _only_reads(value: str) -> str:
+    other = sorted({*NAMED.findall(value)} - BOUNDS)
+    if other:
+        raise ValueError(
+            f"query has the parameter :{other[0]}, which nobody fills in: :start and :end are given; write \\:{other[0]} where "
+            "the colon is one of the query's own"
+        )
+    if not value.strip().strip(";").strip():
+        raise ValueError("query is empty: write a SELECT")
+    return value
+
+
+class SqlSource(Part):
+    """A query of a database, which is only read."""
+
+    kind: Literal["sql"] = Field(description="A query of a database.")
+    database: Annotated[str, AfterValidator(_is_a_name)] = Field(
+        description="Name of the environment variable with the database's address, as SQLAlchemy writes it: "
+        "postgresql://user:password@host/name, sqlite:////folder/file.db, duckdb:////folder/file.duckdb."
+    )
+    query: Annotated[str, AfterValidator(_only_reads)] = Field(
+        description="One SELECT. `:start` and `:end` are the first moment of a partition and the first one after it, so "
+        "that the time is compared by >= :start and < :end; for a static table there are none."
+    )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the query asks for a span of time."""
+        return {*NAMED.findall(self.query)} >= BOUNDS
+
+
+SOURCES: dict[str, type[Part]] = {
+    "parquet": ParquetSource,
+    "csv": CsvSource,
+    "sql": SqlSource,
+    "python": PythonSource,
+}
 
 
 def _of_its_kind(value: object) -> object:
@@ -67,4 +121,5 @@ def _of_its_kind(value: object) -> object:
     return kind.model_validate(value)
 
 
-Source = Annotated[ParquetSource | CsvSource | PythonSource, BeforeValidator(_of_its_kind)]
+FileSource = ParquetSource | CsvSource
+Source = Annotated[FileSource | SqlSource | PythonSource, BeforeValidator(_of_its_kind)]

@@ -4,14 +4,14 @@ Plain pydantic: nothing here knows Dagster, polars or Feast, so that a spec can 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 from pydantic import Field
 
 from mlops_assets.spec.base import Duration, Part, TimeZone
 from mlops_assets.spec.columns import unusable
-from mlops_assets.spec.sources import PythonSource, Source
+from mlops_assets.spec.sources import PythonSource, Source, SqlSource
 from mlops_assets.spec.table_features import Features, features_of_table, free_view, refuse_unknown_in_time
 from mlops_assets.spec.typed_columns import KINDS, Column, ColumnOrType, of_kind
 
@@ -41,7 +41,7 @@ class TableSpec(Part):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The lake table is `<use case>/<name>`.")
     description: str = Field(default="", description="A sentence on what a row is.")
-    source: Source = Field(description="Where the rows come from: kind parquet, csv or python.")
+    source: Source = Field(description="Where the rows come from: kind parquet, csv, sql or python.")
     columns: dict[str, ColumnOrType] = Field(
         min_length=1, description="Column -> type; others of the source are left out."
     )
@@ -125,6 +125,18 @@ class TableSpec(Part):
         if value is not None:
             _known(str(info.field_name), [value], info, ["datetime"], why)
         return value
+
+    @pydantic.model_validator(mode="after")
+    def _asks_for_a_span(self) -> Self:
+        if isinstance(source := self.source, SqlSource) and source.bounded == self.static:
+            raise ValueError(
+                "source.query asks for a span, and a table without time is static, read whole: give time, or leave :start "
+                "and :end out"
+                if self.static
+                else f"source.query does not name both :start and :end, and the table is cut into partitions by {self.time}: "
+                f"add WHERE {self.time} >= :start AND {self.time} < :end"
+            )
+        return self
 
     @pydantic.field_validator("cadence", "every", "empty")
     @classmethod

@@ -13,6 +13,7 @@ from mlops_assets.ml.tables import Column, Expectation
 from mlops_assets.ml.typed import INSTANT, TYPES
 from mlops_assets.spec import names
 from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.spec.sources import FileSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.table_features import CONTENT_KNOWN_AT, FEATURE_TYPES, Features
 from mlops_assets.stages.errors import SourceError
@@ -197,8 +198,8 @@ class Origin:
         return last[1] if last and last[0] == span else self._rows(lake, span)
 
     def spans(self, lake: Lake) -> Spans | None:
-        """What is noted of the files; None of a function and of a table without a time."""
-        by_file = self.spec.time and self.spec.source.kind != "python"
+        """What is noted of the files; None of what is no file, and of a table without a time."""
+        by_file = self.spec.time and isinstance(self.spec.source, FileSource)
         return spans_of(self.spec, lake, self.table) if by_file else None
 
     def _rows(self, lake: Lake, span: Partition) -> Rows:
@@ -212,7 +213,7 @@ class Origin:
         )
         record = f"{name or WHOLE}.source"
         before = lake.remembered(self.table, record)
-        if before and before["read"] == read and self.spec.source.kind != "python":
+        if before and before["read"] == read and isinstance(self.spec.source, FileSource):
             return {"rows": before["rows"]}
         self._last = span, self._rows(lake, span)
         rows = hashlib.sha256(parquet(self._last[1].frame)).hexdigest()[:16]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlops_assets.spec.sources import CsvSource, ParquetSource
+from mlops_assets.spec.sources import CsvSource, FileSource, ParquetSource
 from mlops_assets.stages.errors import NotYetThereError, SourceError
 from mlops_assets.stages.file_kinds import content_kind, how_to_mend
 from resources.storage.errors import AddressError, StorageError
@@ -23,7 +23,6 @@ ROW = "_row"
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 PARQUET = b"PAR1"
 HEAD = 65_536
-FileSource = ParquetSource | CsvSource
 
 
 def located(source: FileSource, folder: Path) -> list[ForeignFile]:

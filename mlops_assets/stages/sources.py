@@ -4,7 +4,7 @@ Only the rows of the span are turned into their types: what is wrong elsewhere i
 parquet file only the row groups that may have such rows are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import polars as pl
 
 from mlops_assets.ml.typed import DAY, FITS, INSTANT, TYPES, local_day, typed, unfit
-from mlops_assets.spec.sources import CsvSource, PythonSource
+from mlops_assets.spec.sources import CsvSource, FileSource, PythonSource, SqlSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
+from mlops_assets.stages.source_databases import columns_of, queried
 from mlops_assets.stages.source_files import ROW, located, opened, problem_of, refuse_short_rows
 from mlops_assets.stages.source_spans import Bounds, Spans
 from mlops_assets.stages.tables import Rows
@@ -42,7 +43,7 @@ class Span(Protocol):
 
 @dataclass(frozen=True)
 class _Part:
-    """What one file, or a function, gave: typed rows of the span, columns left out, and the newest time of any row."""
+    """What one file, a part of a query, or a function, gave: typed rows of the span, columns left out, and the newest time of any row."""
 
     frame: pl.DataFrame
     left_out: Sequence[str] = ()
@@ -55,10 +56,13 @@ def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = N
     `folder` is the use case's, of which relative paths are. With `spans` only the files are read that may have such rows. Raises SourceError for a source that is not as the spec
     says, and NotYetThereError where there is no row, unless the spec allows for that.
     """
-    if isinstance(spec.source, PythonSource):
-        parts, origin = [_called(spec, spec.source, span)], spec.source.function
+    source = spec.source
+    if isinstance(source, PythonSource):
+        parts, origin = [_called(spec, source, span)], source.function
+    elif isinstance(source, SqlSource):
+        parts, origin = list(_queried(spec, source, span)), f"the database in {source.database}"
     else:
-        files = located(spec.source, folder)
+        files = located(source, folder)
         some = spans.inside(files, span.start, span.end) if spans else files
         parts = [_read(spec, file, span) for file in some]
         origin = f"{len(files)} files" if len(files) > 1 else Path(files[0].address).name
@@ -76,8 +80,8 @@ def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = N
 
 
 def states(spec: TableSpec, folder: Path) -> list[list[str | int]] | None:
-    """What changes whenever the source's files may have: path, size, time and inode; None of a function."""
-    if isinstance(spec.source, PythonSource):
+    """What changes whenever the source's files may have: path, size, time and inode; None of what is no file."""
+    if not isinstance(spec.source, FileSource):
         return None
     return [[*file.state] for file in located(spec.source, folder)]
 
@@ -102,7 +106,7 @@ def spans_of(spec: TableSpec, lake: Lake, table: str) -> Spans:
 def _bounds(spec: TableSpec, file: ForeignFile) -> Bounds | None:
     """The first and the last moment of a file's rows, in microseconds; None where one cannot be told, to be refused when it is read."""
     source, name = spec.source, str(spec.time)
-    assert not isinstance(source, PythonSource)
+    assert isinstance(source, FileSource)
     try:
         rows = opened(file, source)
         names = [column for column in rows.collect_schema() if column != ROW]
@@ -136,7 +140,7 @@ def load(path: str) -> Any:
 
 def _read(spec: TableSpec, file: ForeignFile, span: Span) -> _Part:
     source = spec.source
-    assert not isinstance(source, PythonSource)
+    assert isinstance(source, FileSource)
     scan = opened(file, source)
     try:
         schema = dict(scan.collect_schema())
@@ -172,10 +176,23 @@ def _called(spec: TableSpec, source: PythonSource, span: Span) -> _Part:
         kind = f"{type(found).__module__.split('.')[0]}.{type(found).__name__}"
         fix = "return polars.from_pandas(frame)" if kind == "pandas.DataFrame" else "return one"
         raise SourceError(f"{source.function} gives a {kind}, expected is a polars.DataFrame: {fix}")
-    _refuse_columns(spec, dict(frame.schema), source.function)
+    return _given(spec, frame, span, source.function)
+
+
+def _queried(spec: TableSpec, source: SqlSource, span: Span) -> Iterator[_Part]:
+    """The rows of a query, part by part, each in its types before the next is read."""
+    before = 0
+    for frame in queried(spec, source, span.start, span.end):
+        yield _given(spec, frame, span, f"the query of {source.database}", before)
+        before += frame.height
+
+
+def _given(spec: TableSpec, frame: pl.DataFrame, span: Span, where: str, before: int = 0) -> _Part:
+    """Rows that came as a frame, `before` others of the same source having come earlier."""
+    _refuse_columns(spec, dict(frame.schema), where)
     left_out = [name for name in frame.columns if name not in spec.columns]
-    kept = frame.select(*spec.columns).with_row_index(ROW)
-    part = _typed(spec, kept, span, source.function, left_out)
+    kept = frame.select(*spec.columns).with_row_index(ROW, before)
+    part = _typed(spec, kept, span, where, left_out)
     return _Part(part.frame, part.left_out, frame.height - part.frame.height)
 
 
@@ -276,7 +293,7 @@ def _not_there(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = 
 
 def newest_row(spec: TableSpec, folder: Path, spans: Spans | None = None) -> datetime | None:
     """The newest time of any row; of texts the last by the alphabet."""
-    if isinstance(spec.source, PythonSource) or spec.time is None:
+    if not isinstance(spec.source, FileSource) or spec.time is None:
         return None
     if spans:
         return spans.newest(located(spec.source, folder))
@@ -292,11 +309,14 @@ def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
     """Look at a source without reading its rows; a sentence on what is there.
 
     Raises NotYetThereError where nothing is there yet, and SourceError for a source that is not as the spec says: a
-    function that cannot be had, a file that cannot be read, a column that is missing or of another type.
+    function that cannot be had, a database that does not answer, a file that cannot be read, a column that is missing or of another type.
     """
     if isinstance(spec.source, PythonSource):
         load(spec.source.function)
         return f"made by {spec.source.function}"
+    if isinstance(spec.source, SqlSource):
+        _refuse_columns(spec, columns_of(spec, spec.source), f"the query of {spec.source.database}")
+        return f"read from the database in {spec.source.database}"
     files = located(spec.source, folder)
     for file in files:
         try:
