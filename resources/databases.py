@@ -116,10 +116,10 @@ def _of_duckdb_file(file: str, query: Query, rows: int) -> "Iterator[pl.DataFram
         connection.execute("SET TimeZone = $zone", {"zone": query.zone})
         given = _bounds(DUCKDB, query) if query.span else None
         found = connection.execute(query.named.sub(r"$\1", query.text), given)
-        with found.to_arrow_reader(rows) as reader:
-            yield pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))
-            for batch in reader:
-                yield pl.DataFrame(pl.from_arrow(batch))
+        reader: Any = found.to_arrow_reader(rows)
+        yield pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))
+        for batch in reader:
+            yield pl.DataFrame(pl.from_arrow(batch))
 
 
 def _of_sqlalchemy(address: str, query: Query, rows: int) -> "Iterator[pl.DataFrame]":

@@ -47,6 +47,7 @@ def test_there_is_something_to_look_at():
 
 
 PURE_READERS = (
+    "resources.addresses",
     "resources.yaml_files",
     "resources.moments",
     "resources.records",

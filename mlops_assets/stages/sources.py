@@ -4,50 +4,28 @@ Only the rows of the span are turned into their types: what is wrong elsewhere i
 parquet file only the row groups that may have such rows are read.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.typed import DAY, FITS, INSTANT, TYPES, local_day, typed, unfit
+from mlops_assets.ml.typed import DAY, INSTANT, TYPES, local_day, typed
 from mlops_assets.spec.sources import CsvSource, FileSource, PythonSource, SqlSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
 from mlops_assets.stages.source_databases import columns_of, queried
 from mlops_assets.stages.source_files import ROW, located, opened, problem_of, refuse_short_rows
+from mlops_assets.stages.source_rows import Part, Span, refuse_columns, rows_of_span, typed_rows
 from mlops_assets.stages.source_spans import Bounds, Spans
 from mlops_assets.stages.tables import Rows
 from resources.lake.lake import Lake
 from resources.storage.files import ForeignFile
 
-SHOWN = 30
-"""Columns of a source that an error names."""
-
 NEAR = timedelta(days=2)
 """Rows so far outside of a span are read too where a file's times have no zone, or one that stands in the text."""
-
-
-class Span(Protocol):
-    """The moments between which rows are wanted, the second not included; None, for a static table, is no limit."""
-
-    @property
-    def start(self) -> datetime | None: ...
-
-    @property
-    def end(self) -> datetime | None: ...
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one file, a part of a query, or a function, gave: typed rows of the span, columns left out, and the newest time of any row."""
-
-    frame: pl.DataFrame
-    left_out: Sequence[str] = ()
-    outside: int = 0
 
 
 def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> Rows:
@@ -138,13 +116,13 @@ def load(path: str) -> Any:
     return function
 
 
-def _read(spec: TableSpec, file: ForeignFile, span: Span) -> _Part:
+def _read(spec: TableSpec, file: ForeignFile, span: Span) -> Part:
     source = spec.source
     assert isinstance(source, FileSource)
     scan = opened(file, source)
     try:
         schema = dict(scan.collect_schema())
-        _refuse_columns(spec, schema, f"file {file.address}")
+        refuse_columns(spec, schema, f"file {file.address}")
         names = [name for name in schema if name != ROW]
         if csv := isinstance(source, CsvSource):
             scan = scan.filter(~pl.all_horizontal(pl.col(names) == ""))
@@ -156,14 +134,14 @@ def _read(spec: TableSpec, file: ForeignFile, span: Span) -> _Part:
         refuse_short_rows(file, source, names, kept)
         kept = kept.with_columns(_present(name, source) for name in spec.columns)
     left_out = [name for name in names if name not in spec.columns]
-    return _typed(spec, kept, span, f"file {file.address}", left_out)
+    return rows_of_span(spec, kept, span, f"file {file.address}", left_out)
 
 
 def _present(name: str, source: CsvSource) -> pl.Expr:
     return pl.when(~pl.col(name).is_in(["", *source.missing])).then(pl.col(name)).alias(name)
 
 
-def _called(spec: TableSpec, source: PythonSource, span: Span) -> _Part:
+def _called(spec: TableSpec, source: PythonSource, span: Span) -> Part:
     function = load(source.function)
     try:
         found = function(span.start, span.end) if spec.time else function()
@@ -176,36 +154,15 @@ def _called(spec: TableSpec, source: PythonSource, span: Span) -> _Part:
         kind = f"{type(found).__module__.split('.')[0]}.{type(found).__name__}"
         fix = "return polars.from_pandas(frame)" if kind == "pandas.DataFrame" else "return one"
         raise SourceError(f"{source.function} gives a {kind}, expected is a polars.DataFrame: {fix}")
-    return _given(spec, frame, span, source.function)
+    return typed_rows(spec, frame, span, source.function)
 
 
-def _queried(spec: TableSpec, source: SqlSource, span: Span) -> Iterator[_Part]:
+def _queried(spec: TableSpec, source: SqlSource, span: Span) -> Iterator[Part]:
     """The rows of a query, part by part, each in its types before the next is read."""
     before = 0
     for frame in queried(spec, source, span.start, span.end):
-        yield _given(spec, frame, span, f"the query of {source.database}", before)
+        yield typed_rows(spec, frame, span, f"the query of {source.database}", before)
         before += frame.height
-
-
-def _given(spec: TableSpec, frame: pl.DataFrame, span: Span, where: str, before: int = 0) -> _Part:
-    """Rows that came as a frame, `before` others of the same source having come earlier."""
-    _refuse_columns(spec, dict(frame.schema), where)
-    left_out = [name for name in frame.columns if name not in spec.columns]
-    kept = frame.select(*spec.columns).with_row_index(ROW, before)
-    part = _typed(spec, kept, span, where, left_out)
-    return _Part(part.frame, part.left_out, frame.height - part.frame.height)
-
-
-def _refuse_columns(spec: TableSpec, schema: dict[str, Any], where: str) -> None:
-    has = [f"{name} ({kind})" for name, kind in schema.items() if name != ROW]
-    shown = ", ".join(has[:SHOWN]) + (f" and {len(has) - SHOWN} more" if len(has) > SHOWN else "")
-    for name, column in spec.columns.items():
-        if name not in schema:
-            raise SourceError(
-                f"{where} has no column {name!r}; it has {shown or 'none'}: correct columns, or the source"
-            )
-        if why := unfit(column.kind, schema[name]):
-            raise SourceError(f"{where}: column {name!r} is {why}; the source has {shown}")
 
 
 def _near(spec: TableSpec, schema: dict[str, Any], span: Span) -> pl.Expr:
@@ -231,44 +188,6 @@ def _as(moment: datetime, kind: pl.Datetime) -> pl.Expr:
         series.dt.convert_time_zone(kind.time_zone) if kind.time_zone else series.dt.replace_time_zone(None)
     )
     return pl.lit(zoned[0], dtype=kind)
-
-
-def _typed(spec: TableSpec, kept: pl.DataFrame, span: Span, where: str, left_out: Sequence[str]) -> _Part:
-    """Rows of the span in their types, the time first: what is wrong in other rows is no matter here."""
-    if spec.time:
-        at = _column(spec, kept, spec.time, where)
-        kept = kept.with_columns(at)
-        if span.start is not None and span.end is not None:
-            kept = kept.filter(pl.col(spec.time).is_between(span.start, span.end, closed="left"))
-    rest = [name for name in spec.columns if name != spec.time]
-    frame = kept.with_columns(_column(spec, kept, name, where) for name in rest)
-    return _Part(frame.select(*spec.columns), left_out)
-
-
-def _column(spec: TableSpec, kept: pl.DataFrame, name: str, where: str) -> pl.Series:
-    column, given = spec.columns[name], kept[name]
-    found, bad = typed(given, column.kind, spec.timezone or "UTC")
-    if bad is not None:
-        raise SourceError(
-            f"{where}, row {kept[ROW][bad] + 1}, column {name!r}: {_shown(given, bad)} is not {FITS[column.kind]}: "
-            "correct it in the source, or declare another type"
-        )
-    if not column.nullable and found.has_nulls():
-        row = kept[ROW][int(found.is_null().arg_true()[0])] + 1
-        raise SourceError(
-            f"{where}, row {row}, column {name!r}: a value is missing, and the column is declared {column.type}: fill it "
-            f"in the source, or declare '{column.type} | null'"
-        )
-    return found.cast(TYPES[column.kind])
-
-
-def _shown(given: pl.Series, row: int) -> str:
-    try:
-        value = given[row]
-    except (ValueError, OverflowError):  # a moment beyond what Python can show
-        value = given.to_physical()[row]
-    text = str(value) if isinstance(value, datetime) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _not_there(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> NotYetThereError:
@@ -315,7 +234,7 @@ def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
         load(spec.source.function)
         return f"made by {spec.source.function}"
     if isinstance(spec.source, SqlSource):
-        _refuse_columns(spec, columns_of(spec, spec.source), f"the query of {spec.source.database}")
+        refuse_columns(spec, columns_of(spec, spec.source), f"the query of {spec.source.database}")
         return f"read from the database in {spec.source.database}"
     files = located(spec.source, folder)
     for file in files:
@@ -323,5 +242,5 @@ def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
             schema = dict(opened(file, spec.source).collect_schema())
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise problem_of(file, spec.source, error) from error
-        _refuse_columns(spec, schema, f"file {file.address}")
+        refuse_columns(spec, schema, f"file {file.address}")
     return f"{len(files)} files" if len(files) > 1 else f"1 file, {files[0].address}"
