@@ -1,5 +1,6 @@
 """What tests of every part share: free ports, a state folder of their own, and system programs that may be missing."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -37,6 +38,12 @@ hypothesis.settings.load_profile("steady")
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Schedule | None:
     """Which worker takes what, where whole files are to be given out."""
     return workers.Schedule(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests, they begin with the longest files."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        workers.longest_first(items)
 
 
 def pytest_sessionfinish() -> None:
