@@ -49,7 +49,7 @@ SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
 fuzz: $(VENV)/.development  ## the tests with generated cases, on new ones; SEED=n repeats a run
 	@echo "fuzz: SEED=$(SEED)"
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
+	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
 mutants: $(VENV)/.development  ## one mistake at a time in a copy of the product: a test must notice each
 	$(BIN)/python -m tests.mutants

@@ -59,8 +59,9 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def new_registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An MLflow database that a test opens anew is the copy of one that MLflow made in this run."""
+    """An MLflow database that a test opens anew is the copy of one that MLflow made in this run; migrations are read once."""
     with pytest.MonkeyPatch.context() as patch:
+        registries.read_migrations_once(patch)
         registries.share(patch, workers.folder_of_run(tmp_path_factory) / "registry")
         yield
 

@@ -14,7 +14,8 @@ from resources.storage.locks import file_lock
 
 TOGETHER = {
     *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store")),
-    "tests/feature_repo/online/test_rules.py",
+    "tests/feature_repo/offline/test_offline_store_lifted.py",
+    *(f"tests/feature_repo/online/test_{name}.py" for name in ("online_store_lifted", "rules")),
 }
 """Files of `make test` that one worker takes all: each starts commands of the project from one process that imported the
 libraries (`tests/forked.py`)."""
