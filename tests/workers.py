@@ -13,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 from resources.storage.locks import file_lock
 
 TOGETHER = {
-    *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store")),
+    *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store", "tracking")),
     "tests/feature_repo/offline/test_offline_store_lifted.py",
     *(f"tests/feature_repo/online/test_{name}.py" for name in ("online_store_lifted", "rules")),
 }
