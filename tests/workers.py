@@ -42,8 +42,15 @@ LONGEST_FIRST = (
     "tests/acceptance/test_no_telemetry.py",
     "tests/acceptance/test_training_on_ray.py",
     "tests/acceptance/test_lake_on_s3.py",
+    "tests/acceptance/test_launcher.py",
+    "tests/acceptance/test_verify.py",
+    "tests/resources/test_champion_changes.py",
+    "tests/resources/fast/test_same_answers.py",
+    "tests/test_promotion_record.py",
+    "tests/components/test_table_component.py",
 )
-"""Files that a run begins with, so that no worker is left with a long one when the others have ended."""
+"""Files that a run begins with, so that no worker is left with a long one when the others have ended; one of those that
+one worker takes brings the others with it."""
 
 
 class Schedule(LoadFileScheduling):
