@@ -39,17 +39,17 @@ dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1;
 serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
-test: $(VENV)/.development lint types  ## lint, types and tests
+test: $(VENV)/.development lint types  ## lint, types and the tests that need no process of their own for longer than seconds
 	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
-acceptance: $(VENV)/.development  ## the long tests: killed replays, the year's promises
+acceptance: $(VENV)/.development  ## the long tests: servers, daemons, browsers, replays and what is killed
 	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
 fuzz: $(VENV)/.development  ## the tests with generated cases, on new ones; SEED=n repeats a run
 	@echo "fuzz: SEED=$(SEED)"
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
+	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
 mutants: $(VENV)/.development  ## one mistake at a time in a copy of the product: a test must notice each
 	$(BIN)/python -m tests.mutants

@@ -1,5 +1,6 @@
 """What tests of every part share: free ports, a state folder of their own, and system programs that may be missing."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Sche
     return workers.Schedule(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests, they begin with the longest files."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        workers.longest_first(items)
+
+
 def pytest_sessionfinish() -> None:
     """What was started for commands of the tests ends with them."""
     forked.stop()
@@ -52,8 +59,9 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def new_registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An MLflow database that a test opens anew is the copy of one that MLflow made in this run."""
+    """An MLflow database that a test opens anew is the copy of one that MLflow made in this run; migrations are read once."""
     with pytest.MonkeyPatch.context() as patch:
+        registries.read_migrations_once(patch)
         registries.share(patch, workers.folder_of_run(tmp_path_factory) / "registry")
         yield
 

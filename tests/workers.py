@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -11,19 +13,67 @@ from xdist.scheduler import LoadFileScheduling
 from resources.storage.locks import file_lock
 
 TOGETHER = {
-    *(f"tests/test_{name}.py" for name in ("browser", "readme", "third_model", "verify")),
-    *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store")),
-    "tests/feature_repo/online/test_rules.py",
+    *(f"tests/resources/test_{name}.py" for name in ("champion_changes", "feature_store", "tracking")),
+    "tests/feature_repo/offline/test_offline_store_lifted.py",
+    *(f"tests/feature_repo/online/test_{name}.py" for name in ("online_store_lifted", "rules")),
 }
-"""Files that one worker takes all: each starts commands of the project from one process that imported the libraries."""
+"""Files of `make test` that one worker takes all: each starts commands of the project from one process that imported the
+libraries (`tests/forked.py`)."""
+
+REPLAYED = {
+    f"tests/acceptance/test_{name}.py"
+    for name in (
+        *(
+            "browser",
+            "curl_line",
+            "loans_replayed",
+            "promotion_is_served",
+            "retention",
+            "third_model_followed",
+        ),
+        "trainer_from_outside",
+    )
+}
+"""Files of `make acceptance` that begin from the small replayed state: one worker takes all, and no other waits for it."""
+
+LONGEST_FIRST = (
+    "tests/acceptance/test_browser.py",
+    "tests/acceptance/test_killed_replay.py",
+    "tests/acceptance/test_no_telemetry.py",
+    "tests/acceptance/test_training_on_ray.py",
+    "tests/acceptance/test_lake_on_s3.py",
+    "tests/acceptance/test_launcher.py",
+    "tests/acceptance/test_verify.py",
+    "tests/resources/test_champion_changes.py",
+    "tests/resources/fast/test_same_answers.py",
+    "tests/test_promotion_record.py",
+    "tests/components/test_table_component.py",
+)
+"""Files that a run begins with, so that no worker is left with a long one when the others have ended; one of those that
+one worker takes brings the others with it."""
 
 
 class Schedule(LoadFileScheduling):
-    """A file's tests go to one worker, and so do the files that share what only a process can."""
+    """A file's tests go to one worker, and so do the files that share what only a process can; the longest begin."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # the order is that of the collection: `longest_first`
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "together" if file in TOGETHER else file
+        return "together" if file in TOGETHER else "replayed" if file in REPLAYED else file
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Order tests by their files: those that are known to be long, then by the number of their tests."""
+    many = Counter(_file(item) for item in items)
+    known = {file: place for place, file in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: (known.get(_file(item), len(known)), -many[_file(item)], _file(item)))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def folder_of_run(factory: pytest.TempPathFactory) -> Path:

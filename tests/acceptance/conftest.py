@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from tests.acceptance.businesses import Business
 from tests.acceptance.kube_api import kubernetes_api, prepared
 from tests.flights.thinned import thin
 
@@ -21,3 +23,13 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[],
     with kubernetes_api(tmp_path_factory.mktemp("kubernetes"), free_port) as config:
         prepared(config)
         yield config
+
+
+@pytest.fixture
+def business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Business]:
+    """A business of loans in a folder, with a Dagster instance of its own."""
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("MLOPS_USE_CASES", str(tmp_path / "loans"))
+    (tmp_path / "dagster").mkdir()
+    with dg.instance_for_test(temp_dir=str(tmp_path / "dagster")) as instance:
+        yield Business(tmp_path, instance).write()

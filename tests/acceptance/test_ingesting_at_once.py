@@ -9,10 +9,10 @@ from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG
 from mlops_assets.local.servers import prepare_dagster_home
 from resources.local import local_resources
 from resources.settings import settings
+from tests.acceptance.businesses import TABLE, USE_CASE, Business, days
 from tests.acceptance.commands import environment
 from tests.acceptance.dagster_server import ENDED, dagster_dev
 from tests.acceptance.live_shop import wait_while_it_moves
-from tests.automation.businesses import TABLE, USE_CASE, Business, days
 
 DAYS, AT_ONCE = 9, 3
 WITHOUT_A_LOOK_BACK = TABLE.replace("  known_at: told_at\n", "").replace(", told_at: datetime", "")

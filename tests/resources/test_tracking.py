@@ -1,8 +1,9 @@
 """Runs, versions and promotions end the same whatever was interrupted, on a real MLflow with SQLite."""
 
+import os
 import shutil
 import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from resources.settings import PROJECT_ROOT
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking, TrackingError
+from tests import forked
 
 NAME = "late_parcel"
 EXAMPLE = pl.DataFrame({"depot": ["south", None, "moon"], "queue": [1.0, None, 2.0], "other": [1, 2, 3]})
@@ -261,8 +264,6 @@ def test_an_identity_with_a_quotation_mark_is_refused(tracking, model):
 
 
 def test_the_environment_is_left_as_it_was(tracking, model, monkeypatch):
-    import os
-
     for before in (None, "http://elsewhere"):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         if before:
@@ -273,15 +274,13 @@ def test_the_environment_is_left_as_it_was(tracking, model, monkeypatch):
 
 def test_processes_that_open_a_new_database_at_once_lose_nothing(model, tmp_path):
     (tmp_path / "model.ubj").write_bytes(model)
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path)]
-    running = [
-        subprocess.Popen([*command, str(n)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for n in (1, 2)
-    ]
-    for process in running:
-        output, _ = process.communicate()
-        assert process.returncode == 0, output.decode()
+
+    def elsewhere(number: str) -> subprocess.CompletedProcess[str]:
+        return forked.run(["-c", ELSEWHERE, str(tmp_path), number], os.environ, PROJECT_ROOT)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in pool.map(elsewhere, ("1", "2")):
+            assert done.returncode == 0, done.stdout + done.stderr
     tracking = Tracking(uri=f"sqlite:///{tmp_path}/new.db", artifacts=f"{tmp_path}/artifacts")
     assert sorted(v.identity for v in tracking.versions(NAME)) == ["fit-1", "fit-2"]
     assert [v.number for v in tracking.versions(NAME)] == [1, 2]

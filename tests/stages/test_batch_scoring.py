@@ -123,14 +123,6 @@ def test_a_table_of_files_is_scored_whole_as_of_now_with_the_same_numbers(state,
     assert_frame_equal(whole, written(spec, systems), check_exact=True)
 
 
-def test_over_ray_data_the_bytes_are_the_same(state, systems, coming, monkeypatch):
-    monkeypatch.setattr(batch_scoring, "PART", 50)
-    here = made(spec_of(state), systems)
-    by_ray = made(spec_of(state, table="coming", over_ray_from=ROWS), systems)
-    assert (here.where, by_ray.where) == ("this process", "Ray Data")
-    assert by_ray.manifest.sha256 == here.manifest.sha256 and by_ray.missing == here.missing
-
-
 def test_a_partition_that_the_online_store_has_left_behind_has_the_numbers_of_then(
     state, systems, coming, tmp_path
 ):

@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 
 from resources.settings import PROJECT_ROOT
+from tests import forked
 from tests.feature_repo.offline import shop
 
 OURS = "feature_repo.offline_store.store.PolarsOfflineStore"
@@ -19,21 +18,9 @@ def test_a_copy_under_another_name_answers_alike(tmp_path: Path) -> None:
     shutil.copytree(PROJECT_ROOT / "feature_repo" / "offline_store", elsewhere / "their_store")
     shutil.copy(Path(shop.__file__), elsewhere / "their_shop.py")
     shop.write(tmp_path / "tables")
-    subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-P",
-            "-m",
-            "their_shop",
-            str(tmp_path),
-            "their_store.store.PolarsOfflineStore",
-        ],
-        env={**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "PYTHONPATH": str(elsewhere)},
-        cwd=elsewhere,
-        check=True,
-    )
+    command = ["-m", "their_shop", str(tmp_path), "their_store.store.PolarsOfflineStore"]
+    done = forked.run(command, {**os.environ, "PYTHONPATH": str(elsewhere)}, elsewhere)
+    assert done.returncode == 0, done.stderr
     ours = pl.DataFrame(pl.from_arrow(shop.joined(shop.store(tmp_path, {"type": OURS}), shop.asked(200))))
     assert pl.read_parquet(tmp_path / "answer.parquet").equals(ours)
     assert 0 < ours["sales__amount"].null_count() < 200

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from resources.settings import PROJECT_ROOT
+from tests import forked
 from tests.feature_repo.online import shop
 from tests.feature_repo.online.shop import Database
 
@@ -30,14 +29,7 @@ def test_a_copy_under_another_name_writes_and_reads(database: Database, tmp_path
     shutil.copytree(PROJECT_ROOT / "feature_repo" / "online_store", elsewhere / "their_store")
     shutil.copy(Path(shop.__file__), elsewhere / "their_shop.py")
     arguments = [str(tmp_path), CLASSES[database.kind], repr(database.settings)]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-P", "-c", THEIRS, *arguments],
-        env=os.environ | {"PYTHONPATH": str(elsewhere)},
-        cwd=elsewhere,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run(["-c", THEIRS, *arguments], os.environ | {"PYTHONPATH": str(elsewhere)}, elsewhere)
     assert done.stdout.splitlines()[-1:] == ["their_store.response [8000, None] [['a', ''], None]"], (
         done.stderr
     )

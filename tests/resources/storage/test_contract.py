@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 
@@ -21,7 +20,6 @@ from resources.storage.errors import (
 )
 from resources.storage.lease import leased, take
 from resources.storage.storage import Storage
-from tests.resources.storage.workers import number_in
 
 MINUTES = ("-420", "600")
 """How wrong the clocks of two processes are, in seconds."""
@@ -37,17 +35,6 @@ def process(work: str, address: str, skew_s: str, *options: str) -> Iterator[sub
             yield one
         finally:
             one.kill()
-
-
-def raced(work: str, address: str, rounds: int) -> list[list[str]]:
-    """What each of two processes was told to have written."""
-    with (
-        process(work, address, MINUTES[0], "one", str(rounds)) as one,
-        process(work, address, MINUTES[1], "two", str(rounds)) as two,
-    ):
-        told = [worker.communicate(timeout=300)[0].split() for worker in (one, two)]
-        assert (one.returncode, two.returncode) == (0, 0)
-    return told
 
 
 def test_what_was_written_is_read_and_listed(storage: Storage) -> None:
@@ -181,60 +168,6 @@ def test_an_update_that_always_comes_late_gives_up(storage: Storage) -> None:
     with pytest.raises(ConflictError):
         storage.update("a", change, tries=3)
     assert storage.read("a") == b"xxx"
-
-
-def test_of_two_processes_that_race_200_times_one_alone_creates_each_name(
-    address: str, storage: Storage
-) -> None:
-    one, two = raced("create", address, 200)
-    assert sorted([*one, *two], key=int) == [str(number) for number in range(200)]
-    owners = {"one": one, "two": two}
-    for who, numbers in owners.items():
-        assert {storage.read(f"race/{int(number):03d}").decode() for number in numbers} <= {who}
-
-
-def test_of_two_processes_that_count_200_times_no_step_is_lost(address: str, storage: Storage) -> None:
-    told = raced("count", address, 200)
-    assert [len(lines) for lines in told] == [200, 200]
-    assert storage.read("count") == b"400"
-
-
-def test_under_a_lease_no_plain_write_is_lost_however_the_clocks_differ(
-    address: str, storage: Storage
-) -> None:
-    raced("count_leased", address, 15)
-    assert storage.read("count") == b"30"
-
-
-def test_a_process_killed_in_100_writes_leaves_no_half_written_one_and_loses_none(
-    address: str, storage: Storage
-) -> None:
-    there, stop, torn = -1, threading.Event(), []
-
-    def read() -> None:
-        while not stop.wait(0.001):  # some reads in every write, and time for the writer between them
-            stored = storage.load_or_none("name")
-            try:
-                number_in(stored.content) if stored else None
-            except ValueError as error:
-                torn.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        with process("killed", address, "0", "me", "100") as worker:
-            assert worker.stdin and worker.stdout
-            for _ in range(100):
-                print(there + 1, file=worker.stdin, flush=True)
-                acknowledged = int(worker.stdout.readline())
-                there = number_in(storage.read("name"))
-                assert acknowledged <= there <= acknowledged + 1
-    finally:
-        stop.set()
-        reader.join()
-    assert torn == []
-    assert there >= 99
-    assert storage.names(deep=True) == ["name"]
 
 
 def test_a_lease_has_one_holder_until_it_is_given_back(storage: Storage) -> None:

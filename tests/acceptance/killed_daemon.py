@@ -3,13 +3,13 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 
 from resources.settings import PROJECT_ROOT
+from tests import forked
 
 POINTS = ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
 """Dagster's names of where it may be killed: before it looked, and around reserving, writing down and handing over a run."""
@@ -19,9 +19,8 @@ SENSOR = "ingest_loans_when_a_partition_is_over"
 
 def looks(home: Path, killed_at: str = "") -> int:
     """Let the daemon look once, killed at a point where one is named; the exit status, negative for a signal."""
-    command = [sys.executable, "-W", "ignore", "-m", __name__, killed_at]
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT)}
-    done = subprocess.run(command, env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    done = forked.run(["-m", __name__, killed_at], environment, PROJECT_ROOT)
     assert done.returncode in (0, -signal.SIGKILL), done.stdout[-3000:] + done.stderr[-3000:]
     return done.returncode
 
@@ -51,7 +50,7 @@ def main(killed_at: str) -> None:
     from dagster._daemon.sensor import execute_sensor_iteration
 
     origin = LoadableTargetOrigin(
-        executable_path=sys.executable, module_name="tests.automation.killed_daemon", attribute="definitions"
+        executable_path=sys.executable, module_name="tests.acceptance.killed_daemon", attribute="definitions"
     )
     target = InProcessTestWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin))
     flags = {SENSOR: {killed_at: signal.SIGKILL}} if killed_at else None

@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from tests.automation.businesses import TABLE, USE_CASE, days
+from tests.acceptance.businesses import TABLE, USE_CASE, days
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),

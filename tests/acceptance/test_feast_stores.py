@@ -1,4 +1,4 @@
-"""docs/point-in-time.md tells the truth about Feast's own stores, case by case (Ray's is in tests/acceptance)."""
+"""docs/point-in-time.md tells the truth about Feast's own stores, case by case (Ray's is in test_feast_ray_store.py)."""
 
 from pathlib import Path
 

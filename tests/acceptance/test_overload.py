@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -73,9 +72,9 @@ def load(port: int, path: str, connections: int, seconds: float, pause_s: float 
 def server(tmp_path_factory: pytest.TempPathFactory, free_port) -> Iterator[Server]:
     home, port = tmp_path_factory.mktemp("overload"), free_port()
     names = {"MLOPS_HOME": str(home), "MLOPS_SERVE_PORT": str(port), "MLOPS_SERVE_WAIT_MS": str(WAIT_MS)}
-    path = os.pathsep.join([str(PROJECT_ROOT), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "tests" / "resources")])
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.resources.overload_server"],
+        [sys.executable, "-m", "tests.acceptance.overload_server"],
         env={**os.environ, **names, "PYTHONPATH": path},
         cwd=PROJECT_ROOT,
         start_new_session=True,

@@ -5,8 +5,8 @@ import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG
-from tests.automation.businesses import Business
-from tests.automation.killed_daemon import POINTS, SENSOR, looks
+from tests.acceptance.businesses import Business
+from tests.acceptance.killed_daemon import POINTS, SENSOR, looks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.acceptance.dagster_server import wait
-from tests.warm_runs import INSTANCE, JOBS, THREADED, lives, warm_dev
+from tests.acceptance.warm_runs import INSTANCE, JOBS, THREADED, lives, warm_dev
 
 TOLD = re.compile(r"version (\S+), loaded by (\d+), run by (\d+), (\S+)")
 

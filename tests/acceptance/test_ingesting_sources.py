@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from tests.automation.businesses import TABLE, USE_CASE, Business, days
+from tests.acceptance.businesses import TABLE, USE_CASE, Business, days
 from tests.declared import loans_frame
 
 pytestmark = [
@@ -17,7 +17,7 @@ BY_PYTHON = """
 type: mlops_assets.components.table.TableComponent
 attributes:
   name: applications
-  source: {kind: python, function: "tests.automation.test_ingesting_sources:given"}
+  source: {kind: python, function: "tests.acceptance.test_ingesting_sources:given"}
   columns: {loan_id: int, amount: float, zipcode: str | null, applied_at: datetime}
   key: [loan_id]
   time: applied_at
@@ -58,7 +58,7 @@ def given(start: datetime, end: datetime) -> pl.DataFrame:
 
 @pytest.fixture
 def source(monkeypatch) -> Source:
-    monkeypatch.setattr("tests.automation.test_ingesting_sources.SOURCE", found := Source())
+    monkeypatch.setattr("tests.acceptance.test_ingesting_sources.SOURCE", found := Source())
     return found
 
 
