@@ -179,7 +179,7 @@ class Lane:
         except TimeoutError as why:
             return await refused(scope["path"], 504, str(why))(scope, receive, send)
         if answer is None:
-            return await self.app(scope, _again(message, receive), send)
+            return await self.app(scope, again(message, receive), send)
         content = _text(answer)
         await send({"type": "http.response.start", "status": 200, "headers": _headers(content)})
         await send({"type": "http.response.body", "body": content})
@@ -188,7 +188,7 @@ class Lane:
     def _model(self, scope: "Scope") -> Served | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        model = self._models.served.get(_asked(scope["path"]))
+        model = self._models.served.get(asked_for(scope["path"]))
         return model if model is not None and model.fast is not None else None
 
     async def _answer(self, model: Served, message: "Message", arrived: datetime) -> Any:
@@ -199,7 +199,7 @@ class Lane:
         return await self._together.ask(model, body, arrived)
 
 
-def _asked(path: str) -> str:
+def asked_for(path: str) -> str:
     """The name of the model that a path asks for a prediction; empty where it asks for something else."""
     for before, behind in PATHS:
         if path.startswith(before) and path.endswith(behind):
@@ -207,13 +207,14 @@ def _asked(path: str) -> str:
     return ""
 
 
-def _again(message: "Message", receive: "Receive") -> "Receive":
+def again(message: "Message", receive: "Receive") -> "Receive":
+    """A receiver that gives a message that was taken already, and then what comes after it."""
     waiting = [message]
 
-    async def again() -> "Message":
+    async def replayed() -> "Message":
         return waiting.pop() if waiting else await receive()
 
-    return again
+    return replayed
 
 
 def _text(answer: Any) -> bytes:
