@@ -28,6 +28,8 @@ class Features(Protocol):
 
     def request_fields(self, service: str) -> dict[str, Any]: ...
 
+    def feature_types(self, service: str) -> dict[str, Any]: ...
+
 
 class Stores(Protocol):
     """Where the features of each use case are; `resources.features.stores` is the real one."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import psutil
 import pytest
 
@@ -144,6 +145,10 @@ def test_a_version_beside_the_one_that_answers_gives_the_numbers_that_it_would_g
         [version] = [child for child in process.children() if "resources.serving.versions" in child.cmdline()]
         mapped = {Path(one.path).parts for one in version.memory_maps()}
         assert not any({"pandas", "pyarrow", "feast"} & set(parts) for parts in mapped)
+        document = http.get("/openapi.json").json()
+        schema = {"$ref": "#/components/schemas/flight_delay.answer", "components": document["components"]}
+        for one in reply.json():
+            jsonschema.validate(one, schema)
         assert http.post(path.replace("8", "7"), json=flights(state, 1)).json()[0]["version"] == "7"
         refuse_feast(http)
     assert not lives(version.pid)
