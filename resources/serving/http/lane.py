@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ AT_ANY_RATE = 32
 
 
 @dataclass(eq=False)
-class _Asked:
+class Asked:
     """A body that waits to be predicted; `answer` is None where the route behind has to say what is wrong."""
 
     model: Served
@@ -80,14 +80,16 @@ class Together:
 
     def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
         self._models, self._admission, self._limits = models, admission, limits
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[Asked] = deque()
         self._busy_since: float | None = None
 
-    def ask(self, model: Served, body: bytes, arrived: datetime) -> "asyncio.Future[Any]":
+    def ask(
+        self, model: Served, body: bytes, arrived: datetime, kind: Callable[..., Asked] = Asked
+    ) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
         ticket = self._admission.admit(model.record.name, len(body))
         loop = asyncio.get_running_loop()
-        asked = _Asked(model, body, arrived, ticket, loop.create_future())
+        asked = kind(model, body, arrived, ticket, loop.create_future())
         self._waiting.append(asked)
         if len(self._waiting) == 1:
             loop.call_soon(loop.call_soon, self._turn)
@@ -96,7 +98,7 @@ class Together:
     def _turn(self) -> None:
         began = time.perf_counter()
         some = self._taken(began)
-        groups: dict[Any, list[_Asked]] = defaultdict(list)
+        groups: dict[Any, list[Asked]] = defaultdict(list)
         for asked in some:
             alone = by_the_wall_clock(asked.model)
             groups[id(asked) if alone else id(asked.model)].append(asked)
@@ -112,9 +114,9 @@ class Together:
         self._busy_since = ended if self._waiting else None
         return ended - since
 
-    def _taken(self, began: float) -> list[_Asked]:
+    def _taken(self, began: float) -> list[Asked]:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
-        some: list[_Asked] = []
+        some: list[Asked] = []
         rows = 0
         while self._waiting and rows < MOST_ROWS and time.perf_counter() - began < READING_S:
             asked = self._waiting.popleft()
@@ -129,12 +131,12 @@ class Together:
                 self._admission.give_back(asked.ticket)
         return some
 
-    def _give_back(self, some: list[_Asked], took_s: float) -> None:
+    def _give_back(self, some: list[Asked], took_s: float) -> None:
         size = sum(len(asked.body) for asked in some)
         for asked in some:
             self._admission.give_back(asked.ticket, took_s * len(asked.body) / size)
 
-    def _predict_group(self, group: list[_Asked]) -> None:
+    def _predict_group(self, group: list[Asked]) -> None:
         """A batch; where it fails, each by itself, so that one bad request spoils no other."""
         try:
             self._answer(group)
@@ -144,7 +146,7 @@ class Together:
             for asked in group:
                 self._predict_group([asked])
 
-    def _answer(self, some: list[_Asked]) -> None:
+    def _answer(self, some: list[Asked]) -> None:
         first = some[0]
         requests = [request for asked in some for request in asked.requests]
         answers = self._models.predict(first.model, requests, arrived=first.arrived)
@@ -155,7 +157,7 @@ class Together:
             done += len(asked.requests)
 
 
-def _fail(asked: _Asked, error: Exception) -> None:
+def _fail(asked: Asked, error: Exception) -> None:
     if not asked.answer.done():
         asked.answer.set_exception(error)
 
@@ -163,9 +165,8 @@ def _fail(asked: _Asked, error: Exception) -> None:
 class Lane:
     """An ASGI application before another one, which it hands on to."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels, admission: Admission, limits: Limits) -> None:
-        self.app, self._models = app, models
-        self._together = Together(models, admission, limits)
+    def __init__(self, app: "ASGIApp", models: LiveModels, together: Together) -> None:
+        self.app, self._models, self._together = app, models, together
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         model = self._model(scope)

@@ -19,9 +19,10 @@ from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import AT_ANY_RATE, Lane
+from resources.serving.http.lane import AT_ANY_RATE, Lane, Together
 from resources.serving.http.metrics import metered
 from resources.serving.http.page.first_page import first_page
+from resources.serving.http.protocol.lane import TensorLane
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
@@ -54,7 +55,9 @@ def application(
     short, behind = Admission(limits.wait_s, AT_ANY_RATE), Behind(models, limits)
     asking = Asking(models, versions, behind, limits)
     app.state.admissions = {"short": short, "behind": behind.admission}
-    app.add_middleware(Lane, models=models, admission=short, limits=limits)
+    together = Together(models, short, limits)
+    app.add_middleware(TensorLane, models=models, together=together)
+    app.add_middleware(Lane, models=models, together=together)
     app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
     app.add_middleware(
         Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()

@@ -70,7 +70,7 @@ def _mount_model(
         split = None if version else asking.split_of(model)
         if model is None or (other is None and split is None):
             return await answering(inferred, name, content, models, name, content, length, arrived, limits)
-        asked, requests = await asking.read(tensors, content, content, length, model, limits)
+        asked, requests = await asking.read(tensors, content, content, length, model, limits.rows)
         if split is not None:
             answers = await asking.divided(model, split, requests, content, arrived) if requests else []
         else:
@@ -88,15 +88,15 @@ def inferred(
 ) -> Response:
     """The answer to a body of tensors; raises what FastAPI answers otherwise. Not for the event loop."""
     model = found(models, name)
-    asked, requests = tensors(content, header_length, model, limits)
+    asked, requests = tensors(content, header_length, model, limits.rows)
     answers = predicted(models, model, requests, False, arrived) if requests else []
     return response(asked, model.record, answers, outputs(model))
 
 
 def tensors(
-    content: bytes, header_length: str | None, model: Served, limits: Limits
+    content: bytes, header_length: str | None, model: Served, most: int
 ) -> tuple[InferRequest, list[pydantic.BaseModel]]:
-    """What a body of tensors asks for, and its rows; raises the answer 422."""
+    """What a body of tensors asks for, and its rows, at most so many; raises the answer 422."""
     asked, raw = read(content, header_length)
     as_bytes(asked, outputs(model))
-    return asked, requests_of(asked, raw, model.request, limits.rows)
+    return asked, requests_of(asked, raw, model.request, most)
