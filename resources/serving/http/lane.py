@@ -37,8 +37,17 @@ MOST_ROWS = 100
 READING_S = 0.005
 """Seconds in which one turn reads requests before it predicts them."""
 
+PREDICTING_S = 0.005
+"""Seconds in which it predicts them, by what a row took lately; one request at any rate."""
+
+NEWS = 0.1
+"""How much the newest measurement of a row counts."""
+
 AT_ANY_RATE = 32
 """So many requests may wait however long they take."""
+
+STANDING = 0.5
+"""The share of what may wait at once that may wait all the time."""
 
 
 @dataclass(eq=False)
@@ -82,6 +91,7 @@ class Together:
         self._models, self._admission, self._limits = models, admission, limits
         self._waiting: deque[Asked] = deque()
         self._busy_since: float | None = None
+        self._row_s: dict[str, float] = {}
 
     def ask(
         self, model: Served, body: bytes, arrived: datetime, kind: Callable[..., Asked] = Asked
@@ -117,14 +127,20 @@ class Together:
     def _taken(self, began: float) -> list[Asked]:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
         some: list[Asked] = []
-        rows = 0
-        while self._waiting and rows < MOST_ROWS and time.perf_counter() - began < READING_S:
+        rows, work_s = 0, 0.0
+        while (
+            self._waiting
+            and rows < MOST_ROWS
+            and work_s < PREDICTING_S
+            and time.perf_counter() - began < READING_S
+        ):
             asked = self._waiting.popleft()
             if began - asked.ticket.since > self._limits.deadline_s:
                 _fail(asked, TimeoutError(late(self._limits)))
                 self._admission.give_back(asked.ticket)
             elif asked.read(min(MOST_ROWS, self._limits.rows)):
                 rows += len(asked.requests)
+                work_s += len(asked.requests) * self._row_s.get(asked.model.record.name, 0.0)
                 some.append(asked)
             else:
                 asked.tell(None)
@@ -149,7 +165,10 @@ class Together:
     def _answer(self, some: list[Asked]) -> None:
         first = some[0]
         requests = [request for asked in some for request in asked.requests]
+        began = time.perf_counter()
         answers = self._models.predict(first.model, requests, arrived=first.arrived)
+        name, row_s = first.model.record.name, (time.perf_counter() - began) / len(requests)
+        self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
         done = 0
         for asked in some:
             own = answers[done : done + len(asked.requests)]

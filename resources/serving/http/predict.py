@@ -19,7 +19,7 @@ from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import AT_ANY_RATE, Lane, Together
+from resources.serving.http.lane import AT_ANY_RATE, STANDING, Lane, Together
 from resources.serving.http.metrics import metered
 from resources.serving.http.page.first_page import first_page
 from resources.serving.http.protocol.lane import TensorLane
@@ -27,6 +27,7 @@ from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
 from resources.serving.http.schema import described
+from resources.serving.http.shed import Shed
 from resources.serving.http.status import reasons, status
 from resources.serving.http.versions import Asking, Divided
 from resources.serving.live_models import LiveModels
@@ -52,7 +53,7 @@ def application(
     """
     app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log, versions))
     limits = limits or Limits()
-    short, behind = Admission(limits.wait_s, AT_ANY_RATE), Behind(models, limits)
+    short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
     asking = Asking(models, versions, behind, limits)
     app.state.admissions = {"short": short, "behind": behind.admission}
     together = Together(models, short, limits)
@@ -62,6 +63,7 @@ def application(
     app.add_middleware(
         Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
     )
+    app.add_middleware(Shed, models=models, short=short, behind=behind.admission)
     if keys:
         app.add_middleware(Keys, known=keys)
     counts = metered(app, models, log)

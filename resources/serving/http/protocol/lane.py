@@ -79,14 +79,14 @@ class TensorLane:
     def _model(self, scope: "Scope") -> Served | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        name, version = _asked_for(scope["path"])
+        name, version = tensors_asked_for(scope["path"])
         model = self._models.served.get(name)
         if model is None or model.fast is None or version not in ("", model.record.version):
             return None
         return model if version or name not in self._models.splits else None
 
 
-def _asked_for(path: str) -> tuple[str, str]:
+def tensors_asked_for(path: str) -> tuple[str, str]:
     """The name and the version of the model that a path asks by tensors; empty where it asks for something else, or any version."""
     if not (path.startswith(BEFORE) and path.endswith(BEHIND)):
         return "", ""
