@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from resources.living import lives
 from resources.records.deployment import Deployment
 from resources.records.split import Split
 from resources.serving.ray_serve import Endpoint
@@ -114,8 +115,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, free_port: Any) -> Iterator
         process.send_signal(signal.SIGKILL)
         process.wait(UP_S)
     assert children
-    psutil.wait_procs(children, UP_S)
-    assert not any(child.is_running() for child in children), "a process of a version outlives the endpoint"
+    until(
+        lambda: not any(lives(child.pid) for child in children),
+        "no process of a version outlives the endpoint",
+    )
 
 
 def trip(distance: float) -> dict[str, Any]:
@@ -272,7 +275,7 @@ def test_a_version_that_nobody_asks_for_is_ended_and_started_again_when_asked(tm
 
         found: list[Any] = [await ask()]
         mine = set(psutil.Process().children()) - before
-        while any(child.is_running() for child in mine):
+        while any(lives(child.pid) for child in mine):
             await asyncio.sleep(0.05)
         found.append(await ask())
         endpoint.take_back("trips", "2")
