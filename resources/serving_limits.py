@@ -8,6 +8,7 @@ LARGEST_BODY = 8 * 2**20
 LARGEST_BATCH = 1000
 DEADLINE_S = 30
 WAIT_MS = 100
+VERSION_MB = 2048
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from resources import variables
-from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, WAIT_MS
+from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, VERSION_MB, WAIT_MS
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of a machine's, and the one of them that is its own alone."""
@@ -63,6 +63,12 @@ class ServingSettings(BaseSettings):
         default=WAIT_MS,
         validation_alias="MLOPS_SERVE_WAIT_MS",
         description="Milliseconds of work that may wait; a request beyond is answered with 503 and `Retry-After` at once, see [capacity](docs/serving.md#limits).",
+    )
+
+    serve_version_mb: Count = Field(
+        default=VERSION_MB,
+        validation_alias="MLOPS_SERVE_VERSION_MB",
+        description="Mebibytes of data that the process of a version may hold which is not the one that answers; beyond it ends and is started again, see [versions](docs/serving.md#ask-a-version).",
     )
 
     @property

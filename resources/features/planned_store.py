@@ -87,6 +87,12 @@ class PlannedFeatures:
             return self.resource.compiled(service, schema)
         return CompiledService(self._source(service), schema)
 
+    def feature_types(self, service: str) -> dict[str, Any]:
+        """The polars type of each feature of the service, in its order."""
+        if self._planned(service) is None:
+            return self.resource.feature_types(service)
+        return dict(self._source(service).parts().needs.types)
+
     def push_sources(self) -> dict[str, PushSource]:
         """Every push source that the repository defines, by name; none before its definitions were applied."""
         known = self.known()

@@ -117,7 +117,7 @@ class FeatureStoreResource(Resource):
 
     def feature_columns(self, service: str) -> list[str]:
         """Names of the service's features, in its order."""
-        return list(self._types(service))
+        return list(self.feature_types(service))
 
     def views(self, service: str) -> list[str]:
         """Names of the feature views that the service reads, those behind on-demand features too."""
@@ -164,7 +164,7 @@ class FeatureStoreResource(Resource):
         with _LOCK, _quiet():
             # The store takes polars; Feast's own signature knows pandas only.
             job = store.get_historical_features(entities, wanted)  # type: ignore[arg-type]
-        found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self._types(service)])))
+        found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self.feature_types(service)])))
         if not found[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
                 f"{rows.height} rows went into the join of {service!r} and {found.height} came out, "
@@ -267,7 +267,8 @@ class FeatureStoreResource(Resource):
     def _service(self, name: str) -> Any:
         return feature_repository.service(self.repository, name)
 
-    def _types(self, service: str) -> dict[str, Any]:
+    def feature_types(self, service: str) -> dict[str, Any]:
+        """The polars type of each feature of the service, in its order."""
         return feature_repository.needs(self.repository, service).types
 
     def _checked_inputs(self, service: str, rows: pl.DataFrame, *more: str) -> list[str]:
@@ -289,7 +290,7 @@ class FeatureStoreResource(Resource):
                 )
 
     def _with_features(self, service: str, rows: pl.DataFrame, found: pl.DataFrame | None) -> pl.DataFrame:
-        types = self._types(service)
+        types = self.feature_types(service)
         if found is None:
             return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
         return rows.with_columns(stable(found[name], dtype) for name, dtype in types.items())

@@ -70,9 +70,9 @@ class Deployment(Record):
         return self.model_copy(update={"moment": other.moment, "owner": other.owner}) == other
 
 
-def deployment_in(path: Path) -> Deployment:
-    """The deployment record in a file, which has the model's name; errors name the file and the field."""
-    record = read_record(Deployment, path.read_bytes(), str(path))
-    if record.name != path.stem:
+def deployment_in(path: Path, name: str | None = None) -> Deployment:
+    """The deployment record in a file, which has the model's name (or is one of model `name`); errors name the file and the field."""
+    record, wanted = read_record(Deployment, path.read_bytes(), str(path)), name or path.stem
+    if record.name != wanted:
         raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
     return record

@@ -88,6 +88,7 @@ class Counts:
         self.answers: dict[tuple[str, str], Answers] = {}
         self.rows: Counter[tuple[str, str]] = Counter()
         self.missing: Counter[tuple[str, str, str]] = Counter()
+        self.faults: Counter[tuple[str, str, str]] = Counter()
         self.in_progress = 0
         self._features: dict[tuple[str, str], list[tuple[str, tuple[str, str, str]]]] = {}
         self._newest: dict[str, ServedBatch] = {}

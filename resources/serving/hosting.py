@@ -21,7 +21,7 @@ from resources.state_folder import refuse_unusable
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from resources.serving.side.keeper import Keeper
+    from resources.serving.keeper import Keeper
 
 HOST = "127.0.0.1"
 MEBIBYTE = 2**20
@@ -52,10 +52,12 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving.code import imported
     from resources.serving.http.features import Question, mount
     from resources.serving.http.predict import application
+    from resources.serving.keeper import Keeper
     from resources.serving.live_models import LiveModels
     from resources.serving.log_writer import ServingLog
+    from resources.serving.side import CALLED, COMMAND
     from resources.serving.side.forward import Forward
-    from resources.serving.side.keeper import Keeper
+    from resources.serving.versions.versions import Versions
 
     stores = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
     planned = PlannedStores(stores)
@@ -68,12 +70,12 @@ def http_application(home: Settings) -> "FastAPI":
     ).start()
     models.follow()
     pushes: Any = planned
-    app = application(models, home.serve_address, log, pushes, *let_in(home))
+    app = application(models, home.serve_address, log, pushes, *let_in(home), versions=Versions(models, home))
 
     def asked(question: Question) -> FeatureStoreResource:
         return stores.asked(question.use_case, question.feature_service, question.views)
 
-    keeper = Keeper(home)
+    keeper = Keeper(home, COMMAND, CALLED)
     app.user_middleware.append(Middleware(Forward, keeper=keeper, models=models))
     _end_with(app, keeper, lambda: bool(planned.sources))
     return mount(app, asked, models.moment)

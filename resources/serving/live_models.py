@@ -20,18 +20,21 @@ import pydantic
 from resources.clock import CLOCKS_DIFFER, Clock, wall
 from resources.features.pushed_moments import PushedMoments
 from resources.features.service import DescribedService
+from resources.features.vectors import OnlineVectors
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
+from resources.records.split import Split
 from resources.serving.answers import finite, with_vectors
 from resources.serving.code import Code, Declared
 from resources.serving.explanations import explained
-from resources.serving.fast.compiled import Answered, FastModel, by_frames, compiled
-from resources.serving.files import contained, model_bytes
+from resources.serving.fast.compiled import FastModel, by_frames, compiled, vectors_by_frames
 from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import example, request_model
+from resources.serving.loading import scorer_of, vouched
 from resources.serving.log import ServedBatch
-from resources.serving.parts import Features, Log, Scorer, Stores
+from resources.serving.parts import Answered, Features, Log, Scorer, Stores
 from resources.serving.reached import reached, reached_file
+from resources.serving.splits import splits_in
 from resources.serving.unseen_categories import UnseenCategories
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +77,7 @@ class LiveModels:
         self.unseen = UnseenCategories()
         self._reached: Mapping[str, datetime | None] = {}
         self.held = Notice()
+        self.splits: Mapping[str, Split] = {}
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
@@ -121,6 +125,7 @@ class LiveModels:
         """Take up records that are new or changed, drop models that are retired or whose record is gone, see what was pushed."""
         self.pushed.look()
         self.held = readable_notice(self.folder) or self.held
+        self.splits = splits_in(self.folder, self.splits)
         paths = [path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."]
         there = {path.stem: path for path in paths if path.stem not in self.held.retired}
         self._seen = {name: mark for name, mark in self._seen.items() if name in there}
@@ -160,9 +165,15 @@ class LiveModels:
         LOG.warning("model %s answers with version %s", name, record.version)
 
     def _load(self, record: Deployment) -> Served:
-        code = self._code(record)
+        code = vouched(self.declared, record)
+        return self._warmed(self._served(record, code, scorer_of(code, record, self.folder)))
+
+    def unscored(self, record: Deployment) -> Served:
+        """A version as requests to it are read and answered, its model being in another process."""
+        return self._served(record, vouched(self.declared, record), None)
+
+    def _served(self, record: Deployment, code: Code, scorer: Any) -> Served:
         features = self.features.of(code.use_case)
-        content = model_bytes(contained(record.model_path, self.folder), record.model_sha256)
         request = code.named("request", record.request) or _default_request(record, features)
         if record.time in request.model_fields:
             raise RecordError(
@@ -171,7 +182,7 @@ class LiveModels:
             )
         model = Served(
             record=record,
-            scorer=code.scorer(content),
+            scorer=scorer,
             rows=code.named("rows", record.rows) or (lambda rows: rows),
             request=request,
             service=features.describe(record.feature_service).with_columns(record.columns),
@@ -180,24 +191,12 @@ class LiveModels:
             use_case=code.use_case,
         )
         self._reached = {**self._reached, code.use_case: reached(self.folder, code.use_case)}
-        return self._warmed(model)
+        return model
 
     def alone(self, record: Deployment) -> Served:
         """One model by its record, published or not, with what was pushed by now; the others are not looked at."""
         self.pushed.look()
         return self._load(record)
-
-    def _code(self, record: Deployment) -> Code:
-        """What the repository declares for a record's model; raises CodeError where the record names other code."""
-        code = self.declared(record.name)
-        if code is None:
-            raise RecordError(
-                f"the repository declares no model {record.name!r}, so nothing says what code serves it: declare it, or "
-                "withdraw the deployment"
-            )
-        for field in ("scorer", "rows", "request"):
-            code.refuse_others(field, getattr(record, field))
-        return code
 
     def _warmed(self, model: Served) -> Served:
         """The model, compiled, after it answered one request: the first real one does not wait for imports and connections."""
@@ -255,11 +254,31 @@ class LiveModels:
 
         What was served goes to the log, under the same ids. `arrived` is when the requests came, by this endpoint's clock.
         """
-        served_at, now, record = wall(), self.now(model, arrived), model.record
+        served_at, now = self.begun(model, arrived)
         found = self._score(model, requests, now)
-        vectors, scores = found.vectors, found.scores
+        return self.told(model, found, now, served_at, with_features, with_explanations)
+
+    def begun(self, model: Served, arrived: datetime | None = None) -> tuple[datetime, datetime]:
+        """What time it is as features are about to be read, and the moment as of which they are."""
+        return wall(), self.now(model, arrived)
+
+    def vectors(self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime) -> OnlineVectors:
+        """Features alone, by frames."""
+        return vectors_by_frames(model, requests, now)
+
+    def told(
+        self,
+        model: Served,
+        found: Answered,
+        now: datetime,
+        served_at: datetime,
+        with_features: bool = False,
+        with_explanations: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Answers of what was found as of `now`, one a row, logged."""
+        vectors, scores, record = found.vectors, found.scores, model.record
         as_of = now.astimezone(UTC).isoformat()
-        ids = [os.urandom(16).hex() for _ in requests]
+        ids = [os.urandom(16).hex() for _ in range(len(scores))]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
             self.log.append(ServedBatch(*facts, vectors, scores))

@@ -1,5 +1,7 @@
 """What live models are made of, as they need it: a scorer, features, and a log."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -26,6 +28,8 @@ class Features(Protocol):
 
     def request_fields(self, service: str) -> dict[str, Any]: ...
 
+    def feature_types(self, service: str) -> dict[str, Any]: ...
+
 
 class Stores(Protocol):
     """Where the features of each use case are; `resources.features.stores` is the real one."""
@@ -37,3 +41,12 @@ class Log(Protocol):
     """Where served vectors go; `resources.serving.log_writer` is the real one."""
 
     def append(self, answered: ServedBatch) -> None: ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Features, scores, and the categories that no training row had, by row."""
+
+    vectors: OnlineVectors
+    scores: np.ndarray
+    unseen: Mapping[int, Mapping[str, str]]

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from resources.serving.hosting import GRACE_S, can_serve, http_application, log_to_file
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 ALLOCATIONS = 20_000
 """Objects that are made between two rounds of the garbage collector."""
+
+
+SWITCH_S = 0.001
+"""Seconds after which a thread lets another one go on: the event loop, which has to turn requests away, does not wait longer for it."""
 
 
 def main(build: Any = http_application) -> int:
@@ -32,6 +37,7 @@ def main(build: Any = http_application) -> int:
             signal.signal(number, _interrupt)
         app = build(home)
         _leave_alone_what_stays()
+        sys.setswitchinterval(SWITCH_S)
         serve(app, home)
     return 0
 

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
+from resources.records.split import Split
 from resources.resource import Resource
 from resources.serving.holds import NOTICE, Notice, readable_notice
 from resources.serving.hosting import HOST, can_serve, http_application, log_to_file
 from resources.serving.reached import reach
+from resources.serving.splits import split_file
+from resources.serving.versions.records import version_file
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 from resources.storage.contained import below
 from resources.storage.durable import remove, write_bytes, write_text
@@ -54,6 +57,7 @@ class Endpoint(Resource):
             if moment is not None:
                 self.advance(moment)
         path = self._record(checked.name)
+        self.offer(checked)
         write_text(path, _text(checked.model_copy(update={"moment": None})))
         return path
 
@@ -88,6 +92,26 @@ class Endpoint(Resource):
         return record.model_copy(
             update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
         )
+
+    def offer(self, record: Deployment) -> Path:
+        """Let a version be asked by its number, whichever answers for its model; its model file was kept before."""
+        path = version_file(Path(self.folder), record.name, record.version)
+        write_text(path, _text(record.model_copy(update={"moment": None})))
+        return path
+
+    def take_back(self, name: str, version: int | str) -> bool:
+        """Let a version not be asked any more; False where it could not be."""
+        return remove(version_file(Path(self.folder), name, version))
+
+    def divide(self, split: Split) -> Path:
+        """Send a share of a model's requests to a version that was offered; the version that answers has the others."""
+        path = split_file(Path(self.folder), split.name)
+        write_text(path, json.dumps(split.document(), indent=1, sort_keys=True))
+        return path
+
+    def undivide(self, name: str) -> bool:
+        """Send all requests of a model to the version that answers; False where none went elsewhere."""
+        return remove(split_file(Path(self.folder), name))
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""

@@ -60,6 +60,11 @@ AGES = Family(
 IN_PROGRESS = Family(
     "gauge_livesum", "mlops_requests_in_progress", "Requests that have come and are not answered yet."
 )
+FAULTS = Family(
+    "counter",
+    "mlops_version_faults",
+    "Times that a version which does not answer for its model was asked and gave no answer, by kind.",
+)
 LOG_WAITING = Family(
     "gauge_livesum", "mlops_serving_log_waiting", "Rows that wait to be written to the serving log."
 )
@@ -144,6 +149,8 @@ def sums(counts: Counts, log: dict[str, int] | None) -> "Iterator[Value]":
         yield MISSING, "_total", [("model", model), ("view", view), ("feature", feature)], nulls
     for (model, view), age in counts.ages().items():
         yield AGES, "", [("model", model), ("view", view)], age
+    for (model, version, kind), faults in list(counts.faults.items()):
+        yield FAULTS, "_total", [("model", model), ("version", version), ("kind", kind)], faults
     yield IN_PROGRESS, "", [], counts.in_progress
     if log:
         yield LOG_WAITING, "", [], log["waiting"]

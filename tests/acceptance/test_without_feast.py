@@ -1,5 +1,6 @@
 """The process that serves has no Feast: it reads what was written down, and a process beside it takes pushes."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import psutil
 import pytest
 
+from mlops_assets.ml.dataset import labelled
+from mlops_assets.ml.training.fit import fit
+from mlops_assets.use_cases.flights.request import entity_rows
 from resources.living import lives
 from resources.settings import PROJECT_ROOT
-from tests.flights.endpoint_state import NOW, TRAINERS, State
+from tests.flights.endpoint_state import NOW, SERVICE, TRAINERS, State
 
 SERVE = """
 import sys
@@ -112,6 +117,41 @@ def test_predictions_with_on_demand_features_are_those_by_feast_and_import_neith
         for one, other in zip(answers, wanted, strict=False):
             assert {**one, "request_id": ""} == json.loads(json.dumps({**other, "request_id": ""}))
     assert plain["probability"] == wanted[0]["probability"]
+
+
+def test_a_version_beside_the_one_that_answers_gives_the_numbers_that_it_would_give_in_its_place(
+    state: State, free_port: Any
+) -> None:
+    published = state.endpoint.published("flight_delay")
+    assert published is not None
+    spec = state.specs["flight_delay"]
+    features = state.store.feature_columns(SERVICE)
+    joined = state.store.historical(SERVICE, entity_rows(state.flights), "prediction_time")
+    rows = labelled(joined, spec, NOW + timedelta(days=9))
+    model = fit(rows, spec, features, rounds=5).model
+    kept = state.endpoint.keep("flight_delay", 8, model)
+    changes = {"version": "8", "model_path": str(kept), "model_sha256": hashlib.sha256(model).hexdigest()}
+    other = published.model_copy(update=changes)
+    state.endpoint.offer(other)
+    live = state.live()
+    wanted = live.predict(live.alone(other), state.requests(40), with_features=True)
+    with serving(state, free_port()) as (http, process):
+        path = "/v1/models/flight_delay/versions/8/predict?features=true"
+        for count in (1, 40):
+            reply = http.post(path, json=flights(state, count))
+            assert reply.status_code == 200, reply.text
+            for one, told in zip(reply.json(), wanted, strict=False):
+                assert {**one, "request_id": ""} == json.loads(json.dumps({**told, "request_id": ""}))
+        [version] = [child for child in process.children() if "resources.serving.versions" in child.cmdline()]
+        mapped = {Path(one.path).parts for one in version.memory_maps()}
+        assert not any({"pandas", "pyarrow", "feast"} & set(parts) for parts in mapped)
+        document = http.get("/openapi.json").json()
+        schema = {"$ref": "#/components/schemas/flight_delay.answer", "components": document["components"]}
+        for one in reply.json():
+            jsonschema.validate(one, schema)
+        assert http.post(path.replace("8", "7"), json=flights(state, 1)).json()[0]["version"] == "7"
+        refuse_feast(http)
+    assert not lives(version.pid)
 
 
 def event(**values: Any) -> dict[str, Any]:

@@ -64,6 +64,9 @@ class Vectors:
     def request_fields(self, service: str) -> dict[str, type]:
         return {"pump": str}
 
+    def feature_types(self, service: str) -> dict[str, pl.DataType]:
+        return {"queue": pl.Float64(), "depot": pl.String()}
+
 
 @cache
 def models() -> tuple[bytes, ...]:

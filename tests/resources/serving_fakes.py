@@ -46,6 +46,9 @@ class FakeFeatures:
     def request_fields(self, service: str) -> dict[str, type]:
         return {"distance": float, "leaves_at": datetime}
 
+    def feature_types(self, service: str) -> dict[str, pl.DataType]:
+        return {"distance_squared": pl.Float64(), "age_hours": pl.Int64(), "unknown": pl.Float64()}
+
 
 class FakeScorer:
     """Reads `{"slope": ...}` and multiplies; a negative slope is a model that does not load."""

@@ -178,3 +178,66 @@ def test_each_limit_is_a_setting(tmp_path: Path):
     told = settings({})
     assert (told.serve_max_bytes, told.serve_max_rows) == (Limits().body_bytes, Limits().rows)
     assert (told.serve_deadline_s, told.serve_wait_ms / 1000) == (Limits().deadline_s, Limits().wait_s)
+
+
+def test_what_came_at_once_may_wait_whole_and_what_stands_all_the_time_only_a_share(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    admission = Admission(wait_s=1.0, at_any_rate=0, standing=0.5)
+    for _ in range(50):
+        admission.give_back(admission.admit("trips", 10), took_s=0.1)
+
+    def let_in() -> list[Any]:
+        tickets = []
+        while not admission.is_full:
+            tickets.append(admission.admit("trips", 10))
+        return tickets
+
+    at_once = let_in()
+    assert 10 <= len(at_once) <= 12
+    now[0] += 1.5
+    for ticket in at_once[:-1]:
+        admission.give_back(ticket)
+    standing = let_in()
+    assert 5 <= len(standing) + 1 <= 7
+    for ticket in [at_once[-1], *standing]:
+        admission.give_back(ticket)
+    assert len(let_in()) == len(at_once)
+
+
+@pytest.mark.parametrize("door", [*DOORS, f"{PREDICT}?features=true"])
+def test_what_is_turned_away_is_not_read_and_nothing_else_is_turned_away(tmp_path, door):
+    app = quick(endpoint(tmp_path))
+    http = client(app)
+    admission = app.state.admissions["behind" if "?" in door else "short"]
+    waiting = []
+    while not admission.is_full:
+        waiting.append(admission.admit("trips", 10**6))
+    reply = http.post(door, content=b"not read", headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.headers["retry-after"].isdigit()) == (503, True)
+    assert "MLOPS_SERVE_WAIT_MS" in reply.json()["detail"]
+    assert ("error" in reply.json()) == door.startswith("/v2")
+    for other in ("/healthz", "/metrics", "/v2/models/trips", "/models"):
+        assert http.get(other).status_code == 200
+    nobody = http.post("/v1/models/nobody/predict", json=TRIP)
+    assert nobody.status_code == (503 if "?" in door else 404)
+    assert 'kind="overloaded"' in http.get("/metrics").text
+    for ticket in waiting:
+        admission.give_back(ticket)
+    assert http.post(door, content=b"read", headers={"content-type": "application/json"}).status_code == 422
+
+
+def test_one_turn_predicts_no_more_than_takes_some_milliseconds(tmp_path):
+    """A model whose row takes two milliseconds is asked for a few at a time once that is known, so that others are heard meanwhile."""
+
+    class Slow(Short):
+        def answered(self, requests: Any, now: Any) -> Any:
+            time.sleep(0.002 * len(requests))
+            return super().answered(requests, now)
+
+    model = Slow()
+    app = quick(endpoint(tmp_path, limits=Limits(wait_s=10)), model)
+    for _ in range(2):
+        assert {one.status_code for one in all_at_once(app, [(PREDICT, TRIP)] * 30)} == {200}
+    assert sum(model.batches) == 60
+    assert max(model.batches[-5:]) <= 4

@@ -174,7 +174,7 @@ def test_what_there_is_not_is_told_under_the_name_that_clients_of_the_protocol_r
     for path in ("/v2/models/nobody", f"{MODEL}/versions/7", f"{MODEL}/versions/7/ready", "/v2/nothing"):
         reply = http.get(path)
         assert (reply.status_code, bool(reply.json()["error"])) == (404, True), path
-    assert "version 1 is" in http.post(f"{MODEL}/versions/7/infer", json=asked([1.0])).json()["error"]
+    assert "version 1 answers" in http.post(f"{MODEL}/versions/7/infer", json=asked([1.0])).json()["error"]
     failed = http.post(INFER, json=asked([-1.0]))
     assert (failed.status_code, "feature store away" in failed.json()["error"]) == (500, True)
 

@@ -6,7 +6,6 @@ this way, the model answers by frames, and the log says why.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from resources.features.column_vectors import ColumnVectors
 from resources.features.vectors import OnlineVectors
 from resources.serving.fast.requests import OneRow, RequestColumns, as_asked, is_plain, schema_of
 from resources.serving.http.forms import request_frame
+from resources.serving.parts import Answered
 
 LOG = logging.getLogger(__name__)
 MOST_ROWS = 256
@@ -45,15 +45,6 @@ class Service(Protocol):
     def columns(self, given: Mapping[str, Sequence[Any]], height: int, as_of: datetime) -> ColumnVectors: ...
 
 
-@dataclass(frozen=True)
-class Answered:
-    """Features, scores, and the categories that no training row had, by row."""
-
-    vectors: OnlineVectors
-    scores: np.ndarray
-    unseen: Mapping[int, Mapping[str, str]]
-
-
 class FastModel:
     """One model, compiled."""
 
@@ -75,9 +66,13 @@ class FastModel:
 
     def scored(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
         """The same; raises whatever is wrong."""
-        vectors = self._service.columns(self._requests.of(requests, now), len(requests), now)
+        vectors = self.vectors(requests, now)
         scores, unseen = self._scorer.predict(vectors.columns, len(requests))
         return Answered(vectors, scores, unseen)
+
+    def vectors(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> ColumnVectors:
+        """The features alone; raises whatever is wrong."""
+        return self._service.columns(self._requests.of(requests, now), len(requests), now)
 
 
 def compiled(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel | None:
@@ -136,10 +131,15 @@ def _schema(
 
 def by_frames(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
     """Features and scores of some requests as of a moment, by frames of them."""
-    vectors = model.features.online_vectors(model.record.feature_service, _rows(model, requests, now), now)
+    vectors = vectors_by_frames(model, requests, now)
     scores = np.asarray(model.scorer.predict(vectors.frame), np.float64)
     look_up = getattr(model.scorer, "unseen", None)
     return Answered(vectors, scores, look_up(vectors.frame) if look_up else {})
+
+
+def vectors_by_frames(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> OnlineVectors:
+    """The features alone, by frames."""
+    return model.features.online_vectors(model.record.feature_service, _rows(model, requests, now), now)
 
 
 def _rows(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> pl.DataFrame:

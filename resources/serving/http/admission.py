@@ -48,8 +48,10 @@ class Ticket:
 class Admission:
     """Lets requests in while those before them take less than `wait_s` seconds, and so many at any rate; safe for threads."""
 
-    def __init__(self, wait_s: float, at_any_rate: int) -> None:
-        self._wait_s, self._at_any_rate = wait_s, at_any_rate
+    def __init__(self, wait_s: float, at_any_rate: int, standing: float = 1.0) -> None:
+        """Where some have waited all the time for `wait_s`, only that share (`standing`) of it may wait: what came at once has passed by then."""
+        self._wait_s, self._at_any_rate, self._standing = wait_s, at_any_rate, standing
+        self._nobody_waited = time.perf_counter()
         self._paces: dict[str, float] = {}
         self._lock = Lock()
         self.waiting_s, self.waiting = 0.0, 0
@@ -57,13 +59,28 @@ class Admission:
     def admit(self, name: str, size: int) -> Ticket:
         """Let a request for a model with a body of `size` bytes in; raises FullError."""
         with self._lock:
-            if self.waiting >= self._at_any_rate and self.waiting_s > self._wait_s:
-                raise FullError(self.waiting_s, self._wait_s)
+            if self.is_full:
+                raise self.full()
             seconds = self._paces.get(name, FIRST_GUESS_S) * max(size, 1)
             ticket = Ticket(name, size, seconds, time.perf_counter())
+            if not self.waiting:
+                self._nobody_waited = ticket.since
             self.waiting_s += ticket.seconds
             self.waiting += 1
             return ticket
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request will be turned away."""
+        return self.waiting >= self._at_any_rate and self.waiting_s > self._may_wait_s()
+
+    def full(self) -> FullError:
+        """What is said to one that is turned away."""
+        return FullError(self.waiting_s, self._may_wait_s())
+
+    def _may_wait_s(self) -> float:
+        stands = time.perf_counter() - self._nobody_waited > self._wait_s
+        return self._wait_s * self._standing if stands else self._wait_s
 
     def give_back(self, ticket: Ticket, took_s: float | None = None) -> None:
         """A request was answered; `took_s` are the seconds of work that it was, None where they say nothing of the next one."""

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -37,12 +37,21 @@ MOST_ROWS = 100
 READING_S = 0.005
 """Seconds in which one turn reads requests before it predicts them."""
 
+PREDICTING_S = 0.005
+"""Seconds in which it predicts them, by what a row took lately; one request at any rate."""
+
+NEWS = 0.1
+"""How much the newest measurement of a row counts."""
+
 AT_ANY_RATE = 32
 """So many requests may wait however long they take."""
 
+STANDING = 0.5
+"""The share of what may wait at once that may wait all the time."""
+
 
 @dataclass(eq=False)
-class _Asked:
+class Asked:
     """A body that waits to be predicted; `answer` is None where the route behind has to say what is wrong."""
 
     model: Served
@@ -80,14 +89,17 @@ class Together:
 
     def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
         self._models, self._admission, self._limits = models, admission, limits
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[Asked] = deque()
         self._busy_since: float | None = None
+        self._row_s: dict[str, float] = {}
 
-    def ask(self, model: Served, body: bytes, arrived: datetime) -> "asyncio.Future[Any]":
+    def ask(
+        self, model: Served, body: bytes, arrived: datetime, kind: Callable[..., Asked] = Asked
+    ) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
         ticket = self._admission.admit(model.record.name, len(body))
         loop = asyncio.get_running_loop()
-        asked = _Asked(model, body, arrived, ticket, loop.create_future())
+        asked = kind(model, body, arrived, ticket, loop.create_future())
         self._waiting.append(asked)
         if len(self._waiting) == 1:
             loop.call_soon(loop.call_soon, self._turn)
@@ -96,7 +108,7 @@ class Together:
     def _turn(self) -> None:
         began = time.perf_counter()
         some = self._taken(began)
-        groups: dict[Any, list[_Asked]] = defaultdict(list)
+        groups: dict[Any, list[Asked]] = defaultdict(list)
         for asked in some:
             alone = by_the_wall_clock(asked.model)
             groups[id(asked) if alone else id(asked.model)].append(asked)
@@ -112,29 +124,35 @@ class Together:
         self._busy_since = ended if self._waiting else None
         return ended - since
 
-    def _taken(self, began: float) -> list[_Asked]:
+    def _taken(self, began: float) -> list[Asked]:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
-        some: list[_Asked] = []
-        rows = 0
-        while self._waiting and rows < MOST_ROWS and time.perf_counter() - began < READING_S:
+        some: list[Asked] = []
+        rows, work_s = 0, 0.0
+        while (
+            self._waiting
+            and rows < MOST_ROWS
+            and work_s < PREDICTING_S
+            and time.perf_counter() - began < READING_S
+        ):
             asked = self._waiting.popleft()
             if began - asked.ticket.since > self._limits.deadline_s:
                 _fail(asked, TimeoutError(late(self._limits)))
                 self._admission.give_back(asked.ticket)
             elif asked.read(min(MOST_ROWS, self._limits.rows)):
                 rows += len(asked.requests)
+                work_s += len(asked.requests) * self._row_s.get(asked.model.record.name, 0.0)
                 some.append(asked)
             else:
                 asked.tell(None)
                 self._admission.give_back(asked.ticket)
         return some
 
-    def _give_back(self, some: list[_Asked], took_s: float) -> None:
+    def _give_back(self, some: list[Asked], took_s: float) -> None:
         size = sum(len(asked.body) for asked in some)
         for asked in some:
             self._admission.give_back(asked.ticket, took_s * len(asked.body) / size)
 
-    def _predict_group(self, group: list[_Asked]) -> None:
+    def _predict_group(self, group: list[Asked]) -> None:
         """A batch; where it fails, each by itself, so that one bad request spoils no other."""
         try:
             self._answer(group)
@@ -144,10 +162,13 @@ class Together:
             for asked in group:
                 self._predict_group([asked])
 
-    def _answer(self, some: list[_Asked]) -> None:
+    def _answer(self, some: list[Asked]) -> None:
         first = some[0]
         requests = [request for asked in some for request in asked.requests]
+        began = time.perf_counter()
         answers = self._models.predict(first.model, requests, arrived=first.arrived)
+        name, row_s = first.model.record.name, (time.perf_counter() - began) / len(requests)
+        self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
         done = 0
         for asked in some:
             own = answers[done : done + len(asked.requests)]
@@ -155,7 +176,7 @@ class Together:
             done += len(asked.requests)
 
 
-def _fail(asked: _Asked, error: Exception) -> None:
+def _fail(asked: Asked, error: Exception) -> None:
     if not asked.answer.done():
         asked.answer.set_exception(error)
 
@@ -163,9 +184,8 @@ def _fail(asked: _Asked, error: Exception) -> None:
 class Lane:
     """An ASGI application before another one, which it hands on to."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels, admission: Admission, limits: Limits) -> None:
-        self.app, self._models = app, models
-        self._together = Together(models, admission, limits)
+    def __init__(self, app: "ASGIApp", models: LiveModels, together: Together) -> None:
+        self.app, self._models, self._together = app, models, together
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         model = self._model(scope)
@@ -179,7 +199,7 @@ class Lane:
         except TimeoutError as why:
             return await refused(scope["path"], 504, str(why))(scope, receive, send)
         if answer is None:
-            return await self.app(scope, _again(message, receive), send)
+            return await self.app(scope, again(message, receive), send)
         content = _text(answer)
         await send({"type": "http.response.start", "status": 200, "headers": _headers(content)})
         await send({"type": "http.response.body", "body": content})
@@ -188,7 +208,7 @@ class Lane:
     def _model(self, scope: "Scope") -> Served | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        model = self._models.served.get(_asked(scope["path"]))
+        model = self._models.served.get(asked_for(scope["path"]))
         return model if model is not None and model.fast is not None else None
 
     async def _answer(self, model: Served, message: "Message", arrived: datetime) -> Any:
@@ -199,7 +219,7 @@ class Lane:
         return await self._together.ask(model, body, arrived)
 
 
-def _asked(path: str) -> str:
+def asked_for(path: str) -> str:
     """The name of the model that a path asks for a prediction; empty where it asks for something else."""
     for before, behind in PATHS:
         if path.startswith(before) and path.endswith(behind):
@@ -207,13 +227,14 @@ def _asked(path: str) -> str:
     return ""
 
 
-def _again(message: "Message", receive: "Receive") -> "Receive":
+def again(message: "Message", receive: "Receive") -> "Receive":
+    """A receiver that gives a message that was taken already, and then what comes after it."""
     waiting = [message]
 
-    async def again() -> "Message":
+    async def replayed() -> "Message":
         return waiting.pop() if waiting else await receive()
 
-    return again
+    return replayed
 
 
 def _text(answer: Any) -> bytes:

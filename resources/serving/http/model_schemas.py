@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import polars as pl
+
 from resources.serving.http.protocol.forms import InferRequest, kinds, outputs
 from resources.serving.http.protocol.tensors import TAKEN
 from resources.serving.live_models import ANSWERS, Served
 
 REFERENCE = "#/components/schemas/{model}"
-CELL = {"anyOf": [{"type": kind} for kind in ("number", "string", "boolean", "array", "null")]}
-"""What a feature may be, in JSON."""
+NULL = {"type": "null"}
+WORDS = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
+"""JSON schema's types of the columns that a request brings."""
 
 
 def reference(name: str, form: str) -> dict[str, str]:
@@ -42,7 +45,7 @@ def _one_or_many(one: dict[str, Any], most: int) -> dict[str, Any]:
 def _answer(model: Served) -> dict[str, Any]:
     number = ANSWERS[model.record.task]
     shown = {"type": "number", **({"minimum": 0, "maximum": 1} if number == "probability" else {})}
-    features = dict.fromkeys((*model.service.features, *model.record.columns), CELL)
+    features = _features(model)
     properties = {
         "model": {"const": model.record.name},
         "version": {"type": "string"},
@@ -54,6 +57,35 @@ def _answer(model: Served) -> dict[str, Any]:
     }
     required = ["model", "version", number, "as_of", "request_id"]
     return _object(f"An answer of {model.record.name}", properties, required)
+
+
+def _features(model: Served) -> dict[str, Any]:
+    """What each cell of `features` may be; any feature may be missing."""
+    types = model.features.feature_types(model.record.feature_service)
+    cells = {name: _cell(types[name]) for name in model.service.features}
+    for name, word in model.record.columns.items():
+        kind, nullable = {"type": WORDS[word.partition("|")[0].strip()]}, "|" in word
+        cells[name] = {"anyOf": [kind, NULL]} if nullable else kind
+    return {
+        name: cell if name in model.record.columns else {"anyOf": [cell, NULL]}
+        for name, cell in cells.items()
+    }
+
+
+def _cell(dtype: Any) -> dict[str, Any]:
+    """A value of a polars type, as an answer has it."""
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = _cell(dtype.inner)
+        return {"type": "array", "items": {"anyOf": [inner, NULL]}}
+    if dtype == pl.Boolean:
+        return {"type": "boolean"}
+    if dtype == pl.Date or dtype == pl.Datetime:
+        return {"type": "string", "format": "date" if dtype == pl.Date else "date-time"}
+    if isinstance(dtype, pl.Struct):
+        return {"type": "object"}
+    if dtype.is_integer():
+        return {"type": "integer"}
+    return {"type": "number" if dtype.is_numeric() else "string"}
 
 
 def _tensors(model: Served, general: dict[str, Any], most: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from resources.features.push import Pusher, To
@@ -19,16 +19,20 @@ from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import AT_ANY_RATE, Lane
+from resources.serving.http.lane import AT_ANY_RATE, STANDING, Lane, Together
 from resources.serving.http.metrics import metered
 from resources.serving.http.page.first_page import first_page
+from resources.serving.http.protocol.lane import TensorLane
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
 from resources.serving.http.schema import described
+from resources.serving.http.shed import Shed
 from resources.serving.http.status import reasons, status
+from resources.serving.http.versions import Asking, Divided
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
+from resources.serving.versions.versions import Versions
 from resources.serving_limits import Limits
 
 
@@ -40,33 +44,60 @@ def application(
     hosts: Iterable[str] = (),
     limits: Limits | None = None,
     keys: Sequence[str] = (),
+    versions: Versions | None = None,
 ) -> FastAPI:
     """The routes over a set of live models; `address` is what the page's curl lines call.
 
     It answers to the names of this machine's loopback address, and to `hosts`; where there are `keys`, to who has one.
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
-    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log))
+    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log, versions))
     limits = limits or Limits()
-    short, behind = Admission(limits.wait_s, AT_ANY_RATE), Behind(models, limits)
+    short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
+    asking = Asking(models, versions, behind, limits)
     app.state.admissions = {"short": short, "behind": behind.admission}
-    app.add_middleware(Lane, models=models, admission=short, limits=limits)
+    together = Together(models, short, limits)
+    app.add_middleware(TensorLane, models=models, together=together)
+    app.add_middleware(Lane, models=models, together=together)
+    app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
     app.add_middleware(
         Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
     )
+    app.add_middleware(Shed, models=models, short=short, behind=behind.admission)
     if keys:
         app.add_middleware(Keys, known=keys)
     counts = metered(app, models, log)
+    if versions:
+        counts.faults = versions.faults.counts
     refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
     @app.post("/v1/models/{name}/predict")
     async def predict(name: str, request: Request, features: bool = False, explain: bool = False) -> Any:
         content, arrived = await request.body(), models.clock.now()
+        model = models.served.get(name)
+        split = asking.split_of(model)
+        if model is not None and split is not None and not explain:
+            return await asking.divided_body(model, split, content, features, arrived)
         given = models, name, content, features, arrived, limits.rows, explain
         return await behind.answer(answered, name, content, *given)
 
-    mount(app, models, limits, behind.answer)
+    @app.post("/v1/models/{name}/versions/{version}/predict")
+    async def predict_by_version(
+        name: str, version: str, request: Request, features: bool = False, explain: bool = False
+    ) -> Any:
+        content, arrived = await request.body(), models.clock.now()
+        model = await asking.named(name, version)
+        if model is None:
+            given = models, name, content, features, arrived, limits.rows, explain
+            return await behind.answer(answered, name, content, *given)
+        if explain:
+            raise HTTPException(
+                501, f"only the version of {name} that answers is explained: ask without explain=true"
+            )
+        return await asking.named_body(model, content, features, arrived)
+
+    mount(app, models, limits, behind.answer, asking)
 
     @app.post("/push/{source}")
     async def push(source: str, request: Request, to: To = "both") -> Any:
@@ -111,12 +142,14 @@ def application(
     return app
 
 
-def _closing(log: ServingLog | None) -> Any:
-    """What a server does around serving: at the end, wait until the log is on disk."""
+def _closing(log: ServingLog | None, versions: Versions | None) -> Any:
+    """What a server does around serving: at the end, end the versions' processes and wait until the log is on disk."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        if versions:
+            await versions.close()
         if log:
             await to_thread.run_sync(log.close)
 

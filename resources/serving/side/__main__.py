@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from resources.serving.code import imported
 from resources.serving.hosting import GRACE_S, log_to_file
 from resources.serving.http.features import Question, mount
 from resources.serving.http.predict import application
+from resources.serving.keeper import with_parent
 from resources.serving.side.watched import Looking, WatchedModels
 from resources.settings import Settings, settings, silence_usage_reports
 
@@ -51,15 +51,12 @@ def main(socket: str) -> int:
         built(home), uds=socket, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
     )
     server = uvicorn.Server(config)
-    threading.Thread(target=_end_with_parent, args=(server,), name="watch-parent", daemon=True).start()
+    with_parent(lambda: _end(server))
     server.run()
     return 0
 
 
-def _end_with_parent(server: "uvicorn.Server") -> None:
-    """The pipe closes when whoever holds its other end closes it, or is gone."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+def _end(server: "uvicorn.Server") -> None:
     server.should_exit = True
     time.sleep(GRACE_S + 5)
     os._exit(1)

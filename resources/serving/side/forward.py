@@ -8,8 +8,8 @@ from urllib.parse import quote
 from anyio import to_thread
 from starlette.responses import JSONResponse
 
+from resources.serving.keeper import Keeper
 from resources.serving.live_models import LiveModels
-from resources.serving.side.keeper import Keeper
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

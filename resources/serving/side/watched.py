@@ -8,6 +8,7 @@ from anyio import to_thread
 
 from resources.records.deployment import Deployment
 from resources.serving.live_models import LiveModels, Served
+from resources.serving.loading import vouched
 from resources.serving.reached import reached
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class WatchedModels(LiveModels):
             super().look()
 
     def _load(self, record: Deployment) -> Served:
-        code = self._code(record)
+        code = vouched(self.declared, record)
         features = self.features.of(code.use_case)
         self._reached = {**self._reached, code.use_case: reached(self.folder, code.use_case)}
         return Served(

@@ -10,8 +10,8 @@ import pydantic
 import pytest
 
 from resources.features.column_vectors import ColumnVectors
-from resources.serving.fast.compiled import Answered
 from resources.serving.http.lane import MOST_ROWS
+from resources.serving.parts import Answered
 from tests.resources.endpoint_in_process import TRIP, endpoint
 
 

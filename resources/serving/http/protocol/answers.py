@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from resources.records.deployment import Deployment
 from resources.serving.http.bodies import refuse
 from resources.serving.http.protocol.forms import InferRequest
 from resources.serving.http.protocol.tensors import to_bytes
@@ -31,8 +32,7 @@ def as_bytes(asked: InferRequest, known: Mapping[str, str]) -> dict[str, bool]:
 
 def response(
     asked: InferRequest,
-    name: str,
-    version: str,
+    record: Deployment,
     answers: Sequence[Mapping[str, Any]],
     known: Mapping[str, str],
 ) -> Response:
@@ -47,8 +47,19 @@ def response(
         else:
             outputs.append({**tensor, "data": values})
     said = {"id": asked.id} if asked.id is not None else {}
-    document = {"model_name": name, "model_version": version, **said, "outputs": outputs}
+    document = {"model_name": record.name, **_versions(record.version, answers), **said, "outputs": outputs}
     return _response(document, behind)
+
+
+def _versions(version: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Which version answered; where rows were divided among two, that of each, and why one that was drawn gave no answer."""
+    by_row = [answer["version"] for answer in answers]
+    fallback = next((answer["fallback"] for answer in answers if "fallback" in answer), None)
+    more = {"versions": ",".join(by_row)} if len(set(by_row)) > 1 else {}
+    if fallback:
+        more["fallback"] = "version {version} gave no answer ({kind}): {why}".format(**fallback)
+    only = by_row[0] if len(set(by_row)) == 1 else version
+    return {"model_version": only, **({"parameters": more} if more else {})}
 
 
 def _response(document: Mapping[str, Any], behind: Sequence[bytes]) -> Response:

@@ -1,6 +1,6 @@
 """The JSON of the protocol: what is asked with, and how a model describes itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pydantic
@@ -96,11 +96,11 @@ def outputs(model: Served) -> dict[str, str]:
     return {ANSWERS[model.record.task]: "FP64", "as_of": BYTES, "request_id": BYTES, "warnings": BYTES}
 
 
-def metadata(model: Served) -> dict[str, Any]:
-    """A model as the protocol describes it; -1 is the number of rows."""
+def metadata(model: Served, versions: Sequence[str] = ()) -> dict[str, Any]:
+    """A model as the protocol describes it, with the versions that may be asked; -1 is the number of rows."""
     return {
         "name": model.record.name,
-        "versions": [model.record.version],
+        "versions": list(versions) or [model.record.version],
         "platform": "mlops_assets",
         "inputs": [
             {

@@ -1,4 +1,4 @@
-"""Keeps the side process: started when it is first needed, started again when it dies, ended with the process that keeps it.
+"""Keeps a process beside this one: started when it is first needed, started again when it dies, ended with the process that keeps it.
 
 It listens on a socket in a folder that nobody else can enter, and ends when the pipe to it closes, however this process ends.
 """
@@ -17,16 +17,20 @@ from pathlib import Path
 from resources.settings import Settings
 
 LOG = logging.getLogger(__name__)
-COMMAND = ("-W", "ignore", "-m", "resources.serving.side")
 LONGEST_PAUSE_S = 30.0
 ENDS_IN_S = 30.0
 
 
 class Keeper:
-    """One side process of one state folder."""
+    """One process of one state folder: Python with the arguments of `command` and, behind them, the path of the socket.
 
-    def __init__(self, home: Settings, command: tuple[str, ...] = COMMAND) -> None:
-        self._home, self._command = home, command
+    `called` is what the log calls it; it has `ends_in_s` seconds to end once its standard input is closed.
+    """
+
+    def __init__(
+        self, home: Settings, command: tuple[str, ...], called: str, ends_in_s: float = ENDS_IN_S
+    ) -> None:
+        self._home, self._command, self._called, self._ends_in_s = home, command, called, ends_in_s
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,7 +41,7 @@ class Keeper:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="mlops-side-"))
-                threading.Thread(target=self._keep, name="keep-side-process", daemon=True).start()
+                threading.Thread(target=self._keep, name="keep-process", daemon=True).start()
             return self._folder / "socket"
 
     @property
@@ -58,17 +62,21 @@ class Keeper:
         with self._lock:
             process, folder = self._process, self._folder
         if process is not None:
-            _end(process)
+            _end(process, self._ends_in_s)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def restart(self, of: int | None) -> None:
+        """Kill the process with this id, if it still runs: another one takes its place."""
+        process = self._process
+        if process is not None and process.pid == of:
+            process.kill()
 
     def _start_where(self, is_needed: Callable[[], bool]) -> None:
         try:
             needed = is_needed()
         except Exception:
-            LOG.exception(
-                "whether events can be pushed is not known, so that their process waits for the first one"
-            )
+            LOG.exception("whether it is needed is not known, so that %s waits until it is", self._called)
             return
         if needed and not self._closed.is_set():
             _ = self.socket
@@ -84,9 +92,9 @@ class Keeper:
             code = self._process.wait()
             if self._closed.is_set():
                 return
-            LOG.error("the process that takes pushes ended with %s: it is started again", code)
             lived = time.monotonic() - began
             pause = 0.0 if lived > LONGEST_PAUSE_S else min(2 * pause + 1.0, LONGEST_PAUSE_S)
+            LOG.error("%s ended with %s: it is started again in %g s", self._called, code, pause)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         assert self._folder is not None
@@ -99,11 +107,22 @@ class Keeper:
         )
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", within_s: float) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:
-        process.wait(ENDS_IN_S)
+        process.wait(within_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def with_parent(end: Callable[[], None]) -> None:
+    """In a process that is kept: call `end`, in a thread, once the pipe to whoever keeps it is closed, by them or because they are gone."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        end()
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()

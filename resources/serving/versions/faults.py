@@ -1,0 +1,38 @@
+"""Why a version gave no answer: a kind that is counted, and a sentence."""
+
+import logging
+import time
+from collections import Counter
+
+LOG = logging.getLogger(__name__)
+AGAIN_S = 10.0
+"""So long after a line about one kind of fault of a version the next one may follow."""
+
+LATE, PASSING = "late", frozenset({"loading", "busy", "gone"})
+"""Faults after which the same request may be answered a little later."""
+
+
+class FaultError(Exception):
+    """No answer: `kind` is loading, busy, gone, late, raised, not_finite, shape, memory, unknown or features."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.kind = kind
+
+
+class Faults:
+    """Faults since the start, by model, version and kind; of each the log has the first, and then one line in ten seconds."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    def add(self, model: str, version: str, fault: FaultError) -> None:
+        """One more; from the event loop alone."""
+        which = model, version, fault.kind
+        self.counts[which] += 1
+        at, told = self._told.get(which, (0.0, 0))
+        if not told or time.monotonic() - at > AGAIN_S:
+            self._told[which] = time.monotonic(), self.counts[which]
+            more = self.counts[which] - told
+            LOG.warning("version %s of %s, %s (%d times): %s", version, model, fault.kind, more, fault)
