@@ -80,8 +80,9 @@ class Shop:
             wait_while_it_moves(lambda: settled(dagster), self.moved, f"all of {self.days} days is done")
 
     def reported(self) -> list[str]:
-        """The days that were reported on."""
-        return self.resources["lake"].partitions(f"{MODEL}/performance")
+        """The days that were reported on; not one whose report is being written at this moment."""
+        lake, table = self.resources["lake"], f"{MODEL}/performance"
+        return [day for day in lake.partitions(table) if lake.described(table, day)]
 
     def oldest(self) -> int | None:
         """The oldest day that is not reported on, counted from 0."""
