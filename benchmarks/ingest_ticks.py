@@ -116,6 +116,12 @@ class Shop:
         """These days are online."""
         self.lake.write_json(online_key("shop"), dict.fromkeys(names, "a" * 64))
 
+    def read(self) -> None:
+        """Read the newest day, as its run does, which notes of every file of which days it has rows."""
+        for table in self.found.tables:
+            if table.arrival:
+                assert table.arrival.awaited(self.lake, table.span(self.names[-1])) is None
+
     def tick(self, now: datetime) -> float:
         """Seconds of one evaluation."""
         use_case, tables = self.found.use_case, self.found.tables
@@ -134,6 +140,7 @@ def ingest_ticks(home: Path, partitions: int) -> dict[str, float]:
     time.sleep(STEADY_S)
     shutil.rmtree(home / "lake" / "shop" / "ticks", ignore_errors=True)
     figures = {"record lost": shop.tick(over)}
+    shop.read()
     figures["quiet"] = _median(shop, over)
     figures["awaited"] = _median(shop, over + MISSING * DAY)
     middle = len(shop.names) // 2

@@ -27,6 +27,10 @@ MOST_NAMED = 20
 MODELS = {".ubj", ".lgb", ".safetensors", ".bin"}
 """Endings of the files that trainers write."""
 
+OUTCOME = "table of the replay"
+TABLES = ("*/partitions.csv", "*/weeks.csv", "weeks.csv")
+"""Where the table of a replay lies, and where earlier revisions left it."""
+
 RECORDS = ("*/attempts/*.json", "*/comparison.json")
 """Records of the lake that repeat to the byte: verdicts, and what the policies came to."""
 
@@ -111,7 +115,20 @@ def outcome(home: Path) -> dict[str, str]:
     records = {str(path.relative_to(lake)): _sha256(path) for name in RECORDS for path in lake.glob(name)}
     files = [path for path in (home / "mlflow" / "artifacts").rglob("model.*") if path.suffix in MODELS]
     models = {f"model {digest}": digest for digest in map(_sha256, files)}
-    return {"weeks.csv": _sha256(home / "replay" / "weeks.csv"), **partitions, **records, **models}
+    tables = {OUTCOME: _outcome_table(home / "replay")}
+    return {**tables, **partitions, **records, **models}
+
+
+def _outcome_table(folder: Path) -> str:
+    """The hash of the table of a replay by what its rows say: where it lies and its first column had other names before."""
+    found = [path for name in TABLES for path in sorted(folder.glob(name))]
+    if len(found) != 1:
+        raise SystemExit(
+            f"{folder} has {len(found)} tables of a replay, expected is one: {', '.join(TABLES)}"
+        )
+    first, _, rows = found[0].read_text().partition("\n")
+    _, *columns = first.split(",")
+    return hashlib.sha256("\n".join([*columns, rows]).encode()).hexdigest()
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> dict[str, Any]:

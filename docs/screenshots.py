@@ -139,15 +139,19 @@ def open_catalogue(page: "Page", address: str, table: str = TABLE) -> None:
 
 
 def open_text(page: "Page", row: str) -> "Locator":
-    """Click on what a row of the metadata hides behind a link; the dialog that opens."""
-    page.locator("tr").filter(has=page.get_by_text(row, exact=True)).get_by_text("[Show Markdown]").click()
+    """Click on what a row of the metadata hides behind a link; the dialog that opens, or the row where all stands in it."""
+    found = page.locator("tr").filter(has=page.get_by_text(row, exact=True))
+    found.last.wait_for()
+    link = found.get_by_text("[Show Markdown]")
+    if not link.count():
+        return found.last
+    link.click()
     return page.locator(DIALOG).last
 
 
 def open_picture(page: "Page", row: str) -> "Locator":
-    """Click on what a row of the metadata hides behind a link; the pictures in the dialog that opens."""
-    open_text(page, row)
-    shown = page.locator("[role=dialog] img, .bp5-dialog img, .bp6-dialog img")
+    """The pictures of a row of the metadata, in the dialog that opens on a click where it has one."""
+    shown = open_text(page, row).locator("img")
     shown.first.wait_for()
     return shown
 

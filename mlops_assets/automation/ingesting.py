@@ -38,6 +38,7 @@ from mlops_assets.stages.ingestion import TRIES_ALONE, Awaited, Line, State, in_
 from mlops_assets.stages.tables import Table
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
+from resources.storage.files import listed_once
 
 NEW = "new"
 
@@ -92,7 +93,8 @@ def ingest_sensor(
         if who := lake.worked_on():
             return dg.SkipReason(WAITS.format(who))
         tick = Tick.of(use_case, tables, context.instance, lake, clock.now(), now())
-        tick.look()
+        with listed_once():
+            tick.look()
         if tick.requests and tick.told:
             context.log.info("; ".join(tick.told))
         return dg.SensorResult(
@@ -133,7 +135,8 @@ class Tick:
         ours = feature_table(use_case.name, "")
         views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
         lines = lines_of(use_case.calendar, tables)
-        return cls(use_case, lines, instance, Looks.of(lake, use_case.name, views, now), wall)
+        looks = Looks.of(lake, use_case.name, views, use_case.corrections, now)
+        return cls(use_case, lines, instance, looks, wall)
 
     def look(self) -> None:
         """Decide about every line, those of longer partitions first, and write down what was found."""
@@ -166,7 +169,7 @@ class Tick:
     def _ask(self, line: Line, room: int) -> tuple[int, set[str]]:
         """Ask for a line's partitions whose turn it is; the room that is left, and all that are to be ingested."""
         frontier = self.looks.frontier(line)
-        changed = self.looks.changed(line, frontier.newest, self.use_case.corrections)
+        changed = self.looks.changed(line, frontier.newest)
         over = frontier.waiting(line, self.looks.now)
         names = sorted({*over, *changed})
         self.open |= {table.key: {*over} for table in line.awaited}

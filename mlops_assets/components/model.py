@@ -43,19 +43,23 @@ class DeclaredModel(ModelSpec):
 
     @pydantic.field_validator("feature_service")
     @classmethod
-    def _service_is_defined(cls, value: str) -> str:
+    def _service_is_defined(cls, value: str, info: pydantic.ValidationInfo) -> str:
         try:
             repository = _repository()
             known = service_names(repository)
         except FeatureStoreError as error:
             raise ValueError(str(error)) from error
-        if value not in known:
-            raise ValueError(
-                f"feature service {value!r} is not defined in {repository}; there are: {', '.join(known)}"
-            )
+        if value not in known and info.data.get("features") is not None:
+            return value  # it is made of this spec, of which something else is not as it must be
+        _refuse([_unknown(value)])
         given = [one for one in service_inputs(value, repository).given if is_known(one.kind)]
         _refuse(refused_feature(one.owner, one.name, one.kind, value) for one in given)
         return value
+
+    @pydantic.model_validator(mode="after")
+    def _service_was_made(self) -> Self:
+        _refuse([_unknown(self.feature_service)])
+        return self
 
     @pydantic.field_validator("prediction")
     @classmethod
@@ -116,9 +120,18 @@ def _repository() -> Repository:
 
 
 def _inputs(info: pydantic.ValidationInfo) -> ServiceInputs | None:
-    """What the spec's feature service reads and gives; None where the service itself was refused."""
+    """What the spec's feature service reads and gives; None where there is none, for which another reason is told."""
     service = info.data.get("feature_service")
-    return service_inputs(service, _repository()) if service else None
+    return service_inputs(service, _repository()) if service and not _unknown(service) else None
+
+
+def _unknown(service: str) -> str | None:
+    """That a feature service is not defined, with those that are."""
+    repository = _repository()
+    known = service_names(repository)
+    if service in known:
+        return None
+    return f"feature service {service!r} is not defined in {repository}; there are: {', '.join(known)}"
 
 
 def _refuse(problems: Iterable[str | None]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mlops_assets.ml.reports.markdown import cell
 from mlops_assets.ml.reports.sparklines import data_uri
 from mlops_assets.ml.scores import undefined
 from mlops_assets.spec.gate import METRICS
@@ -33,7 +34,7 @@ def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
     if not rows:
         return dg.MetadataValue.md("*no rows*")
     columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines = ["| " + " | ".join(map(cell, columns)) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
 
@@ -61,4 +62,4 @@ def told(name: str, value: Any) -> Any:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"
-    return "" if value is None else str(value).replace("|", "\\|")
+    return "" if value is None else cell(str(value))

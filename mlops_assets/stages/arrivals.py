@@ -25,7 +25,7 @@ LOOK_AGAIN = timedelta(minutes=5)
 """How long what a function said of its rows is taken to hold; files tell by themselves that they changed."""
 
 READ_AGAIN = 3600
-"""Seconds after which a function is asked whether rows that it gave have changed."""
+"""Seconds after which a function is asked whether rows that it gave have changed, and files of old rows are looked at."""
 
 
 def overdue_name(use_case: str) -> str:
@@ -45,6 +45,7 @@ class Looks:
     lake: Lake
     use_case: str
     views: Sequence[str]
+    corrections: int
     now: datetime
     online: Mapping[str, str]
     stamp: str
@@ -52,11 +53,12 @@ class Looks:
     _marks: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, lake: Lake, use_case: str, views: Sequence[str], now: datetime) -> Self:
-        """What is online, and what was found before."""
+    def of(cls, lake: Lake, use_case: str, views: Sequence[str], corrections: int, now: datetime) -> Self:
+        """What is online, and what was found before; so many `corrections` of the newest partitions are read again."""
         stored = lake.storage.load_or_none(f"{online_key(use_case)}.json")
         online = json.loads(stored.content) if stored else {}
-        return cls(lake, use_case, views, now, online, stored.stamp if stored else "", _read(lake, use_case))
+        stamp = stored.stamp if stored else ""
+        return cls(lake, use_case, views, corrections, now, online, stamp, _read(lake, use_case))
 
     def save(self) -> None:
         """Note what was found, for the next look."""
@@ -97,7 +99,7 @@ class Looks:
     def _awaited(self, line: Line, table: Table, name: str) -> Awaited | None:
         arrival = _arrival(table)
         noted = self.record.setdefault("awaited", {}).setdefault(table.key, {})
-        mark, before = self._mark(table), noted.get(name)
+        mark, before = self._mark(line, table), noted.get(name)
         if before is None or before["mark"] != mark or (mark is None and not self._fresh(before["at"])):
             found = _why(lambda: arrival.awaited(self.lake, table.span(name)))
             before = found and {
@@ -113,27 +115,55 @@ class Looks:
         since = line.over_at(name)
         return Awaited(table.key, name, since, since + arrival.alarm_after, before["outcome"], before["told"])
 
-    def _mark(self, table: Table) -> str | None:
-        """The state of a source's files as one text, read once a look; None of a function."""
+    def _mark(self, line: Line, table: Table) -> str | None:
+        """The state of a source's files as one text, read once a look; None of a function.
+
+        Of files with rows of partitions alone that are not looked at any more, the state is that of the hour.
+        """
         if table.key not in self._marks:
-            self._marks[table.key] = _mark_of(_arrival(table))
+            noted = self.record.setdefault("files", {}).setdefault(table.key, {})
+            if noted.get("hour") != self._hour:
+                noted.update(hour=self._hour, all=self._mark_of(table, None))
+            newest = self._mark_of(table, self._since(line))
+            self._marks[table.key] = newest and digest([newest, noted["all"]])
         return self._marks[table.key]
+
+    def _mark_of(self, table: Table, since: datetime | None) -> str | None:
+        try:
+            states = _arrival(table).states(self.lake, since)
+        except (NotYetThereError, SourceError) as error:
+            return digest(str(error))
+        return None if states is None else digest(states)
+
+    @property
+    def _hour(self) -> int:
+        return int(self.now.timestamp() // READ_AGAIN)
+
+    def _since(self, line: Line) -> datetime | None:
+        """The start of the oldest partition that is looked at, or waited for; None where all are."""
+        noted = self.record["lines"][line.cadence]
+        if noted["newest"] is None:
+            return None
+        oldest = min([*self._corrected(line, noted["newest"]), *noted["gaps"]])
+        return line.calendar.partition(oldest).start
+
+    def _corrected(self, line: Line, newest: str) -> list[str]:
+        return line.calendar.back(newest, max(self.corrections, 1) - 1)
 
     def _fresh(self, at: str) -> bool:
         return timedelta() <= self.now - read_moment(at) < LOOK_AGAIN
 
-    def changed(self, line: Line, newest: str | None, count: int) -> dict[str, str]:
+    def changed(self, line: Line, newest: str | None) -> dict[str, str]:
         """The newest partitions whose source gives other rows than they were made of, with a text that tells the rows apart.
 
-        A table that is written whole changed with the newest partition of all, whatever the `count` of those that are read again.
+        A table that is written whole changed with the newest partition of all, however few of them are read again.
         """
-        cut = [table for table in line.awaited if table.calendar and count]
+        cut = [table for table in line.awaited if table.calendar and self.corrections]
         whole = [table for table in line.awaited if not table.calendar]
         if newest is None or not (cut or whole):
             return {}
-        names = line.calendar.back(newest, max(count, 1) - 1)
-        hour = int(self.now.timestamp() // READ_AGAIN)
-        seen = digest([names, {table.key: self._mark(table) or hour for table in (*cut, *whole)}])
+        names = self._corrected(line, newest)
+        seen = digest([names, {table.key: self._mark(line, table) or self._hour for table in (*cut, *whole)}])
         noted = self.record["lines"][line.cadence]
         if noted.get("seen") == seen:
             return {}
@@ -205,14 +235,6 @@ def _why(look: Callable[[], NotYetThereError | None]) -> NotYetThereError | None
         return look()
     except SourceError:
         return None
-
-
-def _mark_of(arrival: Arrival) -> str | None:
-    try:
-        states = arrival.states()
-    except (NotYetThereError, SourceError) as error:
-        return digest(str(error))
-    return None if states is None else digest(states)
 
 
 def _arrival(table: Table) -> Arrival:

@@ -1,6 +1,7 @@
 """Lake tables made of what a TableSpec says: the raw table, and the feature table where it is a feature view too."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,7 @@ def raw_table(spec: TableSpec, use_case: str, folder: Path, calendar: Calendar, 
         arrival=Arrival(
             spec.lateness,
             spec.alarm_after,
-            lambda: states(spec, folder),
+            lambda lake, since: states(spec, folder, origin.before(lake, since)),
             lambda lake, span: awaited(spec, folder, span, origin.spans(lake)),
             lambda lake, name: Origin(spec, folder, origin.table).fingerprint(lake, name, table),
         ),
@@ -201,6 +202,11 @@ class Origin:
         """What is noted of the files; None of what is no file, and of a table without a time."""
         by_file = self.spec.time and isinstance(self.spec.source, FileSource)
         return spans_of(self.spec, lake, self.table) if by_file else None
+
+    def before(self, lake: Lake, since: datetime | None) -> Callable[[str], bool] | None:
+        """Which files had older rows alone when they were last looked at; None where that is not noted."""
+        spans = self.spans(lake) if since else None
+        return spans.before(since) if spans and since else None
 
     def _rows(self, lake: Lake, span: Partition) -> Rows:
         return read_rows(self.spec, self.folder, span, self.spans(lake))

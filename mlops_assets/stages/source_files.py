@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import escape, has_magic
 from pathlib import Path
@@ -25,14 +25,16 @@ PARQUET = b"PAR1"
 HEAD = 65_536
 
 
-def located(source: FileSource, folder: Path) -> list[ForeignFile]:
+def located(
+    source: FileSource, folder: Path, unread: Callable[[str], bool] | None = None
+) -> list[ForeignFile]:
     """The files of a source, each once, in order of their names; relative paths are of `folder`.
 
-    Raises NotYetThereError for a path that nothing is at, SourceError for one that cannot be.
+    The state of `unread` files of this machine is not asked for. Raises NotYetThereError for a path that nothing is at, SourceError for one that cannot be.
     """
     found: dict[str, ForeignFile] = {}
     for written in [source.path] if isinstance(source.path, str) else source.path:
-        files = _at(path := placed(written, folder))
+        files = _at(path := placed(written, folder), unread)
         if not files:
             raise NotYetThereError(f"no file is at {path}", "missing", {"path": path})
         found.update((file.address, file) for file in files)
@@ -105,9 +107,9 @@ def refuse_short_rows(file: ForeignFile, source: CsvSource, columns: list[str], 
         raise SourceError(f"file {file.address}, {problem}")
 
 
-def _at(path: str) -> list[ForeignFile]:
+def _at(path: str, unread: Callable[[str], bool] | None) -> list[ForeignFile]:
     try:
-        return files_at(path)
+        return files_at(path, unread)
     except (AddressError, StorageError, OSError) as error:
         raise SourceError(f"{path} cannot be reached: {error}") from error
 

@@ -4,6 +4,7 @@ What was found is noted in a record of the lake. The record is no state: every e
 is true, so one that is old or lost costs a look at the files, and changes nothing else.
 """
 
+import heapq
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from resources.storage.files import ForeignFile
 
 SAVE_AFTER = 200
 """Files after which what was found is saved, so that a look that is cut off goes on where it was."""
+
+ALWAYS_LOOKED_AT = 100
+"""Files of the newest rows whose state every look asks for."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -53,6 +57,16 @@ class Spans:
         with self._noted():
             known = [found[1] for file in files if (found := self._bounds(file))]
         return EPOCH + max(known) * MICROSECOND if known else None
+
+    def before(self, moment: datetime) -> Callable[[str], bool]:
+        """Whether a file, by its address, had rows of before a moment alone when it was last looked at.
+
+        Never of the files with the newest rows, to which more may be added.
+        """
+        newest = {address: bounds[1] for address, (_, bounds) in self._read().items() if bounds}
+        last = heapq.nlargest(ALWAYS_LOOKED_AT, newest.values())
+        limit = min((moment - EPOCH) // MICROSECOND, last[-1] if last else 0)
+        return lambda address: newest.get(address, limit) < limit
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ Only the rows of the span are turned into their types: what is wrong elsewhere i
 parquet file only the row groups that may have such rows are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -57,11 +57,16 @@ def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = N
     return Rows(frame.sort(*([spec.time] if spec.time else []), *spec.key, maintain_order=True), notes)
 
 
-def states(spec: TableSpec, folder: Path) -> list[list[str | int]] | None:
-    """What changes whenever the source's files may have: path, size, time and inode; None of what is no file."""
+def states(
+    spec: TableSpec, folder: Path, unread: Callable[[str], bool] | None = None
+) -> list[list[str | int]] | None:
+    """What changes whenever the source's files may have: path, size, time and inode, of `unread` files the path alone.
+
+    None of what is no file.
+    """
     if not isinstance(spec.source, FileSource):
         return None
-    return [[*file.state] for file in located(spec.source, folder)]
+    return [[*file.state] for file in located(spec.source, folder, unread)]
 
 
 def awaited(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> NotYetThereError | None:

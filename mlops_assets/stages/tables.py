@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -45,14 +45,14 @@ def nothing_else(lake: Lake, name: str | None) -> Fingerprint:
 class Arrival:
     """How the rows of a table come from outside of the lake: how late they may be, and how to see whether they are there.
 
-    `states()` gives what changes whenever the source's files may have, None where only reading tells; `awaited(lake, partition)`
-    why its rows are still to be waited for, None where they are there; `rows(lake, name)` what a partition would be made
+    `states(lake, since)` gives what changes whenever the source's files may have, None where only reading tells; with
+    `since`, those that had older rows alone when last looked at stand by their names. `awaited(lake, partition)` gives why its rows are still to be waited for, None where they are there; `rows(lake, name)` what a partition would be made
     of now, in the terms of `Table.outside`.
     """
 
     lateness: timedelta
     alarm_after: timedelta
-    states: Callable[[], Any]
+    states: Callable[[Lake, datetime | None], Any]
     awaited: Callable[[Lake, Partition], NotYetThereError | None]
     rows: Callable[[Lake, str | None], Fingerprint]
 

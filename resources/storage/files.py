@@ -2,16 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
 from resources.storage.addresses import storage_at
 from resources.storage.errors import AddressError
-from resources.storage.storage import Storage
+from resources.storage.storage import Entry
 
 S3 = "s3://"
+_LISTED: ContextVar[dict[str, list["ForeignFile"]] | None] = ContextVar("listed", default=None)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ForeignFile:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its bytes; not of one whose state was not asked for."""
         return int(self.state[1])
 
     @property
@@ -51,24 +54,45 @@ class ForeignFile:
             return first, file.read(count)
 
 
-def files_at(address: str) -> list[ForeignFile]:
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it an address names what it named when it was first asked for: many looks at one moment cost one listing."""
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
+def files_at(address: str, unread: Callable[[str], bool] | None = None) -> list[ForeignFile]:
     """The files that an address or a pattern names, sorted; none where nothing is there.
 
-    `*` and `?` stay within a folder, `**` goes below it. Raises AddressError for an address of another kind, and
-    StorageError where an object store does not answer.
+    `*` and `?` stay within a folder, `**` goes below it. The state of an `unread` file of this machine is not asked for:
+    its name alone stands for it. Raises AddressError for an address of another kind, and StorageError where an object
+    store does not answer.
     """
-    if address.startswith(S3):
-        return list(_objects(address))
-    if "://" in address:
+    remote = address.startswith(S3)
+    if "://" in address and not remote:
         raise AddressError(f"{address!r} is no file that is known: give a path, or s3://bucket/key")
-    return list(_local(address))
+    if unread and not remote:
+        return list(_local(address, unread))
+    listed = _LISTED.get()
+    if listed is not None and address in listed:
+        return listed[address]
+    found = list(_objects(address) if remote else _local(address))
+    if listed is not None:
+        listed[address] = found
+    return found
 
 
-def _local(address: str) -> Iterator[ForeignFile]:
+def _local(address: str, unread: Callable[[str], bool] | None = None) -> Iterator[ForeignFile]:
     literal = os.path.lexists(address) or not has_magic(address)
     found = [address] if literal else sorted(glob(address, recursive=True))  # noqa: PTH207
     for path in found:
         if address.endswith("**") and Path(path).is_dir():
+            continue
+        if unread and unread(path):
+            yield ForeignFile(path, (path,))
             continue
         try:
             state = os.stat(path)  # noqa: PTH116 (a source may have thousands of files, and Path costs twice as much)
@@ -83,16 +107,13 @@ def _objects(address: str) -> Iterator[ForeignFile]:
     fixed = next((n for n, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
     storage = storage_at(S3 + "/".join([bucket, *parts[:fixed]]))
     wanted = "/".join(parts[fixed:])
-    if not has_magic(wanted):
-        names = [wanted] if wanted and storage.exists(wanted) else []
-    else:
+    if has_magic(wanted):
         matches = _pattern(wanted)
-        names = [name for name in storage.names(deep=True) if matches.fullmatch(name)]
-    yield from (ForeignFile(storage.at(name), _state(storage, name)) for name in names)
-
-
-def _state(storage: Storage, name: str) -> tuple[str | int, ...]:
-    return storage.at(name), storage.size(name) or 0, storage.stamp(name) or ""
+        found = {name: one for name, one in storage.entries(deep=True).items() if matches.fullmatch(name)}
+    else:
+        size = storage.size(wanted) if wanted else None
+        found = {} if size is None else {wanted: Entry(size, storage.stamp(wanted) or "")}
+    yield from (ForeignFile(at := storage.at(name), (at, *entry)) for name, entry in found.items())
 
 
 def _pattern(wanted: str) -> re.Pattern[str]:

@@ -12,7 +12,7 @@ from resources.storage import durable
 from resources.storage.contained import below
 from resources.storage.errors import AbsentError, ConflictError
 from resources.storage.locks import file_lock
-from resources.storage.storage import Storage, Stored, listed
+from resources.storage.storage import Entry, Storage, Stored, listed
 
 LOCKS = ".locks"
 STEADY_S = 2.0
@@ -85,11 +85,9 @@ class LocalStorage(Storage):
         paths = [path.relative_to(self.folder).as_posix() for path in top.rglob("*") if path.is_file()]
         return listed(paths, ending)
 
-    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
-        top = self._path(folder) if folder else self.folder
-        found = {entry.name: mark for entry in _entries(top) if (mark := _mark(entry))}
-        start = f"{folder}/" if folder else ""
-        return {name: found[name[len(start) :]] for name in listed([start + one for one in found], ending)}
+    def entries(self, folder: str = "", ending: str = "", deep: bool = False) -> dict[str, Entry]:
+        names = self.names(folder, ending, deep)
+        return {name: entry for name in names if (entry := _entry(f"{self.folder}/{name}"))}
 
     def folder_mark(self, folder: str) -> str | None:
         """A folder's own time: every write puts a name into it. One as new as this moment may stay for the next write."""
@@ -143,13 +141,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _mark(entry: os.DirEntry[str]) -> str | None:
-    """When a file was written, and which file it is: a write makes another one. None for what is no file, or gone."""
+def _entry(path: str) -> Entry | None:
+    """Size, and when a file was written and which file it is: a write makes another one. None for one that is gone."""
     try:
-        found = entry.stat()
+        found = os.stat(path)  # noqa: PTH116 (a folder may have thousands of files, and Path costs twice as much)
     except FileNotFoundError:
         return None
-    return f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}" if entry.is_file() else None
+    return Entry(found.st_size, f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}")
 
 
 def _stamp(content: bytes) -> str:

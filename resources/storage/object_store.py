@@ -17,7 +17,7 @@ from resources.storage.errors import (
     UnreachableError,
 )
 from resources.storage.lease import leased
-from resources.storage.storage import Storage, Stored, listed, plain
+from resources.storage.storage import Entry, Storage, Stored, listed, plain
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -70,12 +70,9 @@ class ObjectStorage(Storage):
     def names(self, folder: str = "", ending: str = "", deep: bool = False) -> list[str]:
         return listed(list(self._objects(folder, deep)), ending)
 
-    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
-        objects = self._objects(folder, False)
-        return {
-            name: f"{_stamp(objects[name])} {objects[name]['last_modified']}"
-            for name in listed(list(objects), ending)
-        }
+    def entries(self, folder: str = "", ending: str = "", deep: bool = False) -> dict[str, Entry]:
+        objects = self._objects(folder, deep)
+        return {name: _entry(objects[name]) for name in listed(list(objects), ending)}
 
     def delete(self, name: str) -> bool:
         import obstore
@@ -201,6 +198,10 @@ def _client(bucket: str, endpoint: str, process: int) -> "S3Store":
     options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
     config: Any = {"endpoint": endpoint} if endpoint else {}
     return S3Store(bucket, client_options=options, config=config)
+
+
+def _entry(meta: Any) -> Entry:
+    return Entry(meta["size"], f"{_stamp(meta)} {meta['last_modified']}")
 
 
 def _stamp(result: Any) -> str:

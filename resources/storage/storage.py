@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from resources.storage.contained import below
 from resources.storage.errors import AbsentError, ConflictError
@@ -20,6 +21,13 @@ class Stored:
 
     content: bytes
     stamp: str
+
+
+class Entry(NamedTuple):
+    """What a listing says of a name: its bytes, and a mark that is another one after any write of other content."""
+
+    size: int
+    mark: str
 
 
 class Storage(ABC):
@@ -63,11 +71,12 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
-        """Names in a folder as `names` lists them, each with a mark that is another one after any write of other content.
+    def entries(self, folder: str = "", ending: str = "", deep: bool = False) -> dict[str, Entry]:
+        """What `names` lists, each with its size and a mark; it costs one listing, as no content is read."""
 
-        It costs one listing, as no content is read.
-        """
+    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+        """Names in a folder as `names` lists them, each with a mark that is another one after any write of other content."""
+        return {name: entry.mark for name, entry in self.entries(folder, ending).items()}
 
     def folder_mark(self, folder: str) -> str | None:
         """A mark that is another one after anything was written to or removed from a folder, told without listing it.

@@ -29,7 +29,7 @@ mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params)
 """
 RUNS = """
 query Runs($filter: RunsFilter) { runsOrError(filter: $filter) {
-  ... on Runs { results { runId status jobName assetSelection { path } tags { key value } } } } }
+  ... on Runs { results { runId status jobName creationTime endTime assetSelection { path } tags { key value } } } } }
 """
 LOGS = """
 query Logs($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {

@@ -12,6 +12,7 @@ from resources.clock import CLOCK_FILE, Simulation, wall
 
 FIRST = date(2024, 1, 1)
 A_DAY = 40
+AT_ONCE = 4
 RATE = 2880.0
 """A day in half a minute: two ticks of a sensor."""
 
@@ -19,12 +20,12 @@ NEARLY_STANDS = RATE / 100
 STILL_S = 900.0
 DAY = timedelta(days=1)
 
-USE_CASE = """\
+USE_CASE = f"""\
 description: Parcels of some shops. Which are sent back within three days?
 owner: team:parcels
-calendar: {cadence: daily, start: 2024-01-01}
+calendar: {{cadence: daily, start: {FIRST}}}
 clock: wall
-ingest: {at_once: 4}
+ingest: {{at_once: {AT_ONCE}}}
 """
 DEFS = """\
 type: mlops_assets.components.table.TableComponent

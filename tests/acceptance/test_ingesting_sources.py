@@ -1,13 +1,16 @@
 """Whatever a source does, its partitions are ingested in the end: it is missing, raises, gives other rows, or is static."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.stages import declared_tables, source_spans
 from tests.acceptance.businesses import TABLE, USE_CASE, Business, days
-from tests.declared import loans_frame
+from tests.declared import a_loan, loans_frame
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
@@ -99,6 +102,60 @@ def test_a_file_that_goes_away_after_it_was_read_changes_nothing_and_the_next_da
     assert "2024-01-02 is missing" in business.at(3).tick()
     business.day(2)
     assert business.until_quiet() == days(2, 2) and business.online() == days(1, 2)
+
+
+@pytest.fixture
+def looked_at(monkeypatch) -> list[str]:
+    """Files of whose state a look asked, in a source of which the file of the newest rows alone is always looked at."""
+    found, whole = list[str](), declared_tables.states
+
+    def noted(*given: Any) -> Any:
+        states = whole(*given)
+        if given[2:] != (None,):
+            found.extend(Path(str(one[0])).stem for one in states or () if len(one) > 1)
+        return states
+
+    monkeypatch.setattr(declared_tables, "states", noted)
+    monkeypatch.setattr(source_spans, "ALWAYS_LOOKED_AT", 1)
+    return found
+
+
+def test_a_quiet_look_asks_for_the_state_of_files_with_rows_of_partitions_that_are_read_again_alone(
+    business, looked_at
+):
+    business.write(USE_CASE + "corrections: 2\n")
+    for day in range(1, 7):
+        business.day(day)
+    assert business.at(7).until_quiet() == days(1, 6)
+    looked_at.clear()
+    assert "every partition that is over is ingested" in business.tick()
+    assert looked_at == ["loans_005", "loans_006"]
+    business.day(5, amount=7.0)
+    assert business.tick() == days(5, 5) and business.failed == ""
+
+
+def test_a_newer_row_in_a_file_of_old_ones_is_found_within_the_hour(business, looked_at):
+    business.write(USE_CASE + "corrections: 2\n")
+    for day in range(1, 7):
+        business.day(day)
+    assert business.at(7).until_quiet() == days(1, 6)
+    file = business.root / "data" / "loans_002.csv"
+    file.write_text(file.read_text() + a_loan(999, "2024-01-06T13:00:00Z") + ",2024-01-06T14:00:00Z\n")
+    assert "every partition that is over is ingested" in business.tick()
+    assert business.at(7, 7).until_quiet() == days(6, 6) and business.failed == ""
+    assert business.lake.read("loans/applications", days(6, 6))["loan_id"].to_list() == [600, 999]
+
+
+def test_a_row_of_a_gap_is_found_at_once_in_whatever_file_behind_it_it_comes(business, looked_at):
+    business.write(USE_CASE + "corrections: 1\n")
+    for day in (1, 2, 4, 5, 6):
+        business.day(day)
+    business.at(4, 12).until_quiet()
+    assert business.at(7).until_quiet() == days(4, 6)
+    file = business.root / "data" / "loans_004.csv"
+    file.write_text(file.read_text() + a_loan(999, "2024-01-03T13:00:00Z") + ",2024-01-03T14:00:00Z\n")
+    assert "2024-01-03" in business.until_quiet() and business.failed == ""
+    assert business.online() == days(1, 6)
 
 
 def test_a_function_that_raises_is_told_by_its_run_tried_again_with_pauses_and_read_once_it_answers(

@@ -26,10 +26,10 @@ from resources.serving.hosting import http_application
 from resources.settings import Settings, settings
 from tests.acceptance.commands import environment
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
-from tests.acceptance.live_shop import A_DAY, Files, Pace, names, wait_while_it_moves, write_use_case
+from tests.acceptance.live_shop import A_DAY, AT_ONCE, Files, Pace, names, wait_while_it_moves, write_use_case
 from tests.acceptance.state import tracking_of
 
-BEGUN, LIVED, OFF = 16, 20, 6
+BEGUN, LIVED, OFF = 16, 20, 10
 """Days before the machine is switched on for the first time, days it lives then, days it is off after these."""
 
 STARTED = read_moment(f"{names(BEGUN, 1)[0]}T00:30:00+00:00")
@@ -80,8 +80,9 @@ class Shop:
             wait_while_it_moves(lambda: settled(dagster), self.moved, f"all of {self.days} days is done")
 
     def reported(self) -> list[str]:
-        """The days that were reported on."""
-        return self.resources["lake"].partitions(f"{MODEL}/performance")
+        """The days that were reported on; not one whose report is being written at this moment."""
+        lake, table = self.resources["lake"], f"{MODEL}/performance"
+        return [day for day in lake.partitions(table) if lake.described(table, day)]
 
     def oldest(self) -> int | None:
         """The oldest day that is not reported on, counted from 0."""
@@ -143,6 +144,12 @@ def of_job(shop: Shop, job: str) -> list[dict[str, Any]]:
     return [run for run in reversed(shop.runs) if run["jobName"] == job]
 
 
+def most_at_once(runs: list[dict[str, Any]]) -> int:
+    """How many were asked for and not at their end, at the moment of the most."""
+    spans = [(run["creationTime"], run["endTime"]) for run in runs]
+    return max(sum(begun <= at < ended for begun, ended in spans) for at, _ in spans)
+
+
 def assert_every_day_was_lived(shop: Shop) -> None:
     """Ingested once, scored, reported, labels folded in; no run failed and none was doubled."""
     lake = shop.resources["lake"]
@@ -152,6 +159,7 @@ def assert_every_day_was_lived(shop: Shop) -> None:
     assert len(keys) == len(set(keys)), "a run was doubled, or somebody else than a sensor asked for one"
     ingested = [run["tags"]["dagster/partition"] for run in of_job(shop, INGEST)]
     assert sorted(ingested) == shop.names()
+    assert most_at_once(of_job(shop, INGEST)) <= AT_ONCE
     scored = Counter(run["tags"]["dagster/partition"] for run in of_job(shop, SCORE))
     assert [*sorted(scored)] == shop.names()
     for day in shop.names():

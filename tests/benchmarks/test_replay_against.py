@@ -13,13 +13,15 @@ from mlops_assets.replay.tables import text_table
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
 
+NOW = ("replay/flights/partitions.csv", b"partition,auc\n2013-01-07,0.7\n")
 
-def left_by(home, score: float, model: bytes = b"{trees"):
+
+def left_by(home, score: float, model: bytes = b"{trees", table: tuple[str, bytes] = NOW):
     """A state folder with one partition, one verdict, one model and a table."""
     lake = Lake(root=str(home / "lake"))
     lake.write("flight_delay/predictions", pl.DataFrame({"score": [score]}), "2013-01-07")
     lake.write_json("flight_delay/attempts/2013-01-07", {"verdict": "promoted"})
-    for path, content in (("mlflow/artifacts/1/model.ubj", model), ("replay/weeks.csv", b"week\n")):
+    for path, content in (("mlflow/artifacts/1/model.ubj", model), table):
         (home / path).parent.mkdir(parents=True)
         (home / path).write_bytes(content)
     return outcome(home)
@@ -28,6 +30,20 @@ def left_by(home, score: float, model: bytes = b"{trees"):
 def test_the_same_scores_models_and_verdicts_are_no_difference(tmp_path):
     found = differences(left_by(tmp_path / "one", 0.5), left_by(tmp_path / "other", 0.5))
     assert found == {"compared": 4, "different": 0, "first": []}
+
+
+@pytest.mark.parametrize("before", ["replay/weeks.csv", "replay/flights/weeks.csv"])
+def test_the_table_of_an_earlier_revision_is_found_by_its_name_of_then(tmp_path, before):
+    now = left_by(tmp_path / "now", 0.5)
+    same = left_by(tmp_path / "same", 0.5, table=(before, NOW[1].replace(b"partition", b"week")))
+    assert differences(same, now) == {"compared": 4, "different": 0, "first": []}
+    other = left_by(tmp_path / "other", 0.5, table=(before, NOW[1].replace(b"0.7", b"0.8")))
+    assert differences(other, now)["first"] == ["table of the replay"]
+
+
+def test_a_replay_that_left_no_table_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="has 0 tables of a replay, expected is one"):
+        left_by(tmp_path, 0.5, table=("replay/report.txt", b""))
 
 
 def test_another_score_and_another_model_are_named(tmp_path):

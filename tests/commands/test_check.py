@@ -148,6 +148,23 @@ def test_what_a_model_names_is_held_against_its_tables(shops, capsys, old, new, 
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{amount: float}", '{"amount €": float}', "'amount €' is no name of a request column"),
+        ("metric: log_loss", "metric: log_los", "log_los"),
+        ("gate:", "window: {hold_out_days: 0}\n  gate:", "hold_out_days"),
+    ],
+)
+def test_a_mistake_in_a_model_is_told_without_another_about_the_service_that_its_features_become(
+    shops, capsys, old, new, said
+):
+    (shops / "sizes.csv").write_text("order_id,size\n1,2.0\n")
+    (shops / "defs.yaml").write_text(TABLES + MODEL.replace(old, new))
+    status, told = checked(capsys, "shops")
+    assert status == 1 and said in told and "feature service" not in told
+
+
+@pytest.mark.parametrize(
     ("batch", "said"),
     [
         ("{table: order}", "batch.table 'shops/order' does not exist; there are: "),

@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 def table(
     calendar: Calendar | None, lateness: timedelta = timedelta(), key: str = "loans/raw", **more
 ) -> Table:
-    arrival = Arrival(lateness, DAY, list, lambda lake, span: None, lambda lake, name: {})
+    arrival = Arrival(lateness, DAY, lambda lake, since: [], lambda lake, span: None, lambda lake, name: {})
     return Table(
         key, lambda lake, span: pl.DataFrame(), Expectation({}, ()), calendar, arrival=arrival, **more
     )

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
-from mlops_assets.stages.sources import awaited, read_rows
+from mlops_assets.stages.sources import awaited, read_rows, states
 from resources.storage.addresses import storage_at
+from resources.storage.object_store import ObjectStorage
 from tests.declared import END, START, a_loan, loans, loans_frame, write_loans
 from tests.s3 import BUCKET, served
 
@@ -344,6 +345,22 @@ def test_a_variable_that_is_not_set_is_told_by_name(tmp_path, monkeypatch):
 def test_an_address_of_another_kind_is_told(tmp_path):
     told = refusal(loans(source={"kind": "csv", "path": "gs://bucket/a.csv"}), tmp_path)
     assert "'gs://bucket/a.csv' is no file that is known: give a path, or s3://bucket/key" in told
+
+
+def test_files_in_a_bucket_cost_one_listing_however_many_they_are(tmp_path, monkeypatch):
+    with served():
+        bucket = storage_at(f"s3://{BUCKET}/many")
+        for day in range(1, 6):
+            bucket.write(f"loans_{day}.parquet", parquet_of(loans_frame(day)))
+        spec = loans(source={"kind": "parquet", "path": f"s3://{BUCKET}/many/loans_*.parquet"})
+        monkeypatch.setattr(ObjectStorage, "_meta", lambda self, name: pytest.fail(f"asked for {name}"))
+        before = states(spec, tmp_path)
+        bucket.write("loans_2.parquet", parquet_of(loans_frame(2, 3)))
+        after = states(spec, tmp_path)
+    assert before and after and len(before) == len(after) == 5
+    assert [str(one[0])[-9:] for one, other in zip(before, after, strict=True) if one != other] == [
+        "2.parquet"
+    ]
 
 
 def test_files_in_a_bucket_are_read_like_any_other(tmp_path):

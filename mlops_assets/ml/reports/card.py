@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_assets.ml.reports.markdown import cell
 from mlops_assets.ml.reports.sparklines import data_uri
 
 UNKNOWN = "unknown"
@@ -79,8 +80,7 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
     for section in sections:
         lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|---|"]
         lines += [
-            f"| {_cell(fact.name)} | {_cell(fact.text)} | {_reference(fact.source)} |"
-            for fact in section.facts
+            f"| {cell(fact.name)} | {cell(fact.text)} | {_reference(fact.source)} |" for fact in section.facts
         ]
         picture = [f"![{section.title}]({data_uri(section.picture)})"] if section.picture else []
         note = [section.note] if section.note else []
@@ -105,12 +105,8 @@ def as_html(title: str, sections: Sequence[Section]) -> str:
     return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{name}</h1>{''.join(body)}</body></html>\n"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 def _reference(source: Source) -> str:
-    return f"[{_cell(source.label)}]({source.link})" if source.link else _cell(source.label)
+    return f"[{cell(source.label)}]({source.link})" if source.link else cell(source.label)
 
 
 def _anchor(source: Source) -> str:

@@ -62,6 +62,9 @@ def test_marks_are_of_the_names_and_change_with_what_is_written(storage):
     assert list(storage.marks("t")) == ["t/a.parquet", "t/b.json"]
     assert storage.below("t").marks(ending=".json").keys() == {"b.json"}
     assert storage.marks("nowhere") == {}
+    deep = storage.entries("t", ".json", deep=True)
+    assert {name: entry.size for name, entry in deep.items()} == {"t/b.json": 3, "t/deep/c.json": 3}
+    assert deep["t/b.json"].mark == storage.marks("t")["t/b.json"]
 
 
 def test_a_part_of_storage_is_a_storage_of_its_own(storage: Storage) -> None:
