@@ -64,7 +64,7 @@ class Ways:
 
     def next(self) -> Way:
         """The way that is likely to answer."""
-        if not self._left:
+        if self._left <= 0:
             return self._by_row
         self._left -= 1
         return self.by_field
