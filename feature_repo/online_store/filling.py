@@ -23,7 +23,7 @@ def rows_of(form: Form, batch: Batch) -> Any | None:
                 return None
             here, numbers = found
             rows["here"][:, form.numbers.index(name)] = here
-            rows[dtype][here, place] = numbers
+            rows[dtype][slice(None) if len(numbers) == len(here) else here, place] = numbers
     return rows
 
 
@@ -31,5 +31,5 @@ def _numbers(cells: pa.Array, kind: ValueType) -> tuple[np.ndarray, np.ndarray] 
     """Where (n,) there is a number, and these numbers, of serialised values; None if there is anything else."""
     lengths = lengths_of(cells)
     here = lengths > 0
-    numbers = decoding.numbers(lengths[here], encoding.content_of(cells), kind)
+    numbers = decoding.numbers(lengths if here.all() else lengths[here], encoding.content_of(cells), kind)
     return None if numbers is None or np.isnan(numbers).any() else (here, numbers)

@@ -53,6 +53,10 @@ class Form:
         ends = accumulate([0 if letter == "x" else count for letter, count in letters], initial=0)
         self.starts = {member[0]: end for member, end in zip(members, ends, strict=False)}
 
+    def rows(self, content: bytes) -> Any:
+        """The rows (n,) that stand one after the other."""
+        return np.frombuffer(content, self.dtype)
+
     def place(self, name: str) -> tuple[int, int]:
         """Of a number in a row that `one` took apart: where it says whether it is there, and where it is."""
         block = NUMBERS[self.kinds[name]]
@@ -93,7 +97,7 @@ class Reader:
         if len(content) == self.form.dtype.itemsize and not apart:
             row = self.form.one.unpack(content)
             return Packed([row[self._event]], cells, self._of_one(row, others))
-        rows = np.frombuffer(content, self.form.dtype)
+        rows = self.form.rows(content)
         times: list[int | None] = rows["event"].tolist()
         for place in apart:
             times[place] = None
@@ -125,7 +129,7 @@ class Reader:
 
         from .codec import encoding
 
-        name, rows = self.wanted[slot], np.frombuffer(content, self.form.dtype)
+        name, rows = self.wanted[slot], self.form.rows(content)
         dtype = NUMBERS[kind := self.form.kinds[name]]
         numbers = rows[dtype][:, self.form.by_type[dtype].index(name)]
         gaps = ~rows["here"][:, self.form.numbers.index(name)]

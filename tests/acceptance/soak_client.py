@@ -15,13 +15,14 @@ VERSION = re.compile(rb'"version": ?"(\d+)"')
 class Met:
     """Of each answered request, when it was due (seconds from the start) and how long after that it was answered.
 
-    And how many answers there were of each status, and of each version of the model.
+    And how many answers there were of each status and of each version of the model, and when those were due that were none.
     """
 
     due: list[float] = field(default_factory=list)
     took: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     versions: Counter[bytes] = field(default_factory=Counter)
+    refused: list[float] = field(default_factory=list)
 
 
 async def ask(port: int, requests: Sequence[bytes], rate: float, seconds: float, connections: int) -> Met:
@@ -61,6 +62,8 @@ async def _connection(
                 status = type(error).__name__
                 reader, writer = await asyncio.open_connection(HOST, port)
             met.statuses[status] += 1
+            if status != "200":
+                met.refused.append(moment)
             met.due.append(moment)
             met.took.append(time.perf_counter() - began - moment)
             due.task_done()

@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import packing
 from ..codec.decoding import Cells
 from ..codec.kinds import ValueType, of
@@ -65,7 +63,7 @@ class Reader(packing.Reader):
         if not self.others:
             return {}
         size = self.form.dtype.itemsize
-        lengths: Any = np.frombuffer(content, self.form.dtype)["lengths"]
+        lengths = self.form.rows(content)["lengths"]
         if lengths.shape[1] == 1:
             return {self.others[0][1]: [cell[size:] for cell in cells]}
         ends = [[size] * len(cells), *(lengths.cumsum(axis=1) + size).T.tolist()]

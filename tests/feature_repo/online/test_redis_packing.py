@@ -35,7 +35,7 @@ VIEWS: dict[str, dict[str, tuple[Any, str, list[Any]]]] = {
 """Feast's type, the field of its message and some values of every feature; rows of the second take several fields."""
 
 CUSTOMERS = (1, 2)
-DATABASE = 11
+DATABASE = 10
 
 
 class Shared:
@@ -47,7 +47,8 @@ class Shared:
             f"redis://127.0.0.1:{port}/{DATABASE}",
         )
         place = {"connection_string": f"127.0.0.1:{port},db={DATABASE}"}
-        self.ours = opened(folder, {"type": BULK["redis"], **place})
+        self.place = {"type": BULK["redis"], **place}
+        self.ours = opened(folder, self.place)
         self.stock = opened(folder, {"type": "redis", **place})
         self.blunt = opened(folder, {"type": "redis", "skip_dedup": True, **place})
         columns = {"customer_id": [1]}
@@ -154,11 +155,15 @@ def do(shared: Shared, step: Any) -> None:
     """One thing that happens to a database."""
     match step:
         case ("dying", name, events, created, share):
-            shared.write_and_die(name, [row(name, *event, created) for event in events], share)
+            shared.write_and_die(name, [row(name, *event, created=created) for event in events], share)
         case ("part of ours", name, events, created, _):
-            shared.write(shared.ours, name, [row(name, *event, created, some=True) for event in events])
+            shared.write(
+                shared.ours, name, [row(name, *event, created=created, some=True) for event in events]
+            )
         case (writer, name, list(events), created, _):
-            shared.write(getattr(shared, writer), name, [row(name, *event, created) for event in events])
+            shared.write(
+                getattr(shared, writer), name, [row(name, *event, created=created) for event in events]
+            )
         case ("expire", number):
             shared.client.pexpire(shared.key(number), 0)
         case ("delete view", name, by_stock):
@@ -254,7 +259,7 @@ def test_a_view_of_another_shape_is_not_read_packed(shared: Shared, tmp_path: Pa
     shared.write(shared.ours, "figures", [row("figures", 1, 0, 1)])
     schema = {"customer_id": Int64, "count": Int64, "sum": Float64, "share": Float32}
     write(tmp_path, "figures", {"customer_id": [1]})
-    changed = opened(tmp_path, shared.ours.config.online_store.model_dump())
+    changed = opened(tmp_path, shared.place)
     changed.apply([customer, view(tmp_path, "figures", [customer], schema)])
     asked = ["figures:share", "figures:sum", "figures:count"], {"customer_id": [1]}
     assert changed.get_online_features(*asked).to_dict() == shared.stock.get_online_features(*asked).to_dict()
