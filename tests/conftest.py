@@ -147,6 +147,27 @@ def redis_port(free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFa
             server.terminate()
 
 
+REDIS_DATABASE = 11
+"""Of the test run's Redis, so that no other test's entities are there."""
+
+
+@pytest.fixture
+def redis_client(redis_port: int) -> Iterator[Any]:
+    """A database of the test run's Redis, empty before and after."""
+    from redis import Redis
+
+    with Redis(port=redis_port, db=REDIS_DATABASE) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def redis_address(redis_port: int) -> str:
+    """The address of that database."""
+    return f"redis://127.0.0.1:{redis_port}/{REDIS_DATABASE}"
+
+
 def _wait_for(port: int) -> None:
     for _ in range(200):
         with socket.socket() as probe:

@@ -64,11 +64,16 @@ class State:
     def _published(self, spec: ModelSpec, joined: pl.DataFrame) -> bytes:
         rows = labelled(joined, spec, NOW + timedelta(days=9))
         model = fit(rows, spec, self.store.feature_columns(SERVICE), rounds=spec.trainer.rounds).model
+        self.publish(spec, VERSION, model)
+        return model
+
+    def publish(self, spec: ModelSpec, version: int, model: bytes) -> None:
+        """Make a version of a model the one that the endpoint answers with."""
         record = {
             "name": spec.name,
-            "version": VERSION,
+            "version": version,
             "task": spec.task,
-            "model_path": str(self.endpoint.keep(spec.name, VERSION, model)),
+            "model_path": str(self.endpoint.keep(spec.name, version, model)),
             "model_sha256": hashlib.sha256(model).hexdigest(),
             "scorer": SCORER,
             "feature_service": SERVICE,
@@ -78,7 +83,6 @@ class State:
             "time": spec.prediction.time,
         }
         self.endpoint.publish(record)
-        return model
 
     def declared(self, name: str) -> Code:
         return code_of(self.specs[name])

@@ -100,6 +100,13 @@ MUTANTS = (
         f"{RULES}test_within_one_batch_the_same_rule_holds",
     ),
     ONLINE(
+        "packed values are believed after stock Feast has written",
+        "feature_repo.online_store.redis.packing:ByRow.found",
+        "stamp.startswith(mark)",
+        "True",
+        "tests/feature_repo/online/test_redis_packing.py::test_whatever_happens_ours_reads_what_stock_feast_reads",
+    ),
+    ONLINE(
         "an expired value is served",
         "feature_repo.online_store.answer:sight",
         "oldest is None or time >= oldest",

@@ -1,6 +1,5 @@
 """With a real Redis as the online store too, an event posted to the endpoint is in both stores and in the next answer."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ from redis import Redis
 from tests.flights.pushing import LATER, NOW, SOURCE, START, UNKNOWN, Running, copied, event, prepared_state
 from tests.flights.served import SERVICE
 
-DATABASE = 11
-"""Of the test run's Redis, so that no other test's entities are there."""
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,27 +17,19 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def client(redis_port: int) -> Iterator[Redis]:
-    with Redis(port=redis_port, db=DATABASE) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
-
-
-@pytest.fixture
-def on_redis(prepared: Path, tmp_path: Path, redis_port: int, client: Redis) -> Running:
-    running = copied(prepared, tmp_path / "state", f"redis://127.0.0.1:{redis_port}/{DATABASE}")
+def on_redis(prepared: Path, tmp_path: Path, redis_address: str, redis_client: Redis) -> Running:
+    running = copied(prepared, tmp_path / "state", redis_address)
     running.store.materialize(running.store.views(SERVICE), START, NOW)
     return running
 
 
-def test_a_push_reaches_redis_and_the_offline_store_and_the_next_prediction_uses_it(on_redis, client):
+def test_a_push_reaches_redis_and_the_offline_store_and_the_next_prediction_uses_it(on_redis, redis_client):
     with on_redis.client() as http:
-        before, stored = on_redis.predict(http), dump(client)
+        before, stored = on_redis.predict(http), dump(redis_client)
         assert before["value"] not in (71.5, UNKNOWN)
         reply = http.post(f"/push/{SOURCE}", json=event())
         assert (reply.status_code, reply.json()["new"]) == (200, 1)
-        changed = {key for key, value in dump(client).items() if stored.get(key) != value}
+        changed = {key for key, value in dump(redis_client).items() if stored.get(key) != value}
         assert (len(changed), b"EWR" in next(iter(changed))) == (1, True)
         after, offline = on_redis.predict(http), on_redis.offline(LATER)
     assert (after["value"], after["as_of"]) == (71.5, LATER.isoformat())

@@ -1,11 +1,18 @@
 """Commands that read many keys, put together as bytes, and what their replies say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import chain
 from typing import Any
 
-from ..codec.decoding import event_micros
 from ..plan import Found, KeyGroup, ViewRead
+from ..reads import Asked, Place
+from .packing import ByField, ByRow, by_row
+
+BY_FIELD_FOR = 16
+"""Reads of a group that ask for its fields one by one after one in which something was not packed."""
+
+Request = tuple[bytes, int]
+"""Commands, and how many replies they have."""
 
 
 class Command:
@@ -29,26 +36,67 @@ class Command:
         return b"".join([part for key in keys for part in (starts[len(key)], key, self._end)])
 
 
-def asking(project: str, fields: Sequence[Sequence[bytes]], stamps: Sequence[bytes]) -> Command:
-    """Asks for the fields of some views of an entity's hash, and for the views' time stamps after them."""
-    return Command(b"HMGET", project.encode(), [*chain.from_iterable(fields), *stamps])
+class Way:
+    """A command for the views of an entity's hash, and what its replies say."""
+
+    def __init__(self, project: str, views: Sequence[ByField | ByRow]) -> None:
+        self._views, fields = views, [view.fields for view in views]
+        self._ends = [0, *(sum(map(len, fields[: n + 1])) for n in range(len(fields)))]
+        self.command = Command(b"HMGET", project.encode(), list(chain.from_iterable(fields)))
+
+    def found(self, rows: Sequence[Any]) -> list[Found | None]:
+        """View by view; None where a view has to be asked another way."""
+        columns = list(zip(*rows, strict=True)) or [()] * self._ends[-1]
+        return [
+            view.found(columns[start:end])
+            for view, start, end in zip(self._views, self._ends, self._ends[1:], strict=False)
+        ]
 
 
-def answered(asked: Sequence[tuple[KeyGroup, list[bytes]]], replies: list[list[Any]]) -> list[list[Found]]:
-    """What the replies say of each group of views, view by view."""
+class Ways:
+    """How the views of a group are asked for: by rows, and by fields while there are entities that have none."""
+
+    def __init__(self, project: str, group: KeyGroup, place: Callable[[ViewRead], Place]) -> None:
+        places = [place(read) for read in group.views]
+        self.by_field = Way(project, [ByField(one) for one in places])
+        self._by_row = Way(project, [by_row(*pair) for pair in zip(group.views, places, strict=True)])
+        self._left = 0
+
+    def next(self) -> Way:
+        """The way that is likely to answer."""
+        if self._left <= 0:
+            return self._by_row
+        self._left -= 1
+        return self.by_field
+
+    def failed(self) -> Way:
+        """The way that answers whatever is stored."""
+        self._left = BY_FIELD_FOR
+        return self.by_field
+
+
+Fetching = Generator[Request, list[Any], list[list[Found]]]
+
+
+def fetching(asked: Asked, ways: Sequence[Ways]) -> Fetching:
+    """What is stored for the keys of each group: asks for replies, a second time for what is not packed."""
+    pairs = [(way.next(), keys) for way, (_, keys) in zip(ways, asked, strict=True)]
+    found = _answered(pairs, (yield _request(pairs)))
+    again = [place for place, views in enumerate(found) if None in views]
+    if again:
+        pairs = [(ways[place].failed(), asked[place][1]) for place in again]
+        for place, views in zip(again, _answered(pairs, (yield _request(pairs))), strict=True):
+            found[place] = views
+    return found  # type: ignore[return-value]
+
+
+def _request(pairs: Sequence[tuple[Way, list[bytes]]]) -> Request:
+    return b"".join([way.command.of(keys) for way, keys in pairs]), sum(len(keys) for _, keys in pairs)
+
+
+def _answered(pairs: Sequence[tuple[Way, list[bytes]]], replies: list[Any]) -> list[list[Found | None]]:
     answers, first = [], 0
-    for group, keys in asked:
-        rows = replies[first : first + len(keys)]
+    for way, keys in pairs:
+        answers.append(way.found(replies[first : first + len(keys)]))
         first += len(keys)
-        columns = list(zip(*rows, strict=True)) or [()] * sum(len(read.features) + 1 for read in group.views)
-        answers.append(list(_by_view(group.views, columns)))
     return answers
-
-
-def _by_view(views: Sequence[ViewRead], columns: list[tuple[bytes | None, ...]]) -> Iterator[Found]:
-    stamps = columns[-len(views) :]
-    times, height, first = event_micros(list(chain.from_iterable(stamps))), len(stamps[0]), 0
-    for number, read in enumerate(views):
-        last = first + len(read.features)
-        yield Found(times[number * height : (number + 1) * height], columns[first:last])
-        first = last

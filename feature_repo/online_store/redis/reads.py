@@ -4,7 +4,7 @@ from typing import Any
 
 from ..plan import Found, KeyGroup
 from ..reads import Asked, Reads
-from .commands import Command, answered, asking
+from .commands import Ways, fetching
 from .sockets import Wires
 
 
@@ -16,12 +16,9 @@ class RedisReads(Reads):
 
     def fetch(self, asked: Asked) -> list[list[Found]]:
         """A command an entity key, whatever the number of views that share it."""
-        request = b"".join([self._command(group).of(keys) for group, keys in asked])
-        return answered(asked, self._wires.ask(self._client, request, sum(len(keys) for _, keys in asked)))
+        return self._wires.fetch(self._client, fetching(asked, [self._ways(group) for group, _ in asked]))
 
-    def _command(self, group: KeyGroup) -> Command:
-        if "command" not in group.memo:
-            places = [read.view for read in group.views]
-            fields, stamps = [place.fields for place in places], [place.stamp for place in places]
-            group.memo["command"] = asking(self._project, fields, stamps)
-        return group.memo["command"]
+    def _ways(self, group: KeyGroup) -> Ways:
+        if "ways" not in group.memo:
+            group.memo["ways"] = Ways(self._project, group, lambda read: read.view)
+        return group.memo["ways"]

@@ -93,6 +93,24 @@ class Wires:
         self._idle.append(wire)
         return answer
 
+    def fetch(self, client: Any, fetching: Any) -> Any:
+        """What a generator of requests returns that is sent their replies."""
+        request = next(fetching)
+        try:
+            while True:
+                request = fetching.send(self.ask(client, *request))
+        except StopIteration as done:
+            return done.value
+
+    async def fetch_async(self, client: Any, fetching: Any) -> Any:
+        """The same on the event loop."""
+        request = next(fetching)
+        try:
+            while True:
+                request = fetching.send(await self.ask_async(client, *request))
+        except StopIteration as done:
+            return done.value
+
     def _begun(self, client: Any, request: bytes, replies: int) -> tuple[Wire, list[Any]]:
         """A connection that has answered; one that was idle and is gone is replaced."""
         self._forget_after_fork()

@@ -7,6 +7,7 @@ them and writes an entity whole or not at all, so that nothing has to be read fi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,15 @@ from feast.infra.online_stores.redis import (
 from feast.repo_config import RepoConfig
 
 from ..batch import Batch, Row
-from ..codec.decoding import event_micros
 from ..codec.keys import values_end
 from ..codec.moment import NEVER
 from ..plan import Found, KeyGroup, ViewRead
 from ..reading import BulkReads
 from ..reads import Place
 from ..writing import BulkWrites, Progress, Reach
-from .commands import Command, answered, asking
+from .commands import Command, Fetching, Ways, fetching
+from .packed import packed
+from .packing import fields_of, form_of, times_of
 from .renaming import literal
 from .sockets import Wires
 from .wire import merging
@@ -59,12 +61,15 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
 
     def merge(self, config: RepoConfig, view: Any, batch: Batch, progress: Progress = None) -> None:
         """Send rows to the server's script, some hundred at a time; each entity is written whole or not at all."""
-        names = list(batch.features)
+        names, stamp = list(batch.features), _stamp(config, view)
+        mark, beside = packed(view, batch, stamp)
+        features = {_mmh3(f"{_name(config, view)}:{name}"): batch.features[name] for name in names}
         script, parts = merging(
             batch,
             suffix=config.project.encode(),
-            fields=[_mmh3(f"{_name(config, view)}:{feature}") for feature in names],
-            stamp=_stamp(config, view),
+            values=features | beside,
+            stamp=stamp,
+            mark=mark,
             version=_version(config, view),
             seconds=_settings(config).key_ttl_seconds or 0,
         )
@@ -95,7 +100,7 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
                 Command(b"HMGET", b"", [_stamp(config, view), _version(config, view)]).of(found),
                 len(found),
             )
-            times = event_micros([stamp for stamp, _ in replies])
+            times = times_of([stamp for stamp, _ in replies])
             for key, time, (stamp, version) in zip(found, times, replies, strict=True):
                 if time is not None:
                     keys.append(key[: -len(suffix)])
@@ -123,23 +128,16 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
 
     def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
         """One round trip: a command an entity key, whatever the number of views that share it."""
-        request, count = self._request(config, asked)
-        replies = self._wires.ask(self._client_of(config), request, count)
-        return answered(asked, replies)
+        return self._wires.fetch(self._client_of(config), self._fetching(config, asked))
 
     async def fetch_async(
         self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
     ) -> list[list[Found]]:
         """`fetch` with the event loop's own sockets."""
-        request, count = self._request(config, asked)
-        replies = await self._wires.ask_async(self._client_of(config), request, count)
-        return answered(asked, replies)
+        return await self._wires.fetch_async(self._client_of(config), self._fetching(config, asked))
 
-    def _request(
-        self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> tuple[bytes, int]:
-        request = b"".join([self._command(config, group).of(keys) for group, keys in asked])
-        return request, sum(len(keys) for _, keys in asked)
+    def _fetching(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> Fetching:
+        return fetching(asked, [self._ways(config, group) for group, _ in asked])
 
     def place(self, config: RepoConfig, read: ViewRead) -> Place:
         """Where a view is, for whoever reads it without Feast."""
@@ -147,13 +145,10 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         fields = tuple(_mmh3(f"{name}:{feature}") for feature in read.features)
         return Place(read.view.name, fields=fields, stamp=_stamp(config, read.view))
 
-    def _command(self, config: RepoConfig, group: KeyGroup) -> Command:
-        """Asks for the features of the group's views, and for their time stamps after them."""
-        if "command" not in group.memo:
-            places = [self.place(config, read) for read in group.views]
-            fields, stamps = [place.fields for place in places], [place.stamp for place in places]
-            group.memo["command"] = asking(config.project, fields, stamps)
-        return group.memo["command"]
+    def _ways(self, config: RepoConfig, group: KeyGroup) -> Ways:
+        if "ways" not in group.memo:
+            group.memo["ways"] = Ways(config.project, group, partial(self.place, config))
+        return group.memo["ways"]
 
     def delete_table(self, config: RepoConfig, table: Any) -> None:
         """Remove all that is stored of a view."""
@@ -168,7 +163,8 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
 
     def _fields(self, config: RepoConfig, view: Any) -> list[bytes]:
         features = [_mmh3(f"{_name(config, view)}:{feature.name}") for feature in view.features]
-        return [*features, _stamp(config, view), _version(config, view)]
+        form, stamp = form_of(view), _stamp(config, view)
+        return [*features, *(fields_of(form, stamp) if form else ()), stamp, _version(config, view)]
 
     def _keys(self, config: RepoConfig, view: Any) -> Iterator[list[bytes]]:
         """Full keys of the entities of a view's kind, some thousand at a time; each at least once.

@@ -5,7 +5,7 @@ Protocol: https://redis.io/docs/latest/develop/reference/protocol-spec.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ local function micros(s)
     tag = byte(s, p)
     local n
     n, p = varint(s, p + 1)
-    if tag == 8 then seconds = n else nanos = n end
+    if tag == 8 then seconds = n elseif tag == 16 then nanos = n end
   end
   return seconds * 1000000 + math.floor(nanos / 1000)
 end
@@ -64,24 +64,31 @@ return #KEYS
 
 
 def merging(
-    batch: Batch, suffix: bytes, fields: Sequence[bytes], stamp: bytes, version: bytes, seconds: int
+    batch: Batch,
+    suffix: bytes,
+    values: Mapping[bytes, pa.Array],
+    stamp: bytes,
+    mark: bytes,
+    version: bytes,
+    seconds: int,
 ) -> tuple[str, Iterator[tuple[bytes, int]]]:
-    """The script that merges rows with such fields, and the calls of it: their bytes and their number of rows.
+    """The script that merges rows of values by field, and the calls of it: their bytes and their number of rows.
 
-    An entity goes as its key, its times, and its values end to end, each behind its length.
+    An entity goes as its key, its times, of which the stock one begins with the mark, and its values end to end, each
+    behind its length.
     """
-    cells = [batch.features[name] for name in batch.features]
+    fields, cells = list(values), list(values.values())
     lengths = [lengths_of(some) for some in cells]
     width = "<u1" if all(some.max(initial=0) < 256 for some in lengths) else "<u4"
-    values = [part for n, some in zip(lengths, cells, strict=True) for part in (_number(n, width), some)]
+    content = [part for n, some in zip(lengths, cells, strict=True) for part in (_number(n, width), some)]
     size = np.sum([*lengths, np.full(len(batch), np.dtype(width).itemsize * len(cells))], axis=0)
     times = f", {_quoted(stamp)}, sub(version, 17)"
     if (batch.created != NEVER).any():
         times += f", {_quoted(version)}, version"
     script = _script(fields, times, seconds, width)
     script = script.replace("STAMP", _quoted(stamp)).replace("VERSION", _quoted(version))
-    moments = _versions(batch)
-    arguments = joined(_head(sum(map(lengths_of, moments))), *moments, END, _head(size), *values, END)
+    moments = joined(*_versions(batch, mark))
+    arguments = joined(_head(lengths_of(moments)), moments, END, _head(size), *content, END)
     keys = joined(_head(lengths_of(batch.keys) + len(suffix)), batch.keys, literal(suffix), END)
     return script, _calls(script, keys, arguments)
 
@@ -116,14 +123,18 @@ def _head(lengths: Any) -> pa.Array:
     return joined(literal(b"$"), digits, END)
 
 
-def _versions(batch: Batch) -> tuple[pa.Array, ...]:
-    """Event and created time as two doubles, in which microseconds are exact to the year 2255, then the stock time stamp."""
+def _versions(batch: Batch, mark: bytes) -> tuple[pa.Array | pa.Scalar, ...]:
+    """Event and created time as two doubles, in which microseconds are exact to the year 2255, then the stock time stamp.
+
+    A marked one says its nanoseconds even if there are none: a version that takes the mark for them reads them last.
+    """
     times = np.stack([batch.event, batch.created], axis=1).astype("<f8")
     seconds, fractions = np.divmod(batch.event, 1_000_000)
     return (
         fixed(times.view(np.uint8)),
+        literal(mark),
         varints(seconds, b"\x08", seconds != 0),
-        varints(fractions * 1000, b"\x10", fractions != 0),
+        varints(fractions * 1000, b"\x10", None if mark else fractions != 0),
     )
 
 

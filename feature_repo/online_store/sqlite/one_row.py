@@ -1,17 +1,14 @@
 """One entity row out of SQLite: a statement for all views, and each packed cell taken apart by one call."""
 
 import sqlite3
-import struct
 from collections.abc import Sequence
 from typing import Any
 
 from ..codec.decoding import decoder
 from ..few_rows import Stored, of_cells
 from ..plan import Plan, ViewRead
-from .packing import HEAD, NAME, NAMES, NUMBERS, Reader
+from .packing import NAME, NAMES
 from .reading import Query, _of_rows
-
-LETTERS = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q"}
 
 
 class OneView:
@@ -19,13 +16,13 @@ class OneView:
 
     def __init__(self, read: ViewRead, query: Query) -> None:
         form, self.read, self.query = query.reader.form, read, query
-        blocks = "".join(f"{len(names)}{LETTERS[dtype]}" for dtype, names in form.by_type.items())
-        self._fields = struct.Struct(f"<5xqqI{len(form.numbers)}?{blocks}{len(form.others)}I")
-        assert self._fields.size == form.dtype.itemsize, HEAD
+        self._fields, self._time = form.one, form.starts["event"]
         self._mark = form.digest.to_bytes(4, "little")
         self._complete = query.reader.complete
-        self._here, self._numbers = slice(3, 3 + len(form.numbers)), _places(query.reader)
-        self._lengths = self._here.stop + len(form.numbers)
+        first = form.starts["here"]
+        self._here = slice(first, first + len(form.numbers))
+        self._numbers = [form.place(name) if name in form.numbers else (0, 0) for name in read.features]
+        self._lengths = form.starts["lengths"]
         self._others = {slot: form.others.index(name) for slot, name in self._named(form.others)}
         self._decoders = {slot: decoder(form.kinds[name]) for slot, name in self._named(form.others)}
         self._blank = (None,) * len(read.features)
@@ -48,10 +45,12 @@ class OneView:
     def _taken_apart(self, cell: bytes) -> Stored:
         found = self._fields.unpack_from(cell)
         if self._others:
-            return Stored(found[0], self._with_others(cell, found))
+            return Stored(found[self._time], self._with_others(cell, found))
         if all(found[self._here]):
-            return Stored(found[0], [found[value] for _, value in self._numbers])
-        return Stored(found[0], [found[value] if found[here] else None for here, value in self._numbers])
+            return Stored(found[self._time], [found[value] for _, value in self._numbers])
+        return Stored(
+            found[self._time], [found[value] if found[here] else None for here, value in self._numbers]
+        )
 
     def _with_others(self, cell: bytes, found: tuple[Any, ...]) -> list[Any]:
         lengths, size = found[self._lengths :], self._fields.size
@@ -64,17 +63,6 @@ class OneView:
             else:
                 values.append(found[value] if found[here] else None)
         return values
-
-
-def _places(reader: Reader) -> list[tuple[int, int]]:
-    """For each wanted feature that is a number: where the cell says whether it is there, and where it is."""
-    form, first = reader.form, 3 + len(reader.form.numbers)
-    order = [name for names in form.by_type.values() for name in names]
-    assert all(form.kinds[name] in NUMBERS for name in order)
-    return [
-        (3 + form.numbers.index(name), first + order.index(name)) if name in order else (0, 0)
-        for name in reader.wanted
-    ]
 
 
 class OneRow:

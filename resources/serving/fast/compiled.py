@@ -26,6 +26,9 @@ MOST_ROWS = 256
 COPIES = 9
 """So many rows are read as columns, and one or two are read one by one."""
 
+COMPARED = 20
+"""How often the two ways are compared at most where what they read does not come to rest."""
+
 
 class FramesError(Exception):
     """Why a model answers by frames."""
@@ -148,9 +151,24 @@ def _rows(model: Any, requests: Sequence[pydantic.BaseModel], now: datetime) -> 
 
 def _refuse_other_answers(model: Any, fast: FastModel, request: pydantic.BaseModel, now: datetime) -> None:
     for requests in ([request], [request, request], [request] * COPIES):
-        wanted, found = by_frames(model, requests, now), fast.scored(requests, now)
-        if problem := difference(wanted.vectors, wanted.scores, found):
+        if problem := _lasting_difference(model, fast, requests, now):
             raise FramesError(f"of {len(requests)} requests, {problem}")
+
+
+def _lasting_difference(
+    model: Any, fast: FastModel, requests: Sequence[pydantic.BaseModel], now: datetime
+) -> str | None:
+    """In what the ways differ while frames say the same before and after: features are written meanwhile, too."""
+    before = by_frames(model, requests, now)
+    for _ in range(COMPARED):
+        problem = difference(before.vectors, before.scores, fast.scored(requests, now))
+        if problem is None:
+            return None
+        after = by_frames(model, requests, now)
+        if difference(before.vectors, before.scores, after) is None:
+            break
+        before = after
+    return problem
 
 
 def difference(vectors: OnlineVectors, scores: np.ndarray, found: Answered) -> str | None:

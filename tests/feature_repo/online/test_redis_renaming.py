@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
@@ -11,22 +10,8 @@ from redis import Redis
 from feature_repo.online_store.redis import renaming
 from feature_repo.online_store.redis.renaming import Renamed, is_of, rename_project
 
-DATABASE = 12
 BEFORE, NOW = "ops", "mlops"
 """The new name ends with the old one, so that a key that was renamed looks like one that was not."""
-
-
-@pytest.fixture
-def client(redis_port: int) -> Iterator[Redis]:
-    with Redis(port=redis_port, db=DATABASE) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
-
-
-@pytest.fixture
-def address(redis_port: int) -> str:
-    return f"redis://127.0.0.1:{redis_port}/{DATABASE}"
 
 
 def key(project: str, **values: str | int) -> bytes:
@@ -42,76 +27,78 @@ def key(project: str, **values: str | int) -> bytes:
     return _redis_key(project, EntityKey(join_keys=names, entity_values=entities))
 
 
-def filled(client: Redis, project: str, entities: int = 30) -> dict[bytes, bytes]:
+def filled(redis_client: Redis, project: str, entities: int = 30) -> dict[bytes, bytes]:
     """Entities of one and of two keys with a value each, and how far a view reaches; what is there afterwards."""
     for n in range(entities):
-        client.hset(key(project, place=f"{project}-{n}"), "v", n)
-        client.hset(key(project, place=f"{n}", hour=n), "v", n)
-    client.expire(key(project, place=f"{project}-0"), 1000)
-    client.hset(f"reach:{project}:weather", mapping={"until": 1})
-    return content(client)
+        redis_client.hset(key(project, place=f"{project}-{n}"), "v", n)
+        redis_client.hset(key(project, place=f"{n}", hour=n), "v", n)
+    redis_client.expire(key(project, place=f"{project}-0"), 1000)
+    redis_client.hset(f"reach:{project}:weather", mapping={"until": 1})
+    return content(redis_client)
 
 
-def content(client: Redis) -> dict[bytes, bytes]:
-    return {name: client.dump(name) for name in client.scan_iter()}
+def content(redis_client: Redis) -> dict[bytes, bytes]:
+    return {name: redis_client.dump(name) for name in redis_client.scan_iter()}
 
 
-def test_each_key_has_the_new_name_with_what_was_in_it_and_when_it_ends(client, address):
-    old, expected = filled(client, BEFORE), {}
+def test_each_key_has_the_new_name_with_what_was_in_it_and_when_it_ends(redis_client, redis_address):
+    old, expected = filled(redis_client, BEFORE), {}
     for name, dump in old.items():
         new = f"reach:{NOW}:weather".encode() if name.startswith(b"reach:") else name[:-3] + b"mlops"
         expected[new] = dump
-    assert rename_project(address, BEFORE, NOW) == Renamed(len(old), 0)
-    assert content(client) == expected
-    assert client.ttl(key(NOW, place="ops-0")) > 0
-    assert rename_project(address, BEFORE, NOW) == Renamed() and content(client) == expected
+    assert rename_project(redis_address, BEFORE, NOW) == Renamed(len(old), 0)
+    assert content(redis_client) == expected
+    assert redis_client.ttl(key(NOW, place="ops-0")) > 0
+    assert rename_project(redis_address, BEFORE, NOW) == Renamed() and content(redis_client) == expected
 
 
-def test_what_is_of_others_stays(client, address):
+def test_what_is_of_others_stays(redis_client, redis_address):
     for other in ("devops", "ops2", NOW):
-        filled(client, other, 3)
-    client.set("some ops", 1)
-    client.set(b"\x01\x00\x00\x00ops", 1)
-    client.hset("reach:opsy:weather", mapping={"until": 1})
-    others = content(client)
-    filled(client, BEFORE, 3)
-    client.delete("reach:ops:weather")
+        filled(redis_client, other, 3)
+    redis_client.set("some ops", 1)
+    redis_client.set(b"\x01\x00\x00\x00ops", 1)
+    redis_client.hset("reach:opsy:weather", mapping={"until": 1})
+    others = content(redis_client)
+    filled(redis_client, BEFORE, 3)
+    redis_client.delete("reach:ops:weather")
     for n in range(3):
-        client.delete(key(BEFORE, place=f"ops-{n}"), key(BEFORE, place=f"{n}", hour=n))
-    assert rename_project(address, BEFORE, "elsewhere") == Renamed() and content(client) == others
+        redis_client.delete(key(BEFORE, place=f"ops-{n}"), key(BEFORE, place=f"{n}", hour=n))
+    assert rename_project(redis_address, BEFORE, "elsewhere") == Renamed() and content(redis_client) == others
 
 
-def test_a_key_whose_new_name_is_taken_is_left(client, address):
-    client.hset(key(BEFORE, place="a"), "v", "old")
-    client.hset(key(NOW, place="a"), "v", "new")
-    assert rename_project(address, BEFORE, NOW) == Renamed(0, 1)
-    assert client.hget(key(NOW, place="a"), "v") == b"new" and client.exists(key(BEFORE, place="a"))
+def test_a_key_whose_new_name_is_taken_is_left(redis_client, redis_address):
+    redis_client.hset(key(BEFORE, place="a"), "v", "old")
+    redis_client.hset(key(NOW, place="a"), "v", "new")
+    assert rename_project(redis_address, BEFORE, NOW) == Renamed(0, 1)
+    assert redis_client.hget(key(NOW, place="a"), "v") == b"new" and redis_client.exists(
+        key(BEFORE, place="a")
+    )
 
 
-def test_one_that_is_stopped_after_any_part_is_finished_by_the_next(client, address, monkeypatch):
+def test_one_that_is_stopped_after_any_part_is_finished_by_the_next(redis_client, redis_address, monkeypatch):
     monkeypatch.setattr(renaming, "SCANNED", 7)
-    filled(client, BEFORE)
-    rename_project(address, BEFORE, NOW)
-    expected, whole, parts, stopped = content(client), renaming._rename, 0, True
+    filled(redis_client, BEFORE)
+    rename_project(redis_address, BEFORE, NOW)
+    expected, whole, parts, stopped = content(redis_client), renaming._rename, 0, True
     while stopped:
-        client.flushdb()
-        filled(client, BEFORE)
+        redis_client.flushdb()
+        filled(redis_client, BEFORE)
         left = iter(range(parts))
 
-        def rename(client: Any, names: Any, left: Iterator[int] = left) -> list[bool]:
+        def rename(redis_client: Any, names: Any, left: Iterator[int] = left) -> list[bool]:
             if next(left, None) is None:
                 raise KeyboardInterrupt
-            return whole(client, names)
+            return whole(redis_client, names)
 
         monkeypatch.setattr(renaming, "_rename", rename)
         stopped = False
         try:
-            rename_project(address, BEFORE, NOW)
+            rename_project(redis_address, BEFORE, NOW)
         except KeyboardInterrupt:
             stopped = True
         monkeypatch.setattr(renaming, "_rename", whole)
-        rename_project(address, BEFORE, NOW)
-        assert content(client) == expected, f"stopped after {parts} parts"
+        rename_project(redis_address, BEFORE, NOW)
+        assert content(redis_client) == expected, f"stopped after {parts} parts"
         parts += 1
     assert parts > 5
 

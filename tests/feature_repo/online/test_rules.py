@@ -256,26 +256,6 @@ def test_what_stock_feast_writes_later_is_what_is_read(
     assert served(store, NOW + HOUR) == 5
 
 
-@pytest.mark.parametrize("database", ["redis"], indirect=True)
-def test_redis_holds_what_stock_feast_would_hold_if_nothing_was_ever_created(
-    store: FeatureStore, database: Database, tmp_path: Path
-) -> None:
-    import redis
-
-    host, port = database.settings["connection_string"].split(":")
-    with redis.Redis(host, int(port)) as client:
-
-        def fields() -> set[bytes]:
-            (key,) = client.scan_iter(b"*shop")  # type: ignore[misc]
-            return set(client.hkeys(key))  # type: ignore[arg-type]
-
-        materialize(store, tmp_path, (1, "Ribe", NOW - HOUR, None, 3))
-        ours = fields()
-        client.flushall()
-        push(opened(tmp_path, database.stock()), (1, "Ribe", NOW - HOUR, None, 3))
-        assert ours == fields()
-
-
 def test_a_changed_definition_is_read_at_once(store: FeatureStore, tmp_path: Path) -> None:
     materialize(store, tmp_path, (1, "Ribe", NOW, NOW, 3))
     assert served(store, NOW + 3 * HOUR) == "OUTSIDE_MAX_AGE"

@@ -106,3 +106,32 @@ def test_a_function_that_gives_other_features_is_found_when_the_model_is_loaded(
     assert "trip_minutes is 0.0 by the function of its form and None by that of its view" in caplog.text
     (answer,) = as_of(state.live(), NOW).predict(model, state.requests(1))
     assert 0 < answer["probability"] < 1
+
+
+def test_features_that_are_written_while_a_model_is_loaded_do_not_keep_it_from_its_fast_way(
+    state, monkeypatch
+):
+    model, (request,) = state.live().served["flight_delay"], state.requests(1)
+    whole, temperatures = compiled.by_frames, [3.0, 4.0, 5.0]
+
+    def by_frames(model, requests, now):
+        found = whole(model, requests, now)
+        if temperatures:
+            observe(state, request.origin, temperatures.pop())
+        return found
+
+    monkeypatch.setattr(compiled, "by_frames", by_frames)
+    assert compiled.compiled(model, request, NOW) is not None
+    assert temperatures == []
+
+
+def observe(state, origin, temperature):
+    """Write an observation of the weather online that is as new as the newest."""
+    import pandas as pd
+
+    feast = state.store.feast()
+    view = feast.get_feature_view("weather")
+    source = view.batch_source
+    times = {name: [NOW] for name in (source.timestamp_field, source.created_timestamp_column) if name}
+    values = {feature.name: [temperature] for feature in view.features}
+    feast.write_to_online_store("weather", pd.DataFrame({"origin": [origin], **times, **values}))
