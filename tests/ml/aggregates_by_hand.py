@@ -114,7 +114,7 @@ def by_hand(asked: Aggregates, rows: Sequence[Row], key: tuple[Any, ...], moment
             and (one.window is None or row["bought_at"] > moment - one.window)
             and FILTERS.get(name, lambda row: True)(row)
         ]
-        read = EXPRESSIONS.get(one.of or "", lambda row, of=one.of: row[of])
+        read = EXPRESSIONS.get(one.of or "", lambda row, of=one.of or "": row[of])
         values = [value for row in inside if one.of and (value := read(row)) is not None]
         found[name] = _of(one.word, values, inside, moment, one.time_since)
     return found

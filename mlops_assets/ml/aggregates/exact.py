@@ -42,7 +42,8 @@ def summed(values: npt.NDArray[np.float64] | Ints, running: Callable[[Ints], Int
 def _split(values: npt.NDArray[np.float64] | Ints) -> tuple[list[Ints], Ints]:
     """Three digits of each value (two of a whole number), the lowest first, and the place of that one."""
     if values.dtype == np.int64:
-        return [values & MASK, values >> BITS], np.zeros(values.size, np.int64)
+        whole = values.astype(np.int64, copy=False)
+        return [whole & MASK, whole >> BITS], np.zeros(values.size, np.int64)
     fraction, exponent = np.frexp(np.abs(values))
     whole = np.ldexp(fraction, 53).astype(np.int64)
     places, shift = np.divmod(exponent.astype(np.int64) - 53, BITS)
