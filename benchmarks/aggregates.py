@@ -29,7 +29,7 @@ from resources.lake.lake import Lake
 
 YEAR = Calendar(cadence="daily", start=date(2024, 1, 1), end=date(2025, 1, 1))
 ORDERS_A_CUSTOMER = 50
-MORE_DAYS = 20
+MORE_DAYS = 10
 RAW, VIEW = "shop/orders", "shop/features/customer"
 FEATURES: dict[str, dict[str, str]] = {
     "bought_1d": {"count": "rows", "over": "1d"},

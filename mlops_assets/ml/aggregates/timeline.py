@@ -35,7 +35,7 @@ def aggregate_rows(
 
     Raises AggregateError for a number that its feature does not hold, and where nothing decides between two rows.
     """
-    kinds, versions = shape.kinds(asked), versions_of(rows, asked, shape, end)
+    kinds, versions = shape.kinds(asked), versions_of(rows, asked, shape)
     keys = versions.select(asked.key).unique().sort(asked.key).with_row_index("_key")
     number = versions.select(asked.key).join(keys, on=asked.key, how="left", maintain_order="left")["_key"]
     spells = Spells.of(versions, number.cast(pl.Int64).to_numpy())

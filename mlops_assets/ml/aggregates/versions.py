@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from mlops_assets.ml.aggregates.expressions import value_kind, values_of
+from mlops_assets.ml.typed import INSTANT
 from mlops_assets.spec.aggregates import Aggregates
 from mlops_assets.spec.typed_columns import Column, Kind
 
@@ -60,27 +60,21 @@ def column_of(number: int) -> str:
     return f"_value_{number}"
 
 
-def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape, until: datetime | None) -> pl.DataFrame:
+def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataFrame:
     """Key, time, when it was known and until when it counts (microseconds), and the row's value for each feature.
 
-    What became known at `until` or later is left out, as rows without a key are; rows are sorted from the oldest to the
-    newest. Rows that are the same in all columns that are needed are one.
+    Rows without a key are left out, and sorted from the oldest to the newest; those that are the same in all columns that
+    are needed are one.
 
     Raises AggregateError where two versions of one row became known at one moment and say different things.
     """
     moment = pl.col(shape.known or shape.time)
-    there = (
-        rows.select(shape.needs(asked)).filter(moment < until) if until else rows.select(shape.needs(asked))
-    )
     versions = [*shape.row, shape.time]
     order = [shape.time, *([shape.known] if shape.known else ()), *shape.row]
-    kept = there.unique().sort(order)
+    kept = rows.select(shape.needs(asked)).unique().sort(order)
     _refuse_undecided(kept, order, shape)
-    kept = kept.with_columns(
-        moment.shift(-1).over(versions).alias(UNTIL)
-        if shape.known
-        else pl.lit(None, moments(kept, shape)).alias(UNTIL)
-    )
+    replaced = moment.shift(-1).over(versions) if shape.known else pl.lit(None, INSTANT)
+    kept = kept.with_columns(replaced.alias(UNTIL))
     names = {name: column_of(n) for n, name in enumerate(asked.features)}
     return kept.drop_nulls(asked.key).select(
         *asked.key,
@@ -89,11 +83,6 @@ def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape, until: date
         pl.col(UNTIL).cast(pl.Int64).fill_null(NEVER),
         *(values_of(one, shape.columns).alias(names[name]) for name, one in asked.features.items()),
     )
-
-
-def moments(frame: pl.DataFrame, shape: Shape) -> Any:
-    """The type of the table's moments."""
-    return frame.schema[shape.time]
 
 
 def _refuse_undecided(rows: pl.DataFrame, names: Sequence[str], shape: Shape) -> None:
