@@ -99,10 +99,12 @@ def _model(
     folder = use_case_folder(use_case)
     specs = table_specs_in(folder)
     predicted = _predicted(specs, table, use_case)
-    views = [one.view for one in specs if one.features and set(one.features.key) <= set(predicted.columns)]
+    keys = {one.view: one.features.key for one in specs if one.view and one.features}
+    keys |= {view: asked.key for one in specs for view, asked in one.aggregates.items()}
+    views = [view for view, key in keys.items() if set(key) <= set(predicted.columns)]
     target = _target(predicted, label)
     path = folder.path / name
-    _write(path / "defs.yaml", _model_text(name, folder, predicted, [v for v in views if v], target))
+    _write(path / "defs.yaml", _model_text(name, folder, predicted, views, target))
     print(f"{path / 'defs.yaml'}\nexamine it: {_prefix(folder.path)}mlops check {use_case}")
     return 0
 

@@ -8,9 +8,12 @@ import pydantic
 
 from mlops_assets.components.tree import refuse_files
 from mlops_assets.kit.tables import table_asset
+from mlops_assets.ml.aggregates.versions import refuse_unfit_sql
+from mlops_assets.spec.aggregates import Aggregates
 from mlops_assets.spec.names import features_group, ingest_group
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, current_use_case
+from mlops_assets.stages.declared_aggregates import aggregate_table
 from mlops_assets.stages.declared_tables import feature_table, raw_table
 from mlops_assets.stages.tables import Table
 from resources.use_case_folders import FILE
@@ -49,17 +52,26 @@ class DeclaredTable(TableSpec):
             use_case.calendar.coarser(value)
         return value
 
+    @pydantic.field_validator("aggregates")
+    @classmethod
+    def _is_sql(cls, value: dict[str, Aggregates], info: pydantic.ValidationInfo) -> dict[str, Aggregates]:
+        for view, asked in value.items() if "columns" in info.data else ():
+            refuse_unfit_sql(view, asked, info.data["columns"])
+        return value
+
 
 def declared_tables(spec: TableSpec, use_case: UseCase, folder: Path) -> list[Table]:
-    """The raw table that a spec asks for, and the feature table after it where it has features."""
+    """The raw table that a spec asks for, and after it those of its features and its aggregates."""
     calendar = use_case.calendar.coarser(spec.cadence) if spec.cadence else use_case.calendar
     said = {"owners": [use_case.owner], "tags": {"domain": use_case.name}}
     look = {"group_name": ingest_group(use_case.name), "kinds": {"polars", spec.source.kind}}
     raw = raw_table(spec, use_case.name, folder, calendar, **look, **said)
-    if not spec.features:
-        return [raw]
     look = {"group_name": features_group(use_case.name), "kinds": {"polars", "parquet"}}
-    return [raw, feature_table(spec, use_case.name, calendar, **look, **said)]
+    features = [feature_table(spec, use_case.name, calendar, **look, **said)] if spec.features else []
+    aggregates = [
+        aggregate_table(spec, view, use_case.name, calendar, **look, **said) for view in spec.aggregates
+    ]
+    return [raw, *features, *aggregates]
 
 
 def folder_of(path: Path) -> Path:

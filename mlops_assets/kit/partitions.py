@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from mlops_assets.spec.calendar import Calendar
+from mlops_assets.spec.calendar import ALL_BEFORE, Calendar
 
 
 def time_windows(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
@@ -34,8 +34,11 @@ def by_time(calendar: Calendar, back: timedelta, theirs: Calendar) -> dg.Partiti
     """How partitions of a calendar depend on those of another: on all that overlap them or what lies so long before.
 
     None is Dagster's own: the same partition. Between the clocks of two zones (hours are named in UTC) Dagster maps no
-    time; all of the other's partitions are named then, and the work reads those it needs.
+    time; all of the other's partitions are named then, and the work reads those it needs. So they are where all that lies
+    before is read.
     """
+    if back >= ALL_BEFORE:
+        return dg.AllPartitionMapping()
     count = calendar.most_within(back)
     if calendar.ticks == theirs.ticks:
         return dg.TimeWindowPartitionMapping(start_offset=-count) if count else None

@@ -14,9 +14,12 @@ from zoneinfo import ZoneInfo
 import pydantic
 from pydantic import Field
 
-from mlops_assets.spec.base import LAST, Day, Part, TimeZone
+from mlops_assets.spec.base import LAST, LONGEST, Day, Part, TimeZone
 from mlops_assets.spec.cron import DAY, Cron
 from mlops_assets.spec.ticks import CADENCES, PartitionError, Ticks, days_of_change, ticks_of
+
+ALL_BEFORE = timedelta(days=LONGEST)
+"""How far back a table looks that is made of all that lies before."""
 
 FORESEEN = 30
 """Years from its start for which a calendar without an end is compared with its zone's changes of the clock."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import Field
 
+from mlops_assets.spec.aggregates import Aggregates, refuse_unfit
 from mlops_assets.spec.base import Duration, Part, TimeZone
 from mlops_assets.spec.columns import unusable
 from mlops_assets.spec.sources import PythonSource, Source, SqlSource
@@ -87,6 +88,10 @@ class TableSpec(Part):
     )
     features: Features | None = Field(
         default=None, description="The table is a feature view too: `<use case>/features/<view>`."
+    )
+    aggregates: dict[str, Aggregates] = Field(
+        default_factory=dict,
+        description="Feature views of trailing aggregates of the rows: view -> key and features.",
     )
 
     @pydantic.field_validator("name")
@@ -176,6 +181,24 @@ class TableSpec(Part):
         refuse_unknown_in_time(info.data)
         free_view(value.view or info.data.get("name", ""))
         return value.model_copy(update={"columns": features_of_table(value, info.data)})
+
+    @pydantic.field_validator("aggregates")
+    @classmethod
+    def _can_be_aggregated(
+        cls, value: dict[str, Aggregates], info: pydantic.ValidationInfo
+    ) -> dict[str, Aggregates]:
+        if not value or not {"columns", "key", "time", "known_at", "lateness"} <= info.data.keys():
+            return value
+        refuse_unknown_in_time(info.data)
+        features = info.data.get("features")
+        taken = features and (features.view or info.data.get("name"))
+        for view, asked in value.items():
+            if view == taken:
+                raise ValueError(
+                    f"aggregates.{view} has the name of the view of the table's features: rename one"
+                )
+            refuse_unfit(view, asked, info.data)
+        return value
 
     @property
     def static(self) -> bool:

@@ -211,7 +211,8 @@ class Looks:
     def behind(self, line: Line, span: Partition) -> list[str]:
         """Ingested partitions of a line that look back on a span and were made from what it was before, in order."""
         there = self._ingested(line)
-        return [n for n in line.looking_back(span) if n in there and self._is_behind(line, n)]
+        names = line.looking_back(span, max(filter(line.calendar.has, there), default=None))
+        return [n for n in names if n in there and self._is_behind(line, n)]
 
     def _is_behind(self, line: Line, name: str) -> bool:
         if any(_is_old(self.lake, table, name if table.calendar else None) for table in line.derived):

@@ -1,17 +1,20 @@
 """The features that a use case's YAML describes: a view of every table with `features`, a service of every model with `features`."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import pydantic
 
 from feature_repo.declared.description import Declared, Feature, Key, Service, View
+from mlops_assets.spec.aggregates import Aggregates
 from mlops_assets.spec.files import TABLE, documents, read_use_case, specs_that_choose
 from mlops_assets.spec.given import AllBut
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.table_features import FEATURE_TYPES, Features
+from mlops_assets.stages.declared_aggregates import shape_of
 from resources.features.chosen import service_of, with_services
 from resources.features.errors import FeatureStoreError
 from resources.features.repository import Repository
@@ -37,7 +40,7 @@ def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repo
         use_case, written = read_use_case(folder), list(documents(folder))
         tables = [one.table() for one in written if one.kind == TABLE]
         models = specs_that_choose(use_case, written)
-        views = tuple(view_of(table, folder.name, use_case.owner) for table in tables if table.features)
+        views = tuple(view for table in tables for view in views_of(table, folder.name, use_case.owner))
         whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
     except (YamlError, ValueError) as error:
         raise FeatureStoreError(_told(error)) from error
@@ -49,16 +52,21 @@ def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repo
     )
 
 
+def views_of(table: TableSpec, use_case: str, owner: str) -> Iterator[View]:
+    """The feature views that a table is: that of its values, and those of its aggregates."""
+    if table.features:
+        yield view_of(table, use_case, owner)
+    for name, asked in table.aggregates.items():
+        yield aggregate_view(table, name, asked, use_case, owner)
+
+
 def view_of(table: TableSpec, use_case: str, owner: str) -> View:
     """The feature view over a table's feature table."""
     features = table.features or Features(key=table.key)
     said = table.columns
     return View(
         name=str(table.view),
-        keys=tuple(
-            Key(name=name, type=FEATURE_TYPES[said[name].kind], description=said[name].description)  # type: ignore[arg-type]
-            for name in features.key
-        ),
+        keys=tuple(_key(table, name) for name in features.key),
         features=tuple(
             Feature(
                 name=name,
@@ -74,6 +82,34 @@ def view_of(table: TableSpec, use_case: str, owner: str) -> View:
         owner=owner,
         place=f"table {use_case}/{table.name}",
     )
+
+
+def aggregate_view(table: TableSpec, name: str, asked: Aggregates, use_case: str, owner: str) -> View:
+    """A feature view of aggregates; no value is ever too old, for one changes in the table when it does in time."""
+    kinds = shape_of(table).kinds(asked)
+    return View(
+        name=name,
+        keys=tuple(_key(table, key) for key in asked.key),
+        features=tuple(
+            Feature(
+                name=feature,
+                type=FEATURE_TYPES[kinds[feature]],
+                description=one.description or one.words,
+                unit=one.unit,
+            )
+            for feature, one in asked.features.items()
+        ),
+        source=f"{feature_table(use_case, name)}/*.parquet",
+        ttl_seconds=0,
+        description=asked.description,
+        owner=owner,
+        place=f"table {use_case}/{table.name}",
+    )
+
+
+def _key(table: TableSpec, name: str) -> Key:
+    column = table.columns[name]
+    return Key(name=name, type=FEATURE_TYPES[column.kind], description=column.description)  # type: ignore[arg-type]
 
 
 def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -> Service:

@@ -72,7 +72,7 @@ def feature_table(spec: TableSpec, use_case: str, calendar: Calendar, **appearan
         if back is None:
             return feature_rows(lake.read(raw), spec, None, None)
         frame = recent(lake, raw, calendar, span, back)
-        _refuse_known_elsewhere(frame, spec, span)
+        refuse_known_elsewhere(frame, spec, span)
         return feature_rows(frame, spec, span.start, span.end)
 
     return Table(
@@ -215,7 +215,12 @@ class Origin:
         """The hash of a partition's rows: as it was, where no file of the source and nothing in the spec has changed."""
         span = table.span(name)
         read = digest(
-            [table.code_version, self.spec.model_dump(mode="json"), f"{span}", states(self.spec, self.folder)]
+            [
+                table.code_version,
+                self.spec.model_dump(mode="json", exclude={"aggregates"}),
+                f"{span}",
+                states(self.spec, self.folder),
+            ]
         )
         record = f"{name or WHOLE}.source"
         before = lake.remembered(self.table, record)
@@ -227,7 +232,7 @@ class Origin:
         return {"rows": rows}
 
 
-def _refuse_known_elsewhere(raw: pl.DataFrame, spec: TableSpec, span: Partition) -> None:
+def refuse_known_elsewhere(raw: pl.DataFrame, spec: TableSpec, span: Partition) -> None:
     """Raise for a row of a partition that was known before its start, or not before its end and lateness: no one would read it."""
     if spec.known_at in (None, spec.time):
         return

@@ -71,12 +71,13 @@ class Line:
         """The moment from which on a partition is over."""
         return self.calendar.partition(name).end + self.lateness
 
-    def looking_back(self, span: Partition) -> list[str]:
-        """Names of the partitions that a change of a span may change: its own, and those that look back on it."""
+    def looking_back(self, span: Partition, newest: str | None = None) -> list[str]:
+        """Names of the partitions that a change of a span may change: its own, and those that look back on it, to the `newest`."""
         if not self.reach:
             return self.calendar.covering(span.start, span.end)
         until = self.calendar.days_before(span.end, -(self.reach / DAY)) + timedelta(hours=1)
-        return self.calendar.covering(span.start, until)
+        last = self.calendar.partition(newest).end if newest else until
+        return self.calendar.covering(span.start, min(until, max(last, span.end)))
 
 
 def lines_of(calendar: Calendar, tables: Sequence[Table]) -> list[Line]:

@@ -1,0 +1,222 @@
+"""Aggregates of a table's rows as steps in time: what each feature of a key is from one moment on until the next.
+
+A row counts over a window from the moment at which it has happened and is known, until it is as old as the window is long or
+a later version of it is known.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from mlops_assets.ml.aggregates.covering import NONE, counted, different, largest, running
+from mlops_assets.ml.aggregates.exact import Ints, nearest, summed, whole_numbers
+from mlops_assets.ml.aggregates.places import MICRO, Bools, Places, Spells, changes, micros, steps
+from mlops_assets.ml.aggregates.versions import AggregateError, Shape, column_of, versions_of
+from mlops_assets.ml.typed import INSTANT
+from mlops_assets.spec.aggregates import Aggregate, Aggregates
+from mlops_assets.spec.columns import EVENT_TIME
+from mlops_assets.spec.typed_columns import Kind
+
+FEATURES: Mapping[Kind, Any] = {"int": pl.Int64, "float": pl.Float32, "str": pl.String, "bool": pl.Boolean}
+"""How a feature of a kind is stored."""
+
+
+def aggregate_rows(
+    rows: pl.DataFrame, asked: Aggregates, shape: Shape, start: datetime, end: datetime
+) -> pl.DataFrame:
+    """Key, event timestamp and features: a row for each key and moment in `[start, end)` at which something changes for it.
+
+    A key's newest row at or before a moment says what every feature is at that moment. `rows` are those of the table whose
+    time lies at most the longest window, or how late they may become known, before `start`; others change nothing.
+
+    Raises AggregateError for a number that its feature does not hold, and where nothing decides between two rows.
+    """
+    kinds, versions = shape.kinds(asked), versions_of(rows, asked, shape)
+    keys = versions.select(asked.key).unique().sort(asked.key).with_row_index("_key")
+    number = versions.select(asked.key).join(keys, on=asked.key, how="left", maintain_order="left")["_key"]
+    spells = Spells.of(versions, number.cast(pl.Int64).to_numpy())
+    line = Timeline.over(versions, spells, [*asked.features.values()], micros(start), micros(end))
+    made = {
+        name: _feature(name, one, kinds[name], line.covered(column_of(n), one))
+        for n, (name, one) in enumerate(asked.features.items())
+    }
+    at = pl.Series(EVENT_TIME, line.places.moment, pl.Int64).cast(INSTANT)
+    found = pl.concat(
+        [keys.drop("_key")[line.places.key], pl.DataFrame([at, *made.values()])], how="horizontal"
+    )
+    return found.filter(pl.Series(line.told()))
+
+
+@dataclass(frozen=True)
+class Covered:
+    """The rows that count for one feature, and which places each covers; `row` has their numbers, from oldest to newest."""
+
+    row: Ints
+    time: Ints
+    values: pl.Series
+    low: Ints
+    high: Ints
+    moment: Ints
+
+    @property
+    def places(self) -> tuple[Ints, Ints, int]:
+        """What the functions of `covering` take."""
+        return self.low, self.high, self.moment.size
+
+    def best(self, rank: Ints) -> Ints:
+        """For each place the number, among these, of the row with the largest rank; NONE of no row."""
+        order = np.empty_like(rank)
+        order[rank] = np.arange(rank.size)
+        found = largest(self.low, self.high, rank, self.moment.size)
+        return np.where(found == NONE, NONE, order[found]) if rank.size else found
+
+    @property
+    def newest(self) -> Ints:
+        """For each place the number, among these, of the newest row; NONE of no row."""
+        return largest(self.low, self.high, np.arange(self.low.size), self.moment.size)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The places of a span, and the rows that may cover them. `happens` says at which places something happens by itself."""
+
+    versions: pl.DataFrame
+    spells: Spells
+    features: list[Aggregate]
+    start: int
+    end: int
+    places: Places
+    happens: Bools
+    touched: Bools
+
+    @classmethod
+    def over(
+        cls, versions: pl.DataFrame, spells: Spells, features: list[Aggregate], start: int, end: int
+    ) -> Self:
+        """All places of `[start, end)`."""
+        happening = changes(versions, spells, features, start, end)
+        stepping = [
+            steps(spells, versions[column_of(n)].is_not_null().to_numpy(), one, start, end)
+            for n, one in enumerate(features)
+            if one.time_since
+        ]
+        places = Places.of([happening, *stepping])
+        touched = np.isin(spells.key, places.key)
+        return cls(versions, spells, features, start, end, places, places.have(*happening), touched)
+
+    def covered(self, column: str, one: Aggregate) -> Covered:
+        """The rows that count for a feature at some place."""
+        ends = self.spells.end(one.window)
+        counts = self.touched & self.versions[column].is_not_null().to_numpy()
+        row = np.flatnonzero(counts & (self.spells.begin < ends) & (ends > self.start))
+        key = self.spells.key[row]
+        low, high = self.places.before(key, self.spells.begin[row]), self.places.before(key, ends[row])
+        some = low < high
+        row = row[some]
+        values = self.versions[column].gather(row)
+        return Covered(row, self.spells.time[row], values, low[some], high[some], self.places.moment)
+
+    def told(self) -> Bools:
+        """Which places are rows: of those that are steps since a row alone, those whose newest row it is."""
+        found = self.happens.copy()
+        for n, one in enumerate(self.features):
+            if one.time_since:
+                since, there = _passed(self.covered(column_of(n), one))
+                found |= there & (since > 0) & (since % (one.time_since // MICRO) == 0)
+        return found
+
+
+def _passed(rows: Covered) -> tuple[Ints, Bools]:
+    """For each place how long ago the newest row was, in microseconds, and whether there is one."""
+    newest = rows.newest
+    time = rows.time[newest] if rows.time.size else np.zeros(newest.size, np.int64)
+    return rows.moment - time, newest != NONE
+
+
+def _feature(name: str, one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    made = MAKERS[one.word](one, kind, rows)
+    stored = made.cast(FEATURES[kind]).alias(name)
+    if kind == "float" and (bad := stored.is_infinite().fill_null(False)).any():
+        raise AggregateError(
+            f"feature {name!r} is {made[int(bad.arg_max() or 0)]!r} at a moment, more than 32 bits hold: scale it"
+        )
+    return stored
+
+
+def _count(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    return pl.Series(counted(*rows.places))
+
+
+def _sum(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    sums = summed(rows.values.to_numpy(), running(*rows.places))
+    if kind == "float":
+        return pl.Series(nearest(sums))
+    whole, lost = whole_numbers(sums)
+    if lost.any():
+        raise AggregateError(
+            f"sum of {one.of!r} is more than 64 bits hold at a moment: sum a float, or scale it"
+        )
+    return pl.Series(whole)
+
+
+def _mean(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    sums = nearest(summed(rows.values.to_numpy(), running(*rows.places)))
+    return _by_row(sums, counted(*rows.places))
+
+
+def _rate(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    return _by_row(running(*rows.places)(rows.values.cast(pl.Int64).to_numpy()), counted(*rows.places))
+
+
+def _extreme(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    order = np.argsort(rows.values.to_numpy(), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size) if one.word == "max" else np.arange(order.size)[::-1]
+    return _of_row(rows.values, rows.best(rank))
+
+
+def _last(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    return _of_row(rows.values, rows.newest)
+
+
+def _distinct(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    group = rows.values.rank("dense").cast(pl.Int64).to_numpy()
+    return pl.Series(different(rows.low, rows.high, group, rows.moment.size))
+
+
+def _time_since(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    passed, there = _passed(rows)
+    since = pl.Series(passed // ((one.time_since or MICRO) // MICRO))
+    return since.zip_with(pl.Series(there), pl.Series([None], dtype=pl.Int64))
+
+
+def _by_row(total: Any, count: Ints) -> pl.Series:
+    """Null of no row."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pl.Series(total / count).fill_nan(None)
+
+
+def _of_row(values: pl.Series, row: Ints) -> pl.Series:
+    at = pl.Series(row, dtype=pl.Int64)
+    return (
+        values.gather(at.set(at == NONE, None).cast(pl.UInt32))
+        if values.len()
+        else pl.repeat(None, row.size, dtype=values.dtype, eager=True)
+    )
+
+
+MAKERS: Mapping[str, Callable[[Aggregate, Kind, Covered], pl.Series]] = {
+    "count": _count,
+    "sum": _sum,
+    "mean": _mean,
+    "min": _extreme,
+    "max": _extreme,
+    "last": _last,
+    "distinct": _distinct,
+    "rate": _rate,
+    "time_since": _time_since,
+}

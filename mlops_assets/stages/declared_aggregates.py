@@ -1,0 +1,135 @@
+"""Feature tables of the trailing aggregates that a TableSpec declares, made of the raw table a partition at a time."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.ml.aggregates.timeline import FEATURES, aggregate_rows
+from mlops_assets.ml.aggregates.versions import AggregateError, Shape
+from mlops_assets.ml.provenance.digest import digest
+from mlops_assets.ml.tables import Column, Expectation
+from mlops_assets.ml.typed import INSTANT, TYPES
+from mlops_assets.spec import names
+from mlops_assets.spec.aggregates import Aggregates
+from mlops_assets.spec.calendar import ALL_BEFORE, Calendar, Partition
+from mlops_assets.spec.table import TableSpec
+from mlops_assets.stages.declared_tables import AN_HOUR, looks_back, refuse_known_elsewhere
+from mlops_assets.stages.errors import SourceError
+from mlops_assets.stages.tables import EVENT_TIME, Table
+from resources.lake.lake import Lake
+
+CODE = (
+    "mlops_assets.ml.aggregates.timeline:aggregate_rows",
+    "mlops_assets.stages.declared_aggregates:rows_for",
+)
+ALWAYS_THERE = ("count", "sum", "distinct")
+DAY = timedelta(days=1)
+
+
+def aggregate_table(
+    spec: TableSpec, view: str, use_case: str, calendar: Calendar, **appearance: Any
+) -> Table:
+    """`<use case>/features/<view>`: of each key a row for every moment of a partition at which a feature may change."""
+    asked, raw, shape = spec.aggregates[view], f"{use_case}/{spec.name}", shape_of(spec)
+    back = looks_back_for(spec, asked)
+    decides = digest([asked.model_dump(mode="json"), shape.row, spec.time, spec.known_at, f"{spec.lateness}"])
+
+    def build(lake: Lake, span: Partition) -> pl.DataFrame:
+        rows = rows_for(lake, raw, spec, asked, calendar, span)
+        try:
+            return aggregate_rows(rows, asked, shape, span.start, span.end)
+        except AggregateError as error:
+            raise SourceError(f"aggregates.{view} of {spec.name!r}: {error}") from error
+
+    return Table(
+        names.feature_table(use_case, view),
+        build,
+        aggregate_promises(spec, asked),
+        calendar,
+        {raw: back},
+        {"description": asked.description, **appearance},
+        aggregate_columns(spec, asked, raw),
+        CODE,
+        lambda: {"declared": decides},
+    )
+
+
+def shape_of(spec: TableSpec) -> Shape:
+    """What a table's columns are to its aggregates; rows that differ in when they were known alone are versions of one."""
+    known = spec.known_at if spec.known_at != spec.time else None
+    row = [name for name in spec.key if name != known]
+    return Shape(spec.columns, row, str(spec.time), known)
+
+
+def looks_back_for(spec: TableSpec, asked: Aggregates) -> timedelta:
+    """How long before a partition the rows may be that it is made of: the longest window, or how late a row may come."""
+    longest = asked.longest
+    return ALL_BEFORE if longest is None else max(longest + AN_HOUR, looks_back(spec))
+
+
+def aggregate_promises(spec: TableSpec, asked: Aggregates) -> Expectation:
+    """What the feature table promises: its types, one row for each key and moment, and that what counts rows is never missing."""
+    kinds = shape_of(spec).kinds(asked)
+    keys = (*asked.key, EVENT_TIME)
+    counts = [name for name, one in asked.features.items() if one.word in ALWAYS_THERE]
+    return Expectation(
+        schema={**{name: TYPES[spec.columns[name].kind] for name in asked.key}, EVENT_TIME: INSTANT}
+        | {name: FEATURES[kind] for name, kind in kinds.items()},
+        keys=keys,
+        time=EVENT_TIME,
+        nulls=dict.fromkeys((*keys, *counts), 0.0),
+    )
+
+
+def aggregate_columns(spec: TableSpec, asked: Aggregates, raw: str) -> Mapping[str, Column]:
+    """What the catalogue says of the columns, with the raw columns that each is made of."""
+    shape, said = shape_of(spec), spec.columns
+    moments = tuple((raw, name) for name in (shape.time, shape.known) if name)
+    made = {
+        name: Column(
+            one.description or f"{one.words[0].upper()}{one.words[1:]}.",
+            one.unit,
+            tuple(
+                (raw, column) for column in shape.needs(asked.model_copy(update={"features": {name: one}}))
+            ),
+        )
+        for name, one in asked.features.items()
+    }
+    keys = {name: Column(said[name].description, said[name].unit, ((raw, name),)) for name in asked.key}
+    return {**keys, EVENT_TIME: Column("From when on the values hold, and known.", made_of=moments), **made}
+
+
+def rows_for(
+    lake: Lake, raw: str, spec: TableSpec, asked: Aggregates, calendar: Calendar, span: Partition
+) -> pl.DataFrame:
+    """The raw rows that may change something in a partition: all in reach of the keys for which something happens there.
+
+    Partitions are read one by one, and rows of other keys are not kept: memory is bounded by what is kept, not by history.
+    """
+    columns = shape_of(spec).needs(asked)
+    own = lake.read(raw, [span.name], columns)
+    refuse_known_elsewhere(own, spec, span)
+    there = {*lake.partitions(raw)} - {span.name}
+    read = {span.name: own}
+
+    def rows_of(name: str) -> pl.DataFrame:
+        return read[name] if name in read else lake.read(raw, [name], columns)
+
+    def within(start: timedelta, end: timedelta) -> Iterable[str]:
+        """Names of the partitions from so long before this one begins to so long before it ends."""
+        begins, ends = (calendar.days_before(m, b / DAY) for m, b in ((span.start, start), (span.end, end)))
+        return [name for name in calendar.covering(begins, ends) if name in there]
+
+    touched = None
+    if not any(one.time_since for one in asked.features.values()):
+        windows = {one.window for one in asked.features.values() if one.window}
+        leaving = {n for one in windows for n in within(one + AN_HOUR, max(one - AN_HOUR, timedelta()))}
+        for name in sorted({*leaving, *within(looks_back(spec), timedelta())}):
+            read[name] = rows_of(name)
+        touched = pl.concat([frame.select(asked.key) for frame in read.values()]).unique()
+    kept = [rows_of(name) for name in (*within(looks_back_for(spec, asked), timedelta()), span.name)]
+    if touched is not None:
+        kept = [frame.join(touched, on=asked.key, how="semi") for frame in kept]
+    return pl.concat(kept)
