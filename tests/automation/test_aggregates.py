@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.components.use_case import UseCaseError
 from resources.local import local_resources
 from resources.settings import settings
-from tests.automation.businesses import TABLE, USE_CASE, days
+from tests.acceptance.businesses import TABLE, USE_CASE, days
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
