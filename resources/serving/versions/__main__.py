@@ -99,4 +99,4 @@ def _send(connection: socket.socket, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:4]))
+    raise SystemExit(main(sys.argv[1], sys.argv[2], sys.argv[3]))
