@@ -159,7 +159,7 @@ def _lasting_difference(
     model: Any, fast: FastModel, requests: Sequence[pydantic.BaseModel], now: datetime
 ) -> str | None:
     """In what the ways differ while frames say the same before and after: features are written meanwhile, too."""
-    before = by_frames(model, requests, now)
+    before, problem = by_frames(model, requests, now), None
     for _ in range(COMPARED):
         problem = difference(before.vectors, before.scores, fast.scored(requests, now))
         if problem is None:
