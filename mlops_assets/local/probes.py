@@ -1,6 +1,7 @@
 """Questions to a running server: does it answer, and did Dagster load the project's code."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,8 +11,12 @@ LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } ..
 
 
 def answers(address: str) -> bool:
-    """Whether a GET is answered with 200 within seconds."""
+    """Whether a GET is answered with 200 within seconds, or of `tcp://host:port` whether somebody listens there."""
     try:
+        if address.startswith("tcp://"):
+            host, _, port = address.removeprefix("tcp://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return True
         with urllib.request.urlopen(address, timeout=5) as reply:
             return reply.status == 200
     except (urllib.error.URLError, OSError):
