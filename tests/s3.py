@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.local.s3_server import client, started
+from resources.storage.s3_server import client, started
 
 BUCKET = "lake"
 KEYS = {

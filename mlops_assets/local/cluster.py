@@ -26,11 +26,10 @@ from mlops_assets.local.cluster_parts import (
 )
 from mlops_assets.local.processes import Server, Supervisor
 from mlops_assets.local.running import DevError, Stop, keep_up, stop_all, wait_until_up
-from mlops_assets.local.s3_server import client
-from mlops_assets.local.servers import check_ports, prepare_dagster_home
+from mlops_assets.local.servers import check_ports, prepare_dagster_home, report_load_errors
 from resources import at_work
-from resources.settings import Settings
-from resources.settings import settings as settings_of
+from resources.settings import Settings, settings
+from resources.storage.s3_server import client
 from resources.with_secrets import write_key
 
 START_S = 60.0
@@ -38,14 +37,14 @@ ENVIRONMENT = "environment.json"
 """What a command beside the cluster is started with; only its owner may read it, though no secret is in it."""
 
 
-def main(settings: Settings) -> int:
+def main(where: Settings) -> int:
     """Run the cluster until SIGINT or SIGTERM; 0 if it was stopped so, 1 if a part could not start or died."""
-    state, stopping, supervisor = folder(settings), Stop(), Supervisor()
+    state, stopping, supervisor = folder(where), Stop(), Supervisor()
     state.mkdir(parents=True, exist_ok=True)
     try:
-        with stopping.listening(), at_work.serving(settings.home):
-            check_ports(settings)
-            parts = Parts(state, settings, Ports.of(settings), Passwords.of(state / "passwords.json"))
+        with stopping.listening(), at_work.serving(where.home):
+            check_ports(where)
+            parts = Parts(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
             _run(parts, supervisor, stopping)
     except (DevError, at_work.AtWorkError) as error:
         if stopping.asked:
@@ -55,9 +54,9 @@ def main(settings: Settings) -> int:
     return 0
 
 
-def folder(settings: Settings) -> Path:
+def folder(where: Settings) -> Path:
     """Where everything of the cluster lies."""
-    return settings.home / "cluster"
+    return where.home / "cluster"
 
 
 def _run(parts: Parts, supervisor: Supervisor, stopping: Stop) -> None:
@@ -68,12 +67,20 @@ def _run(parts: Parts, supervisor: Supervisor, stopping: Stop) -> None:
         make_bucket_and_secret(parts)
         _up([parts.mlflow()], supervisor, stopping)
         make_homes(parts)
-        own = parts.platform()
-        _up(own, supervisor, stopping)
-        keep_up(supervisor, stopping, lambda: print(table(parts, own), flush=True))
+        code, *others = parts.platform()
+        _up(
+            [code], supervisor, stopping
+        )  # whoever asks for the code before it is loaded shows an error first
+        _up(others, supervisor, stopping)
+        keep_up(supervisor, stopping, lambda: _tell(parts, others))
     finally:
         (parts.state / ENVIRONMENT).unlink(missing_ok=True)
         stop_all(supervisor)
+
+
+def _tell(parts: Parts, others: Sequence[Server]) -> None:
+    print(table(parts, others), flush=True)
+    report_load_errors(next(one for one in others if one.name == "Dagster"))
 
 
 def _up(servers: Sequence[Server], supervisor: Supervisor, stopping: Stop) -> None:
@@ -146,16 +153,16 @@ def make_homes(parts: Parts) -> None:
     """Make the state folders, and what a command beside the cluster is started with."""
     for name in ("code", "daemon", "dagster", "endpoint", "runs", "shell"):
         given = {**parts.environment(name), **parts.secret}
-        prepare_dagster_home(settings_of(given))
+        prepare_dagster_home(settings(given))
     write_key(parts.private("runs") / "keys" / "audit.key", parts.passwords.audit_key)
     write_private(parts.state / ENVIRONMENT, json.dumps(parts.environment("shell")))
 
 
-def run_beside(settings: Settings, command: Sequence[str]) -> int:
+def run_beside(where: Settings, command: Sequence[str]) -> int:
     """Run a command as one more process of the cluster that is up, with a state folder of its own."""
-    file = folder(settings) / ENVIRONMENT
+    file = folder(where) / ENVIRONMENT
     if not file.exists():
-        raise DevError(f"no cluster is up on {folder(settings)}: start it with `mlops cluster up`")
+        raise DevError(f"no cluster is up on {folder(where)}: start it with `mlops cluster up`")
     given = {**os.environ, **json.loads(file.read_text())}
     started = [sys.executable, "-m", "resources.with_secrets", *command]
     return subprocess.run(started, env=given, check=False).returncode

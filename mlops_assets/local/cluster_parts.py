@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from mlops_assets.local.processes import Server
 from mlops_assets.local.running import DevError
-from mlops_assets.local.s3_server import KEYS
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
+from resources.storage.s3_server import KEYS
 
 HOST, USER, BUCKET, SECRET = "127.0.0.1", "mlops", "mlops", "mlops/cluster"
 DATABASES = ("dagster", "mlflow", "mlflow_auth", "feast")
@@ -142,7 +142,7 @@ class Parts:
         """The processes of the platform, in the order they start."""
         at = ["-h", HOST, "-p", str(self.ports.dagster)]
         return [
-            self._own("Code", ["dagster", "api", "grpc", *self._code()], f"tcp://{HOST}:{self.ports.code}"),
+            self._own("Code", ["dagster", "api", "grpc", *self._code()], f"grpc://{HOST}:{self.ports.code}"),
             self._own("Daemon", ["dagster._daemon", "run", *self._workspace()], ""),
             self._own(
                 "Dagster",
@@ -228,7 +228,7 @@ class Parts:
         command = [
             sys.executable,
             "-m",
-            "mlops_assets.local.s3_server",
+            "resources.storage.s3_server",
             str(self.ports.s3),
             str(self.state / "s3"),
         ]

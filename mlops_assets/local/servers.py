@@ -61,7 +61,7 @@ def main(
 def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: Stop) -> None:
     def told() -> None:
         print(table(wanted, settings), flush=True)
-        _report_load_errors(wanted[0])
+        report_load_errors(wanted[0])
 
     try:
         for server in wanted:
@@ -74,7 +74,7 @@ def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopp
         stop_all(supervisor)
 
 
-def _report_load_errors(dagster: Server) -> None:
+def report_load_errors(dagster: Server) -> None:
     """Say at once what keeps the project's code from loading; Dagster stays up, so that a fix needs only a reload."""
     for problem in load_errors(dagster.address):
         print(

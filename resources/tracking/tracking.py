@@ -36,8 +36,7 @@ class Tracking(Resource):
     """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`.
 
     A server may be away for `patience_s`: every call waits so long and starts over. What is logged lies in `spool`
-    (empty: beside the artifacts) until MLflow has it, also when this process is killed in between; with `shared`, an
-    address of storage, it lies there for all machines, who then also take turns there.
+    (empty: beside the artifacts) until MLflow has it, also when this process is killed; with `shared`, there for all machines.
     """
 
     uri: str
@@ -295,10 +294,8 @@ class Tracking(Resource):
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         digest = hashlib.sha256(f"{self.address} {name}".encode()).hexdigest()[:16]
-        if self.shared:
-            return self._spool.locked(digest)
-        folder = Path(local_path(self.artifacts) or tempfile.gettempdir())
-        return file_lock(folder / ".locks" / f"{digest}.lock")
+        folder = Path(local_path(self.artifacts) or tempfile.gettempdir()) / ".locks"
+        return self._spool.locked(digest) if self.shared else file_lock(folder / f"{digest}.lock")
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -9,11 +9,11 @@ import sys
 import boto3
 import pytest
 
-from mlops_assets.local.s3_server import KEYS
 from resources.cluster import dagster_resources, resources_of
 from resources.cluster_settings import NEEDED
 from resources.settings import PROJECT_ROOT, settings
 from resources.state_folder import SettingsError
+from resources.storage.s3_server import KEYS
 from resources.with_secrets import KEY, environment
 from tests.s3 import served
 

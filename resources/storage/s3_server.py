@@ -1,4 +1,4 @@
-"""`python -m mlops_assets.local.s3_server PORT FOLDER`: a server that speaks S3 and Secrets Manager on the loopback address.
+"""`python -m resources.storage.s3_server PORT FOLDER`: a server that speaks S3 and Secrets Manager on the loopback address.
 
 It is moto's, an emulator: it checks no key. What it holds is memory, so it is written to archives in the folder when the server is
 asked to end, and read from there when it starts. moto looks at If-None-Match and If-Match, and then puts, in two steps:
