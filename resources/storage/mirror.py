@@ -15,7 +15,7 @@ from resources.storage.errors import AbsentError
 from resources.storage.locks import file_lock
 from resources.storage.storage import Storage
 
-KNOWN = ".mirror.json"
+KNOWN, LOCK = ".mirror.json", ".mirror.lock"
 """What of a folder came from the storage, each with its mark there; names with a dot are not mirrored."""
 
 
@@ -38,7 +38,7 @@ class Mirror:
         if not self.address:
             return
         marks = self.storage.marks(deep=True)
-        with file_lock(self.folder / ".mirror.lock"):
+        with file_lock(self.folder / LOCK):
             known = self._known()
             if marks == known and all((self.folder / name).exists() for name in marks):
                 return
@@ -47,7 +47,7 @@ class Mirror:
                     self._take(name)
             for name in set(known) - set(marks):
                 remove(self.folder / name)
-            write_bytes(self.folder / KNOWN, json.dumps(marks, sort_keys=True).encode(), flush=False)
+            self._remember(marks)
 
     def put(self, name: str, content: bytes) -> Path:
         """Write for everybody, then here; where it lies here."""
@@ -55,7 +55,17 @@ class Mirror:
         if self.address:
             self.storage.write(name, content)
         write_bytes(path, content)
+        self.note(name)
         return path
+
+    def note(self, name: str) -> None:
+        """Remember that a file here lies in the storage too, so that it goes from here when somebody removes it there."""
+        if not self.address:
+            return
+        with file_lock(self.folder / LOCK):
+            known = self._known()
+            if name not in known:
+                self._remember({**known, name: ""})
 
     def remove(self, name: str) -> bool:
         """Remove for everybody, then here; whether anything was there."""
@@ -72,6 +82,9 @@ class Mirror:
             content, path = self.storage.read(name), self.folder / name
             if not path.is_file() or path.read_bytes() != content:
                 write_bytes(path, content)
+
+    def _remember(self, marks: dict[str, str]) -> None:
+        write_bytes(self.folder / KNOWN, json.dumps(marks, sort_keys=True).encode(), flush=False)
 
     def _known(self) -> dict[str, str]:
         try:

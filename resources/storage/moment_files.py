@@ -40,7 +40,9 @@ def forward_for_all(mirror: Mirror, name: str, moment: datetime) -> bool:
     """Move the moment of a file forward on every machine that has the mirror; whether that was news here."""
     if mirror.address and (_held(mirror.storage, name) or moment) <= moment:
         mirror.storage.update(name, lambda held: _text(max(_read(held) or moment, moment)))
-    return move_forward(mirror.folder / name, moment)
+    moved = move_forward(mirror.folder / name, moment)
+    mirror.note(name)
+    return moved
 
 
 def back_for_all(mirror: Mirror, name: str, moment: datetime, to: datetime | None) -> None:
