@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 
 import boto3
 import pytest
@@ -79,7 +80,7 @@ def test_values_between_steps_lie_in_the_bucket(tmp_path):
 
 
 def test_no_password_is_in_what_the_resources_are_configured_with(tmp_path, monkeypatch):
-    given = {name: value.replace("password", PASSWORD) for name, value in whole(tmp_path).items()}
+    given = whole(tmp_path) | {name: value.replace("password", PASSWORD) for name, value in NEEDED.items()}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     where = settings()
@@ -99,20 +100,20 @@ def test_the_table_of_the_page_is_what_a_cluster_needs():
 
 @pytest.fixture
 def secret_of():
-    """Puts a secret into a Secrets Manager that the variables name."""
+    """Puts a text into a Secrets Manager that the variables name, and returns the secret's name."""
     with served() as address:
 
-        def put(name: str, text: str) -> None:
-            boto3.client("secretsmanager", endpoint_url=address, **KEYS).create_secret(
-                Name=name, SecretString=text
-            )
+        def put(text: str) -> str:
+            keeper, name = boto3.client("secretsmanager", endpoint_url=address, **KEYS), uuid.uuid4().hex
+            keeper.create_secret(Name=name, SecretString=text)
+            return name
 
         yield put
 
 
 def test_a_process_starts_with_what_its_secret_holds_and_the_key_goes_into_its_file(secret_of, tmp_path):
-    secret_of("ours", json.dumps({"MLOPS_ONLINE_STORE": "theirs", "MLOPS_DAGSTER_DB": "db", KEY: "ab" * 32}))
-    given = os.environ | {"MLOPS_SECRET": "ours", "MLOPS_HOME": str(tmp_path), "MLOPS_ONLINE_STORE": "mine"}
+    name = secret_of(json.dumps({"MLOPS_ONLINE_STORE": "theirs", "MLOPS_DAGSTER_DB": "db", KEY: "ab" * 32}))
+    given = os.environ | {"MLOPS_SECRET": name, "MLOPS_HOME": str(tmp_path), "MLOPS_ONLINE_STORE": "mine"}
     says = "import os, json; print(json.dumps(dict(os.environ)))"
     command = [sys.executable, "-m", "resources.with_secrets", sys.executable, "-c", says]
     done = subprocess.run(command, env=given, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
@@ -125,9 +126,9 @@ def test_a_process_starts_with_what_its_secret_holds_and_the_key_goes_into_its_f
 
 @pytest.mark.parametrize("text", [f"{PASSWORD}", f'["{PASSWORD}"]', f'{{"A": {{"B": "{PASSWORD}"}}}}'])
 def test_a_secret_that_is_no_object_of_texts_is_refused_and_not_repeated(secret_of, text):
-    secret_of("ours", text)
-    with pytest.raises(SettingsError, match=r"MLOPS_SECRET='ours' holds no JSON object of texts") as told:
-        environment({"MLOPS_SECRET": "ours"})
+    name = secret_of(text)
+    with pytest.raises(SettingsError, match=rf"MLOPS_SECRET='{name}' holds no JSON object of texts") as told:
+        environment({"MLOPS_SECRET": name})
     assert PASSWORD not in str(told.value)
 
 
