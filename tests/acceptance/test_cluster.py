@@ -21,6 +21,9 @@ from tests.conftest import needed_program
 from tests.loans.data import FOLDER, write_loans
 from tests.small_year import environment
 
+pytestmark = pytest.mark.nightly
+"""The parts by themselves are in `tests/test_cluster_parts.py` and `tests/resources/storage/test_mirror.py`."""
+
 WEEKS = ("2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22")
 LOAN = {"zipcode": 10_001, "amount": 9_000.0, "term": 36, "grade": "A"}
 PRIVATE = ("code", "daemon", "dagster", "endpoint", "runs")
