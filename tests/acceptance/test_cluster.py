@@ -158,8 +158,20 @@ def test_what_was_served_and_what_steps_printed_lies_where_every_machine_finds_i
         and lived.objects("audit/")
         and lived.objects("mlflow/")
     )
-    assert not list((lived.state / "private").rglob("lake")) and not list(
-        (lived.state / "private").rglob("*.db")
+    left = [path.name for home in (lived.state / "private").iterdir() for path in home.iterdir()]
+    assert {*left} <= {
+        "dagster",
+        "feast",
+        "keys",
+        "logs",
+        "mlflow",
+        "serving",
+        "serving_log",
+        "training",
+        "runs.lock",
+    }
+    assert not list((lived.state / "private").rglob("registry.db")) + list(
+        (lived.state / "private").rglob("mlflow.db")
     )
 
 
