@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev serve test acceptance fuzz mutants nightly lint types bench clean lock screenshots help
+.PHONY: run dev cluster serve test acceptance fuzz mutants nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -35,6 +35,9 @@ run: $(VENV)/.installed  ## replay the year: features, training, scoring, report
 
 dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1; Ctrl-C stops all
 	@exec $(BIN)/mlops dev
+
+cluster: $(VENV)/.development  ## the parts of production on 127.0.0.1: PostgreSQL, Redis, S3, MLflow, Dagster's servers, the endpoint
+	@exec $(BIN)/mlops cluster up
 
 serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving

@@ -13,6 +13,7 @@ from mlops_assets.commands import (
     audit,
     check,
     clean,
+    cluster,
     data,
     decisions,
     holds,
@@ -115,6 +116,7 @@ verify.add(app)
 clean.add(app)
 pushes.add(app)
 data.add(app)
+cluster.add(app)
 migrate.add(app)
 retention.add(app)
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import dagster as dg
 
-from resources.settings import silence_usage_reports
+from resources.settings import settings, silence_usage_reports
 
 silence_usage_reports()
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -23,7 +23,7 @@ from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.local.lost_runs import lost_runs_sensor  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
-from resources.local import local_resources  # noqa: E402
+from resources.cluster import dagster_resources, resources_of  # noqa: E402
 from resources.use_case_folders import use_case_folders  # noqa: E402
 
 LOG = logging.getLogger(__name__)
@@ -69,13 +69,14 @@ def tables() -> list[Table]:
 def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
     there, broken = loaded()
+    where = settings()
     retention = retention_job()
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention],
         schedules=[retention_schedule(retention)],
         sensors=[reconcile_sensor(specs), lost_runs_sensor()],
-        resources=injected(local_resources()),
+        resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(shared, *(one.defs for one in there.values()))

@@ -78,10 +78,10 @@ class Project:
             prepare_dagster_home(settings)
         except YamlError as error:
             raise ProjectError(str(error)) from error
-        from resources.local import local_resources
+        from resources.cluster import resources_of
 
         declared = Declared.load()
-        return cls(dg.DagsterInstance.get(), settings, local_resources(settings), declared)
+        return cls(dg.DagsterInstance.get(), settings, resources_of(settings), declared)
 
     @property
     def defs(self) -> dg.Definitions:

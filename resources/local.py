@@ -20,12 +20,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
     where = given or settings()
     return {
         "lake": Lake(root=where.lake, state=str(where.home)),
-        "feature_store": FeatureStores(
-            lake_root=where.lake,
-            home=str(where.feast),
-            online_store=handed_on("MLOPS_ONLINE_STORE", where.online_store),
-            offline_engine=where.offline_engine,
-        ),
+        "feature_store": FeatureStores.at(where),
         "tracking": Tracking(
             uri=handed_on("MLFLOW_TRACKING_URI", where.mlflow_uri),
             artifacts=str(where.mlflow_artifacts),

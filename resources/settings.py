@@ -12,7 +12,7 @@ from pydantic_settings import InitSettingsSource, SettingsConfigDict
 
 from resources import variables
 from resources.addresses import shown, without_user
-from resources.serving_settings import ServingSettings
+from resources.cluster_settings import ClusterSettings
 from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
 from resources.use_case_folders import VARIABLE
 from resources.variables import KUBERAY
@@ -71,7 +71,7 @@ def sqlite_file(address: str) -> Path | None:
 Port = Annotated[int, BeforeValidator(variables.port)]
 
 
-class Settings(ServingSettings):
+class Settings(ClusterSettings):
     """Where state lies and on which local addresses the servers listen: each field is a variable, described as people read it.
 
     `examples` is what the table of variables shows as the default where the value itself would not say it.
@@ -237,6 +237,15 @@ class Settings(ServingSettings):
     def lake(self) -> str:
         """The address of the lake's storage: a folder, or `s3://bucket/prefix`."""
         return self.lake_address or str(self.home / "lake")
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether processes of several machines work on this state."""
+        return self.env == "cluster"
+
+    def shared(self, part: str) -> str:
+        """Where a part of the state folder lies for all machines; empty where the folder itself is all there is."""
+        return f"{self.shared_address}/{part}" if self.shared_address else ""
 
     @property
     def dagster_home(self) -> Path:

@@ -127,3 +127,24 @@ def ray(value: str) -> str:
     if value.startswith(KUBERAY) and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", namespace):
         raise ValueError(f" names no Kubernetes namespace: give {KUBERAY} and its name")
     return value
+
+
+def environment(value: str) -> str:
+    if value not in ("local", "cluster"):
+        raise ValueError(" is not known: give local or cluster")
+    return value
+
+
+def bucket(value: str) -> str:
+    if value and not value.startswith("s3://"):
+        raise ValueError(" is no bucket: give s3://bucket/prefix, or nothing for MLOPS_HOME itself")
+    return storage(value)
+
+
+def postgresql(value: str) -> str:
+    """Never repeats a value: it may hold a password."""
+    if value and not re.fullmatch(
+        r"postgresql\+psycopg2://(?:[^@/\s]+@)?[^:@/\s]+(?::\d+)?/[^/\s?]+(?:\?\S*)?", value
+    ):
+        raise ValueError(": give postgresql+psycopg2://user:password@host:port/database, the driver named")
+    return value

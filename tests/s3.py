@@ -1,8 +1,4 @@
-"""A server that speaks S3 on the loopback address, whose conditional puts are one step, as those of S3 are.
-
-moto looks at If-None-Match and If-Match, and then puts, in two steps: two requests at once both pass the look. Here
-requests that write are served one after the other, which makes the two steps one.
-"""
+"""A server that speaks S3 on the loopback address, with an empty bucket."""
 
 import os
 import sys
@@ -12,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from resources.storage.s3_server import client, started
 
 BUCKET = "lake"
 KEYS = {
@@ -24,33 +22,10 @@ KEYS = {
 }
 
 
-def _one_write_at_a_time(app: Any) -> Any:
-    writing = threading.Lock()
-
-    def serve(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return app(environ, start_response)
-        with writing:
-            return app(environ, start_response)
-
-    return serve
-
-
 def server(port: int = 0) -> Any:
-    """The server, listening, with an empty bucket; `serve_forever` serves."""
-    import boto3
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
-    from werkzeug.serving import make_server
-
-    app = _one_write_at_a_time(DomainDispatcherApplication(create_backend_app))
-    one = make_server("127.0.0.1", port, app, True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=one.serve_forever, daemon=True)
-    thread.start()
-    boto3.client("s3", endpoint_url=address(one), **_boto_keys()).create_bucket(Bucket=BUCKET)
+    """The server, listening and serving, with an empty bucket."""
+    one = started(port)
+    client(one.server_port, "s3").create_bucket(Bucket=BUCKET)
     return one
 
 
@@ -68,14 +43,6 @@ def served() -> Iterator[str]:
             patch.setenv(name, value)
         yield address(one)
     one.shutdown()
-
-
-def _boto_keys() -> dict[str, str]:
-    return {
-        "aws_access_key_id": "testing",
-        "aws_secret_access_key": "testing",
-        "region_name": "us-east-1",
-    }
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from resources.state_folder import PROJECT_ROOT, state_folder
 from resources.told import in_words
 
 PARTS = {
-    *("audit", "dagster", "feast", "keys", "lake", "logs", "migrated", "mlflow", "replay"),
+    *("audit", "cluster", "dagster", "feast", "keys", "lake", "logs", "migrated", "mlflow", "replay"),
     *("serving", "serving_log", "training"),
     *(RUNS, SERVERS),
 }

@@ -92,10 +92,10 @@ def _clean(
     """remove replaced versions that no registered model version and no table of the lake is made of"""
     from mlops_assets.verify.retention import removable, remove
     from resources.at_work import alone
-    from resources.local import local_resources
+    from resources.cluster import resources_of
 
     where = settings()
-    parts = local_resources(where)
+    parts = resources_of(where)
     with alone(where.home, "the removal of replaced data"):
         versions = removable(parts["lake"], parts["tracking"].at_once, parts["audit"], gone or [])
         if dry_run:

@@ -73,11 +73,11 @@ def _roll_back(
 ) -> int:
     """make an earlier champion champion again, within seconds"""
     from mlops_assets.automation.decisions import go_back
-    from resources.local import local_resources
+    from resources.cluster import resources_of
     from resources.systems import Systems
 
     where = settings()
-    entry = go_back(Systems.of(local_resources(where)), model, to, by, reason)
+    entry = go_back(Systems.of(resources_of(where)), model, to, by, reason)
     print(f"{model}: version {entry.version} is champion (entry {entry.seq}, rolled back by {entry.by})")
     _show_in_ui(where, entry)
     return 0

@@ -76,10 +76,10 @@ def _act(act: Callable[..., tuple["Entry", bool]], model: str | None, by: str, w
     from mlops_assets.automation.holding import in_words
     from mlops_assets.promotion.holds import Holds
     from mlops_assets.promotion.records import account
-    from resources.local import local_resources
+    from resources.cluster import resources_of
 
     where = settings()
-    parts = local_resources(where)
+    parts = resources_of(where)
     audit: Audit = parts["audit"]
     trained = sorted({str(entry.model) for entry in audit.entries(kinds=("trained",))})
     if model and model not in trained:
@@ -94,14 +94,14 @@ def _act(act: Callable[..., tuple["Entry", bool]], model: str | None, by: str, w
 
 def tell(where: Settings) -> None:
     """Print what is on hold, for whoever starts to work on a state."""
-    from resources.local import local_resources
+    from resources.cluster import resources_of
     from resources.storage.addresses import storage_at
 
     if not storage_at(where.audit).names("entries"):
         return
     from mlops_assets.promotion.holds import Holds
 
-    for told in Holds.of(local_resources(where)["audit"]).told():
+    for told in Holds.of(resources_of(where)["audit"]).told():
         print(f"on hold: {told}", flush=True)
 
 

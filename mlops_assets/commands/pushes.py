@@ -23,10 +23,10 @@ def _list(
     source: Annotated[str | None, typer.Argument(help="a push source; by default all of them")] = None,
 ) -> int:
     """every push: when it was received, its rows and their span"""
+    from resources.cluster import resources_of
     from resources.features.pushes import pushes
-    from resources.local import local_resources
 
-    sources = local_resources(settings())["feature_store"].push_sources()
+    sources = resources_of(settings())["feature_store"].push_sources()
     if source and source not in sources:
         return _unknown(source, sources)
     for name in [source] if source else sources:
@@ -47,17 +47,17 @@ def _undo(
     reason: Annotated[str, typer.Option(metavar="WHY")],
 ) -> int:
     """take one push back, offline and online"""
+    from resources.cluster import resources_of
     from resources.features.push_undo import UndoError, take_back
     from resources.features.pushed_moments import PushedMoments
-    from resources.local import local_resources
 
     where = settings()
-    parts = local_resources(where)
+    parts = resources_of(where)
     stores, audit = parts["feature_store"], parts["audit"]
     sources = stores.push_sources()
     if source not in sources:
         return _unknown(source, sources)
-    moments = PushedMoments(where.serving / "pushed")
+    moments = PushedMoments(where.serving / "pushed", where.shared("serving/pushed"))
     try:
         entry = take_back(stores.pushed_to(source), moments, audit, sources[source], received, by, reason)
     except UndoError as error:

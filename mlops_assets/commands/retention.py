@@ -21,10 +21,10 @@ def _retention(
 
     from mlops_assets.automation.retention import retain
     from mlops_assets.local.servers import prepare_dagster_home
-    from resources.local import local_resources
+    from resources.cluster import resources_of
 
     where = settings()
     prepare_dagster_home(where)
     with dg.DagsterInstance.get() as instance:
-        retain(where, instance, local_resources(where)["tracking"].at_once, dry_run)
+        retain(where, instance, resources_of(where)["tracking"].at_once, dry_run)
     return 0

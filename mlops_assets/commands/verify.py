@@ -114,14 +114,14 @@ def _asked(
     request: Request, where: Settings, declared: "Declared", rebuild: "Rebuild"
 ) -> Iterator["Verdict"]:
     from mlops_assets.verify.verdict import verify, verify_all, verify_version
-    from resources.local import local_resources
+    from resources.cluster import resources_of
     from resources.records.lineage import Lineage
 
     if request.lineage:
         lineage = Lineage.read(_content(request.lineage))
         yield verify(lineage, rebuild, declared.specs.get(lineage.model), within=request.within)
         return
-    parts = local_resources(where)
+    parts = resources_of(where)
     tracking, audit = parts["tracking"], parts["audit"]
     if request.version is None:
         yield from verify_all(tracking, audit, rebuild, declared.specs, request.within, _progress)

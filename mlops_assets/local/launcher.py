@@ -90,9 +90,14 @@ class WarmServer:
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     """Forks each run of a warm server, one a code location; a server whose code is not the newest is replaced."""
 
-    def __init__(self, preload: Sequence[str] = (), inst_data: ConfigurableClassData | None = None):
+    def __init__(
+        self,
+        preload: Sequence[str] = (),
+        home: str = "",
+        inst_data: ConfigurableClassData | None = None,
+    ):
         self._inst_data = inst_data
-        self._preload = list(preload)
+        self._preload, self._home = list(preload), home
         self._servers: dict[str, WarmServer] = {}
         self._old: list[WarmServer] = []
         self._lock = threading.Lock()
@@ -105,8 +110,14 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> Any:
-        """`preload`: modules that runs import inside of functions, loaded ahead; those that are not installed are left out."""
-        return {"preload": dg.Field([str], is_required=False, default_value=[])}
+        """`preload`: modules that runs import inside of functions, loaded ahead; those that are not installed are left out.
+
+        `home`: the state folder of runs, where it is another one than that of the process which launches them.
+        """
+        return {
+            "preload": dg.Field([str], is_required=False, default_value=[]),
+            "home": dg.Field(dg.StringSource, is_required=False, default_value=""),
+        }
 
     @classmethod
     def from_config_value(
@@ -162,7 +173,8 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def _environment(self, name: str) -> dict[str, str]:
         """This process's, with the variables of the project's .env file."""
         loader = self._instance._secrets_loader
-        return {**os.environ, **(loader.get_secrets_for_environment(name) if loader else {})}
+        own = {"MLOPS_HOME": self._home} if self._home else {}
+        return {**os.environ, **(loader.get_secrets_for_environment(name) if loader else {}), **own}
 
     def _retire(self, name: str) -> None:
         self._old = [server for server in self._old if server.process.poll() is None]

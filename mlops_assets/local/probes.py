@@ -1,6 +1,9 @@
 """Questions to a running server: does it answer, and did Dagster load the project's code."""
 
+import contextlib
+import io
 import json
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,12 +13,26 @@ LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } ..
 
 
 def answers(address: str) -> bool:
-    """Whether a GET is answered with 200 within seconds."""
+    """Whether a GET is answered with 200 within seconds; of `tcp://host:port`, whether somebody listens there; of `grpc://`, whether code is served."""
     try:
+        if address.startswith("grpc://"):
+            return _serves(*address.removeprefix("grpc://").rsplit(":", 1))
+        if address.startswith("tcp://"):
+            host, _, port = address.removeprefix("tcp://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return True
         with urllib.request.urlopen(address, timeout=5) as reply:
             return reply.status == 200
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _serves(host: str, port: str) -> bool:
+    """Whether a code server has loaded its code."""
+    from dagster._grpc.client import DagsterGrpcClient
+
+    with contextlib.redirect_stdout(io.StringIO()):  # where nobody listens it prints that
+        return DagsterGrpcClient(host=host, port=int(port)).health_check_query() == "SERVING"
 
 
 def load_errors(dagster: str) -> list[str]:

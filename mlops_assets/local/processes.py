@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     ends_on: signal.Signals = signal.SIGTERM
+    wave: int = 0
+    """When it is asked to end: those of the first wave are gone before those of the next are asked."""
 
     def last_lines(self, count: int = 25) -> str:
         """The end of its log."""
@@ -75,13 +77,22 @@ class Supervisor:
     def stop(self, grace_s: float = 20.0, patience_s: float = 5.0) -> list[psutil.Process]:
         """End the servers and every descendant: asked first, then SIGTERM, then SIGKILL; returns what still runs."""
         family = self._family()
-        for server, process in self.servers.values():
-            if process.poll() is None:
-                process.send_signal(server.ends_on)
+        for wave in sorted({server.wave for server, _ in self.servers.values()}):
+            asked = [process for server, process in self.servers.values() if server.wave == wave]
+            for server, process in self.servers.values():
+                if server.wave == wave and process.poll() is None:
+                    process.send_signal(server.ends_on)
+            self._wait_for(asked, grace_s)
         self._wait(family, grace_s)
         self._insist(family, psutil.Process.terminate, signal.SIGTERM, patience_s)
         self._insist(family, psutil.Process.kill, signal.SIGKILL, patience_s)
         return [process for process in family if _runs(process)]
+
+    def _wait_for(self, asked: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(process.poll() is None for process in asked):
+            self._reap()
+            time.sleep(0.1)
 
     def collect_orphans(self) -> None:
         """What servers left behind, a run's process whose server was killed, is adopted and would stay as a zombie."""

@@ -1,32 +1,27 @@
 """The three local servers behind `mlops dev`: Dagster, MLflow and the endpoint, started, watched and ended as one."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-from mlops_assets.local.probes import answers, load_errors
+from mlops_assets.local.probes import load_errors
 from mlops_assets.local.processes import Server, Supervisor
+from mlops_assets.local.running import DevError, Stop, keep_up, stop_all, wait_until_up
 from resources import at_work, ports
 from resources.addresses import shown
+from resources.cluster import bucket_of
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 from resources.yaml_files import YamlError, read_yaml
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 300.0
 DAGSTER_YAML = PROJECT_ROOT / "deployments" / "local" / "dagster.yaml"
+CLUSTER_YAML = PROJECT_ROOT / "deployments" / "cluster" / "dagster.yaml"
 ENDPOINT = (sys.executable, "-m", "resources.serving")
-
-
-class DevError(Exception):
-    """Something that keeps the servers from starting or running, with what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ def main(
 
     `workspace` and `endpoint` exist for tests: the Dagster workspace to load and the command that serves models.
     """
-    stopping = _Stop()
+    stopping = Stop()
     supervisor = Supervisor()
     try:
         with stopping.listening(), at_work.serving(settings.home):
@@ -63,26 +58,23 @@ def main(
     return 0
 
 
-def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: "_Stop") -> None:
+def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: Stop) -> None:
+    def told() -> None:
+        print(table(wanted, settings), flush=True)
+        report_load_errors(wanted[0])
+
     try:
         for server in wanted:
             if not stopping.asked:
                 supervisor.start(server)
         for server in wanted:
-            _wait_until_up(server, supervisor, stopping)
-        if not stopping.asked:
-            print(table(wanted, settings), flush=True)
-            _report_load_errors(wanted[0])
-        while not stopping.asked:
-            _raise_if_ended(supervisor)
-            supervisor.collect_orphans()
-            stopping.wait(0.5)
-        print("stopping …", flush=True)
+            wait_until_up(server, supervisor, stopping)
+        keep_up(supervisor, stopping, told)
     finally:
-        _stop_all(supervisor)
+        stop_all(supervisor)
 
 
-def _report_load_errors(dagster: Server) -> None:
+def report_load_errors(dagster: Server) -> None:
     """Say at once what keeps the project's code from loading; Dagster stays up, so that a fix needs only a reload."""
     for problem in load_errors(dagster.address):
         print(
@@ -93,13 +85,18 @@ def _report_load_errors(dagster: Server) -> None:
         )
 
 
-def check_ports(settings: Settings) -> None:
-    """Refuse to start while another process holds one of the ports, or two servers share one."""
-    wanted = [
+def ports_of(settings: Settings) -> list[Port]:
+    """The ports that people know, each with the variable that changes it."""
+    return [
         Port(settings.dagster_port, "MLOPS_DAGSTER_PORT", "Dagster"),
         Port(settings.mlflow_port, "MLOPS_MLFLOW_PORT", "MLflow"),
         Port(settings.serve_port, "MLOPS_SERVE_PORT", "endpoint"),
     ]
+
+
+def check_ports(settings: Settings) -> None:
+    """Refuse to start while another process holds one of the ports, or two servers share one."""
+    wanted = ports_of(settings)
     problems = []
     for index, port in enumerate(wanted):
         twins = [other.variable for other in wanted[:index] if other.number == port.number]
@@ -137,20 +134,36 @@ event_log_storage:
   config: {{base_dir: {folder}}}
 """
 
+LOGS = """
+compute_logs:
+  module: dagster_aws.s3.compute_log_manager
+  class: S3ComputeLogManager
+  config: {{bucket: {bucket}, prefix: {prefix}, local_dir: {folder}}}
+"""
+
 
 def prepare_dagster_home(settings: Settings) -> Path:
-    """Make DAGSTER_HOME with the local instance's dagster.yaml, and name it in this process's environment."""
+    """Make DAGSTER_HOME with the dagster.yaml of the laptop or of the cluster, and name it in this process's environment."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".dagster.yaml.{os.getpid()}"
-    storage = STORAGE.format(folder=json.dumps(str(home / "storage"), ensure_ascii=False))
-    text = DAGSTER_YAML.read_text() + storage
-    read_yaml(text, DAGSTER_YAML)
+    text = _instance(settings)
     temporary.write_text(text)
     temporary.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_AT_ONCE))
     return home
+
+
+def _instance(settings: Settings) -> str:
+    """What Dagster's instance is made of: its file, and what is known here alone."""
+    file = CLUSTER_YAML if settings.is_cluster else DAGSTER_YAML
+    bucket, prefix = bucket_of(settings.shared("dagster/output"))
+    places = {"bucket": bucket, "prefix": prefix, "folder": settings.dagster_home / "storage"}
+    quoted = {name: json.dumps(str(place), ensure_ascii=False) for name, place in places.items()}
+    text = file.read_text() + (LOGS if settings.is_cluster else STORAGE).format(**quoted)
+    read_yaml(text, file)
+    return text
 
 
 def prepare_mlflow(settings: Settings) -> None:
@@ -242,34 +255,6 @@ def _endpoint(settings: Settings, command: Sequence[str]) -> Server:
     )
 
 
-def _wait_until_up(server: Server, supervisor: Supervisor, stopping: "_Stop") -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    while not stopping.asked and not answers(server.health):
-        _raise_if_ended(supervisor)
-        if time.monotonic() > until:
-            raise DevError(
-                f"{server.name} did not answer at {server.health} within {START_TIMEOUT_S:.0f} s; "
-                f"the end of {server.log}:\n{server.last_lines()}"
-            )
-        stopping.wait(0.3)
-
-
-def _raise_if_ended(supervisor: Supervisor) -> None:
-    if gone := supervisor.ended():
-        server, code = gone
-        raise DevError(
-            f"{server.name} ended by itself with code {code}, so the others are stopped; "
-            f"the end of {server.log}:\n{server.last_lines()}"
-        )
-
-
-def _stop_all(supervisor: Supervisor) -> None:
-    left = supervisor.stop()
-    if left:
-        names = ", ".join(f"{process.pid}" for process in left)
-        print(f"warning: these processes could not be ended: {names}", file=sys.stderr)
-
-
 def table(running: Sequence[Server], settings: Settings) -> str:
     """The addresses, what to do at each, and where state and logs lie."""
     rows = [(server.name, server.address, server.hint) for server in running]
@@ -280,30 +265,3 @@ def table(running: Sequence[Server], settings: Settings) -> str:
     return "\n".join(
         ["", *lines, "", f"  state {settings.home}, logs {settings.home / 'logs'}; Ctrl-C stops all.", ""]
     )
-
-
-class _Stop:
-    """Whether SIGINT, SIGTERM or SIGHUP was received; repeated signals change nothing."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals over, and give them back at the end."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def wait(self, seconds: float) -> None:
-        """Sleep in short steps, so that a signal is seen at once."""
-        until = time.monotonic() + seconds
-        while not self.asked and time.monotonic() < until:
-            time.sleep(0.05)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True

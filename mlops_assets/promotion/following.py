@@ -16,7 +16,6 @@ from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.records.deployment import Deployment
 from resources.records.moved import names_before
 from resources.serving.ray_serve import Endpoint
-from resources.storage.durable import write_bytes
 from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import sha256
 
@@ -158,7 +157,7 @@ def _serve(
     if wanted is None:
         gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
         return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
-    told = _with_model_file(tracking, wanted)
+    told = _with_model_file(tracking, endpoint, wanted)
     if now != wanted:
         _keep_unrecorded(audit, endpoint, now)
         endpoint.publish(wanted)
@@ -167,7 +166,7 @@ def _serve(
     return told
 
 
-def _with_model_file(tracking: Tracking, record: Deployment) -> list[str]:
+def _with_model_file(tracking: Tracking, endpoint: Endpoint, record: Deployment) -> list[str]:
     """Put the model file that a record names in place, from the registry, if it is missing or not what it was."""
     path = Path(record.model_path)
     if path.is_file() and sha256(path.read_bytes()) == record.model_sha256:
@@ -178,7 +177,7 @@ def _with_model_file(tracking: Tracking, record: Deployment) -> list[str]:
             f"{record.name}: the deployment record of version {record.version} names a model with SHA-256 "
             f"{record.model_sha256}, registered was {version.sha256}: go back to another version"
         )
-    write_bytes(path, tracking.load(version))
+    endpoint.keep(record.name, record.version, tracking.load(version))
     return [f"the model file of version {record.version} was not in place"]
 
 

@@ -83,7 +83,7 @@ def predictor(spec: ModelSpec, systems: Systems, partition: str | None) -> Predi
 
     Raises NotReadyError where no version answers, the model is retired, or its online store has not come that far.
     """
-    folder, clock = Path(systems.endpoint.folder), systems.clock
+    folder, clock = systems.endpoint.looked(), systems.clock
     record = _answering(spec, systems)
     until = max((m for m in (reached(folder, spec.use_case), record.moment) if m), default=None)
     end = spec.calendar.partition(partition).end if partition else None

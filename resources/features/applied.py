@@ -10,7 +10,7 @@ from resources.features import feature_repository
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.registered_services import outdated
 from resources.features.repository import Given
-from resources.storage.durable import remove, write_text
+from resources.storage.mirror import Mirror
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -22,24 +22,31 @@ class Applied:
 
     folder: Path
     repository: Given
+    shared: str = ""
+    """Where the marks lie for all machines, whose registry is a database of a server."""
+
+    def looked(self) -> "Applied":
+        """The marks, with what other machines wrote."""
+        self._mirror.pull()
+        return self
 
     def holds(self, digest: str) -> bool:
         """Whether the registry is there, and was last applied from definitions with this hash."""
-        marker = self._whole
-        return (self.folder / "registry.db").exists() and marker.exists() and marker.read_text() == digest
+        there = bool(self.shared) or (self.folder / "registry.db").exists()
+        return there and self._whole.exists() and self._whole.read_text() == digest
 
     def write(self, digest: str) -> None:
         """Mark what the code defines now as applied."""
-        write_text(self._parts, json.dumps(self._defined(), sort_keys=True))
-        write_text(self._whole, digest)
+        self._put(self._parts, json.dumps(self._defined(), sort_keys=True))
+        self._put(self._whole, digest)
 
     def begin(self) -> None:
         """Mark what changes as not applied, so that an apply that is killed half-way is neither believed nor skipped."""
         before = json.loads(self._parts.read_text()) if self.complete else {}
         now = self._defined()
         kept = {name: digest for name, digest in before.items() if now.get(name) == digest}
-        write_text(self._parts, json.dumps(kept, sort_keys=True))
-        remove(self._whole)
+        self._put(self._parts, json.dumps(kept, sort_keys=True))
+        self._mirror.remove(self._whole.name)
 
     def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
         """Raise where the registry has something as it was before the code changed; what an earlier release applied is taken."""
@@ -54,6 +61,13 @@ class Applied:
     def complete(self) -> bool:
         """Whether it is known of each part what was applied; earlier releases marked the whole alone."""
         return self._parts.exists()
+
+    @property
+    def _mirror(self) -> Mirror:
+        return Mirror(self.folder, self.shared)
+
+    def _put(self, path: Path, text: str) -> None:
+        self._mirror.put(path.name, text.encode())
 
     @property
     def _whole(self) -> Path:

@@ -19,19 +19,20 @@ REDIS = "feature_repo.online_store.redis.store.BulkRedisOnlineStore"
 
 
 def configuration(
-    repository: Given, home: str, online_store: str = "", offline_engine: str = "local"
+    repository: Given, home: str, online_store: str = "", offline_engine: str = "local", registry: str = ""
 ) -> "RepoConfig":
     """The repository's feature_store.yaml with `home` as the folder of registry and online store.
 
     With `online_store` (`redis://host:port/db`) the online features are in that Redis instead. `offline_engine`
-    says where historical features are joined: `local` or `ray`.
+    says where historical features are joined: `local` or `ray`. `registry` is the address of a database for the registry.
     """
     from feast.repo_config import RepoConfig
     from pydantic import ValidationError
 
     template = _template(repository)
     text = template.read_text(encoding="utf-8")
-    content = filled(repository, home, connection_string(revealed(online_store)), offline_engine)
+    redis = connection_string(revealed(online_store))
+    content = filled(repository, home, redis, offline_engine, revealed(registry))
     try:
         config = RepoConfig(repo_path=template.parent, **content)
         _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
@@ -40,7 +41,9 @@ def configuration(
     return config
 
 
-def filled(repository: Given, home: str, redis: str = "", offline_engine: str = "local") -> dict[str, Any]:
+def filled(
+    repository: Given, home: str, redis: str = "", offline_engine: str = "local", registry: str = ""
+) -> dict[str, Any]:
     """The content of feature_store.yaml with its places filled in; `redis` is Feast's way to write its address."""
     template = _template(repository)
     given = {"MLOPS_FEAST": home, "MLOPS_OFFLINE_ENGINE": offline_engine}
@@ -49,6 +52,8 @@ def filled(repository: Given, home: str, redis: str = "", offline_engine: str = 
         content["project"] = project
     if redis:
         content["online_store"] = {"type": REDIS, "connection_string": redis}
+    if registry:
+        content["registry"] = {"registry_type": "sql", "path": registry, "cache_ttl_seconds": 0}
     return content
 
 

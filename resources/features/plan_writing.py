@@ -37,6 +37,9 @@ class Registered(Protocol):
     @property
     def online_store(self) -> str: ...
 
+    @property
+    def shared(self) -> str: ...
+
     def feast(self) -> Any: ...
 
     def registered(self, service: str) -> Any: ...
@@ -50,7 +53,7 @@ class Registered(Protocol):
 
 def write_plans(resource: Registered, registry: str) -> None:
     """Write the file of a store whose registry was applied with this hash, unless it is there."""
-    file = PlannedFile(Path(resource.home), resource.repository)
+    file = PlannedFile(Path(resource.home), resource.repository, resource.shared)
     if file.read() is None:
         file.write(planned_store(resource, registry))
 

@@ -12,7 +12,7 @@ from resources.features.errors import FeatureStoreError
 from resources.features.modules import files_of, folder_of
 from resources.features.planned_service import PlannedStore
 from resources.features.repository import Given, Repository
-from resources.storage.durable import write_text
+from resources.storage.mirror import Mirror
 
 NAME = "serving.json"
 APPLIED = "applied.sha256"
@@ -22,7 +22,8 @@ FORMAT = 1
 class PlannedFile:
     """The file in the folder of one registry."""
 
-    def __init__(self, home: Path, repository: Given) -> None:
+    def __init__(self, home: Path, repository: Given, shared: str = "") -> None:
+        self._mirror = Mirror(home, shared)
         self.path, self._marker, self._repository = home / NAME, home / APPLIED, Repository.of(repository)
 
     def registry(self) -> str:
@@ -44,7 +45,7 @@ class PlannedFile:
 
     def write(self, store: PlannedStore) -> None:
         """Replace the file whole."""
-        write_text(self.path, store.model_dump_json(indent=1))
+        self._mirror.put(NAME, store.model_dump_json(indent=1).encode())
 
     def mark(self) -> tuple[int, int] | None:
         """What changes when the file is written anew; None where there is none."""

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from resources.storage.contained import below
-from resources.storage.moment_files import moment_in, move_back, move_forward
+from resources.storage.mirror import Mirror
+from resources.storage.moment_files import back_for_all, forward_for_all, moment_in
 from resources.use_case_folders import default_use_case
 
 
@@ -19,8 +20,9 @@ class PushedMoments:
     The files of earlier releases, which knew one use case, lie beside the folders of use cases and count for that one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shared: str = "") -> None:
+        """`shared`: where they lie for the endpoints of all machines; this folder follows it."""
+        self.folder, self._mirror = folder, Mirror(folder, shared)
         self._moments: dict[tuple[str, str], datetime] = {}
         self._read_of: dict[str, set[str]] = {}
 
@@ -43,18 +45,18 @@ class PushedMoments:
 
     def advance(self, view: str, moment: datetime, use_case: str = "") -> None:
         """Move a view's moment forward; an earlier one changes nothing."""
-        if move_forward(self._file(use_case, view), moment):
+        if forward_for_all(self._mirror, self._file(use_case, view), moment):
             self.look()
 
     def go_back(self, view: str, moment: datetime, to: datetime | None, use_case: str = "") -> None:
         """Move a view's moment back to `to` (None: nothing is pushed any more) where it is the given one."""
         for name in self._names(use_case):
-            if self._file(name, view).exists():
-                move_back(self._file(name, view), moment, to)
+            back_for_all(self._mirror, self._file(name, view), moment, to)
         self.look()
 
-    def _file(self, use_case: str, view: str) -> Path:
-        return below(self.folder / use_case, f"{view}.txt")
+    def _file(self, use_case: str, view: str) -> str:
+        name = f"{use_case}/{view}.txt" if use_case else f"{view}.txt"
+        return below(self.folder, name).relative_to(self.folder).as_posix()
 
     @staticmethod
     def _names(use_case: str) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resources.storage.addresses import storage_at
 from resources.storage.locks import file_lock
+from resources.storage.mirror import Mirror
 
 APPLYING = "registry"
 OPENING = ".opening.lock"
@@ -21,7 +22,7 @@ def registry_lock(lake_root: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def opening(home: Path) -> Iterator[None]:
-    """Held while a registry under `home` is opened, which makes its tables where they are not there yet."""
-    with file_lock(home / OPENING):
+def opening(home: Path, shared: str = "") -> Iterator[None]:
+    """Held while a registry is opened, which makes its tables where they are not there yet; `shared`: on any machine."""
+    with Mirror(home, shared).locked(OPENING) if shared else file_lock(home / OPENING):
         yield

@@ -17,7 +17,7 @@ from resources.features.repository import TEMPLATE, Given, Repository
 from resources.storage.durable import write_text
 
 MODULE, SAID = "definitions.py", "repository.json"
-PASSWORD = "MLOPS_REDIS_PASSWORD"
+PASSWORD, REGISTRY = "MLOPS_REDIS_PASSWORD", "MLOPS_FEAST_REGISTRY"
 
 TEXT = '''"""Feast's objects of {project}, as the platform registers them. Written anew by it: change the use case, not this."""
 
@@ -39,10 +39,12 @@ def write_folder(
     home: str,
     online_store: str = "",
     offline_engine: str = "local",
+    registry: str = "",
 ) -> None:
     """Write the folder; a file that would stay as it is is not touched."""
     given = Repository.of(repository)
-    content = filled(given, home, _without_password(online_store), offline_engine)
+    named = f"${{{REGISTRY}}}" if registry else ""
+    content = filled(given, home, _without_password(online_store), offline_engine, named)
     paths = dict.fromkeys([_found_in(TEMPLATE), *([_found_in(given.package)] if given.package else [])])
     _write(folder / FILE, _yaml(content))
     _write(folder / SAID, _json(lake_root, given))

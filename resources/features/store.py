@@ -54,6 +54,7 @@ class FeatureStoreResource(Resource):
     `repository` says where the definitions are.
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
     `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
+    `registry` names a PostgreSQL to hold the registry; then `shared` is the storage in which all machines find what was applied.
     """
 
     lake_root: str
@@ -61,6 +62,8 @@ class FeatureStoreResource(Resource):
     repository: Given
     online_store: str = ""
     offline_engine: str = "local"
+    registry: str = ""
+    shared: str = ""
 
     @property
     def use_case(self) -> str:
@@ -252,17 +255,18 @@ class FeatureStoreResource(Resource):
 
     @property
     def _applied(self) -> Applied:
-        return Applied(Path(self.home), self.repository)
+        return Applied(Path(self.home), self.repository, self.shared).looked()
 
     def _objects(self) -> list[Any]:
         return feature_repository.rooted(self.repository, self.lake_root)
 
     @property
-    def _places(self) -> tuple[str, str, str, str]:
-        return self.lake_root, self.home, self.online_store, self.offline_engine
+    def _places(self) -> tuple[str, str, str, str, str]:
+        return self.lake_root, self.home, self.online_store, self.offline_engine, self.registry
 
     def _store(self) -> "FeatureStore":
-        return _open(self.home, self.repository, self.online_store, self.offline_engine)
+        _, home, *reached = self._places
+        return _open(self.repository, self.shared, home, *reached)
 
     def _service(self, name: str) -> Any:
         return feature_repository.service(self.repository, name)
@@ -297,12 +301,11 @@ class FeatureStoreResource(Resource):
 
 
 @lru_cache(maxsize=64)
-def _open(home: str, repository: Given, online_store: str, offline_engine: str) -> "FeatureStore":
+def _open(repository: Given, shared: str, home: str, *reached: str) -> "FeatureStore":
     from feast import FeatureStore
 
-    config = configuration(repository, home, online_store, offline_engine)
-    store = FeatureStore(config=config)
-    with opening(Path(home)):
+    store = FeatureStore(config=configuration(repository, home, *reached))
+    with opening(Path(home), shared):
         _ = store.registry  # opened, and its tables made, when it is first asked for
     return store
 

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 import polars as pl
 
+from resources.addresses import handed_on
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.inputs import read
 from resources.features.push_sources import PushSource
 from resources.features.repository import Repository
 from resources.features.store import FeatureStoreResource
 from resources.resource import Resource
-from resources.settings import settings
+from resources.settings import Settings, settings
 from resources.use_case_folders import (
     UseCaseFolder,
     UseCaseFolderError,
@@ -32,12 +33,27 @@ class FeatureStores(Resource):
 
     `online_store` names a Redis (`redis://host:port/db`) to hold the online features instead of SQLite.
     `offline_engine` is `local`, or `ray` to join historical features on a Ray cluster.
+    `registry` names a PostgreSQL to hold the registries; then `shared` is the storage in which all machines find what was applied.
     """
 
     lake_root: str
     home: str
     online_store: str = ""
     offline_engine: str = "local"
+    registry: str = ""
+    shared: str = ""
+
+    @classmethod
+    def at(cls, where: Settings) -> Self:
+        """As the settings say."""
+        return cls(
+            lake_root=where.lake,
+            home=str(where.feast),
+            online_store=handed_on("MLOPS_ONLINE_STORE", where.online_store),
+            offline_engine=where.offline_engine,
+            registry=handed_on("MLOPS_FEAST_REGISTRY", where.feast_registry),
+            shared=where.shared("feast"),
+        )
 
     def of(self, use_case: str) -> FeatureStoreResource:
         """The store of one use case; raises FeatureStoreError where there is no such use case."""
@@ -47,6 +63,8 @@ class FeatureStores(Resource):
             repository=repository_of(use_case),
             online_store=self.online_store,
             offline_engine=self.offline_engine,
+            registry=self.registry,
+            shared=f"{self.shared}/{use_case}" if self.shared else "",
         )
 
     def asked(self, use_case: str | None, service: str | None, views: Iterable[str]) -> FeatureStoreResource:

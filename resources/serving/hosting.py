@@ -21,6 +21,7 @@ from resources.state_folder import refuse_unusable
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from resources.serving.following import Following
     from resources.serving.keeper import Keeper
 
 HOST = "127.0.0.1"
@@ -50,6 +51,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features.store import FeatureStoreResource
     from resources.features.stores import FeatureStores
     from resources.serving.code import imported
+    from resources.serving.following import Following
     from resources.serving.http.features import Question, mount
     from resources.serving.http.predict import application
     from resources.serving.keeper import Keeper
@@ -59,7 +61,11 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving.side.forward import Forward
     from resources.serving.versions.versions import Versions
 
-    stores = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
+    following = Following(home)
+    if home.shared_address:
+        following.look()
+        following.follow()
+    stores = FeatureStores.at(home)
     planned = PlannedStores(stores)
     log = ServingLog(home.serving_log)
     clock = Clock.of(home)
@@ -78,6 +84,7 @@ def http_application(home: Settings) -> "FastAPI":
     keeper = Keeper(home, COMMAND, CALLED)
     app.user_middleware.append(Middleware(Forward, keeper=keeper, models=models))
     _end_with(app, keeper, lambda: bool(planned.sources))
+    _ship_at_the_end(app, following)
     return mount(app, asked, models.moment)
 
 
@@ -102,6 +109,19 @@ def _end_with(app: "FastAPI", keeper: "Keeper", is_needed: Callable[[], bool]) -
                 yield
             finally:
                 await to_thread.run_sync(keeper.close)
+
+    app.router.lifespan_context = lifespan
+
+
+def _ship_at_the_end(app: "FastAPI", following: "Following") -> None:
+    """Have what was served reach the others before the process is gone, after the log was closed."""
+    around = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(given: "FastAPI") -> AsyncIterator[None]:
+        async with around(given):
+            yield
+        await to_thread.run_sync(following.ship)
 
     app.router.lifespan_context = lifespan
 

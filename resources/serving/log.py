@@ -7,7 +7,7 @@ model's version, the hash of the feature definitions and the score. `serving_log
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,9 @@ from resources.features.column_vectors import ColumnVectors, FewOrigins
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
 from resources.resource import Resource
+from resources.storage.addresses import storage_at
+from resources.storage.errors import AbsentError
+from resources.storage.storage import Storage
 
 INSTANT = pl.Datetime("us", "UTC")
 REQUEST = "__request_id"
@@ -135,7 +138,10 @@ def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
 
 
 class ServingLogResource(Resource):
-    """The logged requests of every model, for reading; a request that two files hold is taken once."""
+    """The logged requests of every model, for reading; a request that two files hold is taken once.
+
+    `folder` is one of this machine, or an address of storage that the endpoints of all machines bring their files to.
+    """
 
     folder: str
 
@@ -146,7 +152,7 @@ class ServingLogResource(Resource):
         """
         frames, rows = [], 0
         for day in self._days(model):
-            frame = _once(_read_day(day))
+            frame = _once(self._read_day(day))
             frames.append(frame)
             rows += frame.height
             if rows >= newest:
@@ -155,23 +161,29 @@ class ServingLogResource(Resource):
 
     def definitions(self, model: str) -> dict[str, DescribedService]:
         """The feature services that the requests were served with, by the hash that stands in the log."""
-        files = (Path(self.folder) / model / DEFINITIONS).glob("*.json")
-        return {path.stem: described(path.read_text(encoding="utf-8")) for path in sorted(files)}
+        names = self._storage.names(f"{model}/{DEFINITIONS}", ".json")
+        return {Path(name).stem: described(self._storage.read(name).decode()) for name in names}
 
-    def _days(self, model: str) -> Iterator[Path]:
+    @property
+    def _storage(self) -> Storage:
+        return storage_at(self.folder)
+
+    def _days(self, model: str) -> list[str]:
         """Folders of the days that hold files, newest first."""
-        for folder in sorted((Path(self.folder) / model).glob("*-*-*"), reverse=True):
-            if next(folder.glob("[!.]*.parquet"), None):
-                yield folder
+        files = self._storage.names(model, ".parquet", deep=True)
+        return sorted({str(Path(name).parent) for name in files}, reverse=True)
 
-
-def _read_day(day: Path) -> pl.DataFrame:
-    """All rows of a day; files that are merged into another one meanwhile are looked for again."""
-    for _ in range(READS):
-        with contextlib.suppress(FileNotFoundError):
-            frames = [pl.read_parquet(path, glob=False) for path in sorted(day.glob("[!.]*.parquet"))]
-            return pl.concat(frames, how="diagonal_relaxed")
-    raise OSError(f"{day}: its files went away {READS} times while they were read; read it again")
+    def _read_day(self, day: str) -> pl.DataFrame:
+        """All rows of a day; files that are merged into another one meanwhile are looked for again."""
+        for _ in range(READS):
+            with contextlib.suppress(AbsentError):
+                files = self._storage.names(day, ".parquet")
+                return pl.concat(
+                    [pl.read_parquet(self._storage.read(name)) for name in files], how="diagonal_relaxed"
+                )
+        raise OSError(
+            f"{day} of {self.folder}: its files went away {READS} times while they were read; read it again"
+        )
 
 
 def _once(frame: pl.DataFrame) -> pl.DataFrame:

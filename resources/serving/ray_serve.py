@@ -27,7 +27,7 @@ from resources.serving.splits import split_file
 from resources.serving.versions.records import version_file
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 from resources.storage.contained import below
-from resources.storage.durable import remove, write_bytes, write_text
+from resources.storage.mirror import Mirror
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,10 +37,19 @@ MEBIBYTE = 2**20
 
 
 class Endpoint(Resource):
-    """Where deployed models answer: publishing a record puts one there, withdrawing takes it away."""
+    """Where deployed models answer: publishing a record puts one there, withdrawing takes it away.
+
+    With `shared`, an address of storage, the folder follows that, and what is put there reaches the endpoints of all machines.
+    """
 
     folder: str
     address: str = "http://127.0.0.1:8000"
+    shared: str = ""
+
+    def looked(self) -> Path:
+        """The folder of records, with what other machines wrote."""
+        self._mirror.pull()
+        return Path(self.folder)
 
     def publish(self, record: Deployment | dict[str, Any]) -> Path:
         """Write a model's record whole, so that the endpoint reads the old one or the new one.
@@ -56,15 +65,14 @@ class Endpoint(Resource):
         for moment in (checked.moment, getattr(self.published(checked.name), "moment", None)):
             if moment is not None:
                 self.advance(moment)
-        path = self._record(checked.name)
         self.offer(checked)
-        write_text(path, _text(checked.model_copy(update={"moment": None})))
-        return path
+        return self._put(self._record(checked.name), _text(checked.model_copy(update={"moment": None})))
 
     def published(self, name: str) -> Deployment | None:
         """The record that the endpoint follows for a model; None where there is none, or none that can be read."""
+        self.looked()
         try:
-            return deployment_in(self._record(name)) if self._record(name).exists() else None
+            return self._read(self._record(name)) if self._record(name).exists() else None
         except RecordError as error:
             LOG.warning("%s", error)
             return None
@@ -75,66 +83,77 @@ class Endpoint(Resource):
 
     def keep(self, name: str, version: int | str, model: bytes) -> Path:
         """Put a version's model file beside the records."""
-        path = self.model_file(name, version)
-        write_bytes(path, model)
-        return path
+        return self._put(self.model_file(name, version), model)
 
     def keep_record(self, record: Deployment) -> None:
         """Put a record that the audit log does not hold beside its model file, so that it can be published again as it was."""
-        write_text(self._kept_record(record.name, record.version), _text(record))
+        self._put(self._kept_record(record.name, record.version), _text(record))
 
     def kept_record(self, name: str, version: int | str) -> Deployment | None:
         """The record of a version that earlier releases kept, its model file in this folder; None where they did not."""
+        self.looked()
         path = self._kept_record(name, version)
-        if not path.exists():
-            return None
-        record = deployment_in(path)
-        return record.model_copy(
-            update={"model_path": str(Path(self.folder) / "models" / Path(record.model_path).name)}
-        )
+        return self._here(deployment_in(path)) if path.exists() else None
 
     def offer(self, record: Deployment) -> Path:
         """Let a version be asked by its number, whichever answers for its model; its model file was kept before."""
         path = version_file(Path(self.folder), record.name, record.version)
-        write_text(path, _text(record.model_copy(update={"moment": None})))
-        return path
+        return self._put(path, _text(record.model_copy(update={"moment": None})))
 
     def take_back(self, name: str, version: int | str) -> bool:
         """Let a version not be asked any more; False where it could not be."""
-        return remove(version_file(Path(self.folder), name, version))
+        return self._mirror.remove(self._name(version_file(Path(self.folder), name, version)))
 
     def divide(self, split: Split) -> Path:
         """Send a share of a model's requests to a version that was offered; the version that answers has the others."""
         path = split_file(Path(self.folder), split.name)
-        write_text(path, json.dumps(split.document(), indent=1, sort_keys=True))
-        return path
+        return self._put(path, json.dumps(split.document(), indent=1, sort_keys=True).encode())
 
     def undivide(self, name: str) -> bool:
         """Send all requests of a model to the version that answers; False where none went elsewhere."""
-        return remove(split_file(Path(self.folder), name))
+        return self._mirror.remove(self._name(split_file(Path(self.folder), name)))
 
     def withdraw(self, name: str) -> bool:
         """Remove a model's record; False where there was none."""
-        return remove(self._record(name))
+        return self._mirror.remove(self._name(self._record(name)))
 
     def advance(self, moment: datetime, use_case: str = "") -> bool:
         """Tell every deployed model of a use case that its online store has reached `moment`; whether it had not before.
 
         It never goes back, and it touches no record, so it cannot bring back one that was replaced meanwhile.
         """
-        return reach(Path(self.folder), use_case, moment)
+        return reach(self._mirror, use_case, moment)
 
     def notice(self) -> Notice | None:
         """What the endpoint is told of holds; None where that cannot be read."""
-        return readable_notice(Path(self.folder))
+        return readable_notice(self.looked())
 
     def post(self, notice: Notice) -> None:
         """Tell it of other holds; by `mlops_assets/promotion/holds.py` alone, under the lock of the holds."""
-        write_text(Path(self.folder) / NOTICE, json.dumps(notice.document(), indent=1, sort_keys=True))
+        self._mirror.put(NOTICE, json.dumps(notice.document(), indent=1, sort_keys=True).encode())
 
     def records(self) -> dict[str, Deployment]:
         """Every published record by model name."""
-        return {path.stem: deployment_in(path) for path in sorted(Path(self.folder).glob("[!.]*.json"))}
+        return {path.stem: self._read(path) for path in sorted(self.looked().glob("[!.]*.json"))}
+
+    @property
+    def _mirror(self) -> Mirror:
+        return Mirror(self.folder, self.shared)
+
+    def _put(self, path: Path, content: bytes) -> Path:
+        return self._mirror.put(self._name(path), content)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _read(self, path: Path) -> Deployment:
+        """A record; one that another machine may have written names the model file as it lies here."""
+        record = deployment_in(path)
+        return self._here(record) if self.shared else record
+
+    def _here(self, record: Deployment) -> Deployment:
+        moved = Path(self.folder) / "models" / Path(record.model_path).name
+        return record.model_copy(update={"model_path": str(moved)})
 
     def _record(self, name: str) -> Path:
         return below(self.folder, f"{name}.json")
@@ -143,8 +162,8 @@ class Endpoint(Resource):
         return below(Path(self.folder) / "models", f"{version}/{name}.json")
 
 
-def _text(record: Deployment) -> str:
-    return json.dumps(record.document(), indent=1, sort_keys=True)
+def _text(record: Deployment) -> bytes:
+    return json.dumps(record.document(), indent=1, sort_keys=True).encode()
 
 
 def keep_ray_local() -> None:

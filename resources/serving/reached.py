@@ -4,7 +4,8 @@ from datetime import datetime
 from pathlib import Path
 
 from resources.storage.contained import below
-from resources.storage.moment_files import moment_in, move_forward
+from resources.storage.mirror import Mirror
+from resources.storage.moment_files import forward_for_all, moment_in
 
 FOLDER = "moments"
 SHARED = "moment.txt"
@@ -21,7 +22,8 @@ def reached(folder: Path, use_case: str) -> datetime | None:
     return moment_in(reached_file(folder, use_case))
 
 
-def reach(folder: Path, use_case: str, moment: datetime) -> bool:
+def reach(records: Mirror, use_case: str, moment: datetime) -> bool:
     """Say that a use case's data is online up to a moment; whether that is news."""
-    before = reached(folder, use_case)
-    return (before is None or before < moment) and move_forward(reached_file(folder, use_case), moment)
+    before, file = reached(records.folder, use_case), reached_file(records.folder, use_case)
+    name = file.relative_to(records.folder).as_posix()
+    return (before is None or before < moment) and forward_for_all(records, name, moment)

@@ -1,4 +1,4 @@
-"""A moment that moves forward, and back only where the step there is taken back, in a small file of its own that any process of the machine reads."""
+"""A moment that moves forward, and back only where the step there is taken back, in a small file of its own that any process reads."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from resources.moments import read_moment
 from resources.storage.durable import write_text
 from resources.storage.locks import file_lock
+from resources.storage.mirror import Mirror
+from resources.storage.storage import Storage
 
 
 def moment_in(path: Path) -> datetime | None:
@@ -32,3 +34,36 @@ def move_forward(path: Path, moment: datetime) -> bool:
             return False
         write_text(path, moment.astimezone(UTC).isoformat())
         return True
+
+
+def forward_for_all(mirror: Mirror, name: str, moment: datetime) -> bool:
+    """Move the moment of a file forward on every machine that has the mirror; whether that was news here."""
+    if mirror.address and (_held(mirror.storage, name) or moment) <= moment:
+        mirror.storage.update(name, lambda held: _text(max(_read(held) or moment, moment)))
+    moved = move_forward(mirror.folder / name, moment)
+    mirror.note(name)
+    return moved
+
+
+def back_for_all(mirror: Mirror, name: str, moment: datetime, to: datetime | None) -> None:
+    """The same backward, where the file holds `moment`."""
+    if mirror.address and _held(mirror.storage, name) == moment:
+        if to is None:
+            mirror.storage.delete(name)
+        else:
+            mirror.storage.write(name, _text(to))
+    if (mirror.folder / name).exists():
+        move_back(mirror.folder / name, moment, to)
+
+
+def _held(storage: Storage, name: str) -> datetime | None:
+    stored = storage.load_or_none(name)
+    return _read(stored.content if stored else None)
+
+
+def _read(content: bytes | None) -> datetime | None:
+    return read_moment(content.decode().strip()) if content else None
+
+
+def _text(moment: datetime) -> bytes:
+    return moment.astimezone(UTC).isoformat().encode()

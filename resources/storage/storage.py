@@ -74,9 +74,9 @@ class Storage(ABC):
     def entries(self, folder: str = "", ending: str = "", deep: bool = False) -> dict[str, Entry]:
         """What `names` lists, each with its size and a mark; it costs one listing, as no content is read."""
 
-    def marks(self, folder: str = "", ending: str = "") -> dict[str, str]:
+    def marks(self, folder: str = "", ending: str = "", deep: bool = False) -> dict[str, str]:
         """Names in a folder as `names` lists them, each with a mark that is another one after any write of other content."""
-        return {name: entry.mark for name, entry in self.entries(folder, ending).items()}
+        return {name: entry.mark for name, entry in self.entries(folder, ending, deep).items()}
 
     def folder_mark(self, folder: str) -> str | None:
         """A mark that is another one after anything was written to or removed from a folder, told without listing it.

@@ -1,4 +1,4 @@
-"""What was logged and has not reached MLflow yet: a file for each fit and each registration, on this machine's disk.
+"""What was logged and has not reached MLflow yet: a file for each fit and each registration, on disk or where all machines see it.
 
 A file is written whole before the first request and removed after the last answer. So a process that is killed while
 the server is away loses nothing: whoever comes next delivers what lies here, and delivering twice is delivering once.
@@ -10,13 +10,13 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from resources.storage.durable import write_bytes
+from resources.storage.mirror import Mirror
 from resources.tracking.fits import FitRecord
 from resources.tracking.outage import TrackingAwayError
 from resources.tracking.registration import Registration
@@ -34,31 +34,32 @@ MODEL, EXAMPLE, ABOUT, ARTIFACTS = "model", "example.parquet", "fit.json", "arti
 
 @dataclass(frozen=True)
 class Spool:
-    """The folder; names of files begin with the moment of logging, so that sorted they are in order."""
+    """The folder; names of files begin with the moment of logging, so that sorted they are in order.
+
+    With `shared`, an address of storage, the folder follows that, so that another machine delivers what one left that is gone.
+    """
 
     folder: Path
+    shared: str = ""
 
     def put_fit(self, name: str, record: FitRecord) -> Path:
         """Keep a fit of the model `name` until it is delivered."""
         key = hashlib.sha256(f"{name} {record.kind} {record.identity}".encode()).hexdigest()[:32]
-        path = self.folder / f"{record.logged_at:015d}-{key}{FIT}"
-        write_bytes(path, packed(name, record))
-        return path
+        return self._mirror.put(f"{record.logged_at:015d}-{key}{FIT}", packed(name, record))
 
     def put_registration(self, wanted: Registration, moment: int) -> Path:
         """Keep a registration until it is delivered; `moment` in milliseconds."""
-        path = self.folder / f"{moment:015d}-{wanted.run_id}{REGISTRATION}"
-        write_bytes(path, json.dumps({**vars(wanted), "tags": dict(wanted.tags)}).encode())
-        return path
+        content = json.dumps({**vars(wanted), "tags": dict(wanted.tags)}).encode()
+        return self._mirror.put(f"{moment:015d}-{wanted.run_id}{REGISTRATION}", content)
 
     def waiting(self) -> list[Path]:
         """What was not delivered, oldest first."""
+        self._mirror.pull()
         found = [p for end in (FIT, REGISTRATION) for p in self.folder.glob(f"[!.]*{end}")]
         return sorted(found)
 
-    @staticmethod
     @contextmanager
-    def holding(path: Path) -> Iterator[None]:
+    def holding(self, path: Path) -> Iterator[None]:
         """Keep a file while it is delivered: it goes when MLflow has it, or a rule of ours says that it never can.
 
         Whatever else hinders it may be mended: a server that is away, something deleted, a full disk.
@@ -68,9 +69,21 @@ class Spool:
         except (TrackingAwayError, DeletedError):
             raise
         except TrackingError:
-            path.unlink(missing_ok=True)
+            self.remove(path)
             raise
-        path.unlink(missing_ok=True)
+        self.remove(path)
+
+    def remove(self, path: Path) -> None:
+        """Take away what was delivered."""
+        self._mirror.remove(path.name)
+
+    def locked(self, name: str) -> AbstractContextManager[None]:
+        """Hold a name alone among all who deliver from here."""
+        return self._mirror.locked(name)
+
+    @property
+    def _mirror(self) -> Mirror:
+        return Mirror(self.folder, self.shared)
 
     @staticmethod
     def read(path: Path) -> tuple[str, FitRecord] | Registration:
@@ -109,7 +122,7 @@ def deliver_all(
                 f"{path} cannot be delivered to MLflow: {error}. The file stays; remove it once nothing in it is needed"
             )
             continue
-        path.unlink(missing_ok=True)
+        spool.remove(path)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -36,12 +36,13 @@ class Tracking(Resource):
     """MLflow's tracking and registry at `uri` (SQLite or a server), artifacts of new experiments under `artifacts`.
 
     A server may be away for `patience_s`: every call waits so long and starts over. What is logged lies in `spool`
-    (empty: beside the artifacts) until MLflow has it, also when this process is killed in between.
+    (empty: beside the artifacts) until MLflow has it, also when this process is killed; with `shared`, there for all machines.
     """
 
     uri: str
     artifacts: str
     spool: str = ""
+    shared: str = ""
     patience_s: float = 300.0
 
     @property
@@ -62,7 +63,7 @@ class Tracking(Resource):
     @property
     def at_once(self) -> "Tracking":
         """The same MLflow, for who does not wait for a server that is away."""
-        return Tracking(uri=self.uri, artifacts=self.artifacts, spool=self.spool, patience_s=0)
+        return self.model_copy(update={"patience_s": 0})
 
     def log_fit(
         self,
@@ -271,7 +272,7 @@ class Tracking(Resource):
             raise TrackingError(
                 f"artifacts {self.artifacts!r} are not on this machine: give `spool`, a folder that is"
             )
-        return Spool(Path(self.spool or Path(str(beside)).with_name("spool")))
+        return Spool(Path(self.spool or Path(str(beside)).with_name("spool")), self.shared)
 
     @patient
     def _deliver_fit(self, name: str, record: FitRecord) -> str:
@@ -293,8 +294,8 @@ class Tracking(Resource):
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         digest = hashlib.sha256(f"{self.address} {name}".encode()).hexdigest()[:16]
-        folder = Path(local_path(self.artifacts) or tempfile.gettempdir())
-        return file_lock(folder / ".locks" / f"{digest}.lock")
+        folder = Path(local_path(self.artifacts) or tempfile.gettempdir()) / ".locks"
+        return self._spool.locked(digest) if self.shared else file_lock(folder / f"{digest}.lock")
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -18,6 +18,7 @@ from resources.features.stores import repository_of
 from resources.serving.http.bodies import RequestValidationError, validated
 from resources.serving.http.forms import request_frame, request_model
 from resources.serving.reached import reach, reached
+from resources.storage.mirror import Mirror
 from resources.use_case_folders import UseCaseFolder, use_case_folder
 from tests.loans.data import FOLDER, START
 
@@ -133,7 +134,8 @@ def test_what_cannot_be_is_refused_with_the_rule(
 
 def test_now_of_one_use_case_is_not_that_of_another(tmp_path: Path):
     later = START.replace(year=START.year + 1)
-    assert reach(tmp_path, "flights", later) and reached(tmp_path, "loans") is None
-    assert reach(tmp_path, "loans", START) and not reach(tmp_path, "loans", START)
+    records = Mirror(tmp_path)
+    assert reach(records, "flights", later) and reached(tmp_path, "loans") is None
+    assert reach(records, "loans", START) and not reach(records, "loans", START)
     assert reached(tmp_path, "loans") == START
-    assert not reach(tmp_path, "flights", START.replace(year=2013))
+    assert not reach(records, "flights", START.replace(year=2013))

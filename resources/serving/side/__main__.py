@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from resources.clock import Clock
 from resources.features.planned_stores import PlannedStores
 from resources.features.push import Pusher
+from resources.features.pushed_moments import PushedMoments
 from resources.features.store import FeatureStoreResource
 from resources.features.stores import FeatureStores
 from resources.serving.code import imported
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 def built(home: Settings) -> Looking:
     """The application over one state folder, with Feast."""
-    features = FeatureStores(lake_root=home.lake, home=str(home.feast), online_store=home.online_store)
+    features = FeatureStores.at(home)
     clock = Clock.of(home)
     models = WatchedModels(home.serving, PlannedStores(features), imported(home.declared), None, clock)
+    if home.shared_address:
+        models.pushed = PushedMoments(home.serving / "pushed", home.shared("serving/pushed"))
     told = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
     pusher = Pusher(features, *told, clock)
     app = application(models, home.serve_address, None, pusher)

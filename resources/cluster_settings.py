@@ -1,0 +1,89 @@
+"""The settings of a cluster: which of the two sets of resources is meant, and what the set of a cluster cannot do without."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from resources import variables
+from resources.serving_settings import ServingSettings
+from resources.state_folder import SettingsError
+
+NEEDED = {
+    "MLOPS_LAKE": "s3://bucket/lake",
+    "MLOPS_AUDIT": "s3://bucket/audit",
+    "MLOPS_SHARED": "s3://bucket/shared",
+    "MLOPS_ONLINE_STORE": "redis://:password@redis:6379/0",
+    "MLFLOW_TRACKING_URI": "http://user:password@mlflow:5000",
+    "MLOPS_DAGSTER_DB": "postgresql+psycopg2://user:password@postgres:5432/dagster",
+    "MLOPS_FEAST_REGISTRY": "postgresql+psycopg2://user:password@postgres:5432/feast",
+}
+"""The variables without which processes of several machines would each keep something to themselves, with an example of each."""
+
+FORMS = {
+    "MLOPS_LAKE": ("s3://",),
+    "MLOPS_AUDIT": ("s3://",),
+    "MLOPS_SHARED": ("s3://",),
+    "MLFLOW_TRACKING_URI": ("http://", "https://"),
+}
+
+
+class ClusterSettings(ServingSettings):
+    """Each field is a variable, described as people read it; those of a laptop too are in `resources.settings`."""
+
+    env: Annotated[Literal["local", "cluster"], BeforeValidator(variables.environment)] = Field(
+        default="local",
+        validation_alias="MLOPS_ENV",
+        description="`cluster` refuses to load without what several machines share, see [production](docs/production.md).",
+    )
+    shared_address: Annotated[str, BeforeValidator(variables.bucket)] = Field(
+        default="",
+        validation_alias="MLOPS_SHARED",
+        examples=["`MLOPS_HOME` itself"],
+        description="`s3://bucket/prefix` for what the processes of several machines share beside lake and audit log: deployment records, served vectors, what waits for MLflow, output of runs.",
+    )
+    dagster_database: Annotated[str, BeforeValidator(variables.postgresql)] = Field(
+        default="",
+        validation_alias="MLOPS_DAGSTER_DB",
+        repr=False,
+        examples=["SQLite under `MLOPS_HOME`"],
+        description="`postgresql+psycopg2://user:password@host:port/database` of Dagster's runs, events and schedules.",
+    )
+    feast_registry: Annotated[str, BeforeValidator(variables.postgresql)] = Field(
+        default="",
+        validation_alias="MLOPS_FEAST_REGISTRY",
+        repr=False,
+        examples=["SQLite under `MLOPS_HOME`"],
+        description="`postgresql+psycopg2://user:password@host:port/database` of Feast's registries.",
+    )
+    secret: str = Field(
+        default="",
+        validation_alias="MLOPS_SECRET",
+        examples=["none"],
+        description="Name of a secret in AWS Secrets Manager, a JSON object of variables, that `python -m resources.with_secrets` starts a process with.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Raise SettingsError where a cluster lacks something, or has something that no two of its machines would share."""
+        if problems := "; ".join(self._problems() if self.env == "cluster" else ()):
+            raise SettingsError(problems)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        given = {field.validation_alias: name for name, field in type(self).model_fields.items()}
+        for variable, example in NEEDED.items():
+            field = given[variable]
+            value = str(getattr(self, field)) if field in self.model_fields_set else ""
+            if not value:
+                yield (
+                    f"{variable} is not set, which MLOPS_ENV=cluster needs, as its machines share no folder: give for "
+                    f"instance {example}"
+                )
+            elif not value.startswith(FORMS.get(variable, "")):
+                yield f"{variable} lies on one machine, and those of MLOPS_ENV=cluster share no folder: give for instance {example}"
+        if getattr(self, "clock_start", None) is not None:
+            yield (
+                "MLOPS_CLOCK_START simulates a time on which the processes of one folder agree, and those of MLOPS_ENV=cluster "
+                "share none: leave it out, or use MLOPS_ENV=local"
+            )
