@@ -134,9 +134,8 @@ class Tick:
         """For a moment `now` of the clock and `wall` of the machine."""
         ours = feature_table(use_case.name, "")
         views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
-        lines = lines_of(use_case.calendar, tables)
         looks = Looks.of(lake, use_case.name, views, use_case.corrections, now)
-        return cls(use_case, lines, instance, looks, wall)
+        return cls(use_case, lines_of(use_case.calendar, tables), instance, looks, wall)
 
     def look(self) -> None:
         """Decide about every line, those of longer partitions first, and write down what was found."""
