@@ -1,6 +1,7 @@
 """Predictions in the event loop: those that arrived together are one batch, and what is wrong goes the long way."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +62,40 @@ def test_what_has_arrived_is_predicted_together_and_answered_apart(app):
     assert replies[0].json()["value"] == 3.0 and replies[2].json()["value"] == 48.0
     assert [answer["value"] for answer in replies[1].json()] == [12.0, 27.0]
     assert sum(app.state.short.batches) == 4 and len(app.state.short.batches) < 3
+
+
+def test_what_comes_alone_is_answered_in_the_turn_of_the_event_loop_in_which_it_came(app):
+    async def begun(distance: float) -> tuple[asyncio.Task[None], list[Any]]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(trip(distance)).encode(), "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/models/trips/predict", "query_string": b""}
+        return asyncio.ensure_future(app(scope | {"headers": headers}, receive, send)), sent
+
+    async def one_after_the_other() -> list[float]:
+        values = []
+        for distance in (1.0, 2.0, 3.0):
+            task, sent = await begun(distance)
+            await asyncio.sleep(0)
+            assert task.done() and await task is None
+            values.append(json.loads(sent[1]["body"])["value"])
+            await asyncio.sleep(0)
+        return values
+
+    assert asyncio.run(one_after_the_other()) == [3.0, 12.0, 27.0]
+
+
+def test_a_crowd_after_a_single_request_is_predicted_together(app):
+    ask(app, [trip(1.0)])
+    replies = ask(app, [trip(float(distance)) for distance in range(10)])
+    assert [reply.json()["value"] for reply in replies] == [3.0 * n * n for n in range(10)]
+    assert len(app.state.short.batches) <= 4
 
 
 def test_both_addresses_of_a_model_give_the_same_answer_by_the_same_way(app):
