@@ -38,6 +38,7 @@ LOADS = ((1, 1), (1, 64), (100, 1))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn of each server")
+    parser.add_argument("--turns", type=int, default=TURNS, help="of each server; figures are their medians")
     parser.add_argument("--before", default=BEFORE, help="revision of the endpoint as it was before")
     parser.add_argument("--before-python", default=sys.executable, help="interpreter that revision runs with")
     parser.add_argument("--without-before", action="store_true", help="leave that endpoint out")
@@ -71,7 +72,7 @@ def measured(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dic
     found: dict[str, Any] = {"start": started}
     for rows, connections in LOADS:
         each: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
-        for _ in range(TURNS):
+        for _ in range(options.turns):
             for name, server in wanted.items():
                 each[name].append(_turn(server, up[name], rows, connections, options.seconds))
         found[f"{rows} rows, {connections} connections"] = {

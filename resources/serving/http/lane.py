@@ -106,7 +106,7 @@ class Together:
         if self._alone:
             self._alone = False
             self._predict_some()
-            loop.call_soon(self._look_around)
+            loop.call_soon(self._turn if self._waiting else self._look_around)
         elif len(self._waiting) == 1:
             loop.call_soon(loop.call_soon, self._turn)
         return asked.answer

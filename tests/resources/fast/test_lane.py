@@ -11,6 +11,7 @@ import pydantic
 import pytest
 
 from resources.features.column_vectors import ColumnVectors
+from resources.serving.http import lane
 from resources.serving.http.lane import MOST_ROWS
 from resources.serving.parts import Answered
 from tests.resources.endpoint_in_process import TRIP, endpoint
@@ -89,6 +90,23 @@ def test_what_comes_alone_is_answered_in_the_turn_of_the_event_loop_in_which_it_
         return values
 
     assert asyncio.run(one_after_the_other()) == [3.0, 12.0, 27.0]
+
+
+def test_a_request_that_came_alone_is_answered_later_where_its_turn_was_over_before_it_was_read(
+    app, monkeypatch
+):
+    async def asked_while_nothing_can_be_read() -> list[int]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            monkeypatch.setattr(lane, "READING_S", -1.0)
+            asked = [asyncio.ensure_future(http.post("/predict/trips", json=trip(2.0))) for _ in range(2)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not any(one.done() for one in asked)
+            monkeypatch.undo()
+            return [reply.status_code for reply in await asyncio.wait_for(asyncio.gather(*asked), 20)]
+
+    assert asyncio.run(asked_while_nothing_can_be_read()) == [200, 200]
 
 
 def test_a_crowd_after_a_single_request_is_predicted_together(app):
