@@ -34,7 +34,8 @@ class Short:
 
 
 @pytest.fixture
-def app(tmp_path):
+def app(tmp_path, monkeypatch):
+    monkeypatch.setattr(lane, "READING_S", 60.0)  # however busy the machine is
     made = endpoint(tmp_path)
     models = made.state.models
     models.served = {n: replace(m, fast=Short()) for n, m in models.served.items()}
@@ -103,7 +104,7 @@ def test_a_request_that_came_alone_is_answered_later_where_its_turn_was_over_bef
             for _ in range(20):
                 await asyncio.sleep(0)
             assert not any(one.done() for one in asked)
-            monkeypatch.undo()
+            monkeypatch.setattr(lane, "READING_S", 60.0)
             return [reply.status_code for reply in await asyncio.wait_for(asyncio.gather(*asked), 20)]
 
     assert asyncio.run(asked_while_nothing_can_be_read()) == [200, 200]
