@@ -156,11 +156,9 @@ def page_table(found: dict[str, Any]) -> str:
             numbers += [f"{one[name]['cpu_ms']:.2f}", f"{many[name]['requests_a_second']:,.0f}"]
             numbers += [f"{many[name]['p99_ms']:.0f}", f"{many[name]['cpu_ms']:.2f}"]
             lines.append(f"{called:30}" + _cells(numbers))
-    alone = found["in_process_cpu_ms"]
-    lines += [
-        "",
-        f"in process, from bytes to bytes: {alone['1']:.2f} ms CPU for one row, {alone['100']:.2f} for 100",
-    ]
+    if alone := found.get("in_process_cpu_ms"):
+        told = f"in process, from bytes to bytes: {alone['1']:.2f} ms CPU for one row, {alone['100']:.2f} for 100"
+        lines += ["", told]
     return "\n".join(lines)
 
 
