@@ -47,4 +47,5 @@ class OneWrite(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
 
     def connection_made(self, transport: Any) -> None:
         """A connection begins."""
-        super().connection_made(Joining(transport, asyncio.get_running_loop()))
+        joining: Any = Joining(transport, asyncio.get_running_loop())
+        super().connection_made(joining)
