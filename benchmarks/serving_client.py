@@ -20,10 +20,14 @@ def turn(
     connections: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Ask a server for some seconds, over its ports in turn: requests a second, CPU milliseconds of each, latencies."""
+    """Ask a server for some seconds, over its ports in turn: answers a second, CPU milliseconds of each, latencies.
+
+    `refused` is the share of requests that were answered with 503; they count as no answers, and their CPU does.
+    """
     began = spent(processes)
-    walls, wall = asyncio.run(_asked(ports, path, bodies, connections, seconds))
+    walls, refused, wall = asyncio.run(_asked(ports, path, bodies, connections, seconds))
     return {
+        "refused": refused / (refused + len(walls)),
         "requests_a_second": len(walls) / wall,
         "cpu_ms": (spent(processes) - began) / len(walls) * 1e3,
         "p50_ms": float(np.percentile(walls, 50)) * 1e3,
@@ -33,18 +37,18 @@ def turn(
 
 async def _asked(
     ports: Sequence[int], path: str, bodies: Sequence[Any], connections: int, seconds: float
-) -> tuple[list[float], float]:
+) -> tuple[list[float], int, float]:
     walls: list[float] = []
     started = time.perf_counter()
     until = started + seconds
     requests = [request(path, body) for body in bodies]
-    await asyncio.gather(
+    refused = await asyncio.gather(
         *[
             _connection(ports[n % len(ports)], requests[n:] + requests[:n], until, walls)
             for n in range(connections)
         ]
     )
-    return walls, time.perf_counter() - started
+    return walls, sum(refused), time.perf_counter() - started
 
 
 def request(path: str, body: Any) -> bytes:
@@ -54,19 +58,24 @@ def request(path: str, body: Any) -> bytes:
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-async def _connection(port: int, requests: list[bytes], until: float, walls: list[float]) -> None:
+async def _connection(port: int, requests: list[bytes], until: float, walls: list[float]) -> int:
+    """Ask over one connection; how many requests were refused because too much waited."""
     reader, writer = await asyncio.open_connection(HOST, port)
-    place = 0
+    place = refused = 0
     while (began := time.perf_counter()) < until:
         writer.write(requests[place % len(requests)])
         place += 1
         head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")):
             raise SystemExit(f"{head!r}")
         await reader.readexactly(_length(head))
-        walls.append(time.perf_counter() - began)
+        if head.startswith(b"HTTP/1.1 503"):
+            refused += 1
+        else:
+            walls.append(time.perf_counter() - began)
     writer.close()
     await writer.wait_closed()
+    return refused
 
 
 def _length(head: bytes) -> int:

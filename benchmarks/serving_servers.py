@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from benchmarks.serving_client import HOST
-from benchmarks.serving_setup import MLFLOW_MODEL, NAME, bodies, encoded_rows
+from benchmarks.serving_setup import MLFLOW_BARE, MLFLOW_MODEL, NAME, bodies, encoded_rows, named_bodies
 from resources.settings import PROJECT_ROOT
 
 WAIT_S = 180
@@ -41,7 +41,8 @@ def servers(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict
         "fastapi": Server([sys.executable, "-m", "benchmarks.serving_bare", str(folder)]),
         "ours": Server(endpoint),
         "ours, two processes": Server(endpoint, processes=2),
-        "mlflow": _mlflow(folder),
+        "mlflow": _mlflow(folder, MLFLOW_MODEL, lambda rows: named_bodies(folder, rows)),
+        "mlflow_bare": _mlflow(folder, MLFLOW_BARE, lambda rows: [{"inputs": encoded_rows(folder, rows)}]),
     }
     if not options.without_before:
         root = stack.enter_context(worktree(options.before, folder))
@@ -52,13 +53,13 @@ def servers(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict
     return wanted
 
 
-def _mlflow(folder: Path) -> Server:
-    """`mlflow models serve` around the bare booster, asked with rows that are encoded already."""
-    place = ["-m", str(folder / MLFLOW_MODEL), "-h", HOST, "-p", "{port}"]
+def _mlflow(folder: Path, model: str, bodies: Callable[[int], Sequence[Any]]) -> Server:
+    """`mlflow models serve` around one of the folders of the model."""
+    place = ["-m", str(folder / model), "-h", HOST, "-p", "{port}"]
     return Server(
         [str(Path(sys.executable).with_name("mlflow")), "models", "serve", *place, "--env-manager", "local"],
         path="/invocations",
-        bodies=lambda rows: [{"inputs": encoded_rows(folder, rows)}],
+        bodies=bodies,
         environment={
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",

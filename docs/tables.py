@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import materialize, online_features, point_in_time, training
+from benchmarks import materialize, online_features, point_in_time, serving, training
 from benchmarks.report import RESULTS
 from docs.variables import variables_table
 from mlops_assets.local.probes import answers
@@ -17,6 +17,7 @@ README = PROJECT_ROOT / "README.md"
 YEAR = PROJECT_ROOT / "docs" / "the-year.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
 TRAINING = PROJECT_ROOT / "docs" / "training.md"
+SERVING = PROJECT_ROOT / "docs" / "serving.md"
 OF_THE_REPORT = {"partitions": ("partition ", YEAR), "policies": ("policy ", README)}
 """Tables of the report by the name of their marker: how their first line begins, and the page that has them."""
 
@@ -25,6 +26,7 @@ MEASURED = {
     "materialize": ("materialize", materialize.table_of, (FEATURE_STORE,)),
     "online_features": ("online-features", online_features.table_of, (FEATURE_STORE,)),
     "training": ("training", training.table_of, (TRAINING,)),
+    "serving": ("serving", serving.page_table, (SERVING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 

@@ -1,6 +1,7 @@
 """On-demand features by a function of one row, or of arrays, in the types that their view declares."""
 
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import c_float
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,16 @@ class Called:
         if self._scalar is None or (height > 1 and self._numpy is not None):
             return self._by_arrays(given)
         rows = [self._scalar(**{name: given[name][row] for name in self.reads}) for row in range(height)]
+        if self._alike is np.float32 and height == 1:
+            return self._singles(rows[0])
         if self._alike is not None:
             return self._floats(rows)
         return {name: typed(name, [row[name] for row in rows], kind) for name, kind in self.kinds.items()}
+
+    def _singles(self, row: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """All features of one row, which are floats of single precision, without an array."""
+        found = {name: None if row[name] is None else c_float(row[name]).value for name in self.kinds}
+        return {name: [None if value != value else value] for name, value in found.items()}
 
     def _floats(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """All features at once, which are floats of one width."""

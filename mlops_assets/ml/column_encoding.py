@@ -51,6 +51,8 @@ class ColumnEncoder:
     ) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
         """Float32 array [rows, features], and by row the text of each category that no training row had."""
         unseen: dict[int, dict[str, str]] = {}
+        if height == 1:
+            return _single(self._row(columns, unseen)), unseen
         wide = np.array(
             [
                 _numbers(columns[name]) if category is None else _codes(name, category, columns[name], unseen)
@@ -58,12 +60,31 @@ class ColumnEncoder:
             ],
             np.float64,
         ).reshape(len(self._parts), height)
-        with np.errstate(over="ignore"):
-            out = np.ascontiguousarray(wide.T, np.float32)
-        infinite = np.isinf(out)
-        if infinite.any():
-            out[infinite] = np.nan
-        return out, unseen
+        return _single(wide.T), unseen
+
+    def _row(self, columns: Mapping[str, Sequence[Any]], unseen: dict[int, dict[str, str]]) -> np.ndarray:
+        """The only row, as doubles [1, features]."""
+        found: list[Any] = []
+        for name, category in self._parts:
+            value = columns[name][0]
+            if category is not None:
+                value, text = category.code(value)
+                if text is not None:
+                    unseen.setdefault(0, {})[name] = text
+            elif type(value) is int and not -EXACT <= value <= EXACT:
+                value = _rounded(value)
+            found.append(value)
+        return np.array([found], np.float64)
+
+
+def _single(wide: np.ndarray) -> np.ndarray:
+    """Doubles in single precision; what is infinite then is missing."""
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(wide, np.float32)
+    infinite = np.isinf(out)
+    if infinite.any():
+        out[infinite] = np.nan
+    return out
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:

@@ -75,13 +75,17 @@ class CompiledService:
         plan = self._plan
         columns: dict[str, Any] = dict(given)
         rows = []
-        columns.update((name, []) for name in plan.names)
+        if height > 1:
+            columns.update((name, []) for name in plan.names)
         for row in range(height):
             row_keys = self._keys.of({name: given[name][row] for name in plan.needed})
             found = []
             for read, stored in zip(plan.reads, self._source.one_row(plan, row_keys), strict=True):
                 status, values = judged(read, stored, moment)
                 found.append((stored, status, values))
+                if height == 1:
+                    columns.update(zip(read.outputs, [[value] for value in values], strict=True))
+                    continue
                 for name, value in zip(read.outputs, values, strict=True):
                     columns[name].append(value)
             rows.append(found)

@@ -83,8 +83,9 @@ class Asked:
 class Together:
     """Predicts what has arrived together: no timer is set, and what comes alone does not wait.
 
-    A prediction is put off by two turns of the event loop, in which the sockets that are ready are read. One turn predicts
-    no more than takes some milliseconds, so that what cannot be let in is told so meanwhile.
+    Where requests come together, a prediction is put off by two turns of the event loop, in which the sockets that are ready
+    are read. Where the last one came alone, the next is predicted at once. One turn predicts no more than takes some
+    milliseconds, so that what cannot be let in is told so meanwhile.
     """
 
     def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
@@ -92,6 +93,7 @@ class Together:
         self._waiting: deque[Asked] = deque()
         self._busy_since: float | None = None
         self._row_s: dict[str, float] = {}
+        self._alone = True
 
     def ask(
         self, model: Served, body: bytes, arrived: datetime, kind: Callable[..., Asked] = Asked
@@ -101,11 +103,27 @@ class Together:
         loop = asyncio.get_running_loop()
         asked = kind(model, body, arrived, ticket, loop.create_future())
         self._waiting.append(asked)
-        if len(self._waiting) == 1:
+        if self._alone:
+            self._alone = False
+            self._predict_some()
+            loop.call_soon(self._turn if self._waiting else self._look_around)
+        elif len(self._waiting) == 1:
             loop.call_soon(loop.call_soon, self._turn)
         return asked.answer
 
+    def _look_around(self) -> None:
+        """Whether nobody else has come in the turn of the event loop in which one was predicted at once."""
+        self._alone = not self._waiting
+
     def _turn(self) -> None:
+        predicted = self._predict_some()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self._alone = predicted == 1
+
+    def _predict_some(self) -> int:
+        """Predict what a turn has the time for; how many requests that were."""
         began = time.perf_counter()
         some = self._taken(began)
         groups: dict[Any, list[Asked]] = defaultdict(list)
@@ -115,8 +133,7 @@ class Together:
         for group in groups.values():
             self._predict_group(group)
         self._give_back(some, self._since_the_last_turn(began))
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._turn)
+        return len(some)
 
     def _since_the_last_turn(self, began: float) -> float:
         """Seconds of work that these were: with all that the event loop did between two turns, where they followed at once."""

@@ -1,5 +1,7 @@
 """The short call of a booster gives what the long one gives, bit for bit."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,15 @@ def test_scores_are_those_of_inplace_predict(booster, rows):
     wanted = booster.inplace_predict(matrix, validate_features=False)
     assert dense(matrix).tobytes() == wanted.tobytes()
     assert dense(np.asfortranarray(matrix)).tobytes() == wanted.tobytes()
+
+
+def test_matrices_of_any_height_are_scored_one_after_the_other_and_by_threads_beside_each_other(booster):
+    dense, dice = Dense(booster), np.random.default_rng(11)
+    matrices = [dice.normal(size=(rows, 7)).astype(np.float32) for rows in (1, 300, 2, 1, 9, 1) * 20]
+    wanted = [booster.inplace_predict(matrix, validate_features=False).tobytes() for matrix in matrices]
+    assert [dense(matrix).tobytes() for matrix in matrices] == wanted
+    with ThreadPoolExecutor(4) as threads:
+        assert [scores.tobytes() for scores in threads.map(dense, matrices)] == wanted
 
 
 def test_a_booster_with_several_outputs_keeps_its_shape():

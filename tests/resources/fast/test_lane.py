@@ -1,6 +1,7 @@
 """Predictions in the event loop: those that arrived together are one batch, and what is wrong goes the long way."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pydantic
 import pytest
 
 from resources.features.column_vectors import ColumnVectors
+from resources.serving.http import lane
 from resources.serving.http.lane import MOST_ROWS
 from resources.serving.parts import Answered
 from tests.resources.endpoint_in_process import TRIP, endpoint
@@ -32,7 +34,8 @@ class Short:
 
 
 @pytest.fixture
-def app(tmp_path):
+def app(tmp_path, monkeypatch):
+    monkeypatch.setattr(lane, "READING_S", 60.0)  # however busy the machine is
     made = endpoint(tmp_path)
     models = made.state.models
     models.served = {n: replace(m, fast=Short()) for n, m in models.served.items()}
@@ -61,6 +64,57 @@ def test_what_has_arrived_is_predicted_together_and_answered_apart(app):
     assert replies[0].json()["value"] == 3.0 and replies[2].json()["value"] == 48.0
     assert [answer["value"] for answer in replies[1].json()] == [12.0, 27.0]
     assert sum(app.state.short.batches) == 4 and len(app.state.short.batches) < 3
+
+
+def test_what_comes_alone_is_answered_in_the_turn_of_the_event_loop_in_which_it_came(app):
+    async def begun(distance: float) -> tuple[asyncio.Task[None], list[Any]]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(trip(distance)).encode(), "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/models/trips/predict", "query_string": b""}
+        return asyncio.ensure_future(app(scope | {"headers": headers}, receive, send)), sent
+
+    async def one_after_the_other() -> list[float]:
+        values = []
+        for distance in (1.0, 2.0, 3.0):
+            task, sent = await begun(distance)
+            await asyncio.sleep(0)
+            assert task.done() and await task is None
+            values.append(json.loads(sent[1]["body"])["value"])
+            await asyncio.sleep(0)
+        return values
+
+    assert asyncio.run(one_after_the_other()) == [3.0, 12.0, 27.0]
+
+
+def test_a_request_that_came_alone_is_answered_later_where_its_turn_was_over_before_it_was_read(
+    app, monkeypatch
+):
+    async def asked_while_nothing_can_be_read() -> list[int]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            monkeypatch.setattr(lane, "READING_S", -1.0)
+            asked = [asyncio.ensure_future(http.post("/predict/trips", json=trip(2.0))) for _ in range(2)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not any(one.done() for one in asked)
+            monkeypatch.setattr(lane, "READING_S", 60.0)
+            return [reply.status_code for reply in await asyncio.wait_for(asyncio.gather(*asked), 20)]
+
+    assert asyncio.run(asked_while_nothing_can_be_read()) == [200, 200]
+
+
+def test_a_crowd_after_a_single_request_is_predicted_together(app):
+    ask(app, [trip(1.0)])
+    replies = ask(app, [trip(float(distance)) for distance in range(10)])
+    assert [reply.json()["value"] for reply in replies] == [3.0 * n * n for n in range(10)]
+    assert len(app.state.short.batches) <= 4
 
 
 def test_both_addresses_of_a_model_give_the_same_answer_by_the_same_way(app):

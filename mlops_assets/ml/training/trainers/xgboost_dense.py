@@ -1,10 +1,12 @@
 """A booster's own call for a dense matrix: `Booster.inplace_predict` of XGBoost without what it asks about its data first.
 
-That asks which of a dozen kinds of data it was given, which for one row takes longer than the trees do.
+That asks which of a dozen kinds of data it was given, which for one row takes longer than the trees do. So does what the
+library does where it is given no holder of a matrix: it makes one, for which it reads in files how many cores it may use.
 """
 
 import ctypes
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,33 @@ WHOLE = {
 }
 
 
+class _Holder:
+    """What the library holds a matrix in while it scores it; of one thread, and used again for the next matrix."""
+
+    def __init__(self) -> None:
+        self._library = library()
+        self.handle = ctypes.c_void_p()
+        check(self._library.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
+
+    def __del__(self) -> None:
+        if self.handle:
+            self._library.XGDMatrixFree(self.handle)
+
+
+class _OfThread(threading.local):
+    """A holder for every thread that asks."""
+
+    def __init__(self) -> None:
+        self.holder = _Holder()
+
+
 class Dense:
     """Scores float32 matrices [rows, features] by one booster, of the package or a lean one, in any thread."""
 
     def __init__(self, booster: Any) -> None:
         self._booster, self._library, self._check = booster, library(), check
         self._arguments = json.dumps(WHOLE).encode()
+        self._own = _OfThread()
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
         """What `inplace_predict(matrix)` gives: float32 [rows]; another shape where the booster has several outputs."""
@@ -43,7 +66,7 @@ class Dense:
                 self._booster.handle,
                 described.encode(),
                 self._arguments,
-                ctypes.c_void_p(),
+                self._own.holder.handle,
                 ctypes.byref(shape),
                 ctypes.byref(dimensions),
                 ctypes.byref(scores),

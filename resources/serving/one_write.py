@@ -1,0 +1,51 @@
+"""Answers that leave in one piece: uvicorn writes an answer's head and its body apart, and whoever asked is woken for each."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+HEAD = b"HTTP/1.1 "
+
+
+class Joining:
+    """A transport that keeps the head of an answer until the body comes, and no longer than the turn of the event loop."""
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._kept = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write what comes behind what is kept, or keep it."""
+        if self._kept:
+            self._transport.write(self._taken() + data)
+        elif data.startswith(HEAD):
+            self._kept = data
+            self._loop.call_soon(self._leave)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self._leave()
+        self._transport.close()
+
+    def _leave(self) -> None:
+        if self._kept:
+            self._transport.write(self._taken())
+
+    def _taken(self) -> bytes:
+        kept, self._kept = self._kept, b""
+        return kept
+
+
+class OneWrite(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
+    """HTTP as uvicorn speaks it, over such a transport."""
+
+    def connection_made(self, transport: Any) -> None:
+        """A connection begins."""
+        joining: Any = Joining(transport, asyncio.get_running_loop())
+        super().connection_made(joining)
