@@ -117,12 +117,16 @@ def _end(process: "subprocess.Popen[bytes]", within_s: float) -> None:
         process.wait()
 
 
-def with_parent(end: Callable[[], None]) -> None:
-    """In a process that is kept: call `end`, in a thread, once the pipe to whoever keeps it is closed, by them or because they are gone."""
+def with_parent(socket: str, end: Callable[[], None]) -> None:
+    """In a process that is kept: once the pipe to whoever keeps it is closed, by them or because they are gone, call `end` in a thread.
+
+    The folder of the socket goes first: whoever was killed leaves none behind.
+    """
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):
             pass
+        shutil.rmtree(Path(socket).parent, ignore_errors=True)
         end()
 
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()

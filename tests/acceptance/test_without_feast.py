@@ -187,8 +187,11 @@ def test_the_process_beside_it_ends_when_the_endpoint_is_killed(state: State, fr
     with serving(state, free_port(), ends=False) as (http, process):
         assert http.post("/push/weather_observation", json=event()).status_code == 200
         [side] = process.children()
+        folder = Path(side.cmdline()[-1]).parent
+        assert folder.is_dir()
         process.kill()
     _until(lambda: not lives(side.pid), "the side process has ended")
+    assert not folder.exists()
 
 
 def test_what_is_missing_beside_the_registry_is_written_by_another_process(

@@ -54,7 +54,7 @@ def main(socket: str) -> int:
         built(home), uds=socket, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
     )
     server = uvicorn.Server(config)
-    with_parent(lambda: _end(server))
+    with_parent(socket, lambda: _end(server))
     server.run()
     return 0
 

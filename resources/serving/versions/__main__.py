@@ -33,7 +33,7 @@ LOOKS_IN_S = 30.0
 
 def main(name: str, version: str, path: str, declared: Declared | None = None) -> int:
     """Listen, load, and answer one connection after the other."""
-    with_parent(lambda: os._exit(0))
+    with_parent(path, lambda: os._exit(0))
     os.nice(KINDNESS)
     home = settings()
     with socket.socket(socket.AF_UNIX) as listener:
