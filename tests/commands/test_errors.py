@@ -22,6 +22,8 @@ from resources.told import FIXES, LOG, in_words, sentence
 COMMANDS = {
     "run": ["run"],
     "dev": ["dev"],
+    "cluster up": ["cluster", "up"],
+    "cluster run": ["cluster", "run", "true"],
     "train": ["train", "m"],
     "schema": ["schema"],
     "key new": ["key", "new", "ada"],
