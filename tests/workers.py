@@ -45,7 +45,7 @@ LONGEST_FIRST = (
     "tests/acceptance/test_launcher.py",
     "tests/acceptance/test_verify.py",
     "tests/resources/test_champion_changes.py",
-    "tests/resources/fast/test_same_answers.py",
+    "tests/acceptance/test_same_answers.py",
     "tests/test_promotion_record.py",
     "tests/components/test_table_component.py",
 )

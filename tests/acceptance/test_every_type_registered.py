@@ -23,9 +23,9 @@ from resources.serving.live_models import LiveModels
 from resources.serving.log import ServedBatch, ServingLogResource
 from resources.serving.log_writer import ServingLog
 from resources.serving.ray_serve import Endpoint
+from tests.acceptance.test_every_type import LOAD, NOW, READINGS, SEEN
 from tests.every_type.kinds import NOON
 from tests.every_type.repo import services
-from tests.every_type.test_types import LOAD, NOW, READINGS, SEEN
 from tests.resources.serving_fakes import declared
 
 SERVICE, REPOSITORY = "pump_loads_v1", "tests.every_type.repo"

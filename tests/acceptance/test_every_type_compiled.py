@@ -9,11 +9,11 @@ import pytest
 from feature_repo.forms import Form
 from resources.features import feature_repository
 from resources.features.store import FeatureStoreResource
-from tests.every_type import test_types
+from tests.acceptance import test_every_type
+from tests.acceptance.test_every_type import NOW, QUESTION, SERVICE, questions
 from tests.every_type.kinds import NOON
-from tests.every_type.test_types import NOW, QUESTION, SERVICE, questions
 
-store = test_types.store
+store = test_every_type.store
 MOMENTS = (NOON - timedelta(hours=1), NOW, NOW + timedelta(days=3))
 
 
