@@ -37,15 +37,34 @@ REPLAYED = {
 """Files of `make acceptance` that begin from the small replayed state: one worker takes all, and no other waits for it."""
 
 LONGEST_FIRST = (
-    "tests/acceptance/test_browser.py",
-    "tests/acceptance/test_killed_replay.py",
-    "tests/acceptance/test_no_telemetry.py",
-    "tests/acceptance/test_training_on_ray.py",
-    "tests/acceptance/test_lake_on_s3.py",
-    "tests/acceptance/test_launcher.py",
-    "tests/acceptance/test_verify.py",
+    *(
+        f"tests/acceptance/test_{name}.py"
+        for name in (
+            "dagster_dev",
+            "browser",
+            "killed_replay",
+            "lake_on_s3",
+            "training_on_ray",
+            "your_data",
+            "request_only",
+            "run_by_wall",
+            "labels_arriving",
+            "secrets",
+            "ingesting_at_once",
+            "january_to_march",
+            "ray_join",
+            "launcher",
+            "verify",
+            "dev",
+            "no_telemetry",
+            "fit_on_kuberay",
+            "training_during_outage",
+            "labels_by_day",
+            "killed_migration",
+            "open_end",
+        )
+    ),
     "tests/resources/test_champion_changes.py",
-    "tests/acceptance/test_same_answers.py",
     "tests/test_promotion_record.py",
     "tests/components/test_table_component.py",
 )

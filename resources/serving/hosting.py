@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from resources.serving.following import Following
     from resources.serving.keeper import Keeper
+    from resources.serving.live_models import LiveModels
 
 HOST = "127.0.0.1"
 MEBIBYTE = 2**20
@@ -83,7 +84,7 @@ def http_application(home: Settings) -> "FastAPI":
 
     keeper = Keeper(home, COMMAND, CALLED)
     app.user_middleware.append(Middleware(Forward, keeper=keeper, models=models))
-    _end_with(app, keeper, lambda: bool(planned.sources))
+    _end_with(app, keeper, models, lambda: bool(planned.sources))
     _ship_at_the_end(app, following)
     return mount(app, asked, models.moment)
 
@@ -97,8 +98,8 @@ def let_in(home: Settings) -> tuple[Any, ...]:
     return home.serve_names, limits, home.serve_keys
 
 
-def _end_with(app: "FastAPI", keeper: "Keeper", is_needed: Callable[[], bool]) -> None:
-    """Have the side process start after the application, where it is needed, and end with it."""
+def _end_with(app: "FastAPI", keeper: "Keeper", models: "LiveModels", is_needed: Callable[[], bool]) -> None:
+    """Have the side process start after the application, where it is needed, and end with it, as following the records does."""
     around = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -108,6 +109,7 @@ def _end_with(app: "FastAPI", keeper: "Keeper", is_needed: Callable[[], bool]) -
             try:
                 yield
             finally:
+                models.close()
                 await to_thread.run_sync(keeper.close)
 
     app.router.lifespan_context = lifespan

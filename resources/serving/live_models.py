@@ -81,6 +81,7 @@ class LiveModels:
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
+        self._closed = threading.Event()
 
     def follow(self, every_s: float = 1.0) -> threading.Thread:
         """Look at the records now and then every second, in a thread of its own."""
@@ -89,12 +90,16 @@ class LiveModels:
         return thread
 
     def _follow(self, every_s: float) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 self.look()
             except Exception:
                 LOG.exception("looking at the deployment records in %s failed", self.folder)
-            time.sleep(every_s)
+            self._closed.wait(every_s)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
 
     def moment(self, use_case: str = "") -> datetime | None:
         """Now of a use case's online store: the newest moment that a model of it is served at; None before the first one.

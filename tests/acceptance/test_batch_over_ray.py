@@ -1,9 +1,19 @@
 """Batch scoring over a real Ray gives the bytes that it gives in one process."""
 
+import pytest
+
 from mlops_assets.stages import batch_scoring
 from tests.stages.test_batch_scoring import ROWS, coming, made, spec_of, state, systems
 
 __all__ = ["coming", "state", "systems"]
+
+
+@pytest.fixture(autouse=True)
+def ray_of_its_own():
+    yield
+    import ray
+
+    ray.shutdown()
 
 
 def test_over_ray_data_the_bytes_are_the_same(state, systems, coming, monkeypatch):
