@@ -228,11 +228,11 @@ def test_what_is_turned_away_is_not_read_and_nothing_else_is_turned_away(tmp_pat
 
 
 def test_one_turn_predicts_no_more_than_takes_some_milliseconds(tmp_path):
-    """A model whose row takes two milliseconds is asked for a few at a time once that is known, so that others are heard meanwhile."""
+    """A model whose row takes ten milliseconds is asked for a few at a time once that is known, so that others are heard meanwhile."""
 
     class Slow(Short):
         def answered(self, requests: Any, now: Any) -> Any:
-            time.sleep(0.002 * len(requests))
+            time.sleep(0.01 * len(requests))
             return super().answered(requests, now)
 
     model = Slow()

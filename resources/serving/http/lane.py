@@ -37,7 +37,7 @@ MOST_ROWS = 100
 READING_S = 0.005
 """Seconds in which one turn reads requests before it predicts them."""
 
-PREDICTING_S = 0.005
+PREDICTING_S = 0.02
 """Seconds in which it predicts them, by what a row took lately; one request at any rate."""
 
 NEWS = 0.1
