@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -67,7 +68,7 @@ def read_query(address: str, query: Query, rows: int = PART) -> "Iterator[pl.Dat
 
     def begun() -> "Iterator[pl.DataFrame]":
         parts = _parts(address, query, rows)
-        return _chained(next(parts), parts)
+        return chain([next(parts)], parts)
 
     tries: Callable[..., Any] = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_passing),
@@ -82,11 +83,6 @@ def read_query(address: str, query: Query, rows: int = PART) -> "Iterator[pl.Dat
     except (SQLAlchemyError, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         after = f" after {given} rows" if given else ""
         raise DatabaseError(f"{shown(address)}: {_said(error, address)}{after}") from None
-
-
-def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _parts(address: str, query: Query, rows: int) -> "Iterator[pl.DataFrame]":
@@ -105,7 +101,7 @@ def _of_duckdb(address: str, query: Query, rows: int) -> "Iterator[pl.DataFrame]
     except duckdb.Error as error:
         busy = isinstance(error, duckdb.IOException) and "lock" in str(error)
         kind = BusyDatabaseError if busy else DatabaseError
-        raise kind(f"{address}: {_said(error, address)}") from None
+        raise kind(f"{shown(address)}: {_said(error, address)}") from None
 
 
 def _of_duckdb_file(file: str, query: Query, rows: int) -> "Iterator[pl.DataFrame]":
