@@ -6,7 +6,6 @@ endpoint goes on answering with what it has while the store that all share is aw
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +30,7 @@ class Following:
         self._shipped: set[str] = set()
         self._away: dict[str, str] = {}
         self._shipping = threading.Lock()
+        self._closed = threading.Event()
 
     def look(self) -> None:
         """Take up what is new, and bring what was served; where the store is away, what is here stays as it is."""
@@ -51,9 +51,13 @@ class Following:
         return thread
 
     def _follow(self, every_s: float) -> None:
-        while True:
-            time.sleep(every_s)
+        while not self._closed.wait(every_s):
             self.look()
+
+    def close(self) -> None:
+        """Look no more, and bring what was served last."""
+        self._closed.set()
+        self.ship()
 
     def _tried(self, what: str, work: Callable[[], None]) -> None:
         """Do it; an error is told once, not every second."""

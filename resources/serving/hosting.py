@@ -123,7 +123,7 @@ def _ship_at_the_end(app: "FastAPI", following: "Following") -> None:
     async def lifespan(given: "FastAPI") -> AsyncIterator[None]:
         async with around(given):
             yield
-        await to_thread.run_sync(following.ship)
+        await to_thread.run_sync(following.close)
 
     app.router.lifespan_context = lifespan
 
