@@ -110,8 +110,6 @@ class Lake(Resource):
         before = self.storage.load_or_none(name) if keys else None
         changed = rows_changed(self._frame(name, before.content), frame, keys) if before else None
         digest = hashlib.sha256(content).hexdigest()
-        with keeping(self.storage, table, partition, digest) if keep else nullcontext():
-            self.storage.write(name, content)
         manifest = Manifest(
             table=table,
             partition=partition or WHOLE,
@@ -122,8 +120,14 @@ class Lake(Resource):
             notes=notes,
             made_of=dict(made_of) if made_of else None,
         )
-        text = json.dumps(asdict(manifest), sort_keys=True)
-        self.storage.write(manifest_name(table, partition), text.encode())
+        text = json.dumps(asdict(manifest), sort_keys=True).encode()
+        new = not self.storage.exists(name)
+        if new:  # who lists partitions at this moment finds none without its manifest
+            self.storage.write(manifest_name(table, partition), text)
+        with keeping(self.storage, table, partition, digest) if keep else nullcontext():
+            self.storage.write(name, content)
+        if not new:
+            self.storage.write(manifest_name(table, partition), text)
         return manifest
 
     def read(
@@ -173,8 +177,8 @@ class Lake(Resource):
         return Manifest(**json.loads(stored.content))
 
     def described(self, table: str, partition: str | None = None) -> bool:
-        """Whether a partition has a manifest."""
-        return self.storage.exists(manifest_name(table, partition))
+        """Whether a partition is there and has a manifest."""
+        return self.storage.exists(manifest_name(table, partition)) and self.exists(table, partition)
 
     def hash(self, table: str, partition: str | None = None) -> str:
         """SHA-256 of the bytes that a partition's file has now, whatever its manifest says."""
@@ -182,7 +186,7 @@ class Lake(Resource):
 
     def holds(self, table: str, partition: str | None, sha256: str) -> bool:
         """Whether a partition's file is there, its manifest names this hash, and its bytes have it."""
-        if not self.exists(table, partition) or not self.described(table, partition):
+        if not self.described(table, partition):
             return False
         return self.manifest(table, partition).sha256 == sha256 == self.hash(table, partition)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.lake.lake import Lake, LakeError, rows_changed
+from resources.storage import durable
 from resources.storage.durable import sweep
 from tests.lake_files import path_of
 
@@ -70,6 +71,35 @@ def test_a_write_that_fails_leaves_the_old_content(lake, monkeypatch):
         lake.write("t", pl.DataFrame({"k": [2]}), "w", keys=["k"])
     assert lake.read("t", ["w"])["k"].to_list() == [1]
     assert lake.manifest("t", "w").rows == 1
+
+
+def test_whoever_lists_partitions_while_others_are_written_finds_each_with_its_manifest(lake, monkeypatch):
+    write, listed = durable.write_bytes, []
+
+    def look_then_write(*arguments):
+        listed.append([lake.manifest("t", name).rows for name in lake.partitions("t")])
+        write(*arguments)
+
+    monkeypatch.setattr(durable, "write_bytes", look_then_write)
+    for name in ("one", "two", "one"):
+        lake.write("t", pl.DataFrame({"k": [1]}), name)
+    assert listed == [[], [], [1], [1], [1, 1], [1, 1]]
+
+
+def test_a_manifest_whose_partition_was_never_written_describes_none(lake, monkeypatch):
+    write = durable.write_bytes
+
+    def full_disk(path, *arguments):
+        if path.suffix == ".parquet":
+            raise OSError("No space left on device")
+        write(path, *arguments)
+
+    monkeypatch.setattr(durable, "write_bytes", full_disk)
+    with pytest.raises(OSError):
+        lake.write("t", pl.DataFrame({"k": [1]}), "w")
+    assert not lake.described("t", "w") and lake.partitions("t") == []
+    monkeypatch.undo()
+    assert lake.write("t", pl.DataFrame({"k": [1]}), "w") == lake.manifest("t", "w")
 
 
 @st.composite
