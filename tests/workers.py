@@ -65,7 +65,6 @@ LONGEST_FIRST = (
         )
     ),
     "tests/resources/test_champion_changes.py",
-    "tests/test_promotion_record.py",
     "tests/components/test_table_component.py",
 )
 """Files that a run begins with, so that no worker is left with a long one when the others have ended; one of those that

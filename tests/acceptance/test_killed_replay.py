@@ -80,7 +80,7 @@ def test_the_shortened_year_trains_twice_and_promotes(unbroken):
     assert any(a["final"] for a in attempts if a)
 
 
-@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_replay_killed_ten_times_ends_as_an_unbroken_one(unbroken, winter, tmp_path, half):
     home, trace = unbroken
     drawn = draw(trace, seed=2013)

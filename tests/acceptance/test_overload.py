@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from resources.settings import PROJECT_ROOT
-from tests.resources.test_serving import TRIP, Server, _wait_until_up
+from tests.resources.endpoint_process import TRIP, Server, wait_until_up
 
 CONNECTIONS = 300
 WAIT_MS = 20
@@ -82,7 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, free_port) -> Iterator[Serv
     )
     try:
         up = Server(home, port, process)
-        _wait_until_up(up)
+        wait_until_up(up)
         up.publish(slope=3.0)
         up.until(lambda models: "trips" in models)
         yield up

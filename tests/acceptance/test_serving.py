@@ -3,124 +3,30 @@
 The models and the feature store behind it are those of `serving_fakes`; everything between a request and them is real.
 """
 
-import hashlib
 import html
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-import httpx
 import polars as pl
 import psutil
 import pytest
 
 from resources.records.reader import RecordError
 from resources.serving.answers import with_vectors
-from resources.serving.log import ServingLogResource
 from resources.serving.log_writer import EVERY_S
 from resources.serving.ray_serve import Endpoint
-from resources.settings import PROJECT_ROOT
+from tests.resources.endpoint_process import JSON, MOMENT, TRIP, Server, ask, logged, running, wait_until_up
 from tests.resources.serving_fakes import PATIENT
-
-SERVE = "from resources.serving import ray_serve; import serving_fakes; raise SystemExit(ray_serve.main(serving_fakes.build))"
-TRIP = {"distance": 3.0, "leaves_at": "2014-01-05T23:00:00-05:00"}
-JSON = {"content-type": "application/json"}
-MOMENT = "2014-01-06T05:00:00+00:00"
-
-
-class Server:
-    """A running endpoint, its records, and a client."""
-
-    def __init__(self, home: Path, port: int, process: subprocess.Popen) -> None:
-        self.home, self.process, self.address = home, process, f"http://127.0.0.1:{port}"
-        self.endpoint = Endpoint(folder=str(home / "serving"), address=self.address)
-        self.http = httpx.Client(base_url=self.address, timeout=30)
-
-    def publish(self, name="trips", version="1", slope=2.0, **changes):
-        content = json.dumps({"slope": slope}).encode()
-        path = self.home / "serving" / f"{name}-{version}.model"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-        record = {
-            "name": name,
-            "version": version,
-            "task": "regression",
-            "model_path": str(path),
-            "model_sha256": hashlib.sha256(content).hexdigest(),
-            "scorer": "serving_fakes:FakeScorer",
-            "feature_service": "trips_v1",
-            "time": "asked_at",
-            "moment": MOMENT,
-            "owner": "team@example.org",
-        }
-        return self.endpoint.publish({**record, **changes})
-
-    def models(self):
-        return {model["name"]: model for model in self.http.get("/models").json()}
-
-    def until(self, holds, seconds=10.0):
-        deadline = time.monotonic() + seconds
-        while not holds(self.models()):
-            assert time.monotonic() < deadline, f"not within {seconds} s: {self.models()}"
-            time.sleep(0.05)
-
-    def stop(self):
-        """Tell it to stop, if it has not been told; it must end with 0."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(timeout=60) == 0
-
-    def withdraw_all(self):
-        for path in (self.home / "serving").glob("*.json"):
-            path.unlink()
-        self.until(lambda models: not models)
-
-
-@contextmanager
-def running(home: Path, port: int) -> Iterator[Server]:
-    """A server of its own, up; it must end with 0 when it is told to stop."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        env={
-            **os.environ,
-            "MLOPS_HOME": str(home),
-            "MLOPS_SERVE_PORT": str(port),
-            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(Path(__file__).parent)]),
-        },
-        start_new_session=True,
-    )
-    server = Server(home, port, process)
-    try:
-        _wait_until_up(server)
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, free_port):
-    with running(tmp_path_factory.mktemp("serving"), free_port()) as up:
+    with running(tmp_path_factory.mktemp("serving"), free_port(), how="ray_serve") as up:
         yield up
-
-
-def _wait_until_up(server):
-    deadline = time.monotonic() + 120
-    while True:
-        assert server.process.poll() is None, "the endpoint ended while it started"
-        try:
-            return server.http.get("/healthz").raise_for_status()
-        except httpx.HTTPError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
 
 
 @pytest.fixture
@@ -327,18 +233,9 @@ def test_records_are_checked_when_they_are_published(tmp_path):
     assert endpoint.records() == {}
 
 
-def logged(home: Path, model: str = "trips") -> set[str]:
-    log = ServingLogResource(folder=str(home / "serving_log")).read(model, 1000)
-    return set(log["__request_id"]) if log.width else set()
-
-
 def replica(server: Server) -> psutil.Process:
     family = psutil.Process(server.process.pid).children(recursive=True)
     return next(process for process in family if "ServeReplica" in " ".join(process.cmdline()))
-
-
-def ask(server: Server, count: int, model: str = "trips") -> set[str]:
-    return {server.http.post(f"/predict/{model}", json=TRIP).json()["request_id"] for _ in range(count)}
 
 
 def test_what_was_served_is_logged_though_the_replica_is_killed_and_the_server_told_to_stop(server):
@@ -351,7 +248,7 @@ def test_what_was_served_is_logged_though_the_replica_is_killed_and_the_server_t
     (server.home / PATIENT).touch()
     replica(server).kill()
     assert early <= logged(server.home, "walks") <= early | late
-    _wait_until_up(server)
+    wait_until_up(server)
     server.until(lambda models: "walks" in models, seconds=60)
     last = ask(server, 20, "walks")
     server.stop()

@@ -4,38 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
 
 from resources.settings import PROJECT_ROOT, settings
 from resources.state_folder import SettingsError
+from tests.resources.endpoint_process import TRIP, ask, logged, running
 from tests.resources.serving_fakes import PATIENT
-from tests.resources.test_serving import TRIP, Server, _wait_until_up, ask, logged
-
-SERVE = "from resources.serving import process; import serving_fakes; raise SystemExit(process.main(serving_fakes.build))"
-
-
-@contextmanager
-def running(home: Path, port: int, ends_on: signal.Signals = signal.SIGTERM) -> Iterator[Server]:
-    names = {"MLOPS_HOME": str(home), "MLOPS_SERVE_PORT": str(port)}
-    path = os.pathsep.join([str(PROJECT_ROOT), str(Path(__file__).parent)])
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        env={**os.environ, **names, "PYTHONPATH": path},
-        start_new_session=True,
-    )
-    try:
-        server = Server(home, port, process)
-        _wait_until_up(server)
-        yield server
-    finally:
-        process.send_signal(ends_on)
-        code = process.wait(timeout=60)
-    assert code == (-signal.SIGKILL if ends_on == signal.SIGKILL else 0)
 
 
 def test_it_is_one_process_without_ray_on_the_loopback_address(tmp_path, free_port):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.resources.test_serving import MOMENT, TRIP
-from tests.resources.test_serving_process import running
+from tests.resources.endpoint_process import MOMENT, TRIP, running
 
 CLIENT = Path(__file__).parent / "triton_client.py"
 PACKAGE = "tritonclient[http]==2.73.0"

@@ -135,7 +135,7 @@ MUTANTS = (
         "mlops_assets.promotion.approval:warranted",
         "audit.find('evaluated', spec.name, {'evaluation': digest}) is None",
         "False",
-        "tests/test_promotion_record.py::test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing",
+        "tests/acceptance/test_promotion_record.py::test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing",
     ),
     PUBLISH(
         "a change that rests on nothing is followed",

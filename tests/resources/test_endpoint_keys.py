@@ -17,7 +17,7 @@ from resources.serving.http.keys import OPEN, key_hash, new_key
 from resources.settings import PROJECT_ROOT, settings
 from resources.state_folder import SettingsError
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
-from tests.resources.test_serving import Server, _wait_until_up
+from tests.resources.endpoint_process import Server, wait_until_up
 
 KEY, OTHER = new_key(), new_key()
 LET_IN = [
@@ -159,7 +159,7 @@ def test_a_process_with_keys_asks_for_one_and_writes_none_down(tmp_path: Path, f
         )
         try:
             server = Server(tmp_path, port, process)
-            _wait_until_up(server)
+            wait_until_up(server)
             asked = server.http
             assert asked.get("/healthz").json() == {"status": "ok"}
             for named, status in (({}, 401), ({"x-api-key": OTHER}, 401), ({"x-api-key": KEY}, 503)):

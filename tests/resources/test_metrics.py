@@ -23,8 +23,8 @@ from resources.serving.http.metrics import GONE, OK, Metrics
 from resources.serving.log import ServedBatch
 from resources.serving.shared_counts import SharedCounts, sums
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
+from tests.resources.endpoint_process import running
 from tests.resources.fast.test_lane import Short
-from tests.resources.test_serving_process import running
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 Sample = tuple[str, frozenset[tuple[str, str]]]
