@@ -15,12 +15,13 @@ def resources_of(where: Settings) -> dict[str, Any]:
 
 
 def cluster_resources(where: Settings) -> dict[str, Any]:
-    """As `local_resources`: records, what waits for MLflow, and served vectors lie where all machines find them."""
+    """As `local_resources`: records, what waits for MLflow, served vectors and checkpoints lie where all machines find them."""
     here = local_resources(where)
     endpoint = here["endpoint"].model_copy(update={"shared": where.shared("serving")})
     tracking = here["tracking"].model_copy(update={"shared": where.shared("mlflow/spool")})
     served = here["serving_log"].model_copy(update={"folder": where.shared(where.serving_log.name)})
-    return here | {"endpoint": endpoint, "tracking": tracking, "serving_log": served}
+    compute = here["compute"].model_copy(update={"folder": where.shared(where.training.name)})
+    return here | {"endpoint": endpoint, "tracking": tracking, "serving_log": served, "compute": compute}
 
 
 def dagster_resources(where: Settings) -> dict[str, Any]:

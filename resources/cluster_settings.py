@@ -40,7 +40,7 @@ class ClusterSettings(ServingSettings):
         default="",
         validation_alias="MLOPS_SHARED",
         examples=["`MLOPS_HOME` itself"],
-        description="`s3://bucket/prefix` for what the processes of several machines share beside lake and audit log: deployment records, served vectors, what waits for MLflow, output of runs.",
+        description="`s3://bucket/prefix` for what the processes of several machines share beside lake and audit log: deployment records, served vectors, what waits for MLflow, checkpoints of fits, output of runs.",
     )
     dagster_database: Annotated[str, BeforeValidator(variables.postgresql)] = Field(
         default="",

@@ -4,10 +4,11 @@ import pytest
 
 from mlops_assets.commands.sent_fit import grown, main
 from mlops_assets.ml.cost import Cost
-from mlops_assets.ml.training.kuberay_job import JOB, digest_of, job_text, replaced, write_outcome
+from mlops_assets.ml.training.kuberay_job import JOB, digest_of, job_text, write_outcome
 from mlops_assets.ml.training.ladder import ComputeError
 from mlops_assets.ml.training.trainers.base import Outcome
 from mlops_assets.ml.training.trainers.xgboost import XGBoost
+from resources.storage.addresses import storage_at
 from tests.ml.conftest import parcel_spec
 from tests.ml.test_sending import RUNG, job_of
 
@@ -15,7 +16,7 @@ from tests.ml.test_sending import RUNG, job_of
 class Growing:
     """A cluster that one worker of two CPUs joins each time it is looked at."""
 
-    address, storage, cpus = "auto", "/nowhere", 0.0
+    address, storage, cpus = "auto", storage_at("/nowhere"), 0.0
 
     def connect(self, where):
         self.cpus += 2
@@ -49,7 +50,7 @@ def test_a_job_that_names_code_which_no_spec_declares_is_refused_before_anything
 ):
     own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
     spec = parcel_spec(trainer={"kind": "function", **own, field: "no_such_module:thing"})
-    replaced(tmp_path / JOB, job_text(job_of(spec=spec), RUNG).encode())
+    storage_at(tmp_path).write(JOB, job_text(job_of(spec=spec), RUNG).encode())
     for declared in (frozenset(), frozenset(own.values())):
         with pytest.raises(SystemExit, match=r"'no_such_module:thing'.* no spec in this image's repository"):
             main([str(tmp_path)], lambda declared=declared: declared)
@@ -67,11 +68,11 @@ def test_a_command_that_is_run_again_after_its_outcome_leaves_that_alone(tmp_pat
         raise AssertionError("Ray was asked for")
 
     monkeypatch.setattr("mlops_assets.commands.sent_fit.grown", refused)
-    text = job_text(job_of(), RUNG)
-    replaced(tmp_path / JOB, text.encode())
+    text, checkpoints = job_text(job_of(), RUNG), storage_at(tmp_path)
+    checkpoints.write(JOB, text.encode())
     with pytest.raises(AssertionError, match="Ray was asked for"):
         main([str(tmp_path)])
-    write_outcome(tmp_path, Outcome(b"model", 7), Cost(), digest_of(text))
+    write_outcome(checkpoints, Outcome(b"model", 7), Cost(), digest_of(text))
     before = (tmp_path / "outcome").stat()
     main([str(tmp_path)])
     assert (tmp_path / "outcome").stat() == before

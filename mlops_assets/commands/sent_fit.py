@@ -1,12 +1,12 @@
-"""What a KubeRay job runs: the fit whose job lies in a folder, on the Ray cluster that was made for it.
+"""What a KubeRay job runs: the fit whose job lies among its checkpoints, on the Ray cluster that was made for it.
 
-`python -m mlops_assets.commands.sent_fit FOLDER`; it can be run again, and goes on from the checkpoints in that folder.
+`python -m mlops_assets.commands.sent_fit ADDRESS` of a folder or an object store; it can be run again, and goes on from the
+checkpoints there.
 """
 
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from mlops_assets.ml.training.distributed import on_ray
 from mlops_assets.ml.training.kuberay_job import JOB, read_job, read_outcome, write_outcome
@@ -16,30 +16,39 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import AnyTrainer, trainer_code
 from resources.compute.compute import Compute
 from resources.settings import silence_usage_reports
+from resources.storage.addresses import storage_at
 
 GROWING_S = 300.0
 """How long workers may take to join the cluster after its head answers."""
 
 
 def main(arguments: Sequence[str], declared: Callable[[], frozenset[str]] = declared_code) -> None:
-    """Run the fit in the folder named first, and leave its outcome there.
+    """Run the fit at the address named first, and leave its outcome there.
 
     `declared` gives the import paths that the repository's specs vouch for: a job that names other code is refused.
     """
     silence_usage_reports(private=False)
-    folder = Path(arguments[0])
-    if not (folder / JOB).exists():
-        raise SystemExit(
-            f"{folder / JOB} is not on this machine: mount the volume that holds MLOPS_HOME under the same path as "
-            f"where the fit was sent from"
-        )
-    job, rung, digest = read_job(folder)
+    address = arguments[0]
+    checkpoints = storage_at(address)
+    text = checkpoints.load_or_none(JOB)
+    if text is None:
+        raise SystemExit(f"{checkpoints.at(JOB)} {_how_to_see(address)}")
+    job, rung, digest = read_job(text.content.decode())
     refuse_other_code(job.spec, declared())
-    if read_outcome(folder, digest) is None:
-        reach = Compute(folder=str(folder.parent), address="auto")
+    if read_outcome(checkpoints, digest) is None:
+        reach = Compute(folder=address, address="auto")
         grown(reach, job.spec.trainer, rung.workers)
-        outcome, cost = on_ray(job, rung, reach, folder)
-        write_outcome(folder, outcome, cost, digest)
+        outcome, cost = on_ray(job, rung, reach, checkpoints)
+        write_outcome(checkpoints, outcome, cost, digest)
+
+
+def _how_to_see(address: str) -> str:
+    if "://" in address:
+        return "is not there: was the fit ended and its checkpoints removed meanwhile? Run it again"
+    return (
+        "is not on this machine: mount the volume that holds MLOPS_HOME under the same path as where the fit was "
+        "sent from, or have checkpoints in an object store (MLOPS_ENV=cluster)"
+    )
 
 
 def refuse_other_code(spec: ModelSpec, declared: frozenset[str]) -> None:

@@ -9,7 +9,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import PrivateAttr
@@ -21,6 +20,8 @@ from resources.compute.rayjob import read_template, rendered
 from resources.resource import Resource
 from resources.serving.ray_serve import without_api_server
 from resources.settings import KUBERAY, RAYJOB
+from resources.storage.addresses import storage_at
+from resources.storage.storage import Storage
 
 HOST = "127.0.0.1"
 MEBIBYTE = 2**20
@@ -37,7 +38,7 @@ TRAIN_SETTINGS = {
 
 
 class Compute(Resource):
-    """Ray at `address` (empty: a private one), checkpoints under `folder`, which every worker must see.
+    """Ray at `address` (empty: a private one), checkpoints under `folder`, which every worker must see, or in an object store.
 
     `kuberay://` and a namespace as the address: each fit becomes a KubeRay job, made from the template `rayjob`.
     """
@@ -56,8 +57,9 @@ class Compute(Resource):
         yield self
 
     @property
-    def storage(self) -> str:
-        return self.folder
+    def storage(self) -> Storage:
+        """Where checkpoints lie, each fit's below its identity."""
+        return storage_at(self.folder)
 
     def connect(self, where: str) -> Mapping[str, float]:
         """Connect once a process to the cluster, or start the `local` Ray; what it has in all, as Ray names it.
@@ -72,7 +74,6 @@ class Compute(Resource):
         if ray.is_initialized() and CONNECTED.get("address") != address:
             ray.shutdown()
         if not ray.is_initialized():
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
             join(address) if address else start_local(self.object_store_mib, self.cpus)
             CONNECTED["address"] = address
         return ray.cluster_resources()

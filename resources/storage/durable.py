@@ -5,6 +5,7 @@ A file is written to a temporary name, flushed, and renamed; then its folder is 
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def remove(path: Path) -> bool:
         return False
     flush_folder(path.parent)
     return True
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder for good, with all that is in it."""
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        flush_folder(folder.parent)
 
 
 def make_folder(folder: Path) -> None:

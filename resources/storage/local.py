@@ -101,6 +101,9 @@ class LocalStorage(Storage):
         with self._alone(name):
             return durable.remove(self._path(name))
 
+    def clear(self) -> None:
+        durable.remove_folder(self.folder)
+
     def keep(self, source: str, target: str) -> None:
         try:
             durable.link(self._path(source), self._path(target))
@@ -118,6 +121,9 @@ class LocalStorage(Storage):
 
     def at(self, name: str) -> str:
         return str(self._path(name))
+
+    def for_arrow(self) -> tuple[str, None]:
+        return str(self.folder.absolute()), None
 
     def below(self, folder: str) -> "LocalStorage":
         return LocalStorage(self._path(folder), self._root)

@@ -21,6 +21,7 @@ from resources.storage.storage import Entry, Storage, Stored, listed, plain
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+    from pyarrow.fs import FileSystem
 
 SCHEME = "s3://"
 WRITER = "mlops-put"
@@ -36,6 +37,10 @@ class ObjectStorage(Storage):
     def __init__(self, bucket: str, prefix: str, client: "S3Store") -> None:
         self.bucket, self.prefix, self._store = bucket, prefix.strip("/"), client
         self.address = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it has that one's client, with the keys of its environment."""
+        return object_storage, (self.address,)
 
     def load(self, name: str) -> Stored:
         import obstore
@@ -82,6 +87,13 @@ class ObjectStorage(Storage):
             obstore.delete(self._store, self._key(name))
         return there
 
+    def clear(self) -> None:
+        import obstore
+
+        keys = [self._key(name) for name in self._objects("", deep=True)]
+        with self._answered(""):
+            obstore.delete(self._store, keys)
+
     def keep(self, source: str, target: str) -> None:
         import obstore
 
@@ -102,6 +114,11 @@ class ObjectStorage(Storage):
 
     def at(self, name: str) -> str:
         return f"{SCHEME}{self.bucket}/{self._key(name)}"
+
+    def for_arrow(self) -> tuple[str, "FileSystem"]:
+        from resources.storage.arrow import object_system
+
+        return f"{self.bucket}/{self.prefix}".rstrip("/"), object_system(**_options(_endpoint()))
 
     def below(self, folder: str) -> "ObjectStorage":
         return ObjectStorage(self.bucket, self._key(folder), self._store)
@@ -186,8 +203,7 @@ def object_storage(address: str) -> ObjectStorage:
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     if not bucket:
         raise AddressError(f"{address!r} names no bucket: give s3://bucket/prefix")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    return ObjectStorage(bucket, prefix, _client(bucket, endpoint, os.getpid()))
+    return ObjectStorage(bucket, prefix, _client(bucket, _endpoint(), os.getpid()))
 
 
 @lru_cache(maxsize=16)
@@ -195,9 +211,19 @@ def _client(bucket: str, endpoint: str, process: int) -> "S3Store":
     """One client, with its connections, for all of a process."""
     from obstore.store import S3Store
 
-    options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
-    config: Any = {"endpoint": endpoint} if endpoint else {}
-    return S3Store(bucket, client_options=options, config=config)
+    return S3Store(bucket, **_options(endpoint))
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _options(endpoint: str) -> dict[str, Any]:
+    """What a client is told beside the keys and the region, which it takes from the environment."""
+    return {
+        "client_options": {"allow_http": True} if endpoint.startswith("http://") else {},
+        "config": {"endpoint": endpoint} if endpoint else {},
+    }
 
 
 def _entry(meta: Any) -> Entry:

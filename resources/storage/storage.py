@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from resources.storage.contained import below
 from resources.storage.errors import AbsentError, ConflictError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Storage(ABC):
         """Remove for good; whether anything was there."""
 
     @abstractmethod
+    def clear(self) -> None:
+        """Remove all that is here, storage's own names too; what others write meanwhile may stay."""
+
+    @abstractmethod
     def keep(self, source: str, target: str) -> None:
         """Store content under a second name that outlives the first; a target that is there is taken to hold it.
 
@@ -110,6 +117,10 @@ class Storage(ABC):
     @abstractmethod
     def at(self, name: str) -> str:
         """Where another program reads this content: a path, or an address of the object store."""
+
+    @abstractmethod
+    def for_arrow(self) -> tuple[str, "FileSystem | None"]:
+        """The root as a path, and the file system of Arrow in which it lies (None: this machine's), for libraries that write by themselves."""
 
     @abstractmethod
     def below(self, folder: str) -> "Storage":

@@ -167,7 +167,6 @@ def test_what_was_served_and_what_steps_printed_lies_where_every_machine_finds_i
         "mlflow",
         "serving",
         "serving_log",
-        "training",
         "runs.lock",
     }
     assert not list((lived.state / "private").rglob("registry.db")) + list(

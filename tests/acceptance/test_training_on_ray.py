@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -96,7 +95,7 @@ def test_two_workers_on_shares_of_the_files_learn_as_well_and_repeat_themselves(
     labels = rows["_label"].to_numpy()
     both = [auc(labels, Scorer(fitted.model).predict(rows)) for fitted in (one, alone)]
     assert both[0] == pytest.approx(both[1], abs=0.02)
-    assert list(Path(compute.folder).iterdir()) == []
+    assert compute.storage.names(deep=True) == []
 
 
 @pytest.mark.parametrize("loop", ["xgboost", TORCH_LOOP])

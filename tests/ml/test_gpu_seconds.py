@@ -10,6 +10,7 @@ from mlops_assets.ml.training import distributed
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.shards import Held
 from mlops_assets.ml.training.trainers.base import Job
+from resources.storage.addresses import storage_at
 
 LOOP = {
     "kind": "function",
@@ -47,14 +48,14 @@ def job(request, gpu, make_spec, known, features) -> Job:
 
 
 def test_a_task_is_charged_the_gpu_for_all_of_its_time(job, tmp_path):
-    _, cost = distributed._measured_task(job, tmp_path / "fit")
+    _, cost = distributed._measured_task(job, storage_at(tmp_path / "fit"))
     assert cost.wall_seconds > 0
     assert cost.gpu_seconds == (cost.wall_seconds if job.spec.trainer.gpu else 0)
 
 
 def test_a_worker_is_charged_its_gpu_for_all_of_its_time(job, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "OnRay", lambda: distributed.Alone(None))
-    distributed._on_worker(job, tmp_path)
+    distributed._on_worker(job, storage_at(tmp_path))
     cost = json.loads((tmp_path / "cost-0.json").read_text())
     assert cost["wall_seconds"] > 0
     assert cost["gpu_seconds"] == (cost["wall_seconds"] if job.spec.trainer.gpu else 0)

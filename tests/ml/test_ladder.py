@@ -11,12 +11,13 @@ from mlops_assets.ml.training.ladder import (
 )
 from mlops_assets.ml.training.layout import laid_out, layout
 from mlops_assets.ml.training.trainers.xgboost import XGBoost
+from resources.storage.addresses import storage_at
 
 
 class Ray:
     """A Ray that is never started."""
 
-    storage = "/nowhere"
+    storage = storage_at("/nowhere")
 
     def __init__(self, address=""):
         self.address = address

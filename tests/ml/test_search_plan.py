@@ -6,6 +6,7 @@ from mlops_assets.ml.training.shards import Files
 from mlops_assets.ml.tuning.search import Plan, search_parameters
 from mlops_assets.ml.tuning.trials import Trial
 from mlops_assets.spec.search import space_of
+from resources.storage.addresses import storage_at
 from tests.ml.conftest import FEATURES
 from tests.parcel_weeks import search_spec
 
@@ -15,7 +16,7 @@ FILES = Files((), datetime(2020, 7, 6, tzinfo=UTC))
 class NoRay:
     """A reach that nobody may ask for a Ray."""
 
-    address, storage = "", "nowhere"
+    address, storage = "", storage_at("nowhere")
 
     def connect(self, where):
         raise AssertionError("Ray was asked for")

@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 from mlops_assets.ml.cost import Cost
 from mlops_assets.ml.dataset import Encoding
 from mlops_assets.ml.training.kuberay_job import (
+    JOB,
     OUTCOME,
     digest_of,
     job_text,
     read_job,
     read_outcome,
-    replaced,
     sent,
     write_outcome,
 )
 from mlops_assets.ml.training.ladder import ComputeError, Rung, job_name
 from mlops_assets.ml.training.shards import Files, Held
 from mlops_assets.ml.training.trainers.base import Job, Outcome
+from resources.storage.addresses import storage_at
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 RUNG = Rung("workers", "kuberay", 2, "trainer.compute=cluster", "mlops-fit in namespace ml")
@@ -51,10 +52,9 @@ def job_of(**given):
     rounds=st.integers(1, 10**6),
     checkpoint_every=st.none() | st.integers(1, 99),
 )
-def test_a_job_is_read_as_it_was_written_to_the_order_of_its_categories(tmp_path_factory, **given):
-    folder, job = tmp_path_factory.mktemp("sent"), job_of(**given)
-    replaced(folder / "job.json", job_text(job, RUNG).encode())
-    read, rung, digest = read_job(folder)
+def test_a_job_is_read_as_it_was_written_to_the_order_of_its_categories(**given):
+    job = job_of(**given)
+    read, rung, digest = read_job(job_text(job, RUNG))
     assert (read, rung, digest) == (job, RUNG, digest_of(job_text(job, RUNG)))
     assert list(read.encoding.categories) == list(job.encoding.categories)
     assert job_text(read, rung) == job_text(job, RUNG)
@@ -88,24 +88,25 @@ def test_a_sent_fit_is_the_same_one_while_nothing_that_decides_it_or_is_asked_fo
     cost=st.builds(Cost, numbers, numbers, numbers, numbers),
 )
 def test_an_outcome_is_read_as_it_was_written_and_for_its_own_job_only(tmp_path_factory, cost, **given):
-    folder, outcome = tmp_path_factory.mktemp("sent"), Outcome(**given)
-    assert read_outcome(folder, "this") is None
-    write_outcome(folder, outcome, cost, "this")
-    assert read_outcome(folder, "this") == (outcome, cost)
-    assert read_outcome(folder, "that") is None
-    assert [file.name for file in folder.iterdir()] == [OUTCOME]
+    sent_there, outcome = storage_at(tmp_path_factory.mktemp("sent")), Outcome(**given)
+    assert read_outcome(sent_there, "this") is None
+    write_outcome(sent_there, outcome, cost, "this")
+    assert read_outcome(sent_there, "this") == (outcome, cost)
+    assert read_outcome(sent_there, "that") is None
+    assert sent_there.names(deep=True) == [OUTCOME]
 
 
 @given(st.data())
 def test_a_torn_outcome_and_one_whose_model_was_changed_are_none(tmp_path_factory, data):
     folder, model = tmp_path_factory.mktemp("sent"), bytes(range(60))
-    write_outcome(folder, Outcome(model, 1), Cost(), "this")
+    checkpoints = storage_at(folder)
+    write_outcome(checkpoints, Outcome(model, 1), Cost(), "this")
     whole = (folder / OUTCOME).read_bytes()
     place = data.draw(st.integers(len(whole) - len(model), len(whole) - 1))
     changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
     for broken in (changed, whole[: data.draw(st.integers(0, len(whole) - 1))], b"[1]\n", b"{}\n"):
         (folder / OUTCOME).write_bytes(broken)
-        assert read_outcome(folder, "this") is None
+        assert read_outcome(checkpoints, "this") is None
 
 
 @given(st.text(max_size=80) | st.text("0123456789abcdef", min_size=30, max_size=70))
@@ -119,7 +120,7 @@ def test_every_name_of_a_fit_makes_a_name_that_kuberay_takes(identity):
 class Cluster:
     """A reach whose fits end as a function says."""
 
-    address, storage = "kuberay://ml", "/mlops"
+    address, storage = "kuberay://ml", storage_at("/mlops")
 
     def __init__(self, fit):
         self.fit, self.asked = fit, {}
@@ -135,20 +136,20 @@ class Cluster:
 
 def test_the_cluster_is_asked_for_what_the_spec_says_and_the_outcome_it_leaves_is_taken(tmp_path):
     trainer = {"workers": 3, "threads": 4, "gpu": True, "accelerator_type": "A10G"}
-    job, folder = job_of(spec=parcel_spec(trainer=trainer)), tmp_path / "a-fit"
+    job, checkpoints = job_of(spec=parcel_spec(trainer=trainer)), storage_at(tmp_path / "a-fit")
 
     def fitted():
-        _, _, digest = read_job(folder)
-        write_outcome(folder, Outcome(b"model", 7), Cost(5.0), digest)
+        _, _, digest = read_job(checkpoints.read(JOB).decode())
+        write_outcome(checkpoints, Outcome(b"model", 7), Cost(5.0), digest)
 
     cluster = Cluster(fitted)
     rung = replace(RUNG, workers=3)
-    assert sent(job, rung, cluster, folder) == (Outcome(b"model", 7), Cost(5.0))
+    assert sent(job, rung, cluster, checkpoints) == (Outcome(b"model", 7), Cost(5.0))
     asked = cluster.asked
     assert (asked["name"], asked["workers"], asked["accelerator"]) == ("mlops-a-fit", 3, "A10G")
     assert asked["each"] == {"CPU": 4.0, "GPU": 1.0}
-    assert asked["command"] == ("python", "-m", "mlops_assets.commands.sent_fit", str(folder))
-    assert asked["paths"] == (str(folder), "/mlops/a.parquet")
+    assert asked["command"] == ("python", "-m", "mlops_assets.commands.sent_fit", checkpoints.address)
+    assert asked["paths"] == [checkpoints.address, "/mlops/a.parquet"]
     assert asked["done"]()
 
 
@@ -156,9 +157,9 @@ def test_a_cluster_that_leaves_nothing_is_told(tmp_path):
     with pytest.raises(
         ComputeError, match=r"mlops-fit in namespace ml is done and .*outcome is not there: run it again"
     ):
-        sent(job_of(), RUNG, Cluster(lambda: None), tmp_path / "a-fit")
+        sent(job_of(), RUNG, Cluster(lambda: None), storage_at(tmp_path / "a-fit"))
 
 
 def test_rows_in_memory_cannot_be_sent(tmp_path):
     with pytest.raises(TypeError, match="needs its rows as files, not as Held"):
-        sent(job_of(rows=Held(parcels(10))), RUNG, Cluster(lambda: None), tmp_path)
+        sent(job_of(rows=Held(parcels(10))), RUNG, Cluster(lambda: None), storage_at(tmp_path))

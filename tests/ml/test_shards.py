@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mlops_assets.ml.dataset import DatasetError, labelled
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.shards import Files, Held, written
+from resources.storage.addresses import storage_at
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 
@@ -73,7 +74,7 @@ def test_a_fit_on_files_has_the_bytes_of_a_fit_on_their_rows(stored, spec, featu
 
 
 def test_rows_put_into_a_file_come_back_with_their_labels(known, spec, tmp_path):
-    files = written(known, tmp_path, known["seen"].max())
+    files = written(known, storage_at(tmp_path), known["seen"].max())
     assert files.part(spec, 0, 1).equals(Held.of(known, spec).frame)
 
 

@@ -15,22 +15,22 @@ MUTANTS = (
     RESUME(
         "a fit that was broken off begins anew",
         "mlops_assets.ml.training.distributed:Alone.resume",
-        "self._file.read_bytes() if self._file and self._file.exists() else None",
+        "last.content if last else None",
         "None",
         f"{TRAINED}test_a_fit_that_was_broken_off_goes_on_from_its_checkpoint",
     ),
     RESUME(
         "no checkpoint is kept",
         "mlops_assets.ml.training.distributed:Alone.save",
-        "self._file is not None",
+        "self._checkpoints is not None",
         "False",
         f"{TRAINED}test_a_fit_that_was_broken_off_ends_as_one_that_was_not",
     ),
     RESUME(
         "every fit takes up the same checkpoint",
         "mlops_assets.ml.training.distributed:run",
-        "Path(reach.storage, identity)",
-        "Path(reach.storage, 'fit')",
+        "reach.storage.below(identity)",
+        "reach.storage.below('fit')",
         f"{TRAINED}test_another_fit_does_not_take_up_the_checkpoint",
     ),
     RESUME(

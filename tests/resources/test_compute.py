@@ -23,7 +23,7 @@ def test_the_environment_names_the_cluster_and_checkpoints_lie_below_the_state(t
     home = settings({"MLOPS_HOME": str(tmp_path), "MLOPS_RAY_ADDRESS": "head:6379"})
     compute = local_resources(home)["compute"]
     assert isinstance(compute, Compute)
-    assert (compute.address, compute.storage) == ("head:6379", str(tmp_path / "training"))
+    assert (compute.address, compute.storage.address) == ("head:6379", str(tmp_path / "training"))
     assert settings({"MLOPS_HOME": str(tmp_path)}).ray_address == ""
 
 

@@ -8,7 +8,6 @@ its checkpoints lie under its identity.
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.ml.cost import Cost, measured
+from mlops_assets.ml.training.checkpoints import Checkpoints, for_ray
 from mlops_assets.ml.training.gpu import watched
 from mlops_assets.ml.training.kinds import trainer_kind
-from mlops_assets.ml.training.kuberay_job import replaced, sent
+from mlops_assets.ml.training.kuberay_job import sent
 from mlops_assets.ml.training.ladder import Reach, Rung, refuse_more_than_there_is, resources
 from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
 
+CHECKPOINT, COST = "checkpoint", "cost-{}.json"
 LOST_WORKERS = 3
 """How many times the workers of one run are started again."""
 
@@ -31,24 +32,24 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
 
     `identity` names the fit: a killed one that is run again under the same identity goes on from its checkpoint.
     """
-    folder = Path(reach.storage, identity) if reach else None
-    if rung.step == "in process" or reach is None or folder is None:
-        outcome, beside = in_process(job, Alone(folder)), Cost()
+    checkpoints = reach.storage.below(identity) if reach else None
+    if rung.step == "in process" or reach is None or checkpoints is None:
+        outcome, beside = in_process(job, Alone(checkpoints)), Cost()
     elif rung.where == "kuberay":
-        outcome, beside = sent(job, rung, reach, folder)
+        outcome, beside = sent(job, rung, reach, checkpoints)
     else:
-        outcome, beside = on_ray(job, rung, reach, folder)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        outcome, beside = on_ray(job, rung, reach, checkpoints)
+    if checkpoints is not None:
+        checkpoints.clear()
     return outcome, beside
 
 
-def on_ray(job: Job, rung: Rung, reach: Reach, folder: Path) -> tuple[Outcome, Cost]:
-    """Run a fit on the Ray of its step; checkpoints lie in `folder`. Raises ComputeError where that has too little."""
+def on_ray(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
+    """Run a fit on the Ray of its step. Raises ComputeError where that has too little."""
     there = reach.connect(rung.where)
     refuse_more_than_there_is(resources(job.spec.trainer), rung.workers, there)
     run_there = _as_task if rung.step == "task" else _on_workers
-    return run_there(job, folder, rung)
+    return run_there(job, checkpoints, rung)
 
 
 def in_process(job: Job, worker: Worker) -> Outcome:
@@ -70,7 +71,7 @@ def _watched(job: Job, worker: Worker) -> Outcome:
     return outcome
 
 
-def _as_task(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
+def _as_task(job: Job, checkpoints: Checkpoints, rung: Rung) -> tuple[Outcome, Cost]:
     import ray
 
     trainer, asked = job.spec.trainer, resources(job.spec.trainer)
@@ -82,20 +83,19 @@ def _as_task(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
         accelerator_type=trainer.accelerator_type,
         max_retries=LOST_WORKERS,
     )
-    return ray.get(task.remote(job, folder))
+    return ray.get(task.remote(job, checkpoints))
 
 
-def _measured_task(job: Job, folder: Path) -> tuple[Outcome, Cost]:
+def _measured_task(job: Job, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
     with measured(gpus=int(job.spec.trainer.gpu)) as cost:
-        outcome = in_process(job, Alone(folder))
+        outcome = in_process(job, Alone(checkpoints))
     return outcome, cost
 
 
-def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
+def _on_workers(job: Job, checkpoints: Checkpoints, rung: Rung) -> tuple[Outcome, Cost]:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
     trainer = job.spec.trainer
-    folder.mkdir(parents=True, exist_ok=True)
     train = lean(trainer_kind(trainer.kind).ray_trainer(job.spec), private=rung.where != "cluster")
     scaling = ScalingConfig(
         num_workers=rung.workers,
@@ -103,16 +103,16 @@ def _on_workers(job: Job, folder: Path, rung: Rung) -> tuple[Outcome, Cost]:
         resources_per_worker=resources(trainer),
         accelerator_type=trainer.accelerator_type,
     )
-    kept = RunConfig(
-        name=folder.name,
-        storage_path=str(folder.parent),
+    run_config = RunConfig(
+        **for_ray(checkpoints),
         failure_config=FailureConfig(max_failures=LOST_WORKERS),
         checkpoint_config=CheckpointConfig(num_to_keep=2),
     )
-    result = train(lambda: _on_worker(job, folder), scaling_config=scaling, run_config=kept).fit()
+    result = train(lambda: _on_worker(job, checkpoints), scaling_config=scaling, run_config=run_config).fit()
+    costs = [checkpoints.load_or_none(COST.format(rank)) for rank in range(rung.workers)]
     total = Cost()
-    for file in sorted(folder.glob("cost-*.json")):
-        total = total.beside(Cost(**json.loads(file.read_text())))
+    for cost in filter(None, costs):
+        total = total.beside(Cost(**json.loads(cost.content)))
     return result.return_value, total
 
 
@@ -132,11 +132,11 @@ def lean(trainer: Any, private: bool) -> Any:
     return Lean
 
 
-def _on_worker(job: Job, folder: Path) -> Outcome:
+def _on_worker(job: Job, checkpoints: Checkpoints) -> Outcome:
     with measured(gpus=int(job.spec.trainer.gpu)) as cost:
         worker = OnRay()
         outcome = _watched(job, worker)
-    (folder / f"cost-{worker.rank}.json").write_text(json.dumps(asdict(cost)))
+    checkpoints.write(COST.format(worker.rank), json.dumps(asdict(cost)).encode())
     return outcome
 
 
@@ -145,15 +145,16 @@ class Alone:
 
     rank, size = 0, 1
 
-    def __init__(self, folder: Path | None):
-        self._file = folder / "checkpoint" if folder else None
+    def __init__(self, checkpoints: Checkpoints | None):
+        self._checkpoints = checkpoints
 
     def resume(self) -> bytes | None:
-        return self._file.read_bytes() if self._file and self._file.exists() else None
+        last = self._checkpoints.load_or_none(CHECKPOINT) if self._checkpoints else None
+        return last.content if last else None
 
     def save(self, state: Callable[[], bytes]) -> None:
-        if self._file is not None:
-            replaced(self._file, state())
+        if self._checkpoints is not None:
+            self._checkpoints.write(CHECKPOINT, state())
 
     def reached(self, rounds: int, model: Callable[[], bytes]) -> None:
         """Nobody asks."""
@@ -171,11 +172,11 @@ class OnRay:
     def resume(self) -> bytes | None:
         import ray.train
 
-        kept = ray.train.get_checkpoint()
-        if kept is None:
+        last = ray.train.get_checkpoint()
+        if last is None:
             return None
-        with kept.as_directory() as folder:
-            return Path(folder, "checkpoint").read_bytes()
+        with last.as_directory() as folder:
+            return Path(folder, CHECKPOINT).read_bytes()
 
     def save(self, state: Callable[[], bytes]) -> None:
         """A meeting of all workers: Ray Train goes on when each has reported."""
@@ -185,7 +186,7 @@ class OnRay:
             ray.train.report({})
             return
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "checkpoint").write_bytes(state())
+            Path(folder, CHECKPOINT).write_bytes(state())
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     def reached(self, rounds: int, model: Callable[[], bytes]) -> None:

@@ -104,7 +104,7 @@ def _placed(
         return rows
     known_by = Held.of(rows, spec).frame.select(usable_from(spec).max()).item()
     assert isinstance(known_by, datetime)
-    return written(rows, Path(reach.storage, name), known_by)
+    return written(rows, reach.storage.below(name), known_by)
 
 
 def _job(source: Source, spec: ModelSpec, survey: Survey, rung: Rung, rounds: int | None) -> Job:

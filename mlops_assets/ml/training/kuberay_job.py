@@ -1,4 +1,4 @@
-"""A fit that a KubeRay job runs: its job and its outcome as files of a folder that both sides see.
+"""A fit that a KubeRay job runs: its job and its outcome lie among its checkpoints, which both sides see.
 
 The job is JSON, and the outcome a line of JSON with the model's bytes behind it, so that nothing is executed when one
 of them is read. Both are replaced whole, and an outcome is taken only for the very job that it was made from.
@@ -6,15 +6,14 @@ of them is read. Both are replaced whole, and an outcome is taken only for the v
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from mlops_assets.ml.cost import Cost
 from mlops_assets.ml.dataset import Encoding
+from mlops_assets.ml.training.checkpoints import Checkpoints, name_in
 from mlops_assets.ml.training.ladder import ComputeError, Reach, Rung, job_name, resources
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.ml.training.trainers.base import Job, Outcome, pack, unpack
@@ -25,31 +24,31 @@ JOB, OUTCOME = "job.json", "outcome"
 COMMAND = ("python", "-m", "mlops_assets.commands.sent_fit")
 
 
-def sent(job: Job, rung: Rung, reach: Reach, folder: Path) -> tuple[Outcome, Cost]:
-    """Send a fit to a Ray cluster of its own and wait for its outcome; one that lies in `folder` already is taken.
+def sent(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
+    """Send a fit to a Ray cluster of its own and wait for its outcome; one that lies there already is taken.
 
-    Raises ComputeError where the cluster is done and `folder` has no outcome.
+    Raises ComputeError where the cluster is done and there is no outcome.
     """
     text = job_text(job, rung)
-    replaced(folder / JOB, text.encode())
+    checkpoints.write(JOB, text.encode())
     digest = digest_of(text)
     trainer = job.spec.trainer
     reach.send(
-        job_name(folder.name),
+        job_name(name_in(checkpoints.address)),
         digest,
-        command=(*COMMAND, str(folder)),
+        command=(*COMMAND, checkpoints.address),
         workers=rung.workers,
         each=resources(trainer),
         accelerator=trainer.accelerator_type,
-        paths=(str(folder), *_files(job).paths),
-        done=lambda: read_outcome(folder, digest) is not None,
+        paths=[path for path in (checkpoints.address, *_files(job).paths) if "://" not in path],
+        done=lambda: read_outcome(checkpoints, digest) is not None,
     )
-    found = read_outcome(folder, digest)
-    if found is None:
+    outcome = read_outcome(checkpoints, digest)
+    if outcome is None:
         raise ComputeError(
-            f"the KubeRay job {rung.job} is done and {folder / OUTCOME} is not there: run it again"
+            f"the KubeRay job {rung.job} is done and {checkpoints.at(OUTCOME)} is not there: run it again"
         )
-    return found
+    return outcome
 
 
 def job_text(job: Job, rung: Rung) -> str:
@@ -69,9 +68,8 @@ def job_text(job: Job, rung: Rung) -> str:
     )
 
 
-def read_job(folder: Path) -> tuple[Job, Rung, str]:
-    """The job that `sent` wrote, its step, and the hash by which its outcome is known."""
-    text = (folder / JOB).read_text()
+def read_job(text: str) -> tuple[Job, Rung, str]:
+    """The job in what `sent` wrote, its step, and the hash by which its outcome is known."""
     told = json.loads(text)
     encoding, rows = told["encoding"], told["rows"]
     known_by = _moment(rows["known_by"])
@@ -87,7 +85,7 @@ def read_job(folder: Path) -> tuple[Job, Rung, str]:
     return job, Rung(**told["rung"]), digest_of(text)
 
 
-def write_outcome(folder: Path, outcome: Outcome, cost: Cost, job: str) -> None:
+def write_outcome(checkpoints: Checkpoints, outcome: Outcome, cost: Cost, job: str) -> None:
     """Keep what a fit gave; `job` is the hash of the job that it was."""
     header = {
         "job": job,
@@ -99,30 +97,22 @@ def write_outcome(folder: Path, outcome: Outcome, cost: Cost, job: str) -> None:
         "speed": _numbers(outcome.speed),
         "cost": _numbers(asdict(cost)),
     }
-    replaced(folder / OUTCOME, pack(header, outcome.model))
+    checkpoints.write(OUTCOME, pack(header, outcome.model))
 
 
-def read_outcome(folder: Path, job: str) -> tuple[Outcome, Cost] | None:
+def read_outcome(checkpoints: Checkpoints, job: str) -> tuple[Outcome, Cost] | None:
     """The outcome of the job with this hash; None where there is none, another's, or not all of one."""
+    stored = checkpoints.load_or_none(OUTCOME)
+    if stored is None:
+        return None
     try:
-        header, model = unpack((folder / OUTCOME).read_bytes())
+        header, model = unpack(stored.content)
         if header["job"] != job or hashlib.sha256(model).hexdigest() != header["sha256"]:
             return None
         told = ("rounds", "history", "importance", "phases", "speed")
         return Outcome(model, *(header[name] for name in told)), Cost(**header["cost"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
-
-
-def replaced(file: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it sees the old or the new content, also after a crash."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(file)
 
 
 def digest_of(text: str) -> str:

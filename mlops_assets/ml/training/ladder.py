@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mlops_assets.ml.training.checkpoints import Checkpoints
 from mlops_assets.ml.training.gpu import gpu_here
 from mlops_assets.spec.trainers import AnyTrainer
 
@@ -32,8 +33,8 @@ class Reach(Protocol):
         ...
 
     @property
-    def storage(self) -> str:
-        """A folder that this process and all workers see."""
+    def storage(self) -> Checkpoints:
+        """Where this process and all workers find the checkpoints of fits."""
         ...
 
     def connect(self, where: str) -> Mapping[str, float]:

@@ -3,22 +3,23 @@
 Of files, the process that starts a fit reads only what cannot be learnt elsewhere: time, label and categories.
 """
 
-import os
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
 from mlops_assets.ml.dataset import Encoding, between, labelled, refuse_too_large, require, split_moment
+from mlops_assets.ml.training.checkpoints import Checkpoints
 from mlops_assets.ml.values import SINGLE
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
 
+ROWS = "rows.parquet"
 GROUPS_A_WORKER = 8
 """With fewer row groups than this for each worker, every group is cut, so that the shares are alike."""
 
@@ -156,13 +157,12 @@ def in_order(rows: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
     return rows.sort([spec.prediction.time, *(k for k in spec.prediction.key if k in rows.columns)])
 
 
-def written(frame: pl.DataFrame, folder: Path, known_by: datetime) -> Files:
+def written(frame: pl.DataFrame, checkpoints: Checkpoints, known_by: datetime) -> Files:
     """Rows of this process as a file that workers can read; one that is being read is replaced whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / "rows.parquet", folder / f"rows.{os.getpid()}.tmp"
-    frame.drop(LABEL, strict=False).write_parquet(temporary, row_group_size=100_000)
-    temporary.replace(path)
-    return Files((str(path),), known_by)
+    buffer = io.BytesIO()
+    frame.drop(LABEL, strict=False).write_parquet(buffer, row_group_size=100_000)
+    checkpoints.write(ROWS, buffer.getvalue())
+    return Files((checkpoints.at(ROWS),), known_by)
 
 
 def _cut(rows: pl.DataFrame, spec: ModelSpec) -> datetime:

@@ -7,15 +7,14 @@ restore would lose what ASHA has seen, and Optuna's sampler the place in its str
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.metrics import goodness
+from mlops_assets.ml.training.checkpoints import for_ray
 from mlops_assets.ml.training.distributed import LOST_WORKERS
 from mlops_assets.ml.training.kinds import refuse_untrainable
 from mlops_assets.ml.training.ladder import Reach, place, refuse_more_than_there_is
@@ -132,9 +131,8 @@ def _tune(plan: Plan, rows: Files, features: Sequence[str], reach: Reach, name: 
         os.environ.setdefault(key, value)
     from ray import tune
 
-    folder = Path(reach.storage, name)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    own = reach.storage.below(name)
+    own.clear()
     given = tune.with_parameters(
         run_trial, rows=rows, spec=plan.spec.model_dump_json(), features=tuple(features)
     )
@@ -146,14 +144,13 @@ def _tune(plan: Plan, rows: Files, features: Sequence[str], reach: Reach, name: 
         reuse_actors=True,
     )
     run = tune.RunConfig(
-        name=name,
-        storage_path=reach.storage,
+        **for_ray(own),
         verbose=0,
         failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
     )
     resources = {kind.lower(): amount for kind, amount in each.items()}
     tune.Tuner(tune.with_resources(given, resources), tune_config=settings, run_config=run).fit()
-    shutil.rmtree(folder, ignore_errors=True)
+    own.clear()
 
 
 def _asking(plan: Plan) -> Any:

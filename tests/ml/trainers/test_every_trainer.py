@@ -17,6 +17,7 @@ from mlops_assets.ml.training.kinds import kind_of
 from mlops_assets.ml.training.trainers import function
 from mlops_assets.ml.training.trainers.base import aside, pack
 from mlops_assets.ml.training.trainers.function import MAGIC
+from resources.storage.addresses import storage_at
 from tests.ml.trainers.loops import Rates
 
 KINDS = {
@@ -74,7 +75,7 @@ class BrokenOff(distributed.Alone):
 
 def reach_of(folder):
     class Storage:
-        address, storage = "", str(folder)
+        address, storage = "", storage_at(folder)
 
         def connect(self, where):
             raise AssertionError("Ray was asked for")

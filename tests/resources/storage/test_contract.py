@@ -1,10 +1,12 @@
 """What every kind of storage promises: a folder and an object store pass one suite."""
 
 import contextlib
+import pickle
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +51,47 @@ def test_what_was_written_is_read_and_listed(storage: Storage) -> None:
     assert storage.names("t", ".parquet", deep=True) == ["t/a.parquet", "t/deep/c.parquet"]
     assert storage.names(deep=True) == ["t/a.parquet", "t/b.json", "t/deep/c.parquet", "t2/a.parquet"]
     assert storage.names("nowhere") == storage.names("t/a.parquet") == []
+
+
+def test_clearing_removes_all_that_is_below_and_nothing_beside_it(storage: Storage) -> None:
+    for name in ("fits/one/checkpoint", "fits/one/.marker", "fits/one/deep/state", "fits/one-more", "other"):
+        storage.write(name, b"1")
+    storage.below("fits/one").clear()
+    storage.below("nowhere").clear()
+    assert storage.names(deep=True) == ["fits/one-more", "other"]
+    assert not storage.exists("fits/one/.marker")
+
+
+def test_another_process_is_handed_the_same_storage(storage: Storage) -> None:
+    storage.write("a", b"1")
+    handed = pickle.loads(pickle.dumps(storage.below("fits")))
+    handed.write("b", b"2")
+    assert handed == storage.below("fits")
+    assert storage.names(deep=True) == ["a", "fits/b"]
+
+
+def test_what_arrow_writes_is_there_and_the_other_way_round(storage: Storage, tmp_path: Path) -> None:
+    """As Ray keeps a checkpoint: a folder is made, filled from a folder of this machine, listed, read and removed."""
+    from pyarrow import fs
+
+    path, given = pickle.loads(pickle.dumps(storage.below("run").for_arrow()))
+    system, here = given or fs.LocalFileSystem(), fs.LocalFileSystem()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "state").write_bytes(b"1" * 1000)
+    system.create_dir(f"{path}/checkpoint_1")
+    fs.copy_files(str(tmp_path / "out"), f"{path}/checkpoint_1", here, system)
+    assert storage.names(deep=True) == ["run/checkpoint_1/state"]
+    with system.open_output_stream(f"{path}/more") as file:
+        file.write(b"2")
+        file.write(b"2")
+    assert storage.read("run/more") == b"22"
+    storage.write("run/more", b"333")
+    listing = system.get_file_info(fs.FileSelector(path, recursive=True))
+    assert {one.base_name: one.size for one in listing if one.is_file} == {"state": 1000, "more": 3}
+    fs.copy_files(path, str(tmp_path / "in"), system, here)
+    assert (tmp_path / "in" / "checkpoint_1" / "state").read_bytes() == b"1" * 1000
+    system.delete_dir(f"{path}/checkpoint_1")
+    assert storage.names(deep=True) == ["run/more"]
 
 
 def test_marks_are_of_the_names_and_change_with_what_is_written(storage):
