@@ -28,7 +28,7 @@ FLOORS = (
     ("use_cases", "components", "local"),
     ("assets", "automation"),
     ("kit", "verify"),
-    ("stages",),
+    ("stages", "pods"),
     ("promotion",),
     ("ml",),
     ("spec",),

@@ -19,6 +19,7 @@ from mlops_assets.automation.holding import hold_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
+from mlops_assets.kit.pods import executor_of  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.local.lost_runs import lost_runs_sensor  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
@@ -77,7 +78,7 @@ def build() -> dg.Definitions:
         schedules=[retention_schedule(retention)],
         sensors=[reconcile_sensor(specs), lost_runs_sensor()],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
-        executor=dg.in_process_executor,
+        executor=executor_of([spec for one in there.values() for spec in one.specs.values()]),
     )
     return dg.Definitions.merge(shared, *(one.defs for one in there.values()))
 

@@ -63,9 +63,37 @@ class ClusterSettings(ServingSettings):
         description="Name of a secret in AWS Secrets Manager, a JSON object of variables, that `python -m resources.with_secrets` starts a process with.",
     )
 
+    run_namespace: Annotated[str, BeforeValidator(variables.namespace)] = Field(
+        default="",
+        validation_alias="MLOPS_RUN_NAMESPACE",
+        examples=["none"],
+        description="Kubernetes namespace in which each run is a pod, see [Kubernetes](docs/kubernetes.md); without it runs are processes.",
+    )
+    image: str = Field(
+        default="",
+        validation_alias="MLOPS_IMAGE",
+        examples=["none"],
+        description="Image of the pods of runs, with its registry and a digest.",
+    )
+    spot_nodes: Annotated[str, BeforeValidator(variables.label)] = Field(
+        default="karpenter.sh/capacity-type=spot",
+        validation_alias="MLOPS_SPOT_NODES",
+        description="Label, and taint, of the nodes that may be taken back, on which pods with `spot: true` run.",
+    )
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """Raise SettingsError where a cluster lacks something, or has something that no two of its machines would share."""
+        if self.run_namespace and self.env != "cluster":
+            raise SettingsError(
+                f"MLOPS_RUN_NAMESPACE={self.run_namespace!r} makes runs pods, which share no folder with this process: set "
+                "MLOPS_ENV to cluster, or leave it out"
+            )
+        if self.run_namespace and not self.image:
+            raise SettingsError(
+                "MLOPS_IMAGE is not set, which pods of MLOPS_RUN_NAMESPACE are made of: give the image of the platform, for "
+                "instance registry.example/mlops-assets@sha256:…"
+            )
         if problems := "; ".join(self._problems() if self.env == "cluster" else ()):
             raise SettingsError(problems)
         return self

@@ -129,6 +129,18 @@ def ray(value: str) -> str:
     return value
 
 
+def namespace(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise ValueError(" names no Kubernetes namespace: give small letters, digits and -")
+    return value
+
+
+def label(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9./_-]*=[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise ValueError(" is no label: give key=value, for instance cloud.google.com/gke-spot=true")
+    return value
+
+
 def environment(value: str) -> str:
     if value not in ("local", "cluster"):
         raise ValueError(" is not known: give local or cluster")

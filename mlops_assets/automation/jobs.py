@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.kit.pods import executor_of, pod_tags
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name
 
@@ -35,13 +36,15 @@ def model_jobs(spec: ModelSpec) -> list[Any]:
         dg.define_asset_job(
             f"{spec.name}_partition",
             selection=dg.AssetSelection.assets(*partition),
-            executor_def=dg.in_process_executor,
+            executor_def=executor_of([spec], [*REPORT_PARTS, *in_batches]),
+            tags=pod_tags(spec),
             description="Join, score and report on one partition.",
         ),
         dg.define_asset_job(
             f"{spec.name}_retrain",
             selection=dg.AssetSelection.assets(*retrain),
-            executor_def=dg.in_process_executor,
+            executor_def=executor_of([spec], RETRAIN_PARTS),
+            tags=pod_tags(spec),
             description="Train a challenger, judge it against the champion and deploy it if it passes.",
         ),
     ]

@@ -15,6 +15,7 @@ from mlops_assets.errors import WorkError
 from mlops_assets.kit.checks import plain
 from mlops_assets.kit.costs import costed
 from mlops_assets.kit.partitions import time_windows
+from mlops_assets.kit.pods import pod_tags, pool_of
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.run_tags import run_lineage
 from mlops_assets.spec.calendar import Calendar
@@ -122,5 +123,7 @@ def model_stage(
         use_case=spec.use_case,
         group_name=spec.name,
         owners=[spec.owner],
+        op_tags=pod_tags(spec, name),
+        pool=pool_of(spec, name),
         **appearance,
     )

@@ -19,6 +19,7 @@ from mlops_assets.spec.gate import Gate, gate_fits
 from mlops_assets.spec.given import Features, service_name
 from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, longest_partition
 from mlops_assets.spec.names import use_case_of
+from mlops_assets.spec.pods import Pods, pods_fit
 from mlops_assets.spec.prediction import Prediction
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
@@ -148,6 +149,7 @@ RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
     "window": ("calendar", _window_fits),
     "gate": ("task", gate_fits),
     "retrain": ("window", _cool_down_fits),
+    "pods": ("trainer", lambda value, trainer: pods_fit(value, trainer) if value else None),
 }
 """Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
 
@@ -204,6 +206,9 @@ class ModelSpec(Part):
     )
     skew: Skew = Skew()
     leaks: Leaks = Leaks()
+    pods: Pods | None = Field(
+        default=None, exclude_if=_is_none, description="What pods of Kubernetes its runs and stages need."
+    )
     automation: Literal["on", "paused"] = Field(
         default="on", description="paused stops retraining and promotion; scoring and reports go on."
     )
@@ -269,9 +274,9 @@ class ModelSpec(Part):
     def _yaml_reads_on_as_true(cls, value: object) -> object:
         return "on" if value is True else value
 
-    @pydantic.field_validator("label", "window", "gate", "retrain")
+    @pydantic.field_validator("label", "window", "gate", "retrain", "pods")
     @classmethod
-    def _agrees_with_what_stands_above(cls, value: Part, info: pydantic.ValidationInfo) -> Part:
+    def _agrees_with_what_stands_above(cls, value: Part | None, info: pydantic.ValidationInfo) -> Part | None:
         other, rule = RULES[str(info.field_name)]
         if other in info.data and (problem := rule(value, info.data[other])):
             raise ValueError(problem)

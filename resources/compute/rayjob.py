@@ -96,7 +96,7 @@ def rendered(
     _size(group, each)
     if accelerator:
         pod = group["template"]["spec"]
-        pod["nodeSelector"] = {**pod.get("nodeSelector", {}), **_nodes(template, accelerator)}
+        pod["nodeSelector"] = {**pod.get("nodeSelector", {}), **node_labels(template, accelerator)}
     for pod in (head["template"]["spec"], group["template"]["spec"]):
         _refuse_unseen(pod["containers"][0], paths)
     return made
@@ -155,11 +155,14 @@ def _cpus(amount: float) -> str:
     return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
 
 
-def _nodes(template: Manifest, accelerator: str) -> dict[str, str]:
+def node_labels(
+    template: Manifest, accelerator: str, field: str = "trainer.accelerator_type"
+) -> dict[str, str]:
+    """Labels of the nodes that have an accelerator; raises TemplateError where the template knows none."""
     known = json.loads(template.get("metadata", {}).get("annotations", {}).get(ACCELERATORS, "{}"))
     if accelerator not in known:
         raise TemplateError(
-            f"trainer.accelerator_type={accelerator!r}: the RayJob template knows {', '.join(known) or 'none'}; add the "
+            f"{field}={accelerator!r}: the RayJob template knows {', '.join(known) or 'none'}; add the "
             f"labels of its nodes to the annotation {ACCELERATORS}"
         )
     return known[accelerator]

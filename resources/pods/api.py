@@ -1,0 +1,72 @@
+"""What of Jobs and their pods is asked of the Kubernetes API: objects as its JSON has them."""
+
+from typing import Any
+
+TIMEOUT_S = (5, 30)
+"""To connect, and to get an answer."""
+
+RUN_ID, COMPONENT = "dagster/run-id", "app.kubernetes.io/component"
+RUN_WORKER, STEP_WORKER = "run_worker", "step_worker"
+"""Labels that dagster-k8s puts on Jobs and pods, and two of their values."""
+
+
+class ApiAwayError(Exception):
+    """The Kubernetes API does not answer, for now."""
+
+
+class Workloads:
+    """Jobs and pods of a namespace, through a client that is there."""
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        import kubernetes.client
+
+        self.namespace, self._plain = namespace, client.sanitize_for_serialization
+        self._jobs, self._pods = kubernetes.client.BatchV1Api(client), kubernetes.client.CoreV1Api(client)
+
+    def job(self, name: str) -> dict[str, Any] | None:
+        """A Job; None where there is none. Raises ApiAwayError."""
+        return self._asked(self._jobs.read_namespaced_job, name, self.namespace)
+
+    def jobs(self, selector: str) -> list[dict[str, Any]]:
+        """The Jobs with these labels."""
+        found = self._asked(self._jobs.list_namespaced_job, self.namespace, label_selector=selector)
+        return (found or {}).get("items") or []
+
+    def pods(self, selector: str) -> list[dict[str, Any]]:
+        """The pods with these labels, the newest first."""
+        found = self._asked(self._pods.list_namespaced_pod, self.namespace, label_selector=selector)
+        there = (found or {}).get("items") or []
+        return sorted(there, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+
+    def newest_pod(self, job: str) -> dict[str, Any] | None:
+        """The pod that a Job made last; None where nothing is left of any."""
+        return next(iter(self.pods(f"job-name={job}")), None)
+
+    def delete_job(self, name: str, uid: str) -> bool:
+        """Delete this very Job and its pods; False where it is gone already."""
+        return self._deleted(self._jobs.delete_namespaced_job, name, uid)
+
+    def delete_pod(self, name: str, uid: str) -> bool:
+        """Delete this very pod; False where it is gone already."""
+        return self._deleted(self._pods.delete_namespaced_pod, name, uid)
+
+    def _deleted(self, delete: Any, name: str, uid: str) -> bool:
+        from kubernetes.client import V1DeleteOptions, V1Preconditions
+
+        this = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
+        return self._asked(delete, name, self.namespace, body=this) is not None
+
+    def _asked(self, ask: Any, *given: Any, **named: Any) -> Any:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._plain(ask(*given, _request_timeout=TIMEOUT_S, **named))
+        except ApiException as error:
+            if error.status in (404, 409):
+                return None
+            if error.status == 429 or (error.status or 0) >= 500:
+                raise ApiAwayError(f"{error.status} {error.reason}") from error
+            raise
+        except HTTPError as error:
+            raise ApiAwayError(str(error)) from error
