@@ -6,7 +6,7 @@ they were known at that moment.
 
 import re
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
 from pydantic import Field
@@ -17,9 +17,11 @@ from mlops_assets.spec.typed_columns import Column, of_kind
 
 LIFETIME = "lifetime"
 VIEW = r"[a-z][a-z0-9_]*"
-WORDS = ("count", "sum", "mean", "min", "max", "last", "distinct", "rate", "time_since")
+Word = Literal["count", "sum", "mean", "min", "max", "last", "distinct", "rate", "time_since", "gap", "span"]
+WORDS: tuple[Word, ...] = get_args(Word)
+OF_TIMES: tuple[Word, ...] = ("time_since", "gap", "span")
+"""Aggregates of the rows' times, in whole steps."""
 
-Word = Literal["count", "sum", "mean", "min", "max", "last", "distinct", "rate", "time_since"]
 Over = Duration | Literal["lifetime"]
 
 
@@ -39,6 +41,14 @@ class Aggregate(Part):
     time_since: Duration | None = Field(
         default=None, description="How many whole spans of this length have passed since the newest row."
     )
+    gap: Duration | None = Field(
+        default=None,
+        description="How many whole spans of this length lie between the newest row and the one before it.",
+    )
+    span: Duration | None = Field(
+        default=None,
+        description="How many whole spans of this length lie between the oldest row and the newest.",
+    )
     over: Over = Field(description="How far back: `1h`, `7d`, ... or `lifetime`.")
     where: str | None = Field(
         default=None, description="An SQL condition: rows for which it does not hold are left out."
@@ -53,11 +63,11 @@ class Aggregate(Part):
             raise ValueError("over 0s no row is ever counted: give a longer time, or lifetime")
         return value
 
-    @pydantic.field_validator("time_since")
+    @pydantic.field_validator(*OF_TIMES)
     @classmethod
-    def _is_a_step(cls, value: timedelta | None) -> timedelta | None:
+    def _is_a_step(cls, value: timedelta | None, info: pydantic.ValidationInfo) -> timedelta | None:
         if value == timedelta():
-            raise ValueError("time_since counts steps, and 0s is none: give for example 1d")
+            raise ValueError(f"{info.field_name} counts steps, and 0s is none: give for example 1d")
         return value
 
     @pydantic.model_validator(mode="after")
@@ -80,15 +90,23 @@ class Aggregate(Part):
     @property
     def of(self) -> str | None:
         """The column or expression that is aggregated; None of rows and of their times."""
-        return None if self.word in ("count", "time_since") else getattr(self, self.word)
+        return None if self.word in ("count", *OF_TIMES) else getattr(self, self.word)
+
+    @property
+    def step(self) -> timedelta | None:
+        """In what an aggregate of times counts; None of any other."""
+        return getattr(self, self.word) if self.word in OF_TIMES else None
 
     @property
     def words(self) -> str:
         """The definition as a sentence without its point."""
+        steps = f"whole spans of {duration_text(self.step or timedelta())}"
         said = {
             "count": "number of rows",
             "rate": f"share of rows with {self.of}",
-            "time_since": f"whole spans of {duration_text(self.time_since or timedelta())} since the newest row",
+            "time_since": f"{steps} since the newest row",
+            "gap": f"{steps} between the newest row and the one before it",
+            "span": f"{steps} between the oldest row and the newest",
             "last": f"newest {self.of}",
             "distinct": f"number of different {self.of}",
         }.get(self.word, f"{self.word} of {self.of}")

@@ -58,6 +58,8 @@ ASKED = Aggregates.model_validate(
             "cheap_1d": {"rate": "amount < 50", "over": "1d"},
             "hours_since": {"time_since": "6h", "over": "2d"},
             "minutes_since_large": {"time_since": "7 min", "over": "1h", "where": "amount > 100"},
+            "minutes_between_2d": {"gap": "1 min", "over": "2d"},
+            "span_1d": {"span": "1 min", "over": "1d"},
         },
     }
 )
@@ -70,6 +72,12 @@ FOR_EVER = Aggregates.model_validate(
             "least": {"min": "amount", "over": "lifetime"},
             "last": {"last": "returned", "over": "lifetime"},
             "numbers": {"distinct": "pieces", "over": "lifetime"},
+            "most": {"max": "pieces", "over": "lifetime"},
+            "spent_mean": {"mean": "amount", "over": "lifetime"},
+            "pieces_2d": {"sum": "pieces", "over": "2d"},
+            "returned": {"rate": "returned", "over": "lifetime"},
+            "hours_between": {"gap": "1h", "over": "lifetime"},
+            "hours_large": {"span": "1h", "over": "lifetime", "where": "amount > 100"},
             "bought_1d": {"count": "rows", "over": "1d"},
         },
     }
@@ -80,6 +88,7 @@ FILTERS: Mapping[str, Callable[[Row], bool]] = {
     "large_1d": lambda row: row["amount"] is not None and row["amount"] > 100 and row["returned"] is False,
     "last_amount": lambda row: row["shop"] == "a",
     "minutes_since_large": lambda row: row["amount"] is not None and row["amount"] > 100,
+    "hours_large": lambda row: row["amount"] is not None and row["amount"] > 100,
 }
 
 
@@ -116,7 +125,7 @@ def by_hand(asked: Aggregates, rows: Sequence[Row], key: tuple[Any, ...], moment
         ]
         read = EXPRESSIONS.get(one.of or "", lambda row, of=one.of or "": row[of])
         values = [value for row in inside if one.of and (value := read(row)) is not None]
-        found[name] = _of(one.word, values, inside, moment, one.time_since)
+        found[name] = _of(one.word, values, inside, moment, one.step)
     return found
 
 
@@ -125,6 +134,9 @@ def _of(word: str, values: list[Any], rows: list[Row], moment: datetime, step: t
         return len(rows)
     if word == "time_since":
         return (moment - rows[-1]["bought_at"]) // step if rows and step else None
+    if word in ("gap", "span"):
+        times = [row["bought_at"] for row in rows][-2 if word == "gap" else 0 :]
+        return (times[-1] - times[0]) // step if step and len(times) > (word == "gap") else None
     if word == "distinct":
         return len(set(values))
     if word == "sum":

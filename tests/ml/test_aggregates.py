@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.ml.aggregates.covering import different, largest
+from mlops_assets.ml.aggregates.covering import different, largest, two_largest
 from mlops_assets.ml.aggregates.exact import nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.timeline import aggregate_rows
 from mlops_assets.ml.aggregates.versions import AggregateError
@@ -180,3 +180,13 @@ def test_the_largest_and_the_number_of_different_ones_of_what_covers_a_place(fou
     for place in range(30):
         over = [one[2] for one in found if one[0] <= place < one[1]]
         assert (best[place], many[place]) == (max(over, default=-1), len(set(over)))
+
+
+@given(ranges)
+def test_the_two_largest_of_what_covers_a_place(found):
+    low, high, _ = (np.array(each) for each in zip(*found, strict=True))
+    rank = np.random.default_rng(0).permutation(low.size)
+    best, second = two_largest(low, high, rank, 30)
+    for place in range(30):
+        over = sorted((r for (a, b, _), r in zip(found, rank, strict=True) if a <= place < b), reverse=True)
+        assert [best[place], second[place]] == [*over, -1, -1][:2]

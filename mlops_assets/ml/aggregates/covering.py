@@ -52,6 +52,39 @@ def largest(low: Ints, high: Ints, ranks: Ints, count: int) -> Ints:
     return best
 
 
+def two_largest(low: Ints, high: Ints, ranks: Ints, count: int) -> tuple[Ints, Ints]:
+    """The largest rank of the ranges that cover each place, and the largest of the others; no two ranges have one rank."""
+    best, second = np.full(count, NONE, np.int64), np.full(count, NONE, np.int64)
+    if not low.size:
+        return best, second
+    levels = np.frexp((high - low).astype(np.float64))[1] - 1
+    for level in range(int(levels.max()), -1, -1):
+        ours = levels == level
+        places = np.concatenate([low[ours], high[ours] - (1 << level)])
+        first, other = _two_each(places, np.concatenate([ranks[ours], ranks[ours]]), count)
+        best, second = _two_of(best, second, first, other)
+        if level:
+            half = 1 << (level - 1)
+            later = _two_of(best[half:], second[half:], best[:-half], second[:-half])
+            best[half:], second[half:] = later
+    return best, second
+
+
+def _two_each(places: Ints, ranks: Ints, count: int) -> tuple[Ints, Ints]:
+    """For each place the largest rank given there, and the largest of the others."""
+    best, second = np.full(count, NONE, np.int64), np.full(count, NONE, np.int64)
+    np.maximum.at(best, places, ranks)
+    others = ranks != best[places]
+    np.maximum.at(second, places[others], ranks[others])
+    return best, second
+
+
+def _two_of(one: Ints, after_one: Ints, other: Ints, after_other: Ints) -> tuple[Ints, Ints]:
+    """The two largest of four; the same rank twice is one."""
+    low = np.where(one == other, NONE, np.minimum(one, other))
+    return np.maximum(one, other), np.maximum(low, np.maximum(after_one, after_other))
+
+
 def different(low: Ints, high: Ints, groups: Ints, count: int) -> Ints:
     """How many groups have a range that covers each place; ranges of a group may overlap."""
     order = np.lexsort((low, groups))

@@ -25,6 +25,8 @@ GIVES: Mapping[str, Kind] = {
     "count": "int",
     "distinct": "int",
     "time_since": "int",
+    "gap": "int",
+    "span": "int",
     "mean": "float",
     "rate": "float",
 }

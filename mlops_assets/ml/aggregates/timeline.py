@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.aggregates.covering import NONE, counted, different, largest, running
+from mlops_assets.ml.aggregates.covering import NONE, counted, different, largest, running, two_largest
 from mlops_assets.ml.aggregates.exact import Ints, nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.places import MICRO, Bools, Places, Spells, changes, micros, steps
 from mlops_assets.ml.aggregates.versions import AggregateError, Shape, column_of, versions_of
@@ -194,6 +194,24 @@ def _time_since(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
     return since.zip_with(pl.Series(there), pl.Series([None], dtype=pl.Int64))
 
 
+def _gap(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    newest, before = two_largest(rows.low, rows.high, np.arange(rows.low.size), rows.moment.size)
+    return _apart(one, rows, before, newest)
+
+
+def _span(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
+    return _apart(one, rows, rows.best(np.arange(rows.low.size)[::-1]), rows.newest)
+
+
+def _apart(one: Aggregate, rows: Covered, earlier: Ints, later: Ints) -> pl.Series:
+    """Whole steps from one row's time to another's; null where either is none."""
+    if not rows.time.size:
+        return pl.repeat(None, earlier.size, dtype=pl.Int64, eager=True)
+    passed = pl.Series((rows.time[later] - rows.time[earlier]) // ((one.step or MICRO) // MICRO))
+    there = (earlier != NONE) & (later != NONE)
+    return passed.zip_with(pl.Series(there), pl.Series([None], dtype=pl.Int64))
+
+
 def _by_row(total: Any, count: Ints) -> pl.Series:
     """Null of no row."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -219,4 +237,6 @@ MAKERS: Mapping[str, Callable[[Aggregate, Kind, Covered], pl.Series]] = {
     "distinct": _distinct,
     "rate": _rate,
     "time_since": _time_since,
+    "gap": _gap,
+    "span": _span,
 }
