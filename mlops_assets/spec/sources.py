@@ -1,4 +1,4 @@
-"""Where the rows of a table come from, as a spec says it: files, a database, or a function of one's own."""
+"""Where the rows of a table come from, as a spec says it: files, a database, a web address, another asset's table, or a function."""
 
 import re
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlops_assets.spec.base import ImportPath, Part
+from mlops_assets.spec.http import VARIABLE, HttpSource
 
 PATH = (
     "File, pattern (`*`, `**`, `?`) or list of them: relative to the use case's folder, absolute, or s3://bucket/key; "
@@ -58,8 +59,6 @@ BOUNDS = frozenset({"start", "end"})
 NAMED = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
 """A parameter of a query, `:start`; what SQLAlchemy takes for one, so that two colons, or one in `12:30`, are none."""
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
 
 def _is_a_name(value: str) -> str:
     if not VARIABLE.fullmatch(value):
@@ -106,6 +105,7 @@ SOURCES: dict[str, type[Part]] = {
     "parquet": ParquetSource,
     "csv": CsvSource,
     "sql": SqlSource,
+    "http": HttpSource,
     "python": PythonSource,
 }
 
@@ -122,4 +122,4 @@ def _of_its_kind(value: object) -> object:
 
 
 FileSource = ParquetSource | CsvSource
-Source = Annotated[FileSource | SqlSource | PythonSource, BeforeValidator(_of_its_kind)]
+Source = Annotated[FileSource | SqlSource | HttpSource | PythonSource, BeforeValidator(_of_its_kind)]
