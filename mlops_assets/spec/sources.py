@@ -88,7 +88,7 @@ class SqlSource(Part):
     kind: Literal["sql"] = Field(description="A query of a database.")
     database: Annotated[str, AfterValidator(_is_a_name)] = Field(
         description="Name of the environment variable with the database's address, as SQLAlchemy writes it: "
-        "postgresql://user:password@host/name, sqlite:////folder/file.db, duckdb:////folder/file.duckdb."
+        "postgresql://user:password@host/name, sqlite:////folder/file.db, duckdb:////folder/file.duckdb; adbc+ before one of the first two reads it by Arrow."
     )
     query: Annotated[str, AfterValidator(_only_reads)] = Field(
         description="One SELECT. `:start` and `:end` are the first moment of a partition and the first one after it, so "
