@@ -1,21 +1,22 @@
 """Rows of a database by a query: read in parts, in the types that it has them in, and without changing anything.
 
-An address is SQLAlchemy's; `duckdb:///file` is read by DuckDB's own client, which needs no other package. A connection
-that is lost, or cannot be had, is tried again; a query that the database refuses is not.
+An address is SQLAlchemy's; `duckdb:///file` is read by DuckDB's own client, which needs no other package, and what
+begins with `adbc+` by Arrow's. A connection that is lost, or cannot be had, is tried again; a query that the database
+refuses is not.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo
 
 from resources.addresses import HIDDEN, shown
+from resources.queries import BusyDatabaseError, DatabaseError, Query, bounds
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,33 +27,9 @@ PART = 50_000
 
 TRIES = 4
 FIRST_PAUSE_S = 0.5
-AN_HOUR = timedelta(hours=1)
 DUCKDB = "duckdb"
-ZONED = (DUCKDB, "postgresql")
-"""Databases that compare a moment with one that has no zone by the session's."""
-
 PACKAGES = {"postgresql": "psycopg2-binary", "mysql": "PyMySQL", "mssql": "pyodbc", "oracle": "oracledb"}
 """What has to be installed beside SQLAlchemy, by the first word of an address; any other driver is named after a plus sign."""
-
-Bound = tuple[datetime, datetime]
-
-
-class DatabaseError(Exception):
-    """A database that cannot be reached, or that refuses the query; says nothing of its password."""
-
-
-class BusyDatabaseError(DatabaseError):
-    """A database's file that another process writes to."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """A text with `:start` and `:end`, which are found by `named`, and the span to fill in; None for none."""
-
-    text: str
-    named: re.Pattern[str]
-    span: Bound | None
-    zone: str
 
 
 def read_query(address: str, query: Query, rows: int = PART) -> "Iterator[pl.DataFrame]":
@@ -88,6 +65,10 @@ def read_query(address: str, query: Query, rows: int = PART) -> "Iterator[pl.Dat
 def _parts(address: str, query: Query, rows: int) -> "Iterator[pl.DataFrame]":
     if address.startswith(f"{DUCKDB}:"):
         return _of_duckdb(address, query, rows)
+    if address.startswith("adbc+"):
+        from resources.arrow_databases import of_adbc
+
+        return of_adbc(address, query, rows)
     return _of_sqlalchemy(address, query, rows)
 
 
@@ -110,7 +91,7 @@ def _of_duckdb_file(file: str, query: Query, rows: int) -> "Iterator[pl.DataFram
 
     with closing(duckdb.connect(file, read_only=True)) as connection:
         connection.execute("SET TimeZone = $zone", {"zone": query.zone})
-        given = _bounds(DUCKDB, query) if query.span else None
+        given = bounds(DUCKDB, query) if query.span else None
         found = connection.execute(query.named.sub(r"$\1", query.text), given)
         reader: Any = found.to_arrow_reader(rows)
         yield pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))
@@ -123,7 +104,7 @@ def _of_sqlalchemy(address: str, query: Query, rows: int) -> "Iterator[pl.DataFr
 
     with _engine(address) as engine, engine.connect() as connection:
         _only_read(connection, query.zone)
-        given = _bounds(engine.dialect.name, query) if query.span else {}
+        given = bounds(engine.dialect.name, query) if query.span else {}
         streamed = connection.execution_options(stream_results=True, max_row_buffer=rows)
         found = streamed.execute(text(query.text), given)
         if not found.returns_rows:
@@ -170,7 +151,7 @@ def _engine(address: str) -> "Iterator[Engine]":
 
     kind = re.split(r"[+:]", address, maxsplit=1)[0]
     try:
-        engine = create_engine(address, poolclass=NullPool)
+        engine = create_engine(_with_driver(address), poolclass=NullPool)
         _refuse_missing_file(engine)
     except (ArgumentError, NoSuchModuleError) as error:
         raise DatabaseError(
@@ -183,6 +164,16 @@ def _engine(address: str) -> "Iterator[Engine]":
         yield engine
     finally:
         engine.dispose()
+
+
+def _with_driver(address: str) -> str:
+    """SQLAlchemy takes psycopg for PostgreSQL where none is named; psycopg2 does as well where it alone is installed."""
+    plain = address.startswith("postgresql://")
+    return (
+        f"postgresql+psycopg2{address.removeprefix('postgresql')}"
+        if plain and find_spec("psycopg") is None and find_spec("psycopg2")
+        else address
+    )
 
 
 def _refuse_missing_file(engine: "Engine") -> None:
@@ -205,34 +196,6 @@ def _only_read(connection: "Connection", zone: str) -> None:
         connection.rollback()
     elif kind == "sqlite":
         connection.execute(text("PRAGMA query_only = ON"))
-
-
-def _bounds(kind: str, query: Query) -> Mapping[str, Any]:
-    """The span as a database compares it with its own moments.
-
-    Around the hour in which a zone's clocks are set, a reading without a zone may mean two moments, and databases choose
-    differently: there the span is wider, and whoever asked leaves out what is not of it.
-    """
-    assert query.span is not None
-    start, end = query.span
-    zone = ZoneInfo(query.zone)
-    if kind in ZONED:
-        return {"start": start - _ambiguous(start, zone), "end": end + _ambiguous(end, zone)}
-    first, last = start + min(_offsets(start, zone)), end + max(_offsets(end, zone))
-    first, last = (moment.astimezone(UTC).replace(tzinfo=None) for moment in (first, last))
-    if kind == "sqlite":  # It has no moments, and compares texts: of a blank and a T the blank comes first.
-        return {"start": first.isoformat(" "), "end": last.isoformat("T")}
-    return {"start": first, "end": last}
-
-
-def _ambiguous(moment: datetime, zone: ZoneInfo) -> timedelta:
-    return max(_offsets(moment, zone)) - min(_offsets(moment, zone))
-
-
-def _offsets(moment: datetime, zone: ZoneInfo) -> list[timedelta]:
-    """How far a zone's clocks are from UTC at a moment; two where they are set less than an hour before or after it."""
-    near = (moment - AN_HOUR, moment, moment + AN_HOUR - timedelta.resolution)
-    return [offset for one in near if (offset := one.astimezone(zone).utcoffset()) is not None]
 
 
 def _is_passing(error: BaseException) -> bool:

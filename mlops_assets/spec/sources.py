@@ -1,4 +1,4 @@
-"""Where the rows of a table come from, as a spec says it: files, a database, or a function of one's own."""
+"""Where the rows of a table come from, as a spec says it: files, a database, a web address, another asset's table, or a function."""
 
 import re
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlops_assets.spec.base import ImportPath, Part
+from mlops_assets.spec.http import VARIABLE, HttpSource
 
 PATH = (
     "File, pattern (`*`, `**`, `?`) or list of them: relative to the use case's folder, absolute, or s3://bucket/key; "
@@ -58,8 +59,6 @@ BOUNDS = frozenset({"start", "end"})
 NAMED = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
 """A parameter of a query, `:start`; what SQLAlchemy takes for one, so that two colons, or one in `12:30`, are none."""
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
 
 def _is_a_name(value: str) -> str:
     if not VARIABLE.fullmatch(value):
@@ -89,7 +88,7 @@ class SqlSource(Part):
     kind: Literal["sql"] = Field(description="A query of a database.")
     database: Annotated[str, AfterValidator(_is_a_name)] = Field(
         description="Name of the environment variable with the database's address, as SQLAlchemy writes it: "
-        "postgresql://user:password@host/name, sqlite:////folder/file.db, duckdb:////folder/file.duckdb."
+        "postgresql://user:password@host/name, sqlite:////folder/file.db, duckdb:////folder/file.duckdb; adbc+ before one of the first two reads it by Arrow."
     )
     query: Annotated[str, AfterValidator(_only_reads)] = Field(
         description="One SELECT. `:start` and `:end` are the first moment of a partition and the first one after it, so "
@@ -106,6 +105,7 @@ SOURCES: dict[str, type[Part]] = {
     "parquet": ParquetSource,
     "csv": CsvSource,
     "sql": SqlSource,
+    "http": HttpSource,
     "python": PythonSource,
 }
 
@@ -122,4 +122,4 @@ def _of_its_kind(value: object) -> object:
 
 
 FileSource = ParquetSource | CsvSource
-Source = Annotated[FileSource | SqlSource | PythonSource, BeforeValidator(_of_its_kind)]
+Source = Annotated[FileSource | SqlSource | HttpSource | PythonSource, BeforeValidator(_of_its_kind)]

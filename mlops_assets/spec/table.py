@@ -12,6 +12,7 @@ from pydantic import Field
 from mlops_assets.spec.aggregates import Aggregates, refuse_unfit
 from mlops_assets.spec.base import Duration, Part, TimeZone
 from mlops_assets.spec.columns import unusable
+from mlops_assets.spec.http import HttpSource
 from mlops_assets.spec.sources import PythonSource, Source, SqlSource
 from mlops_assets.spec.table_features import Features, features_of_table, free_view, refuse_unknown_in_time
 from mlops_assets.spec.typed_columns import KINDS, Column, ColumnOrType, of_kind
@@ -42,7 +43,9 @@ class TableSpec(Part):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The lake table is `<use case>/<name>`.")
     description: str = Field(default="", description="A sentence on what a row is.")
-    source: Source = Field(description="Where the rows come from: kind parquet, csv, sql or python.")
+    source: Source = Field(
+        description="Where the rows come from: kind parquet, csv, sql, http, asset or python."
+    )
     columns: dict[str, ColumnOrType] = Field(
         min_length=1, description="Column -> type; others of the source are left out."
     )
@@ -140,6 +143,11 @@ class TableSpec(Part):
                 if self.static
                 else f"source.query does not name both :start and :end, and the table is cut into partitions by {self.time}: "
                 f"add WHERE {self.time} >= :start AND {self.time} < :end"
+            )
+        if isinstance(source, HttpSource) and source.bounded and self.static:
+            raise ValueError(
+                "source.parameters ask for a span, and a table without time is static, read whole: give time, or leave :start "
+                "and :end out"
             )
         return self
 

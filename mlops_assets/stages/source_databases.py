@@ -10,7 +10,8 @@ import polars as pl
 from mlops_assets.spec.sources import NAMED, SqlSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import SourceError
-from resources.databases import DatabaseError, Query, read_query
+from resources.databases import read_query
+from resources.queries import DatabaseError, Query
 
 A_DAY_LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 

@@ -43,19 +43,24 @@ def located(
 
 def placed(written: str, folder: Path) -> str:
     """A path of a spec with its variables filled in, absolute; raises SourceError for a variable that is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        if not (found := os.environ.get(match[1])):
-            raise SourceError(
-                f"path {written!r} needs the environment variable {match[1]}, which is not set: set it"
-            )
-        return found
-
-    path = VARIABLE.sub(value, written)
+    path = filled_in(written, "path")
     if "://" in path:
         return path
     beside = escape(str(folder)) if has_magic(path) else folder
     return os.path.normpath(Path(beside, Path(path).expanduser()))
+
+
+def filled_in(written: str, what: str) -> str:
+    """A text of a spec with its variables filled in; raises SourceError for a variable that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        if not (found := os.environ.get(match[1])):
+            raise SourceError(
+                f"{what} {written!r} needs the environment variable {match[1]}, which is not set: set it"
+            )
+        return found
+
+    return VARIABLE.sub(value, written)
 
 
 def opened(file: ForeignFile, source: FileSource) -> pl.LazyFrame:

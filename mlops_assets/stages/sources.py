@@ -5,6 +5,7 @@ parquet file only the row groups that may have such rows are read.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.typed import DAY, INSTANT, TYPES, local_day, typed
+from mlops_assets.spec.http import HttpSource
 from mlops_assets.spec.sources import CsvSource, FileSource, PythonSource, SqlSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
-from mlops_assets.stages.source_databases import columns_of, queried
+from mlops_assets.stages.source_databases import A_DAY_LONG_AGO, columns_of, queried
 from mlops_assets.stages.source_files import ROW, located, opened, problem_of, refuse_short_rows
+from mlops_assets.stages.source_http import csv_of, fetched, json_of
 from mlops_assets.stages.source_rows import Part, Span, refuse_columns, rows_of_span, typed_rows
 from mlops_assets.stages.source_spans import Bounds, Spans
 from mlops_assets.stages.tables import Rows
@@ -26,6 +29,16 @@ from resources.storage.files import ForeignFile
 
 NEAR = timedelta(days=2)
 """Rows so far outside of a span are read too where a file's times have no zone, or one that stands in the text."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    start: datetime | None
+    end: datetime | None
+
+
+_WHOLE = _Span(None, None)
+_LONG_AGO = _Span(A_DAY_LONG_AGO, A_DAY_LONG_AGO + timedelta(days=1))
 
 
 def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> Rows:
@@ -39,10 +52,12 @@ def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = N
         parts, origin = [_called(spec, source, span)], source.function
     elif isinstance(source, SqlSource):
         parts, origin = list(_queried(spec, source, span)), f"the database in {source.database}"
+    elif isinstance(source, HttpSource):
+        parts, origin = list(_fetched(spec, source, span)), source.url
     else:
         files = located(source, folder)
         some = spans.inside(files, span.start, span.end) if spans else files
-        parts = [_read(spec, file, span) for file in some]
+        parts = [_read(spec, source, file, span) for file in some]
         origin = f"{len(files)} files" if len(files) > 1 else Path(files[0].address).name
     frame = pl.concat([part.frame for part in parts]) if parts else _no_rows(spec)
     if not frame.height and spec.empty == "wait":
@@ -121,9 +136,7 @@ def load(path: str) -> Any:
     return function
 
 
-def _read(spec: TableSpec, file: ForeignFile, span: Span) -> Part:
-    source = spec.source
-    assert isinstance(source, FileSource)
+def _read(spec: TableSpec, source: FileSource, file: ForeignFile, span: Span) -> Part:
     scan = opened(file, source)
     try:
         schema = dict(scan.collect_schema())
@@ -168,6 +181,33 @@ def _queried(spec: TableSpec, source: SqlSource, span: Span) -> Iterator[Part]:
     for frame in queried(spec, source, span.start, span.end):
         yield typed_rows(spec, frame, span, f"the query of {source.database}", before)
         before += frame.height
+
+
+def _fetched(spec: TableSpec, source: HttpSource, span: Span) -> Iterator[Part]:
+    """The rows of a web address, page by page."""
+    before, rows, where = 0, json_of(spec, source), f"the answer of {source.url}"
+    for page in fetched(spec, source, span):
+        if page.file:
+            yield _read(spec, csv_of(source), page.file, span)
+        elif page.height:
+            frame, left_out = rows.frame(page.rows, page.address)
+            part = typed_rows(spec, frame, span, page.address, before)
+            yield Part(part.frame, left_out, part.outside)
+        before += page.height
+    rows.refuse_absent(where)
+
+
+def _look_at_page(spec: TableSpec, source: HttpSource) -> None:
+    """Ask for the rows of a day long ago, of which there are none as a rule, or for a static table's first page."""
+    rows = json_of(spec, source)
+    for page in fetched(spec, source, _WHOLE if spec.static else _LONG_AGO):
+        if page.file:
+            schema = dict(opened(page.file, csv_of(source)).collect_schema())
+            refuse_columns(spec, schema, page.address)
+        elif page.height:
+            refuse_columns(spec, dict(rows.frame(page.rows, page.address)[0].schema), page.address)
+            rows.refuse_absent(page.address)
+        return
 
 
 def _near(spec: TableSpec, schema: dict[str, Any], span: Span) -> pl.Expr:
@@ -241,6 +281,9 @@ def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
     if isinstance(spec.source, SqlSource):
         refuse_columns(spec, columns_of(spec, spec.source), f"the query of {spec.source.database}")
         return f"read from the database in {spec.source.database}"
+    if isinstance(spec.source, HttpSource):
+        _look_at_page(spec, spec.source)
+        return f"read from {spec.source.url}"
     files = located(spec.source, folder)
     for file in files:
         try:

@@ -21,7 +21,8 @@ from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.errors import NotYetThereError, SourceError
 from mlops_assets.stages.sources import read_rows, refuse_unfit_source
 from resources import databases
-from resources.databases import Query, read_query
+from resources.databases import read_query
+from resources.queries import Query
 from tests import postgres
 from tests.declared import END, START, loans, loans_frame
 
@@ -30,7 +31,7 @@ QUERY = (
 )
 SOURCE = {"kind": "sql", "database": "SHOP_DATABASE", "query": QUERY}
 WEEK = SimpleNamespace(start=START, end=END)
-KINDS = ("sqlite", "duckdb", "postgresql")
+KINDS = ("sqlite", "duckdb", "postgresql", "adbc+sqlite", "adbc+postgresql")
 
 Execute = Callable[..., None]
 
@@ -46,7 +47,7 @@ def database(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """An empty database of each kind: its kind, its address, and how a test writes to it."""
-    kind = request.param
+    kind = request.param.removeprefix("adbc+")
     if kind == "postgresql":
         address = request.getfixturevalue("postgres_address")
         with create_engine(address).begin() as connection:
@@ -54,8 +55,10 @@ def database(
             connection.execute(text("CREATE SCHEMA public"))
     else:
         address = f"{kind}:///{tmp_path}/shop.db"
-    monkeypatch.setenv("SHOP_DATABASE", address)
-    yield SimpleNamespace(kind=kind, address=address, execute=lambda *given: execute(address, *given))
+    by = address.replace("postgresql+psycopg2", "postgresql") if "adbc" in request.param else address
+    read_by = f"adbc+{by}" if "adbc" in request.param else by
+    monkeypatch.setenv("SHOP_DATABASE", read_by)
+    yield SimpleNamespace(kind=kind, address=read_by, execute=lambda *given: execute(address, *given))
 
 
 def execute(address: str, statement: str, rows: list[tuple[Any, ...]] | None = None) -> None:
@@ -168,7 +171,8 @@ def test_no_hour_of_a_year_with_its_two_changes_of_the_clocks_is_lost_or_doubled
             "empty": "allowed",
         }
     )
-    for cadence, near in (("hourly", timedelta(hours=6)), ("daily", timedelta(days=2))):
+    by_hours = [] if database.address.startswith("adbc") else [("hourly", timedelta(hours=6))]
+    for cadence, near in (*by_hours, ("daily", timedelta(days=2))):
         calendar = Calendar(cadence=cadence, start=date(2024, 3, 28), timezone="Europe/Berlin")
         spans = [calendar.partition(name) for name in calendar.names(moments[-1] + timedelta(days=1))]
         around = [span for span in spans if any(abs(span.start - change) < near for change in changes)]
@@ -180,7 +184,7 @@ def test_reading_changes_nothing(database):
     fill(database, 1, 2)
     if database.kind == "postgresql":
         database.execute("CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM loans RETURNING 1'")
-        query = "SELECT wipe() AS loan_id"
+        query = "SELECT wipe() AS loan_id, 1.5 AS amount, '1' AS zipcode, now() AS applied_at"
     else:
         query = "DELETE FROM loans RETURNING loan_id, amount, zipcode, applied_at"
     spec = loans(source={**SOURCE, "query": f"{query} /* :start :end */"})
@@ -234,6 +238,40 @@ def test_a_server_that_comes_back_is_read_and_one_that_does_not_is_told_without_
     assert "refused" in told and "sesame" not in told
 
 
+@pytest.mark.parametrize("by", ["postgresql", "adbc+postgresql"])
+def test_a_password_that_is_refused_is_tried_again_and_not_told(postgres_address, monkeypatch, by):
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    wrong = postgres_address.replace("postgresql+psycopg2", by).replace("open%20sesame", "shut%20sesame")
+    monkeypatch.setenv("SHOP_DATABASE", wrong)
+    told = refusal(loans(source=SOURCE))
+    assert "password authentication failed" in told and "sesame" not in told
+    assert len(pauses) == databases.TRIES - 1
+
+
+def test_types_of_postgresql_that_arrow_lacks_are_read_as_texts_and_numbers_or_told(
+    postgres_address, monkeypatch
+):
+    monkeypatch.setenv("SHOP_DATABASE", postgres_address.replace("postgresql+psycopg2", "adbc+postgresql"))
+    number = "0a0b0c0d-0000-4000-8000-000000000001"
+    query = f"SELECT '{number}'::uuid AS loan_id, 1234.50::numeric(10, 2) AS amount, '{{}}'::jsonb AS zipcode"
+    columns = {"loan_id": "str", "amount": "float", "zipcode": "str"}
+    spec = loans(source={**SOURCE, "query": query}, columns=columns, time=None)
+    whole = SimpleNamespace(start=None, end=None)
+    assert rows_of(spec, whole).rows() == [(number, 1234.5, "{}")]
+    spec = loans(source={**SOURCE, "query": f"{query}, interval '1 day' AS late"}, columns=columns, time=None)
+    assert "column 'late' is of the type" in refusal(spec, whole) and "CAST(late AS text)" in refusal(
+        spec, whole
+    )
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    monkeypatch.setenv("SHOP_DATABASE", "adbc+postgresql://shop:sesame@127.0.0.1/x")
+    told = refusal(loans(source=SOURCE))
+    assert "pip install adbc-driver-postgresql" in told and "sesame" not in told
+
+
 def test_a_file_that_another_process_writes_to_is_waited_for(tmp_path, monkeypatch):
     file = tmp_path / "shop.db"
     fill(SimpleNamespace(kind="duckdb", execute=lambda *given: execute(f"duckdb:///{file}", *given)), 1)
@@ -272,6 +310,8 @@ def test_after_a_lost_connection_the_first_part_is_asked_for_again(postgres_addr
         ("shop.db", "is no address of a database"),
         ("sqlite:////nowhere/shop.db", "no SQLite database is at /nowhere/shop.db"),
         ("mysql+mysqldb://shop:sesame@127.0.0.1/x", "pip install MySQLdb"),
+        ("adbc+snowflake://shop:sesame@127.0.0.1/x", "no ADBC driver 'snowflake' is known"),
+        ("adbc+sqlite:////nowhere/shop.db", "no SQLite database is at /nowhere/shop.db"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_told_with_the_fix(monkeypatch, address, says):
