@@ -1,5 +1,6 @@
 """On-demand features by a function of one row, or of arrays, in the types that their view declares."""
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_float
 from typing import Any
@@ -37,6 +38,7 @@ class Called:
         self._scalar, self._numpy = scalar, numpy
         floats = {kind for kind in kinds.values() if kind in FLOATS}
         self._alike = FLOATS[floats.pop()] if len(floats) == 1 and set(kinds.values()) <= {*FLOATS} else None
+        self._packed = struct.Struct(f"={len(kinds)}f")
 
     def columns(self, given: Mapping[str, Sequence[Any]], height: int) -> dict[str, list[Any]]:
         """The view's features for so many rows. Raises TypeError for a value that is not of its declared type."""
@@ -44,15 +46,29 @@ class Called:
             return self._by_arrays(given)
         rows = [self._scalar(**{name: given[name][row] for name in self.reads}) for row in range(height)]
         if self._alike is np.float32 and height == 1:
-            return self._singles(rows[0])
+            return {name: [value] for name, value in self._singles(rows[0]).items()}
         if self._alike is not None:
             return self._floats(rows)
         return {name: typed(name, [row[name] for row in rows], kind) for name, kind in self.kinds.items()}
 
-    def _singles(self, row: Mapping[str, Any]) -> dict[str, list[Any]]:
+    def row(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The view's features for one row of values. Raises TypeError for a value that is not of its declared type."""
+        if self._scalar is None or self._alike is not np.float32:
+            found = self.columns({name: [given[name]] for name in self.reads}, 1)
+            return {name: values[0] for name, values in found.items()}
+        return self._singles(self._scalar(**{name: given[name] for name in self.reads}))
+
+    def _singles(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """All features of one row, which are floats of single precision, without an array."""
-        found = {name: None if row[name] is None else c_float(row[name]).value for name in self.kinds}
-        return {name: [None if value != value else value] for name, value in found.items()}
+        try:
+            found = self._packed.unpack(self._packed.pack(*[row[name] for name in self.kinds]))
+            total = sum(found)
+            if total == total:  # NaN is none of them
+                return dict(zip(self.kinds, found, strict=True))
+        except (struct.error, OverflowError):  # a value is missing, or too large
+            pass
+        some = {name: None if row[name] is None else c_float(row[name]).value for name in self.kinds}
+        return {name: None if value != value else value for name, value in some.items()}
 
     def _floats(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """All features at once, which are floats of one width."""

@@ -15,6 +15,9 @@ from .codec.kinds import ValueType
 from .plan import DUMMY, Plan, ViewRead
 from .request import PLAIN, typed
 
+MOST_KNOWN = 10_000
+"""So many values of a column are remembered with what they are in a key."""
+
 
 class Stored(NamedTuple):
     """Of one view and one key: event time in microseconds (None: not stored), values, and places at which nothing is stored."""
@@ -40,7 +43,10 @@ class RowKeys:
         found: list[bytes | None] = []
         for start, columns in self._groups:
             some = self._dummy if columns is None else [parts[name] for name in columns]
-            found.append(None if None in some else start + b"".join(some))  # type: ignore[arg-type]
+            if len(some) == 1:
+                found.append(None if some[0] is None else start + some[0])
+            else:
+                found.append(None if None in some else start + b"".join(some))  # type: ignore[arg-type]
         return found
 
 
@@ -50,9 +56,20 @@ class _Column:
     def __init__(self, name: str, kind: ValueType) -> None:
         self.name, self._kind, self._plain = name, kind, PLAIN.get(kind)
         self._part = keys.part(kind) if self._plain else None
+        self._known: dict[Any, bytes] = {}
 
     def part(self, value: Any) -> bytes | None:
         """The value's part of a key; None for a missing one."""
+        if type(value) is not self._plain:
+            return self._made(value)
+        found = self._known.get(value)
+        if found is None:
+            found = self._made(value)
+            if found is not None and len(self._known) < MOST_KNOWN:
+                self._known[value] = found
+        return found
+
+    def _made(self, value: Any) -> bytes | None:
         kind, make = self._kind, self._part
         if make is None or type(value) is not self._plain:
             given = typed(self.name, [value], kind)

@@ -1,5 +1,6 @@
 """Columns of Python values into the matrix that `Encoding.matrix` makes of a frame: the same numbers, without the frame."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ EXACT = 2**53
 """Up to this size a double holds every whole number, so that going through one rounds once."""
 
 MOST_REMEMBERED = 10_000
+NAN = float("nan")
 
 
 class Category:
@@ -35,11 +37,46 @@ class Category:
         return found
 
 
+class RowBuffer:
+    """A matrix of one row that stays where it is in memory, to be filled again and again by one thread; `address` says where."""
+
+    def __init__(self, width: int) -> None:
+        self.matrix = np.zeros((1, width), np.float32)
+        self.address = self.matrix.ctypes.data
+        self._bytes, self._pack = (
+            memoryview(self.matrix.data).cast("B"),
+            struct.Struct(f"={width}f").pack_into,
+        )
+        self._row, self._sizes = self.matrix[0], np.zeros(width, np.float32)
+
+    def fill(self, row: Sequence[Any]) -> bool:
+        """Fill it with numbers; False where one is not finite, or so large that it would not be rounded as `matrix` does it."""
+        try:
+            self._pack(self._bytes, 0, *row)
+        except (struct.error, OverflowError):
+            return False
+        np.abs(self._row, self._sizes)
+        return not np.fmax.reduce(self._sizes) >= EXACT
+
+
 class ColumnEncoder:
     """An encoding for columns of a few rows."""
 
     def __init__(self, encoding: Encoding) -> None:
         self._parts = [(name, self._category(encoding, name)) for name in encoding.features]
+        self.names = encoding.features
+        self._categories = [
+            (place, name, category) for place, (name, category) in enumerate(self._parts) if category
+        ]
+
+    def row(self, given: Mapping[str, Any]) -> tuple[list[Any], dict[int, dict[str, str]]]:
+        """The numbers of one row, NaN where one is missing, and what `matrix` says of its categories."""
+        found, unseen = [given[name] for name in self.names], {}
+        for place, name, category in self._categories:
+            found[place], text = category.code(found[place])
+            if text is not None:
+                unseen[name] = text
+        return [NAN if value is None else value for value in found], {0: unseen} if unseen else {}
 
     @staticmethod
     def _category(encoding: Encoding, name: str) -> Category | None:

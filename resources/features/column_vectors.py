@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -40,8 +41,8 @@ class FewOrigins:
 
     def __init__(self, answers: "Sequence[ColumnVectors]") -> None:
         self._answers, first = answers, answers[0]
-        self._places, self._inputs = first._origin._places, first._inputs  # type: ignore[union-attr]
-        self._rows = [row for one in answers for row in one._origin._rows]  # type: ignore[union-attr]
+        self._places, self._inputs = first._places, first._inputs  # type: ignore[union-attr]
+        self._rows = [row for one in answers for row in one._rows]  # type: ignore[union-attr]
         self._times: dict[int, list[int | None]] = {}
         self._statuses: dict[int, list[int]] = {}
         self._newest: dict[tuple[int, ...], list[int | None]] = {}
@@ -49,16 +50,12 @@ class FewOrigins:
     @staticmethod
     def fits(answers: "Sequence[OnlineVectors]") -> bool:
         """Whether all answers were read row by row, in one way."""
-        return all(
-            isinstance(one, ColumnVectors)
-            and isinstance(one._origin, FewRows)
-            and one._origin._places is answers[0]._origin._places  # type: ignore[attr-defined]
-            for one in answers
-        )
+        places = getattr(answers[0], "_places", None)
+        return places is not None and all(getattr(one, "_places", None) is places for one in answers)
 
     def of(self, name: str) -> tuple[list[int | None], list[int]]:
         """Event times in microseconds since 1970, and statuses as Feast's numbers, of a feature."""
-        values = [value for one in self._answers for value in one.columns[name]]
+        values = joined(self._answers, name)
         if name in self._inputs:
             return self._behind(name), [NULL_VALUE if value is None else PRESENT for value in values]
         number, place = self._places[name]
@@ -89,6 +86,13 @@ class FewOrigins:
             ]
             self._newest[views] = found
         return self._newest[views]
+
+
+def joined(answers: "Sequence[ColumnVectors]", name: str) -> list[Any]:
+    """The values of a column in all answers, in their order."""
+    if all(type(one) is RowVectors for one in answers):
+        return [one.row[name] for one in answers]  # type: ignore[attr-defined]
+    return list(chain.from_iterable([one.values(name) for one in answers]))
 
 
 def _gap(stored: Any, place: int) -> int:
@@ -135,10 +139,16 @@ class ColumnVectors(OnlineVectors):
         inputs: Mapping[str, Sequence[str]],
     ) -> None:
         self.__dict__.update(columns=columns, types=types, _features=features, _origin=origin, _inputs=inputs)
+        if isinstance(origin, FewRows):
+            self.__dict__.update(_rows=origin._rows, _places=origin._places)
+
+    def values(self, name: str) -> list[Any]:
+        """A column."""
+        return self.columns[name]
 
     def series(self, name: str) -> pl.Series:
         """A column as a frame of the vectors has it."""
-        return pl.Series(name, self.columns[name], self.types[name])
+        return pl.Series(name, self.values(name), self.types[name])
 
     @cached_property
     def frame(self) -> pl.DataFrame:  # type: ignore[override]
@@ -162,12 +172,45 @@ class ColumnVectors(OnlineVectors):
             return self._origin.times(name)
         behind = tuple(self._inputs[name])
         if behind not in self._newest:
-            empty: list[int | None] = [None] * len(self.columns[name])
+            empty: list[int | None] = [None] * len(self.values(name))
             rows = zip(*map(self._origin.times, behind), empty, strict=True)
             self._newest[behind] = [max((t for t in row if t is not None), default=None) for row in rows]
         return self._newest[behind]
 
     def status_codes(self, name: str) -> list[int]:
         if name in self._inputs:
-            return [NULL_VALUE if value is None else PRESENT for value in self.columns[name]]
+            return [NULL_VALUE if value is None else PRESENT for value in self.values(name)]
         return self._origin.codes(name)
+
+
+class RowVectors(ColumnVectors):
+    """The same of one row: `row` has a value a column, and lists of them are made only if somebody asks."""
+
+    row: Mapping[str, Any]
+    _rows: Sequence[Sequence[Any]]
+    _places: Mapping[str, tuple[int, int]]
+
+    def __init__(
+        self,
+        row: Mapping[str, Any],
+        types: Mapping[str, Any],
+        features: Sequence[str],
+        views: Sequence[Any],
+        places: Mapping[str, tuple[int, int]],
+        inputs: Mapping[str, Sequence[str]],
+    ) -> None:
+        """`views` is what was read of each view, and `places` says which view a feature is of, and which of its features it is."""
+        self.__dict__.update(
+            row=row, types=types, _features=features, _rows=(views,), _places=places, _inputs=inputs
+        )
+
+    def values(self, name: str) -> list[Any]:
+        return [self.row[name]]
+
+    @cached_property
+    def columns(self) -> dict[str, list[Any]]:  # type: ignore[override]
+        return {name: [value] for name, value in self.row.items()}
+
+    @cached_property
+    def _origin(self) -> FewRows:  # type: ignore[override]
+        return FewRows(self._rows, self._places, self.columns)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from feature_repo.online_store.codec import moment
 from feature_repo.online_store.few_rows import RowKeys, judged
-from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns
+from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns, RowVectors
 from resources.features.needs import Needs
 
 FEW = 4
@@ -56,14 +56,26 @@ class CompiledService:
         if (parts := self._source.parts()) is not self._parts:
             self._renew(parts)
         with moment.as_of(as_of):
+            if height == 1 and self._called is not None:
+                return self._one({name: values[0] for name, values in given.items()}, moment.micros(as_of))
             if height <= FEW and self._called is not None:
                 return self._few(given, height, moment.micros(as_of))
             return self._many(given, height)
+
+    def row(self, given: Mapping[str, Any], as_of: datetime) -> RowVectors | None:
+        """The same for the columns of one row, a value each; None where on-demand features can only be computed by Feast."""
+        if (parts := self._source.parts()) is not self._parts:
+            self._renew(parts)
+        if self._called is None:
+            return None
+        with moment.as_of(as_of):
+            return self._one(dict(given), moment.micros(as_of))
 
     def _renew(self, parts: Parts) -> None:
         """Work everything out again."""
         self._parts, self._plan, self._needs, self._called = parts, parts.plan, parts.needs, parts.called
         self._types = {**self._schema, **parts.needs.types}
+        self._features = list(parts.needs.types)
         self._keys = RowKeys(parts.plan)
         self._places = {
             name: (number, place)
@@ -71,21 +83,28 @@ class CompiledService:
             for place, name in enumerate(read.outputs)
         }
 
+    def _one(self, row: dict[str, Any], moment: int) -> RowVectors:
+        plan = self._plan
+        views = []
+        for read, stored in zip(plan.reads, self._source.one_row(plan, self._keys.of(row)), strict=True):
+            status, values = judged(read, stored, moment)
+            views.append((stored, status, values))
+            row.update(zip(read.outputs, values, strict=True))
+        for called in self._called or ():
+            row.update(called.row(row))
+        return RowVectors(row, self._types, self._features, views, self._places, self._needs.inputs)
+
     def _few(self, given: Columns, height: int, moment: int) -> ColumnVectors:
         plan = self._plan
         columns: dict[str, Any] = dict(given)
         rows = []
-        if height > 1:
-            columns.update((name, []) for name in plan.names)
+        columns.update((name, []) for name in plan.names)
         for row in range(height):
             row_keys = self._keys.of({name: given[name][row] for name in plan.needed})
             found = []
             for read, stored in zip(plan.reads, self._source.one_row(plan, row_keys), strict=True):
                 status, values = judged(read, stored, moment)
                 found.append((stored, status, values))
-                if height == 1:
-                    columns.update(zip(read.outputs, [[value] for value in values], strict=True))
-                    continue
                 for name, value in zip(read.outputs, values, strict=True):
                     columns[name].append(value)
             rows.append(found)
@@ -110,4 +129,4 @@ class CompiledService:
 
     def _vectors(self, columns: dict[str, Any], origin: FewRows | OfColumns) -> ColumnVectors:
         needs = self._needs
-        return ColumnVectors(columns, self._types, list(needs.types), origin, needs.inputs)
+        return ColumnVectors(columns, self._types, self._features, origin, needs.inputs)

@@ -24,7 +24,7 @@ class PushedMoments:
         """`shared`: where they lie for the endpoints of all machines; this folder follows it."""
         self.folder, self._mirror = folder, Mirror(folder, shared)
         self._moments: dict[tuple[str, str], datetime] = {}
-        self._read_of: dict[str, set[str]] = {}
+        self._newest: dict[tuple[tuple[str, ...], str], datetime | None] = {}
 
     def look(self) -> None:
         """Take up what any process has pushed."""
@@ -33,15 +33,20 @@ class PushedMoments:
             (path.parent.name, path.stem): moment_in(path) for path in sorted(self.folder.glob("*/[!.]*.txt"))
         }
         self._moments = {view: moment for view, moment in (shared | own).items() if moment is not None}
-        self._read_of = {}
+        self._newest = {}
 
     def newest(self, views: Iterable[str], use_case: str = "") -> datetime | None:
         """The newest moment of some views of a use case, None where nothing was pushed to any."""
         known, wanted = self._moments, set(views)
-        if use_case not in self._read_of:
-            self._read_of[use_case] = self._names(use_case)
-        names = self._read_of[use_case]
+        names = self._names(use_case)
         return max((m for (name, view), m in known.items() if name in names and view in wanted), default=None)
+
+    def newest_of(self, views: tuple[str, ...], use_case: str) -> datetime | None:
+        """The same, remembered until the next look: it is asked at every request."""
+        newest = self._newest
+        if (views, use_case) not in newest:
+            newest[views, use_case] = self.newest(views, use_case)
+        return newest[views, use_case]
 
     def advance(self, view: str, moment: datetime, use_case: str = "") -> None:
         """Move a view's moment forward; an earlier one changes nothing."""

@@ -1,5 +1,6 @@
 """What a model's numbers and features may be in an answer: finite, or refused; JSON knows no NaN."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ class ScoreError(Exception):
 
 def finite(scores: np.ndarray) -> np.ndarray:
     """The scores [requests]; raises ScoreError where one is NaN or infinite: JSON would say null, and null is no answer."""
+    if len(scores) == 1 and math.isfinite(scores[0]):
+        return scores
     wrong = np.flatnonzero(~np.isfinite(scores))
     if len(wrong):
         raise ScoreError(

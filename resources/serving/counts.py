@@ -5,14 +5,14 @@ Counting is on the way of every answer, so that it does no more than add up; `sh
 
 import time
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resources.features.column_vectors import ColumnVectors
+from resources.features.column_vectors import ColumnVectors, joined
 
 if TYPE_CHECKING:
     from resources.features.vectors import OnlineVectors
@@ -24,6 +24,9 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 REMEMBERED = 256
 """So many answers' times are kept of each model and route, for whoever looks at the page."""
+
+TOGETHER = 256
+"""So many batches may wait to be looked through for what is null in them."""
 
 SECONDS = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,7 +90,8 @@ class Counts:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], Answers] = {}
         self.rows: Counter[tuple[str, str]] = Counter()
-        self.missing: Counter[tuple[str, str, str]] = Counter()
+        self._missing: Counter[tuple[str, str, str]] = Counter()
+        self._uncounted: list[ServedBatch] = []
         self.faults: Counter[tuple[str, str, str]] = Counter()
         self.in_progress = 0
         self._features: dict[tuple[str, str], list[tuple[str, tuple[str, str, str]]]] = {}
@@ -106,8 +110,31 @@ class Counts:
         with self._lock:
             self.rows[batch.model, batch.version] += batch.rows
             self._newest[batch.model] = batch
-            for label, nulls in _nulls(batch.vectors, self._labels(batch)):
-                self.missing[label] += nulls
+            self._uncounted.append(batch)
+            if len(self._uncounted) >= TOGETHER:
+                self._count()
+
+    @property
+    def missing(self) -> Counter[tuple[str, str, str]]:
+        """Features that were null, by model, view and feature."""
+        with self._lock:
+            self._count()
+            return Counter(self._missing)
+
+    def _count(self) -> None:
+        """Count what is null in the batches that came since the last time: of many rows at once, which costs less."""
+        taken, self._uncounted = self._uncounted, []
+        groups: dict[tuple[str, str, bool], list[ServedBatch]] = defaultdict(list)
+        for batch in taken:
+            plain = isinstance(batch.vectors, ColumnVectors)
+            groups[batch.model, batch.service.definition, plain].append(batch)
+        for (_, _, plain), some in groups.items():
+            labels = self._labels(some[0])
+            vectors: list[Any] = [batch.vectors for batch in some]
+            for name, label in labels:
+                nulls = _nulls(vectors, name) if plain else sum(_nulls_of_frame(one, name) for one in vectors)
+                if nulls:
+                    self._missing[label] += nulls
 
     def _labels(self, batch: "ServedBatch") -> list[tuple[str, tuple[str, str, str]]]:
         known = batch.model, batch.service.definition
@@ -158,15 +185,16 @@ class Counted:
             self._log.append(answered)
 
 
-def _nulls(
-    vectors: "OnlineVectors", labels: list[tuple[str, tuple[str, str, str]]]
-) -> list[tuple[tuple[str, str, str], int]]:
-    if isinstance(vectors, ColumnVectors):
-        columns = vectors.columns
-        return [(label, columns[name].count(None)) for name, label in labels if None in columns.get(name, ())]
-    frame = vectors.frame
-    counted = {name: frame[name].null_count() for name, _ in labels if name in frame.columns}
-    return [(label, counted[name]) for name, label in labels if counted.get(name)]
+def _nulls(vectors: Sequence[ColumnVectors], name: str) -> int:
+    """Nulls in a column of some answers; none where they do not have it."""
+    try:
+        return joined(vectors, name).count(None)
+    except KeyError:
+        return sum(one.columns.get(name, []).count(None) for one in vectors)
+
+
+def _nulls_of_frame(vectors: "OnlineVectors", name: str) -> int:
+    return vectors.frame[name].null_count() if name in vectors.frame.columns else 0
 
 
 def _ages(batch: "ServedBatch") -> list[tuple[str, float | None]]:

@@ -5,12 +5,12 @@ it by replacing one small file. It is data: which code serves a model is asked f
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from resources.serving.code import Code, Declared
 from resources.serving.explanations import explained
 from resources.serving.fast.compiled import FastModel, by_frames, compiled, vectors_by_frames
 from resources.serving.holds import Notice, readable_notice
-from resources.serving.http.forms import example, request_model
+from resources.serving.http.forms import default_request, example
 from resources.serving.loading import scorer_of, vouched
 from resources.serving.log import ServedBatch
 from resources.serving.parts import Answered, Features, Log, Scorer, Stores
 from resources.serving.reached import reached, reached_file
+from resources.serving.request_ids import RequestIds
 from resources.serving.splits import splits_in
 from resources.serving.unseen_categories import UnseenCategories
 
@@ -55,6 +56,11 @@ class Served:
     since: datetime
     use_case: str = ""
     fast: FastModel | None = None
+
+    @cached_property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views that it reads."""
+        return tuple(view.name for view in self.service.views)
 
 
 class LiveModels:
@@ -80,6 +86,7 @@ class LiveModels:
         self.splits: Mapping[str, Split] = {}
         self.served: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
+        self._request_ids = RequestIds()
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._closed = threading.Event()
 
@@ -179,7 +186,7 @@ class LiveModels:
 
     def _served(self, record: Deployment, code: Code, scorer: Any) -> Served:
         features = self.features.of(code.use_case)
-        request = code.named("request", record.request) or _default_request(record, features)
+        request = code.named("request", record.request) or default_request(record, features)
         if record.time in request.model_fields:
             raise RecordError(
                 f"the request model {record.request} has the field {record.time!r}, which is prediction.time: the endpoint "
@@ -220,7 +227,7 @@ class LiveModels:
         By the wall clock it is when the request `arrived`. An event that another machine, its clock a little ahead, has
         pushed for a later moment counts already: it has replaced the value of now.
         """
-        pushed = self.pushed.newest((view.name for view in model.service.views), model.use_case)
+        pushed = self.pushed.newest_of(model.views, model.use_case)
         if by_the_wall_clock(model):
             at = arrived or self.clock.now()
             return pushed if pushed and at < pushed <= at + CLOCKS_DIFFER else at
@@ -245,7 +252,8 @@ class LiveModels:
 
     def _score(self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
         found = (model.fast and model.fast.answered(requests, now)) or by_frames(model, requests, now)
-        return replace(found, scores=finite(found.scores))
+        finite(found.scores)
+        return found
 
     def predict(
         self,
@@ -283,21 +291,23 @@ class LiveModels:
         """Answers of what was found as of `now`, one a row, logged."""
         vectors, scores, record = found.vectors, found.scores, model.record
         as_of = now.astimezone(UTC).isoformat()
-        ids = [os.urandom(16).hex() for _ in range(len(scores))]
+        ids = [self._request_ids() for _ in range(len(scores))]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
             self.log.append(ServedBatch(*facts, vectors, scores))
+        score_name = ANSWERS[record.task]
         answers = [
             {
                 "model": record.name,
                 "version": record.version,
-                ANSWERS[record.task]: float(score),
+                score_name: float(score),
                 "as_of": as_of,
                 "request_id": name,
             }
             for score, name in zip(scores, ids, strict=True)
         ]
-        answers = self.unseen.told(record.name, found.unseen, answers)
+        if found.unseen:
+            answers = self.unseen.told(record.name, found.unseen, answers)
         if with_explanations:
             answers = explained(model.scorer, vectors.frame, answers)
         if with_features:
@@ -308,9 +318,3 @@ class LiveModels:
 def by_the_wall_clock(model: Served) -> bool:
     """Whether a request to a model is answered as of its arrival."""
     return model.record.clock == "wall"
-
-
-def _default_request(record: Deployment, features: Features) -> type[pydantic.BaseModel]:
-    fields = features.request_fields(record.feature_service)
-    asked = {name: kind for name, kind in fields.items() if name != record.time}
-    return request_model(f"{record.name}_request", asked, record.columns)

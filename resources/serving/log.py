@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from resources.features.column_vectors import ColumnVectors, FewOrigins
+from resources.features.column_vectors import ColumnVectors, FewOrigins, joined
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
 from resources.resource import Resource
@@ -38,7 +38,7 @@ DEFINITIONS = "definitions"
 READS = 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class ServedBatch:
     """One batch of answers as it is handed over, whole: nothing is computed while the caller waits.
 
@@ -87,8 +87,7 @@ def _frames(plain: bool, run: Sequence[Any], names: Sequence[str]) -> list[pl.Da
     types = run[0].types
     if any(vectors.types != types for vectors in run):
         return [vectors.frame.select(names) for vectors in run]
-    columns = {name: itertools.chain.from_iterable([one.columns[name] for one in run]) for name in names}
-    return [pl.DataFrame([pl.Series(name, list(values), types[name]) for name, values in columns.items()])]
+    return [pl.DataFrame([pl.Series(name, joined(run, name), types[name]) for name in names])]
 
 
 def _origins(batches: Sequence[ServedBatch], columns: Mapping[str, str]) -> list[pl.Series]:

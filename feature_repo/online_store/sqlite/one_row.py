@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from ..codec.decoding import decoder
@@ -22,6 +23,10 @@ class OneView:
         first = form.starts["here"]
         self._here = slice(first, first + len(form.numbers))
         self._numbers = [form.place(name) if name in form.numbers else (0, 0) for name in read.features]
+        places = [value for _, value in self._numbers]
+        self._pick = (
+            itemgetter(*places) if len(places) > 1 else lambda found: [found[place] for place in places]
+        )
         self._lengths = form.starts["lengths"]
         self._others = {slot: form.others.index(name) for slot, name in self._named(form.others)}
         self._decoders = {slot: decoder(form.kinds[name]) for slot, name in self._named(form.others)}
@@ -37,17 +42,17 @@ class OneView:
         """
         if cell is None:
             return Stored(None, self._blank)
-        if cell and cell[NAMES] == self._mark and self._complete:
-            return self._taken_apart(cell)
+        if cell[NAMES] == self._mark and self._complete:
+            found = self._fields.unpack_from(cell)
+            if not self._others and False not in found[self._here]:
+                return Stored(found[self._time], self._pick(found))
+            return self._taken_apart(cell, found)
         row = _of_rows(connection, self.query, [key]).get(key) if key is not None else None
         return Stored(None, self._blank) if row is None else of_cells(self.read, row[0], row[1:])
 
-    def _taken_apart(self, cell: bytes) -> Stored:
-        found = self._fields.unpack_from(cell)
+    def _taken_apart(self, cell: bytes, found: tuple[Any, ...]) -> Stored:
         if self._others:
             return Stored(found[self._time], self._with_others(cell, found))
-        if all(found[self._here]):
-            return Stored(found[self._time], [found[value] for _, value in self._numbers])
         return Stored(
             found[self._time], [found[value] if found[here] else None for here, value in self._numbers]
         )

@@ -4,7 +4,9 @@ The same rows, spec, threads and number of workers give the same bytes: nothing 
 """
 
 import hashlib
+import math
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.column_encoding import ColumnEncoder
+from mlops_assets.ml.column_encoding import ColumnEncoder, RowBuffer
 from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.labels import usable_from
@@ -165,7 +167,7 @@ class Scorer:
     def by_columns(self) -> "ByColumns | None":
         """The same for columns of Python values; None for a model that makes something of its own of a frame."""
         plain = type(self._model).predict is TrainedModel.predict
-        return ByColumns(ColumnEncoder(self.encoding), self.predict_matrix) if plain else None
+        return ByColumns(ColumnEncoder(self.encoding), self.predict_matrix, self._model) if plain else None
 
     def unseen(self, frame: pl.DataFrame) -> dict[int, dict[str, str]]:
         """By row, the categories whose value was not in the training rows."""
@@ -182,6 +184,28 @@ class ByColumns:
 
     encoder: ColumnEncoder
     score: Callable[[np.ndarray], np.ndarray]
+    model: TrainedModel
+
+    def one(self, row: Mapping[str, Any]) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
+        """The same for one row, a value a column."""
+        numbers, unseen = self.encoder.row(row)
+        buffer = self._buffer
+        if not buffer.fill(numbers):
+            return self.predict({name: [value] for name, value in row.items()}, 1)
+        score = self.model.predict_row(buffer)
+        return np.array([score]) if math.isfinite(score) else self.score(buffer.matrix), unseen
+
+    @property
+    def _buffer(self) -> RowBuffer:
+        """The row that this thread fills."""
+        own = self._own.__dict__
+        if "buffer" not in own:
+            own["buffer"] = RowBuffer(len(self.encoder.names))
+        return own["buffer"]
+
+    @cached_property
+    def _own(self) -> threading.local:
+        return threading.local()
 
     def predict(
         self, columns: Mapping[str, Sequence[Any]], height: int

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pydantic
 
-from resources.features.column_vectors import ColumnVectors
+from resources.features.column_vectors import ColumnVectors, RowVectors
 from resources.features.vectors import OnlineVectors
 from resources.serving.fast.requests import OneRow, RequestColumns, as_asked, is_plain, schema_of
 from resources.serving.http.forms import request_frame
@@ -41,11 +41,17 @@ class ByColumns(Protocol):
         self, columns: Mapping[str, Sequence[Any]], height: int
     ) -> tuple[np.ndarray, dict[int, dict[str, str]]]: ...
 
+    def one(self, row: Mapping[str, Any]) -> tuple[np.ndarray, dict[int, dict[str, str]]]:
+        """The same for one row, a value a column."""
+        ...
+
 
 class Service(Protocol):
     """What reads features for columns; `resources.features.compiled` is the real one."""
 
     def columns(self, given: Mapping[str, Sequence[Any]], height: int, as_of: datetime) -> ColumnVectors: ...
+
+    def row(self, given: Mapping[str, Any], as_of: datetime) -> RowVectors | None: ...
 
 
 class FastModel:
@@ -70,11 +76,16 @@ class FastModel:
     def scored(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
         """The same; raises whatever is wrong."""
         vectors = self.vectors(requests, now)
-        scores, unseen = self._scorer.predict(vectors.columns, len(requests))
-        return Answered(vectors, scores, unseen)
+        if isinstance(vectors, RowVectors):
+            return Answered(vectors, *self._scorer.one(vectors.row))
+        return Answered(vectors, *self._scorer.predict(vectors.columns, len(requests)))
 
     def vectors(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> ColumnVectors:
         """The features alone; raises whatever is wrong."""
+        if len(requests) == 1:
+            found = self._service.row(self._requests.row(requests[0], now), now)
+            if found is not None:
+                return found
         return self._service.columns(self._requests.of(requests, now), len(requests), now)
 
 

@@ -32,14 +32,17 @@ class RequestColumns:
         rows = [self._one_row(self._values(request, moment)) for request in requests]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
+    def row(self, request: pydantic.BaseModel, now: datetime) -> Mapping[str, Any]:
+        """The values of one request by column."""
+        return self._one_row(self._values(request, now.astimezone(UTC)))
+
     def _values(self, request: pydantic.BaseModel, now: datetime) -> dict[str, Any]:
-        values = {name: _utc(getattr(request, name)) for name in self._names}
+        values = {
+            name: value.astimezone(UTC) if isinstance(value := getattr(request, name), datetime) else value
+            for name in self._names
+        }
         values[self._time] = now
         return values
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def schema_of(request: pydantic.BaseModel, time_column: str, now: datetime) -> dict[str, Any]:

@@ -61,11 +61,21 @@ def predicted(
 def refuse_unexplained(model: Served, rows: int) -> None:
     """Raise the answer 501 for a model that cannot be explained, and 422 for more rows than are explained at once."""
     if not explains(model.scorer):
-        raise HTTPException(
-            501,
-            f"model {model.record.name!r} cannot say what its features add to a score, its kind of trainer gives no contributions: "
-            "ask without explain=true",
-        )
+        raise unexplained(model.record.name)
+    refuse_many_explained(rows)
+
+
+def unexplained(name: str) -> HTTPException:
+    """The answer 501 of a model that cannot be explained."""
+    return HTTPException(
+        501,
+        f"model {name!r} cannot say what its features add to a score, its kind of trainer gives no contributions: "
+        "ask without explain=true",
+    )
+
+
+def refuse_many_explained(rows: int) -> None:
+    """Raise the answer 422 for more rows than are explained at once."""
     if rows > MOST_ROWS:
         raise refusal(
             "too_long", f"{rows} items: with explain=true at most {MOST_ROWS}, each takes some milliseconds"

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pydantic
@@ -32,7 +33,7 @@ def parsed(body: bytes, most: int = LARGEST_BATCH) -> Any:
     So are NaN and 1e999, half a character, and a list of more than `most` items. Not for the event loop: a large body takes a while.
     """
     try:
-        content = json.loads(body.decode("utf-8"), object_pairs_hook=_object)
+        content = DECODER.decode(body.decode("utf-8"))
     except RecursionError:
         raise refusal("json_invalid", f"more than {DEEPEST} lists and objects within each other") from None
     except UnicodeDecodeError as error:
@@ -41,6 +42,8 @@ def parsed(body: bytes, most: int = LARGEST_BATCH) -> Any:
         raise refusal("json_invalid", f"not JSON: {error}") from error
     if isinstance(content, list):
         items_of(content, most)
+    elif type(content) is dict and _all_fit(content) and _all_fit(content.values()):
+        return content
     refuse(unfit(content, "body"))
     return content
 
@@ -53,6 +56,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             f"the name {_text(twice)} stands twice in one object, and only one value can be meant"
         )
     return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def unfit(value: Any, *where: str | int) -> Iterator[dict[str, Any]]:
@@ -122,6 +128,24 @@ def _fits(value: Any) -> bool:
     return value is None or kind is bool or (kind is int and value in INT64)
 
 
+def _all_fit(values: Iterable[Any]) -> bool:
+    """Whether all of some values need no second look."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                return False
+        elif kind is float:
+            if not math.isfinite(value):
+                return False
+        elif kind is int:
+            if value not in INT64:
+                return False
+        elif value is not None and kind is not bool and kind is not datetime:
+            return False
+    return True
+
+
 def _problem(kind: str, where: tuple[str | int, ...], message: str) -> dict[str, Any]:
     return {"type": kind, "loc": where, "msg": message}
 
@@ -152,13 +176,15 @@ def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) 
         where = ("body", index) if batch else ("body",)
         item, wrong = _with_moments(request, item)
         try:
-            good.append(request.model_validate(item))
-            problems += itertools.islice(unfit(good[-1], *where), MOST_PROBLEMS)
+            good.append(made := request.model_validate(item))
+            if not _all_fit(vars(made).values()):
+                problems += itertools.islice(unfit(made, *where), MOST_PROBLEMS)
         except pydantic.ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             wrong += [problem for problem in found if problem["loc"] not in [one["loc"] for one in wrong]]
         problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in wrong]
-    refuse(problems)
+    if problems:
+        refuse(problems)
     return good
 
 

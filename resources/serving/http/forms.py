@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import polars as pl
 import pydantic
 
 from feature_repo.online_store.codec.key_values import key_value
 from resources.moments import read_day, read_moment
+
+if TYPE_CHECKING:
+    from resources.records.deployment import Deployment
+    from resources.serving.parts import Features
 
 INSTANT = pl.Datetime("us", "UTC")
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -130,3 +134,10 @@ def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict
         for name, field in told.items()
         if name in required or "examples" in field
     }
+
+
+def default_request(record: "Deployment", features: "Features") -> type[pydantic.BaseModel]:
+    """What is asked of a model that names no request of its own: the columns that its features need."""
+    fields = features.request_fields(record.feature_service)
+    asked = {name: kind for name, kind in fields.items() if name != record.time}
+    return request_model(f"{record.name}_request", asked, record.columns)

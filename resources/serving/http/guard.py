@@ -7,7 +7,7 @@ content type nor hide its origin without being asked first, so what lacks one of
 import json
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 
@@ -23,6 +23,20 @@ BROWSERS = frozenset({"origin", "sec-fetch-site", "sec-fetch-mode", "referer", "
 """Headers of which a browser sends at least one with every POST of a page."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-encoding"})
+"""Headers whose values decide."""
+
+NOTICED = frozenset({name.encode() for name in BROWSERS}) - JUDGED
+"""Headers of which it counts that they are there."""
+
+MOST_KNOWN = 1_000
+"""So many forms of requests that were let through are remembered."""
+
+LONGEST_KNOWN = 1_000
+"""Bytes that one of them may have."""
+
+LONGEST_SIZE = 15
+"""Digits that a number of bytes may have."""
 
 
 class RefusedError(Exception):
@@ -48,20 +62,50 @@ class Guard:
     ) -> None:
         self.app, self.largest, self.anywhere = app, largest, anywhere
         self.hosts = LOOPBACK | {host.lower() for host in hosts}
+        self._let_in: set[tuple[Any, ...]] = set()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        known, size = _told(scope)
         try:
-            headers = Headers(scope=scope)
-            if scope["path"] not in self.anywhere:
-                _refuse_strangers(headers, self.hosts, scope["method"])
+            if known not in self._let_in:
+                self._refuse(scope)
+                if len(self._let_in) < MOST_KNOWN and sum(map(len, known)) < LONGEST_KNOWN:
+                    self._let_in.add(known)
             if scope["method"] not in SAFE:
-                _refuse_other_forms(headers, tensors=_takes_tensors(scope["path"]))
-                receive = _replayed(await _body(headers, receive, self.largest), receive)
+                message = await receive()
+                if message.get("more_body") or message["type"] != "http.request" or size is None:
+                    body = await _body(Headers(scope=scope), replayed(message, receive), self.largest)
+                    message = {"type": "http.request", "body": body, "more_body": False}
+                elif max(size, len(message.get("body", b""))) > self.largest:
+                    raise _too_large(self.largest)
+                receive = replayed(message, receive)
         except RefusedError as error:
             return await refused(scope["path"], error.status, error.why)(scope, receive, send)
         return await self.app(scope, receive, send)
+
+    def _refuse(self, scope: "Scope") -> None:
+        """Refuse what has not the form that is wanted; it depends on nothing but what `_told` gives."""
+        headers = Headers(scope=scope)
+        if scope["path"] not in self.anywhere:
+            _refuse_strangers(headers, self.hosts, scope["method"])
+        if scope["method"] not in SAFE:
+            _refuse_other_forms(headers, tensors=_takes_tensors(scope["path"]))
+
+
+def _told(scope: "Scope") -> tuple[tuple[Any, ...], int | None]:
+    """Of a request what it is judged by, and how many bytes it says it has (None: that has to be looked at)."""
+    size: int | None = 0
+    told: list[Any] = [scope["method"], scope["path"]]
+    for name, value in scope["headers"]:
+        if name in JUDGED:
+            told += (name, value)
+        elif name == b"content-length":
+            size = int(value) if not size and value.isdigit() and len(value) <= LONGEST_SIZE else None
+        elif name in NOTICED:
+            told.append(name)
+    return tuple(told), size
 
 
 def _refuse_strangers(headers: Headers, hosts: frozenset[str], method: str) -> None:
@@ -110,11 +154,10 @@ def _refuse_other_forms(headers: Headers, tensors: bool = False) -> None:
 async def _body(headers: Headers, receive: "Receive", largest: int) -> bytes:
     """The whole body; refused as soon as it is known to be too large, by its own word or by counting."""
     said = headers.get("content-length", "0")
-    too_large = RefusedError(413, f"a body may have {largest} bytes: send fewer items at a time")
     if not said.isascii() or not said.isdigit():
         raise RefusedError(400, f"content length {_shown(said)} is no number of bytes: send the right one")
-    if len(said.lstrip("0")) > 15 or int(said) > largest:
-        raise too_large
+    if len(said.lstrip("0")) > LONGEST_SIZE or int(said) > largest:
+        raise _too_large(largest)
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -123,14 +166,18 @@ async def _body(headers: Headers, receive: "Receive", largest: int) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > largest:
-            raise too_large
+            raise _too_large(largest)
         more = message.get("more_body", False)
     return b"".join(parts)
 
 
-def _replayed(body: bytes, receive: "Receive") -> "Receive":
-    """A receiver that gives a body that was read already, and then what comes after it."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _too_large(largest: int) -> RefusedError:
+    return RefusedError(413, f"a body may have {largest} bytes: send fewer items at a time")
+
+
+def replayed(message: "Message", receive: "Receive") -> "Receive":
+    """A receiver that gives a message that was taken already, and then what comes after it."""
+    waiting = [message]
 
     async def again() -> "Message":
         return waiting.pop() if waiting else await receive()

@@ -5,25 +5,26 @@ whatever is wrong, so that there is one place that says what.
 """
 
 import asyncio
-import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pydantic
+from pydantic_core import to_json
 
 from resources.serving.http.admission import Admission, FullError, Ticket
 from resources.serving.http.behind import late
 from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.http.guard import replayed
 from resources.serving.http.refusals import refused
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 from resources.serving_limits import Limits
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 PATHS = (("/v1/models/", "/predict"), ("/predict/", ""))
 """Before and behind a model's name where a prediction of it is asked for; the second is the address of earlier releases."""
@@ -56,11 +57,11 @@ class Asked:
 
     model: Served
     body: bytes
-    arrived: datetime
-    ticket: Ticket
-    answer: "asyncio.Future[Any]"
+    arrived: datetime | None = None
     requests: Sequence[pydantic.BaseModel] = ()
     is_list: bool = False
+    ticket: Ticket = field(init=False)
+    answer: "asyncio.Future[Any]" = field(init=False)
 
     def read(self, most: int) -> bool:
         """Read the requests, at most so many; False where that is not for the event loop."""
@@ -79,6 +80,11 @@ class Asked:
         if not self.answer.done():
             self.answer.set_result(answer)
 
+    def response(self, answer: Any) -> "Parts":
+        """What is sent of an answer."""
+        content = to_json(answer)
+        return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))], content
+
 
 class Together:
     """Predicts what has arrived together: no timer is set, and what comes alone does not wait.
@@ -95,13 +101,11 @@ class Together:
         self._row_s: dict[str, float] = {}
         self._alone = True
 
-    def ask(
-        self, model: Served, body: bytes, arrived: datetime, kind: Callable[..., Asked] = Asked
-    ) -> "asyncio.Future[Any]":
+    def ask(self, asked: Asked) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
-        ticket = self._admission.admit(model.record.name, len(body))
+        asked.ticket = self._admission.admit(asked.model.record.name, len(asked.body))
         loop = asyncio.get_running_loop()
-        asked = kind(model, body, arrived, ticket, loop.create_future())
+        asked.answer = loop.create_future()
         self._waiting.append(asked)
         if self._alone:
             self._alone = False
@@ -126,11 +130,7 @@ class Together:
         """Predict what a turn has the time for; how many requests that were."""
         began = time.perf_counter()
         some = self._taken(began)
-        groups: dict[Any, list[Asked]] = defaultdict(list)
-        for asked in some:
-            alone = by_the_wall_clock(asked.model)
-            groups[id(asked) if alone else id(asked.model)].append(asked)
-        for group in groups.values():
+        for group in [some] if len(some) == 1 else _grouped(some):
             self._predict_group(group)
         self._give_back(some, self._since_the_last_turn(began))
         return len(some)
@@ -193,47 +193,85 @@ class Together:
             done += len(asked.requests)
 
 
+def _grouped(some: Iterable[Asked]) -> list[list[Asked]]:
+    """Those that are answered as of one moment by one model."""
+    groups: dict[int, list[Asked]] = defaultdict(list)
+    for asked in some:
+        alone = by_the_wall_clock(asked.model)
+        groups[id(asked) if alone else id(asked.model)].append(asked)
+    return list(groups.values())
+
+
 def _fail(asked: Asked, error: Exception) -> None:
     if not asked.answer.done():
         asked.answer.set_exception(error)
 
 
-class Lane:
-    """An ASGI application before another one, which it hands on to."""
+Parts = tuple[Sequence[tuple[bytes, bytes]], bytes]
+"""Headers and content of an answer."""
 
-    def __init__(self, app: "ASGIApp", models: LiveModels, together: Together) -> None:
-        self.app, self._models, self._together = app, models, together
+
+class Reader(Protocol):
+    """A form in which requests come: which model is asked in it, and what waits for an answer."""
+
+    def model(self, path: str, models: LiveModels) -> Served | None:
+        """The model that a path asks for a prediction in this form; None where it is not for the event loop."""
+        ...
+
+    def asked(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Asked:
+        """A body as it waits."""
+        ...
+
+
+class Rows:
+    """Rows as objects, by the fields of the model's request."""
+
+    def model(self, path: str, models: LiveModels) -> Served | None:
+        return models.served.get(asked_for(path))
+
+    def asked(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Asked:
+        return Asked(model, body, arrived)
+
+
+class Lane:
+    """An ASGI application before another one, which it hands on to; each of the readers knows one form of requests."""
+
+    def __init__(
+        self, app: "ASGIApp", models: LiveModels, together: Together, readers: Sequence[Reader]
+    ) -> None:
+        self.app, self._models, self._together, self._readers = app, models, together, readers
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        model = self._model(scope)
-        if model is None:
+        found = self._found(scope)
+        if found is None:
             return await self.app(scope, receive, send)
-        arrived, message = self._models.clock.now(), await receive()
+        (reader, model), message = found, await receive()
+        body = message.get("body", b"")
+        if message["type"] != "http.request" or message.get("more_body") or len(body) > LARGEST:
+            return await self.app(scope, replayed(message, receive), send)
+        arrived = self._models.clock.now() if by_the_wall_clock(model) else None
+        asked = reader.asked(scope, model, body, arrived)
         try:
-            answer = await self._answer(model, message, arrived)
+            answer = await self._together.ask(asked)
         except FullError as full:
             return await full.answer(scope["path"])(scope, receive, send)
         except TimeoutError as why:
             return await refused(scope["path"], 504, str(why))(scope, receive, send)
         if answer is None:
-            return await self.app(scope, again(message, receive), send)
-        content = _text(answer)
-        await send({"type": "http.response.start", "status": 200, "headers": _headers(content)})
+            return await self.app(scope, replayed(message, receive), send)
+        headers, content = asked.response(answer)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
         return None
 
-    def _model(self, scope: "Scope") -> Served | None:
+    def _found(self, scope: "Scope") -> tuple[Reader, Served] | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
             return None
-        model = self._models.served.get(asked_for(scope["path"]))
-        return model if model is not None and model.fast is not None else None
-
-    async def _answer(self, model: Served, message: "Message", arrived: datetime) -> Any:
-        """The answer; None where the route behind has to give it."""
-        body = message.get("body", b"")
-        if message["type"] != "http.request" or message.get("more_body") or len(body) > LARGEST:
-            return None
-        return await self._together.ask(model, body, arrived)
+        for reader in self._readers:
+            model = reader.model(scope["path"], self._models)
+            if model is not None:
+                return (reader, model) if model.fast is not None else None
+        return None
 
 
 def asked_for(path: str) -> str:
@@ -242,21 +280,3 @@ def asked_for(path: str) -> str:
         if path.startswith(before) and path.endswith(behind):
             return path[len(before) : len(path) - len(behind)]
     return ""
-
-
-def again(message: "Message", receive: "Receive") -> "Receive":
-    """A receiver that gives a message that was taken already, and then what comes after it."""
-    waiting = [message]
-
-    async def replayed() -> "Message":
-        return waiting.pop() if waiting else await receive()
-
-    return replayed
-
-
-def _text(answer: Any) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _headers(content: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]

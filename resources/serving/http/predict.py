@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from resources.features.push import Pusher, To
@@ -19,10 +19,10 @@ from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard
 from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import AT_ANY_RATE, STANDING, Lane, Together
+from resources.serving.http.lane import AT_ANY_RATE, STANDING, Lane, Rows, Together
 from resources.serving.http.metrics import metered
 from resources.serving.http.page.first_page import first_page
-from resources.serving.http.protocol.lane import TensorLane
+from resources.serving.http.protocol.lane import Tensors
 from resources.serving.http.protocol.routes import mount
 from resources.serving.http.push import take
 from resources.serving.http.reference_page import reference_page
@@ -32,7 +32,7 @@ from resources.serving.http.status import reasons, status
 from resources.serving.http.versions import Asking, Divided
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
-from resources.serving.versions.versions import Versions
+from resources.serving.versions.versions import Shown, Versions
 from resources.serving_limits import Limits
 
 
@@ -51,14 +51,19 @@ def application(
     It answers to the names of this machine's loopback address, and to `hosts`; where there are `keys`, to who has one.
     The log is closed when the server shuts the application down, so that nothing that was served is lost.
     """
-    app = FastAPI(title="Deployed models", docs_url=None, redoc_url=None, lifespan=_closing(log, versions))
+    app = FastAPI(
+        title="Deployed models",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_closing(log, versions),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about at every request
+    )
     limits = limits or Limits()
     short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
     asking = Asking(models, versions, behind, limits)
     app.state.admissions = {"short": short, "behind": behind.admission}
     together = Together(models, short, limits)
-    app.add_middleware(TensorLane, models=models, together=together)
-    app.add_middleware(Lane, models=models, together=together)
+    app.add_middleware(Lane, models=models, together=together, readers=(Rows(), Tensors()))
     app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
     app.add_middleware(
         Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
@@ -91,11 +96,7 @@ def application(
         if model is None:
             given = models, name, content, features, arrived, limits.rows, explain
             return await behind.answer(answered, name, content, *given)
-        if explain:
-            raise HTTPException(
-                501, f"only the version of {name} that answers is explained: ask without explain=true"
-            )
-        return await asking.named_body(model, content, features, arrived)
+        return await asking.named_body(model, content, Shown(features, explain), arrived)
 
     mount(app, models, limits, behind.answer, asking)
 

@@ -6,7 +6,8 @@ Those that were let in wait while others are turned away: so nothing is checked 
 from typing import TYPE_CHECKING
 
 from resources.serving.http.admission import Admission
-from resources.serving.http.lane import again, asked_for
+from resources.serving.http.guard import replayed
+from resources.serving.http.lane import asked_for
 from resources.serving.http.protocol.lane import tensors_asked_for
 from resources.serving.live_models import LiveModels
 
@@ -27,7 +28,7 @@ class Shed:
                 message = await receive()
                 if not message.get("more_body"):
                     return await admission.full().answer(scope["path"])(scope, receive, send)
-                receive = again(message, receive)
+                receive = replayed(message, receive)
         return await self.app(scope, receive, send)
 
     def _of(self, scope: "Scope") -> Admission | None:

@@ -15,14 +15,15 @@ from starlette.responses import JSONResponse
 
 from resources.records.split import Split
 from resources.serving.http.admission import Admission, FullError
-from resources.serving.http.answering import found, predicted
+from resources.serving.http.answering import found, predicted, refuse_many_explained, unexplained
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
-from resources.serving.http.lane import LARGEST, MOST_ROWS, again, asked_for
+from resources.serving.http.guard import replayed
+from resources.serving.http.lane import LARGEST, MOST_ROWS, asked_for
 from resources.serving.http.refusals import refused
 from resources.serving.live_models import LiveModels, Served
-from resources.serving.versions.faults import LATE, PASSING, FaultError
-from resources.serving.versions.versions import UnknownVersionError, Versions
+from resources.serving.versions.faults import LATE, PASSING, FaultError, UnexplainedError
+from resources.serving.versions.versions import PLAIN, Shown, UnknownVersionError, Versions
 from resources.serving_limits import Limits
 
 if TYPE_CHECKING:
@@ -78,14 +79,18 @@ class Asking:
             raise _refusal(name, version, fault) from fault
 
     async def by_number(
-        self, model: Served, requests: Requests, arrived: datetime, with_features: bool = False
+        self, model: Served, requests: Requests, arrived: datetime, shown: Shown = PLAIN
     ) -> list[dict[str, Any]]:
-        """An answer a request by a version that was asked by its number, or the answers 503 and 504."""
+        """An answer a request by a version that was asked by its number, or the answers 501, 503 and 504."""
         assert self._versions is not None
         name, version = model.record.name, model.record.version
+        if shown.explanations:
+            refuse_many_explained(len(requests))
         try:
-            given = requests, arrived, self._limits.deadline_s, with_features
+            given = requests, arrived, self._limits.deadline_s, shown
             return await self._versions.answers(name, version, *given, patient=True)
+        except UnexplainedError as error:
+            raise unexplained(name) from error
         except FaultError as fault:
             raise _refusal(name, version, fault) from fault
 
@@ -121,7 +126,7 @@ class Asking:
         assert self._versions is not None
         if not requests:
             return [], None
-        given = requests, arrived, split.deadline_ms / 1000, with_features
+        given = requests, arrived, split.deadline_ms / 1000, Shown(with_features)
         try:
             return await self._versions.answers(split.name, split.version, *given), None
         except FaultError as fault:
@@ -135,10 +140,10 @@ class Asking:
             return predicted(*given) if requests else []
         return await self._behind.answer(predicted, model.record.name, content, *given)
 
-    async def named_body(self, model: Served, content: bytes, features: bool, arrived: datetime) -> Any:
+    async def named_body(self, model: Served, content: bytes, shown: Shown, arrived: datetime) -> Any:
         """The answer to a body of rows by a version that was asked by its number, in the body's form."""
         body, requests = await self.read(_read, content, content, model, self._limits.rows)
-        answers = await self.by_number(model, requests, arrived, features) if requests else []
+        answers = await self.by_number(model, requests, arrived, shown) if requests else []
         return answers if isinstance(body, list) else answers[0]
 
     async def divided_body(
@@ -181,7 +186,7 @@ class Divided:
         arrived, body = self._asking.models.clock.now(), message.get("body", b"")
         read = None if message.get("more_body") or len(body) > LARGEST else self._plain(body, model)
         if read is None or not any(split.takes(request) for request in read[1]):
-            return await self.app(scope, again(message, receive), send)
+            return await self.app(scope, replayed(message, receive), send)
         try:
             self._admission.give_back(self._admission.admit(model.record.name, len(body)))
             answers = await self._asking.divided(model, split, read[1], body, arrived)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.serving.code import Declared, imported
+from resources.serving.explanations import explains
 from resources.serving.keeper import with_parent
 from resources.serving.loading import scorer_of, vouched
 from resources.serving.versions import wire
@@ -65,7 +66,8 @@ def _keep_small(most: int) -> None:
 
 def _converse(connection: socket.socket, scorer: Any) -> None:
     by_columns = getattr(scorer, "by_columns", None) is not None
-    _send(connection, wire.hello(Hello(None, getattr(scorer, "features", None), by_columns)))
+    features = getattr(scorer, "features", None)
+    _send(connection, wire.hello(Hello(None, features, by_columns, explains(scorer))))
     with connection.makefile("rb") as reader:
         while len(head := reader.read(wire.LENGTH.size)) == wire.LENGTH.size:
             content = reader.read(wire.length_of(head))
@@ -79,7 +81,9 @@ def _converse(connection: socket.socket, scorer: Any) -> None:
 
 def _answered(scorer: Any, content: bytes) -> bytes:
     try:
-        return wire.reply(*_scores(scorer, wire.columns_of(content)))
+        given = wire.columns_of(content)
+        explain = content[:1] == wire.EXPLAIN
+        return wire.reply(*_scores(scorer, given), scorer.contributions(given) if explain else None)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - told to the endpoint, which counts it

@@ -6,10 +6,12 @@ Only the event loop that asks first may ask. Nothing here waits for the process 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from anyio import to_thread
 
 from resources.features.vectors import OnlineVectors
@@ -17,7 +19,7 @@ from resources.serving.keeper import Keeper
 from resources.serving.live_models import Served
 from resources.serving.parts import Answered
 from resources.serving.versions import wire
-from resources.serving.versions.faults import LATE, FaultError
+from resources.serving.versions.faults import LATE, FaultError, UnexplainedError
 
 LOG = logging.getLogger(__name__)
 RETRY_S = 0.05
@@ -28,6 +30,18 @@ HANGS_S = 5.0
 """Seconds after a missed deadline in which a process has to answer after all; then it is killed."""
 
 MOST_WAITING = 32
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What each of the features added to some scores, for `explanations.explained`, as if it were asked of a scorer."""
+
+    features: Sequence[str]
+    told: wire.Told
+
+    def contributions(self, frame: pl.DataFrame) -> wire.Told:
+        """What the version said; its frame it had already."""
+        return self.told
 
 
 class Candidate:
@@ -49,14 +63,19 @@ class Candidate:
         self._asking, self._asked_at = 0, time.monotonic()
 
     async def scored(
-        self, vectors: OnlineVectors, rows: int, within_s: float, patient: bool = False
-    ) -> Answered:
-        """Scores of some rows; raises FaultError. Who is `patient` waits until the model is loaded, within the same time."""
+        self, vectors: OnlineVectors, rows: int, within_s: float, patient: bool = False, explain: bool = False
+    ) -> tuple[Answered, Explained | None]:
+        """Scores of some rows, and what each feature added where that is asked for; raises FaultError, and UnexplainedError.
+
+        Who is `patient` waits until the model is loaded, within the same time.
+        """
         self._asking += 1
         try:
             async with asyncio.timeout(within_s):
-                answer = self._sent(vectors, await self._loaded(patient))
-                found = await asyncio.shield(answer)
+                hello = await self._loaded(patient)
+                if explain and not (hello.explains and hello.features):
+                    raise UnexplainedError(self.model.record.name)
+                found = await asyncio.shield(self._sent(vectors, hello, explain))
         except TimeoutError:
             raise self._missed(within_s) from None
         finally:
@@ -64,7 +83,10 @@ class Candidate:
             self._asked_at = time.monotonic()
         if found.fault:
             raise FaultError(found.fault, found.why)
-        return Answered(vectors, _right(found.scores, rows), found.unseen)
+        answered = Answered(vectors, _right(found.scores, rows), found.unseen)
+        if not explain:
+            return answered, None
+        return answered, Explained(hello.features or (), _all_of(found.contributions, hello))
 
     def idle_s(self) -> float:
         """Seconds in which nobody has asked."""
@@ -91,13 +113,13 @@ class Candidate:
         if self._hello is None:
             raise FaultError("loading", self._failed or self._why_not)
 
-    def _sent(self, vectors: OnlineVectors, hello: wire.Hello) -> "asyncio.Future[wire.Reply]":
+    def _sent(self, vectors: OnlineVectors, hello: wire.Hello, explain: bool) -> "asyncio.Future[wire.Reply]":
         if self._late:
             raise FaultError("busy", "it is at work on a request still that has missed its deadline")
         if len(self._pending) >= MOST_WAITING or self._writer is None:
             raise FaultError("busy", f"{len(self._pending)} requests wait for it")
         answer = asyncio.get_running_loop().create_future()
-        self._writer.write(wire.framed(wire.asked(vectors, hello)))
+        self._writer.write(wire.framed(wire.asked(vectors, hello, explain)))
         self._pending[answer] = time.monotonic()
         return answer
 
@@ -185,6 +207,12 @@ class Candidate:
 async def _frame(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readexactly(wire.LENGTH.size)
     return await reader.readexactly(wire.length_of(head))
+
+
+def _all_of(told: wire.Told | None, hello: wire.Hello) -> wire.Told:
+    if told is None or told.values.shape[1] != len(hello.features or ()):
+        raise FaultError("shape", "it does not say of each feature what it added")
+    return told
 
 
 def _right(scores: Any, rows: int) -> np.ndarray:

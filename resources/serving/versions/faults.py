@@ -20,6 +20,10 @@ class FaultError(Exception):
         self.kind = kind
 
 
+class UnexplainedError(Exception):
+    """A model that cannot say what its features add to a score; its name."""
+
+
 class Faults:
     """Faults since the start, by model, version and kind; of each the log has the first, and then one line in ten seconds."""
 

@@ -10,10 +10,11 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from resources.features.vectors import OnlineVectors
+from resources.serving.explanations import explained
 from resources.serving.keeper import Keeper
 from resources.serving.live_models import LiveModels, Served
 from resources.serving.versions.candidate import HANGS_S, LOADS_IN_S, Candidate
-from resources.serving.versions.faults import FaultError, Faults
+from resources.serving.versions.faults import FaultError, Faults, UnexplainedError
 from resources.serving.versions.records import VERSION, version_file, version_in
 from resources.settings import Settings
 
@@ -51,6 +52,17 @@ class Bounds:
     hangs_s: float = HANGS_S
     idle_s: float = IDLE_S
     most: int = MOST
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an answer has beside the score."""
+
+    features: bool = False
+    explanations: bool = False
+
+
+PLAIN = Shown()
 
 
 class Versions:
@@ -95,12 +107,17 @@ class Versions:
         requests: Any,
         arrived: datetime,
         within_s: float,
-        with_features: bool = False,
+        shown: Shown = PLAIN,
         patient: bool = False,
     ) -> list[dict[str, Any]]:
-        """An answer a request by a version that may not answer for its model; raises FaultError, which is counted."""
+        """An answer a request by a version that may not answer for its model; raises FaultError, which is counted.
+
+        Raises UnexplainedError where an explanation is asked of one that gives none.
+        """
         try:
-            return await self._answers(name, version, requests, arrived, within_s, with_features, patient)
+            return await self._answers(name, version, requests, arrived, within_s, shown, patient)
+        except UnexplainedError:
+            raise
         except FaultError as error:
             fault = error
         except UnknownVersionError as error:
@@ -119,7 +136,7 @@ class Versions:
         requests: Any,
         arrived: datetime,
         within_s: float,
-        with_features: bool,
+        shown: Shown,
         patient: bool,
     ) -> list[dict[str, Any]]:
         until = time.monotonic() + within_s
@@ -128,8 +145,9 @@ class Versions:
         served_at, now = self._models.begun(model, arrived)
         vectors = await self._vectors(model, requests, now)
         left_s = max(0.0, until - time.monotonic())
-        found = await candidate.scored(vectors, len(requests), left_s, patient)
-        return self._models.told(model, found, now, served_at, with_features)
+        found, why = await candidate.scored(vectors, len(requests), left_s, patient, shown.explanations)
+        answers = self._models.told(model, found, now, served_at, shown.features)
+        return explained(why, vectors.frame, answers) if why else answers
 
     async def close(self) -> None:
         """End all processes."""

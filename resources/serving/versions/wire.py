@@ -15,12 +15,14 @@ import polars as pl
 
 from resources.features.column_vectors import ColumnVectors
 from resources.features.vectors import OnlineVectors
+from resources.serving.explanations import FORMULAS
 
 LENGTH = struct.Struct("<I")
 LARGEST = 256 * 2**20
 """Bytes of a frame."""
 
-COLUMNS, TABLE = b"C", b"T"
+COLUMNS, TABLE, EXPLAIN = b"C", b"T", b"E"
+"""Kinds of what is to be scored: columns, a table, and a table of which it is told what each feature added, too."""
 
 
 class WireError(Exception):
@@ -29,21 +31,33 @@ class WireError(Exception):
 
 @dataclass(frozen=True)
 class Hello:
-    """What a process says first: why it has no model (None: it has it), the features that this reads (None: all), and whether as columns."""
+    """What a process says first: why it has no model (None: it has it), the features that this reads (None: all), whether as columns,
+    and whether it can say what each of them adds."""
 
     failed: str | None
     features: Sequence[str] | None = None
     by_columns: bool = False
+    explains: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """What each feature added to some scores, as `explanations.Contributions` has it."""
+
+    link: str
+    base: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Scores [rows] and unseen categories by row; or the kind of a fault, and in words what it was."""
+    """Scores [rows], unseen categories by row and contributions; or the kind of a fault, and in words what it was."""
 
     scores: np.ndarray
     unseen: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     fault: str | None = None
     why: str = ""
+    contributions: Told | None = None
 
 
 def framed(content: bytes) -> bytes:
@@ -63,9 +77,9 @@ def length_of(head: bytes) -> int:
     return length
 
 
-def asked(vectors: OnlineVectors, told: Hello) -> bytes:
-    """Of some vectors the columns that a model reads, to be scored."""
-    if isinstance(vectors, ColumnVectors) and told.by_columns:
+def asked(vectors: OnlineVectors, told: Hello, explain: bool = False) -> bytes:
+    """Of some vectors the columns that a model reads, to be scored, and explained."""
+    if isinstance(vectors, ColumnVectors) and told.by_columns and not explain:
         columns = vectors.columns
         there = columns if told.features is None else [name for name in told.features if name in columns]
         try:
@@ -76,14 +90,14 @@ def asked(vectors: OnlineVectors, told: Hello) -> bytes:
     if told.features is not None:
         frame = frame.select(name for name in told.features if name in frame.columns)
     frame.write_ipc(content)
-    return TABLE + content.getvalue()
+    return (EXPLAIN if explain else TABLE) + content.getvalue()
 
 
 def columns_of(content: bytes) -> Mapping[str, Sequence[Any]] | pl.DataFrame:
     """What is to be scored."""
     if content[:1] == COLUMNS:
         return json.loads(content[1:])
-    if content[:1] == TABLE:
+    if content[:1] in (TABLE, EXPLAIN):
         return pl.read_ipc(io.BytesIO(content[1:]))
     raise WireError(f"a frame of kind {content[:1]!r}")
 
@@ -91,7 +105,8 @@ def columns_of(content: bytes) -> Mapping[str, Sequence[Any]] | pl.DataFrame:
 def hello(said: Hello) -> bytes:
     """The first frame of a process."""
     features = None if said.features is None else list(said.features)
-    return json.dumps({"failed": said.failed, "features": features, "by_columns": said.by_columns}).encode()
+    can = {"by_columns": said.by_columns, "explains": said.explains}
+    return json.dumps({"failed": said.failed, "features": features, **can}).encode()
 
 
 def hello_of(content: bytes) -> Hello:
@@ -100,14 +115,21 @@ def hello_of(content: bytes) -> Hello:
     failed, features = told.get("failed"), told.get("features")
     if not (failed is None or isinstance(failed, str)) or not (features is None or _texts(features)):
         raise WireError("the first frame is not one of a version's process")
-    return Hello(failed, features, told.get("by_columns") is True)
+    return Hello(failed, features, told.get("by_columns") is True, told.get("explains") is True)
 
 
-def reply(scores: Any, unseen: Mapping[int, Mapping[str, str]]) -> bytes:
-    """Scores, to be sent; raises what numpy does where they are no list of numbers."""
+def reply(scores: Any, unseen: Mapping[int, Mapping[str, str]], contributions: Any = None) -> bytes:
+    """Scores and contributions, to be sent; raises what numpy does where they are no numbers."""
     found = np.asarray(scores, np.float64)
     listed = {str(row): dict(values) for row, values in unseen.items()}
-    return json.dumps({"scores": found.tolist(), "unseen": listed}).encode()
+    told: dict[str, Any] = {"scores": found.tolist(), "unseen": listed}
+    if contributions is not None:
+        told["contributions"] = {
+            "link": contributions.link,
+            "base": np.asarray(contributions.base, np.float64).tolist(),
+            "values": np.asarray(contributions.values, np.float64).tolist(),
+        }
+    return json.dumps(told).encode()
 
 
 def fault(kind: str, why: str) -> bytes:
@@ -127,7 +149,20 @@ def reply_of(content: bytes) -> Reply:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"an answer without scores: {type(error).__name__}: {error}") from error
-    return Reply(scores, unseen)
+    return Reply(scores, unseen, contributions=_contributions(told.get("contributions"), len(scores)))
+
+
+def _contributions(told: Any, rows: int) -> Told | None:
+    if told is None:
+        return None
+    try:
+        base, values = np.asarray(told["base"], np.float64), np.asarray(told["values"], np.float64)
+        found = Told(str(told["link"]), base, values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"contributions that are none: {type(error).__name__}: {error}") from error
+    if found.link not in FORMULAS or base.shape != (rows,) or values.ndim != 2 or len(values) != rows:
+        raise WireError(f"contributions of link {found.link!r} and shape {values.shape} for {rows} rows")
+    return found
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from resources.serving.code import Code
+from resources.serving.versions.wire import Told
 
 HERE = "tests.resources.versions.misbehaving"
 COMMAND = (
@@ -31,6 +32,12 @@ class Misbehaving:
             time.sleep(1000)
         if self.does == "breaks at load":
             raise ValueError("the file is damaged")
+        if self.does == "explains":
+            self.features, self.contributions = ("distance_squared",), self.told
+
+    def told(self, frame: pl.DataFrame) -> Any:
+        base = np.ones(frame.height)
+        return Told("identity", base, (self.predict(frame) - base).reshape(-1, 1))
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         scores = frame["distance_squared"].to_numpy() * self.slope

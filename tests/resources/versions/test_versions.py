@@ -42,6 +42,7 @@ DOES = {
     "10": "breaks at load",
     "11": "gives no numbers",
     "12": "prints",
+    "13": "explains",
 }
 
 
@@ -137,6 +138,22 @@ def test_a_version_is_asked_by_its_number_and_answers_as_the_one_that_answers_wo
     assert server.by_version("2", {"distance": 1.0}).status_code == 422
     assert server.http.get("/v2/models/trips/versions/2/ready").status_code == 200
     assert server.http.get("/v2/models/trips").json()["versions"] == ["1", *DOES]
+
+
+def test_a_version_says_by_its_own_process_what_each_feature_added(server):
+    answers = server.by_version("13", [trip(3.0), trip(2.0)], "?explain=true&features=true")
+    assert answers.status_code == 200, answers.text
+    first, second = answers.json()
+    assert (first["version"], first["value"], second["explanation"]["raw"]) == ("13", 117.0, 52.0)
+    assert first["explanation"]["contributions"] == [
+        {"feature": "distance_squared", "value": 9.0, "contribution": 116.0}
+    ]
+    assert first["features"]["distance_squared"] == 9.0
+    assert "explanation" not in server.by_version("13", trip(3.0)).json()
+    many = server.by_version("13", [trip(1.0)] * 51, "?explain=true")
+    assert (many.status_code, "at most 50" in many.text) == (422, True)
+    unable = server.by_version("2", trip(3.0), "?explain=true")
+    assert (unable.status_code, "ask without explain=true" in unable.text) == (501, True)
 
 
 def test_a_version_is_asked_by_the_protocol_too(server):

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.column_encoding import RowBuffer
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
@@ -105,6 +106,10 @@ class TrainedModel(ABC):
     @abstractmethod
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """Float64 array [rows] for a matrix that `encoding.matrix` made."""
+
+    def predict_row(self, row: RowBuffer) -> float:
+        """The same for a matrix of one row."""
+        return float(self.predict_matrix(row.matrix)[0])
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         """Float64 array [rows] for a frame that has the features."""

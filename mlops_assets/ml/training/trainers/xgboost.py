@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from mlops_assets.ml.column_encoding import RowBuffer
 from mlops_assets.ml.dataset import DatasetError, Encoding
 from mlops_assets.ml.training.trainers.base import (
     Contributions,
@@ -133,6 +134,10 @@ class Model(TrainedModel):
 
     def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
         return self._dense(matrix).astype(np.float64)
+
+    def predict_row(self, row: RowBuffer) -> float:
+        found = self._dense.row(row)
+        return super().predict_row(row) if found is None else found
 
 
 def _trainer(spec: ModelSpec) -> XGBoost:

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.ml.training.trainers.xgboost_lean import check, library
+from mlops_assets.ml.column_encoding import RowBuffer
+from mlops_assets.ml.training.trainers.xgboost_lean import check, held, library
+
+SHORT = 256
+"""Up to so many rows the interpreter is not let go while they are scored: another thread would take it for longer than that takes."""
 
 WHOLE = {
     "type": 0,
@@ -31,6 +35,17 @@ class _Holder:
         self._library = library()
         self.handle = ctypes.c_void_p()
         check(self._library.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
+        self.scores = ctypes.POINTER(ctypes.c_float)()
+        self.shape, self.dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+        self.found = ctypes.byref(self.shape), ctypes.byref(self.dimensions), ctypes.byref(self.scores)
+        self._described: tuple[int, int, bytes] = 0, 0, b""
+
+    def of(self, row: RowBuffer) -> bytes:
+        """What the library is told of a row that stays where it is."""
+        address, width = row.address, row.matrix.shape[1]
+        if self._described[:2] != (address, width):
+            self._described = address, width, _described(address, 1, width)
+        return self._described[2]
 
     def __del__(self) -> None:
         if self.handle:
@@ -49,6 +64,7 @@ class Dense:
 
     def __init__(self, booster: Any) -> None:
         self._booster, self._library, self._check = booster, library(), check
+        self._short = held()
         self._arguments = json.dumps(WHOLE).encode()
         self._own = _OfThread()
 
@@ -56,22 +72,22 @@ class Dense:
         """What `inplace_predict(matrix)` gives: float32 [rows]; another shape where the booster has several outputs."""
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous or not matrix.size:
             return self._booster.inplace_predict(matrix, validate_features=False)
-        scores = ctypes.POINTER(ctypes.c_float)()
-        shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         rows, features = matrix.shape
         place, _ = matrix.__array_interface__["data"]
-        described = f'{{"data":[{place},true],"shape":[{rows},{features}],"typestr":"<f4","version":3}}'
-        self._check(
-            self._library.XGBoosterPredictFromDense(
-                self._booster.handle,
-                described.encode(),
-                self._arguments,
-                self._own.holder.handle,
-                ctypes.byref(shape),
-                ctypes.byref(dimensions),
-                ctypes.byref(scores),
-            )
-        )
-        if dimensions.value != 1:
+        library, own = self._short if rows <= SHORT else self._library, self._own.holder
+        given = self._booster.handle, _described(place, rows, features), self._arguments, own.handle
+        self._check(library.XGBoosterPredictFromDense(*given, *own.found))
+        if own.dimensions.value != 1:
             return self._booster.inplace_predict(matrix, validate_features=False)
-        return np.array(scores[:rows], np.float32)
+        return np.array(own.scores[:rows], np.float32)
+
+    def row(self, row: RowBuffer) -> float | None:
+        """The same for one row that stays where it is; None where the booster has several outputs."""
+        own = self._own.holder
+        given = self._booster.handle, own.of(row), self._arguments, own.handle
+        self._check(self._short.XGBoosterPredictFromDense(*given, *own.found))
+        return own.scores[0] if own.dimensions.value == 1 else None
+
+
+def _described(address: int, rows: int, features: int) -> bytes:
+    return f'{{"data":[{address},true],"shape":[{rows},{features}],"typestr":"<f4","version":3}}'.encode()

@@ -66,6 +66,13 @@ def library() -> Any:
     return found
 
 
+@cache
+def held() -> Any:
+    """The same, for calls that are over before another thread would have done anything: it keeps the interpreter meanwhile."""
+    found = library()
+    return ctypes.PyDLL(found._name, handle=found._handle)
+
+
 def check(code: int) -> None:
     """Raise LibraryError for a call that failed."""
     if code:
