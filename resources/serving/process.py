@@ -64,6 +64,7 @@ def serve(app: "FastAPI", home: Settings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing asks who the client is
         timeout_graceful_shutdown=GRACE_S,
     )
     Server(config).run()

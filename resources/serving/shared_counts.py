@@ -18,8 +18,8 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.utils import floatToGoString
 
-from resources.living import lives
 from resources.serving.counts import BUCKETS, Answers, Counts
+from resources.serving.folded_counts import OF_A_FOLDER, fold, hold, in_peace
 from resources.storage.durable import make_folder
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class SharedCounts:
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._files: dict[str, Any] = {}
         self._keys: dict[tuple[Family, str, tuple[tuple[str, str], ...]], str] = {}
-        self._lock, self._held = Lock(), _alone_or_beside(self.folder)
+        self._lock, self._held = Lock(), [_alone_or_beside(self.folder), hold(self.folder, self._name)]
+        fold(self.folder)
 
     def write(self, values: Iterable[Value], at: float) -> None:
         """Write down the sums so far, as of `at` in seconds since 1970."""
@@ -92,10 +93,10 @@ class SharedCounts:
 
     def collect(self) -> "Iterator[Metric]":
         """The metrics of all processes added up, for a registry of prometheus-client."""
-        for path in self.folder.glob("gauge_live*.db"):
-            if not lives(int(path.stem.rpartition("_")[2].partition("-")[0])):
-                path.unlink(missing_ok=True)
-        yield from MultiProcessCollector(None, str(self.folder)).collect()
+        fold(self.folder)
+        with in_peace(self.folder):
+            found = list(MultiProcessCollector(None, str(self.folder)).collect())
+        yield from found
 
     def close(self) -> None:
         """Leave the folder; what was counted stays for the processes that go on."""
@@ -105,7 +106,8 @@ class SharedCounts:
                 if kind.startswith("gauge_live"):
                     self._path(kind).unlink(missing_ok=True)
             self._files.clear()
-            os.close(self._held)
+            for held in self._held:
+                os.close(held)
 
     def _file(self, kind: str) -> Any:
         if kind not in self._files:
@@ -129,7 +131,7 @@ def _alone_or_beside(folder: Path) -> int:
     held = os.open(folder / "held.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path in folder.glob("*.db"):
+        for path in (path for pattern in OF_A_FOLDER for path in folder.glob(pattern)):
             path.unlink(missing_ok=True)
     except BlockingIOError:
         pass

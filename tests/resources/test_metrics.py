@@ -1,11 +1,13 @@
 """What Prometheus reads of the endpoint: every request once, by model and route, of all processes together."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from resources.features.column_vectors import ColumnVectors
 from resources.features.service import DescribedService, DescribedView
 from resources.features.vectors import OnlineVectors
 from resources.serving.counts import SECONDS, Answers, Counts
+from resources.serving.folded_counts import FOLDED, fold
 from resources.serving.http.metrics import GONE, OK, Metrics
 from resources.serving.log import ServedBatch
 from resources.serving.shared_counts import SharedCounts, sums
@@ -266,6 +269,50 @@ def test_whoever_comes_first_starts_from_nothing_and_whoever_comes_later_adds_up
     assert total(tmp_path) == 7, "what a process counted that has ended is still counted"
     second.close()
     assert total(tmp_path) == 0
+
+
+def written_by_many(folder: Any) -> tuple[SharedCounts, int]:
+    """One that is open, and eight that counted 1 to 8 rows and ended."""
+    first = SharedCounts(folder)
+    for rows in range(1, 9):
+        one = SharedCounts(folder)
+        one.write(sums(counted(rows), None), float(rows))
+        one.close()
+    return first, sum(range(1, 9))
+
+
+def test_what_ended_processes_counted_lies_in_one_file_of_each_kind_and_the_sums_stay(tmp_path):
+    first, rows = written_by_many(tmp_path)
+    assert total(tmp_path) == rows
+    assert total(tmp_path) == rows, "nothing is counted twice"
+    ours = [path for path in tmp_path.rglob("counter_*.db") if first._name not in path.name]
+    assert [path.name for path in ours] == [f"counter_{FOLDED}.db"]
+    first.close()
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_process_killed_while_it_puts_counts_together_changes_no_sum(tmp_path, monkeypatch, step):
+    first, rows = written_by_many(tmp_path)
+    left = iter(range(step))
+
+    def or_killed(work: Any) -> Any:
+        def tried(*given: Any, **named: Any) -> Any:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return work(*given, **named)
+
+        return tried
+
+    one = SharedCounts(tmp_path)
+    one.write(sums(counted(100), None), 9.0)
+    one.close()
+    with monkeypatch.context() as killed:
+        for name in ("unlink", "replace", "write_text"):
+            killed.setattr(Path, name, or_killed(getattr(Path, name)))
+        with contextlib.suppress(KeyboardInterrupt):
+            fold(first.folder)
+    assert total(tmp_path) == rows + 100
+    first.close()
 
 
 def test_two_processes_of_one_state_are_added_up_and_one_that_was_killed_stays_counted(tmp_path, free_port):

@@ -19,6 +19,10 @@ NEWS = 0.1
 """How much the newest measurement counts."""
 
 
+CALM_S = 1.0
+"""So long nobody has to have been turned away until a burst is taken in whole again."""
+
+
 class FullError(Exception):
     """So much waits already that a request is turned away: for how many seconds it waits, and may wait."""
 
@@ -51,10 +55,10 @@ class Admission:
     def __init__(self, wait_s: float, at_any_rate: int, standing: float = 1.0) -> None:
         """Where some have waited all the time for `wait_s`, only that share (`standing`) of it may wait: what came at once has passed by then."""
         self._wait_s, self._at_any_rate, self._standing = wait_s, at_any_rate, standing
-        self._nobody_waited = time.perf_counter()
+        self._nobody_waited, self._calm_at = time.perf_counter(), 0.0
         self._paces: dict[str, float] = {}
         self._lock = Lock()
-        self.waiting_s, self.waiting = 0.0, 0
+        self.waiting_s, self.waiting, self.refused = 0.0, 0, 0
 
     def admit(self, name: str, size: int) -> Ticket:
         """Let a request for a model with a body of `size` bytes in; raises FullError."""
@@ -75,11 +79,13 @@ class Admission:
         return self.waiting >= self._at_any_rate and self.waiting_s > self._may_wait_s()
 
     def full(self) -> FullError:
-        """What is said to one that is turned away."""
+        """What is said to one that is turned away, which is counted."""
+        self.refused, self._calm_at = self.refused + 1, time.perf_counter() + CALM_S
         return FullError(self.waiting_s, self._may_wait_s())
 
     def _may_wait_s(self) -> float:
-        stands = time.perf_counter() - self._nobody_waited > self._wait_s
+        now = time.perf_counter()
+        stands = now - self._nobody_waited > self._wait_s or now < self._calm_at
         return self._wait_s * self._standing if stands else self._wait_s
 
     def give_back(self, ticket: Ticket, took_s: float | None = None) -> None:

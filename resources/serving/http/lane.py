@@ -41,13 +41,16 @@ READING_S = 0.005
 PREDICTING_S = 0.02
 """Seconds in which it predicts them, by what a row took lately; one request at any rate."""
 
+HURRY_S = 0.005
+"""The same while some are turned away: whoever comes is heard once a turn, and between two turns those are told so that came meanwhile."""
+
 NEWS = 0.1
 """How much the newest measurement of a row counts."""
 
 AT_ANY_RATE = 32
 """So many requests may wait however long they take."""
 
-STANDING = 0.5
+STANDING = 0.2
 """The share of what may wait at once that may wait all the time."""
 
 
@@ -100,6 +103,7 @@ class Together:
         self._busy_since: float | None = None
         self._row_s: dict[str, float] = {}
         self._alone = True
+        self._refused = 0
 
     def ask(self, asked: Asked) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
@@ -145,10 +149,12 @@ class Together:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
         some: list[Asked] = []
         rows, work_s = 0, 0.0
+        hurry, self._refused = self._admission.refused > self._refused, self._admission.refused
+        may_take_s = HURRY_S if hurry else PREDICTING_S
         while (
             self._waiting
             and rows < MOST_ROWS
-            and work_s < PREDICTING_S
+            and work_s < may_take_s
             and time.perf_counter() - began < READING_S
         ):
             asked = self._waiting.popleft()
