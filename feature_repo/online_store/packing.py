@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,9 @@ class Reader:
             (dtype, [slots[name] for name in names if name in slots], [name in slots for name in names])
             for dtype, names in form.by_type.items()
         ]
+        numbers = [place[1] for place in self._places if place is not None]
+        self._numbers = itemgetter(*numbers) if len(wanted) == len(numbers) > 1 else None
+        self._here = slice(form.starts["here"], form.starts["here"] + len(form.numbers))
         self.others = [(place, slots[name]) for place, name in enumerate(form.others) if name in slots]
         self._decoders = {
             slots[name]: decoding.decoder(form.kinds[name]) for name in form.others if name in slots
@@ -104,6 +108,8 @@ class Reader:
         return Packed(times, cells, self._values(rows, others), apart)
 
     def _of_one(self, row: tuple[Any, ...], others: Mapping[int, Cells]) -> list[list[Any]]:
+        if self._numbers is not None and False not in row[self._here]:
+            return [[value] for value in self._numbers(row)]
         return [
             self._decoders[slot]([others[slot]])[0]
             if place is None

@@ -89,6 +89,8 @@ class ByRow:
     def found(self, columns: Sequence[Cells]) -> Found | None:
         """What the rows say; None where one that is stored was written without, so that its fields have to be asked."""
         stamps, mark, size = columns[-1], self._mark, self._size
+        if len(stamps) == 1 and (found := self._of_one_key(columns)) is not None:
+            return found
         rows = columns[0] if self._pieces == 1 else _whole(columns[: self._pieces])
         known = [
             row if row and stamp and stamp.startswith(mark) and len(row) == size else None
@@ -102,6 +104,16 @@ class ByRow:
             known = [row or bytes(size) for row in known]
         others = {slot: columns[n] for slot, n in self._others.items()}
         return self._reader.found(b"".join(known), others, absent)  # type: ignore[arg-type]
+
+    def _of_one_key(self, columns: Sequence[Cells]) -> Found | None:
+        """The same where one key was asked for and is stored; None where it has to be looked at closer."""
+        stamp, pieces = columns[-1][0], [cells[0] for cells in columns[: self._pieces]]
+        if stamp is None or None in pieces or not stamp.startswith(self._mark):
+            return None
+        row = pieces[0] if self._pieces == 1 else b"".join(pieces)  # type: ignore[arg-type]
+        if row is None or len(row) != self._size:
+            return None
+        return self._reader.found(row, {slot: columns[n] for slot, n in self._others.items()}, ())
 
 
 def _whole(pieces: Sequence[Cells]) -> list[bytes | None]:
