@@ -53,16 +53,14 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
             reuse.unchanged(partition, decides, there)
         content = {name: content_of(use_case, calendar, lake, views, name) for name in run.partitions}
         if reuse.to_make:
-            told = _progress(run, views)
-            done = bring_online(use_case, calendar, views, lake, feature_store, reuse.to_make, told)
-            shown = online_metadata(done)
+            given = (use_case, calendar, views, lake, feature_store, reuse.to_make)
+            shown = online_metadata(bring_online(*given, _progress(run, views)))
         else:
             shown = run.shown_before()
         for partition in reuse.to_make:
             reuse.made(partition, content[partition])
-        run.systems.endpoint.advance(
-            calendar.partition(max(online_content(lake, use_case) or content)).end, use_case
-        )
+        newest = max(online_content(lake, use_case) or content)
+        run.systems.endpoint.advance(calendar.partition(newest).end, use_case)
         for partition in content:
             run.show(partition, reuse.reasons[partition])
         yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)

@@ -3,6 +3,7 @@
 import types
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import polars as pl
@@ -326,6 +327,9 @@ def hashed_as(path: str) -> str:
 
 def test_lineage_names_the_files_of_all_code_that_decides_a_version_and_a_rebuild_may_import_it(monkeypatch):
     asked = []
+    monkeypatch.setattr(
+        "mlops_assets.stages.lineage.repository_of", lambda use_case: SimpleNamespace(package="")
+    )
     monkeypatch.setattr(provenance, "code", lambda repository, modules: asked.extend(modules) or {})
     own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
     spec = parcel_spec(trainer={"kind": "function", "categories": ["depot"], **own})
