@@ -16,10 +16,12 @@ from mlops_assets.automation.sensors import retrain_sensor, score_sensor
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
-from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.online import BASIS, online_content
 from resources.audit.log import Audit
 from resources.clock import Clock
 from resources.lake.lake import Lake
+from resources.records.documents import save_record
+from resources.records.progress import OnlineContent
 
 REPORTS = ("performance", "drift")
 
@@ -47,8 +49,8 @@ class Days:
         return Audit(folder=f"{self.lake.root}-audit")
 
     def ingest(self, week: str, content: str) -> None:
-        key = online_key(self.spec.use_case)
-        self.lake.write_json(key, {**(self.lake.read_json(key) or {}), week: content})
+        partitions = online_content(self.lake, self.spec.use_case) | {week: content}
+        save_record(self.lake, online_key(self.spec.use_case), OnlineContent(partitions=partitions))
 
     def tick(self, make: Any = score_sensor) -> Any:
         """Evaluate a sensor and launch what it asks for as Dagster's daemon does; a used run key is an error."""
@@ -97,7 +99,7 @@ class Days:
                 self.instance.report_dagster_event(done, run.run_id)
 
     def report(self, week: str) -> None:
-        content = (self.lake.read_json(online_key(self.spec.use_case)) or {})[week]
+        content = online_content(self.lake, self.spec.use_case)[week]
         numbers = pl.DataFrame({"scored": [1], self.spec.gate.metric: [0.5], "model_version": [1]})
         for part in REPORTS:
             table = f"{self.spec.name}/{part}"

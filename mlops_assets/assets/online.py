@@ -14,7 +14,15 @@ from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.names import feature_table, features_group, online_key, registry_key
-from mlops_assets.stages.online import WRITES, Online, bring_online, content_of, of_online, reaches
+from mlops_assets.stages.online import (
+    WRITES,
+    Online,
+    bring_online,
+    content_of,
+    of_online,
+    online_content,
+    reaches,
+)
 from resources.features.vectors import Brought
 from resources.settings import settings
 
@@ -38,21 +46,21 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
     )
     def online(run: Run) -> Iterator[dg.MaterializeResult]:
         lake, feature_store, reuse = run.systems.lake, run.systems.feature_store, run.reuse
-        until, recorded = feature_store.online_until(views), lake.read_json(key) or {}
+        until, recorded = feature_store.online_until(views), online_content(lake, use_case)
         for partition in run.partitions:
             decides = of_online(use_case, calendar, views, lake, feature_store, partition)
             there = partial(reaches, until, recorded, calendar.partition(partition))
             reuse.unchanged(partition, decides, there)
         content = {name: content_of(use_case, calendar, lake, views, name) for name in run.partitions}
         if reuse.to_make:
-            told = _progress(run, views)
-            done = bring_online(use_case, calendar, views, lake, feature_store, reuse.to_make, told)
-            shown = online_metadata(done)
+            given = (use_case, calendar, views, lake, feature_store, reuse.to_make)
+            shown = online_metadata(bring_online(*given, _progress(run, views)))
         else:
             shown = run.shown_before()
         for partition in reuse.to_make:
             reuse.made(partition, content[partition])
-        run.systems.endpoint.advance(calendar.partition(max(lake.read_json(key) or content)).end, use_case)
+        newest = max(online_content(lake, use_case) or content)
+        run.systems.endpoint.advance(calendar.partition(newest).end, use_case)
         for partition in content:
             run.show(partition, reuse.reasons[partition])
         yield run.result(hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest(), shown)

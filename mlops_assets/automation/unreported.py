@@ -1,6 +1,5 @@
 """Which partitions are to be scored and reported: what their reports rest on is no longer, or not yet, what there is."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -17,6 +16,8 @@ from mlops_assets.stages.partition_labels import rows_sha256
 from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.lake.observed import partition_name
+from resources.records.documents import load_note, online_in
+from resources.records.notes import Making
 
 REPORTS = ("performance", "drift")
 
@@ -31,7 +32,7 @@ def partitions_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None)
     asked: dict[str, str] = {}
 
     def wanted() -> dict[str, str]:
-        ready.update(json.loads(stored.content) if stored else {})
+        ready.update(online_in(stored.content if stored else None, online_key(spec.use_case)))
         parts.update(outcome_parts(spec, lake))
         written = manifest_marks(lake.storage, spec.prediction.table)
         partitions = [partition for partition in lake.partitions(spec.prediction.table) if partition in ready]
@@ -106,9 +107,8 @@ def _others(
         return None
     rows = lake.manifest(joined, partition)
     now = rows_sha256(rows)
-    made_of = [
-        (lake.remembered(table, partition) or {}).get("fingerprint", {}).get(joined, now) for table in tables
-    ]
+    notes = [load_note(lake, Making, table, partition) for table in tables]
+    made_of = [note.fingerprint.get(joined, now) if note else now for note in notes]
     if any(one != now for one in made_of):
         return rows.sha256
     if told is None or told["rows"] == rows.sha256:

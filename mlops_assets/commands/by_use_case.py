@@ -21,13 +21,16 @@ from mlops_assets.spec.names import OUTCOME_TABLE, online_key, progress_name
 from mlops_assets.stages.use_case_before import use_case_before
 from resources.lake.names import KEPT, MANIFESTS
 from resources.moments import read_moment
+from resources.records.notes import Making, kind_of_note
+from resources.records.progress import OnlineContent, ReplayProgress
+from resources.records.reader import forward, read_record
 from resources.serving.reached import FOLDER, SHARED
 from resources.settings import Settings
 from resources.storage.addresses import storage_at
 from resources.storage.storage import Storage
 
 FEATURES, PROGRESS, ONLINE = "features", "replay/progress.json", "features/online.json"
-TABLE_BEFORE = "weeks.csv"
+TABLE_BEFORE, MADE = "weeks.csv", ".made"
 NAMED = re.compile(r"features/(?=[\w.:+-]+(@|\s|$))")
 """How a text begins that names a feature table as an earlier release did: alone, with a partition, or with a remark."""
 
@@ -61,9 +64,14 @@ def lake_changes(where: Settings, use_case: str | None = None) -> Iterator[Chang
         moves = [_move(storage, name, f"{owner}/{name}", owner) for name in files]
         what = f"{where.lake}/{table}: {_files(moves)} of a feature table, to {owner}/{table}"
         yield _change(where, storage, what, moves)
-    for source, target in ((PROGRESS, progress_name(owner)), (ONLINE, online_key(owner))):
+    for source, target, kind in (
+        (PROGRESS, progress_name(owner), ReplayProgress),
+        (ONLINE, online_key(owner), OnlineContent),
+    ):
         if source in names:
-            move = _checked(storage, Move(source, f"{target}.json"))
+            record = read_record(kind, storage.read(source), storage.at(source))
+            content = json.dumps(record.document(), indent=1, sort_keys=True).encode()
+            move = _checked(storage, Move(source, f"{target}.json", content))
             yield _change(where, storage, f"{where.lake}/{source}: to {move.target}", [move])
 
 
@@ -137,12 +145,12 @@ def _texts(where: Settings, storage: Storage, use_case: str) -> Iterator[Change]
     for table, files in groupby(names, lambda name: re.split(f"/{MANIFESTS}/|/{KEPT}/", name)[0]):
         moves = [move for name in files if (move := _move(storage, name, name, use_case)).content is not None]
         if moves:
-            what = f"{where.lake}/{table}: {_files(moves)} that name feature tables, by their names of now"
+            what = f"{where.lake}/{table}: {_files(moves)} of notes and of names of feature tables, as they are now"
             yield _change(where, storage, what, moves)
 
 
 def _is_text(name: str) -> bool:
-    return (f"/{MANIFESTS}/" in name or f"/{KEPT}/" in name) and name.endswith((".json", ".made"))
+    return (f"/{MANIFESTS}/" in name or f"/{KEPT}/" in name) and name.endswith((".json", MADE))
 
 
 def _move(storage: Storage, source: str, target: str, use_case: str) -> Move:
@@ -153,9 +161,30 @@ def _move(storage: Storage, source: str, target: str, use_case: str) -> Move:
         document = json.loads(before)
     except json.JSONDecodeError:
         return _checked(storage, Move(source, target))
-    after = renamed(document, use_case)
+    after = _of_now(source, renamed(document, use_case))
     content = None if after == document else json.dumps(after, sort_keys=True).encode()
     return _checked(storage, Move(source, target, content))
+
+
+def _of_now(name: str, document: Any) -> Any:
+    """A note in the version of now; a manifest as it is."""
+    if not name.endswith(MADE):
+        return document
+    kind = kind_of_note(name)
+    return {kind.VERSION_FIELD: kind.newest(), **forward(kind, document, name)}
+
+
+def note_changes(where: Settings) -> Iterator[Change]:
+    """Notes of an older version on tables that lie where they belong; those of other tables come with their tables."""
+    storage = storage_at(where.lake)
+    if old_names(storage):
+        return
+    names = [name for name in storage.names(ending=MADE, deep=True) if f"/{MANIFESTS}/" in name]
+    for table, files in groupby(names, lambda name: name.split(f"/{MANIFESTS}/")[0]):
+        moves = [move for name in files if (move := _move(storage, name, name, "")).content is not None]
+        if moves:
+            what = f"{where.lake}/{table}: {_files(moves)} of notes, to version {Making.newest()}"
+            yield _change(where, storage, what, moves)
 
 
 def renamed(content: Any, use_case: str) -> Any:

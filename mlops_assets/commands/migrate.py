@@ -20,6 +20,7 @@ from mlops_assets.commands.task import command
 from resources.at_work import alone, serving
 from resources.records.attempts import Attempt, Challenger, Timings, digest_of
 from resources.records.deployment import Deployment
+from resources.records.progress import OnlineContent, ReplayProgress
 from resources.records.reader import Record, forward, parsed, validated, version_in
 from resources.records.references import Reference
 from resources.records.searches import SearchResult, TrialOutcome
@@ -34,6 +35,8 @@ PLACES: tuple[tuple[str, type[Record]], ...] = (
     ("lake/*/attempts/*.json", Attempt),
     ("lake/*/timings/*.json", Timings),
     ("lake/*/profiles/*.json", Reference),
+    ("lake/*/features/online.json", OnlineContent),
+    ("lake/*/replay/progress.json", ReplayProgress),
     ("lake/*/search/*.json", SearchResult),
     ("lake/*/search/*/*.json", TrialOutcome),
     ("serving/*.json", Deployment),
@@ -94,6 +97,7 @@ def pending(where: Settings, use_case: str | None = None) -> Iterator[Change]:
     for find in FINDERS:
         yield from find(where)
     yield from moves(where, use_case)
+    yield from by_use_case.note_changes(where)
 
 
 def moves(where: Settings, use_case: str | None = None) -> Iterator[Change]:

@@ -14,6 +14,8 @@ import dagster as dg
 from mlops_assets.ml.cost import Cost
 from mlops_assets.ml.provenance.digest import Fingerprint, differences, told
 from resources.lake.lake import Lake
+from resources.records.documents import load_note, save_note
+from resources.records.notes import Making
 
 FORCE_TAG = "mlops/force"
 ANEW = ("true", "yes", "1")
@@ -31,7 +33,7 @@ class Reuse:
     reasons: dict[str | None, dict[str, str]] = field(default_factory=dict)
     """Partition -> what the UI shows: why it was skipped, or why it was made."""
 
-    _made: dict[str | None, dict[str, Any]] = field(default_factory=dict)
+    _made: dict[str | None, Making] = field(default_factory=dict)
     _asked: dict[str | None, Fingerprint] = field(default_factory=dict)
 
     @classmethod
@@ -48,16 +50,16 @@ class Reuse:
         `now` None is content of which nobody can say what decides it. `stored` says whether content of that hash is
         there whole; without it, the lake's file must have it.
         """
-        before = self.lake.remembered(self.table, partition)
+        before = load_note(self.lake, Making, self.table, partition)
         reason = self._reason(
             before, now, stored or (lambda digest: self.lake.holds(self.table, partition, digest))
         )
         if now is not None:
             self._asked[partition] = now
         if reason is None and before is not None:
-            since = f"nothing changed since {before['at']} (run {before['run'][:8]})"
+            since = f"nothing changed since {before.at} (run {before.run[:8]})"
             self.reasons[partition] = {SKIPPED: since}
-            return before["kept"]
+            return before.kept
         self.reasons[partition] = {BECAUSE: str(reason)}
         return None
 
@@ -70,13 +72,14 @@ class Reuse:
         """Say that content of this hash was made; `kept` (JSON values) is what a later run that skips it will need."""
         if partition in self._asked:
             asked = dict(self._asked[partition])
-            self._made[partition] = {"sha256": sha256, "kept": dict(kept or {}), "fingerprint": asked}
+            self._made[partition] = Making(sha256=sha256, kept=dict(kept or {}), fingerprint=asked)
 
     def remember(self) -> None:
         """Write down what was made; call it once Dagster has the materialization."""
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        for partition, record in self._made.items():
-            self.lake.remember(self.table, partition, {**record, "at": at, "run": self.run_id})
+        for partition, note in self._made.items():
+            whole = note.model_copy(update={"at": at, "run": self.run_id})
+            save_note(self.lake, self.table, partition, whole)
 
     @staticmethod
     def shown_before(context: dg.AssetExecutionContext) -> dict[str, Any]:
@@ -100,7 +103,7 @@ class Reuse:
         return {"partitions made": len(self.reasons) - skipped, "partitions skipped": skipped}
 
     def _reason(
-        self, before: Mapping[str, Any] | None, now: Fingerprint | None, stored: Callable[[str], bool]
+        self, before: Making | None, now: Fingerprint | None, stored: Callable[[str], bool]
     ) -> str | None:
         """Why the content is to be made; None where it is not."""
         if self.forced:
@@ -109,6 +112,6 @@ class Reuse:
             return "what it is made of is not declared, so a change would not be seen"
         if before is None:
             return "it was not made before"
-        if changed := differences(before["fingerprint"], now):
+        if changed := differences(before.fingerprint, now):
             return f"changed: {told(changed)}"
-        return None if stored(before["sha256"]) else "what was stored is missing or changed"
+        return None if stored(before.sha256) else "what was stored is missing or changed"

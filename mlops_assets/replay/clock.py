@@ -19,6 +19,8 @@ from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, RUN_KEY_TAG, SE
 from mlops_assets.spec.names import ingest_job_name, progress_name
 from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
+from resources.records.documents import load_record, save_record
+from resources.records.progress import ReplayProgress
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
@@ -68,7 +70,8 @@ class Clock:
     ) -> None:
         """Ingest every partition that was not replayed yet and let the sensors act after each, some of them after the last alone."""
         self.finish_interrupted(progress)
-        passed = (self.lake.read_json(progress_name(use_case)) or {}).get("through", "")
+        before = load_record(self.lake, ReplayProgress, progress_name(use_case))
+        passed = before.through if before else ""
         waiting = [partition for partition in partitions if partition > passed]
         progress.skipped = len(partitions) - len(waiting)
         if progress.skipped:
@@ -80,7 +83,7 @@ class Clock:
                 self.settle(partition, progress)
             else:
                 self.settle(partition, progress, FEW_PAGES, at_the_end)
-            self.lake.write_json(progress_name(use_case), {"through": partition})
+            save_record(self.lake, progress_name(use_case), ReplayProgress(through=partition))
             progress.done += 1
 
     def settle(

@@ -3,7 +3,6 @@
 Each is done, or a sentence of the replay's report says why not.
 """
 
-import json
 from collections.abc import Iterator
 
 import dagster as dg
@@ -17,7 +16,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
-from mlops_assets.stages.searched import PARAMETERS, searched
+from mlops_assets.stages.searched import parameters_in, searched
 from mlops_assets.stages.training import challenger_name
 from mlops_assets.stages.training_set import newest_partition, training_data
 from resources.lake.lake import Lake
@@ -82,8 +81,8 @@ def trained_by_another(spec: ModelSpec, project: Project) -> int | None:
 def follows(spec: ModelSpec, version: Version) -> bool:
     """Whether a version was fitted by the rules of the spec as it is now; parameters that a search found are its own."""
     searches = spec.search is not None and spec.search.apply and version.trainer in (None, spec.trainer.kind)
-    found = json.loads(version.tags.get(PARAMETERS, "null")) if searches else None
-    return version.tags.get("spec") == spec_digest(with_found(spec, found) if found else spec)
+    parameters = parameters_in(version.tags, f"{spec.name} version {version.number}") if searches else None
+    return version.tags.get("spec") == spec_digest(with_found(spec, parameters) if parameters else spec)
 
 
 def _unfair(spec: ModelSpec, project: Project) -> str | None:

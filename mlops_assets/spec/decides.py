@@ -7,12 +7,12 @@ Which partitions a model learns from is no rule but data: identities have the ha
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.spec.earlier import as_now
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import AnyTrainer, spec_kinds
+from mlops_assets.spec.trainers import AnyTrainer, spec_kinds, trainer_code
 
 ROWS = (
     *("features", "feature_service", "calendar.timezone"),
@@ -84,7 +84,33 @@ CODE: Mapping[str, tuple[str, ...]] = {
         "feature_repo.offline_store.store:PolarsOfflineStore",
     ),
 }
-"""Stage -> where its code begins; all that it calls counts too, and the trainer and the functions that a spec names."""
+"""Stage -> where its code begins; all that it calls counts too, and the trainer and what a spec names (`NAMED`)."""
+
+NAMED: Mapping[str, Callable[[ModelSpec], Sequence[str | None]]] = {
+    "training_set": lambda spec: [spec.prediction.rows],
+    "fit": lambda spec: spec.trainer.code,
+    "batch": lambda spec: [spec.prediction.rows, spec.prediction.request_model],
+}
+"""Stage -> the functions and classes of one's own that a spec names for it."""
+
+OF_A_VERSION = ("training_set", "fit")
+"""The stages that a version's bytes follow from."""
+
+
+def code_of(stage: str, spec: ModelSpec) -> list[str]:
+    """Where the code of a stage begins, of the platform and of one's own."""
+    return [*CODE[stage], *named_code(spec, [stage])]
+
+
+def named_code(spec: ModelSpec, stages: Iterable[str] = OF_A_VERSION) -> list[str]:
+    """The functions and classes of one's own that a spec names for these stages, each once."""
+    given = (NAMED[stage](spec) for stage in stages if stage in NAMED)
+    return list(dict.fromkeys(path for paths in given for path in paths if path))
+
+
+def version_code(spec: ModelSpec) -> list[str]:
+    """What a version's bytes follow from beside the platform: what the spec names, and a trainer from elsewhere."""
+    return list(dict.fromkeys([*named_code(spec), *trainer_code(spec.trainer)]))
 
 
 def of_a_stage(stage: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from mlops_assets.stages.tables import Arrival, Table
 from resources.lake.lake import Lake
 from resources.lake.names import manifest_names
 from resources.moments import read_moment
+from resources.records.documents import load_note, online_in
+from resources.records.notes import Making
 
 LOOK_AGAIN = timedelta(minutes=5)
 """How long what a function said of its rows is taken to hold; files tell by themselves that they changed."""
@@ -56,7 +58,7 @@ class Looks:
     def of(cls, lake: Lake, use_case: str, views: Sequence[str], corrections: int, now: datetime) -> Self:
         """What is online, and what was found before; so many `corrections` of the newest partitions are read again."""
         stored = lake.storage.load_or_none(f"{online_key(use_case)}.json")
-        online = json.loads(stored.content) if stored else {}
+        online = online_in(stored.content if stored else None, online_key(use_case))
         stamp = stored.stamp if stored else ""
         return cls(lake, use_case, views, corrections, now, online, stamp, _read(lake, use_case))
 
@@ -178,7 +180,8 @@ class Looks:
         found: dict[str, Any] = {}
         for table in tables:
             part = name if table.calendar else None
-            before = (self.lake.remembered(table.key, part) or {}).get("fingerprint", {})
+            note = load_note(self.lake, Making, table.key, part)
+            before = note.fingerprint if note else {}
             try:
                 rows = _arrival(table).rows(self.lake, part)
             except NotYetThereError:
@@ -247,7 +250,8 @@ def _is_old(lake: Lake, table: Table, name: str | None) -> bool:
     """Whether a partition was made from other content than what it is made from has now."""
     now = table.fingerprint(lake, name)
     if now is not None:
-        return (lake.remembered(table.key, name) or {}).get("fingerprint") != dict(now)
+        note = load_note(lake, Making, table.key, name)
+        return note is None or note.fingerprint != dict(now)
     if not lake.described(table.key, name):
         return True
     made_of = lake.manifest(table.key, name).made_of or {}

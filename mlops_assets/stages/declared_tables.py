@@ -23,6 +23,8 @@ from mlops_assets.stages.sources import awaited, read_rows, spans_of, states
 from mlops_assets.stages.tables import EVENT_TIME, Arrival, Rows, Table, recent
 from resources.lake.lake import Lake, parquet
 from resources.lake.names import WHOLE
+from resources.records.documents import load_note, save_note
+from resources.records.notes import Reading
 
 ALL_ALONG = datetime(1970, 1, 2, tzinfo=UTC)
 """From when on the rows of a static table are known; the first moment of 1970 is no moment to Feast."""
@@ -223,12 +225,12 @@ class Origin:
             ]
         )
         record = f"{name or WHOLE}.source"
-        before = lake.remembered(self.table, record)
-        if before and before["read"] == read and isinstance(self.spec.source, FileSource):
-            return {"rows": before["rows"]}
+        before = load_note(lake, Reading, self.table, record)
+        if before and before.read == read and isinstance(self.spec.source, FileSource):
+            return {"rows": before.rows}
         self._last = span, self._rows(lake, span)
         rows = hashlib.sha256(parquet(self._last[1].frame)).hexdigest()[:16]
-        lake.remember(self.table, record, {"read": read, "rows": rows})
+        save_note(lake, self.table, record, Reading(read=read, rows=rows))
         return {"rows": rows}
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import Fingerprint, digest
 from mlops_assets.ml.training.kinds import readers, trainer_kind
-from mlops_assets.spec.decides import CODE, of_a_stage, of_a_training_set
+from mlops_assets.spec.decides import CODE, code_of, of_a_stage, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.label_state import label_state
@@ -36,28 +36,27 @@ NOTHING = "none"
 
 def join_code(spec: ModelSpec) -> str:
     """Digest of what joins a partition: the join, the offline store, and the function that makes the entity rows."""
-    return code_digest([*CODE["training_set"], *filter(None, [spec.prediction.rows])])
+    return code_digest(code_of("training_set", spec))
 
 
 def fit_code(spec: ModelSpec) -> str:
     """Digest of what turns a training set into a model: the fit, the spec's trainer, and a loop of the user's own."""
-    return code_digest([*CODE["fit"], *trainer_kind(spec.trainer.kind).fit_code, *spec.trainer.code])
+    return code_digest([*code_of("fit", spec), *trainer_kind(spec.trainer.kind).fit_code])
 
 
 def judge_code(spec: ModelSpec) -> str:
     """Digest of what judges a challenger."""
-    return code_digest([*CODE["evaluation"], *_scoring(spec, [])])
+    return code_digest([*code_of("evaluation", spec), *_scoring(spec, [])])
 
 
 def score_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
     """Digest of what scores a partition with these versions."""
-    return code_digest([*CODE["predictions"], *_scoring(spec, versions)])
+    return code_digest([*code_of("predictions", spec), *_scoring(spec, versions)])
 
 
 def batch_code(spec: ModelSpec, versions: Iterable[Version] = ()) -> str:
     """Digest of what scores rows in batches with these versions."""
-    given = [path for path in (spec.prediction.rows, spec.prediction.request_model) if path]
-    return code_digest([*CODE["batch"], *_scoring(spec, versions), *given])
+    return code_digest([*code_of("batch", spec), *_scoring(spec, versions)])
 
 
 def report_code(report: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlops_assets.ml.provenance import provenance
 from mlops_assets.ml.training.fit import Fit
+from mlops_assets.spec.decides import version_code
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.trainers import trainer_code
 from mlops_assets.stages.joined_from import PUSHED_ROWS, VIEW
 from mlops_assets.stages.training_set import TrainingData
 from resources.features.repository import TEMPLATE
@@ -44,8 +44,7 @@ def lineage_of(
 
 def surroundings(spec: ModelSpec) -> dict[str, Any]:
     """The code, packages and machine of this process, as a lineage names them."""
-    paths = [spec.prediction.rows, *trainer_code(spec.trainer)]
-    modules = [path.split(":")[0] for path in paths if path]
+    modules = [path.partition(":")[0] for path in version_code(spec)]
     return {
         "packages": provenance.packages([spec.trainer.kind]),
         "lock": provenance.lock(),

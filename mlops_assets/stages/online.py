@@ -1,7 +1,6 @@
 """The online store brought up to a partition's end."""
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,8 @@ from resources.features.vectors import Brought
 from resources.lake.lake import Lake, as_json
 from resources.lake.names import PUSHED, WHOLE
 from resources.lake.pushed_span import part_now
+from resources.records.documents import load_record, online_in
+from resources.records.progress import OnlineContent
 
 BASIS = "features online"
 
@@ -82,7 +83,7 @@ def bring_online(
 ) -> Online:
     """Materialise some partitions and all later ones, then say in the lake which content is online."""
     content = {partition: content_of(use_case, calendar, lake, views, partition) for partition in asked}
-    ready = (lake.read_json(online_key(use_case)) or {}) | content
+    ready = online_content(lake, use_case) | content
     start, end = _since(use_case, calendar, lake, views, asked[0]), calendar.partition(max(ready)).end
     brought = feature_store.materialize(list(views), start, end, progress)
     _say_online(lake, use_case, content)
@@ -93,15 +94,21 @@ def _say_online(lake: Lake, use_case: str, content: Mapping[str, str]) -> None:
     """Write into the record which content is online, beside what runs at the same time write there."""
 
     def added(before: bytes | None) -> bytes:
-        known = json.loads(before) if before else {}
-        return as_json({**known, **content}, f"the record {online_key(use_case)!r}", indent=1).encode()
+        record = OnlineContent(partitions={**online_in(before, online_key(use_case)), **content})
+        return as_json(record.document(), f"the record {online_key(use_case)!r}", indent=1).encode()
 
     lake.storage.update(f"{online_key(use_case)}.json", added)
 
 
+def online_content(lake: Lake, use_case: str) -> dict[str, str]:
+    """The hash of the rows that are online, by partition."""
+    record = load_record(lake, OnlineContent, online_key(use_case))
+    return dict(record.partitions) if record else {}
+
+
 def basis(spec: ModelSpec, lake: Lake, partition: str) -> dict[str, str | None]:
     """Which content of the partition's features a report rests on."""
-    return {BASIS: (lake.read_json(online_key(spec.use_case)) or {}).get(partition)}
+    return {BASIS: online_content(lake, spec.use_case).get(partition)}
 
 
 def content_of(use_case: str, calendar: Calendar, lake: Lake, views: Sequence[str], partition: str) -> str:

@@ -14,6 +14,8 @@ from mlops_assets.stages.outcomes import OUTCOMES, Parts, made_of_outcomes, outc
 from resources.lake.lake import Lake, Manifest
 from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
+from resources.records.documents import load_note
+from resources.records.notes import Making
 
 LEARNT = "learnt from"
 """The note of a partition that has the hash of what a fit reads of it, without columns that only a judge splits by."""
@@ -28,10 +30,10 @@ OLD = "_old"
 def relabels(spec: ModelSpec, lake: Lake, name: str, decides: Fingerprint) -> bool:
     """Whether nothing but labels changed since a partition was joined, so that its labels alone are joined again."""
     table = f"{spec.name}/training_set"
-    before = lake.remembered(table, name) if spec.label.table else None
-    if before is None or not lake.holds(table, name, before["sha256"]):
+    before = load_note(lake, Making, table, name) if spec.label.table else None
+    if before is None or not lake.holds(table, name, before.sha256):
         return False
-    then = before["fingerprint"]
+    then = before.fingerprint
     same = all(then.get(part) == decides.get(part) for part in {*decides, *then} - {OUTCOMES})
     return same and OUTCOMES in (lake.manifest(table, name).notes or {})
 

@@ -4,7 +4,8 @@ A result counts from the partition at whose end it was searched, so that a train
 a rebuild, does not know it.
 """
 
-import json
+from collections.abc import Mapping
+from typing import Any
 
 from mlops_assets.ml.tuning.trials import parameters_hash, with_found
 from mlops_assets.spec.model import ModelSpec
@@ -12,7 +13,8 @@ from mlops_assets.stages.errors import AlteredRecordError
 from resources.lake.lake import Lake
 from resources.records.attempts import Challenger
 from resources.records.documents import load_record
-from resources.records.searches import SearchResult
+from resources.records.reader import read_record
+from resources.records.searches import SearchResult, WinningParameters
 from resources.tracking.tracking import Version
 
 PARAMETERS_FROM = "parameters_from"
@@ -42,7 +44,7 @@ def searched(spec: ModelSpec, lake: Lake, partition: str) -> tuple[ModelSpec, di
     parameters = record.parameters
     return with_found(spec, parameters), {
         PARAMETERS_FROM: said,
-        PARAMETERS: json.dumps(parameters, sort_keys=True),
+        PARAMETERS: WinningParameters(parameters=parameters).text(),
         SEARCH: record.sha256,
     }
 
@@ -66,6 +68,13 @@ def origin_of(version: Version) -> dict[str, str]:
     return {
         name: version.tags[name] for name in (PARAMETERS_FROM, PARAMETERS, SEARCH) if name in version.tags
     }
+
+
+def parameters_in(tags: Mapping[str, str], where: str) -> dict[str, Any] | None:
+    """The parameters that a search won with, in the tags of a version; None where there was no search."""
+    if PARAMETERS not in tags:
+        return None
+    return read_record(WinningParameters, tags[PARAMETERS], f"{where}: tag {PARAMETERS}").parameters
 
 
 def _unchanged(record: SearchResult, name: str) -> SearchResult:

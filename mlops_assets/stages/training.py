@@ -1,6 +1,5 @@
 """Training: a challenger fitted on everything but the newest days, logged and registered in MLflow."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
-from mlops_assets.stages.searched import PARAMETERS, searched
+from mlops_assets.stages.searched import PARAMETERS, parameters_in, searched
 from mlops_assets.stages.training_set import (
     TrainingData,
     newest_partition,
@@ -158,8 +157,7 @@ def log_fit(
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
     identity = version_identity(spec, data, kind)
-    parameters = json.loads(lineage.get(PARAMETERS, "null"))
-    document = lineage_of(spec, data, fitted, kind, parameters)
+    document = lineage_of(spec, data, fitted, kind, parameters_in(lineage, spec.name))
     tags = {**version_tags(spec, data, fitted, kind), **lineage_tags(document), **lineage}
     own = {"rounds": fitted.rounds, "rows": fitted.rows, "seed": spec.trainer.seed}
     measured = {"fit_seconds": fitted.seconds, **fitted.cost.rounded(), **(metrics or {})}
@@ -210,9 +208,9 @@ def challenger_record(
     data: TrainingData, fitted: Fit, version: Version, origin: Mapping[str, str]
 ) -> Challenger:
     """What the evaluation and the refit need to know of the newest challenger."""
-    found = {PARAMETERS: json.loads(origin[PARAMETERS])} if PARAMETERS in origin else {}
+    parameters = parameters_in(origin, "the newest search")
     return Challenger(
-        **found,
+        **({} if parameters is None else {PARAMETERS: parameters}),
         partition=data.partition,
         now=data.now.isoformat(),
         version=version.number,

@@ -1,9 +1,10 @@
 """A hyperparameter search: its winner, which the next training reads, and each of its trials."""
 
+import json
 from typing import Any, ClassVar, Literal
 
 from resources.records.attempts import Measure, MomentText
-from resources.records.reader import PartitionKey, Record, numbered
+from resources.records.reader import Content, PartitionKey, Record, numbered
 
 
 class SearchResult(Record):
@@ -58,3 +59,22 @@ class TrialOutcome(Record):
     cpu_seconds: float = 0.0
     ended: float = 0.0
     problem: str = ""
+
+
+def _named(content: Content) -> Content:
+    """The first releases wrote the parameters and nothing else."""
+    return {"parameters": content}
+
+
+class WinningParameters(Record):
+    """What a version was trained with in place of its spec's parameters, as a tag of the version."""
+
+    CALLED: ClassVar[str] = "the tag with the parameters that a search won with"
+    AGAIN: ClassVar[str] = "train again, or put the tag back"
+    STEPS: ClassVar = (_named,)
+
+    parameters: dict[str, Any]
+
+    def text(self) -> str:
+        """The tag's value."""
+        return json.dumps(self.document(), sort_keys=True)

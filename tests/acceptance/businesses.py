@@ -14,7 +14,7 @@ from mlops_assets.components.use_case import load_use_case
 from mlops_assets.kit.run_tags import PARTITION_TAG, RUN_KEY_TAG, SENSOR_TAG
 from mlops_assets.kit.systems import injected
 from mlops_assets.replay.clock import first_error
-from mlops_assets.spec.names import online_key
+from mlops_assets.stages.online import online_content
 from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.local import local_resources
@@ -151,7 +151,7 @@ class Business:
         return [run.tags.get(PARTITION_TAG, "behind") for run in self.instance.get_runs()[::-1]]
 
     def online(self) -> list[str]:
-        return sorted(self.lake.read_json(online_key("loans")) or {})
+        return sorted(online_content(self.lake, "loans"))
 
 
 def days(first: int, last: int) -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.stages import declared_tables, source_spans
+from mlops_assets.stages.online import online_content
 from tests.acceptance.businesses import TABLE, USE_CASE, Business, days
 from tests.declared import a_loan, loans_frame
 
@@ -211,12 +212,12 @@ def test_a_new_file_of_a_static_table_is_ingested_at_once_with_what_is_made_of_i
     for day in (1, 2):
         business.day(day)
     assert business.at(3).until_quiet() == days(1, 2)
-    before = business.lake.read_json("loans/features/online")
+    before = online_content(business.lake, "loans")
     areas(business, 8)
     assert business.tick() == ["2024-01-02"] and business.failed == ""
     for table in ("loans/areas", "loans/features/areas"):
         assert business.lake.read(table)["people"].to_list() == [8]
-    after = business.lake.read_json("loans/features/online")
+    after = online_content(business.lake, "loans")
     assert {day for day in after if after[day] != before[day]} == {"2024-01-02"}
     assert "every partition that is over is ingested" in business.tick()
     areas(business, 8)

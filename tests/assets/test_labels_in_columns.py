@@ -20,7 +20,7 @@ from mlops_assets.spec.model import ModelSpec, Retrain
 from mlops_assets.spec.names import online_key
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.label_state import STATE, label_state
-from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.online import BASIS, online_content
 from mlops_assets.stages.outcomes import events_missing
 from mlops_assets.stages.partition_labels import CORRECTED, label_notes
 from mlops_assets.stages.reporting import FIRST, coverage, write_performance
@@ -28,6 +28,8 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import training_data
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
+from resources.records.documents import save_record
+from resources.records.progress import OnlineContent
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 from tests.parcel_weeks import TRAINER, parcel_lake
 
@@ -70,8 +72,8 @@ class Living:
         self.lake.write("parcels", rows.select("parcel", "sent"), name)
         scored = rows.select("parcel", "sent", score=pl.lit(0.4), model_version=pl.lit(1, pl.Int64))
         self.lake.write(f"{self.spec.name}/predictions", scored, name)
-        key = online_key(self.spec.use_case)
-        self.lake.write_json(key, (self.lake.read_json(key) or {}) | {name: "online"})
+        partitions = online_content(self.lake, self.spec.use_case) | {name: "online"}
+        save_record(self.lake, online_key(self.spec.use_case), OnlineContent(partitions=partitions))
         notes = {BASIS: "online", "reference metric": 0.8}
         self.lake.write(f"{self.spec.name}/drift", pl.DataFrame({"column": ["queue"]}), name, notes=notes)
 

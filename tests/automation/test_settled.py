@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from mlops_assets.automation.settled import Look, unsettled
 from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.spec.files import declared_specs
-from mlops_assets.spec.names import online_key
-from mlops_assets.stages.online import BASIS
+from mlops_assets.stages.online import BASIS, online_content
 from resources.lake.lake import Lake
 from resources.lake.names import file_name, manifest_name
 from resources.storage import local
@@ -49,7 +48,7 @@ def steady(request) -> Iterator[None]:
 
 def by_every_manifest(days: Days) -> list[tuple[str, str]]:
     """What waits, told without any note."""
-    ready = days.lake.read_json(online_key(days.spec.use_case)) or {}
+    ready = online_content(days.lake, days.spec.use_case)
     return [(week, basis) for week, basis in sorted(ready.items()) if not _rests(days, week, basis)]
 
 

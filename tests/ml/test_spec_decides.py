@@ -3,33 +3,42 @@
 import types
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import polars as pl
 import pydantic
 import pytest
 
+from mlops_assets.ml.provenance import provenance
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.ladder import choose
 from mlops_assets.spec import decides
 from mlops_assets.spec.base import Part
 from mlops_assets.spec.decides import (
+    CODE,
     HASHED_AS,
+    OF_A_VERSION,
     TRAINING_SET,
     changes,
+    code_of,
     fit_fields,
+    named_code,
     of_a_fit,
     of_a_stage,
     spec_digest,
+    version_code,
 )
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import spec_kinds
 from mlops_assets.spec.typed_columns import Column
 from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.lineage import surroundings
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_partition, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from tests.ml.conftest import parcel_spec
 from tests.pumps import project
 from tests.spec_reads import fields_read
 
@@ -314,6 +323,23 @@ def test_what_a_fit_reads_of_a_spec_is_listed(specs, lake):
 def hashed_as(path: str) -> str:
     name, dot, below = path.partition(".")
     return HASHED_AS.get(name, name) + dot + below
+
+
+def test_lineage_names_the_files_of_all_code_that_decides_a_version_and_a_rebuild_may_import_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "mlops_assets.stages.lineage.repository_of", lambda use_case: SimpleNamespace(package="")
+    )
+    monkeypatch.setattr(provenance, "code", lambda repository, modules: asked.extend(modules) or {})
+    own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
+    spec = parcel_spec(trainer={"kind": "function", "categories": ["depot"], **own})
+    rows = f"{__name__}:test_a_calendar_of_weeks_is_hashed_as_the_weeks_that_it_was"
+    spec = spec.model_copy(update={"prediction": spec.prediction.model_copy(update={"rows": rows})})
+    surroundings(spec)
+    assert set(version_code(spec)) == {rows, *own.values()} <= spec.code
+    for stage in OF_A_VERSION:
+        assert {path.split(":")[0] for path in named_code(spec, [stage])} <= set(asked)
+        assert set(code_of(stage, spec)) == {*CODE[stage], *named_code(spec, [stage])}
 
 
 def test_a_calendar_of_weeks_is_hashed_as_the_weeks_that_it_was():

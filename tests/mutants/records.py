@@ -170,7 +170,7 @@ MUTANTS = (
     FINGERPRINT(
         "content that is gone is not made again",
         "mlops_assets.kit.reuse:Reuse._reason",
-        "None if stored(before['sha256']) else 'what was stored is missing or changed'",
+        "None if stored(before.sha256) else 'what was stored is missing or changed'",
         "None",
         "tests/test_reuse.py::test_what_was_stored_and_is_not_there_any_more_is_made_again",
     ),

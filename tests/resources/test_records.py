@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt, Challenger, Timings, digest_of
 from resources.records.deployment import Deployment, deployment_in
-from resources.records.documents import load_record, save_record
+from resources.records.documents import load_note, load_record, save_note, save_record
 from resources.records.moved import MOVED
+from resources.records.notes import Making, Reading
+from resources.records.progress import OnlineContent, ReplayProgress
 from resources.records.reader import Content, Record, RecordError, numbered, read_record
+from resources.records.searches import WinningParameters
 from resources.records.tags import tags_forward, tags_to_write
 from tests import record_samples
 
@@ -23,6 +26,11 @@ SAMPLES = {
     "reference": record_samples.reference(),
     "search": record_samples.search_result(),
     "deployment": record_samples.deployment(),
+    "making": Making(
+        sha256="a" * 64, fingerprint={"rows": "b"}, kept={"counts": {"rows": 3}}, at="now", run="r"
+    ),
+    "reading": Reading(read="a", rows="b"),
+    "progress": ReplayProgress(through="2024-01-22"),
 }
 KINDS = st.sampled_from(sorted(SAMPLES))
 
@@ -77,6 +85,33 @@ def test_bytes_that_are_no_document_are_refused_in_words(name, content):
     kind = type(SAMPLES[name])
     with pytest.raises(RecordError, match=f"^here .*: {kind.AGAIN}$"):
         read_record(kind, content, "here")
+
+
+@pytest.mark.parametrize(
+    ("record", "first"),
+    [
+        (OnlineContent(partitions={"2024-01-22": "a" * 64}), {"2024-01-22": "a" * 64}),
+        (WinningParameters(parameters={"eta": 0.2}), {"eta": 0.2}),
+    ],
+)
+def test_what_the_first_releases_wrote_without_a_name_around_it_is_read_as_it_was_meant(record, first):
+    kind = type(record)
+    assert kind.of(first, "here") == kind.of(record.document(), "here") == record
+    assert kind.of({}, "here").content() == {name: {} for name in record.content()}
+    with pytest.raises(RecordError, match=f"here: {kind.CALLED} has version 2, this release reads up to 1"):
+        kind.of(record.document() | {"record_version": 2}, "here")
+
+
+def test_a_note_is_read_from_the_lake_as_it_was_kept_and_a_newer_one_is_refused_by_its_table(tmp_path):
+    lake, note = Lake(root=str(tmp_path)), SAMPLES["making"]
+    assert load_note(lake, Making, "parcels/raw", "2024-01-22") is None
+    save_note(lake, "parcels/raw", "2024-01-22", note)
+    assert load_note(lake, Making, "parcels/raw", "2024-01-22") == note
+    lake.remember("parcels/raw", "2024-01-22", note.document() | {"record_version": 2})
+    with pytest.raises(
+        RecordError, match=r"parcels/raw@2024-01-22: the note of how content was made has version 2"
+    ):
+        load_note(lake, Making, "parcels/raw", "2024-01-22")
 
 
 def with_unit(content: Content) -> Content:
