@@ -70,6 +70,26 @@ def starved() -> None:
     hold(start=prepare())
 
 
+@dg.op
+def send_a_fit() -> None:
+    """A fit that becomes a RayJob in the namespace of runs, by the rights of the pod's own account."""
+    from mlops_assets.ml.training.fit import fit
+    from resources.compute.compute import Compute
+    from tests.acceptance.test_fit_on_kuberay import FEATURES, INNER, files_of, spec_of
+
+    volume, namespace = HERE / "volume", settings().run_namespace
+    reach = Compute(
+        folder=str(volume / "training"), address=f"kuberay://{namespace}", rayjob=str(volume / "rayjob.yaml")
+    )
+    done = fit(files_of(volume), spec_of(INNER), FEATURES, reach=reach, identity="a-fit")
+    write_bytes(HERE / "model", done.model)
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def fits() -> None:
+    send_a_fit()
+
+
 @dg.job(executor_def=dg.in_process_executor)
 def slow() -> None:
     write_slowly()
@@ -99,4 +119,4 @@ def in_steps() -> None:
     hold.alias("hold_in_a_pod").tag(tags("300Mi", "1Gi"))(start=prepare.alias("prepare_in_a_pod")())
 
 
-defs = dg.Definitions(jobs=[hungry, starved, slow, leaves, fails, privileged, in_steps])
+defs = dg.Definitions(jobs=[hungry, starved, slow, leaves, fails, fits, privileged, in_steps])
