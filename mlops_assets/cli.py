@@ -21,6 +21,7 @@ from mlops_assets.commands import (
     migrate,
     new,
     pushes,
+    reap,
     retention,
     schema,
     verify,
@@ -118,6 +119,7 @@ pushes.add(app)
 data.add(app)
 cluster.add(app)
 migrate.add(app)
+reap.add(app)
 retention.add(app)
 
 

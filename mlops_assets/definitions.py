@@ -16,6 +16,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.holding import hold_jobs  # noqa: E402
+from mlops_assets.automation.reaping import reaper_job, reaper_schedule  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
@@ -71,11 +72,11 @@ def build() -> dg.Definitions:
     """Everything there is, over the resources that the environment asks for."""
     there, broken = loaded()
     where = settings()
-    retention = retention_job()
+    retention, reaper = retention_job(), [reaper_job()] if where.run_namespace else []
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention],
-        schedules=[retention_schedule(retention)],
+        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper],
+        schedules=[retention_schedule(retention), *map(reaper_schedule, reaper)],
         sensors=[reconcile_sensor(specs), lost_runs_sensor()],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=executor_of([spec for one in there.values() for spec in one.specs.values()]),

@@ -21,7 +21,7 @@ class RayJobs:
     """The RayJobs of a namespace."""
 
     def __init__(self, namespace: str) -> None:
-        client = _client()
+        client = api_client()
         self.namespace = namespace
         self._own = (GROUP, VERSION, namespace, PLURAL)
         self._jobs, self._core = _api("CustomObjectsApi", client), _api("CoreV1Api", client)
@@ -83,7 +83,7 @@ class RayJobs:
                 raise AwayError(f"{status} {error.reason}") from error
             raise KubeRayError(
                 f"the Kubernetes API refused a request in namespace {self.namespace} ({status}): {_words(error.body)}"
-                f"{': bind the role of deployments/kubernetes/rayjob-rights.yaml' if status == 403 else ''}"
+                f"{': bind the role of deployments/kubernetes/fits/rights.yaml' if status == 403 else ''}"
             ) from error
         except HTTPError as error:
             raise AwayError(str(error)) from error
@@ -101,7 +101,7 @@ def _api(name: str, client: Any) -> Any:
     return getattr(kubernetes.client, name)(client)
 
 
-def _client() -> Any:
+def api_client() -> Any:
     """A client of its own settings, so that others in this process keep theirs."""
     try:
         from kubernetes import client, config

@@ -5,6 +5,7 @@ One pod for each worker, and a head that runs none of them: what a worker asks f
 
 import json
 import math
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from resources.yaml_files import YamlError, lines, read_yaml
 GROUP, VERSION, PLURAL = "ray.io", "v1", "rayjobs"
 ACCELERATORS, PENDING, JOB = (f"mlops-assets/{name}" for name in ("accelerators", "pending-seconds", "job"))
 """Annotations: what the template says of accelerators and patience; which job a RayJob has, told by its hash."""
+
+SENT_BY, RUN_VARIABLE = "mlops-assets/run", "MLOPS_DAGSTER_RUN"
+"""Annotation with the run of Dagster that sent a RayJob, and the variable by which its pod knows it."""
 
 MEBIBYTE = 2**20
 BESIDE_RAY = 1.3
@@ -88,6 +92,8 @@ def rendered(
     metadata, spec = made.setdefault("metadata", {}), made["spec"]
     metadata |= {"name": name, "namespace": namespace}
     metadata.setdefault("annotations", {})[JOB] = job
+    if run := os.environ.get(RUN_VARIABLE):
+        metadata["annotations"][SENT_BY] = run
     spec["entrypoint"] = shlex.join(command)
     spec.setdefault("shutdownAfterJobFinishes", True)
     head, group = spec["rayClusterSpec"]["headGroupSpec"], spec["rayClusterSpec"]["workerGroupSpecs"][0]

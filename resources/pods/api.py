@@ -22,6 +22,7 @@ class Workloads:
 
         self.namespace, self._plain = namespace, client.sanitize_for_serialization
         self._jobs, self._pods = kubernetes.client.BatchV1Api(client), kubernetes.client.CoreV1Api(client)
+        self._rays = kubernetes.client.CustomObjectsApi(client)
 
     def job(self, name: str) -> dict[str, Any] | None:
         """A Job; None where there is none. Raises ApiAwayError."""
@@ -46,9 +47,18 @@ class Workloads:
         """Delete this very Job and its pods; False where it is gone already."""
         return self._deleted(self._jobs.delete_namespaced_job, name, uid)
 
-    def delete_pod(self, name: str, uid: str) -> bool:
-        """Delete this very pod; False where it is gone already."""
-        return self._deleted(self._pods.delete_namespaced_pod, name, uid)
+    def rays(self, plural: str) -> list[dict[str, Any]]:
+        """KubeRay's objects of a kind (`rayjobs`, `rayclusters`); none where the cluster has no KubeRay."""
+        found = self._asked(self._rays.list_namespaced_custom_object, "ray.io", "v1", self.namespace, plural)
+        return (found or {}).get("items") or []
+
+    def delete_ray(self, plural: str, name: str, uid: str) -> bool:
+        """Delete this very object of KubeRay and what was made for it; False where it is gone already."""
+        from kubernetes.client import V1DeleteOptions, V1Preconditions
+
+        this = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
+        delete = self._rays.delete_namespaced_custom_object
+        return self._asked(delete, "ray.io", "v1", self.namespace, plural, name, body=this) is not None
 
     def _deleted(self, delete: Any, name: str, uid: str) -> bool:
         from kubernetes.client import V1DeleteOptions, V1Preconditions

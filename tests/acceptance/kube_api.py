@@ -67,7 +67,7 @@ def prepared(kubeconfig: Path) -> None:
     api = client(kubeconfig)
     kinds.CoreV1Api(api).create_namespace({"metadata": {"name": NAMESPACE}})
     utils.create_from_yaml(api, str(Path(__file__).with_name("rayjob-crd.yaml")))
-    for shipped in ("rayjob-rights.yaml", "rayjob-network.yaml"):
+    for shipped in ("fits/rights.yaml", "fits/network.yaml"):
         utils.create_from_yaml(
             api, str(PROJECT_ROOT / "deployments" / "kubernetes" / shipped), namespace=NAMESPACE
         )

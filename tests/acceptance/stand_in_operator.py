@@ -24,7 +24,8 @@ OWN = (GROUP, VERSION, NAMESPACE, PLURAL)
 
 @dataclass
 class StandInOperator:
-    """Runs RayJobs from `with` to its end; `seen` are those there were, by uid, and `running` their processes.
+    """Runs RayJobs from `with` to its end; `seen` are those there were, by uid, `sent` their annotations by name, and
+    `running` their processes.
 
     While it has no `nodes`, a RayJob gets one pod that no node takes, and its command does not run.
     """
@@ -33,6 +34,8 @@ class StandInOperator:
     ray_address: str
     logs: Path
     nodes: bool = True
+    own: tuple[str, str, str, str] = OWN
+    sent: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -63,9 +66,9 @@ class StandInOperator:
     def _work(self) -> None:
         try:
             while not self._stop.is_set():
-                there = self.jobs.list_namespaced_custom_object(*OWN)["items"]
+                there = self.jobs.list_namespaced_custom_object(*self.own)["items"]
                 for job in there:
-                    self._reconcile(job["metadata"]["uid"], job["metadata"]["name"], job["spec"])
+                    self._reconcile(job["metadata"], job["spec"])
                 for gone in self.running.keys() - {job["metadata"]["uid"] for job in there}:
                     self.running[gone].kill()
                     self.running.pop(gone).wait()
@@ -73,9 +76,11 @@ class StandInOperator:
         except Exception as error:  # noqa: BLE001 - raised when the test ends
             self.problems.append(error)
 
-    def _reconcile(self, uid: str, name: str, spec: dict[str, Any]) -> None:
+    def _reconcile(self, metadata: dict[str, Any], spec: dict[str, Any]) -> None:
+        uid, name, annotations = metadata["uid"], metadata["name"], metadata.get("annotations", {})
         if uid not in self.seen:
             self.seen[uid] = name
+            self.sent[name] = annotations
             self._tell(name, jobDeploymentStatus="Initializing", rayClusterName=f"{name}-abcde")
             self.waiting[uid] = spec["entrypoint"]
             if not self.nodes:
@@ -120,4 +125,4 @@ class StandInOperator:
         from kubernetes.client.exceptions import ApiException
 
         with suppress(ApiException):  # it was deleted meanwhile
-            self.jobs.patch_namespaced_custom_object_status(*OWN, name, {"status": status})
+            self.jobs.patch_namespaced_custom_object_status(*self.own, name, {"status": status})

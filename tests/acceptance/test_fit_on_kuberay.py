@@ -32,7 +32,12 @@ INNER = {
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory):
     """A folder that stands for the shared volume: weeks of parcels, the fits' folder, and the template that mounts it."""
-    folder, frame = tmp_path_factory.mktemp("mlops"), parcels(1200)
+    return weeks_of_parcels(tmp_path_factory.mktemp("mlops"))
+
+
+def weeks_of_parcels(folder):
+    frame = parcels(1200)
+    folder.mkdir(exist_ok=True)
     for week in range(4):
         frame[week * 300 : (week + 1) * 300].write_parquet(folder / f"{week}.parquet")
     template = RAYJOB.read_text().replace("mountPath: /mlops", f"mountPath: {folder}")

@@ -173,7 +173,7 @@ def test_a_ray_that_anybody_could_command_is_refused(change, tmp_path):
 
 
 def test_the_network_policy_covers_every_pod_of_a_fit_and_lets_them_in_only_by_label():
-    policy = yaml.safe_load((RAYJOB.parent / "rayjob-network.yaml").read_text())["spec"]
+    policy = yaml.safe_load((RAYJOB.parent / "fits/network.yaml").read_text())["spec"]
     cluster = TEMPLATE["spec"]["rayClusterSpec"]
     labels = [
         part["template"]["metadata"]["labels"]
