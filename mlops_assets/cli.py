@@ -11,6 +11,7 @@ import typer
 
 from mlops_assets.commands import (
     audit,
+    backup,
     check,
     clean,
     cluster,
@@ -20,6 +21,7 @@ from mlops_assets.commands import (
     keys,
     migrate,
     new,
+    parity,
     pushes,
     retention,
     schema,
@@ -106,6 +108,7 @@ def _train(
 
 
 audit.add(app)
+backup.add(app)
 check.add(app)
 new.add(app)
 schema.add(app)
@@ -117,6 +120,7 @@ clean.add(app)
 pushes.add(app)
 data.add(app)
 cluster.add(app)
+parity.add(app)
 migrate.add(app)
 retention.add(app)
 

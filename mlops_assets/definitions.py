@@ -14,6 +14,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
+from mlops_assets.automation.backup import backup_job, backup_schedule  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.holding import hold_jobs  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
@@ -71,10 +72,11 @@ def build() -> dg.Definitions:
     there, broken = loaded()
     where = settings()
     retention = retention_job()
+    backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention],
-        schedules=[retention_schedule(retention)],
+        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *backups],
+        schedules=[retention_schedule(retention), *map(backup_schedule, backups)],
         sensors=[reconcile_sensor(specs), lost_runs_sensor()],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=dg.in_process_executor,

@@ -63,6 +63,20 @@ class ClusterSettings(ServingSettings):
         description="Name of a secret in AWS Secrets Manager, a JSON object of variables, that `python -m resources.with_secrets` starts a process with.",
     )
 
+    backup_address: Annotated[str, BeforeValidator(variables.storage)] = Field(
+        default="",
+        validation_alias="MLOPS_BACKUP",
+        examples=["none"],
+        description="Where [backups](docs/production.md#backups) of a cluster lie: a folder, or `s3://bucket/prefix`. With it, one is made every night.",
+    )
+    backup_with: Annotated[str, BeforeValidator(variables.addresses)] = Field(
+        default="",
+        validation_alias="MLOPS_BACKUP_WITH",
+        repr=False,
+        examples=["none"],
+        description="What a backup takes along that no other variable names, with spaces between: the databases of MLflow's server and the bucket of its artifacts.",
+    )
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """Raise SettingsError where a cluster lacks something, or has something that no two of its machines would share."""
