@@ -11,6 +11,7 @@ import typer
 
 from mlops_assets.commands import (
     audit,
+    backup,
     check,
     clean,
     cluster,
@@ -20,6 +21,7 @@ from mlops_assets.commands import (
     keys,
     migrate,
     new,
+    parity,
     pushes,
     reap,
     retention,
@@ -107,6 +109,7 @@ def _train(
 
 
 audit.add(app)
+backup.add(app)
 check.add(app)
 new.add(app)
 schema.add(app)
@@ -118,6 +121,7 @@ clean.add(app)
 pushes.add(app)
 data.add(app)
 cluster.add(app)
+parity.add(app)
 migrate.add(app)
 reap.add(app)
 retention.add(app)

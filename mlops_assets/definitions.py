@@ -14,6 +14,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
+from mlops_assets.automation.backup import backup_job, backup_schedule  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.holding import hold_jobs  # noqa: E402
 from mlops_assets.automation.reaping import reaper_job, reaper_schedule  # noqa: E402
@@ -73,10 +74,15 @@ def build() -> dg.Definitions:
     there, broken = loaded()
     where = settings()
     retention, reaper = retention_job(), [reaper_job()] if where.run_namespace else []
+    backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper],
-        schedules=[retention_schedule(retention), *map(reaper_schedule, reaper)],
+        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper, *backups],
+        schedules=[
+            retention_schedule(retention),
+            *map(reaper_schedule, reaper),
+            *map(backup_schedule, backups),
+        ],
         sensors=[reconcile_sensor(specs), lost_runs_sensor()],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=executor_of([spec for one in there.values() for spec in one.specs.values()]),

@@ -80,6 +80,19 @@ class ClusterSettings(ServingSettings):
         validation_alias="MLOPS_SPOT_NODES",
         description="Label, and taint, of the nodes that may be taken back, on which pods with `spot: true` run.",
     )
+    backup_address: Annotated[str, BeforeValidator(variables.storage)] = Field(
+        default="",
+        validation_alias="MLOPS_BACKUP",
+        examples=["none"],
+        description="Where [backups](docs/production.md#backups) of a cluster lie: a folder, or `s3://bucket/prefix`. With it, one is made every night.",
+    )
+    backup_with: Annotated[str, BeforeValidator(variables.addresses)] = Field(
+        default="",
+        validation_alias="MLOPS_BACKUP_WITH",
+        repr=False,
+        examples=["none"],
+        description="What a backup takes along that no other variable names, with spaces between: the databases of MLflow's server and the bucket of its artifacts.",
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

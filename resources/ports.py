@@ -1,4 +1,4 @@
-"""Which process holds a local port, so that an error can name it."""
+"""Ports of the loopback address: which are free, and which process holds one, so that an error can name it."""
 
 import socket
 
@@ -12,6 +12,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free(count: int) -> list[int]:
+    """So many different ports that nobody listens on now."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    numbers = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return numbers
 
 
 def holder(port: int) -> str | None:

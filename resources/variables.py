@@ -160,3 +160,10 @@ def postgresql(value: str) -> str:
     ):
         raise ValueError(": give postgresql+psycopg2://user:password@host:port/database, the driver named")
     return value
+
+
+def addresses(value: str) -> str:
+    """Databases and buckets with spaces between; never repeats a value: it may hold a password."""
+    for one in value.split():
+        bucket(one) if one.startswith("s3://") else postgresql(one)
+    return value

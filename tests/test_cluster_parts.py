@@ -105,7 +105,7 @@ def test_what_the_object_store_held_when_it_was_stopped_it_holds_again(tmp_path)
         s3.create_bucket(Bucket="ours")
         for name, content in names.items():
             s3.put_object(Bucket="ours", Key=name, Body=content)
-        written_down(s3, tmp_path)
+        written_down(tmp_path)
         for name in names:
             s3.delete_object(Bucket="ours", Key=name)
         read_back(s3, tmp_path)

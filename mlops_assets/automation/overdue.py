@@ -11,6 +11,7 @@ from mlops_assets.stages.arrivals import Looks, overdue_name
 from mlops_assets.stages.ingestion import Awaited
 
 REMEMBERED_ALARMS = 200
+MADE = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 
 def alarms(
@@ -45,11 +46,12 @@ def alarms(
 
 
 def _raised(instance: dg.DagsterInstance, table: str) -> set[str]:
-    """Partitions of a table of which Dagster has the alarm."""
+    """Partitions of a table of which Dagster has the alarm; a check that a run has only planned is none yet."""
     key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), ARRIVES)
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=REMEMBERED_ALARMS)
     events = [one.event.dagster_event for one in history if one.event and one.event.dagster_event]
-    told = [event.event_specific_data.metadata.get("partition") for event in events]  # type: ignore[union-attr]
+    made = [event.asset_check_evaluation_data for event in events if event.event_type == MADE]
+    told = [evaluation.metadata.get("partition") for evaluation in made]
     return {str(value.value) for value in told if value is not None}
 
 

@@ -16,11 +16,15 @@ def add(app: typer.Typer) -> None:
 
 
 @command(verbs, "up")
-def _up() -> int:
+def _up(
+    restart: Annotated[
+        bool, typer.Option("--restart", help="start again what ends by itself, as a cluster does")
+    ] = False,
+) -> int:
     """PostgreSQL, Redis, S3, MLflow with sign-in, Dagster's three servers and the endpoint, until Ctrl-C"""
     from mlops_assets.local import cluster
 
-    return cluster.main(settings())
+    return cluster.main(settings(), restart)
 
 
 @command(verbs, "run")

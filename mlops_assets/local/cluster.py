@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.local.cluster_parts import (
@@ -25,10 +26,17 @@ from mlops_assets.local.cluster_parts import (
     write_private,
 )
 from mlops_assets.local.processes import Server, Supervisor
-from mlops_assets.local.running import DevError, Stop, keep_up, stop_all, wait_until_up
+from mlops_assets.local.running import (
+    DevError,
+    Stop,
+    keep_up,
+    raise_if_ended,
+    stop_all,
+    wait_until_up,
+)
 from mlops_assets.local.servers import check_ports, prepare_dagster_home, report_load_errors
 from resources import at_work
-from resources.settings import Settings, settings
+from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.storage.s3_server import client
 from resources.with_secrets import write_key
 
@@ -37,15 +45,14 @@ ENVIRONMENT = "environment.json"
 """What a command beside the cluster is started with; only its owner may read it, though no secret is in it."""
 
 
-def main(where: Settings) -> int:
-    """Run the cluster until SIGINT or SIGTERM; 0 if it was stopped so, 1 if a part could not start or died."""
-    state, stopping, supervisor = folder(where), Stop(), Supervisor()
-    state.mkdir(parents=True, exist_ok=True)
+def main(where: Settings, restart: bool = False, made: type[Parts] = Parts) -> int:
+    """Run the cluster until SIGINT or SIGTERM; 0 if it was stopped so, 1 if a part could not start or died.
+
+    With `restart`, a part that dies is started again. `made` exists for tests: parts that can be made to fail.
+    """
+    stopping = Stop()
     try:
-        with stopping.listening(), at_work.serving(where.home):
-            check_ports(where)
-            parts = Parts(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
-            _run(parts, supervisor, stopping)
+        while_up(where, stopping, lambda up: keep_up_and_tell(up, restart), made)
     except (DevError, at_work.AtWorkError) as error:
         if stopping.asked:
             return 0
@@ -54,12 +61,49 @@ def main(where: Settings) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Up:
+    """A cluster that is up."""
+
+    parts: Parts
+    supervisor: Supervisor
+    stopping: Stop
+    own: Sequence[Server]
+    """The platform's servers that people open."""
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run a command as one more process of it, to its end; raises DevError where a part ends before it or a signal comes."""
+        with subprocess.Popen(
+            _with_secrets(command), env=_environment(self.parts.state), cwd=PROJECT_ROOT
+        ) as process:
+            try:
+                while process.poll() is None:
+                    raise_if_ended(self.supervisor)
+                    if self.stopping.asked:
+                        raise DevError(f"stopped before {command[0]} had ended")
+                    self.stopping.wait(0.5)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+        return process.returncode
+
+
+def while_up(where: Settings, stopping: Stop, work: Callable[[Up], None], made: type[Parts] = Parts) -> None:
+    """Start the cluster, do some work and stop it. Raises DevError where a part could not start, and what the work raises."""
+    state, supervisor = folder(where), Supervisor()
+    state.mkdir(parents=True, exist_ok=True)
+    with stopping.listening(), at_work.serving(where.home):
+        check_ports(where)
+        parts = made(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
+        _run(parts, supervisor, stopping, work)
+
+
 def folder(where: Settings) -> Path:
     """Where everything of the cluster lies."""
     return where.home / "cluster"
 
 
-def _run(parts: Parts, supervisor: Supervisor, stopping: Stop) -> None:
+def _run(parts: Parts, supervisor: Supervisor, stopping: Stop, work: Callable[[Up], None]) -> None:
     try:
         make_database(parts)
         _up(parts.stores(), supervisor, stopping)
@@ -72,15 +116,21 @@ def _run(parts: Parts, supervisor: Supervisor, stopping: Stop) -> None:
             [code], supervisor, stopping
         )  # whoever asks for the code before it is loaded shows an error first
         _up(others, supervisor, stopping)
-        keep_up(supervisor, stopping, lambda: _tell(parts, others))
+        if not stopping.asked:
+            work(Up(parts, supervisor, stopping, others))
     finally:
         (parts.state / ENVIRONMENT).unlink(missing_ok=True)
         stop_all(supervisor)
 
 
-def _tell(parts: Parts, others: Sequence[Server]) -> None:
-    print(table(parts, others), flush=True)
-    report_load_errors(next(one for one in others if one.name == "Dagster"))
+def keep_up_and_tell(up: Up, restart: bool) -> None:
+    """Print the addresses, and watch until a signal comes."""
+
+    def tell() -> None:
+        print(table(up.parts, up.own), flush=True)
+        report_load_errors(next(one for one in up.own if one.name == "Dagster"))
+
+    keep_up(up.supervisor, up.stopping, tell, restart)
 
 
 def _up(servers: Sequence[Server], supervisor: Supervisor, stopping: Stop) -> None:
@@ -160,12 +210,18 @@ def make_homes(parts: Parts) -> None:
 
 def run_beside(where: Settings, command: Sequence[str]) -> int:
     """Run a command as one more process of the cluster that is up, with a state folder of its own."""
-    file = folder(where) / ENVIRONMENT
+    return subprocess.run(_with_secrets(command), env=_environment(folder(where)), check=False).returncode
+
+
+def _environment(state: Path) -> dict[str, str]:
+    file = state / ENVIRONMENT
     if not file.exists():
-        raise DevError(f"no cluster is up on {folder(where)}: start it with `mlops cluster up`")
-    given = {**os.environ, **json.loads(file.read_text())}
-    started = [sys.executable, "-m", "resources.with_secrets", *command]
-    return subprocess.run(started, env=given, check=False).returncode
+        raise DevError(f"no cluster is up on {state}: start it with `mlops cluster up`")
+    return {**os.environ, **json.loads(file.read_text())}
+
+
+def _with_secrets(command: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "resources.with_secrets", *command]
 
 
 def table(parts: Parts, own: Sequence[Server]) -> str:

@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 from mlops_assets.local.processes import Server
 from mlops_assets.local.running import DevError
+from resources.ports import free
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF, Settings
 from resources.storage.s3_server import KEYS
 
@@ -65,11 +65,7 @@ class Ports:
     @classmethod
     def of(cls, settings: Settings) -> "Ports":
         """Ports of a start; every start takes other free ones."""
-        with_sockets = [socket.create_server((HOST, 0)) for _ in range(4)]
-        free = [one.getsockname()[1] for one in with_sockets]
-        for one in with_sockets:
-            one.close()
-        return cls(settings.dagster_port, settings.mlflow_port, settings.serve_port, *free)
+        return cls(settings.dagster_port, settings.mlflow_port, settings.serve_port, *free(4))
 
 
 @dataclass(frozen=True)

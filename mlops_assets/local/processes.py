@@ -54,7 +54,7 @@ class Supervisor:
     def start(self, server: Server) -> None:
         """Start a server as the leader of a new session, its output in its log; where this process is killed, it is asked to end."""
         server.log.parent.mkdir(parents=True, exist_ok=True)
-        with server.log.open("wb") as log:
+        with server.log.open("ab" if server.name in self.servers else "wb") as log:
             process = subprocess.Popen(
                 server.command,
                 stdin=subprocess.DEVNULL,
@@ -66,6 +66,13 @@ class Supervisor:
                 preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, server.ends_on),
             )
         self.servers[server.name] = server, process
+
+    def start_again(self, server: Server) -> None:
+        """Start a server that ended, once nothing of it is left: what it had started may hold its port."""
+        _, before = self.servers[server.name]
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(before.pid, signal.SIGKILL)
+        self.start(server)
 
     def ended(self) -> tuple[Server, int] | None:
         """The first server that ended by itself, with its exit code."""

@@ -11,6 +11,8 @@ from mlops_assets.local.probes import answers
 from mlops_assets.local.processes import Server, Supervisor
 
 START_TIMEOUT_S = 300.0
+AGAIN_S, TRIES = 2.0, 10
+"""How long a server that ended is left alone before it is started again, and how often in a row it may end at once."""
 
 
 class DevError(Exception):
@@ -44,15 +46,56 @@ class Stop:
         self.asked = True
 
 
-def keep_up(supervisor: Supervisor, stopping: Stop, told: Callable[[], None]) -> None:
-    """Watch the servers until one ends by itself, which raises DevError, or a signal comes; `told` is called first."""
+def keep_up(supervisor: Supervisor, stopping: Stop, told: Callable[[], None], restart: bool = False) -> None:
+    """Watch the servers until one ends by itself, which raises DevError, or a signal comes; `told` is called first.
+
+    With `restart`, what ends by itself is started again instead.
+    """
     if not stopping.asked:
         told()
+    restarts = Restarts(supervisor) if restart else None
     while not stopping.asked:
-        raise_if_ended(supervisor)
+        restarts.look() if restarts else raise_if_ended(supervisor)
         supervisor.collect_orphans()
         stopping.wait(0.5)
     print("stopping …", flush=True)
+
+
+class Restarts:
+    """Starts again what ended by itself, as a cluster does with its processes; raises DevError for what ends at once, time after time."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._due: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
+
+    def look(self) -> None:
+        """Start what has been gone for a moment."""
+        now = time.monotonic()
+        for server, process in list(self._supervisor.servers.values()):
+            if process.poll() is None:
+                self._settled(server.name, now)
+            elif server.name not in self._due:
+                self._due[server.name] = now + AGAIN_S
+                print(
+                    f"{server.name} ended by itself with code {process.returncode}; it is started again",
+                    flush=True,
+                )
+            elif now >= self._due[server.name]:
+                self._start(server, now)
+
+    def _settled(self, name: str, now: float) -> None:
+        if now - self._since.get(name, now) > AGAIN_S * TRIES:
+            self._tries.pop(name, None)
+
+    def _start(self, server: Server, now: float) -> None:
+        tries = self._tries.get(server.name, 0) + 1
+        if tries > TRIES:
+            raise_if_ended(self._supervisor)
+        self._supervisor.start_again(server)
+        self._due.pop(server.name)
+        self._tries[server.name], self._since[server.name] = tries, now
 
 
 def wait_until_up(server: Server, supervisor: Supervisor, stopping: Stop) -> None:

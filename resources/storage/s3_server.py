@@ -62,19 +62,24 @@ def read_back(s3: Any, folder: Path) -> None:
                 s3.put_object(Bucket=archive.stem, Key=one.name, Body=content.read())
 
 
-def written_down(s3: Any, folder: Path) -> None:
-    """Write the objects of every bucket into an archive, which takes the place of the last one whole."""
+def written_down(folder: Path) -> None:
+    """Write the objects of every bucket into an archive, which takes the place of the last one whole.
+
+    They are taken from memory: by requests, a lake of gigabytes would take longer than whoever ends the server waits.
+    """
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
     folder.mkdir(parents=True, exist_ok=True)
-    for bucket in (one["Name"] for one in s3.list_buckets()["Buckets"]):
-        temporary = folder / f".{bucket}.tar"
+    for bucket in s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.values():
+        temporary = folder / f".{bucket.name}.tar"
         with tarfile.open(temporary, "w") as packed:
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                for one in page.get("Contents", []):
-                    content = s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
-                    entry = tarfile.TarInfo(one["Key"])
-                    entry.size = len(content)
-                    packed.addfile(entry, io.BytesIO(content))
-        temporary.replace(folder / f"{bucket}.tar")
+            for name, one in bucket.keys.items():
+                content = one.value
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                packed.addfile(entry, io.BytesIO(content))
+        temporary.replace(folder / f"{bucket.name}.tar")
 
 
 def main(port: int, folder: Path) -> int:
@@ -83,10 +88,9 @@ def main(port: int, folder: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     server = started(port)
-    s3 = client(port, "s3")
-    read_back(s3, folder)
+    read_back(client(port, "s3"), folder)
     ended.wait()
-    written_down(s3, folder)
+    written_down(folder)
     server.shutdown()
     return 0
 

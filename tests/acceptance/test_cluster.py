@@ -17,8 +17,9 @@ from mlops_assets.local.running import DevError
 from resources.settings import PROJECT_ROOT
 from resources.storage.s3_server import client
 from tests.acceptance.dagster_server import Dagster, wait
+from tests.chaos.life import weekly_loans
 from tests.conftest import needed_program
-from tests.loans.data import FOLDER, write_loans
+from tests.loans.data import write_loans
 from tests.small_year import environment
 
 pytestmark = pytest.mark.nightly
@@ -54,15 +55,6 @@ class Cluster:
         )
         pages = client(port, "s3").get_paginator("list_objects_v2").paginate(Bucket="mlops", Prefix=prefix)
         return [one["Key"] for page in pages for one in page.get("Contents", [])]
-
-
-def weekly_loans(folder: Path) -> Path:
-    """The loans of the tests, by the week, with a label that is known after two days."""
-    folder.mkdir(parents=True)
-    said = (FOLDER / "use_case.yaml").read_text().replace("cadence: daily", "cadence: weekly")
-    (folder / "use_case.yaml").write_text(said)
-    (folder / "defs.yaml").write_text((FOLDER / "defs.yaml").read_text().replace("delay: 30d", "delay: 2d"))
-    return folder
 
 
 @pytest.fixture(scope="module")
