@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
+from mlops_assets.kit.run_tags import FIRST_TAG, LAST_TAG, REASON_TAG, TRIGGER_TAG
 from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.reach import partitions_to_replay
 from mlops_assets.spec.model import ModelSpec
@@ -120,10 +120,7 @@ class Project:
         within = spec.calendar.covering(spec.calendar.days_before(now, days), now) if days else partitions
         needed = [partition for partition in partitions if partition in {*within}]
         progress.stage(partitions[-1], f"{spec.name}_partition: training set of {len(needed)} partitions")
-        span = {
-            "dagster/asset_partition_range_start": needed[0],
-            "dagster/asset_partition_range_end": needed[-1],
-        }
+        span = {FIRST_TAG: needed[0], LAST_TAG: needed[-1]}
         self.clock([]).execute(
             f"{spec.name}_partition", progress, tags=span, assets=[[spec.name, "training_set"]]
         )

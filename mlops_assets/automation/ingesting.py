@@ -17,9 +17,7 @@ from mlops_assets.automation.overdue import alarms
 from mlops_assets.automation.sensors import MOST_RUNS_A_TICK, WAITS
 from mlops_assets.automation.tries import (
     BASIS_TAG,
-    FIRST_TAG,
     FOR_TAG,
-    LAST_TAG,
     TRY_TAG,
     Past,
     Plan,
@@ -30,6 +28,7 @@ from mlops_assets.automation.tries import (
     unfinished,
 )
 from mlops_assets.kit.partitions import time_windows
+from mlops_assets.kit.run_tags import FIRST_TAG, LAST_TAG
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.spec.names import feature_table, ingest_job_name, online_key
 from mlops_assets.spec.use_case import UseCase

@@ -12,7 +12,7 @@ from typing import Self
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
-from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.kit.run_tags import FIRST_TAG, LAST_TAG, PARTITION_TAG, REPLAY_TAG, SENSOR_TAG, UNFINISHED
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=4)
@@ -23,7 +23,6 @@ BASIS_TAG, TRY_TAG, FOR_TAG = "mlops/basis", "mlops/try", "mlops/partition"
 FOR_TAG_BEFORE = "mlops/week"
 """The name that `FOR_TAG` has on the runs of an earlier release."""
 
-FIRST_TAG, LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARENT_TAG = "dagster/parent_run_id"
 MOST_NAMED = 10
 

@@ -11,9 +11,11 @@ from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.aggregates.versions import refuse_unfit_sql
 from mlops_assets.spec.aggregates import Aggregates
 from mlops_assets.spec.names import features_group, ingest_group
+from mlops_assets.spec.outcomes import Outcome
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, current_use_case
 from mlops_assets.stages.declared_aggregates import aggregate_table
+from mlops_assets.stages.declared_outcomes import outcome_kind, outcome_table
 from mlops_assets.stages.declared_tables import feature_table, raw_table
 from mlops_assets.stages.tables import Table
 from resources.use_case_folders import FILE
@@ -59,19 +61,33 @@ class DeclaredTable(TableSpec):
             refuse_unfit_sql(view, asked, info.data["columns"])
         return value
 
+    @pydantic.field_validator("outcomes")
+    @classmethod
+    def _outcomes_are_sql(
+        cls, value: dict[str, Outcome], info: pydantic.ValidationInfo
+    ) -> dict[str, Outcome]:
+        for name, asked in value.items() if "columns" in info.data else ():
+            try:
+                outcome_kind(asked, info.data["columns"])
+            except ValueError as error:
+                raise ValueError(f"outcomes.{name}: {error}") from error
+        return value
+
 
 def declared_tables(spec: TableSpec, use_case: UseCase, folder: Path) -> list[Table]:
-    """The raw table that a spec asks for, and after it those of its features and its aggregates."""
+    """The raw table that a spec asks for, and after it those of its outcomes, its features and its aggregates."""
     calendar = use_case.calendar.coarser(spec.cadence) if spec.cadence else use_case.calendar
     said = {"owners": [use_case.owner], "tags": {"domain": use_case.name}}
     look = {"group_name": ingest_group(use_case.name), "kinds": {"polars", spec.source.kind}}
     raw = raw_table(spec, use_case.name, folder, calendar, **look, **said)
+    look = {"group_name": ingest_group(use_case.name), "kinds": {"polars", "parquet"}}
+    outcomes = [outcome_table(spec, name, use_case.name, calendar, **look, **said) for name in spec.outcomes]
     look = {"group_name": features_group(use_case.name), "kinds": {"polars", "parquet"}}
     features = [feature_table(spec, use_case.name, calendar, **look, **said)] if spec.features else []
     aggregates = [
         aggregate_table(spec, view, use_case.name, calendar, **look, **said) for view in spec.aggregates
     ]
-    return [raw, *features, *aggregates]
+    return [raw, *outcomes, *features, *aggregates]
 
 
 def folder_of(path: Path) -> Path:

@@ -8,6 +8,7 @@ from mlops_assets.promotion.records import launched_by
 REASON_TAG, TRIGGER_TAG = "mlops/reason", "mlops/trigger"
 REPLAY_TAG = "mlops/replay"
 SENSOR_TAG, RUN_KEY_TAG, PARTITION_TAG = "dagster/sensor_name", "dagster/run_key", "dagster/partition"
+FIRST_TAG, LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 UNFINISHED = [
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.QUEUED,

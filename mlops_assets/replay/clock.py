@@ -7,15 +7,23 @@ killed goes on where it stopped and ends with the same bytes.
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from mlops_assets.kit.run_tags import PARTITION_TAG, REPLAY_TAG, RUN_KEY_TAG, SENSOR_TAG, UNFINISHED
+from mlops_assets.kit.run_tags import (
+    FIRST_TAG,
+    LAST_TAG,
+    PARTITION_TAG,
+    REPLAY_TAG,
+    RUN_KEY_TAG,
+    SENSOR_TAG,
+    UNFINISHED,
+)
 from mlops_assets.spec.names import ingest_job_name, progress_name
 from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
@@ -58,6 +66,23 @@ def clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))[2:]
 
 
+class Shared(Protocol):
+    """How partitions of a replay share runs."""
+
+    def count(self, waiting: Sequence[str]) -> int:
+        """How many of the partitions that wait are ingested together: up to the first at whose end something may be decided."""
+        ...
+
+    def due(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Jobs that score what was ingested, each with partitions that follow each other."""
+        ...
+
+
+def said(partitions: Sequence[str]) -> str:
+    """The partition, or the first and the last."""
+    return partitions[0] if len(partitions) == 1 else f"{partitions[0]} to {partitions[-1]}"
+
+
 class Clock:
     """Drives one Dagster instance through partitions, in this process."""
 
@@ -66,9 +91,17 @@ class Clock:
         self.repository = defs.get_repository_def()
 
     def replay(
-        self, use_case: str, partitions: Sequence[str], progress: Progress, at_the_end: Collection[str] = ()
+        self,
+        use_case: str,
+        partitions: Sequence[str],
+        progress: Progress,
+        at_the_end: Collection[str] = (),
+        shared: "Shared | None" = None,
     ) -> None:
-        """Ingest every partition that was not replayed yet and let the sensors act after each, some of them after the last alone."""
+        """Ingest every partition that was not replayed yet and let the sensors act after each, some of them after the last alone.
+
+        With `shared`, partitions between which nothing can be decided are one step.
+        """
         self.finish_interrupted(progress)
         before = load_record(self.lake, ReplayProgress, progress_name(use_case))
         passed = before.through if before else ""
@@ -76,15 +109,21 @@ class Clock:
         progress.skipped = len(partitions) - len(waiting)
         if progress.skipped:
             print(f"  {progress.skipped} partitions are done, up to {passed}; going on", flush=True)
-        for partition in waiting:
-            progress.stage(partition, "ingest, features, online store")
-            self.execute(ingest_job_name(use_case), progress, partition=partition)
-            if partition == waiting[-1]:
-                self.settle(partition, progress)
+        while waiting:
+            count = shared.count(waiting) if shared else 1
+            step, waiting = waiting[:count], waiting[count:]
+            progress.stage(said(step), "ingest, features, online store")
+            self.execute_all(ingest_job_name(use_case), progress, step)
+            if shared:
+                for job, names in shared.due():
+                    progress.stage(said(names), job)
+                    self.execute_all(job, progress, names, FEW_PAGES if waiting else {})
+            if waiting:
+                self.settle(step[-1], progress, FEW_PAGES, at_the_end)
             else:
-                self.settle(partition, progress, FEW_PAGES, at_the_end)
-            save_record(self.lake, progress_name(use_case), ReplayProgress(through=partition))
-            progress.done += 1
+                self.settle(step[-1], progress)
+            save_record(self.lake, progress_name(use_case), ReplayProgress(through=step[-1]))
+            progress.done += len(step)
 
     def settle(
         self,
@@ -122,6 +161,20 @@ class Clock:
         asked = {RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}
         made = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], tags=asked)
         return bool(self.instance.get_runs(made, limit=1))
+
+    def execute_all(
+        self,
+        job_name: str,
+        progress: Progress,
+        partitions: Sequence[str],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a job for partitions that follow each other, in one run."""
+        if len(partitions) == 1:
+            self.execute(job_name, progress, partitions[0], tags)
+        else:
+            span = {FIRST_TAG: partitions[0], LAST_TAG: partitions[-1]}
+            self.execute(job_name, progress, tags={**(tags or {}), **span})
 
     def execute(
         self,

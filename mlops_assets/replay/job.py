@@ -135,7 +135,8 @@ def _replay(settings: Settings, asked: Asked) -> str:
     from mlops_assets.replay.clock import Progress, clock
     from mlops_assets.replay.owed import first_model, follow_spec, score_served_partitions, under_two_specs
     from mlops_assets.replay.policies import compare_policies
-    from mlops_assets.replay.tables import partitions_table, text_table
+    from mlops_assets.replay.shared import SharedRuns
+    from mlops_assets.replay.tables import partitions_table, steps_table, text_table
 
     project = Project.open(settings)
     use_case = project.use_case(asked.use_case)
@@ -155,7 +156,11 @@ def _replay(settings: Settings, asked: Asked) -> str:
     progress.seconds["start up"] = time.monotonic() - started
     by_wall = use_case.clock == "wall"
     later = retrain_sensors(retrained) if by_wall else []
-    project.clock([spec.name for spec in retrained]).replay(use_case.name, partitions, progress, later)
+    replay = use_case.replay
+    shared = SharedRuns(project, retrained) if replay.shared_runs else None
+    project.clock([spec.name for spec in retrained]).replay(
+        use_case.name, partitions, progress, later, shared
+    )
     told = [line for spec in retrained for line in follow_spec(project, spec, progress)]
     for other in others if asked.others else ():
         first_model(project, other, progress)
@@ -163,13 +168,14 @@ def _replay(settings: Settings, asked: Asked) -> str:
     parts = []
     for spec in retrained:
         table = partitions_table(spec, project.lake)
-        parts.append(text_table(table.iter_rows(named=True)))
+        shown = steps_table(spec, project.lake) if shared else table
+        parts.append(text_table(shown.iter_rows(named=True)))
         folder = asked.folder(settings) if spec is retrained[0] else asked.folder(settings) / spec.name
         write_outcome(folder, table, project.lake.read(f"{spec.name}/predictions"))
     if asked.compare:
-        compared = next((s for s in retrained if s.name == use_case.replay.compare), retrained[0])
+        compared = next((s for s in retrained if s.name == replay.compare), retrained[0])
         refusal = lived_by_the_wall(compared) or under_two_specs(compared, project.lake)
-        parts.append(refusal or compare_policies(project, compared, use_case.replay.periods, progress))
+        parts.append(refusal or compare_policies(project, compared, replay.periods, progress, replay.naive))
     told += [answers_since(spec, project) for spec in retrained] if by_wall else []
     parts += ["\n".join(told)] if told else []
     print("\n" + "\n\n".join(parts))

@@ -11,6 +11,7 @@ from mlops_assets.ml.monitoring.backtest import Backtest, HistoryPartition, back
 from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.fits import Fits
+from mlops_assets.replay.naive import by_naive_rule, refuse_unknown
 from mlops_assets.replay.tables import text_table, totals
 from mlops_assets.spec.maturity import days_of_waiting
 from mlops_assets.spec.model import ModelSpec, Retrain
@@ -27,21 +28,29 @@ Periods = Mapping[str, tuple[date, date]]
 """Name -> first and last day."""
 
 
-def compare_policies(project: Project, spec: ModelSpec, periods: Periods, progress: Progress) -> str:
-    """The comparison as text; the simulated policies go through the same rule, gate, hold-out and refit."""
+def compare_policies(
+    project: Project, spec: ModelSpec, periods: Periods, progress: Progress, naive: Sequence[str] = ()
+) -> str:
+    """The comparison as text; the simulated policies go through the same rule, gate, hold-out and refit.
+
+    With features of a `naive` rule, its line stands below them.
+    """
     started = time.monotonic()
     partitions = project.lake.partitions(f"{spec.name}/drift")
+    refuse_unknown(spec, project.lake, naive)
     train = Fits(project, spec, progress, expected_trainings(spec, partitions))
     progress.stage(
         "now", f"comparison with never and every four weeks: about {len(train.ahead)} fits to make"
     )
     history = history_of(spec, project.lake)
-    never = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
+    never_again = backtest(spec, Retrain(cool_down_days=spec.window.hold_out_days), history, train)
     monthly = Retrain(cool_down_days=spec.window.hold_out_days, max_age_days=FOUR_WEEKS)
     every_four = backtest(spec, monthly, history, train)
     attempts = [w for w in partitions if load_record(project.lake, Attempt, f"{spec.name}/attempts/{w}")]
     ours = Backtest(project.lake.read(f"{spec.name}/predictions"), attempts, attempts)
-    policies = {"this policy": ours, "never retrained": never, "every four weeks": every_four}
+    policies = {"this policy": ours, "never retrained": never_again, "every four weeks": every_four}
+    if naive:
+        policies[f"naive rule of {', '.join(naive)}"] = by_naive_rule(spec, project.lake, ours, naive)
     spans = inside(periods, partitions)
     rows = [policy_row(spec, project.lake, name, result, spans) for name, result in policies.items()]
     project.lake.write_json(f"{spec.name}/comparison", {"policies": rows})

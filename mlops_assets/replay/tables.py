@@ -43,6 +43,35 @@ def partition_row(spec: ModelSpec, lake: Lake, partition: str) -> dict[str, Any]
     }
 
 
+def steps_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
+    """One row for each span of partitions up to one with a decision, over all rows of which labels count by now."""
+    partitions = lake.partitions(f"{spec.name}/drift")
+    decided = {*lake.records(f"{spec.name}/attempts"), *partitions[-1:]}
+    scored, rows, step = lake.read(f"{spec.name}/predictions"), [], list[str]()
+    for partition in partitions:
+        step.append(partition)
+        if partition in decided:
+            rows.append(_step_row(spec, lake, scored, step))
+            step = []
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _step_row(spec: ModelSpec, lake: Lake, scored: pl.DataFrame, step: Sequence[str]) -> dict[str, Any]:
+    reports = lake.read(f"{spec.name}/performance", step)
+    served = scored.drop_nulls(STORED_SCORE)
+    found = totals(spec, served, step, lake)
+    version = reports["model_version"].drop_nulls()
+    return {
+        "from": step[0],
+        "to": step[-1],
+        "rows": int(reports["rows"].sum()),
+        "judged": found.get("rows", 0),
+        **{name: defined(found.get(name)) for name in SHOWN[spec.task]},
+        "version": version[-1] if version.len() else None,
+        "decision": decision(load_record(lake, Attempt, attempt_name(spec, step[-1]))),
+    }
+
+
 def decision(attempt: Attempt | None) -> str:
     """What was decided at the end of a partition, and why."""
     if attempt is None:

@@ -13,6 +13,7 @@ from mlops_assets.spec.aggregates import Aggregates, refuse_unfit
 from mlops_assets.spec.base import Duration, Part, TimeZone
 from mlops_assets.spec.columns import unusable
 from mlops_assets.spec.http import HttpSource
+from mlops_assets.spec.outcomes import Outcome, refuse_unfit_outcome
 from mlops_assets.spec.sources import PythonSource, Source, SqlSource
 from mlops_assets.spec.table_features import Features, features_of_table, free_view, refuse_unknown_in_time
 from mlops_assets.spec.typed_columns import KINDS, Column, ColumnOrType, of_kind
@@ -95,6 +96,11 @@ class TableSpec(Part):
     aggregates: dict[str, Aggregates] = Field(
         default_factory=dict,
         description="Feature views of trailing aggregates of the rows: view -> key and features.",
+    )
+
+    outcomes: dict[str, Outcome] = Field(
+        default_factory=dict,
+        description="Tables of what follows each row, `<use case>/<outcome>`: labels of models that predict these rows.",
     )
 
     @pydantic.field_validator("name")
@@ -206,6 +212,15 @@ class TableSpec(Part):
                     f"aggregates.{view} has the name of the view of the table's features: rename one"
                 )
             refuse_unfit(view, asked, info.data)
+        return value
+
+    @pydantic.field_validator("outcomes")
+    @classmethod
+    def _can_follow(cls, value: dict[str, Outcome], info: pydantic.ValidationInfo) -> dict[str, Outcome]:
+        for name, asked in (
+            value.items() if {"columns", "key", "time", "known_at"} <= info.data.keys() else ()
+        ):
+            refuse_unfit_outcome(name, asked, info.data)
         return value
 
     @property

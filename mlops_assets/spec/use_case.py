@@ -28,6 +28,15 @@ class Replay(Part):
         default_factory=dict,
         description="Spans of days, first and last, over which the comparison adds up; the whole by default.",
     )
+    shared_runs: bool = Field(
+        default=False,
+        description="Partitions between which no training can be decided share a run, and a line of the table.",
+    )
+    naive: list[str] = Field(
+        default_factory=list,
+        description="Features of the compared model of which alone a logistic model (regression: a linear one) is fitted "
+        "whenever the model is trained; the comparison shows what that rule comes to beside it.",
+    )
 
 
 class Ingest(Part):

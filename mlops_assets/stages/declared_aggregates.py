@@ -1,6 +1,6 @@
 """Feature tables of the trailing aggregates that a TableSpec declares, made of the raw table a partition at a time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,15 +17,15 @@ from mlops_assets.spec.calendar import ALL_BEFORE, Calendar, Partition
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.declared_tables import AN_HOUR, looks_back, refuse_known_elsewhere
 from mlops_assets.stages.errors import SourceError
+from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import EVENT_TIME, Table
 from resources.lake.lake import Lake
 
 CODE = (
     "mlops_assets.ml.aggregates.timeline:aggregate_rows",
-    "mlops_assets.stages.declared_aggregates:rows_for",
+    "mlops_assets.stages.running_aggregates:History",
 )
 ALWAYS_THERE = ("count", "sum", "distinct")
-DAY = timedelta(days=1)
 
 
 def aggregate_table(
@@ -37,9 +37,14 @@ def aggregate_table(
     decides = digest([asked.model_dump(mode="json"), shape.row, spec.time, spec.known_at, f"{spec.lateness}"])
 
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
-        rows = rows_for(lake, raw, spec, asked, calendar, span)
+        history = History(
+            lake, raw, names.feature_table(use_case, view), asked, shape, calendar, looks_back(spec)
+        )
+        refuse_known_elsewhere(history.read([span.name]), spec, span)
         try:
-            return aggregate_rows(rows, asked, shape, span.start, span.end)
+            return aggregate_rows(
+                history.rows(span), asked, shape, span.start, span.end, history.before(span)
+            )
         except AggregateError as error:
             raise SourceError(f"aggregates.{view} of {spec.name!r}: {error}") from error
 
@@ -99,37 +104,3 @@ def aggregate_columns(spec: TableSpec, asked: Aggregates, raw: str) -> Mapping[s
     }
     keys = {name: Column(said[name].description, said[name].unit, ((raw, name),)) for name in asked.key}
     return {**keys, EVENT_TIME: Column("From when on the values hold, and known.", made_of=moments), **made}
-
-
-def rows_for(
-    lake: Lake, raw: str, spec: TableSpec, asked: Aggregates, calendar: Calendar, span: Partition
-) -> pl.DataFrame:
-    """The raw rows that may change something in a partition: all in reach of the keys for which something happens there.
-
-    Partitions are read one by one, and rows of other keys are not kept: memory is bounded by what is kept, not by history.
-    """
-    columns = shape_of(spec).needs(asked)
-    own = lake.read(raw, [span.name], columns)
-    refuse_known_elsewhere(own, spec, span)
-    there = {*lake.partitions(raw)} - {span.name}
-    read = {span.name: own}
-
-    def rows_of(name: str) -> pl.DataFrame:
-        return read[name] if name in read else lake.read(raw, [name], columns)
-
-    def within(start: timedelta, end: timedelta) -> Iterable[str]:
-        """Names of the partitions from so long before this one begins to so long before it ends."""
-        begins, ends = (calendar.days_before(m, b / DAY) for m, b in ((span.start, start), (span.end, end)))
-        return [name for name in calendar.covering(begins, ends) if name in there]
-
-    touched = None
-    if not any(one.time_since for one in asked.features.values()):
-        windows = {one.window for one in asked.features.values() if one.window}
-        leaving = {n for one in windows for n in within(one + AN_HOUR, max(one - AN_HOUR, timedelta()))}
-        for name in sorted({*leaving, *within(looks_back(spec), timedelta())}):
-            read[name] = rows_of(name)
-        touched = pl.concat([frame.select(asked.key) for frame in read.values()]).unique()
-    kept = [rows_of(name) for name in (*within(looks_back_for(spec, asked), timedelta()), span.name)]
-    if touched is not None:
-        kept = [frame.join(touched, on=asked.key, how="semi") for frame in kept]
-    return pl.concat(kept)

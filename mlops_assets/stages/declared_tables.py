@@ -219,7 +219,7 @@ class Origin:
         read = digest(
             [
                 table.code_version,
-                self.spec.model_dump(mode="json", exclude={"aggregates"}),
+                self.spec.model_dump(mode="json", exclude={"aggregates", "outcomes"}),
                 f"{span}",
                 states(self.spec, self.folder),
             ]

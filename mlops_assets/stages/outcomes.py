@@ -88,6 +88,8 @@ def with_outcomes(spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame)
             "rename it in one of them, so that label.column is one thing"
         )
     found = _outcomes(spec, lake, parts)
+    if not parts:
+        found = found.cast({key: rows.schema[key] for key in spec.prediction.key})
     refuse_values(spec, found[spec.label.column])
     return rows.join(_versions(spec, found), on=spec.prediction.key, how="left", maintain_order="left")
 

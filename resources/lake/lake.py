@@ -239,6 +239,9 @@ class Lake(Resource):
     def _stems(self, folder: str, ending: str) -> list[str]:
         return sorted(name.removesuffix(ending) for name in self.folder(folder).names(ending=ending))
 
+    def rests_on(self, read: Mapping[str, str]) -> None:
+        """Called with partitions, `table@partition`, that what was read instead of them was made of, and their hashes."""
+
     def _observe(self, table: str, contents: Mapping[str, bytes]) -> None:
         """Called with what was read of a table, by partition."""
 

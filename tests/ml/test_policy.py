@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
+from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide, quiet_until
 
 START = datetime(2020, 1, 6, tzinfo=UTC)
 RULES = {
@@ -55,6 +55,38 @@ def test_a_model_is_never_retrained_twice_within_the_cool_down(make_spec, rows, 
             at.append(week.end)
     assert all(b - a >= timedelta(days=cool_down) for a, b in pairwise(at))
     assert all(w.end - START >= timedelta(days=28) for w in evidence if w.end in at)
+
+
+@given(
+    st.lists(WEEK, min_size=1, max_size=12),
+    st.integers(14, 40),
+    st.one_of(st.none(), st.integers(5, 60)),
+    st.booleans(),
+    st.one_of(st.none(), st.floats(0, 90)),
+)
+def test_until_a_decision_is_possible_none_is_made_whatever_the_evidence(
+    make_spec, rows, cool_down, max_age, by_evidence, last
+):
+    rules = {"cool_down_days": cool_down, "max_age_days": max_age}
+    spec = make_spec(retrain=RULES | rules if by_evidence else rules)
+    before = None if last is None else day(last)
+    for seen in weeks(rows):
+        served = replace(seen, served=True)
+        until = quiet_until(before, spec, served=True)
+        if until is None or seen.end < until:
+            assert not decide([served], before, spec, seen.end).retrain
+        until = quiet_until(before, spec, served=False)
+        if until is None or seen.end < until:
+            assert not decide([seen], before, spec, seen.end).retrain
+
+
+def test_a_decision_is_possible_from_the_age_on_or_where_evidence_counts_from_the_cool_down_on(make_spec):
+    by_age = make_spec(retrain={"cool_down_days": 14, "max_age_days": 28})
+    assert timedelta() <= day(128) - quiet_until(day(100), by_age, served=True) < timedelta(hours=1)
+    assert timedelta() <= day(114) - quiet_until(day(100), by_age, served=False) < timedelta(hours=1)
+    by_evidence = make_spec(retrain=RULES)
+    assert timedelta() <= day(114) - quiet_until(day(100), by_evidence, served=True) < timedelta(hours=1)
+    assert quiet_until(day(100), make_spec(retrain={"cool_down_days": 14}), served=True) is None
 
 
 def test_the_first_model_waits_for_the_minimum_of_history(make_spec):

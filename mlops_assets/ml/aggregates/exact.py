@@ -28,15 +28,28 @@ def summed(values: npt.NDArray[np.float64] | Ints, running: Callable[[Ints], Int
 
     Values are finite. At most 2**30 of them may meet in one sum.
     """
+    digits = parts_of(values)
+    return Limbs(np.stack([running(share) for share in digits.values()]), min(digits))
+
+
+def parts_of(values: npt.NDArray[np.float64] | Ints) -> dict[int, Ints]:
+    """The digits of each value, by their place: what many values come to is the sum of each digit."""
     parts, places = _split(values)
     low, high = (int(places.min()), int(places.max())) if places.size else (0, 0)
-    digits = []
-    for place in range(low, high + len(parts)):
-        share = np.zeros(values.size, np.int64)
-        for step, part in enumerate(parts):
-            share += np.where(places + step == place, part, 0)
-        digits.append(running(share))
-    return Limbs(np.stack(digits), low)
+    return {
+        place: np.sum([np.where(places + step == place, part, 0) for step, part in enumerate(parts)], axis=0)
+        for place in range(low, high + len(parts))
+    }
+
+
+def added(one: Limbs, other: Limbs) -> Limbs:
+    """Column by column the sum of both."""
+    low = min(one.low, other.low)
+    count = max(each.low + each.digits.shape[0] for each in (one, other)) - low
+    digits = np.zeros((count, one.digits.shape[1]), np.int64)
+    for each in (one, other):
+        digits[each.low - low : each.low - low + each.digits.shape[0]] += each.digits
+    return Limbs(digits, low)
 
 
 def _split(values: npt.NDArray[np.float64] | Ints) -> tuple[list[Ints], Ints]:

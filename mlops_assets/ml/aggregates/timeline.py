@@ -5,7 +5,7 @@ a later version of it is known.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.aggregates.covering import NONE, counted, different, largest, running, two_largest
-from mlops_assets.ml.aggregates.exact import Ints, nearest, summed, whole_numbers
+from mlops_assets.ml.aggregates.exact import Ints, Limbs, added, nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.places import MICRO, Bools, Places, Spells, changes, micros, steps
+from mlops_assets.ml.aggregates.running import ADDED, Running
 from mlops_assets.ml.aggregates.versions import AggregateError, Shape, column_of, versions_of
 from mlops_assets.ml.typed import INSTANT
 from mlops_assets.spec.aggregates import Aggregate, Aggregates
@@ -26,22 +27,35 @@ FEATURES: Mapping[Kind, Any] = {"int": pl.Int64, "float": pl.Float32, "str": pl.
 
 
 def aggregate_rows(
-    rows: pl.DataFrame, asked: Aggregates, shape: Shape, start: datetime, end: datetime
+    rows: pl.DataFrame,
+    asked: Aggregates,
+    shape: Shape,
+    start: datetime,
+    end: datetime,
+    before: Running | None = None,
 ) -> pl.DataFrame:
     """Key, event timestamp and features: a row for each key and moment in `[start, end)` at which something changes for it.
 
     A key's newest row at or before a moment says what every feature is at that moment. `rows` are those of the table whose
-    time lies at most the longest window, or how late they may become known, before `start`; others change nothing.
+    time lies at most the longest window, or how late they may become known, before `start`; others change nothing. With what
+    the settled ones come to `before`, they are those that are not settled, and those that leave a window in the span.
 
     Raises AggregateError for a number that its feature does not hold, and where nothing decides between two rows.
     """
-    kinds, versions = shape.kinds(asked), versions_of(rows, asked, shape)
+    kinds, versions, kept = shape.kinds(asked), versions_of(rows, asked, shape), 0
+    if before is not None:
+        touched = versions.select(asked.key).unique()
+        before = (
+            before if any(one.time_since for one in asked.features.values()) else before.touching(touched)
+        )
+        kept, versions = before.rows.height, pl.concat([before.rows, versions])
     keys = versions.select(asked.key).unique().sort(asked.key).with_row_index("_key")
     number = versions.select(asked.key).join(keys, on=asked.key, how="left", maintain_order="left")["_key"]
     spells = Spells.of(versions, number.cast(pl.Int64).to_numpy())
     line = Timeline.over(versions, spells, [*asked.features.values()], micros(start), micros(end))
+    line = replace(line, settled=Settled(before, keys, kept) if before else None)
     made = {
-        name: _feature(name, one, kinds[name], line.covered(column_of(n), one))
+        name: _feature(name, one, kinds[name], line.covered(n, one))
         for n, (name, one) in enumerate(asked.features.items())
     }
     at = pl.Series(EVENT_TIME, line.places.moment, pl.Int64).cast(INSTANT)
@@ -61,6 +75,20 @@ class Covered:
     low: Ints
     high: Ints
     moment: Ints
+    base: tuple[Ints, Limbs] | None = None
+
+    @property
+    def count(self) -> Ints:
+        """For each place how many rows count."""
+        found = counted(*self.places)
+        return found if self.base is None else found + self.base[0]
+
+    @property
+    def total(self) -> Limbs:
+        """For each place the sum of the values; of conditions, how many hold."""
+        values = self.values.cast(pl.Int64) if self.values.dtype == pl.Boolean else self.values
+        found = summed(values.to_numpy(), running(*self.places))
+        return found if self.base is None else added(found, self.base[1])
 
     @property
     def places(self) -> tuple[Ints, Ints, int]:
@@ -81,6 +109,25 @@ class Covered:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What settled rows come to, the keys by number, and how many of the versions, the first ones, are rows of it."""
+
+    before: Running
+    keys: pl.DataFrame
+    kept: int
+
+    def stands_in(self, time: Ints, one: Aggregate) -> Bools:
+        """Which versions do not count for a feature, because they are in its base or among the rows kept for it."""
+        later = np.arange(time.size) >= self.kept
+        settled = later & (time < self.before.span.settled)
+        return settled & (time >= self.before.span.stays_from(one)) if one.word in ADDED else settled
+
+    def base(self, number: int, place: Ints) -> tuple[Ints, Limbs]:
+        """What counts for a feature beside the versions."""
+        return self.before.base(number, self.keys.drop("_key"), place)
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The places of a span, and the rows that may cover them. `happens` says at which places something happens by itself."""
 
@@ -92,6 +139,7 @@ class Timeline:
     places: Places
     happens: Bools
     touched: Bools
+    settled: Settled | None = None
 
     @classmethod
     def over(
@@ -108,24 +156,27 @@ class Timeline:
         touched = np.isin(spells.key, places.key)
         return cls(versions, spells, features, start, end, places, places.have(*happening), touched)
 
-    def covered(self, column: str, one: Aggregate) -> Covered:
-        """The rows that count for a feature at some place."""
-        ends = self.spells.end(one.window)
+    def covered(self, number: int, one: Aggregate) -> Covered:
+        """The rows that count for the feature of a number at some place."""
+        ends, column = self.spells.end(one.window), column_of(number)
         counts = self.touched & self.versions[column].is_not_null().to_numpy()
+        if self.settled:
+            counts &= ~self.settled.stands_in(self.spells.time, one)
         row = np.flatnonzero(counts & (self.spells.begin < ends) & (ends > self.start))
         key = self.spells.key[row]
         low, high = self.places.before(key, self.spells.begin[row]), self.places.before(key, ends[row])
         some = low < high
         row = row[some]
         values = self.versions[column].gather(row)
-        return Covered(row, self.spells.time[row], values, low[some], high[some], self.places.moment)
+        base = self.settled.base(number, self.places.key) if self.settled and one.word in ADDED else None
+        return Covered(row, self.spells.time[row], values, low[some], high[some], self.places.moment, base)
 
     def told(self) -> Bools:
         """Which places are rows: of those that are steps since a row alone, those whose newest row it is."""
         found = self.happens.copy()
         for n, one in enumerate(self.features):
             if one.time_since:
-                since, there = _passed(self.covered(column_of(n), one))
+                since, there = _passed(self.covered(n, one))
                 found |= there & (since > 0) & (since % (one.time_since // MICRO) == 0)
         return found
 
@@ -148,11 +199,11 @@ def _feature(name: str, one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
 
 
 def _count(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
-    return pl.Series(counted(*rows.places))
+    return pl.Series(rows.count)
 
 
 def _sum(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
-    sums = summed(rows.values.to_numpy(), running(*rows.places))
+    sums = rows.total
     if kind == "float":
         return pl.Series(nearest(sums))
     whole, lost = whole_numbers(sums)
@@ -164,12 +215,11 @@ def _sum(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
 
 
 def _mean(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
-    sums = nearest(summed(rows.values.to_numpy(), running(*rows.places)))
-    return _by_row(sums, counted(*rows.places))
+    return _by_row(nearest(rows.total), rows.count)
 
 
 def _rate(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
-    return _by_row(running(*rows.places)(rows.values.cast(pl.Int64).to_numpy()), counted(*rows.places))
+    return _by_row(nearest(rows.total), rows.count)
 
 
 def _extreme(one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:

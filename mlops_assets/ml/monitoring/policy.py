@@ -5,14 +5,14 @@ Sensor, replay and back-test call this same function, so what was tried on histo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from mlops_assets.ml.dataset import moment
 from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.spec.base import duration_text
-from mlops_assets.spec.maturity import matured_until
+from mlops_assets.spec.maturity import judged_age, matured_until
 from mlops_assets.spec.model import ModelSpec
 
 Trigger = Literal[
@@ -26,6 +26,9 @@ Trigger = Literal[
     "paused",
     "too_little_history",
 ]
+
+ROUNDING = timedelta(minutes=8)
+"""So much time is nothing to a rule in days, which are told to two digits."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,26 @@ def decide(
     met = [s for s in signals if s.met]
     texts = "; ".join(s.text for s in [*met, *(s for s in signals if not s.met)]) or "no threshold is set"
     return Decision(bool(met), met[0].trigger if met else "none", f"{texts}.")
+
+
+def quiet_until(last_attempt: datetime | None, spec: ModelSpec, served: bool) -> datetime | None:
+    """The moment before which `decide` says no whatever the evidence; None where it never says yes.
+
+    `served` says whether a champion scores the partitions until then: without one a training is asked for again.
+    """
+    if spec.automation == "paused":
+        return None
+    rule, calendar = spec.retrain, spec.calendar
+    if last_attempt is None:
+        matured = calendar.days_before(calendar.first.start, -spec.window.minimum_days)
+        return matured + judged_age(spec) - ROUNDING
+    by_evidence = (rule.metric_worse_by, rule.prediction_psi_above, rule.drift_share_above)
+    days = rule.cool_down_days
+    if served and not any(by_evidence):
+        if rule.max_age_days is None:
+            return None
+        days = max(days, rule.max_age_days)
+    return calendar.days_before(moment(last_attempt), -days) - ROUNDING
 
 
 def drift_signal(seen: PartitionEvidence, spec: ModelSpec) -> bool:

@@ -1,0 +1,50 @@
+"""Partitions of a replay that share a run: those between which no model can be asked to be trained."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mlops_assets.automation.unreported import partitions_to_score
+from mlops_assets.ml.monitoring.policy import quiet_until
+from mlops_assets.project import Project
+from mlops_assets.spec.calendar import Calendar
+from mlops_assets.spec.model import ModelSpec
+
+
+class SharedRuns:
+    """What follows from the retrain policies of the models: until when nothing is decided, and what is then to be scored."""
+
+    def __init__(self, project: Project, specs: Sequence[ModelSpec]) -> None:
+        self.project, self.specs = project, specs
+
+    def count(self, waiting: Sequence[str]) -> int:
+        """How many of the partitions that wait are ingested together: up to the first at whose end something may be decided."""
+        calendar = self.specs[0].calendar
+        moments = [until for spec in self.specs if (until := self._quiet_until(spec))]
+        quiet = (
+            n for n, name in enumerate(waiting, 1) if any(calendar.partition(name).end >= m for m in moments)
+        )
+        return next(quiet, len(waiting))
+
+    def due(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The jobs that score what was ingested and report again on what got labels, with partitions that follow each other."""
+        for spec in self.specs:
+            due = partitions_to_score(spec, self.project.lake, self.project.resources["clock"])
+            for names in in_a_row(spec.calendar, [name for name, _ in due]):
+                yield f"{spec.name}_partition", names
+
+    def _quiet_until(self, spec: ModelSpec) -> datetime | None:
+        attempts = self.project.lake.records(f"{spec.name}/attempts")
+        last = spec.calendar.partition(attempts[-1]).end if attempts else None
+        return quiet_until(last, spec, self.project.tracking.champion(spec.name) is not None)
+
+
+def in_a_row(calendar: Calendar, names: Sequence[str]) -> Iterator[list[str]]:
+    """Partitions in groups in which each follows the one before it."""
+    row: list[str] = []
+    for name in names:
+        if row and calendar.next(row[-1]) != name:
+            yield row
+            row = []
+        row.append(name)
+    if row:
+        yield row

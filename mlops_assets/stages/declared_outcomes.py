@@ -1,0 +1,76 @@
+"""Tables of what follows the rows of a table, as a TableSpec declares them: labels of the table's models."""
+
+from typing import Any
+
+import polars as pl
+
+from mlops_assets.ml.aggregates.expressions import kind_of
+from mlops_assets.ml.following import following_rows
+from mlops_assets.ml.provenance.digest import digest
+from mlops_assets.ml.tables import Column, Expectation
+from mlops_assets.ml.typed import INSTANT, TYPES
+from mlops_assets.spec.calendar import Calendar, Partition
+from mlops_assets.spec.outcomes import GIVES, KNOWN_AT, Outcome
+from mlops_assets.spec.table import TableSpec
+from mlops_assets.spec.typed_columns import Column as DeclaredColumn
+from mlops_assets.spec.typed_columns import Kind
+from mlops_assets.stages.declared_tables import AN_HOUR
+from mlops_assets.stages.tables import Table, recent
+from resources.lake.lake import Lake
+
+CODE = ("mlops_assets.ml.following:following_rows",)
+NUMBERS = ("int", "float")
+
+
+def outcome_table(spec: TableSpec, name: str, use_case: str, calendar: Calendar, **appearance: Any) -> Table:
+    """`<use case>/<outcome>`: what the rows of a partition change of the outcomes of the rows before them."""
+    asked, raw, time = spec.outcomes[name], f"{use_case}/{spec.name}", str(spec.time)
+    decides = digest([asked.model_dump(mode="json"), spec.key, time])
+    said = asked.description or f"{asked.words[0].upper()}{asked.words[1:]}."
+
+    def build(lake: Lake, span: Partition) -> pl.DataFrame:
+        rows = recent(lake, raw, calendar, span, asked.within + AN_HOUR)
+        return following_rows(rows, name, asked, spec.key, time, span.start, span.end)
+
+    return Table(
+        f"{use_case}/{name}",
+        build,
+        outcome_promises(spec, name),
+        calendar,
+        {raw: asked.within + AN_HOUR},
+        {"description": said, **appearance},
+        _columns(spec, name, raw, said),
+        CODE,
+        lambda: {"declared": decides},
+    )
+
+
+def outcome_promises(spec: TableSpec, name: str) -> Expectation:
+    """What the table promises: one line for each row and moment, and nothing missing."""
+    kinds = {column: TYPES[spec.columns[column].kind] for column in spec.key}
+    value = TYPES[outcome_kind(spec.outcomes[name], spec.columns)]
+    columns = {**kinds, name: value, KNOWN_AT: INSTANT}
+    return Expectation(columns, (*spec.key, KNOWN_AT), KNOWN_AT, nulls=dict.fromkeys(columns, 0.0))
+
+
+def outcome_kind(asked: Outcome, columns: dict[str, DeclaredColumn]) -> Kind:
+    """What an outcome is. Raises ValueError for a sum of what is no number, and a filter that is no condition."""
+    if asked.where is not None and (found := kind_of(asked.where, columns)) != "bool":
+        raise ValueError(f"where {asked.where!r} is {found}, and must be true or false: write a condition")
+    if asked.sum is None:
+        return GIVES[asked.word]
+    kind = kind_of(asked.sum, columns)
+    if kind not in NUMBERS:
+        raise ValueError(f"sum of {asked.sum!r}, which is {kind}: sum takes {' or '.join(NUMBERS)}")
+    return kind
+
+
+def _columns(spec: TableSpec, name: str, raw: str, said: str) -> dict[str, Column]:
+    asked, own = spec.outcomes[name], spec.columns
+    read = [*asked.key, str(spec.time), *([asked.sum] if asked.sum in own else [])]
+    keys = {key: Column(own[key].description, own[key].unit, ((raw, key),)) for key in spec.key}
+    return {
+        **keys,
+        name: Column(said, asked.unit, tuple((raw, column) for column in dict.fromkeys(read))),
+        KNOWN_AT: Column("From when on that was known.", made_of=((raw, str(spec.time)),)),
+    }
