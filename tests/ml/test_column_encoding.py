@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.ml.column_encoding import ColumnEncoder
+from mlops_assets.ml.column_encoding import ColumnEncoder, RowBuffer
 from mlops_assets.ml.dataset import Encoding
 
 TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
@@ -42,3 +42,19 @@ def test_the_matrix_and_what_is_unseen_are_those_of_a_frame(drawn):
     assert np.array_equal(matrix, wanted, equal_nan=True)
     assert np.array_equal(np.signbit(matrix[~np.isnan(matrix)]), np.signbit(wanted[~np.isnan(wanted)]))
     assert unseen == ENCODING.unseen(frame)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows())
+def test_a_row_that_is_filled_again_and_again_holds_what_its_matrix_does_or_says_that_it_cannot(drawn):
+    encoder = ColumnEncoder(ENCODING)
+    buffer = RowBuffer(len(encoder.names))
+    for values in drawn:
+        given = dict(zip(TYPES, values, strict=True))
+        wanted, unseen = encoder.matrix({name: [value] for name, value in given.items()}, 1)
+        row, told = encoder.row(given)
+        assert told == unseen
+        if buffer.fill(row):
+            assert np.array_equal(buffer.matrix, wanted, equal_nan=True)
+        else:
+            assert any(value is not None and abs(value) >= 2**53 for value in row)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from mlops_assets.ml.column_encoding import RowBuffer
 from mlops_assets.ml.training.trainers.xgboost_dense import Dense
 from mlops_assets.ml.training.trainers.xgboost_lean import LeanBooster, LibraryError
 
@@ -41,6 +42,16 @@ def test_matrices_of_any_height_are_scored_one_after_the_other_and_by_threads_be
         assert [scores.tobytes() for scores in threads.map(dense, matrices)] == wanted
 
 
+def test_a_row_that_stays_where_it_is_is_scored_as_a_matrix_of_it_is(booster):
+    dense, dice, row = Dense(booster), np.random.default_rng(5), RowBuffer(7)
+    for matrix in dice.normal(size=(50, 1, 7)).astype(np.float32):
+        matrix[dice.random(matrix.shape) < 0.3] = np.nan
+        assert row.fill(matrix[0].tolist())
+        (wanted,) = booster.inplace_predict(matrix, validate_features=False)
+        assert dense.row(row) == wanted
+    assert not row.fill([1e300] * 7) and not row.fill([2**53] * 7) and not row.fill([float("inf")] * 7)
+
+
 def test_a_booster_with_several_outputs_keeps_its_shape():
     data = np.arange(60, dtype=np.float32).reshape(20, 3)
     labels = np.arange(20) % 3
@@ -48,6 +59,7 @@ def test_a_booster_with_several_outputs_keeps_its_shape():
         {"objective": "multi:softprob", "num_class": 3, "nthread": 1}, xgboost.DMatrix(data, labels), 3
     )
     assert np.array_equal(Dense(several)(data), several.inplace_predict(data))
+    assert Dense(several).row(RowBuffer(3)) is None
 
 
 def test_a_booster_by_the_library_alone_gives_the_scores_and_attributes_of_the_package(booster):
