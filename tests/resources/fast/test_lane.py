@@ -35,7 +35,8 @@ class Short:
 
 @pytest.fixture
 def app(tmp_path, monkeypatch):
-    monkeypatch.setattr(lane, "READING_S", 60.0)  # however busy the machine is
+    for name in ("READING_S", "PREDICTING_S", "HURRY_S"):
+        monkeypatch.setattr(lane, name, 60.0)  # however busy the machine is
     made = endpoint(tmp_path)
     models = made.state.models
     models.served = {n: replace(m, fast=Short()) for n, m in models.served.items()}
