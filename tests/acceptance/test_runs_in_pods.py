@@ -49,10 +49,7 @@ def test_a_run_that_ran_out_of_memory_is_tried_again_with_more_from_the_step_whe
     assert memory_of(cluster, again) == "600Mi"
     assert (cluster.folder / "result").read_text() == f"{again} {350 * 2**20}"
     assert (cluster.folder / "prepared").read_text().split() == [run]
-    assert [cluster.node.ended[cluster.pod(one)] for one in (run, again)] == [
-        ("OOMKilled", 137),
-        ("Completed", 0),
-    ]
+    assert cluster.end(run) == ("OOMKilled", 137) and cluster.end(again) == ("Completed", 0)
 
 
 def test_memory_is_raised_to_its_limit_and_no_further(cluster):
