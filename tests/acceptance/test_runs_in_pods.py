@@ -23,6 +23,12 @@ pytestmark = pytest.mark.nightly
 """What is decided is in `tests/resources/pods/test_lost.py`, and the launcher by itself in `test_launched_pods.py`."""
 
 
+ERRORS = """
+query Errors($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+  ... on EngineEvent { error { message } } } } } }
+"""
+
+
 @pytest.fixture(scope="module")
 def cluster(kubeconfig, free_port, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -139,7 +145,9 @@ def test_a_step_in_a_pod_of_its_own_is_tried_again_with_more_memory_and_those_be
 def test_what_a_tag_may_not_say_of_a_pod_is_refused(cluster):
     run = cluster.dagster.launch("privileged")
     assert cluster.dagster.ended(run) == "FAILURE"
-    assert any("violated the allowed list: " in line for line in cluster.dagster.logs(run))
+    events = cluster.dagster.ask(ERRORS, run=run)["events"]
+    [told] = [event["error"]["message"] for event in events if event.get("error")]
+    assert "violated the allowed list: container_config.security_context" in told
     assert cluster.pods(run) == []
 
 
