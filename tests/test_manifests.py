@@ -14,7 +14,8 @@ from mlops_assets.local.servers import CLUSTER_YAML
 from mlops_assets.pods.launcher import PodRunLauncher
 from mlops_assets.spec.pods import Pod
 from resources.cluster_settings import NEEDED
-from resources.settings import settings
+from resources.settings import PROJECT_ROOT, settings
+from tests.acceptance.image import instructions
 from tests.acceptance.kustomized import FOLDER, rendered
 
 KUBERNETES = "1.31"
@@ -215,3 +216,35 @@ def test_a_team_s_runs_are_launched_into_its_own_namespace():
         words[words.index("--container-context") + 1].replace("$(MLOPS_RUN_NAMESPACE)", "team-risk")
     )
     assert given == {"k8s": {"namespace": "team-risk"}}
+
+
+DOCKERFILE = instructions((PROJECT_ROOT / "deployments" / "docker" / "Dockerfile").read_text())
+
+
+def test_the_image_is_made_of_the_locks_and_is_nobody():
+    assert [line for line in DOCKERFILE if line.startswith("USER")] == ["USER 10001:10001"]
+    assert {pod["spec"]["securityContext"]["runAsUser"] for pod in PODS.values()} == {10001}
+    installs = [line for line in DOCKERFILE if " install " in line and "apt-get" not in line]
+    assert len(installs) == 3
+    assert [
+        line
+        for line in installs
+        if "--require-hashes" not in line and "--constraint requirements" not in line
+    ] == []
+
+
+def test_the_last_stage_takes_nothing_of_the_build_but_the_packages_and_the_code():
+    last = DOCKERFILE[max(n for n, line in enumerate(DOCKERFILE) if line.startswith("FROM")) :]
+    copied = [line.split()[1:] for line in last if line.startswith("COPY")]
+    assert copied == [
+        ["--from=build", "/opt/venv", "/opt/venv"],
+        ["--from=build", "/app", "/app"],
+        ["deployments", "/app/deployments"],
+    ]
+    assert not any("apt-get" in line for line in last)
+
+
+def test_the_image_of_the_manifests_is_the_one_of_the_settings():
+    images = {c["image"] for pod in PODS.values() for c in pod["spec"]["containers"]}
+    [given] = [one["data"] for one in rendered("team") if one["metadata"]["name"] == "mlops-settings"]
+    assert images == {given["MLOPS_IMAGE"]}

@@ -32,7 +32,13 @@ class Stage:
     def run(self, command: list[str], **given: str) -> subprocess.Popen[str]:
         """A process whose root is the stage's, as its user, with nothing of this one's environment."""
         group_user = ["--userspec", self.user, str(self.root)]
-        words = ["chroot", *group_user, "/bin/sh", "-c", f"cd {self.folder} && exec {shlex.join(command)}"]
+        words = [
+            needed_program("chroot", "apt-get install coreutils"),
+            *group_user,
+            "/bin/sh",
+            "-c",
+            f"cd {self.folder} && exec {shlex.join(command)}",
+        ]
         return subprocess.Popen(
             words, env=self.environment | given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

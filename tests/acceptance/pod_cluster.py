@@ -38,6 +38,10 @@ class PodCluster:
     def pods(self, run: str) -> list[str]:
         return [name for name in self.node.started if name.startswith(f"dagster-run-{run}")]
 
+    def end(self, run: str) -> tuple[str, int]:
+        """How the pod of a run ended: the reason and the exit code."""
+        return wait(lambda: self.node.ended.get(self.pod(run)), f"the pod of run {run} ends", 60)
+
     def retried(self, run: str) -> str:
         """The run that Dagster launched in the place of one that was lost."""
         tag = "dagster/auto_retry_run_id"

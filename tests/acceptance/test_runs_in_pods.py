@@ -23,6 +23,12 @@ pytestmark = pytest.mark.nightly
 """What is decided is in `tests/resources/pods/test_lost.py`, and the launcher by itself in `test_launched_pods.py`."""
 
 
+ERRORS = """
+query Errors($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+  ... on EngineEvent { error { message } } } } } }
+"""
+
+
 @pytest.fixture(scope="module")
 def cluster(kubeconfig, free_port, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -49,10 +55,7 @@ def test_a_run_that_ran_out_of_memory_is_tried_again_with_more_from_the_step_whe
     assert memory_of(cluster, again) == "600Mi"
     assert (cluster.folder / "result").read_text() == f"{again} {350 * 2**20}"
     assert (cluster.folder / "prepared").read_text().split() == [run]
-    assert [cluster.node.ended[cluster.pod(one)] for one in (run, again)] == [
-        ("OOMKilled", 137),
-        ("Completed", 0),
-    ]
+    assert cluster.end(run) == ("OOMKilled", 137) and cluster.end(again) == ("Completed", 0)
 
 
 def test_memory_is_raised_to_its_limit_and_no_further(cluster):
@@ -142,7 +145,9 @@ def test_a_step_in_a_pod_of_its_own_is_tried_again_with_more_memory_and_those_be
 def test_what_a_tag_may_not_say_of_a_pod_is_refused(cluster):
     run = cluster.dagster.launch("privileged")
     assert cluster.dagster.ended(run) == "FAILURE"
-    assert any("violated the allowed list: " in line for line in cluster.dagster.logs(run))
+    events = cluster.dagster.ask(ERRORS, run=run)["events"]
+    [told] = [event["error"]["message"] for event in events if event.get("error")]
+    assert "violated the allowed list: container_config.security_context" in told
     assert cluster.pods(run) == []
 
 

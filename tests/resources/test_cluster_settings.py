@@ -135,3 +135,23 @@ def test_a_secret_that_is_no_object_of_texts_is_refused_and_not_repeated(secret_
 def test_a_secret_that_is_not_there_is_told_with_what_to_do(secret_of):
     with pytest.raises(SettingsError, match=r"MLOPS_SECRET='nobodys' cannot be read .* make the secret"):
         environment({"MLOPS_SECRET": "nobodys"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"MLOPS_ENV": "local", "MLOPS_RUN_NAMESPACE": "ml"},
+            "MLOPS_RUN_NAMESPACE='ml' makes runs pods, .* set MLOPS_ENV to cluster",
+        ),
+        (
+            {"MLOPS_RUN_NAMESPACE": "ml"},
+            "MLOPS_IMAGE is not set, which pods of MLOPS_RUN_NAMESPACE are made of",
+        ),
+        ({"MLOPS_RUN_NAMESPACE": "M L"}, "MLOPS_RUN_NAMESPACE='M L' names no Kubernetes namespace"),
+        ({"MLOPS_SPOT_NODES": "spot"}, "MLOPS_SPOT_NODES='spot' is no label: give key=value"),
+    ],
+)
+def test_runs_are_pods_only_of_a_cluster_with_an_image(changes, said, tmp_path):
+    with pytest.raises(SettingsError, match=said):
+        settings(whole(tmp_path, **changes))
