@@ -1,15 +1,10 @@
-"""What deployments/kubernetes becomes, by kubectl's own kustomize."""
+"""What deployments/kubernetes becomes, and how a test gives it to an API server."""
 
-import shutil
-import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-
 from resources.settings import PROJECT_ROOT
+from tests.kustomizations import built
 
 FOLDER = PROJECT_ROOT / "deployments" / "kubernetes"
 NEWER = {"HorizontalPodAutoscaler", "PodDisruptionBudget", "CronJob"}
@@ -21,18 +16,7 @@ Manifest = dict[str, Any]
 @cache
 def rendered(folder: str) -> tuple[Manifest, ...]:
     """The objects of a kustomization below deployments/kubernetes."""
-    if shutil.which("kubectl") is None:
-        pytest.skip(
-            "kubectl is not installed: take 1.21 or newer, Debian has an older one", allow_module_level=True
-        )
-    return kustomize(FOLDER / folder)
-
-
-def kustomize(folder: Path) -> tuple[Manifest, ...]:
-    """The objects of the kustomization in a folder."""
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(built(FOLDER / folder))
 
 
 def applied(client: Any, manifests: tuple[Manifest, ...]) -> list[str]:

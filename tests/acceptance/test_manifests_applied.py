@@ -7,7 +7,7 @@ from resources.pods.lost import MEMORY_UP_TO
 from tests.acceptance.dagster_server import wait
 from tests.acceptance.kube_api import client
 from tests.acceptance.kube_control import controllers
-from tests.acceptance.kustomized import FOLDER, applied, kustomize, rendered
+from tests.acceptance.kustomized import applied, rendered
 from tests.acceptance.pod_cluster import PLATFORM, TEAM
 
 
@@ -169,7 +169,7 @@ def test_nothing_of_it_can_be_reached_from_outside(admin):
 
 
 def test_a_second_team_is_another_namespace_with_its_own_quota_and_the_same_rights(admin, tmp_path):
-    made = kustomize(FOLDER / "example" / "risk")
+    made = rendered("example/risk")
     applied(admin, made)
     assert {one["metadata"].get("namespace", one["metadata"]["name"]) for one in made} == {"team-risk"}
     [quota] = [one for one in made if one["kind"] == "ResourceQuota" and one["metadata"]["name"] == "team"]
