@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev cluster serve test acceptance fuzz mutants nightly lint types bench clean lock screenshots help
+.PHONY: run dev cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -56,6 +56,11 @@ fuzz: $(VENV)/.development  ## the tests with generated cases, on new ones; SEED
 
 mutants: $(VENV)/.development  ## one mistake at a time in a copy of the product: a test must notice each
 	$(BIN)/python -m tests.mutants
+
+MINUTES ?= 30
+chaos: SEED := $(SEED)
+chaos: $(VENV)/.development  ## a walk over the faults of production on a cluster at work; SEED=n repeats it, MINUTES=n is how long it goes on
+	$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES)
 
 nightly: fuzz acceptance mutants bench  ## what takes longer than a change should wait for
 	$(BIN)/python -m pytest tests -m nightly --durations=20

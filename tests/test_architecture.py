@@ -237,6 +237,7 @@ WALL_CLOCKS = {
     "mlops_assets/automation/retention.py": "how old a log or a trial is, by when its run really ended",
     "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
     "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
+    "resources/backup/backup.py": "when a backup was really begun, and how much work a restore loses",
     "resources/clock.py": "the clock itself",
     "resources/features/push.py": "when an event got in is compared with when files were written and requests served",
     "resources/serving/live_models.py": "when a request was served is compared with when files were written",

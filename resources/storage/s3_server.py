@@ -67,7 +67,7 @@ def written_down(folder: Path) -> None:
 
     They are taken from memory: by requests, a lake of gigabytes would take longer than whoever ends the server waits.
     """
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     folder.mkdir(parents=True, exist_ok=True)
