@@ -7,7 +7,7 @@ from resources.pods.lost import MEMORY_UP_TO
 from tests.acceptance.dagster_server import wait
 from tests.acceptance.kube_api import client
 from tests.acceptance.kube_control import controllers
-from tests.acceptance.kustomized import applied, rendered
+from tests.acceptance.kustomized import FOLDER, applied, rendered
 from tests.acceptance.pod_cluster import PLATFORM, TEAM
 
 
