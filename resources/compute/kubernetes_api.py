@@ -109,17 +109,17 @@ def api_client() -> Any:
         raise KubeRayError(
             "MLOPS_RAY_ADDRESS names KubeRay, which needs the Kubernetes client: pip install 'mlops-assets[cluster]'"
         ) from error
-    found = client.Configuration()
+    configuration = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=found)
+        config.load_kube_config(client_configuration=configuration)
     except config.ConfigException:
         try:
-            config.load_incluster_config(client_configuration=found)
+            config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as error:
             raise KubeRayError(
                 f"no Kubernetes cluster is known here: run inside one, or set KUBECONFIG ({error})"
             ) from error
-    return client.ApiClient(found)
+    return client.ApiClient(configuration)
 
 
 def _words(body: str | None) -> str:

@@ -77,13 +77,13 @@ def _part(statements: list[ast.stmt]) -> Part:
 def _taken_out(cls: ast.ClassDef) -> dict[str, list[ast.stmt]]:
     """What counts where an object is asked for it by name: methods, fields and constants; the class keeps the rest."""
     own: dict[str, list[ast.stmt]] = {}
-    kept = []
+    statements = []
     for statement in cls.body:
         names = [] if isinstance(statement, ast.ClassDef) else _names(statement)
         for name in names:
             own.setdefault(name, []).append(statement)
-        kept += [] if names else [statement]
-    cls.body = kept
+        statements += [] if names else [statement]
+    cls.body = statements
     return own
 
 
