@@ -82,14 +82,14 @@ def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding],
     content = reuse.unchanged(name, table.fingerprint(reuse.lake, name))
     if content is None:
         return None
-    return [Finding(**found) for found in content["findings"]], reuse.lake.manifest(table.key, name)
+    return [Finding(**finding) for finding in content["findings"]], reuse.lake.manifest(table.key, name)
 
 
 def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
     """Build a partition and, if it is written, remember what decided it."""
     findings, manifest = build_partition(reuse.lake, table, name)
     if manifest:
-        reuse.made(name, manifest.sha256, {"findings": [asdict(found) for found in findings]})
+        reuse.made(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
     return findings, manifest
 
 

@@ -97,8 +97,8 @@ def totals(
     )
     if not joined.height:
         return {}
-    found = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
-    return {name: found[name] for name in METRICS[spec.task]} | {"rows": joined.height}
+    figures = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
+    return {name: figures[name] for name in METRICS[spec.task]} | {"rows": joined.height}
 
 
 def text_table(rows: Iterable[dict[str, Any]]) -> str:

@@ -18,7 +18,9 @@ def with_instants(frame: pl.DataFrame) -> pl.DataFrame:
     Raises LossError where a value has digits below the microsecond, or more than microseconds hold.
     """
     return frame.with_columns(
-        _same(frame[name], wanted) for name, kind in frame.schema.items() if (wanted := _in_one(kind)) != kind
+        _same(frame[name], expected)
+        for name, kind in frame.schema.items()
+        if (expected := _in_one(kind)) != kind
     )
 
 

@@ -249,7 +249,7 @@ MUTANTS = (
     LABELS(
         "a report is made again for every week that is not complete",
         "mlops_assets.stages.label_state:labels_due",
-        "None if content == told['content'] else content",
+        "None if content == state['content'] else content",
         "content",
         f"{IN_COLUMNS}test_a_report_is_made_again_for_exactly_the_weeks_that_labels_came_for",
     ),

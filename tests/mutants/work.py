@@ -43,7 +43,7 @@ MUTANTS = (
     RESUME(
         "a fit that is delivered again is logged again",
         "resources.tracking.tracking:Tracking._deliver_fit",
-        "found or log(self._client, experiment, record)",
+        "run or log(self._client, experiment, record)",
         "log(self._client, experiment, record)",
         "tests/resources/test_tracking.py::test_a_fit_is_logged_once_and_registered_once",
     ),

@@ -196,7 +196,7 @@ def _slice_criteria(judged: Sequence[tuple[str, Effect]], gate: Gate, tolerance:
 def _corrected(raw: Sequence[float | None]) -> list[float | None]:
     """The p values that are defined, corrected for the number of all."""
     corrected = iter(holm([1.0 if p is None else p for p in raw]))
-    return [None if p is None else found for p, found in zip(raw, corrected, strict=True)]
+    return [None if p is None else value for p, value in zip(raw, corrected, strict=True)]
 
 
 def _distance(effect: Effect) -> str:

@@ -173,7 +173,7 @@ def _jackknife(
 ) -> np.ndarray:
     """The metric on all rows, then without each cluster: [1 + clusters]."""
     if metric == "auc":
-        rest = [auc(y[kept], score[kept]) for kept in (codes != code for code in range(len(sizes)))]
+        rest = [auc(y[others], score[others]) for others in (codes != code for code in range(len(sizes)))]
         return np.array([auc(y, score), *rest], np.float64)
     rows = np.concatenate([[len(y)], len(y) - sizes])
     with np.errstate(over="ignore", invalid="ignore"):

@@ -57,10 +57,10 @@ def parse(name: str, source: str) -> Module:
             own = _taken_out(statement)
             members[statement.name] = tuple(own)
             bases[statement.name] = tuple(name for base in statement.bases for name in _named(base))
-            pieces |= {f"{statement.name}.{member}": found for member, found in own.items()}
+            pieces |= {f"{statement.name}.{member}": piece for member, piece in own.items()}
         for target in _names(statement) or [RUNS]:
             pieces.setdefault(target, []).append(statement)
-    return Module(name, {name: _part(found) for name, found in pieces.items()}, members, bases, imported)
+    return Module(name, {name: _part(piece) for name, piece in pieces.items()}, members, bases, imported)
 
 
 def _part(statements: list[ast.stmt]) -> Part:
