@@ -173,10 +173,10 @@ class Tick:
         self.open |= {table.key: {*over} for table in line.awaited}
         if not names:
             return room, set()
-        asks = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
-        numbers = {one.partition: (one, number) for one, number in asks.due}
-        tried = {one.partition: one.count for one in asks.resting}
-        running = {one.partition for one in asks.running}
+        found = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
+        numbers = {one.partition: (one, number) for one, number in found.due}
+        tried = {one.partition: one.count for one in found.resting}
+        running = {one.partition for one in found.running}
 
         def state(name: str) -> State:
             if name in running:
@@ -192,8 +192,8 @@ class Tick:
         self.looks.forget(line, {*over})
         for name in turn.due:
             self._request(line, *numbers[name])
-        if sentence := asks.told(self._job(line)):
-            self.told.append(sentence)
+        if told := found.told(self._job(line)):
+            self.told.append(told)
         if line.cadence and turn.held:
             self.held.append(line.calendar.partition(turn.held).end)
         return room - len(turn.due), {*names}
@@ -267,18 +267,16 @@ class Tick:
             wanted = Wanted(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
             sensor = ingest_sensor_name(self.use_case.name)
             runs = training_runs(self.instance, self._job(line), sensor, wanted.partition, self._makes(line))
-            asks = plan([wanted], runs, self.wall)
-            for one, number in asks.due[: max(room, 0)]:
+            found = plan([wanted], runs, self.wall)
+            for one, number in found.due[: max(room, 0)]:
                 self._request_behind(line, one, number, first, last)
                 room -= 1
-            self._say(line, name, asks)
+            self._say(line, name, found)
         return room, done
 
     def _say(self, line: Line, name: str, found: Plan) -> None:
-        sentence = found.told(self._job(line)) or "it is made again"
-        self.told.append(
-            f"{name} was read again or came late, and what looks back on it is behind: {sentence}"
-        )
+        told = found.told(self._job(line)) or "it is made again"
+        self.told.append(f"{name} was read again or came late, and what looks back on it is behind: {told}")
 
     def _read(self, line: Line, name: str) -> list[Any]:
         lake = self.looks.lake

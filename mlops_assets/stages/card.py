@@ -213,9 +213,9 @@ def _against_the_champion_before(known: Evidence) -> Section:
 
 def _since(known: Evidence) -> Section:
     metric, performance, drift = known.spec.gate.metric, known.asset("performance"), known.asset("drift")
-    weeks = [(row["week"], value) for row in known.partitions if (value := defined(row[metric])) is not None]
+    points = [(row["week"], value) for row in known.partitions if (value := defined(row[metric])) is not None]
     blind = sum(not row["scored"] for row in known.partitions)
-    values = [value for _, value in weeks]
+    values = [value for _, value in points]
     shares = [note["drift_share"] for note in known.drift.values() if note.get("drift_share") is not None]
     psi = [note["prediction_psi"] for note in known.drift.values() if note.get("prediction_psi") is not None]
     few = "too few rows" if any(note.get("prediction_remark") for note in known.drift.values()) else None
@@ -233,7 +233,7 @@ def _since(known: Evidence) -> Section:
             ),
             Fact(
                 f"{metric}, newest partition",
-                f"{told(values[-1])} ({weeks[-1][0]})" if weeks else None,
+                f"{told(values[-1])} ({points[-1][0]})" if points else None,
                 performance,
             ),
             Fact("largest share of features that drifted", max(shares, default=few), drift),
