@@ -47,14 +47,14 @@ def _in_utc_already(value: object) -> datetime | None:
         if len(value) != 20 or value[4::3] != "--T::Z":
             return None
         try:
-            found = datetime.fromisoformat(value)
+            match = datetime.fromisoformat(value)
         except ValueError:
             return None
     elif type(value) is datetime and value.tzinfo is UTC:
-        found = value
+        match = value
     else:
         return None
-    return found if FIRST <= found <= LAST else None
+    return match if FIRST <= match <= LAST else None
 
 
 def read_day(value: object) -> date:
