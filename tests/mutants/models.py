@@ -230,7 +230,7 @@ MUTANTS = (
         "mlops_assets.spec.maturity:held_out_from",
         "matured_until(spec, now)",
         "now",
-        "tests/test_spec_label.py::test_the_hold_out_is_of_the_days_whose_horizon_has_passed",
+        "tests/spec/test_spec_label.py::test_the_hold_out_is_of_the_days_whose_horizon_has_passed",
     ),
     LABELS(
         "a challenger is trained on the held-out days",

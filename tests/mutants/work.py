@@ -8,7 +8,7 @@ RESUME, COST = (partial(Mutant, area) for area in ("resume", "cost"))
 OUTAGE = "tests/resources/test_tracking_outage.py::"
 KUBERAY = "tests/resources/test_kuberay.py::"
 TRAINED = "tests/ml/trainers/test_every_trainer.py::"
-TRIED = "tests/test_tries.py::"
+TRIED = "tests/automation/test_tries.py::"
 COSTED = "tests/ml/test_cost.py::"
 
 MUTANTS = (
@@ -136,6 +136,6 @@ MUTANTS = (
         "mlops_assets.kit.costs:_with_cost",
         "{**(result.metadata or {}), **spent}",
         "result.metadata",
-        "tests/test_costs.py::test_the_cost_joins_what_the_asset_says_itself",
+        "tests/kit/test_costs.py::test_the_cost_joins_what_the_asset_says_itself",
     ),
 )
