@@ -97,3 +97,36 @@ def test_the_factory_of_an_asset_is_about_twenty_lines_beside_its_decorator():
     }
     assert len(factories) >= 10
     assert {name: lines for name, lines in factories.items() if lines > MOST_LINES} == {}
+
+
+PARTICIPLES = {"asked", "found", "kept", "made", "searched", "told", "wanted"}
+NAMED_BY_NOUNS = (
+    *(f"mlops_assets/{room}/" for room in ("assets", "components", "kit", "promotion", "replay", "verify")),
+    *(
+        f"mlops_assets/ml/{room}/"
+        for room in ("judging", "monitoring", "provenance", "reports", "skew", "tuning")
+    ),
+    *(f"resources/{room}/" for room in ("audit", "compute", "lake", "records", "storage", "tracking")),
+    *("feature_repo/offline_store/", "feature_repo/online_store/codec/"),
+)
+
+
+def locals_of(function: ast.AST) -> set[str]:
+    """Names that a function gives to values of its own, its parameters apart."""
+    parameters = {one.arg for one in ast.walk(function) if isinstance(one, ast.arg)}
+    given = {
+        one.id for one in ast.walk(function) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    }
+    return given - parameters
+
+
+def test_values_are_called_by_nouns_and_not_by_what_was_done_to_them():
+    files = [file for place in NAMED_BY_NOUNS for file in inside(place)]
+    named = {
+        f"{part(file)}: {node.name}": sorted(PARTICIPLES & locals_of(node))
+        for file in files
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert len(named) > 800
+    assert {place: names for place, names in named.items() if names} == {}

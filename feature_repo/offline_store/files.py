@@ -121,8 +121,8 @@ def files_of(where: Place) -> list[str]:
 
     Of a folder only parquet and Arrow IPC files count, and none whose name begins with a dot or an underscore.
     """
-    found = _remote(where) if where.remote else _local(where.uri)
-    return sorted(found, key=lambda path: path.split("/"))
+    paths = _remote(where) if where.remote else _local(where.uri)
+    return sorted(paths, key=lambda path: path.split("/"))
 
 
 def footer(where: Place, path: str, timestamp: str) -> Footer:

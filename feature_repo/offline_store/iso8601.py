@@ -35,10 +35,10 @@ def read_moment(value: object, without_zone: tzinfo | None = None) -> datetime:
         return _in_utc(value, _plain(value), without_zone)
     if not isinstance(value, str):
         raise _refused(value, f"of type {type(value).__name__} it says neither unit nor zone")
-    found = MOMENT.fullmatch(value)
-    if found is None:
+    match = MOMENT.fullmatch(value)
+    if match is None:
         raise _refused(value, _why(value))
-    return _in_utc(value, _written(value, found), without_zone)
+    return _in_utc(value, _written(value, match), without_zone)
 
 
 def _in_utc_already(value: object) -> datetime | None:
@@ -47,22 +47,22 @@ def _in_utc_already(value: object) -> datetime | None:
         if len(value) != 20 or value[4::3] != "--T::Z":
             return None
         try:
-            found = datetime.fromisoformat(value)
+            match = datetime.fromisoformat(value)
         except ValueError:
             return None
     elif type(value) is datetime and value.tzinfo is UTC:
-        found = value
+        match = value
     else:
         return None
-    return found if FIRST <= found <= LAST else None
+    return match if FIRST <= match <= LAST else None
 
 
 def read_day(value: object) -> date:
     """The day that a text (`2024-02-01`) or a date is."""
     read = value
-    if isinstance(value, str) and (found := DAY.fullmatch(value)):
+    if isinstance(value, str) and (match := DAY.fullmatch(value)):
         try:
-            read = date(*(int(part) for part in found.groups()))
+            read = date(*(int(part) for part in match.groups()))
         except ValueError as error:
             raise _no_day(value, str(error)) from error
     if not isinstance(read, date) or isinstance(read, datetime):

@@ -127,10 +127,10 @@ class Timeline:
         if not self.packed.size:
             return answer
         for block in _blocks(answer.size):
-            asked = block if questions.order is None else questions.order[block]
-            codes, ticks = questions.codes[asked], questions.ticks[asked]
-            oldest = ttl[asked] if isinstance(ttl, np.ndarray) else _oldest(ticks, ttl)
-            answer[asked] = self._newest(codes, ticks, oldest)
+            rows = block if questions.order is None else questions.order[block]
+            codes, ticks = questions.codes[rows], questions.ticks[rows]
+            oldest = ttl[rows] if isinstance(ttl, np.ndarray) else _oldest(ticks, ttl)
+            answer[rows] = self._newest(codes, ticks, oldest)
         return answer
 
     def last(self) -> Ints:
@@ -152,9 +152,9 @@ class Timeline:
         low, high = np.searchsorted(self.packed, (needles.min(), needles.max()), side="right")
         places = np.searchsorted(self.packed[low:high], needles, side="right")
         places += low - 1
-        found = self.packed.take(places, mode="clip")
-        found >>= self.clock.bits
-        places[found != keys] = -1
+        keys_there = self.packed.take(places, mode="clip")
+        keys_there >>= self.clock.bits
+        places[keys_there != keys] = -1
         return places if self.created is None else self._known(places, ticks)
 
     def _known(self, places: Ints, ticks: Ints) -> Ints:

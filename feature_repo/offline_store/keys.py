@@ -96,10 +96,10 @@ class Table:
 
     def encode(self, values: pl.Series) -> Ints:
         """Int64 places in the table, -1 where the value is not in it."""
-        found = (
+        codes = (
             values.rename("value").to_frame().join(self.known, on="value", how="left", maintain_order="left")
         )
-        return _filled(found["code"])
+        return _filled(codes["code"])
 
 
 class Pair:
@@ -181,7 +181,7 @@ class KeySpace:
         """
         if not self.columns:
             return np.zeros(height, np.int64)
-        codes = [asked.encode(column) for asked, column in zip(self.columns, columns, strict=True)]
+        codes = [table.encode(column) for table, column in zip(self.columns, columns, strict=True)]
         both = codes[0]
         for pair, more in zip(self.pairs, codes[1:], strict=True):
             both = pair.combine(both, more)
@@ -207,12 +207,12 @@ def normal(values: pl.Series) -> pl.Series:
 
 
 def _nanoseconds(moments: pl.Series) -> pl.Series:
-    found = moments.cast(pl.Datetime("ns"), strict=False)
-    if found.null_count() > moments.null_count():
+    instants = moments.cast(pl.Datetime("ns"), strict=False)
+    if instants.null_count() > moments.null_count():
         raise KeyTypeError(
             f"{moments.name!r} has moments before 1678 or after 2262, which nanoseconds do not hold: correct them"
         )
-    return found
+    return instants
 
 
 def alike(values: pl.Series, asked: pl.Series) -> pl.Series:
@@ -234,9 +234,9 @@ def alike(values: pl.Series, asked: pl.Series) -> pl.Series:
 
 def _exactly(values: pl.Series, kind: pl.DataType) -> pl.Series:
     """The values in another type, null where that type does not hold the same value."""
-    found = values.cast(kind, strict=False)
-    same = found.cast(values.dtype, strict=False) == values
-    return found.set(~same.fill_null(False), None)
+    exact = values.cast(kind, strict=False)
+    same = exact.cast(values.dtype, strict=False) == values
+    return exact.set(~same.fill_null(False), None)
 
 
 def _coder(values: pl.Series) -> Coder:

@@ -17,9 +17,9 @@ def all_rows(source: Source, start: datetime | None, end: datetime | None) -> pl
     """Rows with `start <= event timestamp <= end` (without a zone: UTC; None: no bound) in source order."""
     first, last = (None if moment is None else microsecond(moment) for moment in (start, end))
     rows = read(source, Span(first, last))
-    asked = pl.Series([first, last], dtype=pl.Int64).cast(pl.Datetime("us"))
-    on = scale(asked, rows[source.timestamp])
-    ticks, (low, high) = on.ticks(rows[source.timestamp]), on.ticks(asked)
+    bounds = pl.Series([first, last], dtype=pl.Int64).cast(pl.Datetime("us"))
+    on = scale(bounds, rows[source.timestamp])
+    ticks, (low, high) = on.ticks(rows[source.timestamp]), on.ticks(bounds)
     inside = (ticks != NEVER) & (ticks >= low)
     return rows.filter(pl.Series(inside if end is None else inside & (ticks <= high)))
 
@@ -40,15 +40,15 @@ def seen_keys(requests: Sequence[ViewRequest], start: datetime, end: datetime) -
 
     A view that lacks one of the keys gives null for it.
     """
-    found = []
+    frames = []
     for request in requests:
         source = request.source
         keys = Source(source.view, source.where, source.timestamp, keys=source.keys)
         rows = all_rows(keys, start, end).select(
             pl.col(column).alias(key) for column, key in zip(source.keys, request.entity_keys, strict=True)
         )
-        found.append(rows.drop_nulls().unique())
-    every = pl.concat(found, how="diagonal_relaxed").unique()
+        frames.append(rows.drop_nulls().unique())
+    every = pl.concat(frames, how="diagonal_relaxed").unique()
     moment = pl.lit(_utc(end)).cast(pl.Datetime("us", "UTC")).alias("event_timestamp")
     if not every.width:
         return pl.DataFrame({"event_timestamp": [_utc(end)]})

@@ -88,22 +88,22 @@ def joined_on_ray(
 
 
 def _view(ray: Any, entities: EntityRows, request: ViewRequest, only_known: bool, count: int) -> pa.Table:
-    source, wanted = request.source, span(entities, request.ttl)
-    files = parts(source, wanted)
-    asked = [normal(entities.column(key)) for key in request.entity_keys]
-    kinds = tuple(key.dtype for key in asked)
+    source, reach = request.source, span(entities, request.ttl)
+    files = parts(source, reach)
+    keys = [normal(entities.column(key)) for key in request.entity_keys]
+    kinds = tuple(key.dtype for key in keys)
     cut = Cut(request, kinds, count, schema(source, files), entities.moments.dtype)
-    questions = _questions(cut, entities, asked)
+    questions = _questions(cut, entities, keys)
     numbered = [(n, part) for n, part in enumerate(files) if part.passing > 0]
     answers = partial(_answers, cut, only_known)
     both = ray.data.from_arrow(_chunks(_like(questions, cut), count))
     if numbered:
         pieces = ray.data.from_items([{"file": n} for n, _ in numbered], override_num_blocks=len(numbered))
-        rows = partial(_source_rows, cut, dict(numbered), wanted)
+        rows = partial(_source_rows, cut, dict(numbered), reach)
         both = both.union(pieces.map_batches(rows, batch_format="pyarrow", batch_size=1))
     parted = both.groupby(PART, num_partitions=count).map_groups(answers, batch_format="pyarrow")
-    found = pa.concat_tables(ray.get(parted.to_arrow_refs()), promote_options="permissive")
-    return found.take(pa.array(np.argsort(found[ROW].to_numpy(), kind="stable")))
+    joined = pa.concat_tables(ray.get(parted.to_arrow_refs()), promote_options="permissive")
+    return joined.take(pa.array(np.argsort(joined[ROW].to_numpy(), kind="stable")))
 
 
 def _questions(cut: Cut, entities: EntityRows, asked: Sequence[pl.Series]) -> pl.DataFrame:
@@ -141,13 +141,13 @@ def _alike(cut: Cut, values: pl.Series, kind: pl.DataType) -> pl.Series:
 def _answers(cut: Cut, only_known: bool, group: pa.Table) -> pa.Table:
     """The features of a part's entity rows, with their row numbers."""
     rows = pl.DataFrame(pl.from_arrow(group))
-    asked = rows.filter(pl.col(ROW).is_not_null())
+    questions = rows.filter(pl.col(ROW).is_not_null())
     source = replace(cut.request.source, keys=tuple(cut.keys))
     request = replace(cut.request, source=source, entity_keys=tuple(cut.keys))
     known = rows.filter(pl.col(PLACE).is_not_null()).sort(PLACE)
-    choice = Asker(EntityRows(asked.to_arrow(), TIME), only_known).chosen(request, known)
+    choice = Asker(EntityRows(questions.to_arrow(), TIME), only_known).chosen(request, known)
     features = {name: choice.of(known[column]) for name, column in request.columns.items()}
-    return pa.table({ROW: asked[ROW].to_arrow(), **features})
+    return pa.table({ROW: questions[ROW].to_arrow(), **features})
 
 
 def _like(rows: pl.DataFrame, cut: Cut) -> pa.Table:

@@ -29,14 +29,14 @@ def read(source: Source, span: Span = EVER) -> pl.DataFrame:
 
 def _read(source: Source, span: Span) -> pl.DataFrame:
     every = parts(source, span)
-    kept = [part for part in every if part.passing > 0]
-    if not kept:
+    passing = [part for part in every if part.passing > 0]
+    if not passing:
         return _normal(pl.DataFrame(schema=every[0].types), source)
-    few = sum(part.passing for part in kept) <= PAYS * sum(part.rows for part in kept)
-    wanted = span if few else EVER
-    alike = len({(part.footer.arrow, id(part.types)) for part in kept}) == 1
-    groups = [kept] if alike else [[part] for part in kept]
-    return _together([_normal(_collect(source, group, wanted), source) for group in groups], source)
+    few = sum(part.passing for part in passing) <= PAYS * sum(part.rows for part in passing)
+    limits = span if few else EVER
+    alike = len({(part.footer.arrow, id(part.types)) for part in passing}) == 1
+    groups = [passing] if alike else [[part] for part in passing]
+    return _together([_normal(_collect(source, group, limits), source) for group in groups], source)
 
 
 def read_part(source: Source, part: Part, span: Span = EVER) -> pl.DataFrame:

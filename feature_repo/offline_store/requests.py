@@ -28,12 +28,12 @@ def view_requests(
 
     Raises RequestError where two features would have the same name in the result.
     """
-    wanted = [_parse_feature_ref(ref) for ref in dict.fromkeys(refs)]
+    references = [_parse_feature_ref(ref) for ref in dict.fromkeys(refs)]
     requests = []
     for view in views:
         used = view.projection.name_to_use()
-        asked = [feature for name, version, feature in wanted if _versioned(name, version) == used]
-        requests.append(_request(view, list(dict.fromkeys(asked)), full_names, repo_path))
+        features = [feature for name, version, feature in references if _versioned(name, version) == used]
+        requests.append(_request(view, list(dict.fromkeys(features)), full_names, repo_path))
     twice = [name for name, n in Counter(c for r in requests for c in r.columns).items() if n > 1]
     if twice:
         raise RequestError(

@@ -94,14 +94,14 @@ def _parts(source: Source, span: Span) -> list[Part]:
         raise SourceError(
             f"view {source.view!r}: there is no file at {source.where.uri}: write the table first or correct its path"
         )
-    found = [_part(source, path, span) for path in paths]
-    kinds = _first_of_each_kind(found)
+    files = [_part(source, path, span) for path in paths]
+    kinds = _first_of_each_kind(files)
     for part in kinds:
         _check_types(source, part)
     _check_families(source, kinds)
-    if source.created and not any(source.created in part.types for part in found):
+    if source.created and not any(source.created in part.types for part in files):
         _refuse(source, paths[0], source.created, "is missing there and in every other file of the source")
-    return found
+    return files
 
 
 def _first_of_each_kind(found: list[Part]) -> list[Part]:

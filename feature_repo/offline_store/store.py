@@ -183,10 +183,10 @@ class PolarsOfflineStore(OfflineStore):
         """Names and Arrow types of the columns of all files of a source."""
         name = f"source {data_source.name!r}"
         where = place_of(data_source, name, config.repo_path)
-        found = parts(Source(name, where, data_source.timestamp_field))
-        fields = {field.name: str(field.type) for part in reversed(found) for field in part.footer.schema}
+        files = parts(Source(name, where, data_source.timestamp_field))
+        fields = {field.name: str(field.type) for part in reversed(files) for field in part.footer.schema}
         return [
-            (column, fields[column]) for column in dict.fromkeys([*found[0].footer.schema.names, *fields])
+            (column, fields[column]) for column in dict.fromkeys([*files[0].footer.schema.names, *fields])
         ]
 
 

@@ -91,14 +91,14 @@ class Plan:
     @cached_property
     def alike(self) -> list[Alike]:
         """The features by keys and type."""
-        found: dict[tuple[int, ValueType], Alike] = {}
+        groups: dict[tuple[int, ValueType], Alike] = {}
         views = [(number, read) for number, group in enumerate(self.groups) for read in group.views]
         for view, (group, read) in enumerate(views):
             for place, (kind, name) in enumerate(zip(read.kinds, read.outputs, strict=True)):
-                alike = found.setdefault((group, kind), Alike(kind, decoder(kind), [], []))
+                alike = groups.setdefault((group, kind), Alike(kind, decoder(kind), [], []))
                 alike.places.append((view, place))
                 alike.names.append(name)
-        return list(found.values())
+        return list(groups.values())
 
     @cached_property
     def needed(self) -> list[str]:
@@ -108,6 +108,8 @@ class Plan:
     @cached_property
     def moments(self) -> frozenset[str]:
         """Columns of the request that are declared to be moments: join keys, and what on-demand views ask for."""
-        asked = {n: kind for view in self.on_demand for n, kind in view.get_request_data_schema().items()}
-        kinds = {**asked, **self.kinds}
+        request_kinds = {
+            n: kind for view in self.on_demand for n, kind in view.get_request_data_schema().items()
+        }
+        kinds = {**request_kinds, **self.kinds}
         return frozenset(name for name, kind in kinds.items() if kind == ValueType.UNIX_TIMESTAMP)

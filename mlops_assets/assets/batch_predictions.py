@@ -48,13 +48,13 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
             return
         written, lake = {}, run.systems.lake
         for name in run.partitions if cut else [None]:
-            asked = predictor(spec, run.systems, name)
+            one = predictor(spec, run.systems, name)
             rows = batch_rows(batch, lake, use_case_folder(spec.use_case).path, name)
-            decides = of_batch(spec, run.systems, asked.record, asked.as_of, rows.made_of)
+            decides = of_batch(spec, run.systems, one.record, one.as_of, rows.made_of)
             if run.reuse.unchanged(name, decides) is None:
-                found = score_batch(asked, rows, run.systems, name, partial(_tell, run, name))
-                run.reuse.made(name, found.manifest.sha256)
-                run.show(name, _shown(found))
+                scored = score_batch(one, rows, run.systems, name, partial(_tell, run, name))
+                run.reuse.made(name, scored.manifest.sha256)
+                run.show(name, _shown(scored))
             written[name] = lake.manifest(run.reuse.table, name)
         yield from materialized(run, written, len(written))
         refused = {name or "all": (m.notes or {})["rows refused"] for name, m in written.items()}

@@ -19,5 +19,5 @@ STAGES = (training_set, model, evaluation, deployment, predictions, performance,
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
     """The assets of a model, and its search and its batch predictions where the spec has them."""
-    wanted = [*([search] if spec.search else []), *([batch_predictions] if spec.batch else [])]
-    return [stage(spec) for stage in (*STAGES, *wanted)]
+    optional = [*([search] if spec.search else []), *([batch_predictions] if spec.batch else [])]
+    return [stage(spec) for stage in (*STAGES, *optional)]

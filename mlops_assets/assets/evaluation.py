@@ -38,19 +38,19 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     def evaluation_(run: Run) -> Iterator[Any]:
         lake, tracking, audit = run.systems.lake, run.systems.tracking, run.systems.audit
         decides = judged_on(spec, lake, tracking, audit)
-        kept = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
-        if kept is None:
+        content = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
+        if content is None:
             reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
             judged = judge_challenger(spec, lake, tracking, audit, reason)
             record_evaluated(audit, spec, judged.attempt, run.lineage)
             verdict = judged.verdict
-            kept = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
-            run.reuse.made(None, judged.attempt.digest, kept)
+            content = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
+            run.reuse.made(None, judged.attempt.digest, content)
             shown = evaluation_metadata(judged)
         else:
             shown = run.shown_before()
-        yield run.result(kept["digest"], shown)
-        yield check_result(GATE, kept["promote"], False, {"verdict": kept["verdict"]})
+        yield run.result(content["digest"], shown)
+        yield check_result(GATE, content["promote"], False, {"verdict": content["verdict"]})
 
     return evaluation_
 

@@ -40,21 +40,21 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
     def model_(run: Run) -> Iterator[Any]:
         lake, tracking = run.systems.lake, run.systems.tracking
         decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
-        kept = run.reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
-        if kept is None:
-            told: list[Told] = []
+        content = run.reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
+        if content is None:
+            strengths: list[Told] = []
             try:
-                version, fitted, data = train(spec, run.systems, run.lineage, told.extend)
+                version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
             except LeakError as error:
-                yield leak_check(False, leak_numbers(spec, told))
+                yield leak_check(False, leak_numbers(spec, strengths))
                 raise StageError(str(error)) from error
-            kept = {"version": version.number, LEAKS: leak_numbers(spec, told)}
-            run.reuse.made(None, version.sha256, kept)
+            content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
+            run.reuse.made(None, version.sha256, content)
             shown = fit_metadata(fitted, version, data)
         else:
-            version, shown = tracking.version(spec.name, kept["version"]), run.shown_before()
+            version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
         yield run.result(version.sha256, shown)
-        yield leak_check(True, kept[LEAKS])
+        yield leak_check(True, content[LEAKS])
 
     return model_
 

@@ -51,13 +51,13 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     def performance_(run: Run) -> Iterator[Any]:
         lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
         for name in run.partitions:
-            kept = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
-            if kept is None:
+            content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
+            if content is None:
                 manifest, report, slices = write_performance(spec, lake, name, clock)
-                kept = {"report": report, "slices": slices}
-                run.reuse.made(name, manifest.sha256, kept)
-            reports[name], written[name] = kept["report"], lake.manifest(run.reuse.table, name)
-            run.show(name, performance_metadata(kept["report"], kept["slices"], written[name].notes))
+                content = {"report": report, "slices": slices}
+                run.reuse.made(name, manifest.sha256, content)
+            reports[name], written[name] = content["report"], lake.manifest(run.reuse.table, name)
+            run.show(name, performance_metadata(content["report"], content["slices"], written[name].notes))
         yield from materialized(run, written, len(written))
         waits = spec.label.waits is not None
         blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}

@@ -42,14 +42,14 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
         lake, feature_store = run.systems.lake, run.systems.feature_store
         serving_log = run.systems.serving_log
         log = serving_log.read(spec.name, spec.skew.requests)
-        kept = run.reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
-        if kept is None:
+        content = run.reuse.unchanged(None, of_skew(spec, lake, feature_store, log))
+        if content is None:
             outcome = replay(log, serving_log.definitions(spec.name), feature_store, lake)
             sha256 = lake.write(run.reuse.table, outcome.cells).sha256
             counts = [list(one.items()) for one in (outcome.compared, outcome.refused)]
             run.reuse.made(None, sha256, {"counts": counts})
         else:
-            before = [Counter(dict(pairs)) for pairs in kept["counts"]]
+            before = [Counter(dict(pairs)) for pairs in content["counts"]]
             outcome = Replayed(log, lake.read(run.reuse.table), *before)
             sha256 = lake.manifest(run.reuse.table).sha256
         yield run.result(sha256, skew_metadata(spec.name, outcome))

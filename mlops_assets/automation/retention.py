@@ -23,8 +23,8 @@ def retain(
     """Remove what is older than the settings keep, write SQLite files anew where that pays, and say what was freed."""
     would = "would be" if dry else "were"
     database = sqlite_file(where.mlflow_uri)
-    kept = [*files(where.dagster_home), *([database] if database and database.exists() else [])]
-    before = on_disk(kept)
+    files_kept = [*files(where.dagster_home), *([database] if database and database.exists() else [])]
+    before = on_disk(files_kept)
     logs = trim(instance, _days_ago(where.keep_logs_days), dry)
     tell(
         f"logs of {logs.runs:,} runs that ended more than {where.keep_logs_days} days ago: "
@@ -37,9 +37,9 @@ def retain(
     )
     if dry:
         return
-    for path in kept:
+    for path in files_kept:
         compact(path, tell)
-    tell(f"databases: {before / 1e6:.1f} MB before, {on_disk(kept) / 1e6:.1f} MB now")
+    tell(f"databases: {before / 1e6:.1f} MB before, {on_disk(files_kept) / 1e6:.1f} MB now")
 
 
 def _days_ago(days: int) -> datetime:

@@ -73,10 +73,10 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Sens
         waiting = partitions_to_score(spec, lake, clock)
         if not waiting:
             return dg.SkipReason("every ingested partition is scored")
-        found = scoring(spec, context.instance, waiting, now())
+        tries = scoring(spec, context.instance, waiting, now())
         return _asked(
             context,
-            found,
+            tries,
             f"{spec.name}_partition",
             lambda one, number: dg.RunRequest(
                 run_key=f"{spec.name}:{one.partition}:{one.basis}:{number}",
@@ -165,8 +165,8 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
             return dg.SkipReason(
                 f"{partition}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every partition there is."
             )
-        found = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
-        return _asked(context, found, job, training.request(spec))
+        tries = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
+        return _asked(context, tries, job, training.request(spec))
 
     def runs(context: dg.SensorEvaluationContext, partition: str) -> list[Past]:
         return training_runs(context.instance, job, name, partition, _keys(spec, RETRAIN_PARTS[:-1]))
@@ -253,11 +253,11 @@ def _judged_before(
 ) -> Iterator[PartitionEvidence]:
     """The newest partition with labels that was served since the last training, where the newest of all has none yet."""
     for partition in reversed(partitions):
-        found = partition_evidence(spec, lake, partition)
-        if last is not None and found.end <= last:
+        evidence = partition_evidence(spec, lake, partition)
+        if last is not None and evidence.end <= last:
             return
-        if found.rows:
-            yield found
+        if evidence.rows:
+            yield evidence
             return
 
 

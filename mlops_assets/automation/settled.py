@@ -56,8 +56,8 @@ def _looked_at(
     """What waits, and whether all else is final."""
     there = [set(lake.partitions(table)) for table in tables]
     marks = [manifest_marks(lake.storage, table) for table in tables]
-    made = [name for name in wanted if all(name in names for names in there)]
-    seals = {name: _seal(wanted[name], *(mark.get(name, "") for mark in marks)) for name in made}
+    whole = [name for name in wanted if all(name in names for names in there)]
+    seals = {name: _seal(wanted[name], *(mark.get(name, "") for mark in marks)) for name in whole}
     before = _read(lake, model)
     looks = {name: look(name) for name, seal in seals.items() if before.get(name) != seal}
     is_open = {name for name, found in looks.items() if found.due is not None or not found.final}
@@ -90,10 +90,10 @@ def _read(lake: Lake, model: str) -> dict[str, str]:
     """What was found settled; a record that cannot be read is none."""
     stored = lake.storage.load_or_none(_record(model))
     try:
-        found = json.loads(stored.content) if stored else {}
+        content = json.loads(stored.content) if stored else {}
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _told(lake: Lake, model: str) -> str | None:

@@ -116,7 +116,7 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first. What
     was left is asked for under its own number: Dagster then launches the run that it has under this key.
     """
-    found, due = Plan([], [], [], []), []
+    tries_planned, due = Plan([], [], [], []), []
     by_partition: dict[str, list[Past]] = {}
     for run in past:
         by_partition.setdefault(run.partition, []).append(run)
@@ -125,15 +125,15 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
         runs = [run for run in known if not run.left]
         tries = series(runs, one.basis)
         if live := next((run for run in runs if run.ended is None), None):
-            found.running.append(live)
+            tries_planned.running.append(live)
         elif len(tries) >= MOST_TRIES:
-            found.given_up.append(Tried(one.partition, len(tries), tries[0].run, None))
+            tries_planned.given_up.append(Tried(one.partition, len(tries), tries[0].run, None))
         elif tries and (again := _again(tries, now)) > now:
-            found.resting.append(Tried(one.partition, len(tries), tries[0].run, again))
+            tries_planned.resting.append(Tried(one.partition, len(tries), tries[0].run, again))
         else:
             due.append((len(tries), one.partition, one, _number(known, one.basis)))
-    found.due.extend((one, number) for _, _, one, number in sorted(due, key=lambda each: each[:2]))
-    return found
+    tries_planned.due.extend((one, number) for _, _, one, number in sorted(due, key=lambda each: each[:2]))
+    return tries_planned
 
 
 def _number(known: Sequence[Past], basis: str) -> int:

@@ -73,13 +73,13 @@ def _look(
     notes = [lake.manifest(table, partition).notes or {} for table in tables]
     if any(one.get(BASIS) != content for one in notes):
         return Look(content)
-    told = notes[0].get(STATE)
-    if others := _corrected(spec, lake, partition) or _others(spec, lake, tables, partition, told, clock):
+    state = notes[0].get(STATE)
+    if others := _corrected(spec, lake, partition) or _others(spec, lake, tables, partition, state, clock):
         return Look(digest([content, others]))
     late = spec.label.waits is not None or spec.label.table is not None
     return Look(
         labels_due(spec, lake, partition, notes[0], parts, until, clock),
-        told["complete"] if told else not late,
+        state["complete"] if state else not late,
     )
 
 

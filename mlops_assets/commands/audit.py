@@ -131,7 +131,7 @@ def _anchors(where: Settings) -> dict[str, tuple[int, str]]:
     tracking = Tracking(uri=where.mlflow_uri, artifacts=str(where.mlflow_artifacts))
 
     try:
-        return {f"MLflow's model {name}": found for name, found in tracking.anchors().items()}
+        return {f"MLflow's model {name}": anchor for name, anchor in tracking.anchors().items()}
     except TrackingError as error:
         raise AuditError(
             f"MLflow at {shown(where.mlflow_uri)} cannot be asked what it remembers of the log ({error}): start it, or give "

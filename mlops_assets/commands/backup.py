@@ -57,8 +57,8 @@ def _restore(
 def fill_online(where: Settings) -> None:
     """Fill the online stores of all use cases from the lake; raises OnlineError where one holds something already."""
     from mlops_assets.project import Declared
-    from mlops_assets.spec.names import feature_table, online_key
-    from mlops_assets.stages.online import bring_online
+    from mlops_assets.spec.names import feature_table
+    from mlops_assets.stages.online import bring_online, online_content
     from resources.cluster import resources_of
 
     declared, resources = Declared.load(), resources_of(where)
@@ -66,7 +66,7 @@ def fill_online(where: Settings) -> None:
     for name, use_case in declared.use_cases.items():
         ours = feature_table(name, "")
         views = [table.key.removeprefix(ours) for table in declared.tables if table.key.startswith(ours)]
-        partitions = sorted(lake.read_json(online_key(name)) or {})
+        partitions = sorted(online_content(lake, name))
         if not views or not partitions:
             continue
         began, store = time.monotonic(), resources["feature_store"].of(name)

@@ -198,8 +198,8 @@ def renamed(content: Any, use_case: str) -> Any:
 
 def _checked(storage: Storage, move: Move) -> Move:
     there = None if move.source == move.target else storage.load_or_none(move.target)
-    wanted = move.content if there is None or move.content is not None else storage.read(move.source)
-    if there is not None and there.content != wanted:
+    content = move.content if there is None or move.content is not None else storage.read(move.source)
+    if there is not None and there.content != content:
         raise PlaceTakenError(
             f"{storage.at(move.source)} belongs at {storage.at(move.target)}, where another lies: work went on beside the "
             "earlier release's state. Keep one of the two and move the other away, then give `mlops migrate` again"
@@ -210,9 +210,9 @@ def _checked(storage: Storage, move: Move) -> Move:
 def _change(
     where: Settings, storage: Storage, what: str, moves: Sequence[Move], part: str = "lake"
 ) -> Change:
-    kept = any(move.content is not None for move in moves)
+    is_rewritten = any(move.content is not None for move in moves)
     said = what.removeprefix(f"{where.home}/")
-    aside = str(where.home / ASIDE) if kept else None
+    aside = str(where.home / ASIDE) if is_rewritten else None
     return Change(said, aside, partial(_carry_out, where, storage, moves, part), len(moves))
 
 

@@ -156,11 +156,11 @@ def _type_of(column: str, asked: Column, table: TableSpec | None, schema: Mappin
         return table.columns[column].type
     import polars as pl
 
-    found = schema[column]
+    dtype = schema[column]
     fits = {
-        "int": found.is_integer(),
-        "float": found.is_float(),
-        "str": found == pl.String,
-        "bool": found == pl.Boolean,
+        "int": dtype.is_integer(),
+        "float": dtype.is_float(),
+        "str": dtype == pl.String,
+        "bool": dtype == pl.Boolean,
     }
-    return asked.type if fits[asked.kind] else str(found)
+    return asked.type if fits[asked.kind] else str(dtype)

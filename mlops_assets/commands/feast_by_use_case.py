@@ -89,14 +89,14 @@ def _copy_online(source: Path, target: Path, before: str, now: str) -> None:
 
 
 def _tables(database: sqlite3.Connection, project: str) -> list[tuple[str]]:
-    found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-    return [(name,) for (name,) in found if name.startswith(f"{project}_")]
+    rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    return [(name,) for (name,) in rows if name.startswith(f"{project}_")]
 
 
 def _rename(database: sqlite3.Connection, before: str, now: str) -> None:
     """Rename a table and its triggers, whose names begin with the table's."""
-    asked = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
-    triggers = database.execute(asked, (before,)).fetchall()
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
+    triggers = database.execute(query, (before,)).fetchall()
     for name, _ in triggers:
         database.execute(f"DROP TRIGGER {_quoted(name)}")
     database.execute(f"ALTER TABLE {_quoted(before)} RENAME TO {_quoted(now)}")

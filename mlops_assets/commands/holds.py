@@ -86,8 +86,8 @@ def _act(act: Callable[..., tuple["Entry", bool]], model: str | None, by: str, w
         _refuse_unknown(model)
     entry, new = act(audit, parts["endpoint"], model, by or account(), why)
     print(in_words(entry, new))
-    for told in Holds.of(audit).told():
-        print(f"on hold: {told}")
+    for sentence in Holds.of(audit).told():
+        print(f"on hold: {sentence}")
     _show_in_ui(where, audit, entry, new, trained)
     return 0
 
@@ -101,8 +101,8 @@ def tell(where: Settings) -> None:
         return
     from mlops_assets.promotion.holds import Holds
 
-    for told in Holds.of(resources_of(where)["audit"]).told():
-        print(f"on hold: {told}", flush=True)
+    for sentence in Holds.of(resources_of(where)["audit"]).told():
+        print(f"on hold: {sentence}", flush=True)
 
 
 def _refuse_unknown(model: str) -> None:

@@ -213,8 +213,8 @@ def _tell(where: Settings, changes: list[Change], done: str) -> None:
         print(f"{where.home}: nothing to migrate, everything is of this release")
     elif done == "changed":
         folders = " and ".join(sorted({change.aside for change in changes if change.aside}))
-        kept = f"; the originals are in {folders}" if folders else ", all of them moved as they are"
-        print(f"{_files(changes)} changed{kept}")
+        where_from = f"; the originals are in {folders}" if folders else ", all of them moved as they are"
+        print(f"{_files(changes)} changed{where_from}")
     else:
         print(f"{_files(changes)} would change; nothing was written")
 

@@ -100,7 +100,7 @@ def _model(
     specs = table_specs_in(folder)
     predicted = _predicted(specs, table, use_case)
     keys = {one.view: one.features.key for one in specs if one.view and one.features}
-    keys |= {view: asked.key for one in specs for view, asked in one.aggregates.items()}
+    keys |= {view: aggregate.key for one in specs for view, aggregate in one.aggregates.items()}
     views = [view for view, key in keys.items() if set(key) <= set(predicted.columns)]
     target = _target(predicted, label)
     path = folder.path / name

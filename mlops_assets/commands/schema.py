@@ -63,8 +63,8 @@ def _component(path: str, spec: type[ModelSpec] | type[TableSpec]) -> dict[str, 
 def _schema_of(spec: type[ModelSpec] | type[TableSpec] | type[UseCase]) -> dict[str, Any]:
     """The schema of a spec with its parts inlined below itself, and without what is inherited among what must be given."""
     schema = spec.model_json_schema()
-    kept = set() if spec is TableSpec else INHERITED if spec is UseCase else {"calendar"}
-    schema["required"] = [name for name in schema.get("required", []) if name not in kept]
+    optional = set() if spec is TableSpec else INHERITED if spec is UseCase else {"calendar"}
+    schema["required"] = [name for name in schema.get("required", []) if name not in optional]
     return _inlined(schema, schema.pop("$defs", {}))
 
 

@@ -137,12 +137,12 @@ def _version(tracking: Any, name: str, number: str) -> Any:
 
     there = {str(version.number): version for version in tracking.versions(name)}
     champion = tracking.champion(name) if there and not number else None
-    found = there.get(number) or champion
-    if found is None:
+    one = there.get(number) or champion
+    if one is None:
         known = ", ".join(there) or "none"
         what = f"version {number!r}" if number else "champion"
         raise VerificationError(f"{name!r} has no {what}; versions: {known}. For example: loan_default@2")
-    return found
+    return one
 
 
 def _content(path: Path) -> bytes:

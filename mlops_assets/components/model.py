@@ -96,8 +96,8 @@ class DeclaredModel(ModelSpec):
     def _a_request_can_be_made(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
         inputs = _inputs(info)
         if inputs and value.request_model is None:
-            asked = [one for one in inputs.asked if is_known(one.kind)]
-            _refuse(refused_input(one.name, one.kind, info.data["feature_service"]) for one in asked)
+            unfit = [one for one in inputs.asked if is_known(one.kind)]
+            _refuse(refused_input(one.name, one.kind, info.data["feature_service"]) for one in unfit)
         return value
 
     @pydantic.field_validator("trainer")

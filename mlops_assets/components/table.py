@@ -57,8 +57,8 @@ class DeclaredTable(TableSpec):
     @pydantic.field_validator("aggregates")
     @classmethod
     def _is_sql(cls, value: dict[str, Aggregates], info: pydantic.ValidationInfo) -> dict[str, Aggregates]:
-        for view, asked in value.items() if "columns" in info.data else ():
-            refuse_unfit_sql(view, asked, info.data["columns"])
+        for view, aggregate in value.items() if "columns" in info.data else ():
+            refuse_unfit_sql(view, aggregate, info.data["columns"])
         return value
 
     @pydantic.field_validator("outcomes")
@@ -66,9 +66,9 @@ class DeclaredTable(TableSpec):
     def _outcomes_are_sql(
         cls, value: dict[str, Outcome], info: pydantic.ValidationInfo
     ) -> dict[str, Outcome]:
-        for name, asked in value.items() if "columns" in info.data else ():
+        for name, outcome in value.items() if "columns" in info.data else ():
             try:
-                outcome_kind(asked, info.data["columns"])
+                outcome_kind(outcome, info.data["columns"])
             except ValueError as error:
                 raise ValueError(f"outcomes.{name}: {error}") from error
         return value

@@ -70,10 +70,10 @@ def _loaded(folder: UseCaseFolder) -> LoadedUseCase:
         declared = [
             t for tree in trees for c in tree.get_all_components(of_type=TableComponent) for t in c.tables
         ]
-    made = list(python_tables(use_case))
+    in_python = list(python_tables(use_case))
     specs = {spec.name: spec for spec in models}
-    defs = dg.Definitions.merge(definitions_of_tables(use_case, made, declared), *parts)
-    return LoadedUseCase(use_case, folder, [*made, *declared], specs, defs)
+    defs = dg.Definitions.merge(definitions_of_tables(use_case, in_python, declared), *parts)
+    return LoadedUseCase(use_case, folder, [*in_python, *declared], specs, defs)
 
 
 def definitions_of_tables(

@@ -17,8 +17,8 @@ ARRIVES = "partitions_arrive_in_time"
 
 def arrival_specs(path: Sequence[str], table: Table) -> list[dg.AssetCheckSpec]:
     """The claim of a table whose rows come from outside."""
-    told = "Fails, once for each, with the partitions whose rows are not there beyond their limit (`alarm_after`)."
-    return [check_spec(path, ARRIVES, False, told)] if table.arrival else []
+    description = "Fails, once for each, with the partitions whose rows are not there beyond their limit (`alarm_after`)."
+    return [check_spec(path, ARRIVES, False, description)] if table.arrival else []
 
 
 def overdue_numbers(one: Awaited) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def table_check_specs(asset: Sequence[str], expected: Expectation) -> list[dg.As
 def table_check_results(findings: dict[str, list[Finding]]) -> Iterable[dg.AssetCheckResult]:
     """One result a claim over all partitions of a run; a partition that breaks it is named with its numbers."""
     by_claim: dict[str, list[tuple[str, Finding]]] = {}
-    for partition, found in findings.items():
-        for finding in found:
+    for partition, of_one in findings.items():
+        for finding in of_one:
             by_claim.setdefault(finding.claim, []).append((partition, finding))
     for claim, pairs in by_claim.items():
         broken = {partition: finding.numbers for partition, finding in pairs if not finding.holds}

@@ -71,8 +71,8 @@ class Reuse:
     def made(self, partition: str | None, sha256: str, kept: Mapping[str, Any] | None = None) -> None:
         """Say that content of this hash was made; `kept` (JSON values) is what a later run that skips it will need."""
         if partition in self._asked:
-            asked = dict(self._asked[partition])
-            self._made[partition] = Making(sha256=sha256, kept=dict(kept or {}), fingerprint=asked)
+            fingerprint = dict(self._asked[partition])
+            self._made[partition] = Making(sha256=sha256, kept=dict(kept or {}), fingerprint=fingerprint)
 
     def remember(self) -> None:
         """Write down what was made; call it once Dagster has the materialization."""

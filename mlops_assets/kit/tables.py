@@ -73,23 +73,23 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], asked: int) -> None:
     """Raise for partitions whose rows are not there yet: the first one's error, with the names of all."""
     for name, error in awaited.items():
-        told = f"{len(awaited)} of {asked} partitions of {table} are not there yet; {name}: {error}"
-        raise NotYetThereError(told, error.outcome, {**error.numbers, "partitions": [*awaited]})
+        sentence = f"{len(awaited)} of {asked} partitions of {table} are not there yet; {name}: {error}"
+        raise NotYetThereError(sentence, error.outcome, {**error.numbers, "partitions": [*awaited]})
 
 
 def reused(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest] | None:
     """What was found and written when nothing that decides the partition was different; None where something was."""
-    kept = reuse.unchanged(name, table.fingerprint(reuse.lake, name))
-    if kept is None:
+    content = reuse.unchanged(name, table.fingerprint(reuse.lake, name))
+    if content is None:
         return None
-    return [Finding(**found) for found in kept["findings"]], reuse.lake.manifest(table.key, name)
+    return [Finding(**finding) for finding in content["findings"]], reuse.lake.manifest(table.key, name)
 
 
 def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
     """Build a partition and, if it is written, remember what decided it."""
     findings, manifest = build_partition(reuse.lake, table, name)
     if manifest:
-        reuse.made(name, manifest.sha256, {"findings": [asdict(found) for found in findings]})
+        reuse.made(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
     return findings, manifest
 
 

@@ -63,10 +63,10 @@ def warranted(spec: ModelSpec, tracking: Tracking, audit: Audit, attempt: Attemp
         )
     champion = champion_now(tracking, audit, spec.name)
     changes = list(audit.entries(spec.name, CHANGES))
-    made = next((c for c in reversed(changes) if c.evidence.get("evaluation") == digest), None)
-    if made and made.version and (back := rolled_back(changes, made.version)):
+    promotion = next((c for c in reversed(changes) if c.evidence.get("evaluation") == digest), None)
+    if promotion and promotion.version and (back := rolled_back(changes, promotion.version)):
         raise HeldBackError(refusal(back))
-    if made is None or made.version != champion:
+    if promotion is None or promotion.version != champion:
         refuse_superseded(spec, tracking, attempt, champion)
     return Warrant(attempt, champion, _approved(spec, audit, attempt) if by_a_person(spec) else None)
 

@@ -164,8 +164,8 @@ def _change_back(wish: Rollback, version: Version, champion: int | None) -> Chan
 def _settled(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
     """The newest change, once registry and endpoint have followed it."""
     last = audit.latest(model, CHANGES)
-    for told in followed(tracking, audit, endpoint, last) if last else ():
-        LOG.warning("%s: %s", model, told)
+    for sentence in followed(tracking, audit, endpoint, last) if last else ():
+        LOG.warning("%s: %s", model, sentence)
     return last
 
 

@@ -56,30 +56,30 @@ def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry
             f"MLflow remembers entry {remembered[0]} of the audit log for {change.model}, whose newest change here is entry "
             f"{change.seq}: the log was cut off or replaced, so nothing follows it; `mlops audit verify` names the line"
         )
-    wanted = wanted_record(audit, endpoint, change)
-    told = _serve(tracking, audit, endpoint, change, wanted)
+    record = wanted_record(audit, endpoint, change)
+    sentences = _serve(tracking, audit, endpoint, change, record)
     if champion != change.version or remembered != (change.seq, change.hash):
         assert change.version is not None and change.moment is not None
         tracking.promote(_model(change), change.version, change.moment, change.evidence[REPLACES])
         tracking.anchor(_model(change), change.seq, change.hash)
     if champion != change.version:
-        told.append(f"the registry's champion was {named(champion)}, now {named(change.version)}")
-    if wanted is not None and deployed(audit, change) is None:
-        record_deployed(audit, change, wanted)
-    return told
+        sentences.append(f"the registry's champion was {named(champion)}, now {named(change.version)}")
+    if record is not None and deployed(audit, change) is None:
+        record_deployed(audit, change, record)
+    return sentences
 
 
 def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
     """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
     entries = audit.entries(model, (*CHANGES, "deployed"))
-    told = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
-    return _record(endpoint, told[-1]) if told else _kept(audit, endpoint, model, version)
+    digests = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
+    return _record(endpoint, digests[-1]) if digests else _kept(audit, endpoint, model, version)
 
 
 def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment | None:
     """The record that the endpoint has to follow after the newest change; None: none, or none is known."""
-    told = deployed(audit, change)
-    says = told if told is not None and SERVES in told.evidence else change
+    deployment = deployed(audit, change)
+    says = deployment if deployment is not None and SERVES in deployment.evidence else change
     if SERVES in says.evidence:
         return _record(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
     assert change.version is not None
@@ -115,8 +115,8 @@ def deployed(audit: Audit, change: Entry) -> Entry | None:
         return None
     if newest.evidence["change"] == change.hash:
         return newest
-    found = [e for e in audit.entries(change.model, ("deployed",)) if e.evidence["change"] == change.hash]
-    return found[-1] if found else None
+    entries = [e for e in audit.entries(change.model, ("deployed",)) if e.evidence["change"] == change.hash]
+    return entries[-1] if entries else None
 
 
 def record_digest(record: Deployment) -> str:
@@ -125,8 +125,8 @@ def record_digest(record: Deployment) -> str:
     The clock of the data is left out, as it was before there was another one.
     """
     later = {"clock"} if record.clock == "data" else set()
-    kept = record.model_dump_json(exclude={*ELSEWHERE, "owner", *later})
-    return sha256(kept.encode())
+    text = record.model_dump_json(exclude={*ELSEWHERE, "owner", *later})
+    return sha256(text.encode())
 
 
 def digests(record: Deployment) -> set[str]:
@@ -137,12 +137,12 @@ def digests(record: Deployment) -> set[str]:
 
 def registered(tracking: Tracking, model: str, number: int) -> Version:
     """A version that must be there; ChampionError where it was deleted."""
-    found = next((version for version in tracking.versions(model) if version.number == number), None)
-    if found is None:
+    version_there = next((version for version in tracking.versions(model) if version.number == number), None)
+    if version_there is None:
         raise ChampionError(
             f"{model}: version {number} is not in the registry: it was deleted; go back to another version"
         )
-    return found
+    return version_there
 
 
 def named(version: int | None) -> str:
@@ -157,13 +157,13 @@ def _serve(
     if wanted is None:
         gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
         return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
-    told = _with_model_file(tracking, endpoint, wanted)
+    sentences = _with_model_file(tracking, endpoint, wanted)
     if now != wanted:
         _keep_unrecorded(audit, endpoint, now)
         endpoint.publish(wanted)
         said = f"of version {now.version}" if now else "missing"
-        told.append(f"the endpoint's record was {said}, now it is of version {wanted.version}")
-    return told
+        sentences.append(f"the endpoint's record was {said}, now it is of version {wanted.version}")
+    return sentences
 
 
 def _with_model_file(tracking: Tracking, endpoint: Endpoint, record: Deployment) -> list[str]:

@@ -179,8 +179,8 @@ def _append(audit: Audit, kind: Kind, model: str | None, by: str, why: str, last
 
 def _newest(audit: Audit, kind: Kind, model: str | None) -> Entry | None:
     kinds = PAUSES if kind in PAUSES else RETIREMENTS
-    found: Iterable[Entry] = audit.entries(model, kinds)
-    return next((entry for entry in reversed(list(found)) if entry.model == model), None)
+    entries: Iterable[Entry] = audit.entries(model, kinds)
+    return next((entry for entry in reversed(list(entries)) if entry.model == model), None)
 
 
 def _hold(entry: Entry) -> Hold:

@@ -42,7 +42,7 @@ def record_trained(
 ) -> Entry:
     """Record a version and the data it was fitted on; `partitions` are the training set's partitions with their SHA-256."""
     record_configuration(audit, spec, version.tags.get("launched_by", "unknown"), moment)
-    kept = ("week", "trained_until", "training_set", "feature_service", "feature_definitions")
+    names = ("week", "trained_until", "training_set", "feature_service", "feature_definitions")
     return audit.record(
         "trained",
         spec.name,
@@ -53,7 +53,7 @@ def record_trained(
         evidence={
             **{
                 name: version.tags[name]
-                for name in (*kept, "code_version", "spec", "lineage", "search")
+                for name in (*names, "code_version", "spec", "lineage", "search")
                 if name in version.tags
             },
             "fit": version.tags.get("kind"),
@@ -133,8 +133,8 @@ def recorded_calendar(audit: Audit, model: str) -> tuple[Calendar, str] | None:
     last = audit.latest(model, ("configuration_changed",))
     if last is None:
         return None
-    found = _recorded(audit, last)
-    return Calendar.model_validate(found["calendar"]), found["prediction"]["table"]
+    record = _recorded(audit, last)
+    return Calendar.model_validate(record["calendar"]), record["prediction"]["table"]
 
 
 def recorded_clock(audit: Audit, model: str) -> str:

@@ -141,12 +141,12 @@ class Clock:
 
     def _tick(self, name: str, partition: str, progress: Progress, more: Mapping[str, str]) -> int:
         sensor = self.repository.get_sensor_def(name)
-        wanted = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
+        resources = {key: (self.defs.resources or {})[key] for key in sensor.required_resource_keys}
         with dg.build_sensor_context(
-            instance=self.instance, repository_def=self.repository, sensor_name=name, resources=wanted
+            instance=self.instance, repository_def=self.repository, sensor_name=name, resources=resources
         ) as context:
             tick = sensor.evaluate_tick(context)
-        made = 0
+        count = 0
         for request in tick.run_requests or []:
             if self._made_before(name, request.run_key):
                 continue
@@ -154,13 +154,13 @@ class Clock:
             progress.stage(partition, f"{sensor.job_name}{': ' + reason if reason else ''}")
             tags = {**request.tags, **more, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
             self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
-            made += 1
-        return made
+            count += 1
+        return count
 
     def _made_before(self, sensor: str, run_key: str | None) -> bool:
-        asked = {RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}
-        made = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], tags=asked)
-        return bool(self.instance.get_runs(made, limit=1))
+        tags = {RUN_KEY_TAG: str(run_key), SENSOR_TAG: sensor}
+        runs = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], tags=tags)
+        return bool(self.instance.get_runs(runs, limit=1))
 
     def execute_all(
         self,
@@ -208,8 +208,10 @@ class Clock:
         Marked last, so that a replay that is killed while it recovers finds them again.
         """
         left = self.instance.get_runs(RunsFilter(statuses=UNFINISHED, tags={REPLAY_TAG: "true"}))[::-1]
-        asked = {(run.tags[SENSOR_TAG], run.tags[RUN_KEY_TAG]): run for run in left if SENSOR_TAG in run.tags}
-        for (sensor, run_key), run in asked.items():
+        requests = {
+            (run.tags[SENSOR_TAG], run.tags[RUN_KEY_TAG]): run for run in left if SENSOR_TAG in run.tags
+        }
+        for (sensor, run_key), run in requests.items():
             if not self._made_before(sensor, run_key):
                 self._again(run, progress)
         for run in left:
@@ -219,8 +221,8 @@ class Clock:
 
     def _again(self, run: DagsterRun, progress: Progress) -> None:
         progress.stage(run.tags.get(PARTITION_TAG, "now"), f"{run.job_name}, interrupted last time")
-        kept = {k: v for k, v in run.tags.items() if k.startswith("mlops/") or k in (SENSOR_TAG, RUN_KEY_TAG)}
-        self.execute(run.job_name, progress, partition=run.tags.get(PARTITION_TAG), tags=kept)
+        tags = {k: v for k, v in run.tags.items() if k.startswith("mlops/") or k in (SENSOR_TAG, RUN_KEY_TAG)}
+        self.execute(run.job_name, progress, partition=run.tags.get(PARTITION_TAG), tags=tags)
 
 
 def first_error(events: Sequence[Any]) -> str:

@@ -74,11 +74,11 @@ class Fits:
         what = f"comparison of policies: {kind}, fit {self.fitted} of at most {self._most()}"
         self.progress.stage(data.partition, what, self.to_go(data.partition, kind))
         files = training_files(spec, data, hold_out=kind == KINDS[0])
-        made = fit(files, spec, data.features, rounds=rounds, reach=self.project.resources["compute"])
+        fitted = fit(files, spec, data.features, rounds=rounds, reach=self.project.resources["compute"])
         self.ahead.pop((data.partition, kind), None)
         self.seconds += time.monotonic() - started
         self.learnt_partitions += len(data.hashes)
-        return made.model, made.rounds
+        return fitted.model, fitted.rounds
 
     def _most(self) -> int:
         """This fit, those before it and all that are expected still."""

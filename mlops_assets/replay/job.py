@@ -51,25 +51,25 @@ class Asked:
 def replay_history(settings: Settings, asked: Asked) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
     folder = asked.folder(settings)
-    wanted = {
+    content = {
         "through": asked.through,
         "compare": asked.compare,
         "models": _models(asked),
         **_newest(settings, asked),
     }
     finished = _finished(folder)
-    if finished == wanted and wanted["models"] is not None:
+    if finished == content and content["models"] is not None:
         print(f"The replay is done; its table is {folder / OUTCOME_TABLE}. `make dev` shows the rest.\n")
         print((folder / "report.txt").read_text())
         print_size(settings)
         return 0
-    for line in _changes(finished, wanted["models"]):
+    for line in _changes(finished, content["models"]):
         print(line, flush=True)
     with alone(settings.home, "a replay"):
         storage_at(settings.lake).sweep()
         report = _replay(settings, asked)
         write_text(folder / "report.txt", report)
-        write_text(folder / "finished.json", json.dumps(wanted))
+        write_text(folder / "finished.json", json.dumps(content))
     print_size(settings)
     return 0
 
@@ -123,9 +123,9 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     marker = folder / "finished.json"
     if not marker.exists():
         return None
-    found = json.loads(marker.read_text())
-    models = found.get("models")
-    return found | {"models": {name: as_now(spec) for name, spec in models.items()}} if models else found
+    record = json.loads(marker.read_text())
+    models = record.get("models")
+    return record | {"models": {name: as_now(spec) for name, spec in models.items()}} if models else record
 
 
 def _replay(settings: Settings, asked: Asked) -> str:
@@ -161,10 +161,10 @@ def _replay(settings: Settings, asked: Asked) -> str:
     project.clock([spec.name for spec in retrained]).replay(
         use_case.name, partitions, progress, later, shared
     )
-    told = [line for spec in retrained for line in follow_spec(project, spec, progress)]
+    lines = [line for spec in retrained for line in follow_spec(project, spec, progress)]
     for other in others if asked.others else ():
         first_model(project, other, progress)
-        told += [*follow_spec(project, other, progress), score_served_partitions(project, other, progress)]
+        lines += [*follow_spec(project, other, progress), score_served_partitions(project, other, progress)]
     parts = []
     for spec in retrained:
         table = partitions_table(spec, project.lake)
@@ -176,8 +176,8 @@ def _replay(settings: Settings, asked: Asked) -> str:
         compared = next((s for s in retrained if s.name == replay.compare), retrained[0])
         refusal = lived_by_the_wall(compared) or under_two_specs(compared, project.lake)
         parts.append(refusal or compare_policies(project, compared, replay.periods, progress, replay.naive))
-    told += [answers_since(spec, project) for spec in retrained] if by_wall else []
-    parts += ["\n".join(told)] if told else []
+    lines += [answers_since(spec, project) for spec in retrained] if by_wall else []
+    parts += ["\n".join(lines)] if lines else []
     print("\n" + "\n\n".join(parts))
     seconds = time.monotonic() - started
     print("\n" + text_table(stage_rows(progress.seconds, seconds)))

@@ -18,7 +18,7 @@ def by_naive_rule(spec: ModelSpec, lake: Lake, ours: Backtest, features: Sequenc
     """Scores of every row that the model scored, by a rule of these features fitted at the same moments on all labels known then."""
     table = f"{spec.name}/training_set"
     there, scored, trained = lake.partitions(table), [], list(ours.retrained)
-    asked = ours.scored.drop_nulls(STORED_SCORE).select(spec.prediction.key)
+    questions = ours.scored.drop_nulls(STORED_SCORE).select(spec.prediction.key)
     for name, until in zip(trained, [*trained[1:], there[-1]], strict=True):
         span = [one for one in there if name < one <= until]
         if not span:
@@ -26,10 +26,12 @@ def by_naive_rule(spec: ModelSpec, lake: Lake, ours: Backtest, features: Sequenc
         data = training_data(spec, lake, name)
         rows = labelled(lake.read(table, list(data.hashes)), spec, data.now)
         rule = naive_rule(rows, features, spec.task)
-        later = lake.read(table, span).join(asked, on=spec.prediction.key, how="semi", maintain_order="left")
+        later = lake.read(table, span).join(
+            questions, on=spec.prediction.key, how="semi", maintain_order="left"
+        )
         if later.height:
-            kept = later.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
-            scored.append(kept.with_columns(pl.Series(STORED_SCORE, rule(later))))
+            rows_kept = later.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
+            scored.append(rows_kept.with_columns(pl.Series(STORED_SCORE, rule(later))))
     return Backtest(pl.concat(scored) if scored else pl.DataFrame(), trained, [])
 
 

@@ -61,13 +61,13 @@ def compare_policies(
 
 def expected_trainings(spec: ModelSpec, partitions: Sequence[str]) -> list[str]:
     """The partitions at which the policy of every four weeks trains, if no training is refused."""
-    asked: list[str] = []
+    trainings: list[str] = []
     last, days = spec.calendar.first.start, spec.window.minimum_days + days_of_waiting(spec)
     for partition in partitions:
         end = spec.calendar.partition(partition).end
         if spec.calendar.days_between(last, end) >= days:
-            asked, last, days = [*asked, partition], end, FOUR_WEEKS
-    return asked
+            trainings, last, days = [*trainings, partition], end, FOUR_WEEKS
+    return trainings
 
 
 def refusals(policies: Mapping[str, Backtest]) -> Iterator[str]:
@@ -112,8 +112,8 @@ def policy_row(
     """What a policy came to in each span of partitions: trainings, and two metrics over every scored row."""
     row: dict[str, Any] = {"policy": name, "trainings": len(result.retrained)}
     for span, partitions in spans.items():
-        found = totals(spec, result.scored, partitions, lake) if partitions else {}
-        row |= {f"{in_a_heading(metric)} {span}": found.get(metric) for metric in COMPARED[spec.task]}
+        figures = totals(spec, result.scored, partitions, lake) if partitions else {}
+        row |= {f"{in_a_heading(metric)} {span}": figures.get(metric) for metric in COMPARED[spec.task]}
     return row
 
 

@@ -59,14 +59,14 @@ def steps_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
 def _step_row(spec: ModelSpec, lake: Lake, scored: pl.DataFrame, step: Sequence[str]) -> dict[str, Any]:
     reports = lake.read(f"{spec.name}/performance", step)
     served = scored.drop_nulls(STORED_SCORE)
-    found = totals(spec, served, step, lake)
+    figures = totals(spec, served, step, lake)
     version = reports["model_version"].drop_nulls()
     return {
         "from": step[0],
         "to": step[-1],
         "rows": int(reports["rows"].sum()),
-        "judged": found.get("rows", 0),
-        **{name: defined(found.get(name)) for name in SHOWN[spec.task]},
+        "judged": figures.get("rows", 0),
+        **{name: defined(figures.get(name)) for name in SHOWN[spec.task]},
         "version": version[-1] if version.len() else None,
         "decision": decision(load_record(lake, Attempt, attempt_name(spec, step[-1]))),
     }
@@ -97,8 +97,8 @@ def totals(
     )
     if not joined.height:
         return {}
-    found = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
-    return {name: found[name] for name in METRICS[spec.task]} | {"rows": joined.height}
+    figures = evaluate(joined[LABEL].to_numpy(), joined[SCORE].to_numpy(), spec.task)
+    return {name: figures[name] for name in METRICS[spec.task]} | {"rows": joined.height}
 
 
 def text_table(rows: Iterable[dict[str, Any]]) -> str:

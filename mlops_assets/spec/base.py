@@ -84,16 +84,16 @@ def read_duration(value: object) -> timedelta:
     """The span of time that a text (`6h`, `30d`, `90 min`, `2 weeks`) or a timedelta is; a month has no length."""
     if isinstance(value, timedelta):
         return _of_possible_length(value, duration_text(value))
-    found = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    unit = UNIT_WORDS.get(found[2]) if found else None
-    if found is None or unit is None:
+    match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit = UNIT_WORDS.get(match[2]) if match else None
+    if match is None or unit is None:
         raise ValueError(
             f"{value!r} is not a duration: write a number with its unit ({', '.join(UNITS)}), for example 6h, 30d "
             "or 90 min"
         )
-    if float(found[1]) * UNITS[unit].total_seconds() > LONGEST * 86_400:
+    if float(match[1]) * UNITS[unit].total_seconds() > LONGEST * 86_400:
         raise ValueError(f"{value!r} is longer than a hundred years: give at most {LONGEST}d")
-    return float(found[1]) * UNITS[unit]
+    return float(match[1]) * UNITS[unit]
 
 
 def duration_text(value: timedelta) -> str:
@@ -185,8 +185,8 @@ def _reads_as_not_finite(value: float | str) -> bool:
 
 
 def _all_finite(value: Any, texts: bool = False) -> Any:
-    for at, found in not_finite(value, texts):
-        raise ValueError(f"{at} is {found!r}, which is no finite number: give a number, or leave it out")
+    for at, number in not_finite(value, texts):
+        raise ValueError(f"{at} is {number!r}, which is no finite number: give a number, or leave it out")
     return value
 
 

@@ -197,17 +197,17 @@ class Calendar(Part):
         """
         ticks = ticks_of(cadence, self.timezone, self.start)
         if ticks.short:
-            made = self.model_validate({**self.model_dump(), "cadence": cadence})
+            calendar = self.model_validate({**self.model_dump(), "cadence": cadence})
         else:
             start = ticks.cron.floor(datetime.combine(self.start, time.max)).date()
             end = self.end and ticks.of(self.end, self.timezone).date()
-            made = Calendar(cadence=cadence, timezone=self.timezone, start=start, end=end)
-        if made.first.end - made.first.start < self.first.end - self.first.start:
+            calendar = Calendar(cadence=cadence, timezone=self.timezone, start=start, end=end)
+        if calendar.first.end - calendar.first.start < self.first.end - self.first.start:
             raise ValueError(
                 f"cadence {cadence!r} is shorter than {self.cadence!r}, which it stands below: choose a longer one, "
                 "or leave it out"
             )
-        return made
+        return calendar
 
     @property
     def _first(self) -> datetime:
@@ -217,13 +217,13 @@ class Calendar(Part):
     def _wall(self, name: str) -> datetime:
         """What the clock of the ticks shows when the partition of this name begins."""
         ticks = self.ticks
-        found = ticks.cron.floor(ticks.read(name))
-        if ticks.name(found) != name:
+        begin = ticks.cron.floor(ticks.read(name))
+        if ticks.name(begin) != name:
             raise PartitionError(
-                f"{name} begins none of {self._said()}: choose {ticks.name(found)} or "
-                f"{ticks.name(ticks.cron.after(found))}"
+                f"{name} begins none of {self._said()}: choose {ticks.name(begin)} or "
+                f"{ticks.name(ticks.cron.after(begin))}"
             )
-        return found
+        return begin
 
     def _made(self, wall: datetime) -> Partition:
         ticks = self.ticks
@@ -244,11 +244,11 @@ class Calendar(Part):
 def _must_begin_one(cadence: str, timezone: str, start: date, day: date, field: str) -> None:
     ticks = ticks_of(cadence, timezone, start)
     begins = ticks.of(day, timezone)
-    found = ticks.local(begins, timezone)
-    if found != day:
+    begin = ticks.local(begins, timezone)
+    if begin != day:
         before = ticks.local(ticks.before(begins), timezone)
         raise ValueError(
-            f"{field} {day}: no partition of cadence {cadence!r} begins on that day; give {before} or {found}"
+            f"{field} {day}: no partition of cadence {cadence!r} begins on that day; give {before} or {begin}"
         )
 
 

@@ -190,11 +190,11 @@ def label_among_inputs(inputs: Inputs, named: Sequence[tuple[str, str]]) -> Iter
         for view, name in _pairs(inputs):
             source = inputs.columns.get(view, {}).get(name, name)
             if label in (name, source):
-                told = f"feature {name!r} of view {view!r}" + (
+                sentence = f"feature {name!r} of view {view!r}" + (
                     f" (column {source!r})" if source != name else ""
                 )
                 yield (
-                    f"{told} is {role} {label!r}: a model must not be given what it is to predict, take it out of the "
+                    f"{sentence} is {role} {label!r}: a model must not be given what it is to predict, take it out of the "
                     "feature service, or rename it where it is another thing"
                 )
         for purpose, names in (("join key", inputs.keys), ("request column", inputs.requests)):

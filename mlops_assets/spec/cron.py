@@ -86,8 +86,8 @@ class Cron:
 
     def ceil(self, wall: datetime) -> datetime:
         """The first moment named that is not before this one."""
-        found = self.floor(wall)
-        return found if found == wall else self.after(wall)
+        before = self.floor(wall)
+        return before if before == wall else self.after(wall)
 
     def has(self, day: date) -> bool:
         """Whether the line names moments of a day."""
@@ -111,22 +111,22 @@ def _longest(month: int) -> int:
 
 
 def _numbers(line: str, field: str, text: str) -> tuple[int, ...]:
-    found = {number for piece in text.split(",") for number in _piece(line, field, piece)}
-    return tuple(sorted({number % 7 for number in found} if field == "weekday" else found))
+    numbers = {number for piece in text.split(",") for number in _piece(line, field, piece)}
+    return tuple(sorted({number % 7 for number in numbers} if field == "weekday" else numbers))
 
 
 def _piece(line: str, field: str, text: str) -> range:
     low, high = FIELDS[field]
-    found = PIECE.fullmatch(text)
-    if not found:
+    match = PIECE.fullmatch(text)
+    if not match:
         raise _unread(line, field, text)
-    first = low if found["all"] else _number(line, field, found["first"])
-    last = high if found["all"] else _number(line, field, found["last"] or found["first"])
-    step = int(found["step"] or 1)
-    backwards = found["last"] and first >= last
-    if backwards or step < 1 or (found["step"] and not (found["all"] or found["last"])):
+    first = low if match["all"] else _number(line, field, match["first"])
+    last = high if match["all"] else _number(line, field, match["last"] or match["first"])
+    step = int(match["step"] or 1)
+    backwards = match["last"] and first >= last
+    if backwards or step < 1 or (match["step"] and not (match["all"] or match["last"])):
         raise _unread(line, field, text)
-    return range(first, min(last, 6) + 1 if found["all"] and field == "weekday" else last + 1, step)
+    return range(first, min(last, 6) + 1 if match["all"] and field == "weekday" else last + 1, step)
 
 
 def _number(line: str, field: str, text: str) -> int:

@@ -163,7 +163,7 @@ def _own(fields: Iterable[str]) -> list[str]:
 
 
 def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+    part: dict[str, Any] = {}
     content = as_now(content)
     for path in paths:
         name, _, below = path.partition(".")
@@ -171,10 +171,10 @@ def _part(content: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
         if name not in content:
             continue
         if not below:
-            kept[hashed] = content[name]
+            part[hashed] = content[name]
         elif below in content[name] and _decides_a_fit(path, content[name][below]):
-            kept.setdefault(hashed, {})[below] = content[name][below]
-    return kept
+            part.setdefault(hashed, {})[below] = content[name][below]
+    return part
 
 
 def _decides_a_fit(path: str, value: Any) -> bool:

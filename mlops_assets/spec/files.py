@@ -88,13 +88,13 @@ def specs_that_choose(use_case: UseCase, written: Iterable[Document]) -> list[Mo
 
     One that is not as it must be is left out: it is told where it is read itself, with file and line.
     """
-    found = []
+    specs = []
     with reading(use_case):
         for document in written:
             if document.kind == COMPONENT and "features" in document.attributes:
                 with suppress(pydantic.ValidationError):
-                    found.append(ModelSpec.model_validate(document.attributes))
-    return found
+                    specs.append(ModelSpec.model_validate(document.attributes))
+    return specs
 
 
 def table_specs_in(folder: UseCaseFolder) -> list[TableSpec]:

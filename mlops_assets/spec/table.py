@@ -206,12 +206,12 @@ class TableSpec(Part):
         refuse_unknown_in_time(info.data)
         features = info.data.get("features")
         taken = features and (features.view or info.data.get("name"))
-        for view, asked in value.items():
+        for view, aggregate in value.items():
             if view == taken:
                 raise ValueError(
                     f"aggregates.{view} has the name of the view of the table's features: rename one"
                 )
-            refuse_unfit(view, asked, info.data)
+            refuse_unfit(view, aggregate, info.data)
         return value
 
     @pydantic.field_validator("outcomes")

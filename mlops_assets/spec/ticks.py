@@ -65,12 +65,12 @@ class Ticks(NamedTuple):
 
         A clock that is set back over midnight shows the end of a day twice, so the neighbours are looked at too.
         """
-        found = self.cron.floor(moment.astimezone(self.zone).replace(tzinfo=None))
-        while self.moment(found) > moment:
-            found = self.before(found)
-        while self.moment(behind := self.cron.after(found)) <= moment:
-            found = behind
-        return found
+        wall = self.cron.floor(moment.astimezone(self.zone).replace(tzinfo=None))
+        while self.moment(wall) > moment:
+            wall = self.before(wall)
+        while self.moment(behind := self.cron.after(wall)) <= moment:
+            wall = behind
+        return wall
 
     def before(self, wall: datetime) -> datetime:
         """The beginning before this one."""

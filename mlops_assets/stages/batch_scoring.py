@@ -56,8 +56,8 @@ class Predictor:
     @cached_property
     def model(self) -> Served:
         """The model, loaded when it is first asked for."""
-        found = _models(self.spec, self.folder, self.features, self.clock).alone(self.record)
-        return then(found) if self.in_the_past else found
+        version = _models(self.spec, self.folder, self.features, self.clock).alone(self.record)
+        return then(version) if self.in_the_past else version
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Scores of some rows, as `resources.serving.in_batches.scored` gives them."""
@@ -116,16 +116,16 @@ def score_batch(
     over_ray = rows.height >= batch.over_ray_from and place(systems.compute.address) != "kuberay"
     way = _over_ray if over_ray else _here
     parts = list(way(asked, rows, key, systems, progress or _silent))
-    found = pl.concat(parts) if parts else _nothing(key)
-    refused = found[REFUSED].drop_nulls()
-    if refused.len() and refused.len() == found.height:
+    rows_out = pl.concat(parts) if parts else _nothing(key)
+    refused = rows_out[REFUSED].drop_nulls()
+    if refused.len() and refused.len() == rows_out.height:
         raise StageError(
-            f"none of the {found.height:,} rows could be asked about, the first: {refused[0]}. Give {batch.table or batch.path} "
+            f"none of the {rows_out.height:,} rows could be asked about, the first: {refused[0]}. Give {batch.table or batch.path} "
             f"the columns of a request, {', '.join(asked.model.request.model_fields)}"
         )
     features = len(asked.model.service.features) + len(asked.record.columns)
-    cells = (found.height - refused.len()) * features
-    missing = int(found[MISSING].sum() or 0) / cells if cells else 0.0
+    cells = (rows_out.height - refused.len()) * features
+    missing = int(rows_out[MISSING].sum() or 0) / cells if cells else 0.0
     notes = {
         "version": int(asked.record.version),
         "as of": asked.as_of.isoformat(),
@@ -133,7 +133,7 @@ def score_batch(
     }
     made_of = {**rows.made_of, f"{spec.name} version {asked.record.version}": asked.record.model_sha256}
     written = systems.lake.write(
-        f"{spec.name}/batch_predictions", found.drop(MISSING), partition, notes=notes, made_of=made_of
+        f"{spec.name}/batch_predictions", rows_out.drop(MISSING), partition, notes=notes, made_of=made_of
     )
     seconds = time.perf_counter() - started
     return Batched(written, refused.len(), missing, seconds, "Ray Data" if over_ray else "this process")
@@ -169,8 +169,8 @@ def _answering(spec: ModelSpec, systems: Systems) -> Deployment:
     if spec.deployment.enabled:
         return endpoint.records()[spec.name]
     champion = next(one for one in [tracking.champion(spec.name)] if one)
-    kept = endpoint.keep(spec.name, champion.number, tracking.load(champion))
-    return Deployment.model_validate(endpoint_record(spec, champion, kept))
+    path = endpoint.keep(spec.name, champion.number, tracking.load(champion))
+    return Deployment.model_validate(endpoint_record(spec, champion, path))
 
 
 def _models(spec: ModelSpec, folder: Path, features: FeatureStoreResource, clock: Clock) -> LiveModels:
@@ -194,12 +194,12 @@ def _over_ray(
     compute = systems.compute
     there = compute.connect(place(compute.address))
     workers = max(1, min(int(there.get("CPU", 1)), len(parts)))
-    found, done = [], 0
+    batches, done = [], 0
     for some in mapped(parts, asked, workers):
-        found.append(some)
+        batches.append(some)
         done += some.height
         progress(done, rows.height)
-    answers = pl.concat(found).sort(ORDER).drop(ORDER)
+    answers = pl.concat(batches).sort(ORDER).drop(ORDER)
     yield _beside_key(asked, pl.concat([part.select(key) for part in parts]), key, answers)
 
 

@@ -213,9 +213,9 @@ def _against_the_champion_before(known: Evidence) -> Section:
 
 def _since(known: Evidence) -> Section:
     metric, performance, drift = known.spec.gate.metric, known.asset("performance"), known.asset("drift")
-    found = [(row["week"], value) for row in known.partitions if (value := defined(row[metric])) is not None]
+    points = [(row["week"], value) for row in known.partitions if (value := defined(row[metric])) is not None]
     blind = sum(not row["scored"] for row in known.partitions)
-    values = [value for _, value in found]
+    values = [value for _, value in points]
     shares = [note["drift_share"] for note in known.drift.values() if note.get("drift_share") is not None]
     psi = [note["prediction_psi"] for note in known.drift.values() if note.get("prediction_psi") is not None]
     few = "too few rows" if any(note.get("prediction_remark") for note in known.drift.values()) else None
@@ -233,7 +233,7 @@ def _since(known: Evidence) -> Section:
             ),
             Fact(
                 f"{metric}, newest partition",
-                f"{told(values[-1])} ({found[-1][0]})" if found else None,
+                f"{told(values[-1])} ({points[-1][0]})" if points else None,
                 performance,
             ),
             Fact("largest share of features that drifted", max(shares, default=few), drift),
@@ -299,5 +299,5 @@ FILES = ("model_card.md", "model_card.html")
 
 def is_attached(tracking: Tracking, version: Version, sha256: str) -> bool:
     """Whether the version's run holds a card with this hash."""
-    kept = tracking.holds(version, FILES[0]) and tracking.artifact(version, FILES[0])
-    return bool(kept) and hashlib.sha256(kept).hexdigest() == sha256
+    page = tracking.holds(version, FILES[0]) and tracking.artifact(version, FILES[0])
+    return bool(page) and hashlib.sha256(page).hexdigest() == sha256

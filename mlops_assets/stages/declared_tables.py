@@ -145,14 +145,18 @@ def feature_rows(raw: pl.DataFrame, spec: TableSpec, start: datetime | None, end
     values = [
         pl.col(name).cast(POLARS[FEATURE_TYPES[spec.columns[name].kind]]) for name in features.columns or ()
     ]
-    made = raw.select(
+    computed = raw.select(
         *(pl.col(name) for name in features.key),
         known.alias(EVENT_TIME),
         *values,
         known.alias(CONTENT_KNOWN_AT),
     )
-    _refuse_too_large(raw, made, spec)
-    inside = made if start is None else made.filter(pl.col(EVENT_TIME).is_between(start, end, closed="left"))
+    _refuse_too_large(raw, computed, spec)
+    inside = (
+        computed
+        if start is None
+        else computed.filter(pl.col(EVENT_TIME).is_between(start, end, closed="left"))
+    )
     keyed = inside.drop_nulls(features.key)
     rows = keyed.unique(maintain_order=True).sort(*features.key, EVENT_TIME)
     keys = [*features.key, EVENT_TIME]

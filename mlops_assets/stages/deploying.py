@@ -134,8 +134,8 @@ def _make_champion(
     """
     record, endpoint = None, systems.endpoint
     if spec.deployment.enabled:
-        kept = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
-        record = Deployment.model_validate(endpoint_record(spec, version, kept))
+        path = endpoint.keep(spec.name, version.number, systems.tracking.load(version))
+        record = Deployment.model_validate(endpoint_record(spec, version, path))
         endpoint.advance(data.now, spec.use_case)
     now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)

@@ -210,9 +210,9 @@ def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last:
     """Partitions and pushed files of a view that may hold the value of a row between two moments, with their hashes."""
     since = first - view.ttl if view.ttl else None
     names = reaching(lake, view.table, spec.calendar, since, last)
-    found = {name: lake.manifest(view.table, name).sha256 for name in names}
+    hashes = {name: lake.manifest(view.table, name).sha256 for name in names}
     pushed = part_now(lake.folder(view.table), since, last)
-    return found | ({PUSHED: pushed.sha256} if pushed else {})
+    return hashes | ({PUSHED: pushed.sha256} if pushed else {})
 
 
 def _scoring(spec: ModelSpec, versions: Iterable[Version]) -> list[str]:

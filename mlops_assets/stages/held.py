@@ -37,14 +37,14 @@ def reaching(
     there = lake.partitions(table)
     if WHOLE in there:
         return [WHOLE]
-    found = []
+    spans = []
     for name in reversed(_begun(there, calendar, until)):
         start, end = bounds(lake, table, name, calendar)
         if since is not None and end <= since:
             break
         if start <= until:
-            found.append(name)
-    return found[::-1]
+            spans.append(name)
+    return spans[::-1]
 
 
 def standing(lake: Lake, table: str, calendar: Calendar, span: Partition) -> list[str]:
@@ -52,8 +52,8 @@ def standing(lake: Lake, table: str, calendar: Calendar, span: Partition) -> lis
 
     Raises LakeError where the table's are as long, and the one that is asked for is not there.
     """
-    if found := reaching(lake, table, calendar, span.start, span.end - INSTANT):
-        return found
+    if names := reaching(lake, table, calendar, span.start, span.end - INSTANT):
+        return names
     older = _begun(lake.partitions(table), calendar, span.start)[-1:]
     longer = [n for n in older if not _of(calendar, n, bounds(lake, table, n, calendar))]
     return longer or [lake.manifest(table, span.name).partition]

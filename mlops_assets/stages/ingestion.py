@@ -61,11 +61,13 @@ class Line:
     @property
     def reach(self) -> timedelta:
         """How long before a partition the rows may be that anything in it is made from, over tables made of tables."""
-        found: dict[str, timedelta] = {}
+        reaches: dict[str, timedelta] = {}
         for table in self.tables:
-            before = [(back or timedelta()) + found.get(dep, timedelta()) for dep, back in table.deps.items()]
-            found[table.key] = max(before, default=timedelta())
-        return max(found.values(), default=timedelta())
+            before = [
+                (back or timedelta()) + reaches.get(dep, timedelta()) for dep, back in table.deps.items()
+            ]
+            reaches[table.key] = max(before, default=timedelta())
+        return max(reaches.values(), default=timedelta())
 
     def over_at(self, name: str) -> datetime:
         """The moment from which on a partition is over."""
@@ -158,12 +160,12 @@ def in_order(names: Iterable[str], room: int, side_by_side: bool, state: Callabl
     """Whose turn it is: at most `room` of them, in order, and only `side_by_side` one before which another is under way."""
     turn = Turn()
     for name in names:
-        found = state(name)
-        if found is State.PASSED:
+        its_state = state(name)
+        if its_state is State.PASSED:
             continue
-        if found is State.DUE and len(turn.due) < room:
+        if its_state is State.DUE and len(turn.due) < room:
             turn.due.append(name)
-        elif found is not State.RUNNING:
+        elif its_state is not State.RUNNING:
             turn.held = name
             break
         if not side_by_side:

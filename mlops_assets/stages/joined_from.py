@@ -25,12 +25,12 @@ def joined_from(
     table, time = spec.prediction.table, joined[spec.prediction.time]
     first, last = (time.min() or span.start), (time.max() or span.end)
     assert isinstance(first, datetime) and isinstance(last, datetime)
-    found = {partition_name(table, span.name): lake.hash(table, span.name)}
+    hashes = {partition_name(table, span.name): lake.hash(table, span.name)}
     for view in feature_store.view_tables(spec.feature_service):
         since = first - view.ttl if view.ttl else None
         for name in reaching(lake, view.table, spec.calendar, since, span.start):
-            found[partition_name(view.table, name)] = lake.hash(view.table, name)
+            hashes[partition_name(view.table, name)] = lake.hash(view.table, name)
         if pushed := part_now(lake.folder(view.table), since, last):
-            found[partition_name(view.table, PUSHED_ROWS)] = json.dumps(asdict(pushed), sort_keys=True)
+            hashes[partition_name(view.table, PUSHED_ROWS)] = json.dumps(asdict(pushed), sort_keys=True)
     described = feature_store.describe(spec.feature_service).views
-    return found | {f"{VIEW}{view.name}": view.definition for view in described}
+    return hashes | {f"{VIEW}{view.name}": view.definition for view in described}

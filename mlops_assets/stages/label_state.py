@@ -62,10 +62,10 @@ def label_state(spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = No
     rows = lake.read(f"{spec.name}/training_set", [name], [*facts])
     as_of = reported_as_of(spec, lake, rows, name, clock)
     counts, labels = label_counts(rows, spec, as_of), labels_of(rows, spec, as_of)
-    told = rows.select(corrected=labels.corrected.sum(), to_come=labels.to_come.sum()).row(0, named=True)
+    totals = rows.select(corrected=labels.corrected.sum(), to_come=labels.to_come.sum()).row(0, named=True)
     joined = lake.manifest(f"{spec.name}/training_set", name)
-    complete = not told["to_come"] or _settled(spec, rows, spec.calendar.partition(name).end)
-    corrected = int(told["corrected"]) + (joined.notes or {}).get(CORRECTED, 0)
+    complete = not totals["to_come"] or _settled(spec, rows, spec.calendar.partition(name).end)
+    corrected = int(totals["corrected"]) + (joined.notes or {}).get(CORRECTED, 0)
     used = labelled(rows, spec, as_of).select(*spec.prediction.key, LABEL)
     content = digest([counts, corrected, complete, content_sha256(used)])
     return LabelState(as_of, counts, corrected, complete, content, joined.sha256)
@@ -108,14 +108,14 @@ def labels_due(
     """
     if spec.label.table and lacks(spec, lake, name, parts):
         return digest(dict(parts))
-    told = notes.get(STATE)
-    if told is None:
+    state = notes.get(STATE)
+    if state is None:
         late = spec.label.waits is not None or spec.label.table is not None
         return label_state(spec, lake, name, clock).content if late else None
-    if told["complete"] or _looked_at(spec, lake, name, told, until):
+    if state["complete"] or _looked_at(spec, lake, name, state, until):
         return None
     content = label_state(spec, lake, name, clock).content
-    return None if content == told["content"] else content
+    return None if content == state["content"] else content
 
 
 def _looked_at(

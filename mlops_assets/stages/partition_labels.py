@@ -49,8 +49,10 @@ def relabel_partition(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
     labels = partition_name(str(spec.label.table), WHOLE).removesuffix(WHOLE)
     made_of = {name: sha256 for name, sha256 in (before.made_of or {}).items() if not name.startswith(labels)}
     features, known = (before.notes or {})["features"], spec.calendar.partition(name)
-    kept = {key: (before.notes or {})[key] for key in ("feature service", "feature definitions", "features")}
-    notes = kept | label_notes(spec, lake, known, labelled, features, parts)
+    about_features = {
+        key: (before.notes or {})[key] for key in ("feature service", "feature definitions", "features")
+    }
+    notes = about_features | label_notes(spec, lake, known, labelled, features, parts)
     return stored(spec, lake, name, labelled, notes, made_of, parts)
 
 

@@ -92,8 +92,8 @@ def partition_performance(
     judged = labelled(rows, spec, state.as_of).join(
         scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
     )
-    found = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
-    metrics = {name: found[name] for name in METRICS[spec.task]}
+    figures = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
+    metrics = {name: figures[name] for name in METRICS[spec.task]}
     version = scored[STORED_VERSION].max() if scored.height else None
     report = {"week": name, **state.counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []

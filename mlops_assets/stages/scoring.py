@@ -13,11 +13,11 @@ from resources.tracking.tracking import Tracking, Version
 def faults(spec: ModelSpec, lake: Lake, name: str) -> dict[str, int]:
     """How many scores of a partition are not numbers, and how many rows were scored twice."""
     scores = lake.read(f"{spec.name}/predictions", [name])
-    found = {
+    counts = {
         "not finite": scores.height - int(scores[STORED_SCORE].is_finite().sum()),
         "scored twice": scores.height - scores.select(spec.prediction.key).n_unique(),
     }
-    return {fault: count for fault, count in found.items() if count}
+    return {fault: count for fault, count in counts.items() if count}
 
 
 def score_partition(spec: ModelSpec, lake: Lake, tracking: Tracking, name: str) -> Manifest:
@@ -39,8 +39,8 @@ def score(spec: ModelSpec, rows: pl.DataFrame, versions: list[Version], tracking
         schema={FROM: pl.Datetime("us", "UTC"), STORED_VERSION: pl.Int64},
         orient="row",
     )
-    asked = rows.select(pl.col(time).alias(ASKED_AT)).with_row_index(ROW).sort(ASKED_AT)
-    served = asked.join_asof(moments, left_on=ASKED_AT, right_on=FROM, strategy="backward").sort(ROW)
+    questions = rows.select(pl.col(time).alias(ASKED_AT)).with_row_index(ROW).sort(ASKED_AT)
+    served = questions.join_asof(moments, left_on=ASKED_AT, right_on=FROM, strategy="backward").sort(ROW)
     numbers, scores = served[STORED_VERSION], np.full(rows.height, np.nan)
     for number in numbers.drop_nulls().unique():
         which = (numbers == number).arg_true()

@@ -71,9 +71,9 @@ def run_search(
 
     rows, name = training_files(spec, data), f"search-{identity[:16]}"
     trials = search_parameters(rows, spec, data.features, compute, done, heard, name)
-    found = result(spec, data, identity, parent, trials)
-    keep(spec, lake, tracking, found)
-    return found
+    search = result(spec, data, identity, parent, trials)
+    keep(spec, lake, tracking, search)
+    return search
 
 
 def trials_done(lake: Lake, folder: str) -> Iterator[Trial]:

@@ -66,7 +66,7 @@ def replay(
 
     A request is refused if its service is defined no more, or asks for a column now that was not logged.
     """
-    found, parts = Replayed(log, pl.DataFrame()), [pl.DataFrame(schema=REQUEST_FACTS | SKEWED)]
+    replayed, parts = Replayed(log, pl.DataFrame()), [pl.DataFrame(schema=REQUEST_FACTS | SKEWED)]
     groups = log.partition_by(DEFINITION, maintain_order=True) if log.width else []
     for rows in groups:
         logged = definitions[rows[DEFINITION][0]]
@@ -74,12 +74,12 @@ def replay(
             now = feature_store.describe(logged.name)
             cells, features = replay_group(rows, logged, now, feature_store, lake)
         except FeatureStoreError as error:
-            found.refused[str(error)] += rows.height
+            replayed.refused[str(error)] += rows.height
             continue
         parts.append(cells)
-        found.compared.update(dict.fromkeys(features, rows.height))
-    found.cells = pl.concat(parts)
-    return found
+        replayed.compared.update(dict.fromkeys(features, rows.height))
+    replayed.cells = pl.concat(parts)
+    return replayed
 
 
 def replay_group(
@@ -90,8 +90,8 @@ def replay_group(
     lake: Lake,
 ) -> tuple[pl.DataFrame, list[str]]:
     """The cells that differ of requests served under one definition, and the features that were compared."""
-    asked = rows.select(*logged.inputs, REQUESTED_AT)
-    replayed = feature_store.historical(now.name, asked, REQUESTED_AT)
+    requests = rows.select(*logged.inputs, REQUESTED_AT)
+    replayed = feature_store.historical(now.name, requests, REQUESTED_AT)
     views = views_to_compare(logged, now)
     tables = {view.name: view.table for view in feature_store.view_tables(now.name)}
     until = rows[REQUESTED_AT].max()
@@ -102,8 +102,10 @@ def replay_group(
 
     cells = skewed_cells(as_logged(rows, logged, views), replayed, views, offline)
     facts = rows.select(*REQUEST_FACTS).with_row_index("row")
-    kept = cells.join(facts, on="row", how="left", maintain_order="left")
-    return kept.select(*REQUEST_FACTS, *SKEWED), [feature for view in views for feature in view.features]
+    with_facts = cells.join(facts, on="row", how="left", maintain_order="left")
+    return with_facts.select(*REQUEST_FACTS, *SKEWED), [
+        feature for view in views for feature in view.features
+    ]
 
 
 def views_to_compare(logged: DescribedService, now: DescribedService) -> list[View]:

@@ -114,8 +114,8 @@ class Table:
     def _read_of(self, lake: Lake, table: str, span: Partition) -> str:
         names = self.reads(table, span)
         there = set(lake.partitions(table))
-        found = [n for n in names if n in there] or sorted(there)
-        return digest({n: lake.manifest(table, n).sha256 for n in found})
+        partitions = [n for n in names if n in there] or sorted(there)
+        return digest({n: lake.manifest(table, n).sha256 for n in partitions})
 
 
 def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
@@ -125,19 +125,19 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     """
     span, observed = table.span(name), ObservedLake(root=lake.root)
     try:
-        made = table.build(observed, span)
+        built = table.build(observed, span)
     except pl.exceptions.PolarsError as error:
         raise TableError(
             f"{table.key}{f' {name}' if name else ''} cannot be made from {', '.join(table.deps) or 'its files'}: "
             f"{str(error).splitlines()[0]}. Nothing was written; materialize what it is made from again."
         ) from error
-    rows = made if isinstance(made, Rows) else Rows(made)
+    rows = built if isinstance(built, Rows) else Rows(built)
     frame = rows.frame
     if EVENT_TIME in table.expected.keys and set(table.expected.keys) <= set(frame.columns):
         frame = frame.sort(table.expected.keys, maintain_order=True)
-    found = examine(frame, table.expected, span.end)
-    if not all(finding.holds for finding in found if finding.blocking):
-        return found, None
+    findings = examine(frame, table.expected, span.end)
+    if not all(finding.holds for finding in findings if finding.blocking):
+        return findings, None
     notes = {**rows.notes, **(bounds_noted(span) if span.name else {})}
     written = lake.write(
         table.key,
@@ -150,7 +150,7 @@ def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Fi
     )
     if EVENT_TIME in table.expected.keys:
         fold(lake.folder(table.key), table.expected.keys)
-    return found, written
+    return findings, written
 
 
 def refusals(table: str, findings: Mapping[str, Sequence[Finding]]) -> list[str]:

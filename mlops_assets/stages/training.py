@@ -87,10 +87,10 @@ def train_challenger(
     refuse_late_labels(spec, lake, data)
     spec, origin = searched(spec, lake, data.partition)
     rows = training_files(spec, data)
-    told = strongest(rows, spec, data.features)
+    strengths = strongest(rows, spec, data.features)
     if hear:
-        hear(told)
-    refuse_leaks(told, spec)
+        hear(strengths)
+    refuse_leaks(strengths, spec)
     identity = version_identity(spec, data, "challenger")
     fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
     example = rows.head(spec, 5)

@@ -88,11 +88,11 @@ def differing_cells(
         known = lake.read(view.table, partitions, pushed=True)
         stamps = [name for name in FEATURE_TABLE if name in known.columns]
         source = sources.get(view.name, {})
-        wanted = dict.fromkeys([*view.keys, *features, *stamps])
-        named = known.select(pl.col(source.get(name, name)).alias(name) for name in wanted)
+        columns = dict.fromkeys([*view.keys, *features, *stamps])
+        named = known.select(pl.col(source.get(name, name)).alias(name) for name in columns)
         table = ViewTable(view.name, named, view.keys, features, view.ttl)
-        if found := cells_that_differ(questions, sample, spec.prediction.time, table):
-            differ[view.name] = found
+        if cells := cells_that_differ(questions, sample, spec.prediction.time, table):
+            differ[view.name] = cells
     return differ
 
 

@@ -25,17 +25,17 @@ def use_case_before(storage: Storage) -> str:
     names = tables(storage)
     upstreams = [list(_upstreams(storage, name)) for name in names if name.endswith("/training_set")]
     old = [names for names in upstreams if any(name.startswith(FEATURES) for name in names)]
-    found = _first_parts(name for names in old or upstreams for name in names)
+    owners = _first_parts(name for names in old or upstreams for name in names)
     models = {use_case_of(name) for name in names if name.partition("/")[2] in STAGES}
-    found = found or _first_parts(name for name in names if use_case_of(name) not in models)
-    if len(found) != 1:
-        several = f"the use cases {', '.join(sorted(found))}"
+    owners = owners or _first_parts(name for name in names if use_case_of(name) not in models)
+    if len(owners) != 1:
+        several = f"the use cases {', '.join(sorted(owners))}"
         raise UnknownUseCaseError(
             f"{storage.address} is of an earlier release, and its tables are of "
-            f"{several if found else 'no use case'}: name the one that its feature "
+            f"{several if owners else 'no use case'}: name the one that its feature "
             "tables belong to, `mlops migrate --use-case NAME`"
         )
-    return found.pop()
+    return owners.pop()
 
 
 def _upstreams(storage: Storage, table: str) -> Iterator[str]:

@@ -86,8 +86,8 @@ def _in_table(place: str, first: bytes | None, second: bytes | None) -> Iterator
         yield Difference(place, _missing(first is not None))
     elif first != second:
         ours, theirs = (pl.read_parquet(io.BytesIO(content)) for content in (first, second))
-        found = list(_in_frames(place, ours, theirs))
-        yield from found or [Difference(place, "the same rows in other bytes")]
+        differences = list(_in_frames(place, ours, theirs))
+        yield from differences or [Difference(place, "the same rows in other bytes")]
 
 
 def _in_frames(place: str, first: pl.DataFrame, second: pl.DataFrame) -> Iterator[Difference]:

@@ -89,11 +89,11 @@ class Rebuild:
         """Make every feature table again; partitions that came out as other bytes."""
         order = {key: number for number, key in enumerate(self._tables)}
         todo = sorted(partitions(lineage.tables), key=lambda p: (p[1] != WHOLE, p[1], order.get(p[0], -1)))
-        told = ""
+        before = ""
         for table, partition, then in todo:
-            if partition != told:
+            if partition != before:
                 self._tell(f"{lineage.model}: feature tables {partition}")
-            told, now = partition, self._built(table, partition)
+            before, now = partition, self._built(table, partition)
             if now != then:
                 yield Difference(f"table {table}@{partition}", then, now)
 
@@ -154,8 +154,8 @@ class Rebuild:
 
     def _build(self, table: Table, partition: str) -> str:
         name = None if partition == WHOLE else partition
-        found, manifest = build_partition(self.lake, table, name)
-        reasons = refusals(table.key, {partition: found})
+        findings, manifest = build_partition(self.lake, table, name)
+        reasons = refusals(table.key, {partition: findings})
         return manifest.sha256 if manifest else f"{REFUSED}: {'; '.join(reasons)}"
 
     def _joined(self, spec: ModelSpec, partition: str, pushed: Pushed) -> str:
@@ -185,10 +185,10 @@ class Rebuild:
 
     def _once(self, name: tuple[str, str], recipe: Any, make: Callable[[], str]) -> str:
         """The hash of a partition that was made here already by the same recipe, else of one that is made now."""
-        made = self._made.get(name)
-        if made is None or made[0] != recipe:
-            made = self._made[name] = (recipe, make())
-        return made[1]
+        copy = self._made.get(name)
+        if copy is None or copy[0] != recipe:
+            copy = self._made[name] = (recipe, make())
+        return copy[1]
 
 
 def spec_of(lineage: Lineage) -> ModelSpec:

@@ -34,9 +34,9 @@ def removable(
     `gone` are models that were deleted on purpose: the audit log knows them, and MLflow need not.
     """
     _refuse_another_registry(tracking, audit, gone)
-    kept = kept_versions(lake.storage)
-    needed = {*named_by_versions(tracking, tell), *made_of_now(lake.storage)} if kept else set()
-    return [version for version in kept if version.key not in needed]
+    versions = kept_versions(lake.storage)
+    needed = {*named_by_versions(tracking, tell), *made_of_now(lake.storage)} if versions else set()
+    return [version for version in versions if version.key not in needed]
 
 
 def remove(lake: Lake, versions: list[TableVersion], tell: Callable[[TableVersion], Any] = print) -> int:

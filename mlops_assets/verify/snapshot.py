@@ -123,8 +123,11 @@ def _online(resources: dict[str, Any], spec: "ModelSpec") -> Iterator[tuple[str,
     rows = entity_rows(spec, lake.read(spec.prediction.table, [partitions[-1]])).head(AT_MOST)
     as_of = spec.calendar.partition(partitions[-1]).end
     store = resources["feature_store"].of(spec.use_case)
-    asked = list(dict.fromkeys([*spec.prediction.key, *store.input_columns(spec.feature_service)]))
-    yield f"tables/online/{spec.name}", parquet(store.online(spec.feature_service, rows.select(asked), as_of))
+    names_asked = list(dict.fromkeys([*spec.prediction.key, *store.input_columns(spec.feature_service)]))
+    yield (
+        f"tables/online/{spec.name}",
+        parquet(store.online(spec.feature_service, rows.select(names_asked), as_of)),
+    )
 
 
 if __name__ == "__main__":

@@ -105,8 +105,8 @@ def verify_version(
         node = "lineage" if isinstance(error, LineageError) else "model file"
         return Verdict(**named, outcome="DIFFERENT", differences=[Difference(node, "whole", str(error))])
     if lineage.result["sha256"] != version.sha256:
-        told = [Difference("model", lineage.result["sha256"], version.sha256)]
-        return Verdict(**named, outcome="DIFFERENT", differences=told)
+        differences = [Difference("model", lineage.result["sha256"], version.sha256)]
+        return Verdict(**named, outcome="DIFFERENT", differences=differences)
     return verify(lineage, rebuild, declared, registered, within, version.number)
 
 
@@ -139,19 +139,19 @@ def verify(
     Code that the lineage names and `declared` does not is never imported. Sources must be the lineage's, else nothing is computed. Other code, packages or definitions are named, and the
     verdict is about what comes out. The rebuild follows the lineage's spec; the one `declared` now is only compared.
     """
-    started, found = time.perf_counter(), [*_unvouched(lineage, declared)] or rebuild.sources(lineage)
+    started, differences = time.perf_counter(), [*_unvouched(lineage, declared)] or rebuild.sources(lineage)
     outcome, largest = "DIFFERENT", None
-    if not found:
+    if not differences:
         try:
             for difference in _before_the_model(lineage, rebuild, declared):
-                found.append(difference)
+                differences.append(difference)
             outcome, largest, after = _model(lineage, rebuild, registered, within)
-            found += after
+            differences += after
         except CANNOT_BE_REBUILT as error:
-            found.append(Difference("rebuild", "possible", f"{type(error).__name__}: {error}"))
+            differences.append(Difference("rebuild", "possible", f"{type(error).__name__}: {error}"))
     seconds = round(time.perf_counter() - started, 1)
     return Verdict(
-        *(lineage.model, version, outcome, found, largest, lineage.sha256, lineage.layout, seconds)
+        *(lineage.model, version, outcome, differences, largest, lineage.sha256, lineage.layout, seconds)
     )
 
 

@@ -100,8 +100,8 @@ def _sweep(source: Storage) -> None:
 
 
 def _head_is_left(source: Storage) -> bool:
-    left, kept = (source.load_or_none(f"{folder}{HEAD_FILE}") for folder in ("", f"{MIGRATED_FOLDER}/"))
-    return bool(left and kept and left.content == kept.content)
+    left, moved = (source.load_or_none(f"{folder}{HEAD_FILE}") for folder in ("", f"{MIGRATED_FOLDER}/"))
+    return bool(left and moved and left.content == moved.content)
 
 
 def _refuse_another_log(target: Storage, old: OldLog) -> None:

@@ -111,8 +111,8 @@ class Errand:
         if there:
             self.say(f"{self} {stale}: it is deleted and sent again")
             self._removed(there["metadata"]["uid"])
-        made = self._answered(lambda: self.jobs.create(self.manifest))
-        return self.say(f"{self} is sent" if made else f"{self} was sent by another run: waiting for it")
+        is_new = self._answered(lambda: self.jobs.create(self.manifest))
+        return self.say(f"{self} is sent" if is_new else f"{self} was sent by another run: waiting for it")
 
     def _stale(self, there: Manifest) -> str:
         """Why a RayJob that was found is not the one to wait for; empty where it is."""
@@ -147,15 +147,15 @@ class Errand:
 
     def _awaited(self) -> None:
         """Look at the RayJob until its outcome is there."""
-        told, waits_since = "", time.monotonic()
+        before, waits_since = "", time.monotonic()
         while not self.done():
             there = self._look()
             if there is None:
                 return self._gone()
             status = there.get("status", {})
-            if (now := _summary(status)) != told:
+            if (now := _summary(status)) != before:
                 self.say(f"{self}: {now}")
-                told = now
+                before = now
             if status.get("jobDeploymentStatus") in ("Complete", "Failed"):
                 return self._ended(status)
             if status.get("jobDeploymentStatus") in UNDER_WAY:
@@ -235,8 +235,8 @@ class Errand:
 
 
 def _reason(status: Manifest) -> str:
-    told = [str(status[part]) for part in ("reason", "message") if status.get(part)]
-    return ": ".join(told) or "its status gives no reason"
+    parts = [str(status[part]) for part in ("reason", "message") if status.get(part)]
+    return ": ".join(parts) or "its status gives no reason"
 
 
 def _summary(status: Manifest) -> str:

@@ -36,11 +36,11 @@ class RayJobs:
     def create(self, manifest: Manifest) -> bool:
         """Make a RayJob; False where one of that name is there already."""
 
-        def made() -> bool:
+        def create_it() -> bool:
             self._jobs.create_namespaced_custom_object(*self._own, manifest, _request_timeout=TIMEOUT_S)
             return True
 
-        return self._asked(made, {409: lambda: False, 404: self._no_kuberay})
+        return self._asked(create_it, {409: lambda: False, 404: self._no_kuberay})
 
     def delete(self, name: str, uid: str) -> None:
         """Delete this very RayJob, and what the operator made for it; one that is gone already is no error."""
@@ -109,17 +109,17 @@ def api_client() -> Any:
         raise KubeRayError(
             "MLOPS_RAY_ADDRESS names KubeRay, which needs the Kubernetes client: pip install 'mlops-assets[cluster]'"
         ) from error
-    found = client.Configuration()
+    configuration = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=found)
+        config.load_kube_config(client_configuration=configuration)
     except config.ConfigException:
         try:
-            config.load_incluster_config(client_configuration=found)
+            config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as error:
             raise KubeRayError(
                 f"no Kubernetes cluster is known here: run inside one, or set KUBECONFIG ({error})"
             ) from error
-    return client.ApiClient(found)
+    return client.ApiClient(configuration)
 
 
 def _words(body: str | None) -> str:

@@ -19,8 +19,8 @@ class Worker:
 
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
         rows = pl.DataFrame(pl.from_arrow(table))
-        found = self._work(rows.drop(ORDER))
-        return as_table(found.with_columns(rows[ORDER]))
+        results = self._work(rows.drop(ORDER))
+        return as_table(results.with_columns(rows[ORDER]))
 
 
 def as_table(frame: pl.DataFrame) -> "pyarrow.Table":
@@ -44,12 +44,12 @@ def mapped(
     for part in parts:
         tables.append(as_table(part.with_row_index(ORDER, before)))
         before += part.height
-    found = ray.data.from_arrow(tables).map_batches(
+    results = ray.data.from_arrow(tables).map_batches(
         Worker,
         fn_constructor_args=(work,),
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=workers),
     )
-    for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+    for table in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield pl.DataFrame(pl.from_arrow(table))

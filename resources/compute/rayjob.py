@@ -38,31 +38,32 @@ def read_template(path: str) -> Manifest:
     """The template in a file; raises TemplateError where it is none of a RayJob with one group of workers."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        found = read_yaml(text, path)
+        template = read_yaml(text, path)
     except FileNotFoundError as error:
         raise TemplateError(f"MLOPS_RAYJOB={path} does not exist: name a RayJob template") from error
     except YamlError as error:
         raise TemplateError(str(error)) from error
     try:
-        groups = found["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        groups = template["spec"]["rayClusterSpec"]["workerGroupSpecs"]
         pods = [
-            group["template"]["spec"] for group in (*groups, found["spec"]["rayClusterSpec"]["headGroupSpec"])
+            group["template"]["spec"]
+            for group in (*groups, template["spec"]["rayClusterSpec"]["headGroupSpec"])
         ]
-        whole = found["kind"] == "RayJob" and len(groups) == 1 and all(pod["containers"] for pod in pods)
+        whole = template["kind"] == "RayJob" and len(groups) == 1 and all(pod["containers"] for pod in pods)
     except (KeyError, TypeError) as error:
         raise TemplateError(f"{path} lacks {error}: it must be a {_example()}") from error
     if not whole:
         raise TemplateError(f"{path} must be a {_example()}")
     if not (
-        found["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") == "token"
+        template["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") == "token"
         or all(map(_asks_for_token, pods))
     ):
         raise TemplateError(
             f"{path} makes a Ray that anybody who reaches its pods can command: set rayClusterSpec.authOptions.mode to "
             f"token (KubeRay 1.5.1), or RAY_AUTH_MODE=token and RAY_AUTH_TOKEN from a secret in each container"
         )
-    _check_annotations(found, text, path)
-    return found
+    _check_annotations(template, text, path)
+    return template
 
 
 def _asks_for_token(pod: Manifest) -> bool:
@@ -88,8 +89,8 @@ def rendered(
 
     Raises TemplateError where the template knows no nodes with the accelerator, or mounts nothing that has `paths`.
     """
-    made = deepcopy(template)
-    metadata, spec = made.setdefault("metadata", {}), made["spec"]
+    manifest = deepcopy(template)
+    metadata, spec = manifest.setdefault("metadata", {}), manifest["spec"]
     metadata |= {"name": name, "namespace": namespace}
     metadata.setdefault("annotations", {})[JOB] = job
     if run := os.environ.get(RUN_VARIABLE):
@@ -105,7 +106,7 @@ def rendered(
         pod["nodeSelector"] = {**pod.get("nodeSelector", {}), **node_labels(template, accelerator)}
     for pod in (head["template"]["spec"], group["template"]["spec"]):
         _refuse_unseen(pod["containers"][0], paths)
-    return made
+    return manifest
 
 
 def _check_annotations(template: Manifest, text: str, path: str) -> None:

@@ -18,7 +18,9 @@ def with_instants(frame: pl.DataFrame) -> pl.DataFrame:
     Raises LossError where a value has digits below the microsecond, or more than microseconds hold.
     """
     return frame.with_columns(
-        _same(frame[name], wanted) for name, kind in frame.schema.items() if (wanted := _in_one(kind)) != kind
+        _same(frame[name], expected)
+        for name, kind in frame.schema.items()
+        if (expected := _in_one(kind)) != kind
     )
 
 
@@ -37,8 +39,8 @@ def _in_one(kind: Any) -> Any:
 
 
 def _same(column: pl.Series, wanted: Any) -> pl.Series:
-    found = column.cast(wanted, strict=False)
-    lost = found.cast(column.dtype, strict=False).ne_missing(column)
+    instants = column.cast(wanted, strict=False)
+    lost = instants.cast(column.dtype, strict=False).ne_missing(column)
     if lost.any():
         row = lost.arg_max() or 0
         number = column.to_physical()[row]  # a moment beyond what polars can show
@@ -47,4 +49,4 @@ def _same(column: pl.Series, wanted: Any) -> pl.Series:
             f"column {column.name!r}, row {row}: {shown} since 1970 in {column.dtype} is not a whole number of "
             "microseconds, or more than fit: round or correct it first"
         )
-    return found
+    return instants

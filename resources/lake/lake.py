@@ -141,9 +141,9 @@ class Lake(Resource):
 
         `pushed` adds all rows that were pushed beside the partitions.
         """
-        wanted = self.partitions(table) if partitions is None else list(partitions)
-        missing = [p for p in wanted if not self.exists(table, p)]
-        if missing or not wanted:
+        in_order = self.partitions(table) if partitions is None else list(partitions)
+        missing = [p for p in in_order if not self.exists(table, p)]
+        if missing or not in_order:
             there = ", ".join(self.partitions(table)) or "none"
             raise LakeError(
                 f"table {table!r} has no partition {', '.join(missing) or '(any)'}; there are: {there}. "
@@ -151,7 +151,7 @@ class Lake(Resource):
             )
 
         def contents() -> dict[str, bytes]:
-            names = [*wanted, *(self.pushed(table) if pushed else ())]
+            names = [*in_order, *(self.pushed(table) if pushed else ())]
             return {name: self.storage.read(file_name(table, name)) for name in names}
 
         read = while_folding(contents)

@@ -21,14 +21,14 @@ def offline_rows(folder: Storage, keys: Sequence[str], wanted: pl.DataFrame, unt
     created, or else when its file was last written. In the order of the files' names, rows in file order.
     """
 
-    def found() -> list[pl.DataFrame]:
+    def frames() -> list[pl.DataFrame]:
         return pl.collect_all([_rows(folder, name, keys, wanted, until) for name in _files(folder)])
 
     kinds = dict.fromkeys((EVENT, CREATED, WRITTEN), INSTANT)
     nothing = (
         wanted.select(keys).clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in kinds.items())
     )
-    return pl.concat([nothing, *while_folding(found)], how="vertical_relaxed")
+    return pl.concat([nothing, *while_folding(frames)], how="vertical_relaxed")
 
 
 def _rows(
@@ -62,13 +62,13 @@ def _as(name: str, kind: pl.DataType, wanted: pl.DataType) -> pl.Expr:
 def newest_event(folder: Storage) -> datetime | None:
     """The newest event timestamp that was ingested into a table, None where there is none; pushed rows do not count."""
 
-    def found() -> list[pl.DataFrame]:
+    def frames() -> list[pl.DataFrame]:
         newest = pl.col(EVENT).cast(INSTANT).max()
         ingested = [name for name in _files(folder) if not name.startswith(PUSHED)]
         files = [io.BytesIO(folder.read(name)) for name in ingested]
         return pl.collect_all([pl.scan_parquet(file).select(newest) for file in files])
 
-    return max((moment for frame in while_folding(found) if (moment := frame.item())), default=None)
+    return max((moment for frame in while_folding(frames) if (moment := frame.item())), default=None)
 
 
 def _files(folder: Storage) -> list[str]:

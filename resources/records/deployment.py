@@ -72,7 +72,7 @@ class Deployment(Record):
 
 def deployment_in(path: Path, name: str | None = None) -> Deployment:
     """The deployment record in a file, which has the model's name (or is one of model `name`); errors name the file and the field."""
-    record, wanted = read_record(Deployment, path.read_bytes(), str(path)), name or path.stem
-    if record.name != wanted:
+    record, expected = read_record(Deployment, path.read_bytes(), str(path)), name or path.stem
+    if record.name != expected:
         raise RecordError(f"{path} holds model {record.name!r}: name the file {record.name}.json")
     return record

@@ -79,16 +79,16 @@ def files_at(address: str, unread: Callable[[str], bool] | None = None) -> list[
     listed = _LISTED.get()
     if listed is not None and address in listed:
         return listed[address]
-    found = list(_objects(address) if remote else _local(address))
+    files = list(_objects(address) if remote else _local(address))
     if listed is not None:
-        listed[address] = found
-    return found
+        listed[address] = files
+    return files
 
 
 def _local(address: str, unread: Callable[[str], bool] | None = None) -> Iterator[ForeignFile]:
     literal = os.path.lexists(address) or not has_magic(address)
-    found = [address] if literal else sorted(glob(address, recursive=True))  # noqa: PTH207
-    for path in found:
+    paths = [address] if literal else sorted(glob(address, recursive=True))  # noqa: PTH207
+    for path in paths:
         if address.endswith("**") and Path(path).is_dir():
             continue
         if unread and unread(path):
@@ -106,14 +106,14 @@ def _objects(address: str) -> Iterator[ForeignFile]:
     parts = key.split("/")
     fixed = next((n for n, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
     storage = storage_at(S3 + "/".join([bucket, *parts[:fixed]]))
-    wanted = "/".join(parts[fixed:])
-    if has_magic(wanted):
-        matches = _pattern(wanted)
-        found = {name: one for name, one in storage.entries(deep=True).items() if matches.fullmatch(name)}
+    rest = "/".join(parts[fixed:])
+    if has_magic(rest):
+        matches = _pattern(rest)
+        entries = {name: one for name, one in storage.entries(deep=True).items() if matches.fullmatch(name)}
     else:
-        size = storage.size(wanted) if wanted else None
-        found = {} if size is None else {wanted: Entry(size, storage.stamp(wanted) or "")}
-    yield from (ForeignFile(at := storage.at(name), (at, *entry)) for name, entry in found.items())
+        size = storage.size(rest) if rest else None
+        entries = {} if size is None else {rest: Entry(size, storage.stamp(rest) or "")}
+    yield from (ForeignFile(at := storage.at(name), (at, *entry)) for name, entry in entries.items())
 
 
 def _pattern(wanted: str) -> re.Pattern[str]:

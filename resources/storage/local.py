@@ -92,10 +92,10 @@ class LocalStorage(Storage):
     def folder_mark(self, folder: str) -> str | None:
         """A folder's own time: every write puts a name into it. One as new as this moment may stay for the next write."""
         try:
-            found = self._path(folder).stat()
+            state = self._path(folder).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return f"{found.st_mtime_ns}-{found.st_ino}" if time.time() - found.st_mtime > STEADY_S else None
+        return f"{state.st_mtime_ns}-{state.st_ino}" if time.time() - state.st_mtime > STEADY_S else None
 
     def delete(self, name: str) -> bool:
         with self._alone(name):
@@ -150,10 +150,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _entry(path: str) -> Entry | None:
     """Size, and when a file was written and which file it is: a write makes another one. None for one that is gone."""
     try:
-        found = os.stat(path)  # noqa: PTH116 (a folder may have thousands of files, and Path costs twice as much)
+        state = os.stat(path)  # noqa: PTH116 (a folder may have thousands of files, and Path costs twice as much)
     except FileNotFoundError:
         return None
-    return Entry(found.st_size, f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}")
+    return Entry(state.st_size, f"{state.st_mtime_ns}-{state.st_ino}-{state.st_size}")
 
 
 def _stamp(content: bytes) -> str:

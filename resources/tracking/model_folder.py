@@ -53,8 +53,8 @@ def kind_in(file: str) -> StoredKind:
 
 def requirements(kind: StoredKind) -> list[str]:
     """What the model needs to run, at the versions installed; given to MLflow, which would infer for a minute."""
-    found = {d.name: d.version for d in map(_distribution, kind.packages) if d is not None}
-    return [f"{name}=={version}" for name, version in found.items()]
+    versions = {d.name: d.version for d in map(_distribution, kind.packages) if d is not None}
+    return [f"{name}=={version}" for name, version in versions.items()]
 
 
 def signature(rows: Any) -> Any:

@@ -48,8 +48,8 @@ def create_version(client: Any, uri: str, wanted: Registration) -> int:
     labels = tags_to_write({**wanted.tags, IDENTITY: wanted.identity, **of_the_run})
     model, source = run.data.tags[MODEL_ID], f"models:/{run.data.tags[MODEL_ID]}"
     with use_uri(uri):
-        made = client.create_model_version(wanted.name, source, wanted.run_id, tags=labels, model_id=model)
-    return int(made.version)
+        version = client.create_model_version(wanted.name, source, wanted.run_id, tags=labels, model_id=model)
+    return int(version.version)
 
 
 def link_model(client: Any, made: Registration, number: int) -> None:
@@ -98,13 +98,13 @@ def standing(client: Any, name: str, alias: str, tag: str) -> tuple[int | None, 
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_registered_model(name)
+        registered = client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None, None
         raise
-    version = found.aliases.get(alias)
-    return int(version) if version else None, anchor_of(found.tags.get(tag))
+    version = registered.aliases.get(alias)
+    return int(version) if version else None, anchor_of(registered.tags.get(tag))
 
 
 def record_promotion(

@@ -43,18 +43,18 @@ def retire(client: Any, address: str, before: datetime, dry: bool = False) -> tu
 
 def _made_of(client: Any) -> set[str]:
     """The runs that registered versions were made of, of all models."""
-    return {found.run_id for found in _pages(client.search_model_versions, "")}
+    return {one.run_id for one in _pages(client.search_model_versions, "")}
 
 
 def _trials(client: Any, before: datetime) -> Iterator[Any]:
     from mlflow.entities import ViewType
 
     until = int(before.timestamp() * 1000)
-    homes = [found.experiment_id for found in _pages(client.search_experiments)]
+    homes = [home.experiment_id for home in _pages(client.search_experiments)]
     for kind in TRIALS:
-        asked = f"tags.{KIND} = '{kind}' and attributes.end_time < {until}"
+        query = f"tags.{KIND} = '{kind}' and attributes.end_time < {until}"
         for view, rule in (
-            (ViewType.ACTIVE_ONLY, asked),
+            (ViewType.ACTIVE_ONLY, query),
             (ViewType.DELETED_ONLY, f"tags.{GOING} = '{kind}'"),
         ):
             if homes:
@@ -65,9 +65,9 @@ def _pages(search: Any, *arguments: Any) -> Iterator[Any]:
     """All that a search of MLflow finds."""
     token = None
     while True:
-        found = search(*arguments, max_results=AT_ONCE, page_token=token)
-        yield from found
-        token = found.token
+        page = search(*arguments, max_results=AT_ONCE, page_token=token)
+        yield from page
+        token = page.token
         if not token:
             return
 
@@ -90,8 +90,8 @@ def _remove(client: Any, address: str, run: Any) -> None:
 
 
 def _models(client: Any, run: Any) -> list[Any]:
-    asked = f"source_run_id = '{run.info.run_id}'"
-    return list(client.search_logged_models([run.info.experiment_id], asked))
+    query = f"source_run_id = '{run.info.run_id}'"
+    return list(client.search_logged_models([run.info.experiment_id], query))
 
 
 def _folders(client: Any, run: Any) -> Iterator[Path]:

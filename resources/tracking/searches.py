@@ -37,9 +37,9 @@ def open_search(
     """Id of the parent run of a search: the one that is there, or a new one."""
     from mlflow.entities import Param
 
-    found = runs_of(client, experiment, SEARCH, identity)
-    if found:
-        return found[0].info.run_id
+    runs = runs_of(client, experiment, SEARCH, identity)
+    if runs:
+        return runs[0].info.run_id
     labels = {**{k: str(v) for k, v in tags.items()}, IDENTITY: identity, KIND: SEARCH}
     run_id = client.create_run(experiment, tags=labels, run_name=f"search {identity}"[:100]).info.run_id
     client.log_batch(run_id, params=[Param(k, str(v)[:6000]) for k, v in params.items()])
@@ -48,9 +48,9 @@ def open_search(
 
 def log_trial(client: Any, experiment: str, parent: str, record: TrialRecord) -> str:
     """Log one trial below its parent, once, and return its run's id."""
-    found = find_run(client, experiment, SEARCH_TRIAL, record.identity)
-    if found:
-        return found
+    run_before = find_run(client, experiment, SEARCH_TRIAL, record.identity)
+    if run_before:
+        return run_before
     for half in runs_of(client, experiment, SEARCH_TRIAL, record.identity):
         client.delete_run(half.info.run_id)
     labels = {k: str(v) for k, v in record.tags.items()}

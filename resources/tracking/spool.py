@@ -55,8 +55,8 @@ class Spool:
     def waiting(self) -> list[Path]:
         """What was not delivered, oldest first."""
         self._mirror.pull()
-        found = [p for end in (FIT, REGISTRATION) for p in self.folder.glob(f"[!.]*{end}")]
-        return sorted(found)
+        paths = [p for end in (FIT, REGISTRATION) for p in self.folder.glob(f"[!.]*{end}")]
+        return sorted(paths)
 
     @contextmanager
     def holding(self, path: Path) -> Iterator[None]:
@@ -105,11 +105,11 @@ def deliver_all(
 
     for path in spool.waiting():
         try:
-            found = spool.read(path)
-            if isinstance(found, Registration):
-                deliver_registration(found)
+            record = spool.read(path)
+            if isinstance(record, Registration):
+                deliver_registration(record)
             else:
-                deliver_fit(*found)
+                deliver_fit(*record)
         except FileNotFoundError:
             continue
         except TrackingAwayError as away:

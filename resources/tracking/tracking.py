@@ -128,9 +128,9 @@ class Tracking(Resource):
         self, name: str, run_id: str, identity: str, tags: Mapping[str, str] | None = None
     ) -> Version:
         """Make the run's model a version of `name`, or return the version that has this identity already."""
-        wanted = Registration(name, run_id, identity, {k: str(v) for k, v in (tags or {}).items()})
-        with self._spool.holding(self._spool.put_registration(wanted, _now())):
-            return self._deliver_registration(wanted)
+        registration = Registration(name, run_id, identity, {k: str(v) for k, v in (tags or {}).items()})
+        with self._spool.holding(self._spool.put_registration(registration, _now())):
+            return self._deliver_registration(registration)
 
     @patient
     def version(self, name: str, number: int) -> Version:
@@ -140,13 +140,13 @@ class Tracking(Resource):
     @patient
     def versions(self, name: str) -> list[Version]:
         """All versions of a model, oldest first; none where the model was never registered."""
-        found, token = [], None
+        versions, token = [], None
         while True:
             page = self._client.search_model_versions(f"name = '{quotable(name)}'", 200, page_token=token)
-            found += [version_of(v) for v in page]
+            versions += [version_of(v) for v in page]
             token = page.token
             if not token:
-                return sorted(found, key=lambda v: v.number)
+                return sorted(versions, key=lambda v: v.number)
 
     @patient
     def models(self) -> list[str]:
@@ -278,19 +278,19 @@ class Tracking(Resource):
     def _deliver_fit(self, name: str, record: FitRecord) -> str:
         with self._lock(name):
             experiment = self._experiment(name)
-            found = find_run(self._client, experiment, record.kind, record.identity)
-            if found is None:
+            run = find_run(self._client, experiment, record.kind, record.identity)
+            if run is None:
                 sweep(self._client, experiment, record.kind, record.identity)
-            return found or log(self._client, experiment, record)
+            return run or log(self._client, experiment, record)
 
     @patient
     def _deliver_registration(self, wanted: Registration) -> Version:
         name = wanted.name
         with self._lock(name):
-            found = next((v for v in self.versions(name) if v.identity == wanted.identity), None)
-            number = found.number if found else create_version(self._client, self.address, wanted)
+            version = next((v for v in self.versions(name) if v.identity == wanted.identity), None)
+            number = version.number if version else create_version(self._client, self.address, wanted)
             link_model(self._client, wanted, number)
-            return found or self.version(name, number)
+            return version or self.version(name, number)
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         digest = hashlib.sha256(f"{self.address} {name}".encode()).hexdigest()[:16]
@@ -298,9 +298,9 @@ class Tracking(Resource):
         return self._spool.locked(digest) if self.shared else file_lock(folder / f"{digest}.lock")
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return in_use(found)
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None:
+            return in_use(experiment)
         home = f"{self.artifacts.rstrip('/')}/{name}" if is_database(self.address) else None
         return self._client.create_experiment(name, artifact_location=home)
 

@@ -230,7 +230,7 @@ MUTANTS = (
         "mlops_assets.spec.maturity:held_out_from",
         "matured_until(spec, now)",
         "now",
-        "tests/test_spec_label.py::test_the_hold_out_is_of_the_days_whose_horizon_has_passed",
+        "tests/spec/test_spec_label.py::test_the_hold_out_is_of_the_days_whose_horizon_has_passed",
     ),
     LABELS(
         "a challenger is trained on the held-out days",
@@ -249,7 +249,7 @@ MUTANTS = (
     LABELS(
         "a report is made again for every week that is not complete",
         "mlops_assets.stages.label_state:labels_due",
-        "None if content == told['content'] else content",
+        "None if content == state['content'] else content",
         "content",
         f"{IN_COLUMNS}test_a_report_is_made_again_for_exactly_the_weeks_that_labels_came_for",
     ),

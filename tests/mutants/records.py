@@ -10,7 +10,7 @@ LOGGED = "tests/resources/audit/test_audit_log.py::"
 TAMPERED = "tests/resources/audit/test_tampering.py::"
 WRITERS = "tests/resources/audit/test_writers.py::"
 FLUSHED = "tests/resources/test_durable_writes.py::"
-DECIDED = "tests/test_fingerprints.py::"
+DECIDED = "tests/stages/test_fingerprints.py::"
 
 MUTANTS = (
     AUDIT(
@@ -172,14 +172,14 @@ MUTANTS = (
         "mlops_assets.kit.reuse:Reuse._reason",
         "None if stored(before.sha256) else 'what was stored is missing or changed'",
         "None",
-        "tests/test_reuse.py::test_what_was_stored_and_is_not_there_any_more_is_made_again",
+        "tests/kit/test_reuse.py::test_what_was_stored_and_is_not_there_any_more_is_made_again",
     ),
     FINGERPRINT(
         "a run that is told to make everything leaves what is there",
         "mlops_assets.kit.reuse:Reuse._reason",
         "self.forced",
         "False",
-        "tests/test_reuse.py::test_a_run_that_is_told_to_makes_everything",
+        "tests/kit/test_reuse.py::test_a_run_that_is_told_to_makes_everything",
     ),
     FINGERPRINT(
         "the methods that are asked of an object are no part of the code",

@@ -18,7 +18,7 @@ MUTANTS = (
     JOIN(
         "a question is answered by another key's row",
         "feature_repo.offline_store.kernel:Timeline._places",
-        "places[found != keys] = -1",
+        "places[keys_there != keys] = -1",
         "pass",
         BRUTE,
     ),

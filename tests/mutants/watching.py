@@ -62,7 +62,7 @@ MUTANTS = (
     DRIFT(
         "columns of too few rows are in the share of drifted ones",
         "mlops_assets.ml.monitoring.drift:summary",
-        "drifted / told.height if told.height else None",
+        "drifted / measured_columns.height if measured_columns.height else None",
         "drifted / drift.height",
         f"{PSI}test_columns_of_too_few_rows_are_in_no_share",
     ),

@@ -8,7 +8,7 @@ RESUME, COST = (partial(Mutant, area) for area in ("resume", "cost"))
 OUTAGE = "tests/resources/test_tracking_outage.py::"
 KUBERAY = "tests/resources/test_kuberay.py::"
 TRAINED = "tests/ml/trainers/test_every_trainer.py::"
-TRIED = "tests/test_tries.py::"
+TRIED = "tests/automation/test_tries.py::"
 COSTED = "tests/ml/test_cost.py::"
 
 MUTANTS = (
@@ -43,7 +43,7 @@ MUTANTS = (
     RESUME(
         "a fit that is delivered again is logged again",
         "resources.tracking.tracking:Tracking._deliver_fit",
-        "found or log(self._client, experiment, record)",
+        "run or log(self._client, experiment, record)",
         "log(self._client, experiment, record)",
         "tests/resources/test_tracking.py::test_a_fit_is_logged_once_and_registered_once",
     ),
@@ -136,6 +136,6 @@ MUTANTS = (
         "mlops_assets.kit.costs:_with_cost",
         "{**(result.metadata or {}), **spent}",
         "result.metadata",
-        "tests/test_costs.py::test_the_cost_joins_what_the_asset_says_itself",
+        "tests/kit/test_costs.py::test_the_cost_joins_what_the_asset_says_itself",
     ),
 )

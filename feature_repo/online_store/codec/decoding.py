@@ -97,8 +97,8 @@ def decoder(kind: ValueType) -> Decoder:
     one_by_one = partial(_meant, kind=kind) if kind in BY_MEANING else _by_content
 
     def decode(features: Sequence[Cells]) -> list[list[Any]]:
-        found = at_once(features) if at_once and features else None
-        return [one_by_one(cells) for cells in features] if found is None else found
+        values = at_once(features) if at_once and features else None
+        return [one_by_one(cells) for cells in features] if values is None else values
 
     return decode
 
@@ -138,12 +138,12 @@ def _of_width(tag: int, dtype: str) -> AtOnce:
         gaps = tags.count(0)
         if len(content) != width * len(cells) * each or tags.count(tag) + gaps != len(tags):
             return None
-        found = np.frombuffer(content, dtype=form)["value"].reshape(len(cells), each).tolist()
+        rows = np.frombuffer(content, dtype=form)["value"].reshape(len(cells), each).tolist()
         place = -1
         for _ in range(gaps):
             place = tags.index(0, place + 1)
-            found[place // each][place % each] = None
-        return found
+            rows[place // each][place % each] = None
+        return rows
 
     return read
 
@@ -160,11 +160,11 @@ def _of_varints(tag: int) -> AtOnce:
         numbers = None if rows is None else _varints(rows, tag)
         if numbers is None:
             return None
-        found = numbers.reshape(len(cells), each).tolist()
-        for some, values in zip(cells, found, strict=True):
+        table = numbers.reshape(len(cells), each).tolist()
+        for some, values in zip(cells, table, strict=True):
             if not all(some):
                 values[:] = [value if cell else None for value, cell in zip(values, some, strict=True)]
-        return found
+        return table
 
     return read
 
@@ -186,13 +186,13 @@ def _varints(rows: np.ndarray, tag: int) -> np.ndarray | None:
     """Numbers (n,) of rows (n, 11) that hold a tag, a varint and zeros; None if one has another tag."""
     if (rows[:, 0] != tag).any():
         return None
-    found = np.zeros(len(rows), dtype=np.uint64)
+    values = np.zeros(len(rows), dtype=np.uint64)
     for place in range(1, VARINT):
         seven = rows[:, place]
         if not seven.any():
             break
-        found |= (seven & 0x7F).astype(np.uint64) << np.uint64(7 * (place - 1))
-    return found.view(np.int64)
+        values |= (seven & 0x7F).astype(np.uint64) << np.uint64(7 * (place - 1))
+    return values.view(np.int64)
 
 
 def numbers(lengths: np.ndarray, content: np.ndarray, kind: ValueType) -> np.ndarray | None:
@@ -207,8 +207,8 @@ def numbers(lengths: np.ndarray, content: np.ndarray, kind: ValueType) -> np.nda
     form = np.dtype([("tag", "u1"), ("value", dtype)])
     if (lengths != form.itemsize).any():
         return None
-    found = content.view(form)
-    return found["value"] if (found["tag"] == tag).all() else None
+    fields = content.view(form)
+    return fields["value"] if (fields["tag"] == tag).all() else None
 
 
 FLOATS = {ValueType.FLOAT: (TAG_FLOAT, "<f4"), ValueType.DOUBLE: (TAG_DOUBLE, "<f8")}
@@ -221,8 +221,8 @@ AT_ONCE: dict[ValueType, AtOnce] = {
 
 def event_micros(stamps: Cells) -> list[int | None]:
     """Microseconds since 1970 of serialised protobuf timestamps; None where there is none."""
-    found = _micros_at_once(stamps) if len(stamps) >= MANY else None
-    return [_micros(stamp) for stamp in stamps] if found is None else found
+    micros = _micros_at_once(stamps) if len(stamps) >= MANY else None
+    return [_micros(stamp) for stamp in stamps] if micros is None else micros
 
 
 def _micros_at_once(stamps: Cells) -> list[int | None] | None:

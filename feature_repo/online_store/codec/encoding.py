@@ -171,8 +171,8 @@ def whole_numbers(column: pa.Array, bits: int) -> tuple[np.ndarray, np.ndarray |
 
 def _integer(tag: int, bits: int) -> Callable[[pa.Array], pa.Array | None]:
     def form(column: pa.Array) -> pa.Array | None:
-        found = whole_numbers(column, bits)
-        return found and varints(found[0], bytes([tag]), found[1])
+        whole = whole_numbers(column, bits)
+        return whole and varints(whole[0], bytes([tag]), whole[1])
 
     return form
 
@@ -191,8 +191,8 @@ def seconds(column: pa.Array) -> np.ndarray | None:
 
 
 def _time(column: pa.Array) -> pa.Array | None:
-    found = seconds(column)
-    return None if found is None else varints(found, bytes([TAG_TIME]))
+    times = seconds(column)
+    return None if times is None else varints(times, bytes([TAG_TIME]))
 
 
 def _boolean(column: pa.Array) -> pa.Array | None:

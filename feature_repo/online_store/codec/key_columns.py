@@ -36,12 +36,12 @@ def _column_parts(name: str, column: pa.Array, kind: ValueType) -> list[pa.Array
 def _numbers(name: str, column: pa.Array, kind: ValueType) -> np.ndarray:
     if kind == ValueType.UNIX_TIMESTAMP and pa.types.is_timestamp(column.type):
         return seconds(column)  # type: ignore[return-value]
-    found = whole_numbers(column, 32 if kind == ValueType.INT32 else 64)
-    if found is None:
+    whole = whole_numbers(column, 32 if kind == ValueType.INT32 else 64)
+    if whole is None:
         raise ValueError(f"join key {name!r} is declared {kind.name} and its column is {column.type}")
     if pa.types.is_floating(column.type):
-        _refuse_fractions(name, column, kind, found[0])
-    return found[0]
+        _refuse_fractions(name, column, kind, whole[0])
+    return whole[0]
 
 
 def _refuse_fractions(name: str, column: pa.Array, kind: ValueType, whole: np.ndarray) -> None:
@@ -58,5 +58,5 @@ def _texts(column: pa.Array) -> pa.Array:
     """The column as text, numbers as a request's are told."""
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         return column.cast(pa.large_string())
-    told = [key_value(value, str) for value in column.to_pylist()]
-    return pa.array(told, pa.large_string())
+    texts = [key_value(value, str) for value in column.to_pylist()]
+    return pa.array(texts, pa.large_string())

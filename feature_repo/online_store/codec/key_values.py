@@ -23,9 +23,9 @@ def key_value(value: Any, kind: type) -> int | str | None:
         return text
     if text is not None and WHOLE.fullmatch(text):
         return int(text.partition(".")[0])
-    wanted = "text" if kind is str else "a whole number"
+    expected = "text" if kind is str else "a whole number"
     raise ValueError(
-        f"{value!r} ({type(value).__name__}) is not {wanted}: send the value in the type that is declared for it"
+        f"{value!r} ({type(value).__name__}) is not {expected}: send the value in the type that is declared for it"
     )
 
 

@@ -67,5 +67,5 @@ def of_values(start: bytes, columns: Sequence[tuple[ValueType, Sequence[Any]]]) 
         whole = part(kind, start)
         return [None if value is None else whole(value) for value in values]
     several = [(part(kind), values) for kind, values in columns]
-    parts = [[None if value is None else made(value) for value in values] for made, values in several]
+    parts = [[None if value is None else convert(value) for value in values] for convert, values in several]
     return [None if None in row else start + b"".join(row) for row in zip(*parts, strict=True)]  # type: ignore[arg-type]

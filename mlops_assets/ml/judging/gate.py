@@ -240,12 +240,12 @@ def _guarded(
     rows: pl.DataFrame, challenger: Contender, champion: Contender, spec: ModelSpec
 ) -> tuple[list[Criterion], list[dict[str, Any]]]:
     gate = spec.gate
-    found, skipped = slice_guards(rows, spec)
-    found += [*calibration_guard(rows, spec), *size_guard(challenger.size, champion.size, gate)]
+    criteria, skipped = slice_guards(rows, spec)
+    criteria += [*calibration_guard(rows, spec), *size_guard(challenger.size, champion.size, gate)]
     if gate.guards.latency_ms is not None:
         taken = challenger.latency or latency(challenger.scorer, rows)
-        found += latency_guard(taken[1], gate)
-    return found, skipped
+        criteria += latency_guard(taken[1], gate)
+    return criteria, skipped
 
 
 def _floor(name: str, value: float | None, floor: float) -> Criterion:

@@ -50,7 +50,7 @@ class Criterion:
         """The same as JSON can hold it, with the interval of `1 - 2 * alpha`; None for what is undefined."""
         effect = self.effect
         low, high = effect.interval(alpha) if effect else (None, None)
-        found = {
+        fields = {
             "kind": self.kind,
             "name": self.name,
             "challenger": effect.challenger if effect else self.challenger,
@@ -67,7 +67,7 @@ class Criterion:
             "clusters": effect.clusters if effect else None,
             "rows": effect.rows if effect else None,
         }
-        return {k: defined(v) if isinstance(v, float) else v for k, v in found.items()}
+        return {k: defined(v) if isinstance(v, float) else v for k, v in fields.items()}
 
 
 def slice_guards(rows: pl.DataFrame, spec: ModelSpec) -> tuple[list[Criterion], list[dict[str, Any]]]:
@@ -180,23 +180,23 @@ def _too_small(effect: Effect, gate: Gate) -> str | None:
 
 def _slice_criteria(judged: Sequence[tuple[str, Effect]], gate: Gate, tolerance: float) -> list[Criterion]:
     raw = [effect.p_below(-tolerance) for _, effect in judged]
-    found = []
+    criteria = []
     for (name, effect), p, corrected in zip(judged, raw, _corrected(raw), strict=True):
         passes = _not_shown(corrected, gate.alpha)
         text = (
             f"{name} is {_distance(effect)} and {_worse(p, passes, tolerance).removeprefix('is ')} "
             f"(p {p_text(corrected)}, corrected for {len(judged)} slices)"
         )
-        found.append(
+        criteria.append(
             Criterion("slice", name, passes, text, -tolerance, effect=effect, p=p, corrected=corrected)
         )
-    return found
+    return criteria
 
 
 def _corrected(raw: Sequence[float | None]) -> list[float | None]:
     """The p values that are defined, corrected for the number of all."""
     corrected = iter(holm([1.0 if p is None else p for p in raw]))
-    return [None if p is None else found for p, found in zip(raw, corrected, strict=True)]
+    return [None if p is None else value for p, value in zip(raw, corrected, strict=True)]
 
 
 def _distance(effect: Effect) -> str:

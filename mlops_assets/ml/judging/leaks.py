@@ -50,8 +50,8 @@ def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[st
     frame = frame.gather_every(max(1, -(-frame.height // MOST_ROWS)))
     label = frame[LABEL].to_numpy().astype(np.float64)
     categories = set(spec.trainer.categories)
-    found = [_told(frame[name], label, spec.task, name in categories) for name in features]
-    return sorted((one for one in found if one is not None), key=lambda one: (-one.figure, one.feature))
+    strengths = [_told(frame[name], label, spec.task, name in categories) for name in features]
+    return sorted((one for one in strengths if one is not None), key=lambda one: (-one.figure, one.feature))
 
 
 def refuse_leaks(told: Sequence[Told], spec: ModelSpec) -> None:
@@ -77,11 +77,11 @@ def _told(values: pl.Series, label: np.ndarray, task: str, category: bool) -> To
     order, codes = _order_and_codes(values, category)
     known = codes != MISSING
     places = {"all rows": slice(None)} | ({} if known.all() else {"the rows that have it": known})
-    found = []
-    for where, kept in places.items():
-        figure = _on(codes[kept], None if order is None else order[kept], label[kept], task)
-        found += [] if figure is None else [Told(values.name, figure, where)]
-    return max(found, key=lambda one: one.figure, default=None)
+    strengths = []
+    for where, rows in places.items():
+        figure = _on(codes[rows], None if order is None else order[rows], label[rows], task)
+        strengths += [] if figure is None else [Told(values.name, figure, where)]
+    return max(strengths, key=lambda one: one.figure, default=None)
 
 
 def _on(codes: np.ndarray, order: np.ndarray | None, label: np.ndarray, task: str) -> float | None:
@@ -102,13 +102,13 @@ def _both_ways(
     order: np.ndarray, target: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float | None], task: str
 ) -> list[float | None]:
     """The bare order, rising or falling, what is missing first or last."""
-    found: list[float | None] = []
+    figures: list[float | None] = []
     for end in (-1.0, 1.0) if np.isnan(order).any() else (1.0,):
         ranked = np.where(np.isnan(order), end * np.inf, order)
         figure = score(target, ranked if task == "classification" else _ranks(ranked))
         if figure is not None:
-            found += [figure, 1 - figure if task == "classification" else -figure]
-    return found
+            figures += [figure, 1 - figure if task == "classification" else -figure]
+    return figures
 
 
 def _order_and_codes(values: pl.Series, category: bool) -> tuple[np.ndarray | None, np.ndarray]:

@@ -33,8 +33,8 @@ def evaluate(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, float | N
     if not len(y):
         return {**dict.fromkeys(METRICS[task]), "rows": 0.0, average: None}
     values = _classified(y, score) if task == "classification" else _measured(y, score)
-    found = dict(zip(METRICS[task], map(defined, values), strict=True))
-    return {**found, "rows": float(len(y)), average: defined(y.mean())}
+    metrics = dict(zip(METRICS[task], map(defined, values), strict=True))
+    return {**metrics, "rows": float(len(y)), average: defined(y.mean())}
 
 
 def _classified(y: np.ndarray, score: np.ndarray) -> tuple[float | None, ...]:

@@ -115,9 +115,9 @@ def estimate(
     Fewer than two clusters leave the interval undefined; what is not defined is None.
     """
     _, codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
-    found = _jackknife(y, finite(score, "the model"), codes, sizes, metric)
-    value = defined(found[0])
-    half = _half(defined(_error(found)), _freedom(sizes), (1 + level) / 2)
+    jackknife = _jackknife(y, finite(score, "the model"), codes, sizes, metric)
+    value = defined(jackknife[0])
+    half = _half(defined(_error(jackknife)), _freedom(sizes), (1 + level) / 2)
     return (value, None, None) if value is None or half is None else (value, value - half, value + half)
 
 
@@ -125,14 +125,14 @@ def gain_by_cluster(
     y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, cluster: np.ndarray, metric: str
 ) -> list[tuple[int, float | None]]:
     """Rows of each cluster and the gain on them alone, in the order of the codes; None where it is undefined."""
-    found = []
+    gains = []
     for code in np.unique(cluster):
         here = cluster == code
         ours, theirs = (whole(y[here], score[here], metric) for score in (challenger, champion))
         both = ours is not None and theirs is not None
         gain = defined(goodness(metric, ours) - goodness(metric, theirs)) if both else None
-        found.append((int(here.sum()), gain))
-    return found
+        gains.append((int(here.sum()), gain))
+    return gains
 
 
 def whole(y: np.ndarray, score: np.ndarray, metric: str) -> float | None:
@@ -173,7 +173,7 @@ def _jackknife(
 ) -> np.ndarray:
     """The metric on all rows, then without each cluster: [1 + clusters]."""
     if metric == "auc":
-        rest = [auc(y[kept], score[kept]) for kept in (codes != code for code in range(len(sizes)))]
+        rest = [auc(y[others], score[others]) for others in (codes != code for code in range(len(sizes)))]
         return np.array([auc(y, score), *rest], np.float64)
     rows = np.concatenate([[len(y)], len(y) - sizes])
     with np.errstate(over="ignore", invalid="ignore"):

@@ -70,8 +70,8 @@ def roc_plot(y: np.ndarray, score: np.ndarray) -> bytes:
     misses = np.arange(len(hits)) - hits
     ends = np.concatenate([[0], np.flatnonzero(np.diff(score[order])) + 1, [len(y)]])
     keep = np.unique(ends[np.linspace(0, len(ends) - 1, min(len(ends), 400)).astype(int)])
-    found = auc(y, score)
-    pairs = undefined("auc") if found is None else f"{found:.1%} of pairs"
+    area = auc(y, score)
+    pairs = undefined("auc") if area is None else f"{area:.1%} of pairs"
     title = f"Positives rank above negatives in {pairs} (AUC)"
     figure, axes = _figure(title, "share of negatives above the threshold", "share of positives above it")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="guessing")
@@ -134,13 +134,13 @@ def _with_intervals(
     slices: Sequence[Criterion], gate: Gate
 ) -> list[tuple[Criterion, float, tuple[float, float]]]:
     """The slices whose gain and interval are defined, with both."""
-    found = []
+    intervals = []
     for criterion in slices:
         gain = criterion.effect and criterion.effect.gain
         low, high = criterion.effect.interval(gate.alpha) if criterion.effect else (None, None)
         if gain is not None and low is not None and high is not None:
-            found.append((criterion, gain, (low, high)))
-    return found
+            intervals.append((criterion, gain, (low, high)))
+    return intervals
 
 
 def gain_plot(gains: Sequence[Mapping[str, Any]], effect: Effect, gate: Gate) -> bytes:

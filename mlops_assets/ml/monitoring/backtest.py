@@ -95,8 +95,8 @@ def backtest(
 
 
 def _score(spec: ModelSpec, champion: Contender, rows: pl.DataFrame) -> pl.DataFrame:
-    kept = rows.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
-    return kept.with_columns(pl.Series(STORED_SCORE, champion.scorer.predict(rows)))
+    keys = rows.select(*dict.fromkeys([*spec.prediction.key, spec.prediction.time]))
+    return keys.with_columns(pl.Series(STORED_SCORE, champion.scorer.predict(rows)))
 
 
 def _evidence(spec: ModelSpec, lived: Sequence[Lived], last: datetime | None) -> list[PartitionEvidence]:

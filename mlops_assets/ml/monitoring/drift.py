@@ -78,14 +78,14 @@ def summary(drift: pl.DataFrame) -> dict[str, Any]:
 
     Columns of too few rows count nowhere but in `too_few_rows`; None where all are.
     """
-    told = drift.filter(pl.col("psi").is_not_null())
-    worst = told.sort("psi", "column", descending=[True, False]).head(1).to_dicts()
-    drifted = int(told["drifted"].sum())
+    measured_columns = drift.filter(pl.col("psi").is_not_null())
+    worst = measured_columns.sort("psi", "column", descending=[True, False]).head(1).to_dicts()
+    drifted = int(measured_columns["drifted"].sum())
     return {
-        "share_drifted": drifted / told.height if told.height else None,
+        "share_drifted": drifted / measured_columns.height if measured_columns.height else None,
         "drifted": drifted,
-        "columns": told.height,
-        "too_few_rows": drift.height - told.height,
+        "columns": measured_columns.height,
+        "too_few_rows": drift.height - measured_columns.height,
         "worst_column": worst[0]["column"] if worst else None,
         "worst_psi": worst[0]["psi"] if worst else None,
     }
@@ -112,17 +112,17 @@ def report_html(
 
     named = [c for c in columns if c in reference.columns and kind_of(reference.schema[c]) != "number"]
     samples = [_sample(frame, columns, named, seed, rows) for frame in (reference, current)]
-    kept = [c for c in columns if all(s[c].null_count() < s.height for s in samples)]
-    if not kept:
+    filled = [c for c in columns if all(s[c].null_count() < s.height for s in samples)]
+    if not filled:
         return _page_without_values(columns, samples)
-    texts = [c for c in kept if c in named]
+    texts = [c for c in filled if c in named]
     definition = DataDefinition(
-        numerical_columns=[c for c in kept if c not in texts], categorical_columns=texts
+        numerical_columns=[c for c in filled if c not in texts], categorical_columns=texts
     )
-    old, new = (Dataset.from_pandas(s.select(kept).to_pandas(), definition) for s in samples)
+    old, new = (Dataset.from_pandas(s.select(filled).to_pandas(), definition) for s in samples)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Report([DataDriftPreset(columns=kept)]).run(new, old).get_html_str(as_iframe=False)
+        return Report([DataDriftPreset(columns=filled)]).run(new, old).get_html_str(as_iframe=False)
 
 
 def detach_script(page: str, address: str) -> tuple[str, str]:
@@ -145,11 +145,11 @@ def _page_without_values(columns: Sequence[str], samples: Sequence[pl.DataFrame]
         f"{side} {sample.height} rows have a value in {sum(sample[c].null_count() < sample.height for c in columns)}"
         for side, sample in zip(("the reference's", "the current"), samples, strict=True)
     ]
-    told = (
+    sentence = (
         f"There is nothing to draw: of the {len(columns)} columns {', '.join(columns)} none has a value on both sides "
         f"({' and '.join(sides)}). The numbers of each column are on the drift asset's page."
     )
-    return f"<!DOCTYPE html><html><body><p>{escape(told)}</p></body></html>"
+    return f"<!DOCTYPE html><html><body><p>{escape(sentence)}</p></body></html>"
 
 
 def _number_profile(column: pl.Series) -> dict[str, Any]:
@@ -180,16 +180,16 @@ def _category_profile(column: pl.Series) -> dict[str, Any]:
 def _compare(name: str, reference: Mapping[str, Any], column: pl.Series, threshold: float) -> tuple[Any, ...]:
     compare = _compare_numbers if reference["kind"] == "number" else _compare_categories
     expected, actual, distance = compare(reference, column)
-    found = measured(expected, actual)
+    value = measured(expected, actual)
     nulls = [float(c[-1] / c.sum()) for c in (expected, actual)]
     rows = [int(side.sum()) for side in (expected, actual)]
     return (
         name,
-        *_figures(found),
+        *_figures(value),
         distance,
         *nulls,
-        found and found.exceeds(threshold),
-        _remark(found, *rows),
+        value and value.exceeds(threshold),
+        _remark(value, *rows),
     )
 
 

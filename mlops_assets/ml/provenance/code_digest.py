@@ -98,20 +98,20 @@ class _Walk:
 
     def follow(self, module: str, name: str | None, root: str = "") -> None:
         """Take in one name of a module, or all of it, and what that uses."""
-        found = self._module(module)
-        if found is None:
+        source = self._module(module)
+        if source is None:
             if root:
                 raise CodeDigestError(f"{root}: there is no module {module} among the project's")
             self.libraries.add(module.split(".")[0])
             return
-        if name is not None and name not in {*found.parts, *found.imported}:
+        if name is not None and name not in {*source.parts, *source.imported}:
             if self._module(f"{module}.{name}") is not None:
                 self.follow(f"{module}.{name}", None)
             elif root:
                 raise CodeDigestError(f"{root}: the module {module} has no {name!r}")
             return
-        for wanted in [*found.parts] if name is None else [name, RUNS]:
-            self._take(found, wanted)
+        for part in [*source.parts] if name is None else [name, RUNS]:
+            self._take(source, part)
 
     def _take(self, module: Module, name: str) -> None:
         """A function, a constant, or a class with all of its members."""
@@ -200,14 +200,14 @@ def _parsed(name: str, source: str) -> Module:
 @cache
 def _path(module: str) -> Path | None:
     package, *inner = module.split(".")
-    found = find_spec(package)
-    for place in (found.submodule_search_locations or ()) if found else ():
+    spec = find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(place, *inner)
         for path in (folder.with_suffix(".py"), folder / "__init__.py"):
             if path.is_file():
                 return path
-    if found and found.origin and not inner and not found.submodule_search_locations:
-        return Path(found.origin)
+    if spec and spec.origin and not inner and not spec.submodule_search_locations:
+        return Path(spec.origin)
     return None
 
 

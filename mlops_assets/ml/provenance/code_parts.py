@@ -57,10 +57,10 @@ def parse(name: str, source: str) -> Module:
             own = _taken_out(statement)
             members[statement.name] = tuple(own)
             bases[statement.name] = tuple(name for base in statement.bases for name in _named(base))
-            pieces |= {f"{statement.name}.{member}": found for member, found in own.items()}
+            pieces |= {f"{statement.name}.{member}": piece for member, piece in own.items()}
         for target in _names(statement) or [RUNS]:
             pieces.setdefault(target, []).append(statement)
-    return Module(name, {name: _part(found) for name, found in pieces.items()}, members, bases, imported)
+    return Module(name, {name: _part(piece) for name, piece in pieces.items()}, members, bases, imported)
 
 
 def _part(statements: list[ast.stmt]) -> Part:
@@ -77,13 +77,13 @@ def _part(statements: list[ast.stmt]) -> Part:
 def _taken_out(cls: ast.ClassDef) -> dict[str, list[ast.stmt]]:
     """What counts where an object is asked for it by name: methods, fields and constants; the class keeps the rest."""
     own: dict[str, list[ast.stmt]] = {}
-    kept = []
+    statements = []
     for statement in cls.body:
         names = [] if isinstance(statement, ast.ClassDef) else _names(statement)
         for name in names:
             own.setdefault(name, []).append(statement)
-        kept += [] if names else [statement]
-    cls.body = kept
+        statements += [] if names else [statement]
+    cls.body = statements
     return own
 
 

@@ -36,15 +36,15 @@ def differences(lineage: Lineage, now: Mapping[str, Any]) -> list[Difference]:
     `now` maps a section to its present content; sections that it leaves out are not compared. Nobody declares the
     parameters that a search won with, so they are not compared either.
     """
-    found, searched = [], _of_a_search(lineage)
+    all_differences, parameters = [], _of_a_search(lineage)
     for section, called in NODES.items():
         if section not in now:
             continue
         then, today = (_comparable(section, value) for value in (getattr(lineage, section), now[section]))
-        for name in sorted({*then, *today} - (searched if section == "spec" else set())):
+        for name in sorted({*then, *today} - (parameters if section == "spec" else set())):
             if then.get(name) != today.get(name):
-                found.append(Difference(f"{called} {name}", _said(then, name), _said(today, name)))
-    return found
+                all_differences.append(Difference(f"{called} {name}", _said(then, name), _said(today, name)))
+    return all_differences
 
 
 def _of_a_search(lineage: Lineage) -> set[str]:

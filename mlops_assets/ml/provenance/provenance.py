@@ -50,13 +50,13 @@ def packages(trainers: Collection[str] = ()) -> dict[str, str]:
     """
     kinds = [kind for name, kind in spec_kinds().items() if kind.is_ours or name in trainers]
     libraries = [name for kind in kinds for names in kind.libraries.values() for name in names]
-    found = {}
+    versions = {}
     for name in (*MATTER, *libraries):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def lock() -> str | None:
@@ -81,16 +81,16 @@ def platform() -> dict[str, Any]:
 
 @cache
 def _files(repository: str, modules: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for package in dict.fromkeys([*PACKAGES, repository]):
         folder = _origin(package).parent
         for path in sorted(folder.rglob("*.py")):
-            found[f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}"] = _of_file(path)
+            hashes[f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}"] = _of_file(path)
     for module in modules:
         path = _origin(module)
         name = module.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
-        found[name] = _of_file(path)
-    return dict(sorted(found.items()))
+        hashes[name] = _of_file(path)
+    return dict(sorted(hashes.items()))
 
 
 def _origin(module: str) -> Path:

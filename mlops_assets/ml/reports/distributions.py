@@ -94,8 +94,8 @@ def _missing(values: pl.Series) -> str:
 
 
 def _most_frequent(values: pl.Series) -> str:
-    found = canonical(values).drop_nulls().alias("value")
-    counts = found.value_counts(name="rows").sort("rows", "value", descending=[True, False])
+    texts = canonical(values).drop_nulls().alias("value")
+    counts = texts.value_counts(name="rows").sort("rows", "value", descending=[True, False])
     total = counts["rows"].sum()
     top = [f"{value} {count / total:.0%}" for value, count in counts.head(TOP_VALUES).iter_rows()]
     more = counts.height - len(top)

@@ -85,6 +85,6 @@ def _roc(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     hits = np.concatenate([[0], np.cumsum(y[order] > 0.5)])
     misses = np.arange(len(hits)) - hits
     ends = np.concatenate([[0], np.flatnonzero(np.diff(score[order])) + 1, [len(y)]])
-    wanted = np.linspace(0, 1, POINTS) ** 1.5 * len(y)
-    keep = np.unique(ends[np.minimum(np.searchsorted(ends, wanted), len(ends) - 1)])
+    places = np.linspace(0, 1, POINTS) ** 1.5 * len(y)
+    keep = np.unique(ends[np.minimum(np.searchsorted(ends, places), len(ends) - 1)])
     return misses[keep] / misses[-1], hits[keep] / hits[-1]

@@ -31,7 +31,7 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
 
     Returns the features and `_known`, the event timestamp used; one row a question, in the questions' order.
     """
-    asked, rows = alike(
+    in_question, rows = alike(
         questions.select(*table.keys, pl.col(time).alias(ASKED_AT)).with_row_index(ROW),
         table.rows,
         table.keys,
@@ -39,10 +39,10 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
     order = [name for name in (table.event_timestamp, table.created) if name in rows.columns]
     known = (
         rows.sort(order, nulls_last=False, maintain_order=True)
-        .join(asked.select(table.keys).unique(), on=list(table.keys), how="semi", maintain_order="left")
+        .join(in_question.select(table.keys).unique(), on=list(table.keys), how="semi", maintain_order="left")
         .select(*table.keys, pl.col(table.event_timestamp).alias(KNOWN_AT), *table.features)
     )
-    found = asked.sort(ASKED_AT).join_asof(
+    answers = in_question.sort(ASKED_AT).join_asof(
         known,
         left_on=ASKED_AT,
         right_on=KNOWN_AT,
@@ -52,7 +52,7 @@ def as_of(questions: pl.DataFrame, time: str, table: ViewTable) -> pl.DataFrame:
         check_sortedness=False,
         coalesce=False,
     )
-    return found.sort(ROW).select(KNOWN_AT, *table.features)
+    return answers.sort(ROW).select(KNOWN_AT, *table.features)
 
 
 def cells_that_differ(

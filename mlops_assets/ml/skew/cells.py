@@ -172,8 +172,8 @@ def _gap(served: pl.Series, replayed: pl.Series) -> tuple[pl.Series, pl.Series]:
     pair = pl.DataFrame({"a": served.cast(pl.Float64), "b": replayed.cast(pl.Float64)})
     gap = (pl.col("a") - pl.col("b")).abs()
     larger = pl.max_horizontal(pl.col("a").abs(), pl.col("b").abs())
-    found = pair.select(gap=gap, rounding=(gap <= larger * RELATIVE).fill_null(False))
-    return found["gap"], found["rounding"]
+    columns = pair.select(gap=gap, rounding=(gap <= larger * RELATIVE).fill_null(False))
+    return columns["gap"], columns["rounding"]
 
 
 def _cases(cells: pl.DataFrame, logged: Logged, views: Sequence[View]) -> pl.DataFrame:
@@ -243,8 +243,8 @@ def _facts(
     for view in views:
         rows = cases.filter(pl.col("source") == view.name)["row"].unique()
         if len(rows):
-            asked = logged.asked[rows]
-            known = known_rows(asked, offline(view, asked), view.keys)
+            questions = logged.asked[rows]
+            known = known_rows(questions, offline(view, questions), view.keys)
             named = (
                 pl.lit(view.name).alias("source"),
                 pl.lit(view.ttl or FOR_EVER, pl.Duration("us")).alias("ttl"),
@@ -282,13 +282,13 @@ def by_feature(cells: pl.DataFrame, compared: Mapping[str, int]) -> pl.DataFrame
     """
     names = pl.DataFrame({"feature": list(compared), "cells": list(compared.values())})
     counts = [(pl.col("verdict") == verdict).sum().alias(verdict) for verdict in VERDICTS]
-    found = cells.group_by("feature").agg(
+    tallies = cells.group_by("feature").agg(
         pl.len().alias("differ"),
         *counts,
         pl.col("gap").max().alias("largest gap"),
         (pl.col("offline_event") - pl.col("served_event")).median().alias("behind"),
     )
-    table = names.join(found, on="feature", how="left", maintain_order="left")
+    table = names.join(tallies, on="feature", how="left", maintain_order="left")
     return table.with_columns(pl.col("differ", *VERDICTS).fill_null(0)).sort(
         "differ", descending=True, maintain_order=True
     )
@@ -296,5 +296,5 @@ def by_feature(cells: pl.DataFrame, compared: Mapping[str, int]) -> pl.DataFrame
 
 def totals(cells: pl.DataFrame) -> dict[str, int]:
     """Cells that differ, by verdict; verdicts that none has are left out."""
-    found = dict(cells.group_by("verdict").len().iter_rows())
-    return {verdict: found[verdict] for verdict in VERDICTS if verdict in found}
+    counts = dict(cells.group_by("verdict").len().iter_rows())
+    return {verdict: counts[verdict] for verdict in VERDICTS if verdict in counts}

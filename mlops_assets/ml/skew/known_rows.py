@@ -53,9 +53,9 @@ def _ordered(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 def _newest(questions: pl.DataFrame, ordered: pl.DataFrame, keys: Sequence[str]) -> np.ndarray:
     """Index into `ordered` of the newest row at or before each question's moment, -1 where there is none."""
-    asked = questions.select(*keys, pl.col(ASKED).alias(EVENT)).with_row_index("_question")
-    found = (
-        asked.drop_nulls()
+    moments = questions.select(*keys, pl.col(ASKED).alias(EVENT)).with_row_index("_question")
+    places = (
+        moments.drop_nulls()
         .sort(EVENT)
         .join_asof(
             ordered.select(*keys, EVENT).with_row_index("_at").sort(EVENT, maintain_order=True),
@@ -67,7 +67,7 @@ def _newest(questions: pl.DataFrame, ordered: pl.DataFrame, keys: Sequence[str])
         .drop_nulls("_at")
     )
     index = np.full(questions.height, NOWHERE, np.int64)
-    index[found["_question"].to_numpy()] = found["_at"].to_numpy()
+    index[places["_question"].to_numpy()] = places["_at"].to_numpy()
     return index
 
 

@@ -23,8 +23,8 @@ def propose(search: Search, space: Space, metric: str, known: Sequence[Trial], n
     study = study_of(space, metric, known)
     drawn = np.random.SeedSequence([search.seed, number]).generate_state(1)[0]
     study.sampler = optuna.samplers.TPESampler(seed=int(drawn))
-    asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
-    return {name: _value(space[name], asked.params[name]) for name in space}
+    proposal = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
+    return {name: _value(space[name], proposal.params[name]) for name in space}
 
 
 def study_of(space: Space, metric: str, known: Sequence[Trial]) -> Any:
@@ -40,14 +40,14 @@ def study_of(space: Space, metric: str, known: Sequence[Trial]) -> Any:
             continue
         stopped = trial.state == "stopped"
         good = float(goodness(metric, trial.score))
-        told = optuna.trial.create_trial(
+        past = optuna.trial.create_trial(
             state=optuna.trial.TrialState.PRUNED if stopped else optuna.trial.TrialState.COMPLETE,
             value=None if stopped else good,
             params={n: _coded(d, trial.parameters[n]) for n, d in space.items()},
             distributions=distributions,
             intermediate_values={trial.rounds: good} if stopped else None,
         )
-        study.add_trial(told)
+        study.add_trial(past)
     return study
 
 

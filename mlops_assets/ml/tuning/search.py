@@ -177,8 +177,8 @@ def _outcome(result: Mapping[str, Any], error: bool) -> dict[str, Any]:
     """What a trial's last report says of its end: one that ASHA stopped has not said that it is finished."""
     if error:
         return {"state": "failed", "rungs": [], "problem": f"its process was lost {LOST_WORKERS + 1} times"}
-    kept = json.loads(result["outcome"])
-    return kept if kept["state"] != "running" else kept | {"state": "stopped"}
+    outcome = json.loads(result["outcome"])
+    return outcome if outcome["state"] != "running" else outcome | {"state": "stopped"}
 
 
 def _scheduler(plan: Plan) -> Any:
@@ -196,6 +196,6 @@ def _scheduler(plan: Plan) -> Any:
         stand_in = SimpleNamespace(trial_id=f"done-{trial.number}")
         scheduler.on_trial_add(None, stand_in)
         for rung, score in trial.rungs:
-            told = {"rung": rung, "goodness": float(goodness(plan.metric, score))}
-            scheduler.on_trial_result(None, stand_in, told)
+            report = {"rung": rung, "goodness": float(goodness(plan.metric, score))}
+            scheduler.on_trial_result(None, stand_in, report)
     return scheduler

@@ -85,16 +85,16 @@ def run_trial(config: Values, rows: Files, spec: str, features: tuple[str, ...])
 
     clocks = time.perf_counter(), time.process_time()
     held, survey, base = _prepared(rows, spec, features)
-    told = Telling(base, held.frame.filter(pl.col(base.prediction.time) >= survey.cut), clocks)
+    worker = Telling(base, held.frame.filter(pl.col(base.prediction.time) >= survey.cut), clocks)
     try:
-        outcome = in_process(_job(trial_spec(base, json.loads(config["parameters"])), held, survey), told)
-        score = told.score(outcome.model)
+        outcome = in_process(_job(trial_spec(base, json.loads(config["parameters"])), held, survey), worker)
+        score = worker.score(outcome.model)
     except Exception as error:  # noqa: BLE001 - whatever a library says of these values is the trial's outcome
         tune.report(
-            {"goodness": -math.inf, "outcome": json.dumps(told.so_far("failed", problem=str(error)[:500]))}
+            {"goodness": -math.inf, "outcome": json.dumps(worker.so_far("failed", problem=str(error)[:500]))}
         )
         return
-    told.finish(outcome.model, outcome.rounds, score)
+    worker.finish(outcome.model, outcome.rounds, score)
 
 
 def _job(spec: ModelSpec, held: Held, survey: Survey) -> Job:
