@@ -1,7 +1,8 @@
 """Trailing aggregates of one day among a year of orders: a partition of the feature table, beside windows over the whole history.
 
 Rows lie in the lake a day a file. Ours makes the newest day's partition of the feature table as its asset does: it reads, examines and
-writes, with a row for each order and for each order that leaves a window. The others are asked for the same values at that
+writes, with a row for each order and for each order that leaves a window, and goes on from what the day before kept, as every
+day does; what it costs where nothing is kept stands beside it. The others are asked for the same values at that
 day's orders: DuckDB by window SQL over the whole history, and over no more of it than the longest window needs (which
 somebody has to work out by hand); polars by its rolling and dynamic groups over the whole history. Each runs in a process of its own, and
 its values are compared with ours.
@@ -59,8 +60,9 @@ SPEC = TableSpec.model_validate(
     }
 )
 LAST = YEAR.names()[-1]
-OURS, DUCKDB, DUCKDB_CUT, POLARS = (
-    *("ours, a day", "DuckDB windows over the year"),
+RUNNING = f"{VIEW}/running"
+OURS, ANEW, DUCKDB, DUCKDB_CUT, POLARS = (
+    *("ours, a day", "ours, a day with nothing kept", "DuckDB windows over the year"),
     *("DuckDB windows over 31 days", "polars rolling groups over the year"),
 )
 DAYS = f"ours, {MORE_DAYS} more days"
@@ -96,9 +98,15 @@ def main() -> None:
 def measure(folder: Path, rows: int, repeats: int) -> dict[str, dict[str, float]]:
     """CPU seconds, seconds and peak memory of each, after its values were compared with ours."""
     _apart(write_year, folder, rows)
+    _apart(day_before, folder, rows)
     figures: dict[str, dict[str, float]] = {}
     for name, work in CONTENDERS.items():
-        found = [_apart(work, folder, rows) for _ in range(1 if name in (POLARS, DAYS) else repeats)]
+        found = []
+        for _ in range(1 if name in (POLARS, DAYS, ANEW) else repeats):
+            forget(folder, ".parquet" if name in (ANEW, DAYS) else f"{LAST}.")
+            found.append(_apart(work, folder, rows))
+        if name in (ANEW, DAYS):
+            _apart(day_before, folder, rows)
         figures[name] = {key: min(one[key] for one in found) for key in found[0]}
         print(f"{name}: {figures[name]}", flush=True)
     return figures
@@ -122,6 +130,19 @@ def write_year(folder: Path, rows: int) -> None:
             }
         )
         lake.write(RAW, frame, name)
+
+
+def day_before(folder: Path, rows: int) -> None:
+    """The day before the newest, which keeps what the newest goes on from."""
+    _build(folder, YEAR.back(LAST, 1)[0])
+
+
+def forget(folder: Path, which: str) -> None:
+    """Remove what is kept of the newest day, or of all, so that it is made in the time that is taken."""
+    storage = Lake(root=str(folder)).storage
+    for name in storage.below(RUNNING).names(ending=".parquet"):
+        if which in name:
+            storage.delete(f"{RUNNING}/{name}")
 
 
 def a_day(folder: Path, rows: int) -> None:
@@ -226,6 +247,7 @@ def _compare(folder: Path, found: pl.DataFrame) -> None:
 
 CONTENDERS: dict[str, Callable[[Path, int], None]] = {
     OURS: a_day,
+    ANEW: a_day,
     DAYS: more_days,
     DUCKDB_CUT: duckdb_month,
     DUCKDB: duckdb_year,

@@ -21,8 +21,9 @@ from mlops_assets.spec.use_case import current_use_case
 from resources.features.feature_repository import FeatureStoreError
 from resources.features.inputs import ServiceInputs, service_inputs, service_names
 from resources.features.repository import Repository
-from resources.features.stores import only_use_case, repository_of
+from resources.features.stores import repository_of
 from resources.features.types import is_known, refused_feature, refused_input
+from resources.use_case_folders import default_use_case
 
 
 class DeclaredModel(ModelSpec):
@@ -114,9 +115,9 @@ class DeclaredModel(ModelSpec):
 
 
 def _repository() -> Repository:
-    """The feature definitions of the use case that is being read; outside of one, of the only one that there is."""
+    """The feature definitions of the use case that is being read; outside of one, of the project's own."""
     current = current_use_case()
-    return repository_of(current.name if current else only_use_case())
+    return repository_of(current.name if current else default_use_case())
 
 
 def _inputs(info: pydantic.ValidationInfo) -> ServiceInputs | None:

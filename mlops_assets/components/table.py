@@ -9,13 +9,14 @@ import pydantic
 from mlops_assets.components.tree import refuse_files
 from mlops_assets.kit.tables import table_asset
 from mlops_assets.ml.aggregates.versions import refuse_unfit_sql
+from mlops_assets.ml.following import outcome_kind
 from mlops_assets.spec.aggregates import Aggregates
 from mlops_assets.spec.names import features_group, ingest_group
 from mlops_assets.spec.outcomes import Outcome
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, current_use_case
 from mlops_assets.stages.declared_aggregates import aggregate_table
-from mlops_assets.stages.declared_outcomes import outcome_kind, outcome_table
+from mlops_assets.stages.declared_outcomes import outcome_table
 from mlops_assets.stages.declared_tables import feature_table, raw_table
 from mlops_assets.stages.tables import Table
 from resources.use_case_folders import FILE

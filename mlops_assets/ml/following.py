@@ -1,15 +1,17 @@
 """What follows each row of a table, told anew with every later row that changes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.ml.aggregates.expressions import expression
+from mlops_assets.ml.aggregates.expressions import expression, kind_of
 from mlops_assets.ml.typed import INSTANT
-from mlops_assets.spec.outcomes import KNOWN_AT, Outcome
+from mlops_assets.spec.outcomes import GIVES, KNOWN_AT, Outcome
+from mlops_assets.spec.typed_columns import Column, Kind
 
 ROW, AT, VALUE = "_row", "_at", "_value"
+NUMBERS = ("int", "float")
 
 
 def following_rows(
@@ -53,3 +55,15 @@ def following_rows(
     )
     found = told.join(before.select(ROW, *row), on=ROW, how="left", maintain_order="left")
     return found.select(*row, name, KNOWN_AT).sort(KNOWN_AT, *row)
+
+
+def outcome_kind(asked: Outcome, columns: Mapping[str, Column]) -> Kind:
+    """What an outcome is. Raises ValueError for a sum of what is no number, and a filter that is no condition."""
+    if asked.where is not None and (found := kind_of(asked.where, columns)) != "bool":
+        raise ValueError(f"where {asked.where!r} is {found}, and must be true or false: write a condition")
+    if asked.sum is None:
+        return GIVES[asked.word]
+    kind = kind_of(asked.sum, columns)
+    if kind not in NUMBERS:
+        raise ValueError(f"sum of {asked.sum!r}, which is {kind}: sum takes {' or '.join(NUMBERS)}")
+    return kind

@@ -117,7 +117,11 @@ class Clock:
             if shared:
                 for job, names in shared.due():
                     progress.stage(said(names), job)
-                    self.execute_all(job, progress, names, FEW_PAGES if waiting else {})
+                    newest = names[-1:] if not waiting and names[-1] == step[-1] else []
+                    if few := names[: len(names) - len(newest)]:
+                        self.execute_all(job, progress, few, FEW_PAGES)
+                    if newest:
+                        self.execute_all(job, progress, newest)
             if waiting:
                 self.settle(step[-1], progress, FEW_PAGES, at_the_end)
             else:

@@ -4,22 +4,18 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.aggregates.expressions import kind_of
-from mlops_assets.ml.following import following_rows
+from mlops_assets.ml.following import following_rows, outcome_kind
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.ml.tables import Column, Expectation
 from mlops_assets.ml.typed import INSTANT, TYPES
 from mlops_assets.spec.calendar import Calendar, Partition
-from mlops_assets.spec.outcomes import GIVES, KNOWN_AT, Outcome
+from mlops_assets.spec.outcomes import KNOWN_AT
 from mlops_assets.spec.table import TableSpec
-from mlops_assets.spec.typed_columns import Column as DeclaredColumn
-from mlops_assets.spec.typed_columns import Kind
 from mlops_assets.stages.declared_tables import AN_HOUR
 from mlops_assets.stages.tables import Table, recent
 from resources.lake.lake import Lake
 
 CODE = ("mlops_assets.ml.following:following_rows",)
-NUMBERS = ("int", "float")
 
 
 def outcome_table(spec: TableSpec, name: str, use_case: str, calendar: Calendar, **appearance: Any) -> Table:
@@ -51,18 +47,6 @@ def outcome_promises(spec: TableSpec, name: str) -> Expectation:
     value = TYPES[outcome_kind(spec.outcomes[name], spec.columns)]
     columns = {**kinds, name: value, KNOWN_AT: INSTANT}
     return Expectation(columns, (*spec.key, KNOWN_AT), KNOWN_AT, nulls=dict.fromkeys(columns, 0.0))
-
-
-def outcome_kind(asked: Outcome, columns: dict[str, DeclaredColumn]) -> Kind:
-    """What an outcome is. Raises ValueError for a sum of what is no number, and a filter that is no condition."""
-    if asked.where is not None and (found := kind_of(asked.where, columns)) != "bool":
-        raise ValueError(f"where {asked.where!r} is {found}, and must be true or false: write a condition")
-    if asked.sum is None:
-        return GIVES[asked.word]
-    kind = kind_of(asked.sum, columns)
-    if kind not in NUMBERS:
-        raise ValueError(f"sum of {asked.sum!r}, which is {kind}: sum takes {' or '.join(NUMBERS)}")
-    return kind
 
 
 def _columns(spec: TableSpec, name: str, raw: str, said: str) -> dict[str, Column]:

@@ -37,12 +37,26 @@ LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
 
+_FOUND: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
+"""What was found last for a model, with the marks of the two folders: as long as these stay, so does that."""
+
 
 def outcome_parts(spec: ModelSpec, lake: Lake) -> Mapping[str, Parts]:
     """Partition of the prediction table -> the label partitions that have outcomes of its keys; empty without a label table."""
     if spec.label.table is None:
         return {}
-    predictions, labels = _hashes(lake, spec.prediction.table), _hashes(lake, spec.label.table)
+    marks = [lake.storage.folder_mark(table) for table in (spec.prediction.table, spec.label.table)]
+    asked = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
+    before = _FOUND.get(asked)
+    if before and None not in marks and before[0] == marks:
+        return before[1]
+    found = _outcome_parts(spec, lake, spec.label.table)
+    _FOUND[asked] = marks, found
+    return found
+
+
+def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Parts]:
+    predictions, labels = _hashes(lake, spec.prediction.table), _hashes(lake, table)
     record = lake.read_json(_index(spec)) or {}
     named = {"key": list(spec.prediction.key), "facts": [spec.label.column, spec.label.known_at]}
     known = record.get("labels", {}) if record.get("named") == named else {}

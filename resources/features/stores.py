@@ -158,13 +158,3 @@ def _described() -> Callable[[Repository, UseCaseFolder], Repository]:
     """What reads the YAML of use cases, by its name: it belongs to what uses this store."""
     module, _, name = settings().described.partition(":")
     return getattr(import_module(module), name)
-
-
-def only_use_case() -> str:
-    """The use case, where there is one; raises FeatureStoreError where somebody must say which."""
-    names = [folder.name for folder in use_case_folders()]
-    if len(names) != 1:
-        raise FeatureStoreError(
-            f"there are the use cases {', '.join(names) or 'none'}: say of which one this is"
-        )
-    return names[0]

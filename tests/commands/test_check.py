@@ -206,7 +206,7 @@ def test_a_source_that_is_not_there_yet_is_waited_for_and_no_mistake(shops, caps
 
 def test_an_unknown_use_case_is_answered_with_those_there_are(shops, capsys):
     assert main(["check", "shop"]) == 1
-    assert "use case 'shop' does not exist; there are: flights, shops" in capsys.readouterr().err
+    assert "use case 'shop' does not exist; there are: flights, purchases, shops" in capsys.readouterr().err
 
 
 def test_a_mistake_in_a_table_that_is_met_while_a_model_is_read_has_the_tables_file_and_line(shops, capsys):

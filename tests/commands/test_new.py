@@ -60,7 +60,7 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path, capsys, name, mlops_home
     [
         ("--table", "shops", "declares no table 'shops' that is cut by time; there are: orders"),
         ("--label", "amount", "has no column 'amount' to predict; there are: sent_back"),
-        ("--use-case", "shops", "use case 'shops' does not exist; there are: flights, shop"),
+        ("--use-case", "shops", "use case 'shops' does not exist; there are: flights, purchases, shop"),
     ],
 )
 def test_what_a_model_cannot_be_made_of_is_named(shop, capsys, option, value, said):

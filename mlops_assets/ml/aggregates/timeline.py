@@ -16,7 +16,7 @@ from mlops_assets.ml.aggregates.covering import NONE, counted, different, larges
 from mlops_assets.ml.aggregates.exact import Ints, Limbs, added, nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.places import MICRO, Bools, Places, Spells, changes, micros, steps
 from mlops_assets.ml.aggregates.running import ADDED, Running
-from mlops_assets.ml.aggregates.versions import AggregateError, Shape, column_of, versions_of
+from mlops_assets.ml.aggregates.versions import TIME, AggregateError, Shape, column_of, versions_of
 from mlops_assets.ml.typed import INSTANT
 from mlops_assets.spec.aggregates import Aggregate, Aggregates
 from mlops_assets.spec.columns import EVENT_TIME
@@ -42,18 +42,20 @@ def aggregate_rows(
 
     Raises AggregateError for a number that its feature does not hold, and where nothing decides between two rows.
     """
-    kinds, versions, kept = shape.kinds(asked), versions_of(rows, asked, shape), 0
+    kinds, versions, read = shape.kinds(asked), versions_of(rows, asked, shape), 0
     if before is not None:
         touched = versions.select(asked.key).unique()
         before = (
             before if any(one.time_since for one in asked.features.values()) else before.touching(touched)
         )
-        kept, versions = before.rows.height, pl.concat([before.rows, versions])
+        is_settled = pl.col(TIME) < before.span.settled
+        leaving = versions.filter(is_settled)
+        read, versions = leaving.height, pl.concat([leaving, before.rows, versions.filter(~is_settled)])
     keys = versions.select(asked.key).unique().sort(asked.key).with_row_index("_key")
     number = versions.select(asked.key).join(keys, on=asked.key, how="left", maintain_order="left")["_key"]
     spells = Spells.of(versions, number.cast(pl.Int64).to_numpy())
     line = Timeline.over(versions, spells, [*asked.features.values()], micros(start), micros(end))
-    line = replace(line, settled=Settled(before, keys, kept) if before else None)
+    line = replace(line, settled=Settled(before, keys, read) if before else None)
     made = {
         name: _feature(name, one, kinds[name], line.covered(n, one))
         for n, (name, one) in enumerate(asked.features.items())
@@ -110,16 +112,15 @@ class Covered:
 
 @dataclass(frozen=True)
 class Settled:
-    """What settled rows come to, the keys by number, and how many of the versions, the first ones, are rows of it."""
+    """What settled rows come to, the keys by number, and how many of the versions, the first ones, are settled and were read."""
 
     before: Running
     keys: pl.DataFrame
-    kept: int
+    read: int
 
     def stands_in(self, time: Ints, one: Aggregate) -> Bools:
         """Which versions do not count for a feature, because they are in its base or among the rows kept for it."""
-        later = np.arange(time.size) >= self.kept
-        settled = later & (time < self.before.span.settled)
+        settled = np.arange(time.size) < self.read
         return settled & (time >= self.before.span.stays_from(one)) if one.word in ADDED else settled
 
     def base(self, number: int, place: Ints) -> tuple[Ints, Limbs]:
