@@ -32,7 +32,8 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         after=[
             upstream(name, table.calendar, back, table.calendars.get(name))
             for name, back in table.deps.items()
-        ],
+        ]
+        + [dg.AssetDep(dg.AssetKey(key.split("/"))) for key in table.after],
         uses=[],
         calendar=table.calendar,
         code_version=table.code_version,
