@@ -17,6 +17,7 @@ from mlops_assets.commands import (
     cluster,
     data,
     decisions,
+    features,
     holds,
     keys,
     migrate,
@@ -120,6 +121,7 @@ verify.add(app)
 clean.add(app)
 pushes.add(app)
 data.add(app)
+features.add(app)
 cluster.add(app)
 parity.add(app)
 migrate.add(app)

@@ -13,7 +13,9 @@ HIDDEN = "***"
 USER = re.compile(r"(?<=://).*@")
 """Everything before the last @: a password that was not quoted may hold a slash, or another @."""
 
-SECRET_FIELD = re.compile(r"((?:pass\w*|pwd|token|secret|\w*key|auth)=)[^&,\s#]*", re.IGNORECASE)
+SECRET_FIELD = re.compile(
+    r"((?:pass\w*|pwd|token|secret|\w*key|auth|sig(?:nature)?)=)[^&,\s#]*", re.IGNORECASE
+)
 
 
 def shown(address: str) -> str:

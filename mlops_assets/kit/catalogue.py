@@ -1,6 +1,6 @@
 """What the catalogue says of a table's columns, as Dagster's metadata: schema, lineage, distributions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -39,16 +39,35 @@ def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
 
 
 def newest_metadata(
-    frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
+    frame: pl.DataFrame,
+    expected: Expectation,
+    columns: Mapping[str, Column],
+    readers: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread."""
+    """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread.
+
+    `readers` are the models that read each feature, where the table is a feature view.
+    """
     moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
     rows = distributions(frame, skip=expected.keys, unix_seconds=moments)
+    if readers is not None:
+        rows = [
+            {
+                **row,
+                "meaning": columns.get(row["column"], Column()).description,
+                "read by": _told(readers.get(row["column"], ())),
+            }
+            for row in rows
+        ]
     return {
         SCHEMA: column_schema(expected, columns),
         LINEAGE: column_lineage(columns),
         DISTRIBUTIONS: markdown_table(rows),
     }
+
+
+def _told(models: Sequence[str]) -> str:
+    return ", ".join(models) or "**no model**"
 
 
 def described(column: Column) -> str:

@@ -16,8 +16,12 @@ from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.ml.tables import Finding
 from mlops_assets.spec.calendar import Calendar
+from mlops_assets.spec.files import declared_specs
+from mlops_assets.spec.names import feature_table, use_case_of
 from mlops_assets.stages.errors import NotYetThereError, StageError
+from mlops_assets.stages.feature_catalogue import models_by_feature
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
+from resources.features.stores import repository_of
 from resources.lake.lake import Manifest
 
 SHOWN_REFUSALS = 3
@@ -32,7 +36,8 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         after=[
             upstream(name, table.calendar, back, table.calendars.get(name))
             for name, back in table.deps.items()
-        ],
+        ]
+        + [dg.AssetDep(dg.AssetKey(key.split("/"))) for key in table.after],
         uses=[],
         calendar=table.calendar,
         code_version=table.code_version,
@@ -63,11 +68,22 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 
         def page(manifest: Manifest) -> dict[str, Any]:
             frame = run.systems.lake.read(table.key, [manifest.partition])
-            return newest_metadata(frame, table.expected, table.columns)
+            return newest_metadata(frame, table.expected, table.columns, readers_of(table))
 
         yield from materialized(run, written, len(names), page, refusals(table.key, findings))
 
     return write
+
+
+def readers_of(table: Table) -> dict[str, list[str]] | None:
+    """The models that read each feature of a table; None of a table that is no feature view."""
+    use_case = use_case_of(table.key)
+    ours = feature_table(use_case, "")
+    if not table.key.startswith(ours):
+        return None
+    specs = [spec for spec in declared_specs().values() if spec.use_case == use_case]
+    found = models_by_feature(specs, repository_of(use_case)) if specs else {}
+    return {name: models for (view, name), models in found.items() if view == table.key.removeprefix(ours)}
 
 
 def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], asked: int) -> None:

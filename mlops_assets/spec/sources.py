@@ -9,7 +9,7 @@ from mlops_assets.spec.base import ImportPath, Part
 from mlops_assets.spec.http import VARIABLE, HttpSource
 
 PATH = (
-    "File, pattern (`*`, `**`, `?`) or list of them: relative to the use case's folder, absolute, or s3://bucket/key; "
+    "File, pattern (`*`, `**`, `?`) or list of them: relative to the use case's folder, absolute, or s3://, gs:// or az://bucket/key; "
     "`${NAME}` stands for an environment variable."
 )
 
@@ -101,25 +101,48 @@ class SqlSource(Part):
         return {*NAMED.findall(self.query)} >= BOUNDS
 
 
+def _of_its_kind(value: object, kinds: dict[str, type[Part]] | None = None) -> object:
+    """Check a source as the one kind it names, so that a mistake is told once and at its own line."""
+    if not isinstance(value, dict):
+        return value
+    known = kinds or SOURCES
+    kind = known.get(str(value.get("kind")))
+    if kind is None:
+        given = f"kind {value['kind']!r} is no source" if "kind" in value else "source names no kind"
+        raise ValueError(f"{given}: choose from {', '.join(known)}")
+    return kind.model_validate(value)
+
+
+def _of_a_place(value: object) -> object:
+    return _of_its_kind(value, {name: SOURCES[name] for name in ("parquet", "csv", "sql")})
+
+
+FileSource = ParquetSource | CsvSource
+
+ASSET = r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$"
+
+
+class AssetSource(Part):
+    """A table that another Dagster asset writes, with where it lies."""
+
+    kind: Literal["asset"] = Field(description="A table that another asset writes.")
+    asset: str = Field(pattern=ASSET, description="Its key, parts between slashes, as in warehouse/orders.")
+    at: Annotated[FileSource | SqlSource, BeforeValidator(_of_a_place)] = Field(
+        description="Where the asset leaves it: a source of kind parquet, csv or sql."
+    )
+
+
 SOURCES: dict[str, type[Part]] = {
     "parquet": ParquetSource,
     "csv": CsvSource,
     "sql": SqlSource,
     "http": HttpSource,
+    "asset": AssetSource,
     "python": PythonSource,
 }
 
 
-def _of_its_kind(value: object) -> object:
-    """Check a source as the one kind it names, so that a mistake is told once and at its own line."""
-    if not isinstance(value, dict):
-        return value
-    kind = SOURCES.get(str(value.get("kind")))
-    if kind is None:
-        given = f"kind {value['kind']!r} is no source" if "kind" in value else "source names no kind"
-        raise ValueError(f"{given}: choose from {', '.join(SOURCES)}")
-    return kind.model_validate(value)
-
-
-FileSource = ParquetSource | CsvSource
-Source = Annotated[FileSource | SqlSource | HttpSource | PythonSource, BeforeValidator(_of_its_kind)]
+Source = Annotated[
+    FileSource | SqlSource | HttpSource | AssetSource | PythonSource,
+    BeforeValidator(lambda value: _of_its_kind(value)),
+]

@@ -14,7 +14,7 @@ from mlops_assets.spec.base import Duration, Part, TimeZone
 from mlops_assets.spec.columns import unusable
 from mlops_assets.spec.http import HttpSource
 from mlops_assets.spec.outcomes import Outcome, refuse_unfit_outcome
-from mlops_assets.spec.sources import PythonSource, Source, SqlSource
+from mlops_assets.spec.sources import AssetSource, FileSource, PythonSource, Source, SqlSource
 from mlops_assets.spec.table_features import Features, features_of_table, free_view, refuse_unknown_in_time
 from mlops_assets.spec.typed_columns import KINDS, Column, ColumnOrType, of_kind
 
@@ -142,7 +142,7 @@ class TableSpec(Part):
 
     @pydantic.model_validator(mode="after")
     def _asks_for_a_span(self) -> Self:
-        if isinstance(source := self.source, SqlSource) and source.bounded == self.static:
+        if isinstance(source := self.reads, SqlSource) and source.bounded == self.static:
             raise ValueError(
                 "source.query asks for a span, and a table without time is static, read whole: give time, or leave :start "
                 "and :end out"
@@ -227,6 +227,11 @@ class TableSpec(Part):
     def static(self) -> bool:
         """Whether it is written whole."""
         return self.time is None
+
+    @property
+    def reads(self) -> FileSource | SqlSource | HttpSource | PythonSource:
+        """What the rows are read from: of another asset's table, the place where it lies."""
+        return self.source.at if isinstance(self.source, AssetSource) else self.source
 
     @property
     def view(self) -> str | None:

@@ -14,7 +14,7 @@ from mlops_assets.ml.tables import Column, Expectation
 from mlops_assets.ml.typed import INSTANT, TYPES
 from mlops_assets.spec import names
 from mlops_assets.spec.calendar import Calendar, Partition
-from mlops_assets.spec.sources import FileSource
+from mlops_assets.spec.sources import AssetSource, FileSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.table_features import CONTENT_KNOWN_AT, FEATURE_TYPES, Features
 from mlops_assets.stages.errors import SourceError
@@ -60,6 +60,7 @@ def raw_table(spec: TableSpec, use_case: str, folder: Path, calendar: Calendar, 
             lambda lake, span: awaited(spec, folder, span, origin.spans(lake)),
             lambda lake, name: Origin(spec, folder, origin.table).fingerprint(lake, name, table),
         ),
+        after=(spec.source.asset,) if isinstance(spec.source, AssetSource) else (),
     )
     return table
 
@@ -206,7 +207,7 @@ class Origin:
 
     def spans(self, lake: Lake) -> Spans | None:
         """What is noted of the files; None of what is no file, and of a table without a time."""
-        by_file = self.spec.time and isinstance(self.spec.source, FileSource)
+        by_file = self.spec.time and isinstance(self.spec.reads, FileSource)
         return spans_of(self.spec, lake, self.table) if by_file else None
 
     def before(self, lake: Lake, since: datetime | None) -> Callable[[str], bool] | None:
@@ -230,7 +231,7 @@ class Origin:
         )
         record = f"{name or WHOLE}.source"
         before = load_note(lake, Reading, self.table, record)
-        if before and before.read == read and isinstance(self.spec.source, FileSource):
+        if before and before.read == read and isinstance(self.spec.reads, FileSource):
             return {"rows": before.rows}
         self._last = span, self._rows(lake, span)
         rows = hashlib.sha256(parquet(self._last[1].frame)).hexdigest()[:16]

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import escape, has_magic
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from mlops_assets.spec.sources import CsvSource, FileSource, ParquetSource
 from mlops_assets.stages.errors import NotYetThereError, SourceError
 from mlops_assets.stages.file_kinds import content_kind, how_to_mend
+from resources.addresses import shown
 from resources.storage.errors import AddressError, StorageError
 from resources.storage.files import ForeignFile, files_at
 
@@ -77,7 +79,8 @@ def opened(file: ForeignFile, source: FileSource) -> pl.LazyFrame:
         _refuse_kind(file, source, first)
         if not last.endswith(PARQUET):
             raise SourceError(f"file {file.address} is not a whole parquet file: copy it again")
-    return pl.scan_parquet(file.address, row_index_name=ROW, glob=False, hive_partitioning=False)
+    options: Any = {} if file.address.startswith("s3://") else {"credential_provider": None}
+    return pl.scan_parquet(file.address, row_index_name=ROW, glob=False, hive_partitioning=False, **options)
 
 
 def problem_of(file: ForeignFile, source: FileSource, error: Exception) -> SourceError:
@@ -92,7 +95,7 @@ def problem_of(file: ForeignFile, source: FileSource, error: Exception) -> Sourc
         with _readable(file):
             _refuse_kind(file, source, file.ends(HEAD)[0])
     said = (str(error).splitlines() or [type(error).__name__])[0]
-    return SourceError(f"file {file.address} cannot be read: {said}")
+    return SourceError(f"file {file.address} cannot be read: {shown(said)}")
 
 
 def refuse_short_rows(file: ForeignFile, source: CsvSource, columns: list[str], kept: pl.DataFrame) -> None:

@@ -47,7 +47,7 @@ def read_rows(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = N
     `folder` is the use case's, of which relative paths are. With `spans` only the files are read that may have such rows. Raises SourceError for a source that is not as the spec
     says, and NotYetThereError where there is no row, unless the spec allows for that.
     """
-    source = spec.source
+    source = spec.reads
     if isinstance(source, PythonSource):
         parts, origin = [_called(spec, source, span)], source.function
     elif isinstance(source, SqlSource):
@@ -79,9 +79,9 @@ def states(
 
     None of what is no file.
     """
-    if not isinstance(spec.source, FileSource):
+    if not isinstance(spec.reads, FileSource):
         return None
-    return [[*file.state] for file in located(spec.source, folder, unread)]
+    return [[*file.state] for file in located(spec.reads, folder, unread)]
 
 
 def awaited(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = None) -> NotYetThereError | None:
@@ -103,7 +103,7 @@ def spans_of(spec: TableSpec, lake: Lake, table: str) -> Spans:
 
 def _bounds(spec: TableSpec, file: ForeignFile) -> Bounds | None:
     """The first and the last moment of a file's rows, in microseconds; None where one cannot be told, to be refused when it is read."""
-    source, name = spec.source, str(spec.time)
+    source, name = spec.reads, str(spec.time)
     assert isinstance(source, FileSource)
     try:
         rows = opened(file, source)
@@ -257,13 +257,13 @@ def _not_there(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = 
 
 def newest_row(spec: TableSpec, folder: Path, spans: Spans | None = None) -> datetime | None:
     """The newest time of any row; of texts the last by the alphabet."""
-    if not isinstance(spec.source, FileSource) or spec.time is None:
+    if not isinstance(spec.reads, FileSource) or spec.time is None:
         return None
     if spans:
-        return spans.newest(located(spec.source, folder))
+        return spans.newest(located(spec.reads, folder))
     found: list[datetime] = []
-    for file in located(spec.source, folder):
-        time = opened(file, spec.source).select(pl.col(spec.time).max()).collect()[spec.time]
+    for file in located(spec.reads, folder):
+        time = opened(file, spec.reads).select(pl.col(spec.time).max()).collect()[spec.time]
         moment, bad = typed(time, "datetime", spec.timezone or "UTC")
         found += [] if bad is not None or moment.has_nulls() else moment.to_list()
     return max(found, default=None)
@@ -275,20 +275,20 @@ def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:
     Raises NotYetThereError where nothing is there yet, and SourceError for a source that is not as the spec says: a
     function that cannot be had, a database that does not answer, a file that cannot be read, a column that is missing or of another type.
     """
-    if isinstance(spec.source, PythonSource):
-        load(spec.source.function)
-        return f"made by {spec.source.function}"
-    if isinstance(spec.source, SqlSource):
-        refuse_columns(spec, columns_of(spec, spec.source), f"the query of {spec.source.database}")
-        return f"read from the database in {spec.source.database}"
-    if isinstance(spec.source, HttpSource):
-        _look_at_page(spec, spec.source)
-        return f"read from {spec.source.url}"
-    files = located(spec.source, folder)
+    if isinstance(spec.reads, PythonSource):
+        load(spec.reads.function)
+        return f"made by {spec.reads.function}"
+    if isinstance(spec.reads, SqlSource):
+        refuse_columns(spec, columns_of(spec, spec.reads), f"the query of {spec.reads.database}")
+        return f"read from the database in {spec.reads.database}"
+    if isinstance(spec.reads, HttpSource):
+        _look_at_page(spec, spec.reads)
+        return f"read from {spec.reads.url}"
+    files = located(spec.reads, folder)
     for file in files:
         try:
-            schema = dict(opened(file, spec.source).collect_schema())
+            schema = dict(opened(file, spec.reads).collect_schema())
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise problem_of(file, spec.source, error) from error
+            raise problem_of(file, spec.reads, error) from error
         refuse_columns(spec, schema, f"file {file.address}")
     return f"{len(files)} files" if len(files) > 1 else f"1 file, {files[0].address}"

@@ -70,7 +70,7 @@ class Table:
     is written whole), `calendars` those that have another calendar to theirs. `code` names what makes the rows (`module:name`) and `files` gives the hashes of what it reads beside
     `deps`: a table that gives `code` is made anew only if one of these changes, or what `outside(lake, partition)` gives,
     digests of what one partition is made of that is not in the lake. `appearance` goes to the asset as it is: group, kinds, owners, tags, description. `columns` is what the
-    catalogue says of each column. `arrival` is of a table that a declared source is read for.
+    catalogue says of each column. `arrival` is of a table that a declared source is read for, `after` the keys of assets that are no lake tables and are made before it.
     """
 
     key: str
@@ -85,6 +85,7 @@ class Table:
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     outside: Callable[[Lake, str | None], Fingerprint] = nothing_else
     arrival: Arrival | None = None
+    after: Sequence[str] = ()
 
     def span(self, name: str | None) -> Partition:
         """The partition of this name; for a table that is written whole, one without a name or an end."""

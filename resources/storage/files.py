@@ -1,4 +1,4 @@
-"""Files that somebody else writes, named by a path, an `s3://` address, or a pattern of either; only ever read."""
+"""Files that somebody else writes, named by a path, an address of a bucket, or a pattern of either; only ever read."""
 
 import os
 import re
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
-from resources.storage.addresses import storage_at
 from resources.storage.errors import AddressError
+from resources.storage.object_store import BUCKETS, object_storage
 from resources.storage.storage import Entry
 
-S3 = "s3://"
 _LISTED: ContextVar[dict[str, list["ForeignFile"]] | None] = ContextVar("listed", default=None)
 
 
@@ -27,7 +26,7 @@ class ForeignFile:
     @property
     def remote(self) -> bool:
         """Whether it lies in an object store."""
-        return self.address.startswith(S3)
+        return self.address.startswith(BUCKETS)
 
     @property
     def size(self) -> int:
@@ -71,9 +70,11 @@ def files_at(address: str, unread: Callable[[str], bool] | None = None) -> list[
     its name alone stands for it. Raises AddressError for an address of another kind, and StorageError where an object
     store does not answer.
     """
-    remote = address.startswith(S3)
+    remote = address.startswith(BUCKETS)
     if "://" in address and not remote:
-        raise AddressError(f"{address!r} is no file that is known: give a path, or s3://bucket/key")
+        raise AddressError(
+            f"{address!r} is no file that is known: give a path, or s3://, gs:// or az://bucket/key"
+        )
     if unread and not remote:
         return list(_local(address, unread))
     listed = _LISTED.get()
@@ -102,10 +103,11 @@ def _local(address: str, unread: Callable[[str], bool] | None = None) -> Iterato
 
 
 def _objects(address: str) -> Iterator[ForeignFile]:
-    bucket, _, key = address.removeprefix(S3).partition("/")
+    scheme = next(one for one in BUCKETS if address.startswith(one))
+    bucket, _, key = address.removeprefix(scheme).partition("/")
     parts = key.split("/")
     fixed = next((n for n, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
-    storage = storage_at(S3 + "/".join([bucket, *parts[:fixed]]))
+    storage = object_storage(scheme + "/".join([bucket, *parts[:fixed]]))
     rest = "/".join(parts[fixed:])
     if has_magic(rest):
         matches = _pattern(rest)
@@ -131,4 +133,4 @@ def _literal_or_set(token: str) -> str:
 
 def _read(address: str) -> bytes:
     folder, _, name = address.rpartition("/")
-    return storage_at(folder).read(name)
+    return object_storage(folder).read(name)

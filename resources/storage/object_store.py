@@ -1,4 +1,7 @@
-"""Storage in a bucket of an object store that speaks S3: whole objects, put with If-None-Match and If-Match."""
+"""Storage in a bucket of an object store: whole objects, put with If-None-Match and If-Match where it speaks S3.
+
+Buckets of Google's and containers of Azure's are read by the same calls; state is not kept there.
+"""
 
 import os
 import socket
@@ -9,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from resources.addresses import shown
 from resources.storage.errors import (
     AbsentError,
     AddressError,
@@ -20,10 +24,28 @@ from resources.storage.lease import leased
 from resources.storage.storage import Entry, Storage, Stored, listed, plain
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import AzureStore, GCSStore, S3Store
     from pyarrow.fs import FileSystem
 
+    Client = S3Store | GCSStore | AzureStore
+
 SCHEME = "s3://"
+BUCKETS = (SCHEME, "gs://", "az://")
+"""How the address of an object store begins; of az:// the first part is a container of AZURE_STORAGE_ACCOUNT_NAME."""
+
+ENDPOINTS = {
+    SCHEME: ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "gs://": ("GOOGLE_BASE_URL",),
+    "az://": ("AZURITE_BLOB_STORAGE_URL", "AZURE_STORAGE_ENDPOINT"),
+}
+DECIDES = (
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_SAS_TOKEN",
+)
+"""Variables that another client is made for, beside the endpoint's."""
+
 WRITER = "mlops-put"
 """Metadata of a conditional put: tells one's own put, repeated after its answer got lost, from another's."""
 
@@ -32,11 +54,11 @@ LOCK_S = 30.0
 
 
 class ObjectStorage(Storage):
-    """The objects of a bucket under one prefix; keys, region and endpoint come from the `AWS_` variables."""
+    """The objects of a bucket under one prefix; keys, region and endpoint come from the cloud's own variables."""
 
-    def __init__(self, bucket: str, prefix: str, client: "S3Store") -> None:
-        self.bucket, self.prefix, self._store = bucket, prefix.strip("/"), client
-        self.address = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
+    def __init__(self, bucket: str, prefix: str, client: "Client", scheme: str = SCHEME) -> None:
+        self.bucket, self.prefix, self._store, self._scheme = bucket, prefix.strip("/"), client, scheme
+        self.address = f"{scheme}{bucket}/{self.prefix}".rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process it has that one's client, with the keys of its environment."""
@@ -113,7 +135,7 @@ class ObjectStorage(Storage):
         return 0
 
     def at(self, name: str) -> str:
-        return f"{SCHEME}{self.bucket}/{self._key(name)}"
+        return f"{self._scheme}{self.bucket}/{self._key(name)}"
 
     def for_arrow(self) -> tuple[str, "FileSystem"]:
         from resources.storage.arrow import object_system
@@ -121,7 +143,7 @@ class ObjectStorage(Storage):
         return f"{self.bucket}/{self.prefix}".rstrip("/"), object_system(**_options(_endpoint()))
 
     def below(self, folder: str) -> "ObjectStorage":
-        return ObjectStorage(self.bucket, self._key(folder), self._store)
+        return ObjectStorage(self.bucket, self._key(folder), self._store, self._scheme)
 
     def _key(self, name: str) -> str:
         plain(name, self.address)
@@ -199,23 +221,30 @@ class ObjectStorage(Storage):
 
 
 def object_storage(address: str) -> ObjectStorage:
-    """The storage at `s3://bucket/prefix`; raises AddressError where that names no bucket."""
-    bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
+    """The storage at `s3://bucket/prefix`, or at an address of `BUCKETS`; raises AddressError where it names no bucket."""
+    scheme = next(one for one in BUCKETS if address.startswith(one))
+    bucket, _, prefix = address.removeprefix(scheme).partition("/")
     if not bucket:
-        raise AddressError(f"{address!r} names no bucket: give s3://bucket/prefix")
-    return ObjectStorage(bucket, prefix, _client(bucket, _endpoint(), os.getpid()))
+        raise AddressError(f"{address!r} names no bucket: give {scheme}bucket/prefix")
+    by = tuple(os.environ.get(name) for name in DECIDES)
+    client = _client(scheme, bucket, _endpoint(scheme), by, os.getpid())
+    return ObjectStorage(bucket, prefix, client, scheme)
 
 
 @lru_cache(maxsize=16)
-def _client(bucket: str, endpoint: str, process: int) -> "S3Store":
+def _client(scheme: str, bucket: str, endpoint: str, by: tuple[str | None, ...], process: int) -> "Client":
     """One client, with its connections, for all of a process."""
-    from obstore.store import S3Store
+    from obstore import store
 
-    return S3Store(bucket, **_options(endpoint))
+    options = _options(endpoint)
+    if scheme == SCHEME:
+        return store.S3Store(bucket, **options)
+    kind = store.GCSStore if scheme == "gs://" else store.AzureStore
+    return kind(bucket, client_options=options["client_options"])
 
 
-def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+def _endpoint(scheme: str = SCHEME) -> str:
+    return next((found for name in ENDPOINTS[scheme] if (found := os.environ.get(name))), "")
 
 
 def _options(endpoint: str) -> dict[str, Any]:
@@ -238,4 +267,4 @@ def _stamp(result: Any) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+    return shown(str(error).splitlines()[0])[:300]

@@ -85,9 +85,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"colums": {}}, "Extra inputs are not permitted"),
     (
         {"source": {"kind": "excel", "path": "a"}},
-        "kind 'excel' is no source: choose from parquet, csv, sql, http, python",
+        "kind 'excel' is no source: choose from parquet, csv, sql, http, asset, python",
     ),
-    ({"source": {"path": "a"}}, "source names no kind: choose from parquet, csv, sql, http, python"),
+    ({"source": {"path": "a"}}, "source names no kind: choose from parquet, csv, sql, http, asset, python"),
     ({"source": {"kind": "csv", "path": []}}, "path names no file: give one"),
     ({"source": {"kind": "csv", "path": "a", "seperator": ";"}}, "Extra inputs are not permitted"),
     ({"source": {"kind": "csv", "path": "a", "separator": ";;"}}, "at most 1 character"),

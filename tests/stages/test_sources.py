@@ -343,8 +343,11 @@ def test_a_variable_that_is_not_set_is_told_by_name(tmp_path, monkeypatch):
 
 
 def test_an_address_of_another_kind_is_told(tmp_path):
-    told = refusal(loans(source={"kind": "csv", "path": "gs://bucket/a.csv"}), tmp_path)
-    assert "'gs://bucket/a.csv' is no file that is known: give a path, or s3://bucket/key" in told
+    told = refusal(loans(source={"kind": "csv", "path": "ftp://bucket/a.csv"}), tmp_path)
+    assert (
+        "'ftp://bucket/a.csv' is no file that is known: give a path, or s3://, gs:// or az://bucket/key"
+        in told
+    )
 
 
 def test_files_in_a_bucket_cost_one_listing_however_many_they_are(tmp_path, monkeypatch):
