@@ -41,6 +41,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.scoring import score
 from resources.features.inputs import ServiceInputs
 from resources.serving import log
+from resources.storage.addresses import storage_at
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels
 from tests.platform_names import platform_names
 
@@ -108,7 +109,7 @@ def numbers(n: dict[str, str], folder) -> dict[str, Any]:
     known = labelled(frame, spec, NOW)
     fitted = fit(known, spec, features)
     other = fit(known, spec, features, rounds=1)
-    files = written(known, folder, NOW)
+    files = written(known, storage_at(folder), NOW)
     by = by_slice(
         known.with_columns(pl.Series(SCORE, Scorer(fitted.model).predict(known))), spec.slices, spec.task
     )

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops_assets.commands.task import command
-from mlops_assets.verify.expected import EXPECTED
-from mlops_assets.verify.parity import Verdict, judged
 from resources.cluster_settings import NEEDED
 from resources.settings import PROJECT_ROOT, Settings, settings
 from resources.use_case_folders import default_use_case
+
+if TYPE_CHECKING:
+    from mlops_assets.verify.parity import Verdict
 
 TENTH = 10
 PARTS = (*NEEDED, "MLOPS_ENV", "MLOPS_SECRET", "MLOPS_AUDIT_KEY_FILE", "DAGSTER_HOME")
@@ -45,6 +46,8 @@ def _parity(
 
 def compare_replays(where: Settings, use_case: str, through: str) -> int:
     """Replay twice into empty folders below `parity`, compare, print, and say with the exit status whether all is as expected."""
+    from mlops_assets.verify.expected import EXPECTED
+    from mlops_assets.verify.parity import judged
     from mlops_assets.verify.snapshot import read_snapshot
 
     last = through or tenth(use_case)
@@ -62,7 +65,7 @@ def compare_replays(where: Settings, use_case: str, through: str) -> int:
     return 1 if verdict.unlisted else 0
 
 
-def told(verdict: Verdict) -> Iterator[str]:
+def told(verdict: "Verdict") -> Iterator[str]:
     """What was compared, how much of the expected was there, and every difference that nobody expects."""
     yield f"\ncompared: {verdict.tables} partitions of tables and scores, {verdict.documents} decisions and records"
     for expected, found in verdict.expected.items():
@@ -76,6 +79,8 @@ def told(verdict: Verdict) -> Iterator[str]:
 
 def listed() -> list[str]:
     """The list of expected differences as a table of the docs: reasons once, with the places that they are of."""
+    from mlops_assets.verify.expected import EXPECTED
+
     reasons: dict[str, list[str]] = {}
     for one in EXPECTED:
         reasons.setdefault(one.why, []).append(f"`{one.places}`")

@@ -82,8 +82,8 @@ def readers_of(table: Table) -> dict[str, list[str]] | None:
     if not table.key.startswith(ours):
         return None
     specs = [spec for spec in declared_specs().values() if spec.use_case == use_case]
-    found = models_by_feature(specs, repository_of(use_case)) if specs else {}
-    return {name: models for (view, name), models in found.items() if view == table.key.removeprefix(ours)}
+    readers = models_by_feature(specs, repository_of(use_case)) if specs else {}
+    return {name: models for (view, name), models in readers.items() if view == table.key.removeprefix(ours)}
 
 
 def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], asked: int) -> None:

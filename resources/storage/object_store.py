@@ -244,7 +244,7 @@ def _client(scheme: str, bucket: str, endpoint: str, by: tuple[str | None, ...],
 
 
 def _endpoint(scheme: str = SCHEME) -> str:
-    return next((found for name in ENDPOINTS[scheme] if (found := os.environ.get(name))), "")
+    return next((there for name in ENDPOINTS[scheme] if (there := os.environ.get(name))), "")
 
 
 def _options(endpoint: str) -> dict[str, Any]:

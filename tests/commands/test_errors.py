@@ -51,6 +51,11 @@ COMMANDS = {
     "data show": ["data", "show", "flights/raw@0123abcd"],
     "data clean": ["data", "clean"],
     "pushes list": ["pushes", "list"],
+    "backup": ["backup"],
+    "restore": ["restore"],
+    "parity": ["parity", "flights"],
+    "reap": ["reap"],
+    "features": ["features"],
     "pushes undo": ["pushes", "undo", "s", "2013-01-01T00:00:00Z", "--by", "ada", "--reason", "why"],
 }
 READERS = {

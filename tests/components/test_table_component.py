@@ -226,7 +226,7 @@ def test_a_table_may_be_coarser_than_its_use_case(tmp_path, monkeypatch):
             "kind: csv",
             "kind: excel",
             "source:",
-            "kind 'excel' is no source: choose from parquet, csv, sql, python",
+            "kind 'excel' is no source: choose from parquet, csv, sql, http, asset, python",
         ),
         ("loan_id: int", "loan_id: integer", "loan_id:", "'integer' is no type of a column"),
         ("key: [loan_id]", "key: [loan]", "key: [loan]", "key names 'loan', which is no column"),

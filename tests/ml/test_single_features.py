@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.leaks import MOST_ROWS, LeakError, refuse_leaks, strongest
 from mlops_assets.ml.training.shards import written
+from resources.storage.addresses import storage_at
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels, regression_spec
 
 DELAY = pl.col("delay")
@@ -97,7 +98,7 @@ def test_of_few_rows_or_one_class_nothing_is_said():
 def test_a_large_training_set_is_sampled_evenly_and_gives_the_same_figures_each_time(tmp_path):
     frame = parcels(3 * MOST_ROWS).with_columns(told=DELAY, kept=pl.int_range(pl.len()))
     late = frame["seen"].max()
-    files = written(frame, tmp_path, late)
+    files = written(frame, storage_at(tmp_path), late)
     told = strongest(files, parcel_spec(), [*FEATURES, "told"])
     assert told == strongest(files, parcel_spec(), [*FEATURES, "told"])
     assert told[0].feature == "told"

@@ -59,6 +59,7 @@ LEFT_OUT = {
     ),
     **dict.fromkeys(("gate", "retrain", "promotion", "automation", "deployment"), "what becomes of a model"),
     **dict.fromkeys(("drift", "skew"), "how it is watched"),
+    "pods": "on which machine of a cluster",
     "leaks": "what a training is refused for",
     "batch": "which rows it scores beside requests",
     "earlier_code": "what may be imported for versions from before",
