@@ -9,9 +9,9 @@ from typing import Any
 from mlops_assets.commands import migrate
 from resources.audit.journal import journal_of
 from resources.settings import Settings
+from tests.acceptance.test_earlier_release import RECORDS
 from tests.earlier_release.make import THROUGH
 from tests.earlier_release.state import audit_of, contents, entries_in, undeclared, unpack, with_everything
-from tests.test_earlier_release import RECORDS
 
 WRITES = ("link", "replace", "unlink")
 """By what of `os` every file of the state gets, changes or loses its name."""

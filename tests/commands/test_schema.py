@@ -63,7 +63,16 @@ def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if isinstance(content, dict):
         yield at
         for key, value in content.items():
-            if key not in {"parameters", "floors", "periods", "columns", "expect", "request", "outcomes", "aggregates"}:
+            if key not in {
+                "parameters",
+                "floors",
+                "periods",
+                "columns",
+                "expect",
+                "request",
+                "outcomes",
+                "aggregates",
+            }:
                 yield from places(value, (*at, key))
 
 
