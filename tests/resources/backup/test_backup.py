@@ -21,7 +21,7 @@ def quiet(_: str) -> None:
 
 @pytest.fixture
 def places(tmp_path) -> Places:
-    """Two stores without databases, whose dumps are in `test_backup_drill.py`."""
+    """Two stores without databases."""
     found = Places({}, {name: str(tmp_path / name) for name in ("lake", "audit")}, str(tmp_path / "backups"))
     for name, store in stores(found).items():
         store.write("a", name.encode())
