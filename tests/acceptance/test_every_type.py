@@ -29,10 +29,10 @@ from resources.features.pushed_moments import PushedMoments
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.features.types import FEATURES, is_known
 from resources.serving.http.bodies import validated
-from resources.serving.http.forms import example, request_frame
+from resources.serving.http.forms import default_request, example, request_frame
 from resources.serving.http.predict import application
 from resources.serving.http.push import take
-from resources.serving.live_models import LiveModels, _default_request
+from resources.serving.live_models import LiveModels
 from resources.serving.log import ServedBatch, ServingLogResource
 from resources.serving.log_writer import ServingLog
 from tests.every_type.kinds import INSTANT, NOON, every_type, stored
@@ -87,7 +87,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStoreResource:
 
 def request_of(store: FeatureStoreResource, folder: Path, service: str = SERVICE) -> type[pydantic.BaseModel]:
     record: Any = SimpleNamespace(name="pump_stops", feature_service=service, time="asked_at", columns={})
-    return _default_request(record, store)
+    return default_request(record, store)
 
 
 def questions(store: FeatureStoreResource, folder: Path) -> pl.DataFrame:

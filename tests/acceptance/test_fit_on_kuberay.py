@@ -128,7 +128,7 @@ def test_a_fit_sent_to_kuberay_gives_the_bytes_of_the_same_fit_as_a_task_here(
     assert told[0] == f"RayJob {name} in namespace ml is sent"
     assert f"RayJob {name} in namespace ml: Running, job RUNNING" in told
     assert rayjobs(operator) == []
-    assert list((volume / "training").iterdir()) == []
+    assert [file.name for file in (volume / "training").iterdir() if file.name != LOCKS] == []
     here = fit(files, on_local(spec), FEATURES, reach=local)
     assert (there.model, there.rounds, there.history) == (here.model, here.rounds, here.history)
 
@@ -137,6 +137,7 @@ RUN = """
 import json, sys
 from pathlib import Path
 from resources.settings import silence_usage_reports
+from resources.storage.local import LOCKS
 silence_usage_reports()
 from mlops_assets.ml.training.fit import fit
 from tests.acceptance.test_fit_on_kuberay import FEATURES, files_of, held_spec, kuberay

@@ -121,7 +121,7 @@ def test_the_next_training_takes_the_winner_and_its_version_says_so(ended):
     record = found.record
     assert version.sha256 == record["model_sha256"] and fitted.rounds == record["rounds"]
     assert version.tags["parameters_from"] == f"the search of {WEEK}: trial {record['trial']} of 6"
-    assert json.loads(version.tags["parameters"]) == record["parameters"]
+    assert json.loads(version.tags["parameters"])["parameters"] == record["parameters"]
     assert version.tags["search"] == record["sha256"]
     assert version.tags["spec"] == spec_digest(with_found(SPEC, record["parameters"])) != spec_digest(SPEC)
     assert lake.read_json(f"{NAME}/challenger")["parameters"] == record["parameters"]

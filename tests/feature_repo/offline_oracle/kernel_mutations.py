@@ -32,7 +32,7 @@ CHANGES: dict[str, Change] = {
     "ttl open at its end": Change("kernel", "places[moments < oldest]", "places[moments <= oldest]"),
     "ttl a tick too long": Change("kernel", "NEVER + ttl) - ttl\n", "NEVER + ttl) - ttl - 1\n"),
     "ttl forgotten": Change("kernel", "if oldest is not None:", "if False:"),
-    "another key's row": Change("kernel", "places[found != keys] = -1", "pass"),
+    "another key's row": Change("kernel", "places[keys_there != keys] = -1", "pass"),
     "created not among the sort keys": Change(
         "kernel", "np.lexsort((created[places], ordered[among]))", "np.lexsort((ordered[among],))"
     ),
@@ -52,7 +52,7 @@ CHANGES: dict[str, Change] = {
         "kernel", "if np.count_nonzero(rank >= 0) < starts.size:", "if False:"
     ),
     "answers left in the order of the search": Change(
-        "kernel", "answer[asked] = self._newest(", "answer[block] = self._newest("
+        "kernel", "answer[rows] = self._newest(", "answer[block] = self._newest("
     ),
     "ranks of moments one too low": Change(
         "kernel", 'self.moments, ticks, side="right")', 'self.moments, ticks, side="left")'
