@@ -15,6 +15,7 @@ from mlops_assets.ml.training.shards import Files
 from resources.compute.compute import Compute
 from resources.compute.kuberay import KubeRayError
 from resources.settings import PROJECT_ROOT, RAYJOB
+from resources.storage.local import LOCKS
 from tests.acceptance.kube_api import NAMESPACE, client
 from tests.acceptance.stand_in_operator import NO_NODE, OWN, StandInOperator
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
