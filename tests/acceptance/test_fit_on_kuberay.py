@@ -138,7 +138,6 @@ RUN = """
 import json, sys
 from pathlib import Path
 from resources.settings import silence_usage_reports
-from resources.storage.local import LOCKS
 silence_usage_reports()
 from mlops_assets.ml.training.fit import fit
 from tests.acceptance.test_fit_on_kuberay import FEATURES, files_of, held_spec, kuberay
