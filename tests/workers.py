@@ -43,7 +43,6 @@ LONGEST_FIRST = (
             "dagster_dev",
             "browser",
             "killed_replay",
-            "lake_on_s3",
             "training_on_ray",
             "your_data",
             "request_only",

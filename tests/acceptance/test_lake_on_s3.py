@@ -14,6 +14,8 @@ from tests.flights.thinned import thin
 from tests.s3 import BUCKET, served
 from tests.small_year import environment
 
+pytestmark = pytest.mark.nightly  # storage on S3 by itself is in tests/resources/storage
+
 THROUGH = "2013-03-04"
 """The tenth week."""
 

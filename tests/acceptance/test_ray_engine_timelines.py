@@ -11,6 +11,7 @@ from tests.feature_repo.offline_oracle.world import OURS
 SETTINGS = [settings(200)[number] for number in (2, 17)]
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")
 def test_generated_timelines_are_answered_on_ray_as_by_the_oracle(tmp_path: Path) -> None:
     import ray
