@@ -74,6 +74,8 @@ READERS = {
     "history",
     "verify",
     "pushes list",
+    "features",
+    "backup",
 }
 
 
