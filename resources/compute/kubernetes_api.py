@@ -17,6 +17,13 @@ TIMEOUT_S = (5, 30)
 T = TypeVar("T")
 
 
+def this_very_one(uid: str) -> Any:
+    """Options that delete the object with this id alone, not a later one of its name, and what was made for it."""
+    from kubernetes.client import V1DeleteOptions, V1Preconditions
+
+    return V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
+
+
 class RayJobs:
     """The RayJobs of a namespace."""
 
@@ -44,12 +51,9 @@ class RayJobs:
 
     def delete(self, name: str, uid: str) -> None:
         """Delete this very RayJob, and what the operator made for it; one that is gone already is no error."""
-        from kubernetes.client import V1DeleteOptions, V1Preconditions
-
-        this = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
         self._asked(
             lambda: self._jobs.delete_namespaced_custom_object(
-                *self._own, name, body=this, _request_timeout=TIMEOUT_S
+                *self._own, name, body=this_very_one(uid), _request_timeout=TIMEOUT_S
             ),
             {404: lambda: None, 409: lambda: None},
         )

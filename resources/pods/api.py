@@ -2,8 +2,8 @@
 
 from typing import Any
 
-TIMEOUT_S = (5, 30)
-"""To connect, and to get an answer."""
+from resources.compute.kubernetes_api import TIMEOUT_S, this_very_one
+from resources.compute.rayjob import GROUP, VERSION
 
 RUN_ID, COMPONENT = "dagster/run-id", "app.kubernetes.io/component"
 RUN_WORKER, STEP_WORKER = "run_worker", "step_worker"
@@ -45,26 +45,18 @@ class Workloads:
 
     def delete_job(self, name: str, uid: str) -> bool:
         """Delete this very Job and its pods; False where it is gone already."""
-        return self._deleted(self._jobs.delete_namespaced_job, name, uid)
+        delete = self._jobs.delete_namespaced_job
+        return self._asked(delete, name, self.namespace, body=this_very_one(uid)) is not None
 
     def rays(self, plural: str) -> list[dict[str, Any]]:
         """KubeRay's objects of a kind (`rayjobs`, `rayclusters`); none where the cluster has no KubeRay."""
-        found = self._asked(self._rays.list_namespaced_custom_object, "ray.io", "v1", self.namespace, plural)
+        found = self._asked(self._rays.list_namespaced_custom_object, GROUP, VERSION, self.namespace, plural)
         return (found or {}).get("items") or []
 
     def delete_ray(self, plural: str, name: str, uid: str) -> bool:
         """Delete this very object of KubeRay and what was made for it; False where it is gone already."""
-        from kubernetes.client import V1DeleteOptions, V1Preconditions
-
-        this = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
-        delete = self._rays.delete_namespaced_custom_object
-        return self._asked(delete, "ray.io", "v1", self.namespace, plural, name, body=this) is not None
-
-    def _deleted(self, delete: Any, name: str, uid: str) -> bool:
-        from kubernetes.client import V1DeleteOptions, V1Preconditions
-
-        this = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), propagation_policy="Background")
-        return self._asked(delete, name, self.namespace, body=this) is not None
+        delete, kind = self._rays.delete_namespaced_custom_object, (GROUP, VERSION, self.namespace, plural)
+        return self._asked(delete, *kind, name, body=this_very_one(uid)) is not None
 
     def _asked(self, ask: Any, *given: Any, **named: Any) -> Any:
         from kubernetes.client.exceptions import ApiException

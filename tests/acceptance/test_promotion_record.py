@@ -15,14 +15,13 @@ import pytest
 from mlops_assets.assets.card import card
 from mlops_assets.automation.decisions import DecisionError, decide, go_back
 from mlops_assets.automation.reconciling import DifferenceError
-from mlops_assets.cli import parsed
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.chain import Place, entry_name, head_text
 from resources.audit.journal import journal_of
 from resources.audit.log import CHANGES, AuditError
 from resources.systems import Systems
-from resources.told import in_words
 from resources.tracking.client import client_of
+from tests.command_lines import command_line
 from tests.pumps.project import SPEC, WEEKS
 from tests.pumps.promotion import (
     AUTOMATIC,
@@ -471,14 +470,7 @@ def mlops(promoted_twice, monkeypatch, capsys):
     """A function that runs a command on the state with two champions: exit status and what was printed."""
     monkeypatch.setenv("MLOPS_HOME", str(promoted_twice.home))
 
-    def run(*arguments: str) -> tuple[int, str]:
-        task = parsed(arguments)
-        assert task
-        code = in_words(task.act, status=task.status)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
+    return command_line(capsys)
 
 
 def test_history_tells_what_was_champion_then_and_on_which_data(mlops, promoted_twice):

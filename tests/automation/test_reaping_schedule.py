@@ -5,8 +5,8 @@ import pytest
 
 from mlops_assets.automation.reaping import KEY, reaper_job, reaper_schedule
 from mlops_assets.commands.reap import _reap
-from resources.cluster_settings import NEEDED
 from resources.state_folder import SettingsError
+from tests.pod_settings import runs_are_pods
 
 
 class Namespace:
@@ -41,14 +41,7 @@ class Namespace:
 
 
 def test_its_run_writes_down_what_was_deleted_and_what_it_held(monkeypatch, tmp_path):
-    given = {
-        "MLOPS_ENV": "cluster",
-        "MLOPS_RUN_NAMESPACE": "ml",
-        "MLOPS_IMAGE": "x:1",
-        "MLOPS_HOME": str(tmp_path),
-    }
-    for name, value in (NEEDED | given).items():
-        monkeypatch.setenv(name, value)
+    runs_are_pods(monkeypatch, tmp_path)
     there = Namespace()
     monkeypatch.setattr("resources.compute.kubernetes_api.api_client", lambda: None)
     monkeypatch.setattr("resources.pods.api.Workloads", lambda *_: there)

@@ -11,13 +11,12 @@ import mlops_assets.stages.deploying
 from mlops_assets.assets.card import card
 from mlops_assets.automation.decisions import DecisionError
 from mlops_assets.automation.holding import hold_jobs
-from mlops_assets.cli import parsed
 from mlops_assets.commands.holds import tell
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.promotion.holds import Holds, pause, reinstate, resume, retire
 from resources.settings import settings
 from resources.storage.durable import write_text
-from resources.told import in_words
+from tests.command_lines import command_line
 from tests.pumps.promotion import AUTOMATIC, BY_ADA, FIRST, NAME, NAMES, Project, add_week, tick
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
 
@@ -134,14 +133,7 @@ def mlops(project, monkeypatch, capsys) -> Iterator[Any]:
     """A function that runs a command on the state: exit status and what was printed."""
     monkeypatch.setenv("MLOPS_HOME", str(project.home))
 
-    def run(*arguments: str) -> tuple[int, str]:
-        task = parsed(arguments)
-        assert task
-        code = in_words(task.act, status=task.status)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
+    return command_line(capsys)
 
 
 def test_an_incident_from_the_command_line(mlops, project, capsys):

@@ -10,8 +10,8 @@ from mlops_assets.automation.jobs import model_jobs
 from mlops_assets.kit.pods import CONFIG_TAG, executor_of, pod_tags, pool_of
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.pods import Pod, bytes_of
-from resources.cluster_settings import NEEDED
 from tests.ml.conftest import parcel_spec
+from tests.pod_settings import runs_are_pods
 
 SMALL = {"cpu": 1, "memory": "2Gi"}
 LARGE = {
@@ -33,14 +33,7 @@ ON_GPU = {"kind": "xgboost", "categories": ["depot"], "threads": 1, "gpu": True,
 @pytest.fixture
 def kubernetes(monkeypatch, tmp_path):
     """A process of a cluster whose runs are pods."""
-    given = {
-        "MLOPS_ENV": "cluster",
-        "MLOPS_RUN_NAMESPACE": "ml",
-        "MLOPS_IMAGE": "mlops-assets:1",
-        "MLOPS_HOME": str(tmp_path),
-    }
-    for name, value in (NEEDED | given).items():
-        monkeypatch.setenv(name, value)
+    runs_are_pods(monkeypatch, tmp_path)
 
 
 def config_of(tags):
