@@ -78,8 +78,8 @@ def _run(
 
     migrate.tell_what_waits(settings())
     holds.tell(settings())
-    asked = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
-    return replay_history(settings(), asked)
+    order = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
+    return replay_history(settings(), order)
 
 
 @command(app, "dev")

@@ -39,20 +39,20 @@ def loaded() -> tuple[dict[str, LoadedUseCase], dict[str, str]]:
     broken: dict[str, str] = {}
     for folder in use_case_folders():
         try:
-            found = load_use_case(folder)
-            refuse_names_twice(found, there.values())
+            use_case = load_use_case(folder)
+            refuse_names_twice(use_case, there.values())
         except UseCaseError as error:
             broken[folder.name] = str(error)
             LOG.error("use case %s does not load: %s", folder.name, error)
         else:
-            there[folder.name] = found
+            there[folder.name] = use_case
     return there, broken
 
 
-def refuse_names_twice(found: LoadedUseCase, others: Iterable[LoadedUseCase]) -> None:
+def refuse_names_twice(use_case: LoadedUseCase, others: Iterable[LoadedUseCase]) -> None:
     """Raise UseCaseError where a model has the name of another use case's: a model's assets are named by it alone."""
     for other in others:
-        if twice := sorted(found.specs.keys() & other.specs.keys()):
+        if twice := sorted(use_case.specs.keys() & other.specs.keys()):
             raise UseCaseError(
                 f"the model {twice[0]!r} is in the use case {other.use_case.name!r} too: names of models are unique over all "
                 "use cases, rename one"

@@ -67,12 +67,12 @@ def _tell(run: Run, partition: str | None, done: int, rows: int) -> None:
     run.log(f"{partition or 'all rows'}: {done:,} of {rows:,} scored")
 
 
-def _shown(found: Batched) -> dict[str, Any]:
+def _shown(batch: Batched) -> dict[str, Any]:
     return {
-        "seconds": round(found.seconds, 3),
-        "rows a second": round(found.manifest.rows / found.seconds) if found.seconds else 0,
-        "features without a value": f"{found.missing:.1%}",
-        "scored in": found.where,
+        "seconds": round(batch.seconds, 3),
+        "rows a second": round(batch.manifest.rows / batch.seconds) if batch.seconds else 0,
+        "features without a value": f"{batch.missing:.1%}",
+        "scored in": batch.where,
     }
 
 

@@ -102,11 +102,11 @@ def scoring(
     spec: ModelSpec, instance: dg.DagsterInstance, waiting: Sequence[tuple[str, str]], now: datetime
 ) -> Plan:
     """Which of the partitions that wait are to be scored now, by what came of their runs."""
-    wanted = [Wanted(partition, content[:16]) for partition, content in waiting]
+    orders = [Wanted(partition, content[:16]) for partition, content in waiting]
     makes = _keys(spec, REPORT_PARTS[:-1])
-    partitions = [one.partition for one in wanted]
+    partitions = [one.partition for one in orders]
     return plan(
-        wanted, partition_runs(instance, f"{spec.name}_partition", _score_name(spec), partitions, makes), now
+        orders, partition_runs(instance, f"{spec.name}_partition", _score_name(spec), partitions, makes), now
     )
 
 
@@ -116,17 +116,17 @@ def _keys(spec: ModelSpec, parts: Sequence[str]) -> set[dg.AssetKey]:
 
 def _asked(
     context: dg.SensorEvaluationContext,
-    found: Plan,
+    plans: Plan,
     job: str,
     request: Callable[[Wanted, int], dg.RunRequest],
 ) -> Any:
     """The requests of a tick; a tick that asks for nothing says why, one that does says it in its log."""
-    held = found.told(job)
-    if not found.due:
+    held = plans.told(job)
+    if not plans.due:
         return dg.SkipReason(held)
     if held:
         context.log.warning(held)
-    return [request(one, number) for one, number in found.due[:MOST_RUNS_A_TICK]]
+    return [request(one, number) for one, number in plans.due[:MOST_RUNS_A_TICK]]
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.SensorDefinition:

@@ -110,7 +110,7 @@ def _named(said: Sequence[object]) -> str:
     return "; ".join([*map(str, said[:MOST_NAMED]), *more])
 
 
-def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
+def plan(waiting: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     """Sort the partitions that wait by what came of their runs, which are given the newest first.
 
     Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first. What
@@ -120,7 +120,7 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     by_partition: dict[str, list[Past]] = {}
     for run in past:
         by_partition.setdefault(run.partition, []).append(run)
-    for one in wanted:
+    for one in waiting:
         known = by_partition.get(one.partition, [])
         runs = [run for run in known if not run.left]
         tries = series(runs, one.basis)
@@ -183,7 +183,7 @@ def training_runs(
 ) -> list[Past]:
     """The runs that trained at the end of a partition, the newest first; an unfinished training of any partition counts too."""
     ours = [RunsFilter(job_name=job, tags={tag: partition}) for tag in (FOR_TAG, FOR_TAG_BEFORE)]
-    records = [record for asked in ours for record in instance.get_run_records(asked)]
+    records = [record for each in ours for record in instance.get_run_records(each)]
     records += unfinished(instance, job, makes)
     return [Past.of(record, sensor, partition) for record in _newest_first(records)]
 

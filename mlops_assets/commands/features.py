@@ -26,12 +26,12 @@ def _features(
     as_json: Annotated[bool, typer.Option("--json", help="print all of it as JSON")] = False,
 ) -> int:
     """what each feature means and is made of, how its values lie, how old it is, and which models read it"""
-    found = catalogues(use_case)
-    kept = {name: [one for one in rows if not (unused and one.used)] for name, rows in found.items()}
+    by_use_case = catalogues(use_case)
+    shown = {name: [one for one in rows if not (unused and one.used)] for name, rows in by_use_case.items()}
     if as_json:
-        print(json.dumps({name: [one.to_json() for one in rows] for name, rows in kept.items()}, indent=1))
+        print(json.dumps({name: [one.to_json() for one in rows] for name, rows in shown.items()}, indent=1))
         return 0
-    for name, rows in kept.items():
+    for name, rows in shown.items():
         print("\n".join(told(name, rows)))
     return 0
 

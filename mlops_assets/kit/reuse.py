@@ -68,11 +68,11 @@ class Reuse:
         """The partitions, of those asked about, that must be made."""
         return [name for name, reason in self.reasons.items() if name is not None and SKIPPED not in reason]
 
-    def made(self, partition: str | None, sha256: str, kept: Mapping[str, Any] | None = None) -> None:
-        """Say that content of this hash was made; `kept` (JSON values) is what a later run that skips it will need."""
+    def made(self, partition: str | None, sha256: str, notes: Mapping[str, Any] | None = None) -> None:
+        """Say that content of this hash was made; `notes` (JSON values) is what a later run that skips it will need."""
         if partition in self._asked:
             fingerprint = dict(self._asked[partition])
-            self._made[partition] = Making(sha256=sha256, kept=dict(kept or {}), fingerprint=fingerprint)
+            self._made[partition] = Making(sha256=sha256, kept=dict(notes or {}), fingerprint=fingerprint)
 
     def remember(self) -> None:
         """Write down what was made; call it once Dagster has the materialization."""

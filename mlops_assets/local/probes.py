@@ -44,8 +44,8 @@ def load_errors(dagster: str) -> list[str]:
     if "message" in workspace:
         return [workspace["message"]]
     entries = workspace.get("locationEntries", [])
-    found = [(entry["name"], entry["locationOrLoadError"] or {}) for entry in entries]
-    return [f"{name}: {_cause(problem)}" for name, problem in found if "message" in problem]
+    problems = [(entry["name"], entry["locationOrLoadError"] or {}) for entry in entries]
+    return [f"{name}: {_cause(problem)}" for name, problem in problems if "message" in problem]
 
 
 def _cause(problem: dict[str, Any]) -> str:

@@ -151,18 +151,18 @@ def named(version: int | None) -> str:
 
 
 def _serve(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, wanted: Deployment | None
+    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, deployment: Deployment | None
 ) -> list[str]:
     now = endpoint.published(_model(change))
-    if wanted is None:
+    if deployment is None:
         gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
         return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
-    sentences = _with_model_file(tracking, endpoint, wanted)
-    if now != wanted:
+    sentences = _with_model_file(tracking, endpoint, deployment)
+    if now != deployment:
         _keep_unrecorded(audit, endpoint, now)
-        endpoint.publish(wanted)
+        endpoint.publish(deployment)
         said = f"of version {now.version}" if now else "missing"
-        sentences.append(f"the endpoint's record was {said}, now it is of version {wanted.version}")
+        sentences.append(f"the endpoint's record was {said}, now it is of version {deployment.version}")
     return sentences
 
 

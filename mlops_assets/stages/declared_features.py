@@ -56,8 +56,8 @@ def views_of(table: TableSpec, use_case: str, owner: str) -> Iterator[View]:
     """The feature views that a table is: that of its values, and those of its aggregates."""
     if table.features:
         yield view_of(table, use_case, owner)
-    for name, asked in table.aggregates.items():
-        yield aggregate_view(table, name, asked, use_case, owner)
+    for name, aggregates in table.aggregates.items():
+        yield aggregate_view(table, name, aggregates, use_case, owner)
 
 
 def view_of(table: TableSpec, use_case: str, owner: str) -> View:
@@ -84,12 +84,12 @@ def view_of(table: TableSpec, use_case: str, owner: str) -> View:
     )
 
 
-def aggregate_view(table: TableSpec, name: str, asked: Aggregates, use_case: str, owner: str) -> View:
+def aggregate_view(table: TableSpec, name: str, aggregates: Aggregates, use_case: str, owner: str) -> View:
     """A feature view of aggregates; no value is ever too old, for one changes in the table when it does in time."""
-    kinds = shape_of(table).kinds(asked)
+    kinds = shape_of(table).kinds(aggregates)
     return View(
         name=name,
-        keys=tuple(_key(table, key) for key in asked.key),
+        keys=tuple(_key(table, key) for key in aggregates.key),
         features=tuple(
             Feature(
                 name=feature,
@@ -97,11 +97,11 @@ def aggregate_view(table: TableSpec, name: str, asked: Aggregates, use_case: str
                 description=one.description or one.words,
                 unit=one.unit,
             )
-            for feature, one in asked.features.items()
+            for feature, one in aggregates.features.items()
         ),
         source=f"{feature_table(use_case, name)}/*.parquet",
         ttl_seconds=0,
-        description=asked.description,
+        description=aggregates.description,
         owner=owner,
         place=f"table {use_case}/{table.name}",
     )

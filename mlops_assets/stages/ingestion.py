@@ -90,7 +90,10 @@ def lines_of(calendar: Calendar, tables: Sequence[Table]) -> list[Line]:
             others.setdefault(table.calendar.cadence, (table.calendar, []))[1].append(table)
     own = [table for table in tables if table.calendar in (None, calendar)]
     longest = sorted(others.values(), key=lambda one: one[0].first.start - one[0].first.end)
-    return [*(Line(_said(each.cadence), each, made) for each, made in longest), Line("", calendar, own)]
+    return [
+        *(Line(_said(each.cadence), each, of_longer) for each, of_longer in longest),
+        Line("", calendar, own),
+    ]
 
 
 def _said(cadence: str) -> str:

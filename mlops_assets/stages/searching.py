@@ -179,11 +179,14 @@ def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, tria
     return Found(record, trials, search_plot(trials, metric, space, record["importance"]))
 
 
-def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, found: Found) -> None:
+def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, outcome: Found) -> None:
     """End the parent run, then write the record that trainings read."""
-    record = found.record
+    record = outcome.record
     numbers = {f"best_{record['metric']}": record["score"], "trials": record["trials"]}
     tags = {"sha256": record["sha256"], "best_trial": str(record["trial"])}
-    files = {"search.png": found.plot, "parameters.json": json.dumps(record["parameters"], indent=1).encode()}
+    files = {
+        "search.png": outcome.plot,
+        "parameters.json": json.dumps(record["parameters"], indent=1).encode(),
+    }
     tracking.close_search(record["mlflow_run"], numbers, tags, files)
     save_record(lake, f"{search_folder(spec)}/{record['week']}", SearchResult.model_validate(record))

@@ -85,13 +85,13 @@ def service_views(service: str, repository: Given) -> list[str]:
 
 def service_inputs(service: str, repository: Given) -> ServiceInputs:
     """The names and types of a service; raises FeatureStoreError where it is not defined."""
-    found = read(repository).services
-    if service not in found:
+    services = read(repository).services
+    if service not in services:
         raise feature_repository.FeatureStoreError(
             f"{Repository.of(repository)} defines no feature service {service!r}; there are: "
-            f"{', '.join(sorted(found)) or 'none'}"
+            f"{', '.join(sorted(services)) or 'none'}"
         )
-    return found[service]
+    return services[service]
 
 
 def read(repository: Given) -> Read:
@@ -151,12 +151,12 @@ def _stamp(repository: Repository) -> tuple[tuple[str, int], ...]:
 
 def _by_stand_in(repository: Repository) -> Read:
     reading = Reading(repository.package)
-    made = reading.objects()
+    objects = reading.objects()
     if repository.declared.views or repository.declared.services:
-        refuse_meeting(repository, [_meant(one) for one in made])
-        made += reading.module(BUILDER).objects_of(repository.declared, made)
-    services = {one.name: _inputs(one) for one in made if one.kind == "FeatureService"}
-    views = [one for one in made if _is_view(one)]
+        refuse_meeting(repository, [_meant(one) for one in objects])
+        objects += reading.module(BUILDER).objects_of(repository.declared, objects)
+    services = {one.name: _inputs(one) for one in objects if one.kind == "FeatureService"}
+    views = [one for one in objects if _is_view(one)]
     return Read(
         services, {v.name: [f.name for f in v.features] for v in views}, {v.name: _asked(v) for v in views}
     )
@@ -176,20 +176,20 @@ def _is_view(thing: Any) -> bool:
     return type(thing).__name__.endswith("FeatureView")
 
 
-def _meant(made: Made) -> Defined:
-    key = (join_key(made), value_type(made)) if made.kind == "Entity" else None
-    return Defined(made.kind, made.name, made.place, key)
+def _meant(thing: Made) -> Defined:
+    key = (join_key(thing), value_type(thing)) if thing.kind == "Entity" else None
+    return Defined(thing.kind, thing.name, thing.place, key)
 
 
 def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
     """A service as Feast's own objects tell it; raises FeatureStoreError where it is not defined."""
-    wanted = feature_repository.service(repository, service)
-    on_demand = feature_repository.on_demand_of(wanted, repository)
-    stored = feature_repository.views_of(wanted, repository)
+    definition = feature_repository.service(repository, service)
+    on_demand = feature_repository.on_demand_of(definition, repository)
+    stored = feature_repository.views_of(definition, repository)
     read = [p for view in on_demand for p in view.source_feature_view_projections.values()]
     requests = [source for view in on_demand for source in view.source_request_sources.values()]
     return ServiceInputs(
-        features={p.name: [f.name for f in p.features] for p in wanted.feature_view_projections},
+        features={p.name: [f.name for f in p.features] for p in definition.feature_view_projections},
         behind={p.name: [f.name for f in p.features] for p in read},
         keys=list(dict.fromkeys(key for view in stored for key in view.join_keys)),
         requests=list(dict.fromkeys(name for view in on_demand for name in view.get_request_data_schema())),
@@ -199,7 +199,7 @@ def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
         stored=[view.name for view in stored],
         given=[
             TypedField(p.name, f.name, str(f.dtype))
-            for p in wanted.feature_view_projections
+            for p in definition.feature_view_projections
             for f in p.features
         ],
         asked=_once(
@@ -231,8 +231,8 @@ def _inputs(service: Made) -> ServiceInputs:
     )
 
 
-def _typed(owner: Made, made: Made, name: str = "") -> TypedField:
-    return TypedField(owner.name, name or made.name, type_text(made.named["dtype"]))
+def _typed(owner: Made, thing: Made, name: str = "") -> TypedField:
+    return TypedField(owner.name, name or thing.name, type_text(thing.named["dtype"]))
 
 
 def _once(fields: list[TypedField]) -> list[TypedField]:

@@ -16,10 +16,10 @@ class PlannedStores:
     def of(self, use_case: str) -> PlannedFeatures:
         """The store of one use case; raises FeatureStoreError where there is no such use case."""
         resource = self.stores.of(use_case)
-        made = self._made.get(use_case)
-        if made is None or made.resource != resource:
-            made = self._made[use_case] = PlannedFeatures(resource)
-        return made
+        features = self._made.get(use_case)
+        if features is None or features.resource != resource:
+            features = self._made[use_case] = PlannedFeatures(resource)
+        return features
 
     @property
     def sources(self) -> dict[str, PushSource]:

@@ -22,13 +22,13 @@ _made: "WeakKeyDictionary[FeatureStore, dict[str, tuple[Any, Any, Any]]]" = Weak
 def registered(store: "FeatureStore", defined: "FeatureService") -> Any:
     """The registered service of that name; FeatureStoreError where there is none, or one that lacks features of it."""
     registry: Any = store.registry
-    read, wanted, found = _made.setdefault(store, {}).get(defined.name, (None, None, None))
+    read, definition, service = _made.setdefault(store, {}).get(defined.name, (None, None, None))
     current = registry.is_cache_valid() and read == registry.cached_registry_proto_created
-    if found is not None and wanted is defined and current:
-        return found
-    found = _looked_up(store, defined)
-    _made[store][defined.name] = registry.cached_registry_proto_created, defined, found
-    return found
+    if service is not None and definition is defined and current:
+        return service
+    service = _looked_up(store, defined)
+    _made[store][defined.name] = registry.cached_registry_proto_created, defined, service
+    return service
 
 
 def registered_view(store: "FeatureStore", name: str) -> Any:
@@ -66,20 +66,20 @@ def _looked_up(store: "FeatureStore", defined: "FeatureService") -> Any:
     def look() -> Any:
         return store.get_feature_service(defined.name, allow_cache=True)
 
-    found = _found(
+    service = _found(
         store, look, FeatureServiceNotFoundException, unregistered("feature service", defined.name)
     )
-    if _features(defined) <= _features(found):
-        return found
+    if _features(defined) <= _features(service):
+        return service
     store.refresh_registry()
-    found = look()
-    if lacking := _features(defined) - _features(found):
+    service = look()
+    if lacking := _features(defined) - _features(service):
         names = ", ".join(sorted({name for _, name, _ in lacking}))
         raise FeatureStoreError(
             f"the feature service {defined.name!r} is registered without {names}, or with another type of it: {FIX}, and "
             "start a process again whose code is older than the registry"
         )
-    return found
+    return service
 
 
 def _found(store: "FeatureStore", look: Callable[[], Any], absent: type[Exception], said: str) -> Any:

@@ -154,9 +154,9 @@ def type_text(kind: Any) -> str:
 class _StandIn(ModuleType):
     """A module in which every class and function is a stand-in."""
 
-    def __init__(self, name: str, made: dict[str, type]) -> None:
+    def __init__(self, name: str, classes: dict[str, type]) -> None:
         super().__init__(name)
-        self.__dict__["_made"] = made
+        self.__dict__["_made"] = classes
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__" and self.__name__ in ALL:
@@ -170,20 +170,20 @@ class _StandIn(ModuleType):
         return _class_of(self._made, name)
 
 
-def _class_of(made: dict[str, type], name: str) -> type:
-    return made.setdefault(name, type(name, (Made,), {}))
+def _class_of(classes: dict[str, type], name: str) -> type:
+    return classes.setdefault(name, type(name, (Made,), {}))
 
 
 def _decorator(kind: type) -> Any:
     """Feast's decorator: what it makes stands where its function does."""
 
     def decorate(**named: Any) -> Any:
-        def made(function: Any) -> Any:
+        def view_of(function: Any) -> Any:
             view = kind(**{"name": function.__name__, **named})
             view.place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
             return view
 
-        return made
+        return view_of
 
     return decorate
 
@@ -198,7 +198,7 @@ class Reading:
 
     def objects(self) -> list[Made]:
         """Everything made of Feast's classes at the top level of a module, in lists and dictionaries there too."""
-        found: dict[int, Made] = {}
+        objects: dict[int, Made] = {}
         for name in modules_of(self.package):
             for value in top_level(vars(self.module(name))):
                 if type(value).__module__.partition(".")[0] in STOOD_IN:
@@ -206,8 +206,8 @@ class Reading:
                         f"{name} has objects that Feast itself made for a module outside of the package"
                     )
                 if isinstance(value, Made):
-                    found[id(value)] = value
-        return list(found.values())
+                    objects[id(value)] = value
+        return list(objects.values())
 
     def module(self, name: str) -> ModuleType:
         """A module of the package, run once in this reading."""
@@ -236,7 +236,7 @@ class Reading:
         exec(compile(code, str(file), "exec"), module.__dict__)
 
     def _import(
-        self, name: str, space: Any = None, local: Any = None, wanted: Any = (), level: int = 0
+        self, name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0
     ) -> Any:
         if level:
             parts = str((space or {}).get("__package__", "")).split(".")
@@ -244,21 +244,21 @@ class Reading:
         if name.partition(".")[0] in STOOD_IN:
             return _StandIn(name, self.made)
         if self._is_ours(name):
-            return self._ours(name, wanted or ())
-        return builtins.__import__(name, space, local, wanted, 0)
+            return self._ours(name, names or ())
+        return builtins.__import__(name, space, local, names, 0)
 
     def _is_ours(self, name: str) -> bool:
         return name == BUILDER or (bool(self.package) and f"{name}.".startswith(f"{self.package}."))
 
-    def _ours(self, name: str, wanted: Iterable[str]) -> ModuleType:
+    def _ours(self, name: str, names: Iterable[str]) -> ModuleType:
         for parent in packages_around(self.package, name):
             self.module(parent)
         module = self.module(name)
-        for part in getattr(module, "__all__", ()) if "*" in wanted else wanted:
+        for part in getattr(module, "__all__", ()) if "*" in names else names:
             inner = f"{name}.{part}"
             if not hasattr(module, part) and hasattr(module, "__path__") and spec_of(inner, self.package):
                 self.module(inner)
-        return module if wanted else self._outermost(name)
+        return module if names else self._outermost(name)
 
     def _outermost(self, name: str) -> ModuleType:
         """What `import a.b.c` binds: `a`, of which only the way to the module is there."""

@@ -91,17 +91,17 @@ def refused_event(column: str, kind: str, source: str) -> str | None:
     )
 
 
-def request_types(asked: Iterable[tuple[str, str]], keys: Collection[str], service: str) -> dict[str, Any]:
+def request_types(columns: Iterable[tuple[str, str]], keys: Collection[str], service: str) -> dict[str, Any]:
     """Python type of every column (name, type) of a request; raises FeatureStoreError for one that JSON cannot hold.
 
     A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
     """
-    found = {}
-    for name, kind in asked:
+    types = {}
+    for name, kind in columns:
         if problem := refused_input(name, kind, service):
             raise FeatureStoreError(problem)
-        found[name] = held(kind, ASKED) if name in keys else held(kind, ASKED) | None
-    return found
+        types[name] = held(kind, ASKED) if name in keys else held(kind, ASKED) | None
+    return types
 
 
 def held(kind: str, values: dict[str, Any]) -> Any:

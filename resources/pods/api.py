@@ -30,13 +30,13 @@ class Workloads:
 
     def jobs(self, selector: str) -> list[dict[str, Any]]:
         """The Jobs with these labels."""
-        found = self._asked(self._jobs.list_namespaced_job, self.namespace, label_selector=selector)
-        return (found or {}).get("items") or []
+        answer = self._asked(self._jobs.list_namespaced_job, self.namespace, label_selector=selector)
+        return (answer or {}).get("items") or []
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         """The pods with these labels, the newest first."""
-        found = self._asked(self._pods.list_namespaced_pod, self.namespace, label_selector=selector)
-        there = (found or {}).get("items") or []
+        answer = self._asked(self._pods.list_namespaced_pod, self.namespace, label_selector=selector)
+        there = (answer or {}).get("items") or []
         return sorted(there, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
 
     def newest_pod(self, job: str) -> dict[str, Any] | None:
@@ -50,8 +50,8 @@ class Workloads:
 
     def rays(self, plural: str) -> list[dict[str, Any]]:
         """KubeRay's objects of a kind (`rayjobs`, `rayclusters`); none where the cluster has no KubeRay."""
-        found = self._asked(self._rays.list_namespaced_custom_object, GROUP, VERSION, self.namespace, plural)
-        return (found or {}).get("items") or []
+        answer = self._asked(self._rays.list_namespaced_custom_object, GROUP, VERSION, self.namespace, plural)
+        return (answer or {}).get("items") or []
 
     def delete_ray(self, plural: str, name: str, uid: str) -> bool:
         """Delete this very object of KubeRay and what was made for it; False where it is gone already."""

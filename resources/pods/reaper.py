@@ -183,10 +183,10 @@ def _held(pods: Sequence[tuple[Mapping[str, Any], int]], seconds: float) -> Held
     for pod, count in pods:
         for container in pod["containers"]:
             given = container.get("resources") or {}
-            asked = {**(given.get("limits") or {}), **(given.get("requests") or {})}
-            cpu += count * _number(asked.get("cpu"))
-            memory += count * _number(asked.get("memory")) / 2**30
-            gpu += count * _number(asked.get("nvidia.com/gpu"))
+            amounts = {**(given.get("limits") or {}), **(given.get("requests") or {})}
+            cpu += count * _number(amounts.get("cpu"))
+            memory += count * _number(amounts.get("memory")) / 2**30
+            gpu += count * _number(amounts.get("nvidia.com/gpu"))
     return Held(seconds, cpu * seconds, memory * seconds, gpu * seconds)
 
 

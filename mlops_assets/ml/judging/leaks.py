@@ -54,10 +54,10 @@ def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[st
     return sorted((one for one in strengths if one is not None), key=lambda one: (-one.figure, one.feature))
 
 
-def refuse_leaks(told: Sequence[Told], spec: ModelSpec) -> None:
+def refuse_leaks(tells: Sequence[Told], spec: ModelSpec) -> None:
     """Raise LeakError for features over `leaks.above` that `leaks.allowed` does not name, with their figures."""
     rule, allowed = spec.leaks, set(spec.leaks.allowed)
-    leaking = [one for one in told if one.figure > rule.above and one.feature not in allowed]
+    leaking = [one for one in tells if one.figure > rule.above and one.feature not in allowed]
     if leaking:
         names = ", ".join(f"{one.feature} ({_figure(one, spec.task)})" for one in leaking)
         raise LeakError(

@@ -74,12 +74,12 @@ def _watched(job: Job, worker: Worker) -> Outcome:
 def _as_task(job: Job, checkpoints: Checkpoints, rung: Rung) -> tuple[Outcome, Cost]:
     import ray
 
-    trainer, asked = job.spec.trainer, resources(job.spec.trainer)
+    trainer, amounts = job.spec.trainer, resources(job.spec.trainer)
     task = ray.remote(_measured_task).options(
-        num_cpus=asked.pop("CPU"),
-        num_gpus=asked.pop("GPU", 0.0),
-        memory=asked.pop("memory", None),
-        resources=asked,
+        num_cpus=amounts.pop("CPU"),
+        num_gpus=amounts.pop("GPU", 0.0),
+        memory=amounts.pop("memory", None),
+        resources=amounts,
         accelerator_type=trainer.accelerator_type,
         max_retries=LOST_WORKERS,
     )
