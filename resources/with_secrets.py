@@ -19,7 +19,7 @@ SECRET, KEY = "MLOPS_SECRET", "MLOPS_AUDIT_KEY"
 EXAMPLE = '{"MLOPS_DAGSTER_DB": "postgresql+psycopg2://…", "MLOPS_AUDIT_KEY": "64 hexadecimal digits"}'
 
 
-def kept(name: str) -> dict[str, str]:
+def secret_variables(name: str) -> dict[str, str]:
     """The variables that a secret holds; raises SettingsError, which repeats nothing of it, where it holds something else."""
     warnings.filterwarnings("ignore", "Class `SecretsManagerResource` is currently in beta")
     from dagster_aws.secretsmanager import SecretsManagerResource
@@ -44,7 +44,7 @@ def environment(before: Mapping[str, str]) -> dict[str, str]:
     name = before.get(SECRET)
     if not name:
         raise SettingsError(f"{SECRET} is not set: give the name of a secret in AWS Secrets Manager")
-    variables = {**kept(name), **before}
+    variables = {**secret_variables(name), **before}
     if key := variables.pop(KEY, None):
         write_key(
             Path(variables.get("MLOPS_AUDIT_KEY_FILE") or state_folder(before) / "keys" / "audit.key"), key

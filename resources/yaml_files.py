@@ -75,7 +75,7 @@ def lines_of_all(text: str) -> Iterator[dict[Place, int]]:
         yield lines_by_place
 
 
-def told(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:
+def complaint(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:
     """The first complaint about a document, with the line of the field: where its place is cut short, the one that fits.
 
     `content` is what was made of the text, where that is not what stands there.

@@ -99,7 +99,7 @@ def refusals(n: dict[str, str]) -> list[str]:
     prediction, label = spec.prediction, spec.label
     return [
         *input_clashes(inputs, prediction.key, prediction.time),
-        *label_among_inputs(inputs, label.told),
+        *label_among_inputs(inputs, label.named_columns),
     ]
 
 
@@ -170,9 +170,9 @@ def skewed(frame: pl.DataFrame, n: dict[str, str]) -> list[tuple]:
     logged = Logged(
         values=served,
         event_times=pl.DataFrame({feature: moments}),
-        found=pl.DataFrame({feature: [True] * 6}),
+        presence=pl.DataFrame({feature: [True] * 6}),
         held=pl.DataFrame({feature: [False] * 6}),
-        asked=asked,
+        questions=asked,
     )
     offline = pl.DataFrame(
         {key: few[key], "event_timestamp": moments, "created": moments, "_written": moments},

@@ -69,7 +69,7 @@ class Text:
         self.kind = pl.Categorical(pl.Categories.random())
         # Files that are sorted by their keys then rise in our numbers too, and are merged, not sorted.
         # Kept, because polars forgets a dictionary when the last column that uses it is gone.
-        self.kept = (known.sort() if len(known) <= SORTED else known).cast(self.kind)
+        self.dictionary = (known.sort() if len(known) <= SORTED else known).cast(self.kind)
         self.size = max(len(known), 1)
         self.codes = self.encode(values)
 

@@ -53,7 +53,7 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
             decides = of_batch(spec, run.systems, one.record, one.as_of, rows.made_of)
             if run.reuse.unchanged(name, decides) is None:
                 scored = score_batch(one, rows, run.systems, name, partial(_tell, run, name))
-                run.reuse.made(name, scored.manifest.sha256)
+                run.reuse.note(name, scored.manifest.sha256)
                 run.show(name, _shown(scored))
             written[name] = lake.manifest(run.reuse.table, name)
         yield from materialized(run, written, len(written))

@@ -49,7 +49,7 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
                 yield leak_check(False, leak_numbers(spec, strengths))
                 raise StageError(str(error)) from error
             content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
-            run.reuse.made(None, version.sha256, content)
+            run.reuse.note(None, version.sha256, content)
             shown = fit_metadata(fitted, version, data)
         else:
             version, shown = tracking.version(spec.name, content["version"]), run.shown_before()

@@ -47,7 +47,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
             outcome = replay(log, serving_log.definitions(spec.name), feature_store, lake)
             sha256 = lake.write(run.reuse.table, outcome.cells).sha256
             counts = [list(one.items()) for one in (outcome.compared, outcome.refused)]
-            run.reuse.made(None, sha256, {"counts": counts})
+            run.reuse.note(None, sha256, {"counts": counts})
         else:
             before = [Counter(dict(pairs)) for pairs in content["counts"]]
             outcome = Replayed(log, lake.read(run.reuse.table), *before)

@@ -94,11 +94,11 @@ def ingest_sensor(
         tick = Tick.of(use_case, tables, context.instance, lake, clock.now(), now())
         with listed_once():
             tick.look()
-        if tick.requests and tick.told:
-            context.log.info("; ".join(tick.told))
+        if tick.requests and tick.reasons:
+            context.log.info("; ".join(tick.reasons))
         return dg.SensorResult(
             run_requests=tick.requests,
-            skip_reason=None if tick.requests else "; ".join(tick.told) or tick.up_to_date(),
+            skip_reason=None if tick.requests else "; ".join(tick.reasons) or tick.up_to_date(),
             asset_events=alarms(context.instance, tick.looks, tick.waiting, tick.open),
         )
 
@@ -115,7 +115,7 @@ class Tick:
     looks: Looks
     wall: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     waiting: list[Awaited] = field(default_factory=list)
     held: list[datetime] = field(default_factory=list)
     open: dict[str, set[str]] = field(default_factory=dict)
@@ -192,8 +192,8 @@ class Tick:
         self.looks.forget(line, {*over})
         for name in turn.due:
             self._request(line, *numbers[name])
-        if reasons := plans.told(self._job(line)):
-            self.told.append(reasons)
+        if reasons := plans.reasons(self._job(line)):
+            self.reasons.append(reasons)
         if line.cadence and turn.held:
             self.held.append(line.calendar.partition(turn.held).end)
         return room - len(turn.due), {*names}
@@ -201,16 +201,16 @@ class Tick:
     def _arrived(self, line: Line, name: str) -> State:
         """Whether a partition's rows, and those of longer partitions that belong to it, are there."""
         if why := self._waits_for_longer(line, name):
-            self.told.append(why)
+            self.reasons.append(why)
             return State.HOLDS
         if not time_windows(line.calendar).has_partition_key(name):
-            self.told.append(
+            self.reasons.append(
                 f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by: it waits for that"
             )
             return State.HOLDS
         waiting = self.looks.awaited(line, name)
         self.waiting += waiting
-        self.told += map(str, waiting)
+        self.reasons += map(str, waiting)
         if not waiting:
             return State.DUE
         return State.PASSED if all(one.overdue(self.looks.now) for one in waiting) else State.HOLDS
@@ -275,8 +275,8 @@ class Tick:
         return room, done
 
     def _say(self, line: Line, name: str, tries: Plan) -> None:
-        reasons = tries.told(self._job(line)) or "it is made again"
-        self.told.append(
+        reasons = tries.reasons(self._job(line)) or "it is made again"
+        self.reasons.append(
             f"{name} was read again or came late, and what looks back on it is behind: {reasons}"
         )
 

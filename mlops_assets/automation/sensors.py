@@ -121,7 +121,7 @@ def _asked(
     request: Callable[[Wanted, int], dg.RunRequest],
 ) -> Any:
     """The requests of a tick; a tick that asks for nothing says why, one that does says it in its log."""
-    held = plans.told(job)
+    held = plans.reasons(job)
     if not plans.due:
         return dg.SkipReason(held)
     if held:

@@ -97,7 +97,7 @@ class Plan:
         """The partitions of which more is to be expected without anybody's doing."""
         return sorted(one.partition for one in (*self.running, *self.resting))
 
-    def told(self, job: str) -> str:
+    def reasons(self, job: str) -> str:
         """Which partitions are not asked for and why; empty where there is none."""
         running = [f"{past.partition} is in progress (run {past.run})" for past in self.running]
         by_hand = f"given up: mend the cause, then launch {job} for it by hand or by a backfill"

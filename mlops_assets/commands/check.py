@@ -50,7 +50,7 @@ def _check(
             wrong += 1
             print(f"error {folder.name}: {error}")
             continue
-        for line in told(loaded):
+        for line in summary_lines(loaded):
             print(line)
         for complaint in complaints(loaded):
             wrong += not complaint.waits
@@ -59,7 +59,7 @@ def _check(
     return 1 if wrong else 0
 
 
-def told(loaded: "LoadedUseCase") -> Iterator[str]:
+def summary_lines(loaded: "LoadedUseCase") -> Iterator[str]:
     """What is there, and what follows from the specs alone."""
     one = loaded.use_case
     tables = f"{len(loaded.tables)} table{'s' if len(loaded.tables) != 1 else ''}"

@@ -32,7 +32,7 @@ def _features(
         print(json.dumps({name: [one.to_json() for one in rows] for name, rows in shown.items()}, indent=1))
         return 0
     for name, rows in shown.items():
-        print("\n".join(told(name, rows)))
+        print("\n".join(catalogue_lines(name, rows)))
     return 0
 
 
@@ -57,7 +57,7 @@ def catalogues(use_case: str = "") -> "dict[str, list[CataloguedFeature]]":
     }
 
 
-def told(use_case: str, rows: "Sequence[CataloguedFeature]") -> Iterator[str]:
+def catalogue_lines(use_case: str, rows: "Sequence[CataloguedFeature]") -> Iterator[str]:
     """The catalogue in lines, by view; those that no model reads once more at the end."""
     yield f"{use_case}: {len(rows)} features"
     for view in dict.fromkeys(one.view for one in rows):

@@ -12,7 +12,7 @@ from typing import Any, Self
 import dagster as dg
 
 from mlops_assets.ml.cost import Cost
-from mlops_assets.ml.provenance.digest import Fingerprint, differences, told
+from mlops_assets.ml.provenance.digest import Fingerprint, differences, names_in_words
 from resources.lake.lake import Lake
 from resources.records.documents import load_note, save_note
 from resources.records.notes import Making
@@ -68,7 +68,7 @@ class Reuse:
         """The partitions, of those asked about, that must be made."""
         return [name for name, reason in self.reasons.items() if name is not None and SKIPPED not in reason]
 
-    def made(self, partition: str | None, sha256: str, notes: Mapping[str, Any] | None = None) -> None:
+    def note(self, partition: str | None, sha256: str, notes: Mapping[str, Any] | None = None) -> None:
         """Say that content of this hash was made; `notes` (JSON values) is what a later run that skips it will need."""
         if partition in self._asked:
             fingerprint = dict(self._asked[partition])
@@ -90,7 +90,7 @@ class Reuse:
         left_out = {SKIPPED, BECAUSE, "fit seconds", *spent, *(f"run {name}" for name in spent)}
         return {k: v for k, v in (last.metadata if last else {}).items() if k not in left_out}
 
-    def told(self, partition: str | None) -> dict[str, Any]:
+    def metadata(self, partition: str | None) -> dict[str, Any]:
         """Metadata of one partition: why it was skipped or made; one that was skipped has no changed rows."""
         reason = self.reasons.get(partition, {})
         return {**reason, **({"rows changed since last time": 0} if SKIPPED in reason else {})}
@@ -113,5 +113,5 @@ class Reuse:
         if before is None:
             return "it was not made before"
         if changed := differences(before.fingerprint, now):
-            return f"changed: {told(changed)}"
+            return f"changed: {names_in_words(changed)}"
         return None if stored(before.sha256) else "what was stored is missing or changed"

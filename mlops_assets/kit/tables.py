@@ -105,7 +105,7 @@ def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], 
     """Build a partition and, if it is written, remember what decided it."""
     findings, manifest = build_partition(reuse.lake, table, name)
     if manifest:
-        reuse.made(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
+        reuse.note(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
     return findings, manifest
 
 
@@ -129,7 +129,7 @@ def materialized(
         )
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
-        run.show(name, {**table_metadata(manifest), **run.reuse.told(name), **more})
+        run.show(name, {**table_metadata(manifest), **run.reuse.metadata(name), **more})
     yield run.result(combined(written.values()), {})
 
 

@@ -161,7 +161,7 @@ def data_now(calendar: Calendar, table: str, lake: Lake) -> datetime | None:
 def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
     """The spec that a change of configuration names, refused where the kept text is not the one that was recorded."""
     digest = change.evidence["spec"]
-    text = audit.kept(_kept(digest))
+    text = audit.text(_kept(digest))
     if text is None or hashlib.sha256(text.encode()).hexdigest() != digest:
         raise AuditError(
             f"{audit.folder}/{_kept(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "

@@ -10,7 +10,7 @@ from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.identity import version_identity
-from mlops_assets.stages.searched import searched
+from mlops_assets.stages.searched import training_spec
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.tracking.tracking import Kind
@@ -63,7 +63,7 @@ class Fits:
                     yield (partition, kind), len(data.hashes)
 
     def _asked(self, partition: str) -> tuple[ModelSpec, TrainingData]:
-        spec, _ = searched(self.spec, self.project.lake, partition)
+        spec, _ = training_spec(self.spec, self.project.lake, partition)
         return spec, training_data(spec, self.project.lake, partition)
 
     def _loaded(self, version: Any) -> tuple[bytes, int]:

@@ -62,7 +62,7 @@ def _deploy(
     record_trained(audit, spec, version, data.hashes, data.now)
     keep_reference(spec, lake, data, files, version, attempt)
     _make_champion(spec, systems, warrant, version, data)
-    save_record(lake, attempt_name(spec, data.partition), attempt.made(version.number))
+    save_record(lake, attempt_name(spec, data.partition), attempt.with_version(version.number))
     return version, fitted, data
 
 

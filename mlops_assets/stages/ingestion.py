@@ -186,7 +186,7 @@ class Awaited:
     since: datetime
     limit: datetime
     outcome: str
-    told: str
+    reason: str
     seen: dict[str, Any] = field(default_factory=dict)
 
     def overdue(self, now: datetime) -> bool:
@@ -196,5 +196,5 @@ class Awaited:
     def __str__(self) -> str:
         return (
             f"{self.table} {self.partition} is {self.outcome} since {self.since:%Y-%m-%d %H:%M} UTC (alarm at "
-            f"{self.limit:%Y-%m-%d %H:%M} UTC): {self.told}"
+            f"{self.limit:%Y-%m-%d %H:%M} UTC): {self.reason}"
         )

@@ -131,7 +131,9 @@ def as_logged(rows: pl.DataFrame, logged: DescribedService, views: Sequence[View
     return Logged(
         values=rows.select(pl.col(column).alias(name) for name, column in names.items()),
         event_times=rows.select(pl.col(f"{column}__timestamp").alias(name) for name, column in names.items()),
-        found=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
+        presence=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
         held=statuses.select(pl.all() == STATUS_NAMES.index("OUTSIDE_MAX_AGE")),
-        asked=rows.select(*logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)),
+        questions=rows.select(
+            *logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)
+        ),
     )

@@ -24,7 +24,9 @@ def service_of(
     """
     declared = read(repository)
     views = declared.views
-    able = [view for view in sorted(views) if given is None or {*declared.asked.get(view, ())} <= {*given}]
+    able = [
+        view for view in sorted(views) if given is None or {*declared.row_columns.get(view, ())} <= {*given}
+    ]
     try:
         selection = chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
         without = chosen(exclude)

@@ -48,7 +48,7 @@ class ServiceInputs:
     """Names of one service: features by view, those that its on-demand features read, join keys, request columns.
 
     `columns` has by view, for columns that its source calls otherwise, the source's name; `stored` the views that are
-    tables; `given` the types of its features, `asked` those of the join keys and request columns.
+    tables; `given` the types of its features, `request_fields` those of the join keys and request columns.
     """
 
     features: dict[str, list[str]]
@@ -58,19 +58,19 @@ class ServiceInputs:
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     stored: list[str] = field(default_factory=list)
     given: list[TypedField] = field(default_factory=list)
-    asked: list[TypedField] = field(default_factory=list)
+    request_fields: list[TypedField] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Read:
     """What a reading finds: every service by name, and the features of every view, those computed on demand too.
 
-    `asked` has by view the columns that a row must have: join keys, and what a request brings.
+    `row_columns` has by view the columns that a row must have: join keys, and what a request brings.
     """
 
     services: dict[str, ServiceInputs]
     views: dict[str, list[str]]
-    asked: dict[str, list[str]] = field(default_factory=dict)
+    row_columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def service_names(repository: Given) -> list[str]:
@@ -164,9 +164,9 @@ def _by_stand_in(repository: Repository) -> Read:
 
 def _asked(view: Made) -> list[str]:
     if view.kind != "OnDemandFeatureView":
-        return view.asked
+        return view.request_names
     parts = [
-        [f.name for f in source.named["schema"]] if source.kind == "RequestSource" else source.asked
+        [f.name for f in source.named["schema"]] if source.kind == "RequestSource" else source.request_names
         for source in _listed(view.named["sources"])
     ]
     return list(dict.fromkeys(name for part in parts for name in part))
@@ -202,7 +202,7 @@ def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
             for p in definition.feature_view_projections
             for f in p.features
         ],
-        asked=_once(
+        request_fields=_once(
             [TypedField(view.name, f.name, str(f.dtype)) for view in stored for f in view.entity_columns]
             + [TypedField(source.name, f.name, str(f.dtype)) for source in requests for f in source.schema]
         ),
@@ -219,12 +219,12 @@ def _inputs(service: Made) -> ServiceInputs:
     return ServiceInputs(
         features={view.name: [f.name for f in view.features] for view in views},
         behind={view.name: [f.name for f in view.features] for view in behind},
-        keys=list(dict.fromkeys(key for view in stored for key in view.asked)),
+        keys=list(dict.fromkeys(key for view in stored for key in view.request_names)),
         requests=list(dict.fromkeys(f.name for source in requests for f in source.named["schema"])),
         columns={view.name: _renamed(_mapping(view)) for view in stored},
         stored=list(dict.fromkeys(view.name for view in stored)),
         given=[_typed(view, f) for view in views for f in view.features],
-        asked=_once(
+        request_fields=_once(
             [_typed(v, v.fields[k], v.aliases.get(k, k)) for v in stored for k in v.keys if k in v.fields]
             + [_typed(source, f) for source in requests for f in source.named["schema"]]
         ),

@@ -118,7 +118,7 @@ def _planned(resource: Registered, name: str) -> PlannedService:
         columns=needs.columns,
         types={one.name: one.kind for one in inputs.given},
         inputs=needs.inputs,
-        asked=tuple((one.owner, one.name, one.kind) for one in inputs.asked),
+        asked=tuple((one.owner, one.name, one.kind) for one in inputs.request_fields),
         keys=tuple(inputs.keys),
         groups=tuple(
             PlannedGroup(

@@ -106,7 +106,7 @@ class Made(metaclass=_Class):
         return [join_key(entity) for entity in self.named.get("entities") or []]
 
     @property
-    def asked(self) -> list[str]:
+    def request_names(self) -> list[str]:
         """The join keys by the names that a request has them under."""
         return [self.aliases.get(key, key) for key in self.keys]
 
@@ -194,7 +194,7 @@ class Reading:
     def __init__(self, package: str) -> None:
         self.package = package
         self.modules: dict[str, ModuleType] = {}
-        self.made: dict[str, type] = {}
+        self.classes: dict[str, type] = {}
 
     def objects(self) -> list[Made]:
         """Everything made of Feast's classes at the top level of a module, in lists and dictionaries there too."""
@@ -242,7 +242,7 @@ class Reading:
             parts = str((space or {}).get("__package__", "")).split(".")
             name = ".".join([*parts[: len(parts) - level + 1], *([name] if name else [])])
         if name.partition(".")[0] in STOOD_IN:
-            return _StandIn(name, self.made)
+            return _StandIn(name, self.classes)
         if self._is_ours(name):
             return self._ours(name, names or ())
         return builtins.__import__(name, space, local, names, 0)

@@ -142,7 +142,7 @@ class FeatureStoreResource(Resource):
     def request_fields(self, service: str) -> dict[str, Any]:
         """Python type of every input column, for an endpoint that is given no request model."""
         inputs = self.inputs(service)
-        return request_types([(one.name, one.kind) for one in inputs.asked], inputs.keys, service)
+        return request_types([(one.name, one.kind) for one in inputs.request_fields], inputs.keys, service)
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""

@@ -18,7 +18,7 @@ from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.training.checkpoints import Checkpoints, for_ray
 from mlops_assets.ml.training.gpu import watched
 from mlops_assets.ml.training.kinds import trainer_kind
-from mlops_assets.ml.training.kuberay_job import sent
+from mlops_assets.ml.training.kuberay_job import fit_on_kuberay
 from mlops_assets.ml.training.ladder import Reach, Rung, refuse_more_than_there_is, resources
 from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
 
@@ -36,7 +36,7 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
     if rung.step == "in process" or reach is None or checkpoints is None:
         outcome, beside = in_process(job, Alone(checkpoints)), Cost()
     elif rung.where == "kuberay":
-        outcome, beside = sent(job, rung, reach, checkpoints)
+        outcome, beside = fit_on_kuberay(job, rung, reach, checkpoints)
     else:
         outcome, beside = on_ray(job, rung, reach, checkpoints)
     if checkpoints is not None:

@@ -24,7 +24,7 @@ JOB, OUTCOME = "job.json", "outcome"
 COMMAND = ("python", "-m", "mlops_assets.commands.sent_fit")
 
 
-def sent(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
+def fit_on_kuberay(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
     """Send a fit to a Ray cluster of its own and wait for its outcome; one that lies there already is taken.
 
     Raises ComputeError where the cluster is done and there is no outcome.
