@@ -76,7 +76,7 @@ def build() -> dg.Definitions:
     retention, reaper = retention_job(), [reaper_job()] if where.run_namespace else []
     backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
-        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
+        assets=[verification(specs, tables), *(_broken_use_case(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper, *backups],
         schedules=[
             retention_schedule(retention),
@@ -90,7 +90,7 @@ def build() -> dg.Definitions:
     return dg.Definitions.merge(shared, *(one.defs for one in there.values()))
 
 
-def _told(name: str, why: str) -> dg.AssetSpec:
+def _broken_use_case(name: str, why: str) -> dg.AssetSpec:
     """A use case that does not load, where people look for it: as an asset that says why."""
     return dg.AssetSpec(
         [name, "does_not_load"],

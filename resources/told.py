@@ -37,7 +37,7 @@ def in_words(act: Callable[[], int], *, debug: bool = False, status: int = 1) ->
             print(trace, end="", file=sys.stderr)
         print(f"error: {shown(sentence(error))}", file=sys.stderr)
         if not (debug or is_expected(error)):
-            print(f"       {_kept(trace)}; `--debug` prints it", file=sys.stderr)
+            print(f"       {_write_trace(trace)}; `--debug` prints it", file=sys.stderr)
         return status
 
 
@@ -59,7 +59,7 @@ def sentence(error: Exception) -> str:
     return f"{where}{error.strerror or type(error).__name__}{f': {fix}' if fix else ''}"
 
 
-def _kept(trace: str) -> str:
+def _write_trace(trace: str) -> str:
     """Write a traceback where the last ones lie, and say where; a state folder that is not there is not made for it."""
     try:
         log = state_folder() / "logs" / LOG

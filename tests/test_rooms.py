@@ -140,7 +140,9 @@ def names_bound(code: ast.AST) -> Iterator[str]:
 
 
 def participles(code: ast.AST) -> set[str]:
-    return {name for name in names_bound(code) if name in PARTICIPLES or name.startswith("sent_")}
+    """Of the names bound those that are participles, also where an underscore says that they are private."""
+    names = {name: name.lstrip("_") for name in names_bound(code)}
+    return {name for name, bare in names.items() if bare in PARTICIPLES or bare.startswith("sent_")}
 
 
 @pytest.mark.parametrize(

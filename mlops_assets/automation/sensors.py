@@ -74,7 +74,7 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Sens
         if not waiting:
             return dg.SkipReason("every ingested partition is scored")
         tries = scoring(spec, context.instance, waiting, now())
-        return _asked(
+        return _requests_or_why(
             context,
             tries,
             f"{spec.name}_partition",
@@ -114,7 +114,7 @@ def _keys(spec: ModelSpec, parts: Sequence[str]) -> set[dg.AssetKey]:
     return {dg.AssetKey([spec.name, part]) for part in parts}
 
 
-def _asked(
+def _requests_or_why(
     context: dg.SensorEvaluationContext,
     plans: Plan,
     job: str,
@@ -166,7 +166,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
                 f"{partition}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every partition there is."
             )
         tries = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
-        return _asked(context, tries, job, training.request(spec))
+        return _requests_or_why(context, tries, job, training.request(spec))
 
     def runs(context: dg.SensorEvaluationContext, partition: str) -> list[Past]:
         return training_runs(context.instance, job, name, partition, _keys(spec, RETRAIN_PARTS[:-1]))

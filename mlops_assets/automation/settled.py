@@ -42,7 +42,7 @@ def unsettled(
     be told whether that changed.
     """
     whole = _whole(lake, rests_on, tables)
-    if whole is not None and whole == _told(lake, model):
+    if whole is not None and whole == _whole_before(lake, model):
         return []
     waiting, final = _looked_at(lake, model, marks_of(), tables, look)
     if whole is not None and final and not waiting:
@@ -96,7 +96,7 @@ def _read(lake: Lake, model: str) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _told(lake: Lake, model: str) -> str | None:
+def _whole_before(lake: Lake, model: str) -> str | None:
     stored = lake.storage.load_or_none(_all(model))
     return stored.content.decode(errors="replace") if stored else None
 

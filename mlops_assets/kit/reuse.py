@@ -33,8 +33,8 @@ class Reuse:
     reasons: dict[str | None, dict[str, str]] = field(default_factory=dict)
     """Partition -> what the UI shows: why it was skipped, or why it was made."""
 
-    _made: dict[str | None, Making] = field(default_factory=dict)
-    _asked: dict[str | None, Fingerprint] = field(default_factory=dict)
+    _notes: dict[str | None, Making] = field(default_factory=dict)
+    _fingerprints: dict[str | None, Fingerprint] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext, lake: Lake, table: str) -> Self:
@@ -55,7 +55,7 @@ class Reuse:
             before, now, stored or (lambda digest: self.lake.holds(self.table, partition, digest))
         )
         if now is not None:
-            self._asked[partition] = now
+            self._fingerprints[partition] = now
         if reason is None and before is not None:
             since = f"nothing changed since {before.at} (run {before.run[:8]})"
             self.reasons[partition] = {SKIPPED: since}
@@ -70,14 +70,14 @@ class Reuse:
 
     def note(self, partition: str | None, sha256: str, notes: Mapping[str, Any] | None = None) -> None:
         """Say that content of this hash was made; `notes` (JSON values) is what a later run that skips it will need."""
-        if partition in self._asked:
-            fingerprint = dict(self._asked[partition])
-            self._made[partition] = Making(sha256=sha256, kept=dict(notes or {}), fingerprint=fingerprint)
+        if partition in self._fingerprints:
+            fingerprint = dict(self._fingerprints[partition])
+            self._notes[partition] = Making(sha256=sha256, kept=dict(notes or {}), fingerprint=fingerprint)
 
     def remember(self) -> None:
         """Write down what was made; call it once Dagster has the materialization."""
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        for partition, note in self._made.items():
+        for partition, note in self._notes.items():
             whole = note.model_copy(update={"at": at, "run": self.run_id})
             save_note(self.lake, self.table, partition, whole)
 

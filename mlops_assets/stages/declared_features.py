@@ -43,7 +43,7 @@ def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repo
         views = tuple(view for table in tables for view in views_of(table, folder.name, use_case.owner))
         whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
     except (YamlError, ValueError) as error:
-        raise FeatureStoreError(_told(error)) from error
+        raise FeatureStoreError(_sentence(error)) from error
     if not models:
         return whole
     by_name = {f"{folder.name}/{table.name}": table for table in tables}
@@ -127,7 +127,7 @@ def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -
     return service_of(spec.name, repository, None, spec.features.exclude, given, **said)
 
 
-def _told(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

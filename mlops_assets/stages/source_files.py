@@ -69,7 +69,7 @@ def opened(file: ForeignFile, source: FileSource) -> pl.LazyFrame:
     """The rows of a file with their numbers, not read yet; all of a CSV's values are texts."""
     if file.is_folder:
         raise SourceError(
-            f"{file.address} is a folder, expected is a {_wanted(source)} file: name its files, for example {file.address}/*"
+            f"{file.address} is a folder, expected is a {_kind_of(source)} file: name its files, for example {file.address}/*"
         )
     if isinstance(source, CsvSource):
         return _csv(file, source)
@@ -122,12 +122,12 @@ def _at(path: str, unread: Callable[[str], bool] | None) -> list[ForeignFile]:
         raise SourceError(f"{path} cannot be reached: {error}") from error
 
 
-def _wanted(source: FileSource) -> str:
+def _kind_of(source: FileSource) -> str:
     return "parquet" if isinstance(source, ParquetSource) else "CSV"
 
 
 def _refuse_kind(file: ForeignFile, source: FileSource, first: bytes) -> None:
-    kind, expected = content_kind(first), _wanted(source)
+    kind, expected = content_kind(first), _kind_of(source)
     if kind != expected:
         raise SourceError(
             f"file {file.address} holds {kind}, expected is {expected}: {how_to_mend(kind, expected)}"

@@ -71,7 +71,7 @@ def difference(
         for name in one.kinds:
             for values in ([row[name][0] for row in rows], together[name]):
                 if values != expected[name]:
-                    return _told(name, one, columns, values, expected[name])
+                    return _in_words(name, one, columns, values, expected[name])
     return None
 
 
@@ -83,7 +83,7 @@ def read_by(view: Any) -> dict[str, Any]:
     return types
 
 
-def _told(name: str, one: Any, columns: Columns, values: Sequence[Any], expected: Sequence[Any]) -> str:
+def _in_words(name: str, one: Any, columns: Columns, values: Sequence[Any], expected: Sequence[Any]) -> str:
     row = next(row for row in range(ROWS) if values[row] != expected[row])
     given = ", ".join(f"{column}={columns[column][row]!r}" for column in one.reads)
     return (

@@ -158,11 +158,13 @@ def _by_stand_in(repository: Repository) -> Read:
     services = {one.name: _inputs(one) for one in objects if one.kind == "FeatureService"}
     views = [one for one in objects if _is_view(one)]
     return Read(
-        services, {v.name: [f.name for f in v.features] for v in views}, {v.name: _asked(v) for v in views}
+        services,
+        {v.name: [f.name for f in v.features] for v in views},
+        {v.name: _row_columns(v) for v in views},
     )
 
 
-def _asked(view: Made) -> list[str]:
+def _row_columns(view: Made) -> list[str]:
     if view.kind != "OnDemandFeatureView":
         return view.request_names
     parts = [

@@ -46,7 +46,7 @@ class PlannedFeatures:
         self._known: PlannedStore | None = None
         self._mark: Any = None
         self._looked = -LOOK_EVERY_S
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def describe(self, service: str) -> DescribedService:
         """The service in words that outlive its code."""
@@ -132,8 +132,8 @@ class PlannedFeatures:
         entry = known.services.get(service) if known else None
         if entry is not None and not entry.by_feast:
             return entry
-        if service not in self._told:
-            self._told.add(service)
+        if service not in self._warned:
+            self._warned.add(service)
             why = entry.by_feast if entry else f"{self._file.path} does not have it"
             LOG.warning("feature service %s is read by Feast, whose import takes seconds: %s", service, why)
         return None
@@ -149,9 +149,9 @@ class PlannedFeatures:
 
     def _written(self) -> PlannedStore | None:
         """What another process, which may import Feast, writes down now; None where it cannot."""
-        if not self._file.registry() or "" in self._told:
+        if not self._file.registry() or "" in self._warned:
             return None
-        self._told.add("")
+        self._warned.add("")
         LOG.warning("%s is missing or of other definitions: it is written anew", self._file.path)
         command = [sys.executable, "-W", "ignore", "-m", "resources.features.planning_process"]
         try:

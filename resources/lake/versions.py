@@ -101,7 +101,7 @@ def versions(storage: Storage, table: str) -> list[TableVersion]:
 def kept_versions(storage: Storage, table: str | None = None) -> list[TableVersion]:
     """The replaced contents that are kept of a table, or of all tables."""
     names = storage.names(f"{table}/{KEPT}" if table else "", ".parquet", deep=True)
-    return [_kept(storage, name) for name in names if f"/{KEPT}/" in name]
+    return [_version_of(storage, name) for name in names if f"/{KEPT}/" in name]
 
 
 def tables(storage: Storage) -> list[str]:
@@ -167,7 +167,7 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _kept(storage: Storage, name: str) -> TableVersion:
+def _version_of(storage: Storage, name: str) -> TableVersion:
     table, _, rest = name.partition(f"/{KEPT}/")
     partition, _, file = rest.rpartition("/")
     sha256 = file.removesuffix(".parquet")

@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     PUBLISH(
         "a record that was changed on disk is gone back to",
-        "mlops_assets.promotion.following:_kept",
+        "mlops_assets.promotion.following:_earlier_record",
         "known and not known & digests(record)",
         "False",
         f"{CHANGED}test_a_record_that_an_earlier_release_kept_is_gone_back_to_unless_it_was_changed",

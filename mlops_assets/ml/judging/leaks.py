@@ -50,7 +50,7 @@ def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[st
     frame = frame.gather_every(max(1, -(-frame.height // MOST_ROWS)))
     label = frame[LABEL].to_numpy().astype(np.float64)
     categories = set(spec.trainer.categories)
-    strengths = [_told(frame[name], label, spec.task, name in categories) for name in features]
+    strengths = [_tell(frame[name], label, spec.task, name in categories) for name in features]
     return sorted((one for one in strengths if one is not None), key=lambda one: (-one.figure, one.feature))
 
 
@@ -72,7 +72,7 @@ def _figure(one: Told, task: str) -> str:
     return f"{kind} {one.figure:.4f} on {one.where}"
 
 
-def _told(values: pl.Series, label: np.ndarray, task: str, category: bool) -> Told | None:
+def _tell(values: pl.Series, label: np.ndarray, task: str, category: bool) -> Told | None:
     """On all rows, with what is missing as a value of its own, or where the feature is known, whichever tells more."""
     order, codes = _order_and_codes(values, category)
     known = codes != MISSING
