@@ -140,8 +140,8 @@ def names_bound(code: ast.AST) -> Iterator[str]:
 
 
 def participles(code: ast.AST) -> set[str]:
-    """Of the names bound those that are participles, also where an underscore says that they are private."""
-    names = {name: name.lstrip("_") for name in names_bound(code)}
+    """Of the names bound those that are participles, of private ones, classes and constants too."""
+    names = {name: name.strip("_").lower() for name in names_bound(code)}
     return {name for name, bare in names.items() if bare in PARTICIPLES or bare.startswith("sent_")}
 
 

@@ -11,7 +11,7 @@ from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.tuning.trials import better, metric_of
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import space_of
-from mlops_assets.stages.searching import Found, run_search
+from mlops_assets.stages.searching import SearchOutcome, run_search
 
 SHOWN = 10
 
@@ -38,7 +38,7 @@ def search(spec: ModelSpec) -> dg.AssetsDefinition:
     return search_
 
 
-def search_metadata(spec: ModelSpec, outcome: Found) -> dict[str, Any]:
+def search_metadata(spec: ModelSpec, outcome: SearchOutcome) -> dict[str, Any]:
     """What the asset page says of a search."""
     assert spec.search is not None
     record, metric = outcome.record, outcome.record["metric"]

@@ -19,9 +19,9 @@ from mlops_assets.automation.tries import (
     BASIS_TAG,
     FOR_TAG,
     TRY_TAG,
+    Order,
     Past,
     Plan,
-    Wanted,
     partition_runs,
     plan,
     training_runs,
@@ -173,7 +173,7 @@ class Tick:
         self.open |= {table.key: {*over} for table in line.awaited}
         if not names:
             return room, set()
-        plans = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
+        plans = self._plan(line, [Order(name, changed.get(name, NEW)) for name in names])
         numbers = {one.partition: (one, number) for one, number in plans.due}
         tried = {one.partition: one.count for one in plans.resting}
         running = {one.partition for one in plans.running}
@@ -236,13 +236,13 @@ class Tick:
         """What no two runs may make at once."""
         return {*_keys(line.tables), dg.AssetKey(online_key(self.use_case.name).split("/"))}
 
-    def _plan(self, line: Line, waiting: Sequence[Wanted]) -> Plan:
+    def _plan(self, line: Line, waiting: Sequence[Order]) -> Plan:
         names = [one.partition for one in waiting]
         sensor = ingest_sensor_name(self.use_case.name)
         runs = partition_runs(self.instance, self._job(line), sensor, names, self._makes(line))
         return plan(waiting, runs, self.wall)
 
-    def _request(self, line: Line, order: Wanted, number: int) -> None:
+    def _request(self, line: Line, order: Order, number: int) -> None:
         self.requests.append(
             dg.RunRequest(
                 run_key=self._run_key(line, order, number),
@@ -252,7 +252,7 @@ class Tick:
             )
         )
 
-    def _run_key(self, line: Line, order: Wanted, number: int) -> str:
+    def _run_key(self, line: Line, order: Order, number: int) -> str:
         return ":".join([self._job(line), order.partition, order.basis, str(number)])
 
     def _bring_up(self, owing: Line, name: str, room: int) -> tuple[int, bool]:
@@ -264,7 +264,7 @@ class Tick:
                 continue
             done = False
             first, last = _in_a_row(line, behind)
-            order = Wanted(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
+            order = Order(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
             sensor = ingest_sensor_name(self.use_case.name)
             runs = training_runs(self.instance, self._job(line), sensor, order.partition, self._makes(line))
             tries = plan([order], runs, self.wall)
@@ -284,7 +284,7 @@ class Tick:
         lake = self.looks.lake
         return [table.fingerprint(lake, name if table.calendar else None) for table in line.derived]
 
-    def _request_behind(self, line: Line, order: Wanted, number: int, first: str, last: str) -> None:
+    def _request_behind(self, line: Line, order: Order, number: int, first: str, last: str) -> None:
         derived = _keys(line.derived)
         online = [] if line.cadence else [dg.AssetKey(online_key(self.use_case.name).split("/"))]
         tags = {FIRST_TAG: first, LAST_TAG: last, FOR_TAG: order.partition}

@@ -11,7 +11,7 @@ from mlops_assets.stages.arrivals import Looks, overdue_name
 from mlops_assets.stages.ingestion import Awaited
 
 REMEMBERED_ALARMS = 200
-MADE = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+EVALUATED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 
 def alarms(
@@ -52,7 +52,7 @@ def _raised(instance: dg.DagsterInstance, table: str) -> set[str]:
     key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), ARRIVES)
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=REMEMBERED_ALARMS)
     events = [one.event.dagster_event for one in history if one.event and one.event.dagster_event]
-    evaluations = [event.asset_check_evaluation_data for event in events if event.event_type == MADE]
+    evaluations = [event.asset_check_evaluation_data for event in events if event.event_type == EVALUATED]
     values = [evaluation.metadata.get("partition") for evaluation in evaluations]
     return {str(value.value) for value in values if value is not None}
 

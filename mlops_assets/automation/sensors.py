@@ -18,9 +18,9 @@ from mlops_assets.automation.tries import (
     BASIS_TAG,
     FOR_TAG,
     TRY_TAG,
+    Order,
     Past,
     Plan,
-    Wanted,
     partition_runs,
     plan,
     training_runs,
@@ -102,7 +102,7 @@ def scoring(
     spec: ModelSpec, instance: dg.DagsterInstance, waiting: Sequence[tuple[str, str]], now: datetime
 ) -> Plan:
     """Which of the partitions that wait are to be scored now, by what came of their runs."""
-    orders = [Wanted(partition, content[:16]) for partition, content in waiting]
+    orders = [Order(partition, content[:16]) for partition, content in waiting]
     makes = _keys(spec, REPORT_PARTS[:-1])
     partitions = [one.partition for one in orders]
     return plan(
@@ -118,7 +118,7 @@ def _requests_or_why(
     context: dg.SensorEvaluationContext,
     plans: Plan,
     job: str,
-    request: Callable[[Wanted, int], dg.RunRequest],
+    request: Callable[[Order, int], dg.RunRequest],
 ) -> Any:
     """The requests of a tick; a tick that asks for nothing says why, one that does says it in its log."""
     held = plans.reasons(job)
@@ -165,7 +165,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
             return dg.SkipReason(
                 f"{partition}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every partition there is."
             )
-        tries = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
+        tries = plan([Order(training.partition, training.basis)], runs(context, training.partition), now())
         return _requests_or_why(context, tries, job, training.request(spec))
 
     def runs(context: dg.SensorEvaluationContext, partition: str) -> list[Past]:
@@ -193,7 +193,7 @@ class Training:
         """Whether the last run did what there was to do; one that a sensor asked for under a hold did not."""
         return all(run.succeeded and run.basis in (None, self.basis) for run in runs[:1])
 
-    def request(self, spec: ModelSpec) -> Callable[[Wanted, int], dg.RunRequest]:
+    def request(self, spec: ModelSpec) -> Callable[[Order, int], dg.RunRequest]:
         """The request of the n-th try."""
         tags = {
             REASON_TAG: self.reason,

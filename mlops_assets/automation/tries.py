@@ -28,7 +28,7 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Order:
     """A partition that something is to be made of, and the content that it is to rest on."""
 
     partition: str
@@ -87,7 +87,7 @@ class Tried:
 class Plan:
     """What to ask for now, with the number of the try, and why nothing is asked of the other partitions."""
 
-    due: list[tuple[Wanted, int]]
+    due: list[tuple[Order, int]]
     running: list[Past]
     resting: list[Tried]
     given_up: list[Tried]
@@ -110,7 +110,7 @@ def _named(said: Sequence[object]) -> str:
     return "; ".join([*map(str, said[:MOST_NAMED]), *more])
 
 
-def plan(waiting: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
+def plan(waiting: Sequence[Order], past: Sequence[Past], now: datetime) -> Plan:
     """Sort the partitions that wait by what came of their runs, which are given the newest first.
 
     Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first. What

@@ -35,7 +35,7 @@ FEATURE_TABLE = re.compile(r"\w+/features/(?!online$|registry$)\w+")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplayOrder:
     """What somebody wants replayed: a use case, up to which partition, and what is to follow the partitions."""
 
     use_case: str
@@ -48,7 +48,7 @@ class Asked:
         return settings.replay / self.use_case
 
 
-def replay_history(settings: Settings, order: Asked) -> int:
+def replay_history(settings: Settings, order: ReplayOrder) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
     folder = order.folder(settings)
     content = {
@@ -74,7 +74,7 @@ def replay_history(settings: Settings, order: Asked) -> int:
     return 0
 
 
-def _models(order: Asked) -> dict[str, Any] | None:
+def _models(order: ReplayOrder) -> dict[str, Any] | None:
     """The whole spec of each model: one that is added, or a field that changes, makes a finished replay unfinished.
 
     None where a spec cannot be read; what is wrong is told when the definitions are loaded.
@@ -92,7 +92,7 @@ def _models(order: Asked) -> dict[str, Any] | None:
     }
 
 
-def _newest(settings: Settings, order: Asked) -> dict[str, str | None]:
+def _newest(settings: Settings, order: ReplayOrder) -> dict[str, str | None]:
     """The newest partition that is there, where the calendar has no end: a replay that was finished goes on when one comes."""
     folder = use_case_folder(order.use_case)
     try:
@@ -128,7 +128,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     return record | {"models": {name: as_now(spec) for name, spec in models.items()}} if models else record
 
 
-def _replay(settings: Settings, order: Asked) -> str:
+def _replay(settings: Settings, order: ReplayOrder) -> str:
     started = time.monotonic()
     from mlops_assets.project import Project, ProjectError
     from mlops_assets.replay.by_wall import answers_since, lived_by_the_wall, none_is_over, retrain_sensors

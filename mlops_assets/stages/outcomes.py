@@ -37,7 +37,7 @@ LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
 
-_FOUND: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
+_PARTS_KNOWN: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
 """What was found last for a model, with the marks of the two folders: as long as these stay, so does that."""
 
 
@@ -47,11 +47,11 @@ def outcome_parts(spec: ModelSpec, lake: Lake) -> Mapping[str, Parts]:
         return {}
     marks = [lake.storage.folder_mark(table) for table in (spec.prediction.table, spec.label.table)]
     question = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
-    before = _FOUND.get(question)
+    before = _PARTS_KNOWN.get(question)
     if before and None not in marks and before[0] == marks:
         return before[1]
     parts = _outcome_parts(spec, lake, spec.label.table)
-    _FOUND[question] = marks, parts
+    _PARTS_KNOWN[question] = marks, parts
     return parts
 
 

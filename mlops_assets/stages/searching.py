@@ -33,7 +33,7 @@ BUDGET = {"trials", "minutes", "concurrent", "apply"}
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """A search that ended: its record in the lake, all trials by number, and the picture (PNG)."""
 
     record: dict[str, Any]
@@ -48,7 +48,7 @@ def run_search(
     compute: Compute,
     lineage: Mapping[str, str],
     say: Callable[[str], None],
-) -> Found:
+) -> SearchOutcome:
     """Search at the end of the newest partition, from where it was broken off; keep every trial, and the result."""
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
@@ -145,7 +145,9 @@ def progress(spec: ModelSpec, seen: Sequence[Trial], trial: Trial) -> str:
     return f"trial {len(seen)}{of} (number {trial.number}) {trial.state} after {trial.rounds} rounds: {score}{best}"
 
 
-def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]) -> Found:
+def result(
+    spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]
+) -> SearchOutcome:
     """The winner and where it came from, as data."""
     assert spec.search is not None
     metric, winner, own = metric_of(spec), better(metric_of(spec), trials)[0], trials[0]
@@ -176,10 +178,10 @@ def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, tria
         "identity": identity,
         "mlflow_run": parent,
     }
-    return Found(record, trials, search_plot(trials, metric, space, record["importance"]))
+    return SearchOutcome(record, trials, search_plot(trials, metric, space, record["importance"]))
 
 
-def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, outcome: Found) -> None:
+def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, outcome: SearchOutcome) -> None:
     """End the parent run, then write the record that trainings read."""
     record = outcome.record
     numbers = {f"best_{record['metric']}": record["score"], "trials": record["trials"]}

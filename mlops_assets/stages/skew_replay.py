@@ -14,7 +14,7 @@ from mlops_assets.ml.skew.cells import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED
 from resources.features.service import DescribedService
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.features.vectors import STATUS_NAMES
@@ -134,6 +134,6 @@ def as_logged(rows: pl.DataFrame, logged: DescribedService, views: Sequence[View
         presence=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
         held=statuses.select(pl.all() == STATUS_NAMES.index("OUTSIDE_MAX_AGE")),
         questions=rows.select(
-            *logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)
+            *logged.inputs, pl.col(REQUESTED_AT).alias(QUESTION_AT), pl.col(SERVED_AT).alias(SERVED)
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
+from mlops_assets.ml.judging.leaks import SingleFeature, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
@@ -50,7 +50,7 @@ def train(
     spec: ModelSpec,
     systems: Systems,
     lineage: Mapping[str, str],
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Train a challenger and put the training on record in the audit log."""
     lake, tracking, compute = systems.lake, systems.tracking, systems.compute or None
@@ -76,7 +76,7 @@ def train_challenger(
     tracking: Tracking,
     lineage: Mapping[str, str],
     compute: Compute | None = None,
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Fit, log and register a challenger at the end of the newest partition, and keep what its evaluation needs.
 

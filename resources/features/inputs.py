@@ -16,7 +16,7 @@ from resources.features.modules import files_of
 from resources.features.repository import Given, Repository
 from resources.features.stand_in import (
     BUILDER,
-    Made,
+    FeastObject,
     Reading,
     UntoldError,
     join_key,
@@ -164,7 +164,7 @@ def _by_stand_in(repository: Repository) -> Read:
     )
 
 
-def _row_columns(view: Made) -> list[str]:
+def _row_columns(view: FeastObject) -> list[str]:
     if view.kind != "OnDemandFeatureView":
         return view.request_names
     parts = [
@@ -178,7 +178,7 @@ def _is_view(thing: Any) -> bool:
     return type(thing).__name__.endswith("FeatureView")
 
 
-def _meant(thing: Made) -> Defined:
+def _meant(thing: FeastObject) -> Defined:
     key = (join_key(thing), value_type(thing)) if thing.kind == "Entity" else None
     return Defined(thing.kind, thing.name, thing.place, key)
 
@@ -211,7 +211,7 @@ def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
     )
 
 
-def _inputs(service: Made) -> ServiceInputs:
+def _inputs(service: FeastObject) -> ServiceInputs:
     views = list(service.named["features"])
     on_demand = [view for view in views if view.kind == "OnDemandFeatureView"]
     sources = [source for view in on_demand for source in _listed(view.named["sources"])]
@@ -233,7 +233,7 @@ def _inputs(service: Made) -> ServiceInputs:
     )
 
 
-def _typed(owner: Made, thing: Made, name: str = "") -> TypedField:
+def _typed(owner: FeastObject, thing: FeastObject, name: str = "") -> TypedField:
     return TypedField(owner.name, name or thing.name, type_text(thing.named["dtype"]))
 
 
@@ -254,7 +254,7 @@ def _renamed(mapping: Mapping[str, str]) -> dict[str, str]:
     return {new: old for old, new in mapping.items()}
 
 
-def _mapping(view: Made) -> Mapping[str, str]:
+def _mapping(view: FeastObject) -> Mapping[str, str]:
     source = view.named.get("source") or view.named.get("batch_source")
-    source = source.named.get("batch_source", source) if isinstance(source, Made) else None
+    source = source.named.get("batch_source", source) if isinstance(source, FeastObject) else None
     return (source.named.get("field_mapping") or {}) if source else {}

@@ -70,7 +70,7 @@ class _Class(type):
         return cls(name)
 
 
-class Made(metaclass=_Class):
+class FeastObject(metaclass=_Class):
     """What was made of one of Feast's classes: its class, and what it was given."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -85,17 +85,17 @@ class Made(metaclass=_Class):
         return self.named.get("name", self.given[0] if self.given else "")
 
     @property
-    def projection(self) -> "Made":
+    def projection(self) -> "FeastObject":
         """The view as it stands in a service."""
         return self
 
     @property
-    def fields(self) -> dict[str, "Made"]:
+    def fields(self) -> dict[str, "FeastObject"]:
         """Everything in the schema, by name."""
         return {field.name: field for field in self.named.get("schema") or []}
 
     @property
-    def features(self) -> list["Made"]:
+    def features(self) -> list["FeastObject"]:
         """The fields that are features: all of the schema but the join keys, or some of them."""
         keys, fields = set(self.keys), self.fields
         names = [name for name in fields if name not in keys] if self.only is None else self.only
@@ -110,42 +110,47 @@ class Made(metaclass=_Class):
         """The join keys by the names that a request has them under."""
         return [self.aliases.get(key, key) for key in self.keys]
 
-    def __getitem__(self, names: Any) -> "Made":
+    def __getitem__(self, names: Any) -> "FeastObject":
         part = type(self)(*self.given, **self.named)
         part.only, part.aliases = list(names), self.aliases
         return part
 
-    def with_join_key_map(self, names: Mapping[str, str]) -> "Made":
+    def with_join_key_map(self, names: Mapping[str, str]) -> "FeastObject":
         part = type(self)(*self.given, **self.named)
         part.only, part.aliases = self.only, dict(names)
         return part
 
-    def with_name(self, name: str) -> "Made":
+    def with_name(self, name: str) -> "FeastObject":
         part = type(self)(*self.given, **{**self.named, "name": name})
         part.only, part.aliases = self.only, self.aliases
         return part
 
 
-def join_key(entity: Made) -> str:
+def join_key(entity: FeastObject) -> str:
     """The column by which an entity is found: its own, or its name."""
     one = entity.named.get("join_key")
     return next(iter(entity.named.get("join_keys") or ([one] if one else [])), entity.name)
 
 
-def value_type(entity: Made) -> str:
+def value_type(entity: FeastObject) -> str:
     """The type of an entity's key as Feast prints a field's; Invalid where it is not said."""
     given = entity.named.get("value_type")
-    return VALUE_TYPES.get(given.given[0], "Invalid") if isinstance(given, Made) else "Invalid"
+    return VALUE_TYPES.get(given.given[0], "Invalid") if isinstance(given, FeastObject) else "Invalid"
 
 
 def type_text(kind: Any) -> str:
     """A field's type as Feast prints it; raises UntoldError for one that is computed."""
-    if isinstance(kind, type) and issubclass(kind, Made):
+    if isinstance(kind, type) and issubclass(kind, FeastObject):
         return kind.__name__
-    inner = [*kind.given, *kind.named.values()] if isinstance(kind, Made) else []
-    if isinstance(kind, Made) and kind.kind in TYPES_OF_MANY and len(inner) == 1:
+    inner = [*kind.given, *kind.named.values()] if isinstance(kind, FeastObject) else []
+    if isinstance(kind, FeastObject) and kind.kind in TYPES_OF_MANY and len(inner) == 1:
         return f"{kind.kind}({type_text(inner[0])})"
-    if isinstance(kind, Made) and kind.kind == "Struct" and len(inner) == 1 and isinstance(inner[0], dict):
+    if (
+        isinstance(kind, FeastObject)
+        and kind.kind == "Struct"
+        and len(inner) == 1
+        and isinstance(inner[0], dict)
+    ):
         parts = ", ".join(f"{name}: {type_text(part)}" for name, part in inner[0].items())
         return f"Struct({{{parts}}})"
     raise UntoldError(f"a field has the type {kind!r}")
@@ -171,7 +176,7 @@ class _StandIn(ModuleType):
 
 
 def _class_of(classes: dict[str, type], name: str) -> type:
-    return classes.setdefault(name, type(name, (Made,), {}))
+    return classes.setdefault(name, type(name, (FeastObject,), {}))
 
 
 def _decorator(kind: type) -> Any:
@@ -196,16 +201,16 @@ class Reading:
         self.modules: dict[str, ModuleType] = {}
         self.classes: dict[str, type] = {}
 
-    def objects(self) -> list[Made]:
+    def objects(self) -> list[FeastObject]:
         """Everything made of Feast's classes at the top level of a module, in lists and dictionaries there too."""
-        objects: dict[int, Made] = {}
+        objects: dict[int, FeastObject] = {}
         for name in modules_of(self.package):
             for value in top_level(vars(self.module(name))):
                 if type(value).__module__.partition(".")[0] in STOOD_IN:
                     raise UntoldError(
                         f"{name} has objects that Feast itself made for a module outside of the package"
                     )
-                if isinstance(value, Made):
+                if isinstance(value, FeastObject):
                     objects[id(value)] = value
         return list(objects.values())
 

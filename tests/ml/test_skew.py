@@ -23,7 +23,7 @@ from mlops_assets.ml.skew.cells import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED
 
 INSTANT = pl.Datetime("us", "UTC")
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)
@@ -52,13 +52,13 @@ def logged(
     def frame(content: object, kind=None) -> pl.DataFrame:
         return pl.DataFrame([pl.Series(name, [content], kind) for name in features])
 
-    asked = {"pump": "P1", ASKED: NOON, SERVED: WALL}
+    asked = {"pump": "P1", QUESTION_AT: NOON, SERVED: WALL}
     return Logged(
         values=frame(value, pl.Float32),
         event_times=frame(HOURS[event] if event else None, INSTANT),
         presence=frame(found),
         held=frame(held),
-        questions=pl.DataFrame(asked, schema_overrides={ASKED: INSTANT, SERVED: INSTANT}),
+        questions=pl.DataFrame(asked, schema_overrides={QUESTION_AT: INSTANT, SERVED: INSTANT}),
     )
 
 

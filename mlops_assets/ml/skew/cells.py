@@ -24,7 +24,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED, known_rows
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED, known_rows
 
 ROUNDING, CHANGED, MISSING, STALE, EXPIRED, LATE, UNEXPLAINED = VERDICTS = (
     "rounding",
@@ -214,7 +214,7 @@ def _online(logged: Logged, features: Sequence[str]) -> pl.DataFrame:
 def _causes(cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Offline) -> pl.DataFrame:
     """`cell`, `offline_event` and `cause`: of several stored views, the first cause in the order of the verdicts."""
     facts = pl.concat([_NO_FACTS, *_facts(cases, logged, views, offline)])
-    moments = logged.questions.select(ASKED, SERVED).with_row_index("row")
+    moments = logged.questions.select(QUESTION_AT, SERVED).with_row_index("row")
     known = cases.join(facts, on=["row", "source"], how="left").join(moments, on="row", how="left")
     return (
         known.with_columns(cause=_cause())
@@ -254,7 +254,7 @@ def _facts(
 
 def _cause() -> pl.Expr:
     served, now, then = pl.col("served_event"), pl.col("event_now"), pl.col("event_then")
-    oldest = pl.col(ASKED) - pl.col("ttl")
+    oldest = pl.col(QUESTION_AT) - pl.col("ttl")
     valid = (then >= oldest).fill_null(False)
     late = (pl.col("written_now") > pl.col(SERVED)).fill_null(False)
     missing = (~pl.col("found") & valid) | (pl.col("found") & now.is_null())
