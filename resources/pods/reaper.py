@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.compute.rayjob import SENT_BY
+from resources.compute.rayjob import SENDER
 from resources.moments import read_moment
 from resources.pods.api import RUN_ID
 
@@ -104,7 +104,7 @@ def _of_rayjobs(
 ) -> Iterator[Leftover]:
     for one in rayjobs:
         metadata, status = one["metadata"], one.get("status") or {}
-        run = (metadata.get("annotations") or {}).get(SENT_BY)
+        run = (metadata.get("annotations") or {}).get(SENDER)
         known = status_of(run) if run else UNKNOWN
         age = _seconds(metadata["creationTimestamp"], now)
         if known == WAITS:
