@@ -74,12 +74,12 @@ def _run(
 ) -> int:
     """replay a use case: ingest, score, report and retrain partition by partition"""
     gc.set_threshold(COLLECT_AFTER)
-    from mlops_assets.replay.job import Asked, replay_history
+    from mlops_assets.replay.job import ReplayOrder, replay_history
 
     migrate.tell_what_waits(settings())
     holds.tell(settings())
-    asked = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
-    return replay_history(settings(), asked)
+    order = ReplayOrder(use_case or default_use_case(), through, not no_compare, not no_second_model)
+    return replay_history(settings(), order)
 
 
 @command(app, "dev")

@@ -72,7 +72,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
                 continue
             joins[name] = joined = _joined(run, spec, name, decides)
             if joined.manifest:
-                run.reuse.made(name, joined.manifest.sha256)
+                run.reuse.note(name, joined.manifest.sha256)
         yield from join_checks(spec, joins)
         written = {name: joined.manifest for name, joined in joins.items() if joined.manifest}
         yield from materialized(run, written, len(joins), partial(newest_page, spec, lake, feature_store))

@@ -26,7 +26,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.replay.tables import text_table
     from mlops_assets.stages.judging import anchor_on_trial, hold_out, seen_until
     from mlops_assets.stages.opponents import opponents
-    from mlops_assets.stages.searched import searched
+    from mlops_assets.stages.searched import training_spec
     from mlops_assets.stages.training import log_fit, training_files
     from mlops_assets.stages.training_set import newest_partition, training_data
 
@@ -37,7 +37,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
             f"{model} has no training set yet: `make run`, or materialize {model}/training_set"
         )
     partition = newest_partition(spec, project.lake)
-    spec = varied(searched(_spec(project.specs, model), project.lake, partition)[0], changes)
+    spec = varied(training_spec(_spec(project.specs, model), project.lake, partition)[0], changes)
     data = training_data(spec, project.lake, partition)
     rows = training_files(spec, data)
     height = rows.read(spec, [spec.prediction.time]).height

@@ -80,11 +80,11 @@ class FewOrigins:
         if views not in self._newest:
             times = [self._of_view(number)[0] for number in views]
             empty: list[int | None] = [None] * len(self._rows)
-            found = [
+            newest = [
                 max((t for t in row if t is not None), default=None)
                 for row in zip(*times, empty, strict=True)
             ]
-            self._newest[views] = found
+            self._newest[views] = newest
         return self._newest[views]
 
 

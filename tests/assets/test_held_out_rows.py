@@ -101,7 +101,7 @@ def test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same(
     def registered(data: TrainingData) -> tuple[str, bytes]:
         project = SimpleNamespace(resources={"compute": None}, lake=data.lake, tracking=tracking)
         fits = Fits(project, SPEC, Progress(0), [])  # type: ignore[arg-type]
-        model, _ = fits._made(SPEC, data, "challenger", None)
+        model, _ = fits._fit(SPEC, data, "challenger", None)
         version, fitted, _ = train_challenger(SPEC, Systems(data.lake, tracking=tracking), {})
         assert version.trained_until == START
         assert fitted.model == model

@@ -12,7 +12,7 @@ from mlops_assets.stages.card import gather, sections
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.errors import AlteredRecordError
 from mlops_assets.stages.judging import judge_challenger
-from mlops_assets.stages.searched import newest_result, parameters_in, searched
+from mlops_assets.stages.searched import newest_result, parameters_in, training_spec
 from mlops_assets.stages.training import train_challenger, training_files
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
@@ -103,15 +103,15 @@ def test_without_a_search_that_ended_the_spec_is_trained_and_the_page_says_so(tr
 
 
 def test_a_spec_that_does_not_apply_the_search_trains_its_own_parameters(lake):
-    spec, origin = searched(search_spec(apply=False), lake, WEEK)
+    spec, origin = training_spec(search_spec(apply=False), lake, WEEK)
     assert spec.trainer == SPEC.trainer
     assert origin == {"parameters_from": "the spec: search.apply is false"}
 
 
 def test_a_training_of_an_earlier_week_does_not_know_a_later_search(lake):
-    spec, origin = searched(SPEC, lake, "2020-02-03")
+    spec, origin = training_spec(SPEC, lake, "2020-02-03")
     assert spec == SPEC and "no search" in origin["parameters_from"]
-    assert searched(SPEC, lake, "2020-03-02")[0] == with_found(SPEC, FOUND)
+    assert training_spec(SPEC, lake, "2020-03-02")[0] == with_found(SPEC, FOUND)
 
 
 def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
@@ -121,7 +121,7 @@ def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
 def test_parameters_that_were_changed_by_hand_are_refused(lake):
     write_result(lake, {"max_depth": 9}, sha256=parameters_hash(FOUND))
     with pytest.raises(AlteredRecordError, match="somebody changed them"):
-        searched(SPEC, lake, WEEK)
+        training_spec(SPEC, lake, WEEK)
 
 
 def test_a_search_adds_one_asset_between_the_training_set_and_the_model():

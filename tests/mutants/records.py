@@ -212,7 +212,7 @@ MUTANTS = (
     IDENTITY(
         "a fit is registered again each time",
         "resources.tracking.tracking:Tracking._deliver_registration",
-        "v.identity == wanted.identity",
+        "v.identity == order.identity",
         "False",
         f"{TRACKED}test_a_fit_is_logged_once_and_registered_once",
     ),
