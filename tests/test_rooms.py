@@ -191,5 +191,5 @@ def test_a_participle_is_seen_wherever_a_name_is_given(code):
 
 def test_values_and_functions_are_not_called_by_what_was_done_to_them():
     named = {part(file): participles(tree(file)) for file in NAMED_BY_NOUNS}
-    fields = {name: fields for name, fields in FIELDS_OF_FILES.items() if name in named}
-    assert {name: names for name, names in named.items() if names} == fields
+    written = {name: names for name, names in FIELDS_OF_FILES.items() if name in named}
+    assert {name: names for name, names in named.items() if names} == written

@@ -77,7 +77,7 @@ MUTANTS = (
     PUBLISH(
         "a change is recorded and the endpoint does not follow",
         "mlops_assets.promotion.following:_serve",
-        "endpoint.publish(deployment)",
+        "endpoint.publish(record)",
         "pass",
         f"{CHANGED}test_a_rollback_returns_to_the_champion_before_and_the_endpoint_follows",
     ),
