@@ -103,7 +103,7 @@ def measure(folder: Path, rows: int, repeats: int) -> dict[str, dict[str, float]
     for name, work in CONTENDERS.items():
         found = []
         for _ in range(1 if name in (POLARS, DAYS, ANEW) else repeats):
-            forget(folder, ".parquet" if name in (ANEW, DAYS) else f"{LAST}.")
+            forget(folder, "" if name in (ANEW, DAYS) else f"{LAST}.")
             found.append(_apart(work, folder, rows))
         if name in (ANEW, DAYS):
             _apart(day_before, folder, rows)
@@ -140,7 +140,7 @@ def day_before(folder: Path, rows: int) -> None:
 def forget(folder: Path, which: str) -> None:
     """Remove what is kept of the newest day, or of all, so that it is made in the time that is taken."""
     storage = Lake(root=str(folder)).storage
-    for name in storage.below(RUNNING).names(ending=".parquet"):
+    for name in storage.below(RUNNING).names():
         if which in name:
             storage.delete(f"{RUNNING}/{name}")
 

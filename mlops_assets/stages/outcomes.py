@@ -25,6 +25,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.content import content_sha256
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.held import bounds
+from resources.lake.briefs import hashes_of
 from resources.lake.lake import Lake
 from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
@@ -56,7 +57,7 @@ def outcome_parts(spec: ModelSpec, lake: Lake) -> Mapping[str, Parts]:
 
 
 def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Parts]:
-    predictions, labels = _hashes(lake, spec.prediction.table), _hashes(lake, table)
+    predictions, labels = hashes_of(lake, spec.prediction.table), hashes_of(lake, table)
     record = lake.read_json(_index(spec)) or {}
     named = {"key": list(spec.prediction.key), "facts": [spec.label.column, spec.label.known_at]}
     known = record.get("labels", {}) if record.get("named") == named else {}
@@ -237,10 +238,6 @@ def _divided(
             f"{str(error).splitlines()[0]}; give the key one type in both"
         ) from error
     return mine, outcomes.join(predictions, on=keys, how="anti", maintain_order="left")
-
-
-def _hashes(lake: Lake, table: str) -> dict[str, str]:
-    return {name: lake.manifest(table, name).sha256 for name in lake.partitions(table)}
 
 
 def _own(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

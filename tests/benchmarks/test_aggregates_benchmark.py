@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 def kept(folder) -> list[str]:
     return [
         name[:10]
-        for name in Lake(root=str(folder)).storage.below(aggregates.RUNNING).names(ending=".parquet")
+        for name in Lake(root=str(folder)).storage.below(aggregates.RUNNING).names()
     ]
 
 
@@ -45,5 +45,5 @@ def test_what_is_kept_of_the_day_is_made_anew_each_time(folder):
     assert kept(folder) == [before]
     aggregates.a_day(folder, ROWS)
     assert kept(folder) == [before, aggregates.LAST]
-    aggregates.forget(folder, ".parquet")
+    aggregates.forget(folder, "")
     assert kept(folder) == []

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mlops_assets.ml.aggregates.exact import Ints
-from mlops_assets.ml.aggregates.versions import KNOWN, NEVER, TIME, UNTIL, column_of
+from mlops_assets.ml.aggregates.versions import KNOWN, NEVER, TIME, UNTIL, columns_of
 from mlops_assets.spec.aggregates import Aggregate
 
 Bools = npt.NDArray[np.bool_]
@@ -79,12 +79,12 @@ def changes(
     versions: pl.DataFrame, spells: Spells, features: Sequence[Aggregate], start: int, end: int
 ) -> tuple[Ints, Ints]:
     """The keys and moments in `[start, end)` at which a row becomes known, leaves a window, or is replaced."""
-    ever = spells.begin < spells.until
+    ever, columns = spells.begin < spells.until, columns_of(features)
     pairs = [(spells.key[ever], spells.begin[ever])]
     for window in {one.window for one in features}:
         ends = spells.end(window)
-        names = [column_of(n) for n, one in enumerate(features) if one.window == window]
-        counts = versions.select(pl.any_horizontal(pl.col(names).is_not_null())).to_series().to_numpy()
+        names = {name for name, one in zip(columns, features, strict=True) if one.window == window}
+        counts = versions.select(pl.any_horizontal(pl.col([*names]).is_not_null())).to_series().to_numpy()
         leaves = counts & (spells.begin < ends)
         pairs.append((spells.key[leaves], ends[leaves]))
     keys, moments = (np.concatenate(each) for each in zip(*pairs, strict=True))
