@@ -16,6 +16,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, registry_key
 from mlops_assets.stages.entity_rows import imported
 from mlops_assets.stages.fingerprints import join_code, of_training_partition
+from mlops_assets.stages.outcomes import LabelTable
 from mlops_assets.stages.partition_labels import relabel_partition, relabels
 from mlops_assets.stages.training_columns import training_columns
 from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_partitions, together
@@ -63,13 +64,13 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     def training_set_(run: Run) -> Iterator[Any]:
         lake, feature_store = run.systems.lake, run.systems.feature_store
-        joins: dict[str, Joined] = {}
+        joins, labels = dict[str, Joined](), LabelTable(spec, lake)
         for name in run.partitions:
             decides = of_training_partition(spec, lake, feature_store, name)
             if run.reuse.unchanged(name, decides) is not None:
                 joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
             elif not run.reuse.forced and relabels(spec, lake, name, decides):
-                joins[name] = _noted(run, name, Joined(relabel_partition(spec, lake, name), 0, 0, {}))
+                joins[name] = _noted(run, name, Joined(relabel_partition(spec, lake, name, labels), 0, 0, {}))
         fresh = [name for name in run.partitions if name not in joins]
         for some in together(spec, lake, feature_store, fresh):
             made = join_partitions(spec, lake, feature_store, some)

@@ -13,6 +13,7 @@ the two tables alone: lost, it is made again; a new label partition is looked up
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache, lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,9 @@ OUTCOMES = "outcomes"
 """The note of a training set's partition with the label partitions it has outcomes of, and its part in a fingerprint."""
 
 UTC = pl.Datetime("us", "UTC")
+HELD = 128
+"""Partitions of a label table that a run holds: as many days as a quarter and a month have."""
+
 LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
@@ -90,7 +94,20 @@ def lacks(spec: ModelSpec, lake: Lake, name: str, parts: Parts) -> bool:
     return notes.get(OUTCOMES, {}) != parts
 
 
-def with_outcomes(spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame) -> pl.DataFrame:
+class LabelTable:
+    """A model's table of labels as one run reads it: what many partitions of predictions have outcomes in is read once."""
+
+    def __init__(self, spec: ModelSpec, lake: Lake) -> None:
+        self.outcomes = lru_cache(HELD)(partial(_outcomes_in, spec, lake))
+        """The outcomes in a partition of it."""
+
+        self.hash = cache(partial(lake.hash, str(spec.label.table)))
+        """The hash of a partition's file."""
+
+
+def with_outcomes(
+    spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame, labels: LabelTable | None = None
+) -> pl.DataFrame:
     """Rows with their label, when it was known, and the outcomes it corrects; null where there is none yet.
 
     Raises StageError where one key has two outcomes and nothing tells the newer, or a name or value cannot be a label.
@@ -102,7 +119,7 @@ def with_outcomes(spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame)
             f"column {met[0]!r} of {spec.label.table} is also a column of {spec.prediction.table} or of the features: "
             "rename it in one of them, so that label.column is one thing"
         )
-    found = _outcomes(spec, lake, parts)
+    found = _outcomes(spec, labels or LabelTable(spec, lake), parts)
     if not parts:
         found = found.cast({key: rows.schema[key] for key in spec.prediction.key})
     refuse_values(spec, found[spec.label.column])
@@ -120,10 +137,10 @@ def refuse_values(spec: ModelSpec, values: pl.Series) -> None:
         )
 
 
-def made_of_outcomes(spec: ModelSpec, lake: Lake, parts: Parts) -> dict[str, str]:
+def made_of_outcomes(spec: ModelSpec, labels: LabelTable, parts: Parts) -> dict[str, str]:
     """Names of the label partitions that have a say, with the hashes of their files."""
     table = spec.label.table
-    return {partition_name(table, name): lake.hash(table, name) for name in parts} if table else {}
+    return {partition_name(table, name): labels.hash(name) for name in parts} if table else {}
 
 
 def unlabelled_time(spec: ModelSpec, lake: Lake, now: datetime) -> datetime:
@@ -149,20 +166,23 @@ def events_missing(spec: ModelSpec, lake: Lake, now: datetime) -> str | None:
     )
 
 
-def _outcomes(spec: ModelSpec, lake: Lake, names: Iterable[str]) -> pl.DataFrame:
-    """Rows of some label partitions: key, label and its moment, with the label as a number."""
-    assert spec.label.table is not None
-    wanted = [
-        *spec.prediction.key,
-        spec.label.column,
-        *([spec.label.known_at] if spec.label.known_at else []),
-    ]
-    frames = [lake.read(spec.label.table, [name]) for name in names]
-    for frame in frames:
-        require(frame, wanted, f"the label of model {spec.name!r} in {spec.label.table}")
+def _outcomes(spec: ModelSpec, labels: LabelTable, names: Iterable[str]) -> pl.DataFrame:
+    """Rows of some label partitions: key, label and its moment."""
+    frames = [labels.outcomes(name) for name in names]
     if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(wanted, pl.Float64))
-    return pl.concat([frame.select(wanted) for frame in frames], how="vertical_relaxed")
+        return pl.DataFrame(schema=dict.fromkeys(_facts(spec), pl.Float64))
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _outcomes_in(spec: ModelSpec, lake: Lake, name: str) -> pl.DataFrame:
+    """Those of one."""
+    frame = lake.read(str(spec.label.table), [name])
+    require(frame, _facts(spec), f"the label of model {spec.name!r} in {spec.label.table}")
+    return frame.select(_facts(spec))
+
+
+def _facts(spec: ModelSpec) -> list[str]:
+    return [*spec.prediction.key, spec.label.column, *([spec.label.known_at] if spec.label.known_at else [])]
 
 
 def _versions(spec: ModelSpec, found: pl.DataFrame) -> pl.DataFrame:
@@ -213,7 +233,7 @@ def _looked_up(
             return dict(before)
         parts, rows = ({p: v for p, v in before[k].items() if p not in changed} for k in ("parts", "rows"))
         search = changed
-    outcomes = _outcomes(spec, lake, [name])
+    outcomes = _outcomes_in(spec, lake, name)
     left = outcomes.sort(outcomes.columns)
     for partition in sorted(search, reverse=True):
         if left.is_empty():

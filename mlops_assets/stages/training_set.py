@@ -21,8 +21,10 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.joined_from import joined_from
 from mlops_assets.stages.outcomes import (
+    LabelTable,
     arrived,
     events_missing,
+    made_of_outcomes,
     outcome_parts,
     refuse_values,
     with_outcomes,
@@ -73,13 +75,13 @@ def join_partitions(
     spans = [spec.calendar.partition(name) for name in names]
     whole = answered.height == asked.height
     probed = differing_cells(spec, lake, feature_store, spans, rows, joined) if whole else [{} for _ in spans]
-    content = cache(lake.hash)
+    content, labels = cache(lake.hash), LabelTable(spec, lake)
     found = {}
     for span, asked_for, frame, cells in zip(spans, rows, joined, probed, strict=True):
         lost = asked_for.height - frame.height
         duplicates = asked_for.height - asked_for.select(spec.prediction.key).n_unique()
         refused = lost or duplicates or cells
-        manifest = None if refused else _write(spec, lake, feature_store, span, frame, content)
+        manifest = None if refused else _write(spec, lake, feature_store, span, frame, content, labels)
         found[span.name] = Joined(manifest, lost, duplicates, cells)
     return found
 
@@ -164,10 +166,11 @@ def _write(
     span: Partition,
     joined: pl.DataFrame,
     content: Callable[[str, str], str],
+    labels: LabelTable,
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
     parts = outcome_parts(spec, lake).get(span.name, {})
-    joined = with_outcomes(spec, lake, parts, joined)
+    joined = with_outcomes(spec, lake, parts, joined, labels)
     refuse_values(spec, joined[spec.label.column])
     facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
     split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.row_columns, *features]
@@ -179,7 +182,8 @@ def _write(
         **label_notes(spec, lake, span, rows, features, parts),
     }
     made_of = joined_from(spec, lake, feature_store, span, joined, content)
-    return stored(spec, lake, span.name, rows, notes, made_of, parts)
+    made_of |= made_of_outcomes(spec, labels, parts)
+    return stored(spec, lake, span.name, rows, notes, made_of)
 
 
 def refuse_late_labels(spec: ModelSpec, lake: Lake, data: "TrainingData") -> None:
