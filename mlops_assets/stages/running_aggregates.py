@@ -24,6 +24,7 @@ from mlops_assets.spec.calendar import Calendar, Partition
 from resources.lake.briefs import hashes_of
 from resources.lake.lake import Lake
 from resources.lake.observed import partition_name
+from resources.storage.errors import AbsentError
 
 KEPT_BEFORE, KEPT_NEWEST = 4, 4
 """Files that stay: those of the partitions before one that is made, and of the newest of all."""
@@ -146,8 +147,11 @@ class History:
         return f"{self.view}/running"
 
     def _load(self, name: str, span: Partition) -> Running | None:
-        stored = self.lake.storage.load_or_none(name)
-        return stored and Running.of_content(self.asked.key, self._span(span), stored.content)
+        try:
+            content = self.lake.storage.read(name)
+        except AbsentError:
+            return None
+        return Running.of_content(self.asked.key, self._span(span), content)
 
     def _earlier(self, span: Partition) -> Iterator[tuple[Partition, Running]]:
         """What is kept of partitions before, the newest first."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -40,18 +41,20 @@ class Spells:
 class Places:
     """The pairs of a key and a moment that something happens at, sorted: each is a place.
 
-    `moments` are all there are; `codes` are `key * (len(moments) + 1) + number of the moment`.
+    `moments` are all there are; `codes` are `key * (len(moments) + 1) + number of the moment`; keys are numbered below `keys`.
     """
 
     moments: Ints
     codes: Ints
+    keys: int
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Ints, Ints]]) -> Self:
+    def of(cls, pairs: Sequence[tuple[Ints, Ints]], keys: int) -> Self:
         """All pairs of keys and moments, each once."""
-        keys, found = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        moments, number = np.unique(found, return_inverse=True)
-        return cls(moments, np.unique(keys * (moments.size + 1) + number))
+        key, found = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        moments = _each_once(found)
+        codes = key * (moments.size + 1) + np.searchsorted(moments, found)
+        return cls(moments, _each_once(codes), keys)
 
     @property
     def key(self) -> Ints:
@@ -65,14 +68,33 @@ class Places:
 
     def before(self, key: Ints, moment: Ints) -> Ints:
         """For keys and moments, the first place of that key which is not before the moment, else the one behind the key's last."""
-        code = key * (self.moments.size + 1) + np.searchsorted(self.moments, moment)
-        return np.searchsorted(self.codes, code).astype(np.int64)
+        if not self.moments.size:
+            return np.zeros(key.size, np.int64)
+        early, late = moment <= self.moments[0], moment > self.moments[-1]
+        found = np.where(early, self._begins[key], self._begins[key + 1])
+        between = np.flatnonzero(~early & ~late)
+        number = np.searchsorted(self.moments, moment[between])
+        found[between] = np.searchsorted(self.codes, key[between] * (self.moments.size + 1) + number)
+        return found
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """The first place of each key, and behind the last key's last."""
+        return np.searchsorted(self.codes, np.arange(self.keys + 1) * (self.moments.size + 1)).astype(
+            np.int64
+        )
 
     def have(self, key: Ints, moment: Ints) -> Bools:
         """Which places are among these pairs."""
         there = np.zeros(self.codes.size, np.bool_)
         there[self.before(key, moment)] = True
         return there
+
+
+def _each_once(numbers: Ints) -> Ints:
+    """The numbers sorted, each once."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
 
 
 def changes(

@@ -106,15 +106,15 @@ class Running:
         there = at >= 0
 
         def of(name: str) -> Ints:
-            return (
-                np.where(there, self.sums[name][at], 0) if self.keys.height else np.zeros(at.size, np.int64)
-            )
+            if name not in self.sums or not self.keys.height:
+                return np.zeros(at.size, np.int64)
+            return np.where(there, self.sums[name][at], 0)
 
         sums = Limbs(np.zeros((1, at.size), np.int64), 0)
         for name in self.sums:
             if name.startswith(f"{DIGIT}_{number}_"):
                 sums = added(sums, Limbs(of(name)[None, :], int(name.rpartition("_")[2])))
-        return of(f"{COUNT}_{number}") if self.sums else np.zeros(at.size, np.int64), sums
+        return of(f"{COUNT}_{number}"), sums
 
     def content(self) -> bytes:
         """As the bytes of a file; the same gives the same bytes."""
@@ -178,11 +178,9 @@ class Running:
         for name, one in self.sums.items():
             if name.startswith(COUNT):
                 used |= one != 0
-        if used.all():
-            return self
         numbers = np.cumsum(used) - 1
         rows = self.rows.with_columns(pl.Series(NUMBER, numbers[self.rows[NUMBER].to_numpy()], pl.Int64))
-        sums = {name: one[used] for name, one in self.sums.items()}
+        sums = {name: one[used] for name, one in self.sums.items() if one.any()}
         return replace(self, keys=self.keys.filter(pl.Series(used)), rows=rows, sums=sums)
 
 

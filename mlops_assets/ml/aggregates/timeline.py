@@ -135,7 +135,7 @@ class Timeline:
             for one, column in zip(features, columns_of(features), strict=True)
             if one.time_since
         ]
-        places = Places.of([happening, *stepping])
+        places = Places.of([happening, *stepping], rows.keys.height)
         touched = np.zeros(rows.keys.height, np.bool_)
         touched[places.key] = True
         return cls(rows, features, start, places, places.have(*happening), touched[spells.key])

@@ -72,8 +72,10 @@ def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataF
     moment = pl.col(shape.known or shape.time)
     versions = [*shape.row, shape.time]
     order = [shape.time, *([shape.known] if shape.known else ()), *shape.row]
-    kept = rows.select(shape.needs(asked)).unique().sort(order)
-    _refuse_undecided(kept, order, shape)
+    kept = rows.select(shape.needs(asked)).sort(order)
+    if kept.select(pl.all_horizontal([pl.col(n).eq_missing(pl.col(n).shift()) for n in order]).any()).item():
+        kept = kept.unique(maintain_order=True)
+        _refuse_undecided(kept, order, shape)
     replaced = moment.shift(-1).over(versions) if shape.known else pl.lit(None, INSTANT)
     kept = kept.with_columns(replaced.alias(UNTIL))
     features = [*asked.features.values()]
