@@ -25,14 +25,15 @@ from mlops_assets.kit.run_tags import (
     UNFINISHED,
 )
 from mlops_assets.spec.names import ingest_job_name, progress_name
-from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
+from mlops_assets.stages.drift_page import NONE, PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
 from resources.records.documents import load_record, save_record
 from resources.records.progress import ReplayProgress
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
-"""Tags of the runs of all partitions of a replay but its last: Evidently's page costs more than their numbers do."""
+FEW_PAGES, NO_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}, {PAGES_TAG: NONE}
+"""Tags of the runs of all partitions of a replay but its last, and of those that share runs: Evidently's page costs more than
+their numbers do."""
 
 MOST_TICKS_A_PARTITION = 50
 
@@ -128,7 +129,7 @@ class Clock:
                 self._score(shared, resting, step[-1], progress, last=not waiting)
             if waiting:
                 quiet = {name for model in resting for name in sensors_of(model)}
-                self.settle(step[-1], progress, FEW_PAGES, {*at_the_end, *quiet})
+                self.settle(step[-1], progress, NO_PAGES if shared else FEW_PAGES, {*at_the_end, *quiet})
             else:
                 self.settle(step[-1], progress)
             save_record(self.lake, progress_name(use_case), ReplayProgress(through=step[-1]))
@@ -142,7 +143,7 @@ class Clock:
             progress.stage(said(names), job)
             drawn = names[-1:] if last and names[-1] == newest else []
             if few := names[: len(names) - len(drawn)]:
-                self.execute_all(job, progress, few, FEW_PAGES)
+                self.execute_all(job, progress, few, NO_PAGES)
             if drawn:
                 self.execute_all(job, progress, drawn)
 

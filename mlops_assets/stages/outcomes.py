@@ -11,7 +11,7 @@ Which label partition has outcomes of which predictions is kept in a record of t
 the two tables alone: lost, it is made again; a new label partition is looked up once, in the newest predictions first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -38,6 +38,10 @@ UTC = pl.Datetime("us", "UTC")
 HELD = 128
 """Partitions of a label table that a run holds: as many days as a quarter and a month have."""
 
+TOGETHER = 32
+"""Partitions of predictions that are searched at once for the outcomes of a label partition."""
+
+OF = "_partition"
 LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
@@ -68,8 +72,9 @@ def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Part
     searched = record.get("predictions", {}) if known else {}
     if record.get("named") != named or (searched, _own(known)) != (predictions, labels):
         changed = [name for name in predictions if searched.get(name) != predictions[name]]
+        every, again = Keys(spec, lake, predictions), Keys(spec, lake, changed)
         known = {
-            name: _looked_up(spec, lake, name, sha256, known.get(name), changed, list(predictions))
+            name: _looked_up(spec, lake, name, sha256, known.get(name), again, every)
             for name, sha256 in labels.items()
         }
         lake.write_json(_index(spec), {"named": named, "predictions": predictions, "labels": known})
@@ -223,41 +228,58 @@ def _looked_up(
     name: str,
     sha256: str,
     before: Mapping[str, Any] | None,
-    changed: Sequence[str],
-    predictions: Sequence[str],
+    changed: "Keys",
+    predictions: "Keys",
 ) -> dict[str, Any]:
     """Which partitions of predictions a label partition has outcomes of: all are searched, or those that changed since."""
     parts, rows, search = {}, {}, predictions
     if before and before["sha256"] == sha256:
-        if not before["missing"] and not {*changed} & {*before["parts"]}:
+        if not before["missing"] and not {*changed.names} & {*before["parts"]}:
             return dict(before)
-        parts, rows = ({p: v for p, v in before[k].items() if p not in changed} for k in ("parts", "rows"))
+        parts, rows = (
+            {p: v for p, v in before[k].items() if p not in changed.names} for k in ("parts", "rows")
+        )
         search = changed
     outcomes = _outcomes_in(spec, lake, name)
-    left = outcomes.sort(outcomes.columns)
-    for partition in sorted(search, reverse=True):
-        if left.is_empty():
-            break
-        mine, left = _divided(spec, left, lake.read(spec.prediction.table, [partition], spec.prediction.key))
-        if mine.height:
-            parts[partition], rows[partition] = content_sha256(mine)[:16], mine.height
+    for partition, mine in search.divided(outcomes.sort(outcomes.columns)):
+        parts[partition], rows[partition] = content_sha256(mine)[:16], mine.height
     missing = outcomes.height - sum(rows.values())
     return {"sha256": sha256, "parts": parts, "rows": rows, "missing": missing}
 
 
-def _divided(
-    spec: ModelSpec, outcomes: pl.DataFrame, predictions: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Outcomes of these predictions, and the others."""
-    keys = list(spec.prediction.key)
-    try:
-        mine = outcomes.join(predictions, on=keys, how="semi", maintain_order="left")
-    except pl.exceptions.PolarsError as error:
-        raise StageError(
-            f"{spec.label.table} and {spec.prediction.table} cannot be joined by {', '.join(keys)}: "
-            f"{str(error).splitlines()[0]}; give the key one type in both"
-        ) from error
-    return mine, outcomes.join(predictions, on=keys, how="anti", maintain_order="left")
+class Keys:
+    """The keys of some partitions of predictions, read some partitions at a time, the newest first, and each time once."""
+
+    def __init__(self, spec: ModelSpec, lake: Lake, names: Iterable[str]) -> None:
+        self.spec, self.lake, self.names = spec, lake, sorted(names)
+        self.starts = [*range(0, len(self.names), TOGETHER)][::-1]
+        self.block = lru_cache(HELD // TOGETHER)(self._block)
+        """The keys of the partitions from a place on, each with the name of the newest of these partitions that has it."""
+
+    def divided(self, outcomes: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+        """The outcomes of each partition's predictions, in their order; of a key that two have, they are the newest one's."""
+        keys, left = list(self.spec.prediction.key), outcomes
+        for start in self.starts:
+            if left.is_empty():
+                return
+            try:
+                mine = left.join(self.block(start), on=keys, how="inner", maintain_order="left")
+                left = left.join(self.block(start), on=keys, how="anti", maintain_order="left")
+            except pl.exceptions.PolarsError as error:
+                raise StageError(
+                    f"{self.spec.label.table} and {self.spec.prediction.table} cannot be joined by {', '.join(keys)}: "
+                    f"{str(error).splitlines()[0]}; give the key one type in both"
+                ) from error
+            for (name,), rows in mine.partition_by(OF, as_dict=True, include_key=False).items():
+                yield str(name), rows
+
+    def _block(self, start: int) -> pl.DataFrame:
+        keys, table = list(self.spec.prediction.key), self.spec.prediction.table
+        frames = [
+            self.lake.read(table, [name], keys).select(keys).with_columns(pl.lit(name).alias(OF))
+            for name in self.names[start : start + TOGETHER]
+        ]
+        return pl.concat(frames, how="vertical_relaxed").unique(keys, keep="last", maintain_order=True)
 
 
 def _own(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
