@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.aggregates.timeline import aggregate_rows
-from mlops_assets.stages.declared_aggregates import aggregate_table, shape_of
+from mlops_assets.stages.declared_aggregates import CODE, aggregate_table, shape_of
 from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
@@ -24,7 +24,7 @@ def written(lake: Lake, calendar: Any, rows: Any, name: str) -> bool:
 
 
 def folder(lake: Lake, view: str) -> list[str]:
-    return lake.storage.names(f"shop/features/{view}/running", ".parquet")
+    return lake.storage.names(f"shop/features/{view}/running", ".running")
 
 
 @settings(max_examples=12, deadline=None)
@@ -118,11 +118,11 @@ def test_a_day_reads_what_is_new_and_what_leaves_and_no_history(tmp_path):
         shape_of(spec),
         calendar,
         timedelta(),
+        CODE,
     )
     span = calendar.partition(days[-1])
-    rows, before = history.rows(span), history.before(span)
+    made = history.made(span)
     assert {*read} == {days[-1], days[-2], days[-31]}
-    made = aggregate_rows(rows, asked, shape_of(spec), span.start, span.end, before)
     assert made.filter(pl.col("customer") == 1)["n"].to_list()[-1] == 21
     assert len(folder(lake, "customer")) <= 9
 
