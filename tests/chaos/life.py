@@ -65,9 +65,39 @@ class Life:
 
     folder: Path
     ports: dict[str, int]
-    process: subprocess.Popen[str]
     given: dict[str, str]
     weeks: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the cluster, with a door in front of its object store."""
+        with (self.folder / "up.log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.failing_cluster"],
+                env=self.given,
+                cwd=PROJECT_ROOT,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    def wait_until_up(self) -> None:
+        """Until all parts answer."""
+        log = self.folder / "up.log"
+        wait(lambda: "Ctrl-C stops all" in log.read_text(), f"it is up: {log}", 300, self.ended)
+
+    def stop(self) -> None:
+        """Let the cluster end; what does not is killed by its id, and told."""
+        if self.ended():
+            return
+        self.door("open")
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=180)
+        left = [one for one in children if one.is_running()]
+        for one in left:
+            os.kill(one.pid, signal.SIGKILL)
+        assert left == [], f"left behind: {left}"
 
     @property
     def state(self) -> Path:
@@ -223,19 +253,10 @@ def lived(folder: Path, free_port: Callable[[], int], weeks: int = 3, **more: st
         **{f"MLOPS_{name}_PORT": str(port) for name, port in ports.items()},
         **more,
     )
-    with (folder / "up.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.failing_cluster"],
-            env=given,
-            cwd=PROJECT_ROOT,
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    life = Life(folder, ports, process, given)
+    life = Life(folder, ports, given)
+    life.start()
     try:
-        wait(lambda: "Ctrl-C stops all" in (folder / "up.log").read_text(), "it is up", 300, life.ended)
+        life.wait_until_up()
         for sensor in SENSORS:
             life.dagster.start_sensor(sensor)
         for _ in range(weeks):
@@ -243,16 +264,4 @@ def lived(folder: Path, free_port: Callable[[], int], weeks: int = 3, **more: st
         life.settle()
         yield life
     finally:
-        _stop(life)
-
-
-def _stop(life: Life) -> None:
-    """Let the cluster end; what does not is killed by its id, and told."""
-    life.door("open")
-    children = psutil.Process(life.process.pid).children(recursive=True) if not life.ended() else []
-    life.process.send_signal(signal.SIGTERM)
-    life.process.wait(timeout=180)
-    left = [one for one in children if one.is_running()]
-    for one in left:
-        os.kill(one.pid, signal.SIGKILL)
-    assert left == [], f"left behind: {left}"
+        life.stop()
