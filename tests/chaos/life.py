@@ -46,16 +46,23 @@ COMMANDS = {
     "redis": "redis-server",
     "postgres": "/postgres ",
     "s3": "resources.storage.s3_server",
+    "ray head": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --head",
+    "ray worker": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --address",
 }
 """What tells the leader of each part by its command line."""
 
 
-def weekly_loans(folder: Path) -> Path:
+TRAINER = "trainer: {kind: xgboost, rounds: 40, early_stopping_rounds: 10}"
+
+
+def weekly_loans(folder: Path, trainer: str = TRAINER) -> Path:
     """The loans of the tests, by the week, with a label that is known after two days."""
     folder.mkdir(parents=True)
     said = (FOLDER / "use_case.yaml").read_text().replace("cadence: daily", "cadence: weekly")
     (folder / "use_case.yaml").write_text(said)
-    (folder / "defs.yaml").write_text((FOLDER / "defs.yaml").read_text().replace("delay: 30d", "delay: 2d"))
+    declared = (FOLDER / "defs.yaml").read_text().replace("delay: 30d", "delay: 2d")
+    assert TRAINER in declared
+    (folder / "defs.yaml").write_text(declared.replace(TRAINER, trainer))
     return folder
 
 
@@ -241,14 +248,16 @@ def _all_loans() -> pl.DataFrame:
 
 
 @contextmanager
-def lived(folder: Path, free_port: Callable[[], int], weeks: int = 3, **more: str) -> Iterator[Life]:
+def lived(
+    folder: Path, free_port: Callable[[], int], weeks: int = 3, trainer: str = TRAINER, **more: str
+) -> Iterator[Life]:
     """The cluster after its first weeks, of which the last has a model trained and promoted; nothing of it is left afterwards."""
     ports = {name: free_port() for name in ("DAGSTER", "MLFLOW", "SERVE")}
     (folder / "data").mkdir(parents=True)
     zipcodes().write_csv(folder / "data" / "zipcodes.csv")
     given = environment(
         folder / "home",
-        MLOPS_USE_CASES=str(weekly_loans(folder / "loans")),
+        MLOPS_USE_CASES=str(weekly_loans(folder / "loans", trainer)),
         LOANS_DATA=str(folder / "data"),
         **{f"MLOPS_{name}_PORT": str(port) for name, port in ports.items()},
         **more,
