@@ -1,8 +1,7 @@
 """A node of Ray is lost in the middle of a fit of the cluster: the fit is made, once, and the week is handled."""
 
-import json
-
 import pytest
+import yaml
 
 from mlops_assets.local.cluster_parts import postgres_program
 from mlops_assets.local.running import DevError
@@ -26,19 +25,29 @@ def life(tmp_path_factory, free_port):
     folder = tmp_path_factory.mktemp("ray") / "life"
     (folder / HELD).mkdir(parents=True)
     (folder / HELD / "go").touch()
-    trainer = {
+
+    def on_ray(defs):
+        *tables, model = yaml.safe_load_all(defs.read_text())
+        model["attributes"]["trainer"] = trainer_of(folder / HELD)
+        defs.write_text(yaml.safe_dump_all([*tables, model]))
+
+    with lived(folder, free_port, change=on_ray, CHAOS_RAY="1") as one:
+        yield one
+
+
+def trainer_of(folder):
+    """Rounds on the cluster's Ray that stand still after the first checkpoint, until a file lets them go on."""
+    return {
         "kind": "function",
         "framework": "xgboost",
         "loop": "tests.ml.trainers.loops:held",
         "scorer": "tests.ml.trainers.loops:Bytes",
-        "parameters": {"trainer": INNER, "folder": str(folder / HELD)},
+        "parameters": {"trainer": INNER, "folder": str(folder)},
         "rounds": INNER["rounds"],
         "threads": 1,
         "checkpoint_every": 10,
         "compute": "cluster",
     }
-    with lived(folder, free_port, trainer=f"trainer: {json.dumps(trainer)}", CHAOS_RAY="1") as one:
-        yield one
 
 
 @pytest.mark.parametrize("name", OF_RAY)

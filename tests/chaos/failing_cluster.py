@@ -35,8 +35,8 @@ class FailingParts(Parts):
         postgres, redis, s3 = super().stores()
         [behind] = free(1)
         command = [str(behind) if word == str(self.ports.s3) else word for word in s3.command]
-        door = [sys.executable, "-m", "tests.chaos.door", str(self.ports.s3), str(behind)]
-        door = self._server("Door", [*door, str(self.state / DOOR)], s3.health, {})
+        ends = [str(self.state / DOOR), str(self.ports.s3), str(behind)]
+        door = self._server("Door", [sys.executable, "-m", "tests.chaos.door", *ends], s3.health, {})
         s3 = replace(s3, command=command, health=f"tcp://127.0.0.1:{behind}")
         return [postgres, redis, s3, door, *self._ray_servers()]
 

@@ -52,17 +52,12 @@ COMMANDS = {
 """What tells the leader of each part by its command line."""
 
 
-TRAINER = "trainer: {kind: xgboost, rounds: 40, early_stopping_rounds: 10}"
-
-
-def weekly_loans(folder: Path, trainer: str = TRAINER) -> Path:
+def weekly_loans(folder: Path) -> Path:
     """The loans of the tests, by the week, with a label that is known after two days."""
     folder.mkdir(parents=True)
     said = (FOLDER / "use_case.yaml").read_text().replace("cadence: daily", "cadence: weekly")
     (folder / "use_case.yaml").write_text(said)
-    declared = (FOLDER / "defs.yaml").read_text().replace("delay: 30d", "delay: 2d")
-    assert TRAINER in declared
-    (folder / "defs.yaml").write_text(declared.replace(TRAINER, trainer))
+    (folder / "defs.yaml").write_text((FOLDER / "defs.yaml").read_text().replace("delay: 30d", "delay: 2d"))
     return folder
 
 
@@ -249,15 +244,24 @@ def _all_loans() -> pl.DataFrame:
 
 @contextmanager
 def lived(
-    folder: Path, free_port: Callable[[], int], weeks: int = 3, trainer: str = TRAINER, **more: str
+    folder: Path,
+    free_port: Callable[[], int],
+    weeks: int = 3,
+    change: Callable[[Path], object] = lambda defs: None,
+    **more: str,
 ) -> Iterator[Life]:
-    """The cluster after its first weeks, of which the last has a model trained and promoted; nothing of it is left afterwards."""
+    """The cluster after its first weeks, of which the last has a model trained and promoted; nothing of it is left afterwards.
+
+    `change` may declare the loans otherwise, in their YAML, before anything begins.
+    """
     ports = {name: free_port() for name in ("DAGSTER", "MLFLOW", "SERVE")}
     (folder / "data").mkdir(parents=True)
     zipcodes().write_csv(folder / "data" / "zipcodes.csv")
+    loans_in = weekly_loans(folder / "loans")
+    change(loans_in / "defs.yaml")
     given = environment(
         folder / "home",
-        MLOPS_USE_CASES=str(weekly_loans(folder / "loans", trainer)),
+        MLOPS_USE_CASES=str(loans_in),
         LOANS_DATA=str(folder / "data"),
         **{f"MLOPS_{name}_PORT": str(port) for name, port in ports.items()},
         **more,
@@ -270,7 +274,8 @@ def lived(
             life.dagster.start_sensor(sensor)
         for _ in range(weeks):
             life.arrive()
-        life.settle()
+        if weeks:
+            life.settle()
         yield life
     finally:
         life.stop()
