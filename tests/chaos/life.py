@@ -34,6 +34,7 @@ SENSORS = (
     "score_loan_default_when_features_arrive",
     "retrain_loan_default_on_evidence",
 )
+LOOKED_AT = "keep_registry_and_endpoint_as_recorded"
 LOAN = {"zipcode": 10_001, "amount": 9_000.0, "term": 36, "grade": "A"}
 MOST_WEEKS = 60
 SETTLED_S = 900
@@ -157,6 +158,10 @@ class Life:
             )
             for one in self.dagster.runs()
         ]
+
+    def newest_tick(self) -> float:
+        """When the daemon says that it looked at the sensor that it looks at most often."""
+        return max((one["timestamp"] for one in self.dagster.ticks(LOOKED_AT)), default=0.0)
 
     def worker(self) -> psutil.Process | None:
         """The process that a run is worked on in: the child of a warm server."""
