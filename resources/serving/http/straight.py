@@ -1,0 +1,152 @@
+"""Plain predictions answered where they come in, on the connection: what every layer of the application would say, in one step.
+
+The layers know the same and say the same: who has a key, which forms of requests were let through, how much may wait, what was
+counted. Whatever they have not let through before, or would answer otherwise, is left to them.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from starlette.datastructures import Headers
+
+from resources.serving.http.admission import Admission, FullError
+from resources.serving.http.guard import Known, form_of
+from resources.serving.http.keys import Keyring
+from resources.serving.http.lane import LARGEST, PATHS, asked_for
+from resources.serving.http.metrics import GONE, OK, OVERLOADED, TOO_LATE, Meter, Outcome
+from resources.serving.http.refusals import refused
+from resources.serving.http.together import Asked, Parts, Together
+from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+
+LOG = logging.getLogger(__name__)
+STATUSES = {OK: 200, OVERLOADED: 503, TOO_LATE: 504}
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Sink(Protocol):
+    """Where an answer goes."""
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], content: bytes) -> bool:
+        """Send it; False where nobody is there any more."""
+        ...
+
+    def hand_on(self) -> None:
+        """Let the application answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path at which a model is asked: the model's name, and as what it is counted."""
+
+    path: str
+    name: str
+    route: str
+
+    @property
+    def counted(self) -> tuple[str, str]:
+        return self.name, self.route
+
+
+class Straight:
+    """Knows which requests are plain, and has them answered."""
+
+    def __init__(
+        self,
+        models: LiveModels,
+        together: Together,
+        short: Admission,
+        meter: Meter,
+        known: Known,
+        ring: Keyring | None,
+        is_divided: Callable[[Served], bool],
+        largest: int,
+    ) -> None:
+        """`short` lets in what `together` predicts; `is_divided` says whether a model's requests may be another version's."""
+        self.models, self.together, self.meter = models, together, meter
+        self._short, self._known, self._ring, self._is_divided = short, known, ring, is_divided
+        self._largest = min(largest, LARGEST)
+        self._places: dict[bytes, Place] = {}
+
+    def prediction(self, url: bytes, headers: RawHeaders) -> "Prediction | None":
+        """A request that was posted to an address; None where that is for the application."""
+        place = self._places.get(url) or self._found(url)
+        model = self.models.served.get(place.name) if place is not None else None
+        if place is None or model is None or model.fast is None or self._is_divided(model):
+            return None
+        form, size = form_of("POST", place.path, headers)
+        if not size or size > self._largest or not self._known.has(form):
+            return None
+        if self._ring is not None and not self._ring.lets_in(Headers(raw=headers)):
+            return None
+        return Prediction(self, place, model)
+
+    def refuse_where_full(self) -> None:
+        """Raise FullError where the next request is turned away, before anything of it is read."""
+        if self._short.is_full:
+            raise self._short.full()
+
+    def _found(self, url: bytes) -> Place | None:
+        if b"?" in url or b"%" in url or not url.isascii():
+            return None
+        path = url.decode()
+        name = asked_for(path)
+        if name not in self.models.served:
+            return None
+        before, behind = next(pair for pair in PATHS if path.startswith(pair[0]))
+        return self._places.setdefault(url, Place(path, name, f"{before}{{name}}{behind}"))
+
+
+class Prediction:
+    """One request to one model."""
+
+    __slots__ = ("_asked", "_began", "_model", "_place", "_sink", "_straight")
+
+    def __init__(self, straight: Straight, place: Place, model: Served) -> None:
+        self._straight, self._place, self._model = straight, place, model
+
+    @property
+    def path(self) -> str:
+        return self._place.path
+
+    def ask(self, body: bytes, sink: Sink) -> None:
+        """Have it answered, now or when those before it are; whatever comes of it goes to the sink."""
+        straight, model = self._straight, self._model
+        self._sink, self._began = sink, straight.meter.begin()
+        try:
+            straight.refuse_where_full()
+            arrived = straight.models.clock.now() if by_the_wall_clock(model) else None
+            self._asked = Asked(model, body, arrived)
+            self._asked.tell, self._asked.fail = self._told, self._late
+            straight.together.put(self._asked)
+        except FullError as full:
+            self._end(OVERLOADED, _turned_away(str(full), full.retry_after))
+
+    def _told(self, answer: Any) -> None:
+        try:
+            parts = None if answer is None else self._asked.response(answer)
+        except Exception:
+            LOG.exception("an answer of %s cannot be written, and is asked for again", self._place.name)
+            parts = None
+        if parts is None:
+            self._straight.meter.leave()
+            self._sink.hand_on()
+        else:
+            self._end(OK, parts)
+
+    def _late(self, why: TimeoutError) -> None:
+        answer = refused(self._place.path, STATUSES[TOO_LATE], str(why))
+        self._end(TOO_LATE, (answer.raw_headers, bytes(answer.body)))
+
+    def _end(self, outcome: Outcome, parts: Parts) -> None:
+        heard = self._sink.answer(STATUSES[outcome], *parts)
+        self._straight.meter.end(self._place.counted, outcome if heard else GONE, self._began)
+
+
+@lru_cache(maxsize=256)
+def _turned_away(why: str, retry_after: str) -> Parts:
+    answer = refused("", STATUSES[OVERLOADED], why, {"Retry-After": retry_after})
+    return answer.raw_headers, bytes(answer.body)
