@@ -24,6 +24,10 @@ from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 LOG = logging.getLogger(__name__)
 STATUSES = {OK: 200, OVERLOADED: 503, TOO_LATE: 504}
 RawHeaders = list[tuple[bytes, bytes]]
+END = b"\r\n\r\n"
+MOST_HEADS = 4_000
+LONGEST_HEAD = 2_000
+"""Bytes."""
 
 
 class Sink(Protocol):
@@ -51,6 +55,36 @@ class Place:
         return self.name, self.route
 
 
+@dataclass(frozen=True)
+class Head:
+    """What is in front of a plain request's body: where it asks, its headers, and how many bytes the body has."""
+
+    place: Place
+    headers: RawHeaders
+    length: int
+
+
+class Heads:
+    """Heads of plain requests by their bytes: clients repeat them, and what is the same need not be taken apart again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def of(self, request: bytes) -> Head | None:
+        """The head of a whole request; None for one that is not known, or is not the only thing that came."""
+        end = request.find(END)
+        found = self._known.get(request[:end])
+        return found if found is not None and len(request) == end + len(END) + found.length else None
+
+    def add(self, request: bytes, head: Head) -> None:
+        """Remember the head of a request, if it came alone; where there are many, all others are forgotten."""
+        end = request.find(END)
+        if 0 < end < LONGEST_HEAD and len(request) == end + len(END) + head.length:
+            if len(self._known) >= MOST_HEADS:
+                self._known.clear()
+            self._known[request[:end]] = head
+
+
 class Straight:
     """Knows which requests are plain, and has them answered."""
 
@@ -70,19 +104,26 @@ class Straight:
         self._short, self._known, self._ring, self._is_divided = short, known, ring, is_divided
         self._largest = min(largest, LARGEST)
         self._places: dict[bytes, Place] = {}
+        self.heads = Heads()
 
     def prediction(self, url: bytes, headers: RawHeaders) -> "Prediction | None":
         """A request that was posted to an address; None where that is for the application."""
         place = self._places.get(url) or self._found(url)
-        model = self.models.served.get(place.name) if place is not None else None
-        if place is None or model is None or model.fast is None or self._is_divided(model):
+        if place is None:
             return None
         form, size = form_of("POST", place.path, headers)
         if not size or size > self._largest or not self._known.has(form):
             return None
-        if self._ring is not None and not self._ring.lets_in(Headers(raw=headers)):
+        return self.again(Head(place, headers, size))
+
+    def again(self, head: Head) -> "Prediction | None":
+        """A request with a head of which no more is to be found out; None where it is for the application now."""
+        model = self.models.served.get(head.place.name)
+        if model is None or model.fast is None or self._is_divided(model):
             return None
-        return Prediction(self, place, model)
+        if self._ring is not None and not self._ring.lets_in(Headers(raw=head.headers)):
+            return None
+        return Prediction(self, head, model)
 
     def refuse_where_full(self) -> None:
         """Raise FullError where the next request is turned away, before anything of it is read."""
@@ -103,14 +144,10 @@ class Straight:
 class Prediction:
     """One request to one model."""
 
-    __slots__ = ("_asked", "_began", "_model", "_place", "_sink", "_straight")
+    __slots__ = ("_asked", "_began", "_model", "_sink", "_straight", "head")
 
-    def __init__(self, straight: Straight, place: Place, model: Served) -> None:
-        self._straight, self._place, self._model = straight, place, model
-
-    @property
-    def path(self) -> str:
-        return self._place.path
+    def __init__(self, straight: Straight, head: Head, model: Served) -> None:
+        self._straight, self.head, self._model = straight, head, model
 
     def ask(self, body: bytes, sink: Sink) -> None:
         """Have it answered, now or when those before it are; whatever comes of it goes to the sink."""
@@ -129,7 +166,7 @@ class Prediction:
         try:
             parts = None if answer is None else self._asked.response(answer)
         except Exception:
-            LOG.exception("an answer of %s cannot be written, and is asked for again", self._place.name)
+            LOG.exception("an answer of %s cannot be written, and is asked for again", self.head.place.name)
             parts = None
         if parts is None:
             self._straight.meter.leave()
@@ -138,12 +175,12 @@ class Prediction:
             self._end(OK, parts)
 
     def _late(self, why: TimeoutError) -> None:
-        answer = refused(self._place.path, STATUSES[TOO_LATE], str(why))
+        answer = refused(self.head.place.path, STATUSES[TOO_LATE], str(why))
         self._end(TOO_LATE, (answer.raw_headers, bytes(answer.body)))
 
     def _end(self, outcome: Outcome, parts: Parts) -> None:
         heard = self._sink.answer(STATUSES[outcome], *parts)
-        self._straight.meter.end(self._place.counted, outcome if heard else GONE, self._began)
+        self._straight.meter.end(self.head.place.counted, outcome if heard else GONE, self._began)
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,7 @@ from resources.serving.connection import Connection, Plain
 from resources.serving.http import together
 from resources.serving.http.guard import MOST_KNOWN, Known
 from resources.serving.http.keys import key_hash, new_key
+from resources.serving.http.straight import MOST_HEADS, Head, Heads, Place
 from resources.serving_limits import Limits
 from tests.resources.endpoint_in_process import TRIP, endpoint
 from tests.resources.fast.test_lane import Short
@@ -63,7 +64,7 @@ def taken(app: Any, monkeypatch: Any) -> list[str]:
     whole = Plain.answer
 
     def answer(self: Plain, *given: Any) -> bool:
-        paths.append(self._prediction.path)
+        paths.append(self.prediction.head.place.path)
         return whole(self, *given)
 
     monkeypatch.setattr(Plain, "answer", answer)
@@ -75,6 +76,17 @@ def test_a_form_that_was_let_through_before_is_answered_on_the_connection(app, m
     first, second = (told(written(app, Connection, [request(trip(2.0))])) for _ in range(2))
     assert first == second and first[0].endswith(b"}") and b'"value":12.0' in first[0]
     assert paths == [PATH]
+
+
+def test_a_head_that_is_known_is_not_taken_apart_again(app, monkeypatch):
+    parsed, whole = [], Connection.on_message_begin
+    monkeypatch.setattr(Connection, "on_message_begin", lambda self: (parsed.append(1), whole(self)))
+    found = [told(written(app, Connection, [request(trip(distance))])) for distance in (1.0, 2.0, 3.0, 4.0)]
+    assert [b'"value":%.1f' % (3 * n * n) in answer for n, (answer, _) in enumerate(found, 1)] == [True] * 4
+    assert len(parsed) == 2
+    split = [request(trip(2.0))[:40], request(trip(2.0))[40:]]
+    assert told(written(app, Connection, split)) == found[1] and len(parsed) == 3
+    assert told(written(app, Connection, [request(trip(2.0)) * 2]))[0] == found[1][0] * 2
 
 
 bodies = st.one_of(
@@ -100,7 +112,7 @@ requests = st.builds(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(requests, min_size=1, max_size=4), st.lists(st.integers(1, 600), max_size=4))
 def test_whatever_comes_in_whatever_pieces_is_answered_as_the_application_answers_it(app, some, cuts):
-    app.state.straight._known.add(("POST", PATH, b"host", b"localhost", b"content-type", b"application/json"))
+    written(app, Connection, [request(trip(1.0))])
     whole, pieces = b"".join(some), []
     for cut in cuts:
         pieces, whole = [*pieces, whole[:cut]], whole[cut:]
@@ -196,6 +208,16 @@ def test_a_model_that_is_divided_is_asked_through_the_application(app, monkeypat
     monkeypatch.setattr(app.state.straight, "_is_divided", lambda model: True)
     assert written(app, Connection, [request(trip(1.0))])[0].startswith(b"HTTP/1.1 200")
     assert paths == []
+
+
+def test_heads_are_forgotten_where_there_are_too_many():
+    heads, place = Heads(), Place(PATH, "trips", PATH)
+    for number in range(MOST_HEADS + 1):
+        assert (heads.of(b"0\r\n\r\n{}") is None) == (number in (0, MOST_HEADS + 1))
+        heads.add(b"%d\r\n\r\n{}" % number, Head(place, [], 2))
+    assert heads.of(b"%d\r\n\r\n{}" % MOST_HEADS) and heads.of(b"0\r\n\r\n{}") is None
+    heads.add(b"1\r\n\r\n{}{}", Head(place, [], 2))
+    assert heads.of(b"1\r\n\r\n{}") is None, "another request came behind it"
 
 
 def test_forms_that_were_let_through_are_forgotten_where_there_are_too_many():
