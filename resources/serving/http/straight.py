@@ -7,7 +7,6 @@ counted. Whatever they have not let through before, or would answer otherwise, i
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
@@ -28,6 +27,8 @@ END = b"\r\n\r\n"
 MOST_HEADS = 4_000
 LONGEST_HEAD = 2_000
 """Bytes."""
+
+MOST_REFUSALS = 1_000
 
 
 class Sink(Protocol):
@@ -125,10 +126,9 @@ class Straight:
             return None
         return Prediction(self, head, model)
 
-    def refuse_where_full(self) -> None:
-        """Raise FullError where the next request is turned away, before anything of it is read."""
-        if self._short.is_full:
-            raise self._short.full()
+    def full(self) -> FullError | None:
+        """What the next request is told, where it is turned away before anything of it is read."""
+        return self._short.full() if self._short.is_full else None
 
     def _found(self, url: bytes) -> Place | None:
         if b"?" in url or b"%" in url or not url.isascii():
@@ -153,14 +153,19 @@ class Prediction:
         """Have it answered, now or when those before it are; whatever comes of it goes to the sink."""
         straight, model = self._straight, self._model
         self._sink, self._began = sink, straight.meter.begin()
+        if full := straight.full():
+            return self._turned_away(full)
         try:
-            straight.refuse_where_full()
             arrived = straight.models.clock.now() if by_the_wall_clock(model) else None
             self._asked = Asked(model, body, arrived)
             self._asked.tell, self._asked.fail = self._told, self._late
             straight.together.put(self._asked)
-        except FullError as full:
-            self._end(OVERLOADED, _turned_away(str(full), full.retry_after))
+        except FullError as full_meanwhile:
+            self._turned_away(full_meanwhile)
+        return None
+
+    def _turned_away(self, full: FullError) -> None:
+        self._end(OVERLOADED, _told_to_come_again(full))
 
     def _told(self, answer: Any) -> None:
         try:
@@ -183,7 +188,16 @@ class Prediction:
         self._straight.meter.end(self.head.place.counted, outcome if heard else GONE, self._began)
 
 
-@lru_cache(maxsize=256)
-def _turned_away(why: str, retry_after: str) -> Parts:
-    answer = refused("", STATUSES[OVERLOADED], why, {"Retry-After": retry_after})
-    return answer.raw_headers, bytes(answer.body)
+REFUSALS: dict[tuple[int, int], Parts] = {}
+"""What is sent to those that are turned away, by the milliseconds that it tells."""
+
+
+def _told_to_come_again(full: FullError) -> Parts:
+    told = full.waiting_ms, full.allowed_ms
+    found = REFUSALS.get(told)
+    if found is None:
+        answer = refused("", STATUSES[OVERLOADED], str(full), {"Retry-After": full.retry_after})
+        found = answer.raw_headers, bytes(answer.body)
+        if len(REFUSALS) < MOST_REFUSALS:
+            REFUSALS[told] = found
+    return found

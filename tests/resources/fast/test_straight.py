@@ -171,7 +171,7 @@ def test_who_leaves_before_the_answer_is_counted_as_gone_and_written_nothing(app
         for wire in wires:
             wire.bring(request(trip(1.0)))
             await wire.settle()
-            wire.socket.written = b""
+            wire.socket.pieces.clear()
         for wire in wires:
             wire.bring(request(trip(1.0)))
         wires[1].protocol.connection_lost(OSError("reset"))
@@ -191,7 +191,7 @@ def test_a_server_that_ends_answers_what_waits_and_then_ends_the_connection(app)
         for wire in wires:
             wire.bring(request(trip(1.0)))
             await wire.settle()
-            wire.socket.written = b""
+            wire.socket.pieces.clear()
         for wire in wires:
             wire.bring(request(trip(1.0)))
         wires[1].protocol.shutdown()

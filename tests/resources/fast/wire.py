@@ -15,11 +15,16 @@ class Socket:
     """Stands in for a transport of asyncio."""
 
     def __init__(self) -> None:
-        self.written, self.closed = b"", False
+        self.pieces, self.closed = list[bytes](), False
 
     def write(self, data: bytes) -> None:
         assert not self.closed
-        self.written += data
+        self.pieces.append(data)
+
+    @property
+    def written(self) -> bytes:
+        """All of it."""
+        return b"".join(self.pieces)
 
     def close(self) -> None:
         self.closed = True
@@ -54,11 +59,11 @@ class Wire:
 
     async def settle(self) -> None:
         """Wait until nothing is done any more: threads answer some."""
-        before, quiet = None, 0
+        before, quiet = -1, 0
         while quiet < QUIET_TURNS or self.state.tasks:
             await asyncio.sleep(0.001 if self.state.tasks else 0)
-            quiet = quiet + 1 if before == self.socket.written else 0
-            before = self.socket.written
+            quiet = quiet + 1 if before == len(self.socket.pieces) else 0
+            before = len(self.socket.pieces)
 
 
 def written(app: Any, protocol: Any, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
