@@ -30,9 +30,9 @@ from mlops_assets.commands import (
     verify,
 )
 from mlops_assets.commands.task import Task, command, group
+from resources.command_errors import in_words
 from resources.settings import settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
-from resources.told import in_words
 from resources.use_case_folders import default_use_case
 
 app = group(__doc__)

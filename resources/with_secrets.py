@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from resources.command_errors import in_words
 from resources.state_folder import SettingsError, state_folder
 from resources.storage.durable import make_folder, second_name
-from resources.told import in_words
 
 SECRET, KEY = "MLOPS_SECRET", "MLOPS_AUDIT_KEY"
 EXAMPLE = '{"MLOPS_DAGSTER_DB": "postgresql+psycopg2://…", "MLOPS_AUDIT_KEY": "64 hexadecimal digits"}'

@@ -244,7 +244,7 @@ WALL_CLOCKS = {
     "mlops_assets/local/lost_runs.py": "how long ago a run was handed over, by the machine's time that Dagster notes",
     "mlops_assets/pods/reaping.py": "how long ago Kubernetes made or ended something, by its own clock",
     "resources/storage/local.py": "when a file was last changed is compared with now, before its stamp is trusted",
-    "resources/told.py": "a file of errors says when each was",
+    "resources/command_errors.py": "a file of errors says when each was",
     "resources/tracking/searches.py": "MLflow's own times of a run",
     "resources/tracking/tracking.py": "MLflow's own times of a run",
 }

@@ -16,7 +16,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.fingerprints import fit_code
-from mlops_assets.stages.searched import PARAMETERS_FROM
+from mlops_assets.stages.search_results import PARAMETERS_FROM
 from mlops_assets.stages.training import challenger_decided_by, is_challenger, train
 from mlops_assets.stages.training_set import TrainingData
 from resources.tracking.tracking import Version

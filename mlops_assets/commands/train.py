@@ -26,7 +26,7 @@ def try_variant(settings: Settings, model: str, changes: Sequence[str], register
     from mlops_assets.replay.tables import text_table
     from mlops_assets.stages.judging import anchor_on_trial, hold_out, seen_until
     from mlops_assets.stages.opponents import opponents
-    from mlops_assets.stages.searched import training_spec
+    from mlops_assets.stages.search_results import training_spec
     from mlops_assets.stages.training import log_fit, training_files
     from mlops_assets.stages.training_set import newest_partition, training_data
 

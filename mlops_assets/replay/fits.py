@@ -10,7 +10,7 @@ from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.identity import version_identity
-from mlops_assets.stages.searched import training_spec
+from mlops_assets.stages.search_results import training_spec
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.tracking.tracking import Kind

@@ -14,7 +14,7 @@ from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name, timings_name
-from mlops_assets.stages.searched import PARAMETERS_FROM, SEARCH
+from mlops_assets.stages.search_results import PARAMETERS_FROM, SEARCH
 from resources.audit.log import CHANGES, Entry
 from resources.pages import Pages
 from resources.records.attempts import Attempt, Timings

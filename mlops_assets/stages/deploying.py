@@ -17,7 +17,7 @@ from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reference import keep_reference, reference_name
-from mlops_assets.stages.searched import as_trained, origin_of
+from mlops_assets.stages.search_results import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.training import challenger_name, log_fit, training_files
 from mlops_assets.stages.training_set import TrainingData, refuse_late_labels, training_data

@@ -14,7 +14,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import own_values, space_of
 from mlops_assets.stages.identity import code_version
-from mlops_assets.stages.searched import search_folder
+from mlops_assets.stages.search_results import search_folder
 from mlops_assets.stages.training import enough_history, hold_out_start, training_files
 from mlops_assets.stages.training_set import (
     TrainingData,

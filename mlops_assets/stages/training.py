@@ -22,7 +22,7 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
-from mlops_assets.stages.searched import PARAMETERS, parameters_in, training_spec
+from mlops_assets.stages.search_results import PARAMETERS, parameters_in, training_spec
 from mlops_assets.stages.training_set import (
     TrainingData,
     newest_partition,

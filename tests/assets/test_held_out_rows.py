@@ -23,7 +23,7 @@ from resources.lake.lake import Lake
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcels
-from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
+from tests.ml.training.trainers.test_every_trainer import KINDS, PARAMS
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec(trainer={"rounds": 8})

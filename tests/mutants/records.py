@@ -165,7 +165,7 @@ MUTANTS = (
         "mlops_assets.ml.provenance.digest:differences",
         "{*before, *now}",
         "before",
-        "tests/ml/test_fingerprint.py::test_whatever_changed_came_or_went_is_a_difference_and_nothing_else",
+        "tests/ml/provenance/test_fingerprint.py::test_whatever_changed_came_or_went_is_a_difference_and_nothing_else",
     ),
     FINGERPRINT(
         "content that is gone is not made again",
@@ -186,14 +186,14 @@ MUTANTS = (
         "mlops_assets.ml.provenance.code_digest:_Walk._ask",
         "attribute in module.members[name]",
         "False",
-        "tests/ml/test_code_digest.py::test_of_an_object_that_is_handed_in_what_is_asked_of_it_counts_and_nothing_else",
+        "tests/ml/provenance/test_code_digest.py::test_of_an_object_that_is_handed_in_what_is_asked_of_it_counts_and_nothing_else",
     ),
     FINGERPRINT(
         "the version of a library is no part of the code",
         "mlops_assets.ml.provenance.code_digest:_digest",
         "sorted(parts | {f'{name}=={_version(computing[name])}' for name in used})",
         "sorted(parts)",
-        "tests/ml/test_code_digest.py::test_the_version_of_a_library_that_computes_is_part_of_it",
+        "tests/ml/provenance/test_code_digest.py::test_the_version_of_a_library_that_computes_is_part_of_it",
     ),
     IDENTITY(
         "a fit of other rows is the same version",
@@ -207,7 +207,7 @@ MUTANTS = (
         "mlops_assets.spec.decides",
         "('window.days', 'window.hold_out_days')",
         "('window.days',)",
-        "tests/ml/test_spec_decides.py::test_every_field_of_a_spec_decides_a_fit_or_is_left_out_for_a_reason",
+        "tests/spec/test_spec_decides.py::test_every_field_of_a_spec_decides_a_fit_or_is_left_out_for_a_reason",
     ),
     IDENTITY(
         "a fit is registered again each time",

@@ -12,7 +12,7 @@ from mlops_assets.stages.card import gather, sections
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.errors import AlteredRecordError
 from mlops_assets.stages.judging import judge_challenger
-from mlops_assets.stages.searched import newest_result, parameters_in, training_spec
+from mlops_assets.stages.search_results import newest_result, parameters_in, training_spec
 from mlops_assets.stages.training import train_challenger, training_files
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
