@@ -41,6 +41,9 @@ HELD = 128
 TOGETHER = 32
 """Partitions of predictions that are searched at once for the outcomes of a label partition."""
 
+BLOCKS = 16
+"""So many times as many are held while label partitions are looked up one after the other."""
+
 OF = "_partition"
 LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
@@ -253,7 +256,7 @@ class Keys:
     def __init__(self, spec: ModelSpec, lake: Lake, names: Iterable[str]) -> None:
         self.spec, self.lake, self.names = spec, lake, sorted(names)
         self.starts = [*range(0, len(self.names), TOGETHER)][::-1]
-        self.block = lru_cache(HELD // TOGETHER)(self._block)
+        self.block = lru_cache(BLOCKS)(self._block)
         """The keys of the partitions from a place on, each with the name of the newest of these partitions that has it."""
 
     def divided(self, outcomes: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -56,20 +56,23 @@ class History:
         the rows that are not settled then; and from those that leave a window in it.
         """
         name = self._name(span)
-        kept, earlier = self._load(name, span), None
+        kept = self._load(name, span)
+        earlier = None if kept else next(self._earlier(span), None)
+        versions = self._versions(self._needed(span, earlier[0] if earlier else None))
         if kept is None:
-            earlier = next(self._earlier(span), None)
-        needed = {*self.names(self.settled(span), span.end), span.name, *self._leaving(span.start, span.end)}
-        if earlier:
-            was, before = earlier
-            needed |= {*self.names(self.settled(was), self.settled(span)), *self._leaving(was.end, span.end)}
-        versions = self._versions(sorted(needed))
-        if kept is None:
-            kept = before.moved(versions, self.features, self._span(span)) if earlier else self._anew(span)
+            now = self._span(span)
+            kept = earlier[1].moved(versions, self.features, now) if earlier else self._anew(span)
             self._store(name, span, kept)
         self._tell(span)
         own = versions.filter(self._counts_beside(span))
         return aggregate_versions(own, self.asked, self.shape, span.start, span.end, kept)
+
+    def _needed(self, span: Partition, was: Partition | None) -> list[str]:
+        """The raw partitions that a partition is made of, and those by which what is kept of an earlier one moves on to it."""
+        needed = {*self.names(self.settled(span), span.end), span.name, *self._leaving(span.start, span.end)}
+        if was:
+            needed |= {*self.names(self.settled(was), self.settled(span)), *self._leaving(was.end, span.end)}
+        return sorted(needed)
 
     def settled(self, span: Partition) -> datetime:
         """The moment before which no row changes any more once a partition begins: where a raw partition begins."""

@@ -23,7 +23,7 @@ from mlops_assets.spec.aggregates import Aggregate
 ADDED = ("count", "sum", "mean", "rate")
 """Aggregates that are sums: a row that leaves is taken away again."""
 
-NUMBER, COUNT, DIGIT = "_number", "_count", "_digit"
+NUMBER, FOR_EVER, COUNT, DIGIT = "_number", "_for_ever", "_count", "_digit"
 LONG_AGO = -(1 << 62)
 LENGTH = 8
 """Bytes that say how long the first of two frames is in a file."""
@@ -63,8 +63,8 @@ def shared_sums(features: Sequence[Aggregate]) -> list[int]:
 class Running:
     """What settled rows come to before a partition, a line of `keys` a key.
 
-    `rows` are those that may still decide something: NUMBER (of their key), when they were and were known, and values, of a key from
-    the oldest to the newest. `sums` has for a feature how many rows of each key count and the digits of their sum.
+    `rows` are those that may still decide something: NUMBER (of their key), FOR_EVER (over a lifetime), when they were and were
+    known, and values, of a key from the oldest to the newest. `sums` has for a feature how many rows of each key count and the digits of their sum.
     """
 
     span: Span
@@ -77,8 +77,10 @@ class Running:
         cls, key: Sequence[str], span: Span, versions: pl.DataFrame, features: Sequence[Aggregate]
     ) -> Self:
         """Before the first row, for versions of this schema."""
-        none = versions.clear().with_columns(pl.lit(0, pl.Int64).alias(NUMBER))
-        return cls(span, none.select(key), none.select(NUMBER, TIME, KNOWN, *_decided(features)), {})
+        none = versions.clear().with_columns(pl.lit(0, pl.Int64).alias(NUMBER), pl.lit(False).alias(FOR_EVER))
+        return cls(
+            span, none.select(key), none.select(NUMBER, FOR_EVER, TIME, KNOWN, *_decided(features)), {}
+        )
 
     def moved(
         self, versions: pl.DataFrame, features: Sequence[Aggregate], now: Span, anew: bool = False
@@ -91,7 +93,8 @@ class Running:
         since = LONG_AGO if anew else self.span.settled
         keys, number = self._numbered(final)
         sums = self._summed(final, number, keys.height, features, now, since, anew)
-        new = final.with_columns(pl.Series(NUMBER, number)).filter(pl.col(TIME) >= since)
+        new = final.with_columns(pl.Series(NUMBER, number), pl.lit(False).alias(FOR_EVER))
+        new = new.filter(pl.col(TIME) >= since)
         rows = _kept(self.rows, new.select(self.rows.columns), features, now)
         return replace(self, span=now, keys=keys, rows=rows, sums=sums)._without_idle()
 
@@ -186,19 +189,23 @@ class Running:
 
 def _kept(old: pl.DataFrame, new: pl.DataFrame, features: Sequence[Aggregate], now: Span) -> pl.DataFrame:
     """The rows that may still decide something, of those kept and of new ones: worked out for the keys of new ones alone."""
-    columns = dict.fromkeys(_decided(features))
+    columns = _decided(features)
     if not columns:
         return old
-    since = min(now.counts_from(one) for one in features if one.word not in ADDED)
-    old = old.filter(pl.col(TIME) >= since)
-    new = new.filter(pl.any_horizontal(pl.col([*columns]).is_not_null()))
+    windows = [now.counts_from(one) for one in features if one.word not in ADDED and one.window]
+    old = old.filter(pl.col(FOR_EVER) | (pl.col(TIME) >= min(windows, default=NEVER)))
+    new = new.filter(pl.any_horizontal(pl.col(columns).is_not_null()))
     with_new = pl.Series(np.isin(old[NUMBER].to_numpy(), new[NUMBER].to_numpy()))
     again = pl.concat([old.filter(with_new), new]).sort(NUMBER, maintain_order=True)
-    key, time, some = again[NUMBER].to_numpy(), again[TIME].to_numpy(), np.zeros(again.height, np.bool_)
+    key, time = again[NUMBER].to_numpy(), again[TIME].to_numpy()
+    some, for_ever = np.zeros((2, again.height), np.bool_)
     for one, column in zip(features, columns_of(features), strict=True):
         if one.word not in ADDED:
             counts = again[column].is_not_null().to_numpy() & (time >= now.counts_from(one))
-            some |= deciding(one, key, again[column], counts)
+            decides = deciding(one, key, again[column], counts)
+            some |= decides
+            for_ever |= decides & (one.window is None)
+    again = again.with_columns(pl.Series(FOR_EVER, for_ever))
     return pl.concat([old.filter(~with_new), again.filter(pl.Series(some))])
 
 

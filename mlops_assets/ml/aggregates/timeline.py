@@ -17,7 +17,7 @@ from mlops_assets.ml.aggregates.covering import NONE
 from mlops_assets.ml.aggregates.exact import Ints
 from mlops_assets.ml.aggregates.features import Covered, feature, passed
 from mlops_assets.ml.aggregates.places import MICRO, Bools, Places, Spells, changes, micros, steps
-from mlops_assets.ml.aggregates.running import ADDED, NUMBER, Running, shared_sums
+from mlops_assets.ml.aggregates.running import ADDED, FOR_EVER, NUMBER, Running, shared_sums
 from mlops_assets.ml.aggregates.versions import NEVER, TIME, UNTIL, Shape, columns_of, versions_of
 from mlops_assets.ml.typed import INSTANT
 from mlops_assets.spec.aggregates import Aggregate, Aggregates
@@ -94,7 +94,11 @@ class Rows:
         of_kept = ours[before.rows[NUMBER].to_numpy()]
         kept = before.rows.filter(pl.Series(of_kept >= 0)).with_columns(pl.lit(NEVER).alias(UNTIL))
         settled = versions[TIME].to_numpy() < before.span.settled
-        parts = values.filter(pl.Series(settled)), kept.drop(NUMBER), values.filter(pl.Series(~settled))
+        parts = (
+            values.filter(pl.Series(settled)),
+            kept.drop(NUMBER, FOR_EVER),
+            values.filter(pl.Series(~settled)),
+        )
         whole = pl.concat(parts, how="diagonal").select(values.columns)
         numbers = np.concatenate([number[settled], of_kept[of_kept >= 0], number[~settled]])
         read = parts[0].height
