@@ -1,20 +1,19 @@
 """A connection on which uvicorn speaks HTTP, and on which plain predictions are answered without a task and an application around them."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from resources.serving.http.lane import TRIED
+from resources.serving.http.straight import written
 from resources.serving.one_write import OneWrite
 
 if TYPE_CHECKING:
-    from resources.serving.http.straight import Prediction, Straight
+    from resources.serving.http.straight import Head, Prediction, Straight
 
-LOG = logging.getLogger(__name__)
-CLOSE = b"connection: close\r\n"
+CLOSE = ((b"connection", b"close"),)
 
 
 class Connection(OneWrite):
@@ -26,6 +25,8 @@ class Connection(OneWrite):
         as_it_is = not (self.access_log or self.root_path)
         self._straight: Straight | None = getattr(state, "straight", None) if as_it_is else None
         self._between, self._came = True, b""
+        self._heard = 0.0
+        """When a request was turned away last, by the event loop's clock."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes come: a whole plain request whose head is known is answered without taking it apart, all else is parsed."""
@@ -33,16 +34,41 @@ class Connection(OneWrite):
             return super().data_received(data)
         rests = self._rests() and self._between
         head = self._straight.heads.of(data) if rests else None
-        found = self._straight.again(head) if head is not None else None
-        if found is None:
-            self._came = data if rests else b""
-            return super().data_received(data)
+        if head is not None:
+            if self._turned_away(head):
+                return None
+            found = self._straight.again(head)
+            if found is not None:
+                return self._ask_plain(found, data[-head.length :])
+        self._came = data if rests else b""
+        return super().data_received(data)
+
+    def _turned_away(self, head: "Head") -> bool:
+        """Turn a request away, where that is what comes of it: nothing is made for it, and no timer set anew."""
+        if self.timeout_keep_alive_task is None or self._straight is None:
+            return False
+        answer = self._straight.refusal(head, self.server_state.default_headers)
+        if answer is None:
+            return False
+        self.server_state.total_requests += 1
+        self._heard = self.loop.time()
+        self.transport.write_whole(answer)  # type: ignore[attr-defined]
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was answered but by turning it away: close the connection, or wait longer where that was not long ago."""
+        left = self._heard + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _ask_plain(self, found: "Prediction", body: bytes) -> None:
         self._unset_keepalive_if_required()
         plain = Plain(self, found)
         self.cycle = plain  # type: ignore[assignment]
-        plain.body += data[-found.head.length :]
+        plain.body += body
         plain.ask()
-        return None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -61,7 +87,7 @@ class Connection(OneWrite):
 
     def on_body(self, body: bytes) -> None:
         """A piece of it."""
-        if isinstance(self.cycle, Plain):
+        if isinstance(self.cycle, Plain) and not self.cycle.is_whole:
             self.cycle.body += body
         else:
             super().on_body(body)
@@ -70,7 +96,7 @@ class Connection(OneWrite):
         """The end of it."""
         self._between = True
         plain = self.cycle
-        if not isinstance(plain, Plain):
+        if not isinstance(plain, Plain) or plain.is_whole:
             return super().on_message_complete()
         if self._straight is not None:
             self._straight.heads.add(self._came, plain.prediction.head)
@@ -84,7 +110,7 @@ class Connection(OneWrite):
 
     def _may_be_plain(self) -> bool:
         """Whether nothing is wanted of the connection beside the answer."""
-        parser = self.parser
+        parser: Any = self.parser
         return (
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
@@ -102,27 +128,22 @@ class Plain:
     def __init__(self, connection: Connection, prediction: "Prediction") -> None:
         self._connection, self.prediction = connection, prediction
         self.body, self.keep_alive = bytearray(), True
-        self.response_complete = self.disconnected = False
+        self.is_whole = self.response_complete = self.disconnected = False
 
     def ask(self) -> None:
         """Have it answered: it is here whole."""
-        try:
-            self.prediction.ask(bytes(self.body), self)
-        except Exception:
-            LOG.exception("a prediction at %s goes through the application", self.prediction.head.place.path)
-            self.hand_on()
+        self.is_whole = True
+        self.prediction.ask(bytes(self.body), self)
 
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], content: bytes) -> bool:
-        """Send the answer in one piece; False where whoever asked is gone."""
-        self.response_complete = True
-        if self.disconnected:
+        """Send the answer in one piece; False where whoever asked is gone, or the application answers."""
+        if self.disconnected or self.response_complete:
             return False
+        self.response_complete = True
         connection = self._connection
-        parts = [STATUS_LINE[status]]
-        for name, value in (*connection.server_state.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n", content) if self.keep_alive else (CLOSE, b"\r\n", content)
-        connection.transport.write_whole(b"".join(parts))  # type: ignore[attr-defined]
+        ends = () if self.keep_alive else CLOSE
+        told = (*connection.server_state.default_headers, *headers, *ends)
+        connection.transport.write_whole(written(status, told, content))  # type: ignore[attr-defined]
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()
@@ -133,6 +154,7 @@ class Plain:
         connection = self._connection
         if self.disconnected or self.response_complete:
             return
+        self.response_complete = True
         cycle = RequestResponseCycle(
             scope=self._scope(),
             transport=connection.transport,
@@ -150,7 +172,7 @@ class Plain:
         cycle.message_event.set()
         if connection.cycle is self:
             connection.cycle = cycle
-        connection._start_asgi_task(cycle, connection.app)
+        connection._start_asgi_task(cycle, connection.app)  # type: ignore[arg-type]
 
     def _scope(self) -> Any:
         connection, head = self._connection, self.prediction.head

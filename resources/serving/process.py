@@ -61,6 +61,7 @@ def serve(app: "FastAPI", home: Settings) -> None:
         host=home.serve_host,
         port=home.serve_port,
         http=Connection,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.fit import fit
 from mlops_assets.use_cases.flights.request import entity_rows
 from tests.flights.endpoint_state import NOW, SERVICE, VERSION, State
 from tests.small_year import serving
@@ -59,7 +59,7 @@ def _is_up(http: httpx.Client) -> bool:
 
 
 def test_its_parts_sum_to_its_own_score_and_are_its_own_boosters(asked):
-    answers, scorer = asked.by_version(OTHER), Scorer(asked.model)
+    answers, scorer = asked.by_version(OTHER), asked.state.declared(NAME).scorer(asked.model)
     frame = asked.state.store.online_vectors(SERVICE, entity_rows(asked.state.flights.head(ROWS)), NOW).frame
     own = scorer.contributions(frame)
     assert {answer["version"] for answer in answers} == {str(OTHER)}

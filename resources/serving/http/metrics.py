@@ -90,13 +90,21 @@ class Meter:
         """It is answered; `place` are model and route."""
         self.counts.in_progress -= 1
         self.counts.answered(*place, outcome, time.perf_counter() - began)
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_later(EVERY_S, self._write)
+        self._write_soon()
+
+    def turned_away(self, place: tuple[str, str]) -> None:
+        """One has come and is told to come again."""
+        self.counts.answered(*place, OVERLOADED, 0.0)
+        self._write_soon()
 
     def leave(self) -> None:
         """It is somebody else's, who counts it from its beginning."""
         self.counts.in_progress -= 1
+
+    def _write_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(EVERY_S, self._write)
 
     def _write(self) -> None:
         self._due = False

@@ -5,11 +5,12 @@ counted. Whatever they have not let through before, or would answer otherwise, i
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from resources.serving.http.admission import Admission, FullError
 from resources.serving.http.guard import Known, form_of
@@ -106,6 +107,8 @@ class Straight:
         self._largest = min(largest, LARGEST)
         self._places: dict[bytes, Place] = {}
         self.heads = Heads()
+        self._dated: RawHeaders = []
+        self._refusals: dict[tuple[int, int], bytes] = {}
 
     def prediction(self, url: bytes, headers: RawHeaders) -> "Prediction | None":
         """A request that was posted to an address; None where that is for the application."""
@@ -125,6 +128,22 @@ class Straight:
         if self._ring is not None and not self._ring.lets_in(Headers(raw=head.headers)):
             return None
         return Prediction(self, head, model)
+
+    def refusal(self, head: Head, default_headers: RawHeaders) -> bytes | None:
+        """All that is sent to a request with a known head that is turned away, which is counted; None where it is not."""
+        model = self.models.served.get(head.place.name)
+        if model is None or model.fast is None or (full := self.full()) is None:
+            return None
+        self.meter.turned_away(head.place.counted)
+        if default_headers is not self._dated:
+            self._dated, self._refusals = default_headers, {}
+        told = full.waiting_ms, full.allowed_ms
+        found = self._refusals.get(told)
+        if found is None:
+            headers, content = _told_to_come_again(full)
+            found = written(STATUSES[OVERLOADED], (*default_headers, *headers), content)
+            self._refusals[told] = found
+        return found
 
     def full(self) -> FullError | None:
         """What the next request is told, where it is turned away before anything of it is read."""
@@ -153,15 +172,18 @@ class Prediction:
         """Have it answered, now or when those before it are; whatever comes of it goes to the sink."""
         straight, model = self._straight, self._model
         self._sink, self._began = sink, straight.meter.begin()
-        if full := straight.full():
-            return self._turned_away(full)
         try:
+            if full := straight.full():
+                return self._turned_away(full)
             arrived = straight.models.clock.now() if by_the_wall_clock(model) else None
             self._asked = Asked(model, body, arrived)
             self._asked.tell, self._asked.fail = self._told, self._late
             straight.together.put(self._asked)
         except FullError as full_meanwhile:
             self._turned_away(full_meanwhile)
+        except Exception:
+            LOG.exception("a request to %s goes through the application", self.head.place.name)
+            self._hand_on()
         return None
 
     def _turned_away(self, full: FullError) -> None:
@@ -174,10 +196,13 @@ class Prediction:
             LOG.exception("an answer of %s cannot be written, and is asked for again", self.head.place.name)
             parts = None
         if parts is None:
-            self._straight.meter.leave()
-            self._sink.hand_on()
+            self._hand_on()
         else:
             self._end(OK, parts)
+
+    def _hand_on(self) -> None:
+        self._straight.meter.leave()
+        self._sink.hand_on()
 
     def _late(self, why: TimeoutError) -> None:
         answer = refused(self.head.place.path, STATUSES[TOO_LATE], str(why))
@@ -186,6 +211,14 @@ class Prediction:
     def _end(self, outcome: Outcome, parts: Parts) -> None:
         heard = self._sink.answer(STATUSES[outcome], *parts)
         self._straight.meter.end(self.head.place.counted, outcome if heard else GONE, self._began)
+
+
+def written(status: int, headers: Iterable[tuple[bytes, bytes]], content: bytes) -> bytes:
+    """An answer as it goes over the wire."""
+    parts = [STATUS_LINE[status]]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    return b"".join((*parts, b"\r\n", content))
 
 
 REFUSALS: dict[tuple[int, int], Parts] = {}

@@ -16,7 +16,7 @@ from resources.serving.http.admission import Admission, FullError
 from resources.serving.http.together import AT_ANY_RATE, Asked, Together
 from resources.serving_limits import Limits
 
-ROW_S, READ_S, REFUSE_S, ANSWER_S = 250e-6, 60e-6, 60e-6, 60e-6
+ROW_S, READ_S, REFUSE_S, ANSWER_S = 100e-6, 8e-6, 10e-6, 20e-6
 """Seconds of work for a row, for reading a request, for turning one away, and for reading and writing of one that is let in."""
 
 CROWDED_S = 1.0

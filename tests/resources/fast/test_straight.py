@@ -95,8 +95,20 @@ bodies = st.one_of(
     st.sampled_from([trip(13.0), trip(-1.0), {"distance": 1.0}, 7, b"{", b"", b"\xff", trip(1.0) | {"a": 1}]),
 )
 heads = st.dictionaries(
-    st.sampled_from(["X-Trace", "Connection", "Origin", "Accept", "Expect", "Cookie", "Host"]),
-    st.sampled_from(["1", "close", "keep-alive", "http://localhost", "*/*", "100-continue", "localhost"]),
+    st.sampled_from(["X-Trace", "Connection", "Origin", "Accept", "Expect", "Cookie", "Host", "Upgrade"]),
+    st.sampled_from(
+        [
+            "1",
+            "close",
+            "keep-alive",
+            "http://localhost",
+            "*/*",
+            "100-continue",
+            "localhost",
+            "websocket",
+            "Upgrade",
+        ]
+    ),
     max_size=2,
 ).map(lambda more: HEAD | more)
 requests = st.builds(
@@ -157,6 +169,28 @@ def test_one_that_may_not_wait_is_turned_away_on_its_connection_as_the_applicati
     ]
     assert found[0] == found[1] and found[0][0].startswith(b"HTTP/1.1 503")
     assert b"retry-after: 1" in found[0][0].lower() and paths == [PATH]
+    again = [written(app, protocol, [request(trip(1.0))] * 3) for protocol in (Connection, HttpToolsProtocol)]
+    assert again[0] == again[1] == (found[0][0] * 3, False) and paths == [PATH] * 2
+
+
+def test_a_connection_on_which_requests_are_turned_away_is_kept_as_long_as_any_other(tmp_path):
+    app = made(tmp_path, limits=Limits(wait_s=0.0))
+
+    async def story() -> list[bool]:
+        wire = Wire(app, Connection)
+        for _ in range(2):
+            wire.bring(request(trip(1.0)))
+        for _ in range(together.AT_ANY_RATE):
+            app.state.admissions["short"].admit("trips", 100)
+        wire.bring(request(trip(1.0)))
+        assert wire.socket.pieces[-1].startswith(b"HTTP/1.1 503")
+        wire.protocol.timeout_keep_alive_handler()
+        closed = [wire.socket.closed]
+        wire.protocol._heard -= 2 * wire.protocol.timeout_keep_alive
+        wire.protocol.timeout_keep_alive_handler()
+        return [*closed, wire.socket.closed]
+
+    assert asyncio.run(story()) == [False, True]
 
 
 def test_one_that_waits_too_long_is_told_so_on_its_connection(tmp_path, monkeypatch):

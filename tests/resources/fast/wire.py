@@ -45,7 +45,13 @@ class Wire:
 
     def __init__(self, app: Any, protocol: Any) -> None:
         config = uvicorn.Config(
-            app, http=protocol, lifespan="off", access_log=False, proxy_headers=False, log_level="critical"
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            proxy_headers=False,
+            log_level="critical",
         )
         config.load()
         self.state, self.socket = ServerState(), Socket()
