@@ -1,7 +1,6 @@
 """The feature store, reached through Feast: definitions, point-in-time joins, and features for serving.
 
-Feast is used as it is; what is added are checks (rows out equal rows in), stable types, sources rooted in the
-lake, and a time for reads from the online store.
+Added are checks (rows out equal rows in), stable types, sources rooted in the lake, and a time for online reads.
 """
 
 import contextlib
@@ -162,8 +161,7 @@ class FeatureStoreResource(Resource):
         entities = rows.select(
             *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
         ).with_row_index(ROW)
-        with _LOCK, _quiet():
-            # The store takes polars; Feast's own signature knows pandas only.
+        with _LOCK, _quiet():  # The store takes polars; Feast's own signature knows pandas only.
             job = self._store().get_historical_features(entities, definition)  # type: ignore[arg-type]
         answer = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self.feature_types(service)])))
         if not answer[ROW].equals(entities[ROW]):
