@@ -204,9 +204,7 @@ class Tick:
             self.reasons.append(why)
             return State.HOLDS
         if not time_windows(line.calendar).has_partition_key(name):
-            self.reasons.append(
-                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by"
-            )
+            self.reasons.append(f"{name} is over, but not yet by this machine's clock, by which Dagster goes")
             return State.HOLDS
         waiting = self.looks.awaited(line, name)
         self.waiting += waiting
