@@ -1,9 +1,11 @@
 """The floor plan: rooms use what is below them, no files and no rooms go in circles, names need no second name."""
 
 import ast
+from dataclasses import fields
 
 from benchmarks.walk import FLOORS
 from resources.settings import PROJECT_ROOT
+from resources.systems import Systems
 from tests.source_files import (
     FILES,
     MODULES,
@@ -97,6 +99,28 @@ def test_the_factory_of_an_asset_is_about_twenty_lines_beside_its_decorator():
     }
     assert len(factories) >= 10
     assert {name: lines for name, lines in factories.items() if lines > MOST_LINES} == {}
+
+
+MOST_SYSTEMS = 2
+SYSTEMS = {one.name for one in fields(Systems)}
+
+
+def systems_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Systems that a caller hands to a function one by one; not those that Dagster hands to what it calls itself."""
+    parameters = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    ours = {one.arg for one in parameters if "ResourceParam" not in ast.unparse(one.annotation or one)}
+    return ours & SYSTEMS
+
+
+def test_what_needs_three_systems_is_handed_them_as_one_value():
+    handed = {
+        f"{part(file)}: {node.name}": sorted(systems_of(node))
+        for file in inside("mlops_assets/")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert any(len(names) == MOST_SYSTEMS for names in handed.values())
+    assert {place: names for place, names in handed.items() if len(names) > MOST_SYSTEMS} == {}
 
 
 PARTICIPLES = {"asked", "found", "kept", "made", "searched", "told", "wanted"}

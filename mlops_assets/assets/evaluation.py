@@ -36,12 +36,12 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         f"gated on {spec.gate.metric} by {spec.gate.evidence.replace('_', '-')}.",
     )
     def evaluation_(run: Run) -> Iterator[Any]:
-        lake, tracking, audit = run.systems.lake, run.systems.tracking, run.systems.audit
-        decides = judged_on(spec, lake, tracking, audit)
+        lake, audit = run.systems.lake, run.systems.audit
+        decides = judged_on(spec, run.systems)
         content = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
         if content is None:
             reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
-            judged = judge_challenger(spec, lake, tracking, audit, reason)
+            judged = judge_challenger(spec, run.systems, reason)
             record_evaluated(audit, spec, judged.attempt, run.lineage)
             verdict = judged.verdict
             content = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}

@@ -29,8 +29,7 @@ def search(spec: ModelSpec) -> dg.AssetsDefinition:
         f"{spec.window.hold_out_days} held-out days. Made on request; one that was broken off goes on.",
     )
     def search_(run: Run) -> Iterator[dg.MaterializeResult]:
-        lake, tracking, compute = run.systems.lake, run.systems.tracking, run.systems.compute
-        done = run_search(spec, lake, tracking, compute, run.lineage, run.log)
+        done = run_search(spec, run.systems, run.lineage, run.log)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(done.record["sha256"]), metadata=search_metadata(spec, done)
         )

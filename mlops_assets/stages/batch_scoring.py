@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.training.ladder import place
-from mlops_assets.spec.batch import AS_OF, REFUSED, Batch
+from mlops_assets.spec.batch import AS_OF, MISSING, REFUSED, Batch
 from mlops_assets.spec.columns import STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.batch_rows import BatchRows
@@ -29,7 +29,6 @@ from resources.features.store import FeatureStoreResource
 from resources.features.vectors import UTC_TIME
 from resources.lake.lake import Manifest
 from resources.records.deployment import Deployment
-from resources.serving.in_batches import MISSING, scored, then
 from resources.serving.live_models import LiveModels, Served
 from resources.serving.reached import reached
 from resources.systems import Systems
@@ -56,11 +55,15 @@ class Predictor:
     @cached_property
     def model(self) -> Served:
         """The model, loaded when it is first asked for."""
+        from resources.serving.in_batches import then
+
         version = _models(self.spec, self.folder, self.features, self.clock).alone(self.record)
         return then(version) if self.in_the_past else version
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Scores of some rows, as `resources.serving.in_batches.scored` gives them."""
+        from resources.serving.in_batches import scored
+
         return scored(self.model, rows, self.as_of)
 
     def __getstate__(self) -> dict[str, Any]:

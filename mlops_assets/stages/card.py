@@ -15,11 +15,11 @@ from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name, timings_name
 from mlops_assets.stages.searched import PARAMETERS_FROM, SEARCH
-from resources.audit.log import CHANGES, Audit, Entry
-from resources.lake.lake import Lake
+from resources.audit.log import CHANGES, Entry
 from resources.pages import Pages
 from resources.records.attempts import Attempt, Timings
 from resources.records.documents import load_record
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, Version
 
 MOST_BARS = 7
@@ -59,8 +59,9 @@ class Evidence:
         )
 
 
-def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: Pages) -> Evidence:
+def gather(spec: ModelSpec, version: Version, systems: Systems) -> Evidence:
     """Read the records that belong to one version: its evaluation, its partitions as champion, its entries in the audit log."""
+    lake, audit = systems.lake, systems.audit
     partition = version.tags.get("week", "")
     attempt = load_record(lake, Attempt, attempt_name(spec, partition)) if partition else None
     timings = load_record(lake, Timings, timings_name(spec, partition)) if partition else None
@@ -75,7 +76,7 @@ def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: P
     return Evidence(
         spec=spec,
         version=version,
-        pages=pages,
+        pages=systems.pages,
         attempt=attempt.content() if attempt else {},
         timings=timings.contenders if timings else (),
         partitions=served,

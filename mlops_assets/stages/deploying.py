@@ -139,7 +139,7 @@ def _make_champion(
         endpoint.advance(data.now, spec.use_case)
     now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)
-    change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)
+    change_champion(systems, warrant.change(version, moment), record)
 
 
 def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from mlops_assets.stages.training_set import (
     refuse_late_labels,
     training_data,
 )
-from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.documents import load_record, save_record
 from resources.records.searches import SearchResult, TrialOutcome
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrialRecord
 
 BUDGET = {"trials", "minutes", "concurrent", "apply"}
@@ -43,13 +43,12 @@ class Found:
 
 def run_search(
     spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    compute: Compute,
+    systems: Systems,
     lineage: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Found:
     """Search at the end of the newest partition, from where it was broken off; keep every trial, and the result."""
+    lake, tracking = systems.lake, systems.tracking
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
@@ -70,7 +69,7 @@ def run_search(
         say(progress(spec, seen, trial))
 
     rows, name = training_files(spec, data), f"search-{identity[:16]}"
-    trials = search_parameters(rows, spec, data.features, compute, done, heard, name)
+    trials = search_parameters(rows, spec, data.features, systems.compute, done, heard, name)
     search = result(spec, data, identity, parent, trials)
     keep(spec, lake, tracking, search)
     return search

@@ -29,7 +29,6 @@ from mlops_assets.stages.training_set import (
     refuse_late_labels,
     training_data,
 )
-from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.attempts import Challenger
 from resources.records.documents import load_record, save_record
@@ -53,8 +52,7 @@ def train(
     hear: Callable[[Sequence[Told]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Train a challenger and put the training on record in the audit log."""
-    lake, tracking, compute = systems.lake, systems.tracking, systems.compute or None
-    version, fitted, data = train_challenger(spec, lake, tracking, lineage, compute, hear)
+    version, fitted, data = train_challenger(spec, systems, lineage, hear)
     record_trained(systems.audit, spec, version, data.hashes, data.now)
     return version, fitted, data
 
@@ -72,16 +70,15 @@ def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) 
 
 def train_challenger(
     spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
+    systems: Systems,
     lineage: Mapping[str, str],
-    compute: Compute | None = None,
     hear: Callable[[Sequence[Told]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Fit, log and register a challenger at the end of the newest partition, and keep what its evaluation needs.
 
     `hear` is told what each feature alone tells of the label; LeakError, before anything is fitted, where that is too much.
     """
+    lake, tracking = systems.lake, systems.tracking
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
@@ -92,7 +89,7 @@ def train_challenger(
         hear(strengths)
     refuse_leaks(strengths, spec)
     identity = version_identity(spec, data, "challenger")
-    fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
+    fitted = fit(rows, spec, data.features, reach=systems.compute or None, identity=identity)
     example = rows.head(spec, 5)
     version = log_fit(spec, tracking, data, fitted, example, "challenger", {**lineage, **origin}).register(
         spec, tracking

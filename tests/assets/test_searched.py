@@ -51,7 +51,9 @@ def write_result(lake: Lake, parameters: dict, **changes) -> None:
 
 def judged(lake: Lake, tracking: Tracking, folder) -> Attempt:
     audit = Audit(folder=str(folder / "audit"))
-    attempt = judge_challenger(SPEC, lake, tracking, audit, {"reason": "by hand"}).attempt
+    attempt = judge_challenger(
+        SPEC, Systems(lake, tracking=tracking, audit=audit), {"reason": "by hand"}
+    ).attempt
     record_evaluated(audit, SPEC, attempt, {})
     return attempt
 
@@ -62,7 +64,7 @@ def deployed(lake: Lake, tracking: Tracking, folder):
 
 
 def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(lake, tracking, tmp_path):
-    challenger, _, _ = train_challenger(SPEC, lake, tracking, {})
+    challenger, _, _ = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     assert judged(lake, tracking, tmp_path).promote
     write_result(lake, {"max_depth": 4, "eta": 0.2})
     version, fitted, data = deployed(lake, tracking, tmp_path)
@@ -86,7 +88,7 @@ def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(
 def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judged_again(
     lake, tracking, tmp_path
 ):
-    train_challenger(SPEC, lake, tracking, {})
+    train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     first = judged(lake, tracking, tmp_path)
     deployed(lake, tracking, tmp_path)
     assert judged(lake, tracking, tmp_path) == first
@@ -94,7 +96,7 @@ def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judge
 
 def test_without_a_search_that_ended_the_spec_is_trained_and_the_page_says_so(tracking, tmp_path):
     lake = parcel_lake(tmp_path, SPEC)
-    version, fitted, data = train_challenger(SPEC, lake, tracking, {})
+    version, fitted, data = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     said = fit_metadata(fitted, version, data)["parameters from"]
     assert said == f"the spec: no search for the trainer xgboost has ended by {WEEK}"
     assert version.tags["spec"] == spec_digest(SPEC)
