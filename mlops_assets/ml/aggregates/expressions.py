@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -54,11 +55,17 @@ def kind_of(text: str, columns: Mapping[str, Column]) -> Kind:
 
     Raises ValueError for one that names no column, is made of several rows, or has no kind.
     """
+    return _kind_among(text, tuple((name, one.kind) for name, one in columns.items()))
+
+
+@lru_cache(maxsize=1024)
+def _kind_among(text: str, kinds: tuple[tuple[str, Kind], ...]) -> Kind:
+    columns = dict(kinds)
     made = expression(text, columns)
     if found := OVER_ROWS.search(TEXTS.sub("", text)):
         raise ValueError(f"{text!r} has {found[0]!r}, and a value is made of one row: leave it out")
     rows = pl.DataFrame(
-        {name: pl.Series([None] * SHOWN, dtype=TYPES[one.kind]) for name, one in columns.items()}
+        {name: pl.Series([None] * SHOWN, dtype=TYPES[kind]) for name, kind in columns.items()}
     )
     try:
         values = rows.select(made.alias("_value"))
