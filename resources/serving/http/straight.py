@@ -75,8 +75,8 @@ class Heads:
     def of(self, request: bytes) -> Head | None:
         """The head of a whole request; None for one that is not known, or is not the only thing that came."""
         end = request.find(END)
-        found = self._known.get(request[:end])
-        return found if found is not None and len(request) == end + len(END) + found.length else None
+        head = self._known.get(request[:end])
+        return head if head is not None and len(request) == end + len(END) + head.length else None
 
     def add(self, request: bytes, head: Head) -> None:
         """Remember the head of a request, if it came alone; where there are many, all others are forgotten."""
@@ -137,13 +137,13 @@ class Straight:
         self.meter.turned_away(head.place.counted)
         if default_headers is not self._dated:
             self._dated, self._refusals = default_headers, {}
-        told = full.waiting_ms, full.allowed_ms
-        found = self._refusals.get(told)
-        if found is None:
-            headers, content = _told_to_come_again(full)
-            found = written(STATUSES[OVERLOADED], (*default_headers, *headers), content)
-            self._refusals[told] = found
-        return found
+        waits = full.waiting_ms, full.allowed_ms
+        answer = self._refusals.get(waits)
+        if answer is None:
+            headers, content = _come_again(full)
+            answer = written(STATUSES[OVERLOADED], (*default_headers, *headers), content)
+            self._refusals[waits] = answer
+        return answer
 
     def full(self) -> FullError | None:
         """What the next request is told, where it is turned away before anything of it is read."""
@@ -187,7 +187,7 @@ class Prediction:
         return None
 
     def _turned_away(self, full: FullError) -> None:
-        self._end(OVERLOADED, _told_to_come_again(full))
+        self._end(OVERLOADED, _come_again(full))
 
     def _told(self, answer: Any) -> None:
         try:
@@ -225,12 +225,12 @@ REFUSALS: dict[tuple[int, int], Parts] = {}
 """What is sent to those that are turned away, by the milliseconds that it tells."""
 
 
-def _told_to_come_again(full: FullError) -> Parts:
-    told = full.waiting_ms, full.allowed_ms
-    found = REFUSALS.get(told)
-    if found is None:
+def _come_again(full: FullError) -> Parts:
+    waits = full.waiting_ms, full.allowed_ms
+    parts = REFUSALS.get(waits)
+    if parts is None:
         answer = refused("", STATUSES[OVERLOADED], str(full), {"Retry-After": full.retry_after})
-        found = answer.raw_headers, bytes(answer.body)
+        parts = answer.raw_headers, bytes(answer.body)
         if len(REFUSALS) < MOST_REFUSALS:
-            REFUSALS[told] = found
-    return found
+            REFUSALS[waits] = parts
+    return parts

@@ -180,6 +180,7 @@ def test_a_connection_on_which_requests_are_turned_away_is_kept_as_long_as_any_o
         wire = Wire(app, Connection)
         for _ in range(2):
             wire.bring(request(trip(1.0)))
+            await wire.settle()
         for _ in range(together.AT_ANY_RATE):
             app.state.admissions["short"].admit("trips", 100)
         wire.bring(request(trip(1.0)))
