@@ -102,6 +102,7 @@ KEPT_NAMES = {
     "mlops_assets/commands/by_use_case.py": "the table of an earlier release's replay",
     "mlops_assets/commands/audit.py": "entries of the audit log",
     "mlops_assets/promotion/records.py": "entries of the audit log",
+    "mlops_assets/stages/evidence.py": "entries of the audit log",
     "mlops_assets/stages/attempt.py": "the record of an evaluation, which is hashed",
     "mlops_assets/stages/reporting.py": "a column of the reports in the lake",
     "mlops_assets/stages/searching.py": "the record of a search, and a tag in MLflow",

@@ -11,7 +11,7 @@ from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS, with_its_page
+from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
@@ -121,12 +121,12 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         "partition, and Evidently's report on a seeded sample, against the rows the partition's champion was trained on.",
     )
     def drift_(run: Run) -> Iterator[Any]:
-        lake, written, each = run.systems.lake, {}, run.tag(PAGES_TAG) != WHERE_IT_DRIFTS
+        lake, written, which = run.systems.lake, {}, run.tag(PAGES_TAG) or EACH
         for name in run.partitions:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
-            whole = partial(with_its_page, spec, lake, name, each)
+            whole = partial(with_its_page, spec, lake, name, which)
             if run.reuse.unchanged(name, decides, whole) is None:
-                run.reuse.note(name, write_drift(spec, lake, name, each)[0].sha256)
+                run.reuse.note(name, write_drift(spec, lake, name, which)[0].sha256)
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})

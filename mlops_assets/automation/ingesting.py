@@ -205,7 +205,7 @@ class Tick:
             return State.HOLDS
         if not time_windows(line.calendar).has_partition_key(name):
             self.reasons.append(
-                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by: it waits for that"
+                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by"
             )
             return State.HOLDS
         waiting = self.looks.awaited(line, name)

@@ -169,7 +169,8 @@ def _replay(settings: Settings, order: ReplayOrder) -> str:
     for spec in retrained:
         table = partitions_table(spec, project.lake)
         shown = steps_table(spec, project.lake) if shared else table
-        parts.append(text_table(shown.iter_rows(named=True)))
+        title = f"{spec.name}: {spec.description}\n" if len(retrained) > 1 else ""
+        parts.append(title + text_table(shown.iter_rows(named=True)))
         folder = order.folder(settings) if spec is retrained[0] else order.folder(settings) / spec.name
         write_outcome(folder, table, project.lake.read(f"{spec.name}/predictions"))
     if order.compare:

@@ -181,7 +181,8 @@ def _refuse_unseen(container: Manifest, paths: Sequence[str]) -> None:
         if not any(PurePosixPath(path).is_relative_to(mount) for mount in mounts):
             raise TemplateError(
                 f"container {container['name']!r} of the RayJob template mounts {', '.join(map(str, mounts)) or 'nothing'}, "
-                f"where {path} is not: mount the volume that holds MLOPS_HOME under the same path as here"
+                f"where {path} is not: mount the volume that holds MLOPS_HOME under the same path as here, or keep all of it "
+                f"in an object store (MLOPS_ENV=cluster)"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from feature_repo.online_store.codec import moment
 from feature_repo.online_store.few_rows import RowKeys, judged
-from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns, RowVectors
+from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns, Origin, RowVectors
 from resources.features.needs import Needs
 
 FEW = 4
@@ -109,7 +109,7 @@ class CompiledService:
                     columns[name].append(value)
             rows.append(vector)
         self._compute(columns, height)
-        return self._vectors(columns, FewRows(rows, self._places, columns))
+        return self._vectors(columns, FewRows(rows, self._places))
 
     def _many(self, given: Columns, height: int) -> ColumnVectors:
         questions = {name: list(given[name]) for name in self._needs.columns}
@@ -120,13 +120,13 @@ class CompiledService:
         else:
             columns = dict(given) | answer.stored
             self._compute(columns, height)
-        return self._vectors(columns, OfColumns(answer, columns))
+        return self._vectors(columns, OfColumns(answer, self._places))
 
     def _compute(self, columns: dict[str, Any], height: int) -> None:
         parts = [called.columns(columns, height) for called in self._called or ()]
         for some in parts:
             columns.update(some)
 
-    def _vectors(self, columns: dict[str, Any], origin: FewRows | OfColumns) -> ColumnVectors:
+    def _vectors(self, columns: dict[str, Any], origin: Origin) -> ColumnVectors:
         needs = self._needs
         return ColumnVectors(columns, self._types, self._features, origin, needs.inputs)

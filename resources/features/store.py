@@ -1,7 +1,6 @@
 """The feature store, reached through Feast: definitions, point-in-time joins, and features for serving.
 
-Feast is used as it is; what is added are checks (rows out equal rows in), stable types, sources rooted in the
-lake, and a time for reads from the online store.
+Added are checks (rows out equal rows in), stable types, sources rooted in the lake, and a time for online reads.
 """
 
 import contextlib
@@ -158,15 +157,12 @@ class FeatureStoreResource(Resource):
         if rows.is_empty():
             return self._with_features(service, rows, None)
         self._require_tables(service)
-        definition = self.registered(service)
-        self._applied.refuse_outdated("feature service", [service])
+        definition = self.feast_request(service)
         entities = rows.select(
             *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
         ).with_row_index(ROW)
-        store = self._store()
-        with _LOCK, _quiet():
-            # The store takes polars; Feast's own signature knows pandas only.
-            job = store.get_historical_features(entities, definition)  # type: ignore[arg-type]
+        with _LOCK, _quiet():  # The store takes polars; Feast's own signature knows pandas only.
+            job = self._store().get_historical_features(entities, definition)  # type: ignore[arg-type]
         answer = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self.feature_types(service)])))
         if not answer[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
@@ -222,10 +218,11 @@ class FeatureStoreResource(Resource):
         self._checked_inputs(service, rows)
         if rows.is_empty():
             return nothing(self._with_features(service, rows, None), list(needs.types))
-        store = self._store()
         definition = self.registered(service)
         with moment.as_of(as_of):
-            answer = store.get_online_features(definition, {c: rows[c].to_list() for c in needs.columns})
+            answer = self._store().get_online_features(
+                definition, {c: rows[c].to_list() for c in needs.columns}
+            )
         return Answered(rows, answer, needs.types, needs.inputs)
 
     def compiled(self, service: str, schema: Mapping[str, Any]) -> CompiledService:
@@ -248,6 +245,12 @@ class FeatureStoreResource(Resource):
     def registered(self, service: str) -> Any:
         """Feast's object of a service, as it was applied last; refused where it is not registered as the code needs it."""
         return registered(self._store(), self._service(service))
+
+    def feast_request(self, service: str) -> Any:
+        """What Feast is asked for in a join: the registered service, refused where the code defines another one by now."""
+        found = self.registered(service)
+        self._applied.refuse_outdated("feature service", [service])
+        return found
 
     def unregistered_view(self, names: Iterable[str]) -> str | None:
         """What to say of the first of these views that the code defines and the registry has not; None where it has all."""
@@ -294,10 +297,10 @@ class FeatureStoreResource(Resource):
                 )
 
     def _with_features(self, service: str, rows: pl.DataFrame, answer: pl.DataFrame | None) -> pl.DataFrame:
-        types = self.feature_types(service)
-        if answer is None:
-            return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in types.items())
-        return rows.with_columns(stable(answer[name], dtype) for name, dtype in types.items())
+        return rows.with_columns(
+            pl.lit(None, dtype).alias(name) if answer is None else stable(answer[name], dtype)
+            for name, dtype in self.feature_types(service).items()
+        )
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import polars as pl
 
 from resources.at_work import beside_others, works_alone
+from resources.lake.frames import rows_in
 from resources.lake.instants import LossError, with_instants
 from resources.lake.names import PUSHED, WHOLE, file_name, making_name, manifest_name
 from resources.lake.versions import content_of, keeping
@@ -247,7 +248,7 @@ class Lake(Resource):
 
     def _frame(self, name: str, content: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
         try:
-            return pl.read_parquet(io.BytesIO(content), columns=list(columns) if columns else None)
+            return rows_in(content, columns)
         except pl.exceptions.PolarsError as error:
             raise LakeError(
                 f"file {self.storage.at(name)} cannot be read: {str(error).splitlines()[0]}. "

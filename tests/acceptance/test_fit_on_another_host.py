@@ -56,10 +56,21 @@ storage_at("s3://lake/done").write("model", done.model)
 def weeks() -> Iterator[Files]:
     """Parcels in a bucket, and nowhere else."""
     with served():
-        lake, frame = storage_at(f"s3://{BUCKET}/weeks"), parcels(1200)
-        for week in range(4):
-            lake.write(f"{week}.parquet", parquet(frame[week * 300 : (week + 1) * 300]))
-        yield Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), frame["seen"].max())
+        yield write_weeks(f"s3://{BUCKET}/weeks")
+
+
+def write_weeks(address: str) -> Files:
+    """Four weeks of parcels in a store."""
+    lake, frame = storage_at(address), parcels(1200)
+    for week in range(4):
+        lake.write(f"{week}.parquet", parquet(frame[week * 300 : (week + 1) * 300]))
+    return weeks_in(address)
+
+
+def weeks_in(address: str) -> Files:
+    """The same, where they lie already."""
+    lake = storage_at(address)
+    return Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), parcels(1200)["seen"].max())
 
 
 def spec_of(loop: str, folder: Path, **trainer: object) -> ModelSpec:

@@ -73,8 +73,8 @@ MUTANTS = (
     ),
     JOIN(
         "a cell that was not known in time is not seen",
-        "mlops_assets.ml.skew.brute_force:cells_that_differ",
-        "{name: count for name, count in differ.items() if count}",
+        "mlops_assets.ml.skew.brute_force:differing",
+        "{name: cells for name, cells in differ.items() if cells.any()}",
         "{}",
         "tests/ml/skew/test_point_in_time.py::test_a_cell_that_was_not_known_at_its_moment_is_counted",
     ),

@@ -38,7 +38,7 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_partition, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from tests.ml.conftest import parcel_spec
+from tests.ml.conftest import parcel_spec, parcels
 from tests.pumps import project
 from tests.spec_reads import fields_read
 
@@ -184,7 +184,7 @@ def others(spec: ModelSpec, path: str) -> list[ModelSpec]:
 
 
 @pytest.fixture(scope="module")
-def specs(make_spec) -> dict[str, ModelSpec]:
+def specs() -> dict[str, ModelSpec]:
     """A spec for each kind of trainer, all of the same five weeks."""
     own = {
         "loop": "tests.ml.training.trainers.loops:depot_rates",
@@ -199,7 +199,7 @@ def specs(make_spec) -> dict[str, ModelSpec]:
     base = {"categories": ["depot"], "rounds": 30, "early_stopping_rounds": 4, "threads": 1}
     search = {"trials": 4}
     return {
-        kind: make_spec(
+        kind: parcel_spec(
             trainer=base | {"kind": kind} | more[kind],
             window={"hold_out_days": 10, "minimum_days": 14},
             **({"search": search} if kind == "xgboost" else {}),
@@ -209,10 +209,10 @@ def specs(make_spec) -> dict[str, ModelSpec]:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory, specs, make_parcels) -> Lake:
+def lake(tmp_path_factory, specs) -> Lake:
     """Five joined weeks of parcels, four of which were sent at the same moment each hour."""
     spec, lake = specs["xgboost"], Lake(root=str(tmp_path_factory.mktemp("lake")))
-    rows = make_parcels(3300).with_columns(
+    rows = parcels(3300).with_columns(
         pl.col("sent").dt.truncate("1h").dt.cast_time_unit("us"),
         pl.col("seen").dt.cast_time_unit("us"),
         code=pl.col("parcel").str.reverse(),

@@ -59,9 +59,20 @@ def cells_that_differ(
     questions: pl.DataFrame, joined: pl.DataFrame, time: str, table: ViewTable
 ) -> dict[str, int]:
     """Per feature of one view, how many joined cells are not what was known at the question's moment."""
+    return {name: int(cells.sum()) for name, cells in differing(questions, joined, time, table).items()}
+
+
+def differing(
+    questions: pl.DataFrame, joined: pl.DataFrame, time: str, table: ViewTable, whole: bool = True
+) -> dict[str, pl.Series]:
+    """Per feature of one view which joined cells are not what was known, features of which all are left out.
+
+    Where the table's rows are not the `whole` of what may count, a question that none of them answers is not judged.
+    """
     expected = as_of(questions, time, table)
-    differ = {name: int((~_same(expected[name], joined[name])).sum()) for name in table.features}
-    return {name: count for name, count in differ.items() if count}
+    judged = expected[KNOWN_AT].is_not_null() | whole
+    differ = {name: ~_same(expected[name], joined[name]) & judged for name in table.features}
+    return {name: cells for name, cells in differ.items() if cells.any()}
 
 
 def _same(expected: pl.Series, answer: pl.Series) -> pl.Series:
