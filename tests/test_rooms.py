@@ -134,12 +134,15 @@ FIELDS_OF_FILES = {
 """Fields of records that lie in files, where their names are written too."""
 
 LEFT = (
-    *("feature_repo/online_store/", "resources/serving/", "resources/features/stores.py"),
-    *("mlops_assets/ml/aggregates/", "mlops_assets/spec/aggregates.py"),
-    *(f"mlops_assets/stages/{file}.py" for file in ("declared_aggregates", "running_aggregates")),
+    *(f"feature_repo/online_store/{file}.py" for file in ("answer", "packing", "plan", "response")),
+    *(f"feature_repo/online_store/redis/{file}.py" for file in ("commands", "packing")),
+    *("resources/serving/http/", "mlops_assets/ml/aggregates/", "mlops_assets/commands/parity.py"),
+    *(f"resources/serving/{file}.py" for file in ("connection", "counts", "gathered", "log", "one_write")),
+    *(f"mlops_assets/stages/{file}_aggregates.py" for file in ("declared", "running")),
     *(f"mlops_assets/local/{file}.py" for file in ("cluster", "cluster_parts", "running")),
-    *("mlops_assets/commands/parity.py", "resources/backup/"),
 )
+"""What is still called by participles."""
+
 NAMED_BY_NOUNS = [file for file in FILES if not part(file).startswith(LEFT)]
 
 

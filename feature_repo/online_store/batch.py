@@ -49,8 +49,8 @@ class Batch:
         frame = pl.DataFrame({"key": pl.Series(self.keys), "event": self.event, "created": self.created})
         if frame["key"].n_unique() == len(self):
             return self
-        kept = frame.with_row_index("row").sort("event", "created", "row").unique("key", keep="last")
-        return self.rows(kept["row"].sort().to_numpy())
+        rows = frame.with_row_index("row").sort("event", "created", "row").unique("key", keep="last")
+        return self.rows(rows["row"].sort().to_numpy())
 
     def sorted(self) -> "Batch":
         """The rows in the order of their keys' bytes."""

@@ -54,17 +54,17 @@ class Called:
     def row(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The view's features for one row of values. Raises TypeError for a value that is not of its declared type."""
         if self._scalar is None or self._alike is not np.float32:
-            found = self.columns({name: [given[name]] for name in self.reads}, 1)
-            return {name: values[0] for name, values in found.items()}
+            columns = self.columns({name: [given[name]] for name in self.reads}, 1)
+            return {name: values[0] for name, values in columns.items()}
         return self._singles(self._scalar(**{name: given[name] for name in self.reads}))
 
     def _singles(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """All features of one row, which are floats of single precision, without an array."""
         try:
-            found = self._packed.unpack(self._packed.pack(*[row[name] for name in self.kinds]))
-            total = sum(found)
+            numbers = self._packed.unpack(self._packed.pack(*[row[name] for name in self.kinds]))
+            total = sum(numbers)
             if total == total:  # NaN is none of them
-                return dict(zip(self.kinds, found, strict=True))
+                return dict(zip(self.kinds, numbers, strict=True))
         except (struct.error, OverflowError):  # a value is missing, or too large
             pass
         some = {name: None if row[name] is None else c_float(row[name]).value for name in self.kinds}
@@ -74,16 +74,18 @@ class Called:
         """All features at once, which are floats of one width."""
         names = list(self.kinds)
         with np.errstate(over="ignore"):
-            found = np.array([[row[name] for row in rows] for name in names], np.float64).astype(self._alike)
-        shown = found.tolist()
-        for feature, row in zip(*np.isnan(found).nonzero(), strict=True):
+            numbers = np.array([[row[name] for row in rows] for name in names], np.float64).astype(
+                self._alike
+            )
+        shown = numbers.tolist()
+        for feature, row in zip(*np.isnan(numbers).nonzero(), strict=True):
             shown[feature][row] = None
         return dict(zip(names, shown, strict=True))
 
     def _by_arrays(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         assert self._numpy is not None
-        made = self._numpy(**{name: np.array(given[name], np.float64) for name in self.reads})
-        return {name: typed(name, made[name], kind) for name, kind in self.kinds.items()}
+        arrays = self._numpy(**{name: np.array(given[name], np.float64) for name in self.reads})
+        return {name: typed(name, arrays[name], kind) for name, kind in self.kinds.items()}
 
 
 def typed(name: str, values: Any, kind: ValueType) -> list[Any]:

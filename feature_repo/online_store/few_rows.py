@@ -40,14 +40,14 @@ class RowKeys:
     def of(self, row: Mapping[str, Any]) -> list[bytes | None]:
         """The keys; None where a join key is null. Raises ValueError for a value that is no key of its type."""
         parts = {column.name: column.part(row[column.name]) for column in self._columns}
-        found: list[bytes | None] = []
+        keys_of_row: list[bytes | None] = []
         for start, columns in self._groups:
             some = self._dummy if columns is None else [parts[name] for name in columns]
             if len(some) == 1:
-                found.append(None if some[0] is None else start + some[0])
+                keys_of_row.append(None if some[0] is None else start + some[0])
             else:
-                found.append(None if None in some else start + b"".join(some))  # type: ignore[arg-type]
-        return found
+                keys_of_row.append(None if None in some else start + b"".join(some))  # type: ignore[arg-type]
+        return keys_of_row
 
 
 class _Column:
@@ -61,15 +61,15 @@ class _Column:
     def part(self, value: Any) -> bytes | None:
         """The value's part of a key; None for a missing one."""
         if type(value) is not self._plain:
-            return self._made(value)
-        found = self._known.get(value)
-        if found is None:
-            found = self._made(value)
-            if found is not None and len(self._known) < MOST_KNOWN:
-                self._known[value] = found
-        return found
+            return self._encoded_part(value)
+        part_of_key = self._known.get(value)
+        if part_of_key is None:
+            part_of_key = self._encoded_part(value)
+            if part_of_key is not None and len(self._known) < MOST_KNOWN:
+                self._known[value] = part_of_key
+        return part_of_key
 
-    def _made(self, value: Any) -> bytes | None:
+    def _encoded_part(self, value: Any) -> bytes | None:
         kind, make = self._kind, self._part
         if make is None or type(value) is not self._plain:
             given = typed(self.name, [value], kind)
@@ -95,10 +95,10 @@ def codes(status: int, stored: Stored, values: Sequence[Any], null: int) -> list
     """A status a feature: `null` where a value is there and is null, NOT_FOUND where the view has none stored for its key."""
     if status != PRESENT:
         return [status] * len(values)
-    found = [null if value is None else PRESENT for value in values]
+    statuses = [null if value is None else PRESENT for value in values]
     for place in stored.gaps:
-        found[place] = NOT_FOUND
-    return found
+        statuses[place] = NOT_FOUND
+    return statuses
 
 
 def of_cells(read: ViewRead, time: int | None, cells: Sequence[bytes | None]) -> Stored:
@@ -109,12 +109,14 @@ def of_cells(read: ViewRead, time: int | None, cells: Sequence[bytes | None]) ->
 
 def fetched(fetch: Any, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
     """One row by way of what reads columns."""
-    asked = [(group, [] if key is None else [key]) for group, key in zip(plan.groups, row_keys, strict=True)]
-    found = []
-    for (group, there), views in zip(asked, fetch(asked), strict=True):
+    questions = [
+        (group, [] if key is None else [key]) for group, key in zip(plan.groups, row_keys, strict=True)
+    ]
+    rows = []
+    for (group, there), views in zip(questions, fetch(questions), strict=True):
         of_view = partial(_only, bool(there))
-        found += [of_view(read, one) for read, one in zip(group.views, views, strict=True)]
-    return found
+        rows += [of_view(read, one) for read, one in zip(group.views, views, strict=True)]
+    return rows
 
 
 def _only(there: bool, read: ViewRead, one: Any) -> Stored:

@@ -18,10 +18,10 @@ def rows_of(form: Form, batch: Batch) -> Any | None:
     rows["event"] = batch.event
     for dtype, names in form.by_type.items():
         for place, name in enumerate(names):
-            found = _numbers(batch.features[name], form.kinds[name])
-            if found is None:
+            column = _numbers(batch.features[name], form.kinds[name])
+            if column is None:
                 return None
-            here, numbers = found
+            here, numbers = column
             rows["here"][:, form.numbers.index(name)] = here
             rows[dtype][slice(None) if len(numbers) == len(here) else here, place] = numbers
     return rows

@@ -45,12 +45,12 @@ def _named(view: Any) -> str:
 
 def _read_by(view: Any) -> dict[str, ValueType]:
     """Types of the columns that a view declares to read: of the request, and features by both of their names."""
-    found = dict(view.get_request_data_schema())
+    types = dict(view.get_request_data_schema())
     for projection in view.source_feature_view_projections.values():
         for feature in projection.features:
             kind = feature.dtype.to_value_type()
-            found |= {feature.name: kind, f"{projection.name_to_use()}__{feature.name}": kind}
-    return found
+            types |= {feature.name: kind, f"{projection.name_to_use()}__{feature.name}": kind}
+    return types
 
 
 def _undeclared(plan: Plan, view: Any) -> set[str]:
@@ -69,20 +69,20 @@ def _undeclared(plan: Plan, view: Any) -> set[str]:
 def _views(plan: Plan, full_names: bool) -> list[_View]:
     if "on demand" not in plan.memo:
         by_name = {_named(view): view for view in plan.on_demand}
-        asked: dict[str, list[str]] = defaultdict(list)
+        features_of: dict[str, list[str]] = defaultdict(list)
         for ref in plan.refs:
             name, _, feature = _parse_feature_ref(ref)
             if name in by_name and not by_name[name].write_to_online_store:
-                asked[name].append(feature)
+                features_of[name].append(feature)
         plan.memo["on demand"] = [
-            _View(plan, by_name[name], features, full_names) for name, features in asked.items()
+            _View(plan, by_name[name], features, full_names) for name, features in features_of.items()
         ]
     return plan.memo["on demand"]
 
 
 def computed(plan: Plan, columns: Mapping[str, list[Any]], full_names: bool) -> dict[str, Given]:
     """The on-demand features of a plan by name in the answer, from the values of all columns read and given."""
-    found: dict[str, Given] = {}
+    features: dict[str, Given] = {}
     as_dict, as_table = dict(columns), None
     for one in _views(plan, full_names):
         view = one.view
@@ -99,28 +99,28 @@ def computed(plan: Plan, columns: Mapping[str, list[Any]], full_names: bool) -> 
                     as_table, view.aggregations, view.entities, view.mode
                 )
         elif view.mode == "python":
-            found |= _from_dict(one, as_dict)
+            features |= _from_dict(one, as_dict)
         elif view.mode in TABLES:
-            found |= _from_table(one, as_table)
+            features |= _from_table(one, as_table)
         else:
             raise ValueError(
                 f"on-demand view {view.name!r} has mode {view.mode!r}: python, pandas or substrait"
             )
-    return found
+    return features
 
 
 def _from_dict(one: _View, columns: Mapping[str, list[Any]]) -> dict[str, Given]:
-    made = one.view.transform_dict({name: v for name, v in columns.items() if name not in one.unseen})
-    listed = {name: made[name] if isinstance(made[name], list) else [made[name]] for name in made}
+    values = one.view.transform_dict({name: v for name, v in columns.items() if name not in one.unseen})
+    listed = {name: values[name] if isinstance(values[name], list) else [values[name]] for name in values}
     return {name: _given(listed[name], one.kinds.get(name)) for name in listed if name in one.outputs}
 
 
 def _from_table(one: _View, table: Any) -> dict[str, Given]:
     if one.view.mode == "pandas":
         table = _typed(table.select([n for n in table.column_names if n not in one.unseen]), one.read)
-    made = one.view.transform_arrow(table, one.full_names)
-    chosen = [name for name in made.column_names if name in one.outputs]
-    return {name: _given(made[name].to_numpy(), one.kinds.get(name)) for name in chosen}
+    answer = one.view.transform_arrow(table, one.full_names)
+    chosen = [name for name in answer.column_names if name in one.outputs]
+    return {name: _given(answer[name].to_numpy(), one.kinds.get(name)) for name in chosen}
 
 
 def _typed(table: Any, kinds: Mapping[str, ValueType]) -> Any:

@@ -28,7 +28,7 @@ class Plans:
         request = (named, project, full_names)
         if _is_current(registry) and self._stamp == _stamp(registry) and (plan := self._plans.get(request)):
             return plan
-        plan = made(_get_cached_request_context(registry, project, features, full_names), full_names)
+        plan = plan_of(_get_cached_request_context(registry, project, features, full_names), full_names)
         stamp = _stamp(registry)
         if stamp != self._stamp:
             self._stamp, self._plans = stamp, {}
@@ -46,17 +46,18 @@ def _is_current(registry: Any) -> bool:
     return bool(check and check())
 
 
-def made(context: Context, full_names: bool) -> Plan:
+def plan_of(context: Context, full_names: bool) -> Plan:
     """The plan of a request from Feast's resolution of it."""
-    refs, on_demand, entities, kinds, join_keys, grouped, wanted, request_data, entityless = context
+    refs, on_demand, entities, kinds, join_keys, grouped, answered_names, request_data, entityless = context
     order = _order(refs)
     by_key: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ViewRead]] = defaultdict(list)
     for view, features in grouped:
         true = sorted(entities[name] for name in view.entities)
-        asked = tuple(view.projection.join_key_map.get(key, key) for key in true)
-        by_key[tuple(true), asked].append(_read(view, features, order, full_names))
+        row_keys = tuple(view.projection.join_key_map.get(key, key) for key in true)
+        by_key[tuple(true), row_keys].append(_read(view, features, order, full_names))
     groups = [
-        KeyGroup(keys.prefix(true), asked, true, tuple(views)) for (true, asked), views in by_key.items()
+        KeyGroup(keys.prefix(true), row_keys, true, tuple(views))
+        for (true, row_keys), views in by_key.items()
     ]
     return Plan(
         refs=tuple(refs),
@@ -65,7 +66,7 @@ def made(context: Context, full_names: bool) -> Plan:
         join_keys=frozenset(key for key in join_keys if isinstance(key, str)),
         entities=entities,
         request_data=frozenset(request_data),
-        wanted=frozenset(wanted),
+        wanted=frozenset(answered_names),
         on_demand=tuple(on_demand),
         entityless=entityless,
     )

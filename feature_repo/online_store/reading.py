@@ -23,7 +23,7 @@ from .few_rows import Stored, fetched
 from .on_demand import computed
 from .plan import Found, KeyGroup, Plan, ViewRead
 from .planning import Plans, alone
-from .request import Asked, Request, asked_of, distinct
+from .request import Questions, Request, asked_of, distinct
 from .response import BulkOnlineResponse
 
 
@@ -34,14 +34,16 @@ class BulkReads(OnlineStore):
         self._plans = Plans()
 
     @abstractmethod
-    def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
+    def fetch(
+        self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
+    ) -> list[list[Found]]:
         """For each group of views, the stored bytes of its keys, view by view."""
 
     async def fetch_async(
-        self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
+        self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
     ) -> list[list[Found]]:
         """`fetch`, for a caller that runs an event loop."""
-        return self.fetch(config, asked)
+        return self.fetch(config, questions)
 
     def get_online_features(
         self,
@@ -65,11 +67,11 @@ class BulkReads(OnlineStore):
                 include_feature_view_version_metadata,
             )
         plan = self._plans.of(registry, project, features, full_feature_names)
-        rows, asked, places = self._asked(plan, entity_rows)
+        rows, questions, places = self._questions(plan, entity_rows)
         started = time.monotonic()
-        found = self.fetch(config, asked)
+        cells = self.fetch(config, questions)
         _track(started)
-        return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
+        return _answer(plan, rows, cells, places, full_feature_names, include_feature_view_version_metadata)
 
     async def get_online_features_async(
         self,
@@ -93,11 +95,11 @@ class BulkReads(OnlineStore):
                 include_feature_view_version_metadata,
             )
         plan = self._plans.of(registry, project, features, full_feature_names)
-        rows, asked, places = self._asked(plan, entity_rows)
+        rows, questions, places = self._questions(plan, entity_rows)
         started = time.monotonic()
-        found = await self.fetch_async(config, asked)
+        cells = await self.fetch_async(config, questions)
         _track(started)
-        return _answer(plan, rows, found, places, full_feature_names, include_feature_view_version_metadata)
+        return _answer(plan, rows, cells, places, full_feature_names, include_feature_view_version_metadata)
 
     def plan_of(self, registry: Any, project: str, features: Any) -> Plan:
         """What a request for these features reads, for whoever keeps it as long as the registry is what it was."""
@@ -105,12 +107,12 @@ class BulkReads(OnlineStore):
 
     def stored(self, config: RepoConfig, plan: Plan, columns: Any) -> BulkOnlineResponse:
         """The answer without what is computed on demand."""
-        rows, asked, places = self._asked(plan, columns)
-        return _seen(plan, rows, self.fetch(config, asked), places)
+        rows, questions, places = self._questions(plan, columns)
+        return _seen(plan, rows, self.fetch(config, questions), places)
 
     def one_row(self, config: RepoConfig, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
         """What is stored for one row, whose key for each group of views is given; view by view."""
-        return fetched(lambda asked: self.fetch(config, asked), plan, row_keys)
+        return fetched(lambda questions: self.fetch(config, questions), plan, row_keys)
 
     def moments_of(
         self, registry: Any, project: str, features: Any, full_feature_names: bool
@@ -118,7 +120,7 @@ class BulkReads(OnlineStore):
         """Columns of the entity rows of such a request that are declared to be moments."""
         return self._plans.of(registry, project, features, full_feature_names).moments
 
-    def _asked(self, plan: Plan, entity_rows: Any) -> Asked:
+    def _questions(self, plan: Plan, entity_rows: Any) -> Questions:
         if "versions" not in plan.memo:
             self._check_versioned_read_support([(read.view, read.features) for read in plan.reads])
             plan.memo["versions"] = True
@@ -157,11 +159,13 @@ def _track(started: float) -> None:
 
 
 def _rows(
-    read: ViewRead, found: Found, places: list[int] | None
+    read: ViewRead, cells_of: Found, places: list[int] | None
 ) -> list[tuple[Any, dict[str, Value] | None]]:
-    seen = sight(found.times, None, read.lives, asked_moment(), now_micros())
+    seen = sight(cells_of.times, None, read.lives, asked_moment(), now_micros())
     answers: list[tuple[Any, dict[str, Value] | None]] = []
-    for moment, status, cells in zip(seen.times, seen.statuses, zip(*found.cells, strict=True), strict=True):
+    for moment, status, cells in zip(
+        seen.times, seen.statuses, zip(*cells_of.cells, strict=True), strict=True
+    ):
         if status != PRESENT or moment is None:
             answers.append((None, None))
             continue
@@ -173,12 +177,12 @@ def _rows(
 def _answer(
     plan: Plan,
     rows: Request,
-    found: list[list[Found]],
+    views_by_group: list[list[Found]],
     places: list[list[int] | None],
     full_names: bool,
     with_versions: bool,
 ) -> BulkOnlineResponse:
-    answer = _seen(plan, rows, found, places, _versions(plan) if with_versions else ())
+    answer = _seen(plan, rows, views_by_group, places, _versions(plan) if with_versions else ())
     if plan.on_demand:
         answer.computed = computed(plan, answer.values, full_names)
     return answer
@@ -187,11 +191,11 @@ def _answer(
 def _seen(
     plan: Plan,
     rows: Request,
-    found: list[list[Found]],
+    views_by_group: list[list[Found]],
     places: list[list[int] | None],
     versions: Sequence[tuple[str, int]] = (),
 ) -> BulkOnlineResponse:
-    return BulkOnlineResponse(plan, rows.columns, seen_of(plan, found, places), versions)
+    return BulkOnlineResponse(plan, rows.columns, seen_of(plan, views_by_group, places), versions)
 
 
 def _versions(plan: Plan) -> list[tuple[str, int]]:

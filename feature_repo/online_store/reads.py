@@ -9,7 +9,7 @@ from .few_rows import Stored, fetched
 from .plan import Found, KeyGroup, Plan
 from .request import asked_of
 
-Asked = Sequence[tuple[KeyGroup, list[bytes]]]
+KeysByGroup = Sequence[tuple[KeyGroup, list[bytes]]]
 
 
 class Place(NamedTuple):
@@ -25,7 +25,7 @@ class Reads(ABC):
     """What an online store has for the views of a plan, whose `ViewRead.view` is a Place."""
 
     @abstractmethod
-    def fetch(self, asked: Asked) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
         """For each group of views, what is stored for its keys, view by view."""
 
     def one_row(self, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
@@ -34,5 +34,5 @@ class Reads(ABC):
 
     def stored(self, plan: Plan, columns: Any) -> Answer:
         """The answer for columns of entity rows, without what is computed on demand."""
-        rows, asked, places = asked_of(plan, columns)
-        return Answer(plan, rows.columns, seen_of(plan, self.fetch(asked), places))
+        rows, questions, places = asked_of(plan, columns)
+        return Answer(plan, rows.columns, seen_of(plan, self.fetch(questions), places))

@@ -132,13 +132,13 @@ def _by_feast(values: list[Any], kind: ValueType, protos: bool) -> Given:
     )
 
     theirs = feasts(kind)
-    made = values if protos else python_values_to_proto_values(values, theirs)
-    held = [proto.WhichOneof("val") for proto in made]
-    found = {PROTO_VALUE_TO_VALUE_TYPE_MAP[one] for one in held if one}
+    protos_of = values if protos else python_values_to_proto_values(values, theirs)
+    held = [proto.WhichOneof("val") for proto in protos_of]
+    kinds = {PROTO_VALUE_TO_VALUE_TYPE_MAP[one] for one in held if one}
     return Given(
-        shown=[feast_value_type_to_python_type(proto, theirs) for proto in made],
-        keyed=[getattr(proto, one) if one else None for proto, one in zip(made, held, strict=True)],
-        kind=of(found.pop()) if len(found) == 1 else kind,
+        shown=[feast_value_type_to_python_type(proto, theirs) for proto in protos_of],
+        keyed=[getattr(proto, one) if one else None for proto, one in zip(protos_of, held, strict=True)],
+        kind=of(kinds.pop()) if len(kinds) == 1 else kind,
     )
 
 
@@ -168,23 +168,23 @@ def keys_of(group: KeyGroup, request: Request) -> list[bytes | None]:
         raise ValueError(f"a value of {', '.join(group.columns)} does not fit its type: {error}") from error
 
 
-def distinct(found: list[bytes | None]) -> tuple[list[bytes], list[int] | None]:
+def distinct(row_keys: list[bytes | None]) -> tuple[list[bytes], list[int] | None]:
     """Different keys in order, and for each row which of them it has (-1: none); None where each row has its own."""
-    unique = dict.fromkeys(found)
-    if len(unique) == len(found) and None not in unique:
-        return found, None  # type: ignore[return-value]
+    unique = dict.fromkeys(row_keys)
+    if len(unique) == len(row_keys) and None not in unique:
+        return row_keys, None  # type: ignore[return-value]
     unique.pop(None, None)
     places = {key: place for place, key in enumerate(unique)}
-    return list(places), [-1 if key is None else places[key] for key in found]  # type: ignore[arg-type]
+    return list(places), [-1 if key is None else places[key] for key in row_keys]  # type: ignore[arg-type]
 
 
-Asked = tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]
+Questions = tuple[Request, list[tuple[KeyGroup, list[bytes]]], list[list[int] | None]]
 """Rows, the different keys of each group of views, and which of these keys each row has."""
 
 
-def asked_of(plan: Plan, rows: Any) -> Asked:
+def asked_of(plan: Plan, rows: Any) -> Questions:
     """What is asked of a store for entity rows."""
     request = read_rows(plan, rows)
     each = [distinct(keys_of(group, request)) for group in plan.groups]
-    asked = [(group, some) for group, (some, _) in zip(plan.groups, each, strict=True)]
-    return request, asked, [places for _, places in each]
+    questions = [(group, some) for group, (some, _) in zip(plan.groups, each, strict=True)]
+    return request, questions, [places for _, places in each]

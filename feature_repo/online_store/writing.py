@@ -165,5 +165,5 @@ def _gone(stored: pl.DataFrame, batch: Batch, first: int, last: int) -> list[byt
 
 
 def _only(batch: Batch, keys: Sequence[bytes]) -> Batch:
-    wanted = pl.Series(batch.keys).is_in(pl.Series(keys, dtype=pl.Binary).implode())
-    return batch.rows(wanted.arg_true().to_numpy())
+    among = pl.Series(batch.keys).is_in(pl.Series(keys, dtype=pl.Binary).implode())
+    return batch.rows(among.arg_true().to_numpy())

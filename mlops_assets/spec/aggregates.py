@@ -135,7 +135,7 @@ class Aggregates(Part):
         return None if None in windows else max(window for window in windows if window)
 
 
-def refuse_unfit(view: str, asked: Aggregates, table: dict[str, Any]) -> None:
+def refuse_unfit(view: str, aggregates: Aggregates, table: dict[str, Any]) -> None:
     """Raise ValueError for a view that the table cannot have."""
     if not re.fullmatch(VIEW, view):
         raise ValueError(
@@ -149,18 +149,18 @@ def refuse_unfit(view: str, asked: Aggregates, table: dict[str, Any]) -> None:
         )
     of_kind(
         f"aggregates.{view}.key",
-        asked.key,
+        aggregates.key,
         columns,
         KEY_KINDS,
         "features are looked up by numbers and texts",
         null=True,
     )
-    for name in [*asked.key, *asked.features]:
+    for name in [*aggregates.key, *aggregates.features]:
         if name in IN_FEATURE_TABLES:
             raise ValueError(f"{name!r} is the platform's own column in feature tables: rename it")
         if not name.isidentifier() or "__" in name or name.startswith("_"):
             raise ValueError(
                 f"{name!r} is no name of a feature or its key: give a letter, then letters, digits and single underscores"
             )
-        if name in asked.key and name in asked.features:
+        if name in aggregates.key and name in aggregates.features:
             raise ValueError(f"{name!r} is in aggregates.{view}.key and a feature: rename the feature")

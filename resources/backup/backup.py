@@ -142,13 +142,13 @@ def make(places: Places, tell: Tell, now: Callable[[], datetime] = lambda: datet
         raise BackupError(
             f"the stores changed during each of {LOOKS} looks: make the backup at a quieter hour, or hold the runs that write"
         )
-    made = Backup(f"{began:%Y-%m-%dT%H-%M-%S}", began, dumps, stores)
-    places.storage.write(f"{RECORDS}/{made.name}.json", made.text())
+    backup = Backup(f"{began:%Y-%m-%dT%H-%M-%S}", began, dumps, stores)
+    places.storage.write(f"{RECORDS}/{backup.name}.json", backup.text())
     tell(
-        f"backup {made.name}: {len(dumps)} databases and {made.objects:,} objects, {made.size / 1e6:.1f} MB, "
+        f"backup {backup.name}: {len(dumps)} databases and {backup.objects:,} objects, {backup.size / 1e6:.1f} MB, "
         f"made in {(now() - began).total_seconds():.1f} s"
     )
-    return made
+    return backup
 
 
 def _marks(places: Places) -> dict[str, dict[str, str]]:

@@ -19,26 +19,26 @@ def dumped(address: str) -> bytes:
 
 def is_empty(address: str) -> bool:
     """Whether a database has no table yet."""
-    [(tables,)] = _asked(address, "select count(*) from pg_tables where schemaname = 'public'")
+    [(tables,)] = _answer(address, "select count(*) from pg_tables where schemaname = 'public'")
     return tables == 0
 
 
 def bring_back(address: str, content: bytes) -> None:
     """Make a database what it was: whatever is in it goes, and whoever is connected is cut off."""
-    _asked(
+    _answer(
         address,
         "select pg_terminate_backend(pid) from pg_stat_activity "
         "where datname = current_database() and pid <> pg_backend_pid()",
     )
-    _asked(address, "drop schema public cascade")
-    _asked(address, "create schema public")
+    _answer(address, "drop schema public cascade")
+    _answer(address, "create schema public")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "content.dump"
         file.write_bytes(content)
         _run("pg_restore", address, ["--no-owner", "--no-privileges", "--exit-on-error", str(file)])
 
 
-def _asked(address: str, statement: str) -> list[Any]:
+def _answer(address: str, statement: str) -> list[Any]:
     import sqlalchemy
     from sqlalchemy import exc
 

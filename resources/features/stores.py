@@ -67,7 +67,9 @@ class FeatureStores(Resource):
             shared=f"{self.shared}/{use_case}" if self.shared else "",
         )
 
-    def asked(self, use_case: str | None, service: str | None, views: Iterable[str]) -> FeatureStoreResource:
+    def store_for(
+        self, use_case: str | None, service: str | None, views: Iterable[str]
+    ) -> FeatureStoreResource:
         """The store that a question is for: of the use case it names, or of the only one that defines what it asks for.
 
         Raises FeatureStoreError where several define it, and where none does.

@@ -45,23 +45,27 @@ def explains(scorer: Any) -> bool:
 
 def explained(scorer: Any, frame: pl.DataFrame, answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The answers, each with its `explanation`; `frame` holds the features of each as they were served."""
-    found, names = scorer.contributions(frame), list(scorer.features)
+    contributions, names = scorer.contributions(frame), list(scorer.features)
     given = frame.select(names).to_dicts()
     return [
-        {**answer, "explanation": _explanation(answer, found, row, given[row], names)}
+        {**answer, "explanation": _explanation(answer, contributions, row, given[row], names)}
         for row, answer in enumerate(answers)
     ]
 
 
 def _explanation(
-    answer: Mapping[str, Any], found: Contributions, row: int, given: Mapping[str, Any], names: Sequence[str]
+    answer: Mapping[str, Any],
+    contributions: Contributions,
+    row: int,
+    given: Mapping[str, Any],
+    names: Sequence[str],
 ) -> dict[str, Any]:
-    values, base = found.values[row], float(found.base[row])
+    values, base = contributions.values[row], float(contributions.base[row])
     order = sorted(range(len(names)), key=lambda place: (-abs(values[place]), place))
     score = "probability" if "probability" in answer else "value"
     return {
-        "link": found.link,
-        "formula": FORMULAS[found.link].format(score=score),
+        "link": contributions.link,
+        "formula": FORMULAS[contributions.link].format(score=score),
         "base": base,
         "raw": base + float(values.sum()),
         score: answer[score],

@@ -22,9 +22,9 @@ def model_bytes(path: Path, expected: str) -> bytes:
     if not path.is_file():
         raise RecordError(f"model file {path} is missing: publish the deployment again")
     content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != expected:
         raise RecordError(
-            f"model file {path} has SHA-256 {found}, the record says {expected}: publish it again"
+            f"model file {path} has SHA-256 {sha256}, the record says {expected}: publish it again"
         )
     return content

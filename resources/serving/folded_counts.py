@@ -98,16 +98,16 @@ def _has_ended(folder: Path, name: str) -> bool:
 
 def _together(kind: str, paths: Iterable[Path]) -> dict[str, tuple[float, float]]:
     """Sum and time of each key; of what the newest counts of, the newest."""
-    found: dict[str, tuple[float, float]] = {}
+    totals: dict[str, tuple[float, float]] = {}
     for path in paths:
         values = MmapedDict.read_all_values_from_file(str(path)) if path.stat().st_size else ()
         for key, value, at, _ in values:
-            known, then = found.get(key, (0.0, 0.0))
+            known, then = totals.get(key, (0.0, 0.0))
             if kind == "gauge_mostrecent":
-                found[key] = (value, at) if at >= then else (known, then)
+                totals[key] = (value, at) if at >= then else (known, then)
             else:
-                found[key] = known + value, max(at, then)
-    return found
+                totals[key] = known + value, max(at, then)
+    return totals
 
 
 def _write(path: Path, values: dict[str, tuple[float, float]]) -> None:

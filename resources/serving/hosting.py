@@ -79,14 +79,14 @@ def http_application(home: Settings) -> "FastAPI":
     pushes: Any = planned
     app = application(models, home.serve_address, log, pushes, *let_in(home), versions=Versions(models, home))
 
-    def asked(question: Question) -> FeatureStoreResource:
-        return stores.asked(question.use_case, question.feature_service, question.views)
+    def store_for(request: Question) -> FeatureStoreResource:
+        return stores.store_for(request.use_case, request.feature_service, request.views)
 
     keeper = Keeper(home, COMMAND, CALLED)
     app.user_middleware.append(Middleware(Forward, keeper=keeper, models=models))
     _end_with(app, keeper, models, lambda: bool(planned.sources))
     _ship_at_the_end(app, following)
-    return mount(app, asked, models.moment)
+    return mount(app, store_for, models.moment)
 
 
 def let_in(home: Settings) -> tuple[Any, ...]:

@@ -36,9 +36,9 @@ class FeaturesThen:
         self._store: History = store
 
     def online_vectors(self, service: str, rows: pl.DataFrame, as_of: datetime) -> OnlineVectors:
-        asked = rows.with_columns(pl.lit(as_of.astimezone(UTC), UTC_TIME).alias(MOMENT))
-        found = self._store.historical(service, asked, MOMENT).drop(MOMENT)
-        return OnlineVectors(found, pl.DataFrame(), pl.DataFrame())
+        questions = rows.with_columns(pl.lit(as_of.astimezone(UTC), UTC_TIME).alias(MOMENT))
+        features = self._store.historical(service, questions, MOMENT).drop(MOMENT)
+        return OnlineVectors(features, pl.DataFrame(), pl.DataFrame())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -55,35 +55,35 @@ def scored(model: Served, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     Of the columns those are read that have the name of a field of the model's request; NaN is a missing value. A row that the
     endpoint would not answer has no score and the reason in `refused`; `missing` counts its features without a value.
     """
-    asked = list(_asked(model.request, rows))
-    good = [request for request in asked if isinstance(request, pydantic.BaseModel)]
-    told = [None if isinstance(request, pydantic.BaseModel) else request for request in asked]
-    found = pl.DataFrame({REFUSED: told}, {REFUSED: pl.String}).with_row_index("_row")
+    requests = list(_requests(model.request, rows))
+    good = [request for request in requests if isinstance(request, pydantic.BaseModel)]
+    reasons = [None if isinstance(request, pydantic.BaseModel) else request for request in requests]
+    refusals = pl.DataFrame({REFUSED: reasons}, {REFUSED: pl.String}).with_row_index("_row")
     answers = _answers(model, good, as_of).with_columns(
-        _row=pl.Series([n for n, reason in enumerate(told) if reason is None], dtype=pl.UInt32)
+        _row=pl.Series([n for n, reason in enumerate(reasons) if reason is None], dtype=pl.UInt32)
     )
-    both = found.join(answers, on="_row", how="left", maintain_order="left")
+    both = refusals.join(answers, on="_row", how="left", maintain_order="left")
     return both.select(SCORE, pl.coalesce(REFUSED, "_why").alias(REFUSED), MISSING)
 
 
 def _answers(model: Served, requests: list[pydantic.BaseModel], as_of: datetime) -> pl.DataFrame:
     if not requests:
         return pl.DataFrame(schema={SCORE: pl.Float64, "_why": pl.String, MISSING: pl.UInt32})
-    found = by_frames(model, requests, as_of)
-    finite = np.isfinite(found.scores)
+    answered = by_frames(model, requests, as_of)
+    finite = np.isfinite(answered.scores)
     why = [
         None if fine else f"the model gives {score}, which is no finite number"
-        for fine, score in zip(finite, found.scores, strict=True)
+        for fine, score in zip(finite, answered.scores, strict=True)
     ]
-    features = found.vectors.frame.select(*model.service.features, *model.record.columns)
-    numbers = pl.DataFrame({SCORE: found.scores, "_why": pl.Series(why, dtype=pl.String)})
+    features = answered.vectors.frame.select(*model.service.features, *model.record.columns)
+    numbers = pl.DataFrame({SCORE: answered.scores, "_why": pl.Series(why, dtype=pl.String)})
     return numbers.with_columns(
         pl.when(pl.Series(finite)).then(pl.col(SCORE)).alias(SCORE),
         features.select(pl.sum_horizontal(pl.all().is_null()).cast(pl.UInt32)).to_series().alias(MISSING),
     )
 
 
-def _asked(request: type[pydantic.BaseModel], rows: pl.DataFrame) -> Iterator[pydantic.BaseModel | str]:
+def _requests(request: type[pydantic.BaseModel], rows: pl.DataFrame) -> Iterator[pydantic.BaseModel | str]:
     """Each row as a request; where it is none, why, as the endpoint's 422 says it."""
     names = [name for name in request.model_fields if name in rows.columns]
     items = rows.select(names).with_columns(pl.selectors.float().fill_nan(None)).to_dicts()

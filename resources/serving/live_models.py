@@ -124,14 +124,14 @@ class LiveModels:
 
     def asked_by_the_wall_clock(self, views: Iterable[str], use_case: str = "") -> datetime | None:
         """Now by the wall clock, where a model that reads one of these views is asked by it; else None."""
-        wanted = set(views)
-        reading = (m for m in self._of(use_case) if not wanted.isdisjoint(v.name for v in m.service.views))
+        names = set(views)
+        reading = (m for m in self._of(use_case) if not names.isdisjoint(v.name for v in m.service.views))
         return self.clock.now() if any(by_the_wall_clock(model) for model in reading) else None
 
     def ingested(self, use_case: str = "") -> datetime | None:
         """How far a use case's data that is online was ingested; pushes do not move it. None before the first ingestion."""
-        told = [reached(self.folder, use_case), *(model.record.moment for model in self._of(use_case))]
-        return max((moment for moment in told if moment), default=None)
+        moments = [reached(self.folder, use_case), *(model.record.moment for model in self._of(use_case))]
+        return max((moment for moment in moments if moment), default=None)
 
     def look(self) -> None:
         """Take up records that are new or changed, drop models that are retired or whose record is gone, see what was pushed."""
@@ -168,9 +168,9 @@ class LiveModels:
             record = deployment_in(path)
             new = replace(old, record=record) if old and old.record.same_model(record) else self._load(record)
         except Exception as error:
-            kept = f"version {old.record.version} keeps serving" if old else "the model is not served"
-            self.problems = {**self.problems, name: f"{type(error).__name__}: {error} ({kept})"}
-            LOG.exception("record %s cannot be served; %s", path, kept)
+            consequence = f"version {old.record.version} keeps serving" if old else "the model is not served"
+            self.problems = {**self.problems, name: f"{type(error).__name__}: {error} ({consequence})"}
+            LOG.exception("record %s cannot be served; %s", path, consequence)
             return
         self.served = {**self.served, name: new}
         self.problems = {other: text for other, text in self.problems.items() if other != name}
@@ -251,9 +251,9 @@ class LiveModels:
         return max((moment for moment in moments if moment), default=None)
 
     def _score(self, model: Served, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered:
-        found = (model.fast and model.fast.answered(requests, now)) or by_frames(model, requests, now)
-        finite(found.scores)
-        return found
+        scores = (model.fast and model.fast.answered(requests, now)) or by_frames(model, requests, now)
+        finite(scores.scores)
+        return scores
 
     def predict(
         self,
@@ -268,8 +268,8 @@ class LiveModels:
         What was served goes to the log, under the same ids. `arrived` is when the requests came, by this endpoint's clock.
         """
         served_at, now = self.begun(model, arrived)
-        found = self._score(model, requests, now)
-        return self.told(model, found, now, served_at, with_features, with_explanations)
+        scores = self._score(model, requests, now)
+        return self.answers_of(model, scores, now, served_at, with_features, with_explanations)
 
     def begun(self, model: Served, arrived: datetime | None = None) -> tuple[datetime, datetime]:
         """What time it is as features are about to be read, and the moment as of which they are."""
@@ -279,17 +279,17 @@ class LiveModels:
         """Features alone, by frames."""
         return vectors_by_frames(model, requests, now)
 
-    def told(
+    def answers_of(
         self,
         model: Served,
-        found: Answered,
+        result: Answered,
         now: datetime,
         served_at: datetime,
         with_features: bool = False,
         with_explanations: bool = False,
     ) -> list[dict[str, Any]]:
         """Answers of what was found as of `now`, one a row, logged."""
-        vectors, scores, record = found.vectors, found.scores, model.record
+        vectors, scores, record = result.vectors, result.scores, model.record
         as_of = now.astimezone(UTC).isoformat()
         ids = [self._request_ids() for _ in range(len(scores))]
         if self.log:
@@ -306,8 +306,8 @@ class LiveModels:
             }
             for score, name in zip(scores, ids, strict=True)
         ]
-        if found.unseen:
-            answers = self.unseen.told(record.name, found.unseen, answers)
+        if result.unseen:
+            answers = self.unseen.answers_of(record.name, result.unseen, answers)
         if with_explanations:
             answers = explained(model.scorer, vectors.frame, answers)
         if with_features:

@@ -95,8 +95,8 @@ class SharedCounts:
         """The metrics of all processes added up, for a registry of prometheus-client."""
         fold(self.folder)
         with in_peace(self.folder):
-            found = list(MultiProcessCollector(None, str(self.folder)).collect())
-        yield from found
+            metrics = list(MultiProcessCollector(None, str(self.folder)).collect())
+        yield from metrics
 
     def close(self) -> None:
         """Leave the folder; what was counted stays for the processes that go on."""

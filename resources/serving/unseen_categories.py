@@ -39,27 +39,28 @@ class UnseenCategories:
 
     def count(self, model: str, unseen: Mapping[int, Mapping[str, str]]) -> dict[int, list[str]]:
         """Count what the rows of one batch have unseen, by row and column; gives the sentences of each row."""
-        told: dict[int, list[str]] = {}
+        sentences: dict[int, list[str]] = {}
         with self._lock:
             columns = self._models.setdefault(model, {})
-            for row, found in unseen.items():
-                shown = {column: _shown(value) for column, value in found.items()}
+            for row, values in unseen.items():
+                shown = {column: _shown(value) for column, value in values.items()}
                 for column, value in shown.items():
                     columns.setdefault(column, _Column()).add(value)
-                told[row] = [
+                sentences[row] = [
                     f"{column} {value!r} was not in the training rows" for column, value in shown.items()
                 ]
-        return told
+        return sentences
 
-    def told(
+    def answers_with(
         self, model: str, unseen: Mapping[int, Mapping[str, str]], answers: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """The answers, `warnings` beside those whose row has an unseen category: by row, the text of each by column."""
         if not unseen:
             return answers
-        told = self.count(model, unseen)
+        sentences = self.count(model, unseen)
         return [
-            {**answer, "warnings": told[row]} if row in told else answer for row, answer in enumerate(answers)
+            {**answer, "warnings": sentences[row]} if row in sentences else answer
+            for row, answer in enumerate(answers)
         ]
 
     def status(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from ..plan import Found, KeyGroup, ViewRead
-from ..reads import Asked, Place
+from ..reads import KeysByGroup, Place
 from .packing import ByField, ByRow, by_row
 
 BY_FIELD_FOR = 16
@@ -78,16 +78,16 @@ class Ways:
 Fetching = Generator[Request, list[Any], list[list[Found]]]
 
 
-def fetching(asked: Asked, ways: Sequence[Ways]) -> Fetching:
+def fetching(questions: KeysByGroup, ways: Sequence[Ways]) -> Fetching:
     """What is stored for the keys of each group: asks for replies, a second time for what is not packed."""
-    pairs = [(way.next(), keys) for way, (_, keys) in zip(ways, asked, strict=True)]
-    found = _answered(pairs, (yield _request(pairs)))
-    again = [place for place, views in enumerate(found) if None in views]
+    pairs = [(way.next(), keys) for way, (_, keys) in zip(ways, questions, strict=True)]
+    answers = _answered(pairs, (yield _request(pairs)))
+    again = [place for place, views in enumerate(answers) if None in views]
     if again:
-        pairs = [(ways[place].failed(), asked[place][1]) for place in again]
+        pairs = [(ways[place].failed(), questions[place][1]) for place in again]
         for place, views in zip(again, _answered(pairs, (yield _request(pairs))), strict=True):
-            found[place] = views
-    return found  # type: ignore[return-value]
+            answers[place] = views
+    return answers  # type: ignore[return-value]
 
 
 def _request(pairs: Sequence[tuple[Way, list[bytes]]]) -> Request:

@@ -89,8 +89,8 @@ class ByRow:
     def found(self, columns: Sequence[Cells]) -> Found | None:
         """What the rows say; None where one that is stored was written without, so that its fields have to be asked."""
         stamps, mark, size = columns[-1], self._mark, self._size
-        if len(stamps) == 1 and (found := self._of_one_key(columns)) is not None:
-            return found
+        if len(stamps) == 1 and (row_of_one := self._of_one_key(columns)) is not None:
+            return row_of_one
         rows = columns[0] if self._pieces == 1 else _whole(columns[: self._pieces])
         known = [
             row if row and stamp and stamp.startswith(mark) and len(row) == size else None

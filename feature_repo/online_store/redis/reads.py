@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..plan import Found, KeyGroup
-from ..reads import Asked, Reads
+from ..reads import KeysByGroup, Reads
 from .commands import Ways, fetching
 from .sockets import Wires
 
@@ -14,9 +14,11 @@ class RedisReads(Reads):
     def __init__(self, client: Any, project: str) -> None:
         self._client, self._project, self._wires = client, project, Wires()
 
-    def fetch(self, asked: Asked) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
         """A command an entity key, whatever the number of views that share it."""
-        return self._wires.fetch(self._client, fetching(asked, [self._ways(group) for group, _ in asked]))
+        return self._wires.fetch(
+            self._client, fetching(questions, [self._ways(group) for group, _ in questions])
+        )
 
     def _ways(self, group: KeyGroup) -> Ways:
         if "ways" not in group.memo:

@@ -59,21 +59,21 @@ def is_of(key: bytes, project: str) -> bool:
 
 def _of_entities(client: Any, before: str, now: str) -> Iterator[list[tuple[bytes, bytes]]]:
     suffix, new = before.encode(), now.encode()
-    for found in _scanned(client, b"*" + literal(suffix)):
-        yield [(key, key[: -len(suffix)] + new) for key in found if is_of(key, before)]
+    for keys in _scanned(client, b"*" + literal(suffix)):
+        yield [(key, key[: -len(suffix)] + new) for key in keys if is_of(key, before)]
 
 
 def _of_reaches(client: Any, before: str, now: str) -> Iterator[list[tuple[bytes, bytes]]]:
     start, new = REACH + before.encode() + b":", REACH + now.encode() + b":"
-    for found in _scanned(client, literal(start) + b"*"):
-        yield [(key, new + key.removeprefix(start)) for key in found]
+    for keys in _scanned(client, literal(start) + b"*"):
+        yield [(key, new + key.removeprefix(start)) for key in keys]
 
 
 def _scanned(client: Any, pattern: bytes) -> Iterator[list[bytes]]:
     cursor = 0
     while True:
-        cursor, found = client.scan(cursor, match=pattern, count=SCANNED)
-        yield found
+        cursor, keys = client.scan(cursor, match=pattern, count=SCANNED)
+        yield keys
         if cursor == 0:
             return
 

@@ -32,28 +32,28 @@ class Wire:
         self.reader = hiredis.Reader(notEnoughData=MORE)
         self.received: Any = bytearray(RECEIVED)
 
-    def take(self, wanted: int, replies: list[Any]) -> bool:
+    def take(self, count: int, replies: list[Any]) -> bool:
         """Move parsed replies to the list; whether all that are wanted are there."""
         parse = self.reader.gets
-        while len(replies) < wanted:
+        while len(replies) < count:
             reply = parse()
             if reply is MORE:
                 return False
             replies.append(reply)
         return True
 
-    def receive(self, wanted: int) -> list[Any]:
+    def receive(self, count: int) -> list[Any]:
         """The next replies; an error that the server sends among them is raised after the last."""
         replies: list[Any] = []
-        while not self.take(wanted, replies):
+        while not self.take(count, replies):
             self.reader.feed(self.received, 0, _alive(self.socket.recv_into(self.received)))
         return checked(replies)
 
-    async def receive_async(self, wanted: int) -> list[Any]:
+    async def receive_async(self, count: int) -> list[Any]:
         """The same on a socket that does not block."""
         loop = asyncio.get_running_loop()
         replies: list[Any] = []
-        while not self.take(wanted, replies):
+        while not self.take(count, replies):
             self.reader.feed(self.received, 0, _alive(await loop.sock_recv_into(self.socket, self.received)))
         return checked(replies)
 

@@ -94,14 +94,14 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         """Event and created times of each key, by a walk over the server's keys."""
         suffix = config.project.encode()
         keys, events, created = [], [], []
-        for found in self._keys(config, view):
+        for some in self._keys(config, view):
             replies = self._wires.ask(
                 self._client_of(config),
-                Command(b"HMGET", b"", [_stamp(config, view), _version(config, view)]).of(found),
-                len(found),
+                Command(b"HMGET", b"", [_stamp(config, view), _version(config, view)]).of(some),
+                len(some),
             )
             times = times_of([stamp for stamp, _ in replies])
-            for key, time, (stamp, version) in zip(found, times, replies, strict=True):
+            for key, time, (stamp, version) in zip(some, times, replies, strict=True):
                 if time is not None:
                     keys.append(key[: -len(suffix)])
                     events.append(time)
@@ -126,18 +126,20 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         """Nothing: entities are written whole, one after the other, and how far a view reaches is published at the end."""
         yield
 
-    def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
+    def fetch(
+        self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
+    ) -> list[list[Found]]:
         """One round trip: a command an entity key, whatever the number of views that share it."""
-        return self._wires.fetch(self._client_of(config), self._fetching(config, asked))
+        return self._wires.fetch(self._client_of(config), self._fetching(config, questions))
 
     async def fetch_async(
-        self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]
+        self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
     ) -> list[list[Found]]:
         """`fetch` with the event loop's own sockets."""
-        return await self._wires.fetch_async(self._client_of(config), self._fetching(config, asked))
+        return await self._wires.fetch_async(self._client_of(config), self._fetching(config, questions))
 
-    def _fetching(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> Fetching:
-        return fetching(asked, [self._ways(config, group) for group, _ in asked])
+    def _fetching(self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]) -> Fetching:
+        return fetching(questions, [self._ways(config, group) for group, _ in questions])
 
     def place(self, config: RepoConfig, read: ViewRead) -> Place:
         """Where a view is, for whoever reads it without Feast."""
@@ -179,8 +181,8 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
         pattern = literal(start) + b"*" + suffix
         client, cursor = self._client_of(config), 0
         while True:
-            cursor, found = client.scan(cursor, match=pattern, count=SCANNED)  # type: ignore[misc]
-            if ours := [key for key in found if values_end(key, len(start), count) == len(key) - len(suffix)]:
+            cursor, batch = client.scan(cursor, match=pattern, count=SCANNED)  # type: ignore[misc]
+            if ours := [key for key in batch if values_end(key, len(start), count) == len(key) - len(suffix)]:
                 yield ours
             if cursor == 0:
                 return

@@ -24,9 +24,7 @@ class OneView:
         self._here = slice(first, first + len(form.numbers))
         self._numbers = [form.place(name) if name in form.numbers else (0, 0) for name in read.features]
         places = [value for _, value in self._numbers]
-        self._pick = (
-            itemgetter(*places) if len(places) > 1 else lambda found: [found[place] for place in places]
-        )
+        self._pick = itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]
         self._lengths = form.starts["lengths"]
         self._others = {slot: form.others.index(name) for slot, name in self._named(form.others)}
         self._decoders = {slot: decoder(form.kinds[name]) for slot, name in self._named(form.others)}
@@ -43,22 +41,22 @@ class OneView:
         if cell is None:
             return Stored(None, self._blank)
         if cell[NAMES] == self._mark and self._complete:
-            found = self._fields.unpack_from(cell)
-            if not self._others and False not in found[self._here]:
-                return Stored(found[self._time], self._pick(found))
-            return self._taken_apart(cell, found)
+            numbers = self._fields.unpack_from(cell)
+            if not self._others and False not in numbers[self._here]:
+                return Stored(numbers[self._time], self._pick(numbers))
+            return self._taken_apart(cell, numbers)
         row = _of_rows(connection, self.query, [key]).get(key) if key is not None else None
         return Stored(None, self._blank) if row is None else of_cells(self.read, row[0], row[1:])
 
-    def _taken_apart(self, cell: bytes, found: tuple[Any, ...]) -> Stored:
+    def _taken_apart(self, cell: bytes, numbers: tuple[Any, ...]) -> Stored:
         if self._others:
-            return Stored(found[self._time], self._with_others(cell, found))
+            return Stored(numbers[self._time], self._with_others(cell, numbers))
         return Stored(
-            found[self._time], [found[value] if found[here] else None for here, value in self._numbers]
+            numbers[self._time], [numbers[value] if numbers[here] else None for here, value in self._numbers]
         )
 
-    def _with_others(self, cell: bytes, found: tuple[Any, ...]) -> list[Any]:
-        lengths, size = found[self._lengths :], self._fields.size
+    def _with_others(self, cell: bytes, numbers: tuple[Any, ...]) -> list[Any]:
+        lengths, size = numbers[self._lengths :], self._fields.size
         values = []
         for slot, (here, value) in enumerate(self._numbers):
             if slot in self._others:
@@ -66,7 +64,7 @@ class OneView:
                 start = size + sum(lengths[:place])
                 values.append(self._decoders[slot]([[cell[start : start + lengths[place]]]])[0][0])
             else:
-                values.append(found[value] if found[here] else None)
+                values.append(numbers[value] if numbers[here] else None)
         return values
 
 

@@ -45,8 +45,8 @@ class Reader(packing.Reader):
 
     form: Form
 
-    def __init__(self, form: Form, wanted: Sequence[str]) -> None:
-        super().__init__(form, wanted)
+    def __init__(self, form: Form, features: Sequence[str]) -> None:
+        super().__init__(form, features)
         self._mark = form.digest.to_bytes(4, "little")
 
     def read(self, cells: Sequence[bytes | None]) -> Packed:

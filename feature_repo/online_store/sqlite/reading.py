@@ -32,7 +32,7 @@ def query_of(read: ViewRead, table: str) -> Query:
     return Query(table, read.features, Reader(Form(read.declared), read.features))
 
 
-def found(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
+def cells_of(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
     """Times and cells of the keys, in their order, view by view."""
     tables = tuple(query.table for query in queries)
     views: list[Sequence[bytes | None]] = []
@@ -101,7 +101,7 @@ def _of_rows(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes]
 ) -> dict[bytes, tuple[Any, ...]]:
     """Entities whose features stand apart: those known at the moment asked for, behind the newest time of them."""
-    asked = asked_moment()
+    as_of = asked_moment()
     select = f"SELECT entity_key, feature_name, value, {MOMENT} FROM {query.table} WHERE entity_key IN ({{}})"
     stored: dict[bytes, list[tuple[str, bytes, int]]] = {}
     for key, *row in _rows(connection, partial(_among, select), keys):
@@ -109,7 +109,7 @@ def _of_rows(
             stored.setdefault(key, []).append((row[0], row[1], row[2]))
     answers: dict[bytes, tuple[Any, ...]] = {}
     for key, rows in stored.items():
-        known = [row for row in rows if asked is None or row[2] <= asked] or rows
+        known = [row for row in rows if as_of is None or row[2] <= as_of] or rows
         values = {name: value for name, value, _ in known}
         answers[key] = max(time for _, _, time in known), *map(values.get, query.features)
     return answers

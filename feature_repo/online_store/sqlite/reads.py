@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..few_rows import Stored
 from ..plan import Found, KeyGroup, Plan
-from ..reads import Asked, Reads
+from ..reads import KeysByGroup, Reads
 from .one_row import OneRow
-from .reading import Query, found, query_of, set_up
+from .reading import Query, cells_of, query_of, set_up
 
 
 class SqliteReads(Reads):
@@ -18,9 +18,9 @@ class SqliteReads(Reads):
     def __init__(self, path: Path) -> None:
         self._path, self._connections = path, threading.local()
 
-    def fetch(self, asked: Asked) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
         """A query for all views with the same key."""
-        return [found(self._connection(), self._queries(group), keys) for group, keys in asked]
+        return [cells_of(self._connection(), self._queries(group), keys) for group, keys in questions]
 
     def one_row(self, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
         """A statement for all views."""

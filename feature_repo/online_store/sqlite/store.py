@@ -30,7 +30,7 @@ from ..writing import BulkWrites, Progress, Reach
 from .cells import packed
 from .one_row import OneRow
 from .packing import NAME, Form, form_of
-from .reading import CREATED, MOMENT, Query, found, query_of, set_up, versions
+from .reading import CREATED, MOMENT, Query, cells_of, query_of, set_up, versions
 
 ROWS_A_STATEMENT = 100
 CHUNK = 20_000
@@ -108,10 +108,10 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
 
     def reach(self, config: RepoConfig, view: Any) -> Reach | None:
         """The view's row that no entity has."""
-        found = self._get_conn(config).execute(
+        answer = self._get_conn(config).execute(
             f"SELECT value FROM {self._table(config, view)} WHERE entity_key = ? AND feature_name = ?", REACH
         )
-        row = found.fetchone()
+        row = answer.fetchone()
         if row is None:
             return None
         until, newest, shape = row[0].decode().split()
@@ -139,10 +139,12 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
             with connection:
                 yield
 
-    def fetch(self, config: RepoConfig, asked: Sequence[tuple[KeyGroup, list[bytes]]]) -> list[list[Found]]:
+    def fetch(
+        self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
+    ) -> list[list[Found]]:
         """A query for all views with the same key, over a connection of the calling thread."""
         connection = self._reader(config)
-        return [found(connection, self._queries(config, group), keys) for group, keys in asked]
+        return [cells_of(connection, self._queries(config, group), keys) for group, keys in questions]
 
     def one_row(self, config: RepoConfig, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:
         """A statement for all views."""
@@ -217,8 +219,8 @@ def _prepare(connection: sqlite3.Connection, name: str) -> None:
         connection.execute(f"ALTER TABLE {name} RENAME TO {old}")
     connection.execute(f"CREATE TABLE {name} ({COLUMNS}) WITHOUT ROWID")
     if columns:
-        kept = "entity_key, feature_name, value, value_text, vector_value, event_ts, created_ts"
-        connection.execute(f"INSERT INTO {name} ({kept}) SELECT {kept} FROM {old}")
+        columns_of_both = "entity_key, feature_name, value, value_text, vector_value, event_ts, created_ts"
+        connection.execute(f"INSERT INTO {name} ({columns_of_both}) SELECT {columns_of_both} FROM {old}")
         connection.execute(f"DROP TABLE {old}")
     for event, trigger in TRIGGERS.items():
         body = trigger.format(table=name, forget=FORGET.format(table=name))

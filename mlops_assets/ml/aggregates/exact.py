@@ -94,15 +94,15 @@ def nearest(sums: Limbs) -> npt.NDArray[np.float64]:
     odd = filled | lost.astype(np.uint64)
     exponent = (top - 2 + sums.low - 1) * BITS - shift.astype(np.int64)
     with np.errstate(over="ignore"):
-        found = np.ldexp(odd.astype(np.float64), exponent.astype(np.int32))
-    return np.where(first == 0, 0.0, np.where(negative, -found, found))
+        sizes = np.ldexp(odd.astype(np.float64), exponent.astype(np.int32))
+    return np.where(first == 0, 0.0, np.where(negative, -sizes, sizes))
 
 
 def _carried(digits: Ints) -> Ints:
     """The same numbers with digits from 0 to 2**32 - 1, and two more above, the last of which has the sign."""
-    made = np.concatenate([digits, np.zeros((2, digits.shape[1]), np.int64)])
-    for place in range(made.shape[0] - 1):
-        carry = made[place] >> BITS
-        made[place] -= carry << BITS
-        made[place + 1] += carry
-    return made
+    carried = np.concatenate([digits, np.zeros((2, digits.shape[1]), np.int64)])
+    for place in range(carried.shape[0] - 1):
+        carry = carried[place] >> BITS
+        carried[place] -= carry << BITS
+        carried[place + 1] += carry
+    return carried

@@ -61,14 +61,14 @@ def kind_of(text: str, columns: Mapping[str, Column]) -> Kind:
 @lru_cache(maxsize=1024)
 def _kind_among(text: str, kinds: tuple[tuple[str, Kind], ...]) -> Kind:
     columns = dict(kinds)
-    made = expression(text, columns)
-    if found := OVER_ROWS.search(TEXTS.sub("", text)):
-        raise ValueError(f"{text!r} has {found[0]!r}, and a value is made of one row: leave it out")
+    expression_of_row = expression(text, columns)
+    if call := OVER_ROWS.search(TEXTS.sub("", text)):
+        raise ValueError(f"{text!r} has {call[0]!r}, and a value is made of one row: leave it out")
     rows = pl.DataFrame(
         {name: pl.Series([None] * SHOWN, dtype=TYPES[kind]) for name, kind in columns.items()}
     )
     try:
-        values = rows.select(made.alias("_value"))
+        values = rows.select(expression_of_row.alias("_value"))
     except pl.exceptions.PolarsError as error:
         raise ValueError(
             f"{text!r} cannot be computed: {_first(error)}; there are {', '.join(columns)}"
@@ -82,8 +82,8 @@ def _kind_among(text: str, kinds: tuple[tuple[str, Kind], ...]) -> Kind:
 
 def value_kind(one: Aggregate, columns: Mapping[str, Column]) -> Kind:
     """What a feature is. Raises ValueError for an aggregate that its values do not allow, and a filter that is none."""
-    if one.where is not None and (found := kind_of(one.where, columns)) != "bool":
-        raise ValueError(f"where {one.where!r} is {found}, and must be true or false: write a condition")
+    if one.where is not None and (condition := kind_of(one.where, columns)) != "bool":
+        raise ValueError(f"where {one.where!r} is {condition}, and must be true or false: write a condition")
     if one.of is None:
         return GIVES[one.word]
     kind = kind_of(one.of, columns)
@@ -104,15 +104,15 @@ def values_of(one: Aggregate, columns: Mapping[str, Column]) -> pl.Expr:
     return value if one.where is None else pl.when(expression(one.where, columns)).then(value)
 
 
-def _kind(text: str, found: pl.DataType) -> Kind:
-    if found.is_integer():
+def _kind(text: str, dtype: pl.DataType) -> Kind:
+    if dtype.is_integer():
         return "int"
-    if found.is_float():
+    if dtype.is_float():
         return "float"
     kinds: dict[Any, Kind] = {pl.String: "str", pl.Boolean: "bool", pl.Date: "date"}
-    if found not in kinds:
-        raise ValueError(f"{text!r} is {found}, and must be a number, a text, true or false, or a day")
-    return kinds[found]
+    if dtype not in kinds:
+        raise ValueError(f"{text!r} is {dtype}, and must be a number, a text, true or false, or a day")
+    return kinds[dtype]
 
 
 def _first(error: Exception) -> str:

@@ -59,7 +59,7 @@ class FastModel:
 
     def __init__(self, requests: RequestColumns, service: Service, scorer: ByColumns) -> None:
         self._requests, self._service, self._scorer = requests, service, scorer
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def answered(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> Answered | None:
         """Features and scores of some requests as of a moment; None where only frames can say what is wrong with them."""
@@ -68,8 +68,8 @@ class FastModel:
         try:
             return self.scored(requests, now)
         except Exception as error:  # noqa: BLE001 - frames answer it, or raise what is told
-            if type(error).__name__ not in self._told:
-                self._told.add(type(error).__name__)
+            if type(error).__name__ not in self._warned:
+                self._warned.add(type(error).__name__)
                 LOG.warning("a request is asked again by frames, %s: %s", type(error).__name__, error)
             return None
 
@@ -83,16 +83,16 @@ class FastModel:
     def vectors(self, requests: Sequence[pydantic.BaseModel], now: datetime) -> ColumnVectors:
         """The features alone; raises whatever is wrong."""
         if len(requests) == 1:
-            found = self._service.row(self._requests.row(requests[0], now), now)
-            if found is not None:
-                return found
+            vectors = self._service.row(self._requests.row(requests[0], now), now)
+            if vectors is not None:
+                return vectors
         return self._service.columns(self._requests.of(requests, now), len(requests), now)
 
 
 def compiled(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel | None:
     """A model that was loaded, compiled and compared on an example of a request; None where it answers by frames."""
     try:
-        fast = _made(model, request, now)
+        fast = _compiled(model, request, now)
         _refuse_other_answers(model, fast, request, now)
     except FramesError as why:
         LOG.warning("model %s answers by frames: %s", model.record.name, why)
@@ -103,15 +103,15 @@ def compiled(model: Any, request: pydantic.BaseModel, now: datetime) -> FastMode
     return fast
 
 
-def _made(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel:
+def _compiled(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel:
     record = model.record
     scorer = getattr(model.scorer, "by_columns", None)
     compile_service = getattr(model.features, "compiled", None)
     if scorer is None or compile_service is None:
         raise FramesError("its scorer or its features take frames alone")
     one_row = _one_row(model)
-    asked = schema_of(request, record.time, now)
-    if one_row is as_asked and not is_plain(asked):
+    fields = schema_of(request, record.time, now)
+    if one_row is as_asked and not is_plain(fields):
         raise FramesError("its requests hold more than numbers, texts and moments")
     requests = RequestColumns(model.request, record.time, one_row)
     schema = _schema(model, requests, request, now)
@@ -124,12 +124,12 @@ def _made(model: Any, request: pydantic.BaseModel, now: datetime) -> FastModel:
 def _one_row(model: Any) -> OneRow:
     if model.record.rows is None:
         return as_asked
-    found = getattr(model.rows, "one_row", None)
-    if found is None:
+    one_row = getattr(model.rows, "one_row", None)
+    if one_row is None:
         raise FramesError(
             f"{model.record.rows} has no twin for one row: give it one by mlops_assets.spec.called"
         )
-    return found
+    return one_row
 
 
 def _schema(
@@ -182,20 +182,20 @@ def _lasting_difference(
     return problem
 
 
-def difference(vectors: OnlineVectors, scores: np.ndarray, found: Answered) -> str | None:
+def difference(vectors: OnlineVectors, scores: np.ndarray, reference: Answered) -> str | None:
     """The first thing in which an answer by columns is another than the one by frames; None where they are the same."""
-    frame = found.vectors.frame
+    frame = reference.vectors.frame
     for name in frame.columns:
         if frame.schema[name] != vectors.frame.schema[name] or not _same(frame[name], vectors.frame[name]):
             return (
                 f"{name} is {frame[name].to_list()} by columns and {vectors.frame[name].to_list()} by frames"
             )
-    if not vectors.event_times.equals(found.vectors.event_times):
+    if not vectors.event_times.equals(reference.vectors.event_times):
         return "event times differ"
-    if not vectors.statuses.equals(found.vectors.statuses):
+    if not vectors.statuses.equals(reference.vectors.statuses):
         return "statuses differ"
-    if scores.tobytes() != np.asarray(found.scores, np.float64).tobytes():
-        return f"the scores are {found.scores.tolist()} by columns and {scores.tolist()} by frames"
+    if scores.tobytes() != np.asarray(reference.scores, np.float64).tobytes():
+        return f"the scores are {reference.scores.tolist()} by columns and {scores.tolist()} by frames"
     return None
 
 

@@ -28,7 +28,7 @@ def answered(
 
     Not for the event loop: it reads features, and frames take a while.
     """
-    body, model = parsed(content, most), found(models, name)
+    body, model = parsed(content, most), served_model(models, name)
     requests = validated(model.request, items_of(body, most), batch=isinstance(body, list))
     if not requests:
         return []
@@ -82,7 +82,7 @@ def refuse_many_explained(rows: int) -> None:
         )
 
 
-def found(models: LiveModels, name: str) -> Served:
+def served_model(models: LiveModels, name: str) -> Served:
     """The model, or the status that says whether it is unknown or not there yet."""
     served = models.served
     if name in served:

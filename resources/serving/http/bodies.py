@@ -49,13 +49,13 @@ def parsed(body: bytes, most: int = LARGEST_BATCH) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(
             f"the name {_text(twice)} stands twice in one object, and only one value can be meant"
         )
-    return found
+    return members
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_object)
@@ -89,8 +89,8 @@ def unfit(value: Any, *where: str | int) -> Iterator[dict[str, Any]]:
 
 def refuse(problems: Iterable[Mapping[str, Any]]) -> None:
     """Raise the answer 422 with the first problems, in few words however long the body was; nothing where there is none."""
-    if told := [_shortened(problem) for problem in itertools.islice(problems, MOST_PROBLEMS)]:
-        raise RequestValidationError(told)
+    if lines := [_shortened(problem) for problem in itertools.islice(problems, MOST_PROBLEMS)]:
+        raise RequestValidationError(lines)
 
 
 def _shortened(problem: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,12 +176,12 @@ def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) 
         where = ("body", index) if batch else ("body",)
         item, wrong = _with_moments(request, item)
         try:
-            good.append(made := request.model_validate(item))
-            if not _all_fit(vars(made).values()):
-                problems += itertools.islice(unfit(made, *where), MOST_PROBLEMS)
+            good.append(model := request.model_validate(item))
+            if not _all_fit(vars(model).values()):
+                problems += itertools.islice(unfit(model, *where), MOST_PROBLEMS)
         except pydantic.ValidationError as error:
-            found = error.errors(include_url=False, include_context=False)
-            wrong += [problem for problem in found if problem["loc"] not in [one["loc"] for one in wrong]]
+            errors = error.errors(include_url=False, include_context=False)
+            wrong += [problem for problem in errors if problem["loc"] not in [one["loc"] for one in wrong]]
         problems += [{**problem, "loc": (*where, *problem["loc"])} for problem in wrong]
     if problems:
         refuse(problems)

@@ -47,17 +47,17 @@ class Question(pydantic.BaseModel):
 
 def mount(
     app: "FastAPI",
-    asked: Callable[[Question], FeatureStoreResource],
+    store_for: Callable[[Question], FeatureStoreResource],
     moment: Callable[[str], datetime | None] = lambda use_case: None,
 ) -> "FastAPI":
     """Add the route to an application.
 
-    `asked` gives the store that a question is for, `moment` the moment of a use case that is answered for unless it names one.
+    `store_for` gives the store that a question is for, `moment` the moment of a use case that is answered for unless it names one.
     """
 
     async def endpoint(request: Request) -> Response:
         question = await to_thread.run_sync(_read, await request.body())
-        return await _answer(asked, question, moment)
+        return await _answer(store_for, question, moment)
 
     shown = {"requestBody": json_body(Question.model_json_schema())}
     app.add_api_route("/get-online-features", endpoint, methods=["POST"], openapi_extra=shown)
@@ -68,13 +68,13 @@ def _read(content: bytes) -> Question:
     try:
         return Question.model_validate(parsed(content))
     except pydantic.ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        refuse({**problem, "loc": ("body", *problem["loc"])} for problem in found)
+        problems = error.errors(include_url=False, include_context=False)
+        refuse({**problem, "loc": ("body", *problem["loc"])} for problem in problems)
         raise
 
 
 async def _answer(
-    asked: Callable[[Question], FeatureStoreResource],
+    store_for: Callable[[Question], FeatureStoreResource],
     question: Question,
     now: Callable[[str], datetime | None],
 ) -> Response:
@@ -86,19 +86,19 @@ async def _answer(
     from feature_repo.online_store.response import BulkOnlineResponse
 
     try:
-        features = asked(question)
+        features = store_for(question)
     except FeatureStoreError as error:
         return JSONResponse({"detail": str(error)}, 422)
     moment = question.as_of or now(features.use_case)
     try:
-        wanted = (
+        selection = (
             features.registered(question.feature_service) if question.feature_service else question.features
         )
         store = features.feast()
-        entities = _with_moments(store, wanted, question)
+        entities = _with_moments(store, selection, question)
         with as_of(moment) if moment else contextlib.nullcontext():
-            found = await store.get_online_features_async(
-                wanted,
+            answer = await store.get_online_features_async(
+                selection,
                 entities,
                 question.full_feature_names,
                 question.include_feature_view_version_metadata,
@@ -110,20 +110,20 @@ async def _answer(
         return JSONResponse(error.to_error_detail(), error.http_status_code())
     except (FeatureStoreError, KeyError, TypeError, ValueError, OverflowError) as error:
         return JSONResponse({"detail": str(error)}, 422)
-    if not isinstance(found, BulkOnlineResponse):
-        return JSONResponse(convert_response_to_dict(found.proto))
-    return Response(written(found), media_type="application/json")
+    if not isinstance(answer, BulkOnlineResponse):
+        return JSONResponse(convert_response_to_dict(answer.proto))
+    return Response(written(answer), media_type="application/json")
 
 
-def _with_moments(store: "FeatureStore", wanted: Any, question: Question) -> dict[str, list[Any]]:
+def _with_moments(store: "FeatureStore", selection: Any, question: Question) -> dict[str, list[Any]]:
     """The entity rows with the columns read that are declared to be moments."""
     from feature_repo.online_store.reading import BulkReads
 
     online = store._get_provider().online_store  # type: ignore[attr-defined]
     if not isinstance(online, BulkReads):
         return question.entities
-    asked = online.moments_of(store.registry, store.project, wanted, question.full_feature_names)
-    read = {name: _moments(name, question.entities[name]) for name in asked & question.entities.keys()}
+    moments = online.moments_of(store.registry, store.project, selection, question.full_feature_names)
+    read = {name: _moments(name, question.entities[name]) for name in moments & question.entities.keys()}
     return question.entities | read
 
 

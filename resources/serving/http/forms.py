@@ -60,9 +60,9 @@ def _field(kind: Any) -> tuple[Any, Any]:
     inner = [part for part in get_args(kind) if part is not NoneType]
     if NoneType not in get_args(kind):
         return Annotated[_declared(kind), pydantic.BeforeValidator(_key_there)], ...
-    wanted = _declared(inner[0])
+    declared = _declared(inner[0])
     shown = _kind(pydantic.TypeAdapter(inner[0]).json_schema())[1]
-    return wanted | None, pydantic.Field(default=None, examples=[shown])
+    return declared | None, pydantic.Field(default=None, examples=[shown])
 
 
 def _key_there(value: Any) -> Any:
@@ -127,11 +127,11 @@ def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict
     own = request.model_json_schema().get("examples")
     if own:
         return dict(own[0])
-    told = fields(request)
+    schemas = fields(request)
     required = {*also, *(name for name, field in request.model_fields.items() if field.is_required())}
     return {
         name: field["examples"][0] if "examples" in field else _kind(field)[1]
-        for name, field in told.items()
+        for name, field in schemas.items()
         if name in required or "examples" in field
     }
 
@@ -139,5 +139,5 @@ def example(request: type[pydantic.BaseModel], also: Sequence[str] = ()) -> dict
 def default_request(record: "Deployment", features: "Features") -> type[pydantic.BaseModel]:
     """What is asked of a model that names no request of its own: the columns that its features need."""
     fields = features.request_fields(record.feature_service)
-    asked = {name: kind for name, kind in fields.items() if name != record.time}
-    return request_model(f"{record.name}_request", asked, record.columns)
+    columns = {name: kind for name, kind in fields.items() if name != record.time}
+    return request_model(f"{record.name}_request", columns, record.columns)

@@ -90,7 +90,7 @@ def _cell(dtype: Any) -> dict[str, Any]:
 
 def _tensors(model: Served, general: dict[str, Any], most: int) -> dict[str, Any]:
     """The protocol's request, with the inputs that the model has."""
-    made = []
+    schemas = []
     for name, kind in kinds(model.request).items():
         value = (
             {"anyOf": [_value(kind.datatype), {"type": "null"}]} if kind.optional else _value(kind.datatype)
@@ -103,13 +103,13 @@ def _tensors(model: Served, general: dict[str, Any], most: int) -> dict[str, Any
             "parameters": {"$ref": REFERENCE.format(model="TensorParameters")},
             "data": {"type": "array", "items": {"anyOf": [value, {"type": "array", "items": value}]}},
         }
-        made.append(_object(name, properties, ["name", "datatype", "shape"]))
-    inputs = {"type": "array", "items": {"anyOf": made} if made else False}
+        schemas.append(_object(name, properties, ["name", "datatype", "shape"]))
+    inputs = {"type": "array", "items": {"anyOf": schemas} if schemas else False}
     return {**general, "properties": {**general["properties"], "inputs": inputs}}
 
 
 def _tensor_answer(model: Served) -> dict[str, Any]:
-    made = [
+    schemas = [
         _object(
             name,
             {
@@ -126,7 +126,7 @@ def _tensor_answer(model: Served) -> dict[str, Any]:
         "model_name": {"const": model.record.name},
         "model_version": {"type": "string"},
         "id": {"type": "string", "description": "As it was sent"},
-        "outputs": {"type": "array", "items": {"anyOf": made}},
+        "outputs": {"type": "array", "items": {"anyOf": schemas}},
     }
     return _object("An answer in tensors", properties, ["model_name", "model_version", "outputs"])
 

@@ -18,7 +18,7 @@ def take(pusher: Pusher | None, name: str, body: Any, to: To) -> dict[str, Any]:
     Raises what FastAPI answers with 404 for an unknown source, 422 for a wrong event, 500 for a store that fails:
     the same events may then be sent again.
     """
-    source = _found(pusher, name)
+    source = _source(pusher, name)
     if source.refusal:
         raise refusal("value_error", source.refusal)
     batch = isinstance(body, list)
@@ -38,7 +38,7 @@ def take(pusher: Pusher | None, name: str, body: Any, to: To) -> dict[str, Any]:
         ) from error
 
 
-def _found(pusher: Pusher | None, name: str) -> PushSource:
+def _source(pusher: Pusher | None, name: str) -> PushSource:
     known = pusher.sources if pusher else {}
     if name not in known:
         raise HTTPException(

@@ -22,7 +22,7 @@ def reference_page(document: Mapping[str, Any]) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             by_tag[operation.get("tags", [OTHERS])[0]].append(_operation(method, path, operation))
-    sections = [f"<h2>{html.escape(tag)}</h2>{''.join(told)}" for tag, told in by_tag.items()]
+    sections = [f"<h2>{html.escape(tag)}</h2>{''.join(parts)}" for tag, parts in by_tag.items()]
     schemas = document.get("components", {}).get("schemas", {})
     title = html.escape(document["info"]["title"])
     return (
@@ -70,10 +70,10 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
         )
         for field, one in schema.get("properties", {}).items()
     )
-    told = _table("field", rows) if "properties" in schema else f"<p>{_kind(schema)}</p>"
+    fields = _table("field", rows) if "properties" in schema else f"<p>{_kind(schema)}</p>"
     anchor = html.escape(name, quote=True)
     description = html.escape(schema.get("description", ""))
-    return f'<details id="{anchor}" open><summary><code>{anchor}</code></summary><p>{description}</p>{told}</details>'
+    return f'<details id="{anchor}" open><summary><code>{anchor}</code></summary><p>{description}</p>{fields}</details>'
 
 
 def _example(schema: Mapping[str, Any]) -> str:
@@ -104,5 +104,5 @@ def _kind(schema: Any) -> str:
 
 
 def _table(head: str, rows: Any) -> str:
-    told = "".join(f"<tr><td>{name}</td><td>{said}</td></tr>" for name, said in rows)
-    return f"<table><tr><th>{head}</th><th></th></tr>{told}</table>" if told else ""
+    lines = "".join(f"<tr><td>{name}</td><td>{said}</td></tr>" for name, said in rows)
+    return f"<table><tr><th>{head}</th><th></th></tr>{lines}</table>" if lines else ""

@@ -41,6 +41,8 @@ def tell(app: "FastAPI") -> None:
 
 def _in_words(detail: Any) -> str:
     if isinstance(detail, list):
-        told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail[:MOST_TOLD]]
-        return "; ".join([*told, *([f"and {len(detail) - MOST_TOLD} more"] if detail[MOST_TOLD:] else [])])
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail[:MOST_TOLD]]
+        return "; ".join(
+            [*problems, *([f"and {len(detail) - MOST_TOLD} more"] if detail[MOST_TOLD:] else [])]
+        )
     return str(detail["message"]) if isinstance(detail, dict) else str(detail)

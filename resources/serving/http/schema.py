@@ -70,14 +70,19 @@ def described(
 def _of_model(general: Mapping[str, Any], name: str, path: str, method: str) -> dict[str, Any]:
     """An operation of a pattern, as that of one model."""
     kind = path.rsplit("/", 1)[-1]
-    asked = [parameter for parameter in general.get("parameters", []) if parameter["in"] != "path"]
-    made = {**general, "parameters": asked, "operationId": _operation_id(method, path), "tags": [name]}
+    parameters = [parameter for parameter in general.get("parameters", []) if parameter["in"] != "path"]
+    operation = {
+        **general,
+        "parameters": parameters,
+        "operationId": _operation_id(method, path),
+        "tags": [name],
+    }
     if method != "post":
         shown = {"type": "object"} if kind == "ready" else reference(name, "metadata")
-        return {**made, "responses": _responses(general, shown, ("404", "410", "503"))}
+        return {**operation, "responses": _responses(general, shown, ("404", "410", "503"))}
     forms = ("tensors", "tensor_answer") if kind == "infer" else ("requests", "answers")
     body, answer = (reference(name, form) for form in forms)
-    return {**made, "requestBody": json_body(body), "responses": _responses(general, answer, REFUSALS)}
+    return {**operation, "requestBody": json_body(body), "responses": _responses(general, answer, REFUSALS)}
 
 
 def _operation_id(method: str, path: str) -> str:
@@ -85,10 +90,10 @@ def _operation_id(method: str, path: str) -> str:
 
 
 def _responses(general: Mapping[str, Any], answer: Mapping[str, Any], refusals: Any) -> dict[str, Any]:
-    told = {
+    refused = {
         status: _answer(REFUSALS[status], {"$ref": REFERENCE.format(model="Refusal")}) for status in refusals
     }
-    return {**told, **general["responses"], "200": _answer("The answer.", answer)}
+    return {**refused, **general["responses"], "200": _answer("The answer.", answer)}
 
 
 def _answer(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,9 +109,9 @@ def _push(
 ) -> dict[str, Any]:
     one = form.model_json_schema(ref_template=REFERENCE)
     schemas |= one.pop("$defs", {})
-    asked = [parameter for parameter in general.get("parameters", []) if parameter["in"] != "path"]
+    parameters = [parameter for parameter in general.get("parameters", []) if parameter["in"] != "path"]
     body = {"anyOf": [one, {"type": "array", "items": one, "maxItems": limits.rows}]}
-    named = {"operationId": f"push_{name}", "parameters": asked, "tags": ["push"]}
+    named = {"operationId": f"push_{name}", "parameters": parameters, "tags": ["push"]}
     return general | named | {"requestBody": json_body(body)}
 
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from resources.records.split import Split
 from resources.serving.http.admission import Admission, FullError
-from resources.serving.http.answering import found, predicted, refuse_many_explained, unexplained
+from resources.serving.http.answering import predicted, refuse_many_explained, served_model, unexplained
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.http.guard import replayed
@@ -55,7 +55,7 @@ class Asking:
 
         Raises the answers 404 for one that is not known, and 503 for one that cannot be had now.
         """
-        answering = found(self.models, name).record.version
+        answering = served_model(self.models, name).record.version
         if version in ("", answering):
             return None
         try:

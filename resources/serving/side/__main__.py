@@ -31,15 +31,15 @@ def built(home: Settings) -> Looking:
     models = WatchedModels(home.serving, PlannedStores(features), imported(home.declared), None, clock)
     if home.shared_address:
         models.pushed = PushedMoments(home.serving / "pushed", home.shared("serving/pushed"))
-    told = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
-    pusher = Pusher(features, *told, clock)
+    reach = (models.pushed, models.now_of_view, models.ingested, models.asked_by_the_wall_clock)
+    pusher = Pusher(features, *reach, clock)
     app = application(models, home.serve_address, None, pusher)
     app.user_middleware.clear()  # the process in front has let in what comes, and counts it
 
-    def asked(question: Question) -> FeatureStoreResource:
-        return features.asked(question.use_case, question.feature_service, question.views)
+    def store_for(request: Question) -> FeatureStoreResource:
+        return features.store_for(request.use_case, request.feature_service, request.views)
 
-    return Looking(mount(app, asked, models.moment), models)
+    return Looking(mount(app, store_for, models.moment), models)
 
 
 def main(socket: str) -> int:

@@ -36,8 +36,8 @@ class Forward:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         path = scope.get("path", "")
-        asked = scope["type"] == "http" and scope["method"] == "POST"
-        if not asked or not (path.startswith(PUSH) or path == FEATURES):
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        if not is_post or not (path.startswith(PUSH) or path == FEATURES):
             return await self.app(scope, receive, send)
         status, headers, content = await self._answer(scope, await _body(receive))
         if path.startswith(PUSH) and status == 200:
@@ -55,7 +55,7 @@ class Forward:
         given = [(name, value) for name, value in scope["headers"] if name not in OF_THE_CONNECTION]
         while True:
             try:
-                found = await client.request("POST", target, headers=given, content=body)
+                answer = await client.request("POST", target, headers=given, content=body)
             except httpx.ConnectError:
                 if time.monotonic() > until:
                     return _refused(NOT_UP)
@@ -63,8 +63,8 @@ class Forward:
                 continue
             except httpx.HTTPError:
                 return _refused(ENDED)
-            kind = found.headers.get("content-type", "application/json").encode()
-            return found.status_code, _headers(kind, found.content), found.content
+            kind = answer.headers.get("content-type", "application/json").encode()
+            return answer.status_code, _headers(kind, answer.content), answer.content
 
     async def _client(self) -> Any:
         """A client of this event loop."""

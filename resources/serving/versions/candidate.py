@@ -37,11 +37,11 @@ class Explained:
     """What each of the features added to some scores, for `explanations.explained`, as if it were asked of a scorer."""
 
     features: Sequence[str]
-    told: wire.Told
+    reply: wire.ContributionsOfRows
 
-    def contributions(self, frame: pl.DataFrame) -> wire.Told:
+    def contributions(self, frame: pl.DataFrame) -> wire.ContributionsOfRows:
         """What the version said; its frame it had already."""
-        return self.told
+        return self.reply
 
 
 class Candidate:
@@ -75,18 +75,18 @@ class Candidate:
                 hello = await self._loaded(patient)
                 if explain and not (hello.explains and hello.features):
                     raise UnexplainedError(self.model.record.name)
-                found = await asyncio.shield(self._sent(vectors, hello, explain))
+                answer = await asyncio.shield(self._send(vectors, hello, explain))
         except TimeoutError:
             raise self._missed(within_s) from None
         finally:
             self._asking -= 1
             self._asked_at = time.monotonic()
-        if found.fault:
-            raise FaultError(found.fault, found.why)
-        answered = Answered(vectors, _right(found.scores, rows), found.unseen)
+        if answer.fault:
+            raise FaultError(answer.fault, answer.why)
+        answered = Answered(vectors, _right(answer.scores, rows), answer.unseen)
         if not explain:
             return answered, None
-        return answered, Explained(hello.features or (), _all_of(found.contributions, hello))
+        return answered, Explained(hello.features or (), _all_of(answer.contributions, hello))
 
     def idle_s(self) -> float:
         """Seconds in which nobody has asked."""
@@ -113,13 +113,13 @@ class Candidate:
         if self._hello is None:
             raise FaultError("loading", self._failed or self._why_not)
 
-    def _sent(self, vectors: OnlineVectors, hello: wire.Hello, explain: bool) -> "asyncio.Future[wire.Reply]":
+    def _send(self, vectors: OnlineVectors, hello: wire.Hello, explain: bool) -> "asyncio.Future[wire.Reply]":
         if self._late:
             raise FaultError("busy", "it is at work on a request still that has missed its deadline")
         if len(self._pending) >= MOST_WAITING or self._writer is None:
             raise FaultError("busy", f"{len(self._pending)} requests wait for it")
         answer = asyncio.get_running_loop().create_future()
-        self._writer.write(wire.framed(wire.asked(vectors, hello, explain)))
+        self._writer.write(wire.framed(wire.scoring_frame(vectors, hello, explain)))
         self._pending[answer] = time.monotonic()
         return answer
 
@@ -179,7 +179,7 @@ class Candidate:
             self._keeper.restart(process)
             raise EOFError(self._why_not) from None
 
-    def _resolve(self, found: wire.Reply) -> None:
+    def _resolve(self, reply: wire.Reply) -> None:
         """Answers come in the order of the questions."""
         if not self._pending:
             raise wire.WireError("an answer that nobody asked for")
@@ -187,7 +187,7 @@ class Candidate:
         del self._pending[answer]
         self._late.discard(answer)
         if not answer.done():
-            answer.set_result(found)
+            answer.set_result(reply)
 
     def _lost(self, why: str) -> None:
         """Whoever waits is told, and those that come until it is there again."""
@@ -209,10 +209,10 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(wire.length_of(head))
 
 
-def _all_of(told: wire.Told | None, hello: wire.Hello) -> wire.Told:
-    if told is None or told.values.shape[1] != len(hello.features or ()):
+def _all_of(contributions: wire.ContributionsOfRows | None, hello: wire.Hello) -> wire.ContributionsOfRows:
+    if contributions is None or contributions.values.shape[1] != len(hello.features or ()):
         raise FaultError("shape", "it does not say of each feature what it added")
-    return told
+    return contributions
 
 
 def _right(scores: Any, rows: int) -> np.ndarray:

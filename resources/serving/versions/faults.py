@@ -29,14 +29,14 @@ class Faults:
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str, str]] = Counter()
-        self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._warnings: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def add(self, model: str, version: str, fault: FaultError) -> None:
         """One more; from the event loop alone."""
         which = model, version, fault.kind
         self.counts[which] += 1
-        at, told = self._told.get(which, (0.0, 0))
-        if not told or time.monotonic() - at > AGAIN_S:
-            self._told[which] = time.monotonic(), self.counts[which]
-            more = self.counts[which] - told
+        at, count = self._warnings.get(which, (0.0, 0))
+        if not count or time.monotonic() - at > AGAIN_S:
+            self._warnings[which] = time.monotonic(), self.counts[which]
+            more = self.counts[which] - count
             LOG.warning("version %s of %s, %s (%d times): %s", version, model, fault.kind, more, fault)

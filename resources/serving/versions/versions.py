@@ -89,8 +89,8 @@ class Versions:
 
     def numbers(self, name: str) -> list[str]:
         """The versions of a model that may be asked, by number."""
-        found = version_file(self._models.folder, name, 0).parent.glob("[!.]*.json")
-        return sorted((path.stem for path in found if VERSION.fullmatch(path.stem)), key=int)
+        paths = version_file(self._models.folder, name, 0).parent.glob("[!.]*.json")
+        return sorted((path.stem for path in paths if VERSION.fullmatch(path.stem)), key=int)
 
     async def model(self, name: str, version: str) -> Served:
         """What reads requests to a version; raises UnknownVersionError, and FaultError where its process cannot be had."""
@@ -145,8 +145,8 @@ class Versions:
         served_at, now = self._models.begun(model, arrived)
         vectors = await self._vectors(model, requests, now)
         left_s = max(0.0, until - time.monotonic())
-        found, why = await candidate.scored(vectors, len(requests), left_s, patient, shown.explanations)
-        answers = self._models.told(model, found, now, served_at, shown.features)
+        result, why = await candidate.scored(vectors, len(requests), left_s, patient, shown.explanations)
+        answers = self._models.answers_of(model, result, now, served_at, shown.features)
         return explained(why, vectors.frame, answers) if why else answers
 
     async def close(self) -> None:

@@ -41,7 +41,7 @@ class Hello:
 
 
 @dataclass(frozen=True)
-class Told:
+class ContributionsOfRows:
     """What each feature added to some scores, as `explanations.Contributions` has it."""
 
     link: str
@@ -57,7 +57,7 @@ class Reply:
     unseen: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     fault: str | None = None
     why: str = ""
-    contributions: Told | None = None
+    contributions: ContributionsOfRows | None = None
 
 
 def framed(content: bytes) -> bytes:
@@ -77,18 +77,20 @@ def length_of(head: bytes) -> int:
     return length
 
 
-def asked(vectors: OnlineVectors, told: Hello, explain: bool = False) -> bytes:
+def scoring_frame(vectors: OnlineVectors, greeting: Hello, explain: bool = False) -> bytes:
     """Of some vectors the columns that a model reads, to be scored, and explained."""
-    if isinstance(vectors, ColumnVectors) and told.by_columns and not explain:
+    if isinstance(vectors, ColumnVectors) and greeting.by_columns and not explain:
         columns = vectors.columns
-        there = columns if told.features is None else [name for name in told.features if name in columns]
+        there = (
+            columns if greeting.features is None else [name for name in greeting.features if name in columns]
+        )
         try:
             return COLUMNS + json.dumps({name: columns[name] for name in there}).encode()
         except (TypeError, ValueError):
             pass  # a value that JSON does not know
     frame, content = vectors.frame, io.BytesIO()
-    if told.features is not None:
-        frame = frame.select(name for name in told.features if name in frame.columns)
+    if greeting.features is not None:
+        frame = frame.select(name for name in greeting.features if name in frame.columns)
     frame.write_ipc(content)
     return (EXPLAIN if explain else TABLE) + content.getvalue()
 
@@ -111,25 +113,25 @@ def hello(said: Hello) -> bytes:
 
 def hello_of(content: bytes) -> Hello:
     """The same, read."""
-    told = _object(content)
-    failed, features = told.get("failed"), told.get("features")
+    document = _object(content)
+    failed, features = document.get("failed"), document.get("features")
     if not (failed is None or isinstance(failed, str)) or not (features is None or _texts(features)):
         raise WireError("the first frame is not one of a version's process")
-    return Hello(failed, features, told.get("by_columns") is True, told.get("explains") is True)
+    return Hello(failed, features, document.get("by_columns") is True, document.get("explains") is True)
 
 
 def reply(scores: Any, unseen: Mapping[int, Mapping[str, str]], contributions: Any = None) -> bytes:
     """Scores and contributions, to be sent; raises what numpy does where they are no numbers."""
-    found = np.asarray(scores, np.float64)
+    numbers = np.asarray(scores, np.float64)
     listed = {str(row): dict(values) for row, values in unseen.items()}
-    told: dict[str, Any] = {"scores": found.tolist(), "unseen": listed}
+    document: dict[str, Any] = {"scores": numbers.tolist(), "unseen": listed}
     if contributions is not None:
-        told["contributions"] = {
+        document["contributions"] = {
             "link": contributions.link,
             "base": np.asarray(contributions.base, np.float64).tolist(),
             "values": np.asarray(contributions.values, np.float64).tolist(),
         }
-    return json.dumps(told).encode()
+    return json.dumps(document).encode()
 
 
 def fault(kind: str, why: str) -> bytes:
@@ -139,40 +141,42 @@ def fault(kind: str, why: str) -> bytes:
 
 def reply_of(content: bytes) -> Reply:
     """What a process answered, as far as it has the form of an answer."""
-    told = _object(content)
-    if "fault" in told:
-        return Reply(np.empty(0), fault=str(told["fault"]), why=str(told.get("why", "")))
+    document = _object(content)
+    if "fault" in document:
+        return Reply(np.empty(0), fault=str(document["fault"]), why=str(document.get("why", "")))
     try:
-        scores = np.asarray(told["scores"], np.float64)
+        scores = np.asarray(document["scores"], np.float64)
         unseen = {
-            int(row): {str(n): str(v) for n, v in found.items()} for row, found in told["unseen"].items()
+            int(row): {str(n): str(v) for n, v in texts.items()} for row, texts in document["unseen"].items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"an answer without scores: {type(error).__name__}: {error}") from error
-    return Reply(scores, unseen, contributions=_contributions(told.get("contributions"), len(scores)))
+    return Reply(scores, unseen, contributions=_contributions(document.get("contributions"), len(scores)))
 
 
-def _contributions(told: Any, rows: int) -> Told | None:
-    if told is None:
+def _contributions(document: Any, rows: int) -> ContributionsOfRows | None:
+    if document is None:
         return None
     try:
-        base, values = np.asarray(told["base"], np.float64), np.asarray(told["values"], np.float64)
-        found = Told(str(told["link"]), base, values)
+        base, values = np.asarray(document["base"], np.float64), np.asarray(document["values"], np.float64)
+        contributions = ContributionsOfRows(str(document["link"]), base, values)
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"contributions that are none: {type(error).__name__}: {error}") from error
-    if found.link not in FORMULAS or base.shape != (rows,) or values.ndim != 2 or len(values) != rows:
-        raise WireError(f"contributions of link {found.link!r} and shape {values.shape} for {rows} rows")
-    return found
+    if contributions.link not in FORMULAS or base.shape != (rows,) or values.ndim != 2 or len(values) != rows:
+        raise WireError(
+            f"contributions of link {contributions.link!r} and shape {values.shape} for {rows} rows"
+        )
+    return contributions
 
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(content)
+        document = json.loads(content)
     except ValueError as error:
         raise WireError(f"an answer that is no JSON: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         raise WireError("an answer that is no object")
-    return told
+    return document
 
 
 def _texts(value: Any) -> bool:

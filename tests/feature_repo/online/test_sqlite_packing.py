@@ -13,7 +13,7 @@ from feature_repo.online_store.batch import Batch
 from feature_repo.online_store.codec import decoding, encoding
 from feature_repo.online_store.sqlite.cells import packed
 from feature_repo.online_store.sqlite.packing import NAME, Form, Reader
-from feature_repo.online_store.sqlite.reading import Query, found
+from feature_repo.online_store.sqlite.reading import Query, cells_of
 from tests.feature_repo.online.shop import TYPES
 
 KINDS = {name: feast.to_value_type() if hasattr(feast, "to_value_type") else feast.value_type for name, (feast, _, _) in TYPES.items()}  # fmt: skip
@@ -82,5 +82,5 @@ def test_more_views_than_sqlite_joins_are_read_with_one_key() -> None:
     connection.execute("CREATE TABLE t (entity_key, feature_name, value, event_ts, event_micros)")
     cells: Any = packed(form, batch)
     connection.execute("INSERT INTO t VALUES (?, ?, ?, 0, 0)", (b"k", NAME, cells[0].as_py()))
-    answers = found(connection, [Query("t", ("a",), Reader(form, ["a"]))] * 130, [b"none", b"k"])
+    answers = cells_of(connection, [Query("t", ("a",), Reader(form, ["a"]))] * 130, [b"none", b"k"])
     assert [(answer.times, answer.values) for answer in answers] == [([None, 7], [[None, 5]])] * 130

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from resources.serving.code import Code
-from resources.serving.versions.wire import Told
+from resources.serving.versions.wire import ContributionsOfRows
 
 HERE = "tests.resources.versions.misbehaving"
 COMMAND = (
@@ -37,7 +37,7 @@ class Misbehaving:
 
     def told(self, frame: pl.DataFrame) -> Any:
         base = np.ones(frame.height)
-        return Told("identity", base, (self.predict(frame) - base).reshape(-1, 1))
+        return ContributionsOfRows("identity", base, (self.predict(frame) - base).reshape(-1, 1))
 
     def predict(self, frame: pl.DataFrame) -> np.ndarray:
         scores = frame["distance_squared"].to_numpy() * self.slope

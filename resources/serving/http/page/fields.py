@@ -35,29 +35,29 @@ def form_fields(request: type[pydantic.BaseModel]) -> list[FormField]:
     parts, begun = schema.get("$defs", {}), example(request)
     needed = schema.get("required", [])
     return [
-        _field(name, _value(told, parts), name in needed, begun.get(name))
-        for name, told in schema.get("properties", {}).items()
+        _field(name, _value(field, parts), name in needed, begun.get(name))
+        for name, field in schema.get("properties", {}).items()
     ]
 
 
-def _value(told: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, Any]:
+def _value(field: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, Any]:
     """A field's schema without what it refers to and without null, which an empty field stands for."""
-    if "$ref" in told:
-        told = dict(parts.get(told["$ref"].rsplit("/", 1)[-1], {})) | {
-            k: v for k, v in told.items() if k != "$ref"
+    if "$ref" in field:
+        field = dict(parts.get(field["$ref"].rsplit("/", 1)[-1], {})) | {
+            k: v for k, v in field.items() if k != "$ref"
         }
-    inner = [one for one in told.get("anyOf", []) if one.get("type") != "null"]
+    inner = [one for one in field.get("anyOf", []) if one.get("type") != "null"]
     if len(inner) == 1:
-        return dict(_value(inner[0], parts)) | {k: v for k, v in told.items() if k != "anyOf"}
-    return told
+        return dict(_value(inner[0], parts)) | {k: v for k, v in field.items() if k != "anyOf"}
+    return field
 
 
-def _field(name: str, told: Mapping[str, Any], required: bool, value: Any) -> FormField:
-    values = told.get("enum", [])
+def _field(name: str, field: Mapping[str, Any], required: bool, value: Any) -> FormField:
+    values = field.get("enum", [])
     is_choice = bool(values) and all(isinstance(one, str) for one in values)
-    kind = "choice" if is_choice else PLAIN.get(told.get("type", ""), "json")
+    kind = "choice" if is_choice else PLAIN.get(field.get("type", ""), "json")
     return FormField(
-        name, kind, required, _typed(value, kind), _hint(told), tuple(values) if is_choice else ()
+        name, kind, required, _typed(value, kind), _hint(field), tuple(values) if is_choice else ()
     )
 
 
@@ -67,17 +67,17 @@ def _typed(value: Any, kind: str) -> str:
     return value if isinstance(value, str) and kind != "json" else json.dumps(value, ensure_ascii=False)
 
 
-def _hint(told: Mapping[str, Any]) -> str:
+def _hint(field: Mapping[str, Any]) -> str:
     """What a value must be, in a few words."""
     moments = {"date-time": "a moment, ISO 8601 with its zone", "date": "a day, YYYY-MM-DD"}
-    least = told.get("minimum", told.get("exclusiveMinimum"))
-    most = told.get("maximum", told.get("exclusiveMaximum"))
+    least = field.get("minimum", field.get("exclusiveMinimum"))
+    most = field.get("maximum", field.get("exclusiveMaximum"))
     said = [
-        told.get("description", ""),
-        moments.get(told.get("format", ""), told.get("format", "")),
-        {"integer": "a whole number", "number": "a number"}.get(told.get("type", ""), ""),
+        field.get("description", ""),
+        moments.get(field.get("format", ""), field.get("format", "")),
+        {"integer": "a whole number", "number": "a number"}.get(field.get("type", ""), ""),
         f"from {least}" if least is not None else "",
         f"to {most}" if most is not None else "",
-        f"like {told['pattern']}" if "pattern" in told and "description" not in told else "",
+        f"like {field['pattern']}" if "pattern" in field and "description" not in field else "",
     ]
     return ", ".join(part for part in said if part)

@@ -80,8 +80,8 @@ def _model(
 ) -> str:
     name = entry["name"]
     state, word = _state(entry, model)
-    told = [(kind, entry[key]) for kind, key in (("Problem", "problem"), ("On hold", "held")) if entry[key]]
-    warnings = "".join(f'<p class="told {state}"><strong>{k}:</strong> {_text(v)}</p>' for k, v in told)
+    lines = [(kind, entry[key]) for kind, key in (("Problem", "problem"), ("On hold", "held")) if entry[key]]
+    warnings = "".join(f'<p class="told {state}"><strong>{k}:</strong> {_text(v)}</p>' for k, v in lines)
     version = f'<span class="tag">version {_text(entry["version"])}</span>' if model else ""
     owner = f'<span class="owner">owned by {_text(entry["owner"] or "nobody named")}</span>' if model else ""
     head = f'<h2>{_text(name)}</h2>{version}<span class="tag {state}">{word}</span>{owner}'
@@ -103,7 +103,7 @@ def _state(entry: Mapping[str, Any], model: Served | None) -> tuple[str, str]:
 
 def _facts(entry: Mapping[str, Any], traffic: Traffic, now: datetime) -> str:
     as_of = entry["as_of"]
-    told = [
+    facts = [
         ("Features", _text(entry["feature_service"])),
         ("As of", _as_of(entry["clock"], as_of, now)),
         ("Since", _moment(entry["since"])),
@@ -111,7 +111,7 @@ def _facts(entry: Mapping[str, Any], traffic: Traffic, now: datetime) -> str:
         ("Last minute", _sparkline(traffic.minute)),
         ("Answered in", _times(traffic)),
     ]
-    pairs = "".join(f"<div><dt>{word}</dt><dd>{value}</dd></div>" for word, value in told)
+    pairs = "".join(f"<div><dt>{word}</dt><dd>{value}</dd></div>" for word, value in facts)
     return f'<dl data-live="{_text(entry["name"])} facts">{pairs}</dl>'
 
 

@@ -12,10 +12,10 @@ from resources.serving.http.protocol.forms import InferRequest
 from resources.serving.http.protocol.tensors import to_bytes
 
 
-def as_bytes(asked: InferRequest, known: Mapping[str, str]) -> dict[str, bool]:
+def as_bytes(request: InferRequest, known: Mapping[str, str]) -> dict[str, bool]:
     """Each tensor that is to be answered, and whether as bytes; raises the answer 422 for one that the model does not have."""
-    alike = asked.parameters.binary_data_output
-    if not asked.outputs:
+    alike = request.parameters.binary_data_output
+    if not request.outputs:
         return dict.fromkeys(known, alike)
     refuse(
         {
@@ -23,22 +23,22 @@ def as_bytes(asked: InferRequest, known: Mapping[str, str]) -> dict[str, bool]:
             "loc": ("body", "outputs", index, "name"),
             "msg": f"{one.name[:60]!r} is no output of this model: it has {', '.join(known)}",
         }
-        for index, one in enumerate(asked.outputs)
+        for index, one in enumerate(request.outputs)
         if one.name not in known
     )
-    wanted = {one.name: one.parameters.binary_data for one in asked.outputs}
-    return {name: alike if how is None else how for name, how in wanted.items()}
+    forms = {one.name: one.parameters.binary_data for one in request.outputs}
+    return {name: alike if how is None else how for name, how in forms.items()}
 
 
 def response(
-    asked: InferRequest,
+    request: InferRequest,
     record: Deployment,
     answers: Sequence[Mapping[str, Any]],
     known: Mapping[str, str],
 ) -> Response:
     """The answers to the rows of a request; `known` has the datatype of each tensor that the model answers."""
     outputs, behind = [], []
-    for output, binary in as_bytes(asked, known).items():
+    for output, binary in as_bytes(request, known).items():
         values = [_value(answer, output) for answer in answers]
         tensor = {"name": output, "datatype": known[output], "shape": [len(values)]}
         if binary:
@@ -46,7 +46,7 @@ def response(
             outputs.append({**tensor, "parameters": {"binary_data_size": len(behind[-1])}})
         else:
             outputs.append({**tensor, "data": values})
-    said = {"id": asked.id} if asked.id is not None else {}
+    said = {"id": request.id} if request.id is not None else {}
     document = {"model_name": record.name, **_versions(record.version, answers), **said, "outputs": outputs}
     return _response(document, behind)
 

@@ -76,10 +76,10 @@ class InputKind(pydantic.BaseModel):
 
 def kinds(request: type[pydantic.BaseModel]) -> dict[str, InputKind]:
     """The inputs of a model by name, from its request's schema; a field that no tensor holds is left out."""
-    found = {name: _kind(field) for name, field in fields(request).items()}
+    by_name = {name: _kind(field) for name, field in fields(request).items()}
     optional = {name for name, field in request.model_fields.items() if not field.is_required()}
     return {
-        name: kind.model_copy(update={"optional": name in optional}) for name, kind in found.items() if kind
+        name: kind.model_copy(update={"optional": name in optional}) for name, kind in by_name.items() if kind
     }
 
 

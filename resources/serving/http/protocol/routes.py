@@ -8,7 +8,7 @@ import pydantic
 from fastapi import HTTPException, Request
 from starlette.responses import Response
 
-from resources.serving.http.answering import found, predicted
+from resources.serving.http.answering import predicted, served_model
 from resources.serving.http.keys import KEYLESS
 from resources.serving.http.protocol.answers import as_bytes, response
 from resources.serving.http.protocol.forms import InferRequest, metadata, outputs
@@ -52,7 +52,7 @@ def _mount_model(
 ) -> None:
     @app.get(path, tags=["v2"])
     async def described(name: str, version: str = "") -> dict[str, Any]:
-        model = await asking.named(name, version) or found(models, name)
+        model = await asking.named(name, version) or served_model(models, name)
         return metadata(model, asking.numbers(name))
 
     @app.get(f"{path}/ready", tags=["v2"])
@@ -70,12 +70,12 @@ def _mount_model(
         split = None if version else asking.split_of(model)
         if model is None or (other is None and split is None):
             return await answering(inferred, name, content, models, name, content, length, arrived, limits)
-        asked, requests = await asking.read(tensors, content, content, length, model, limits.rows)
+        form, requests = await asking.read(tensors, content, content, length, model, limits.rows)
         if split is not None:
             answers = await asking.divided(model, split, requests, content, arrived) if requests else []
         else:
             answers = await asking.by_number(model, requests, arrived) if requests else []
-        return response(asked, model.record, answers, outputs(model))
+        return response(form, model.record, answers, outputs(model))
 
 
 def inferred(
@@ -87,16 +87,16 @@ def inferred(
     limits: Limits,
 ) -> Response:
     """The answer to a body of tensors; raises what FastAPI answers otherwise. Not for the event loop."""
-    model = found(models, name)
-    asked, requests = tensors(content, header_length, model, limits.rows)
+    model = served_model(models, name)
+    form, requests = tensors(content, header_length, model, limits.rows)
     answers = predicted(models, model, requests, False, arrived) if requests else []
-    return response(asked, model.record, answers, outputs(model))
+    return response(form, model.record, answers, outputs(model))
 
 
 def tensors(
     content: bytes, header_length: str | None, model: Served, most: int
 ) -> tuple[InferRequest, list[pydantic.BaseModel]]:
     """What a body of tensors asks for, and its rows, at most so many; raises the answer 422."""
-    asked, raw = read(content, header_length)
-    as_bytes(asked, outputs(model))
-    return asked, requests_of(asked, raw, model.request, most)
+    form, raw = read(content, header_length)
+    as_bytes(form, outputs(model))
+    return form, requests_of(form, raw, model.request, most)

@@ -31,22 +31,22 @@ def _request(content: Any) -> InferRequest:
     try:
         return InferRequest.model_validate(content)
     except pydantic.ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        refuse({**problem, "loc": ("body", *problem["loc"])} for problem in found)
+        problems = error.errors(include_url=False, include_context=False)
+        refuse({**problem, "loc": ("body", *problem["loc"])} for problem in problems)
         raise
 
 
 def requests_of(
-    asked: InferRequest, raw: bytes, request: type[pydantic.BaseModel], most: int
+    form: InferRequest, raw: bytes, request: type[pydantic.BaseModel], most: int
 ) -> list[pydantic.BaseModel]:
     """The rows that tensors hold, validated as requests of a model; raises the answer 422 with input and row of what is wrong.
 
     An input that is left out is left out of every row. All have as many rows as their shape says, at most `most`.
     """
     known = kinds(request)
-    refuse(_wrong_inputs(asked.inputs, known, request, most))
-    columns = _columns(asked.inputs, raw, known)
-    rows = asked.inputs[0].shape[0] if asked.inputs else 0
+    refuse(_wrong_inputs(form.inputs, known, request, most))
+    columns = _columns(form.inputs, raw, known)
+    rows = form.inputs[0].shape[0] if form.inputs else 0
     items = [{name: column[row] for name, column in columns.items()} for row in range(rows)]
     try:
         return validated(request, items, batch=True)
@@ -91,8 +91,8 @@ def _wrong_input(one: InferInput, kind: InputKind | None, rows: int, most: int) 
         return f"{one.shape[0]} rows: at most {most}"
     if one.shape[0] != rows:
         return f"the shape says {one.shape[0]} rows, and that of the first input {rows}: send as many of each"
-    wanted = 2 if kind.listed else 1
-    if len(one.shape) != wanted and (kind.listed or one.shape[1:] != [1]):
+    dimensions = 2 if kind.listed else 1
+    if len(one.shape) != dimensions and (kind.listed or one.shape[1:] != [1]):
         return f"the shape is {one.shape}: send {'[rows, values a row]' if kind.listed else '[rows] or [rows, 1]'}"
     if (one.data is None) == (one.parameters.binary_data_size is None):
         return "send either data or, with the bytes behind the JSON, the parameter binary_data_size"
@@ -103,19 +103,19 @@ def _columns(
     inputs: Sequence[InferInput], raw: bytes, known: Mapping[str, InputKind]
 ) -> dict[str, list[Any]]:
     """A value of each row by input; the bytes of those that are sent as bytes lie one behind the other."""
-    found, at, problems = {}, 0, []
+    columns, at, problems = {}, 0, []
     for one in inputs:
         size = one.parameters.binary_data_size or 0
         try:
             values = _values(one, raw[at : at + size])
-            found[one.name] = _by_row(values, one.shape) if known[one.name].listed else values
+            columns[one.name] = _by_row(values, one.shape) if known[one.name].listed else values
         except TensorError as error:
             problems.append(_problem(str(error), one.name))
         at += size
     if at != len(raw):
         problems.append(_problem(f"{at} bytes are announced behind the JSON, and {len(raw)} were sent"))
     refuse(problems)
-    return found
+    return columns
 
 
 def _by_row(values: list[Any], shape: list[int]) -> list[Any]:

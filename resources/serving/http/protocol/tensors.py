@@ -57,15 +57,15 @@ def from_bytes(datatype: str, raw: bytes, count: int) -> list[Any]:
 
 
 def _texts(raw: bytes, count: int) -> list[str]:
-    found, at = [], 0
+    texts, at = [], 0
     while at < len(raw):
         if at + 4 > len(raw) or (end := at + 4 + struct.unpack_from("<I", raw, at)[0]) > len(raw):
             raise TensorError(f"the text at byte {at} is longer than what was sent")
-        found.append(_text(raw[at + 4 : end]))
+        texts.append(_text(raw[at + 4 : end]))
         at = end
-    if len(found) != count:
-        raise TensorError(f"{count} texts were announced, and {len(found)} were sent")
-    return found
+    if len(texts) != count:
+        raise TensorError(f"{count} texts were announced, and {len(texts)} were sent")
+    return texts
 
 
 def _text(raw: bytes) -> str:
