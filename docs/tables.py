@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import materialize, online_features, point_in_time, serving, training
+from benchmarks import materialize, online_features, overload, point_in_time, serving, training
 from benchmarks.report import RESULTS
 from docs.variables import variables_table
 from mlops_assets.local.probes import answers
@@ -34,6 +34,7 @@ MEASURED = {
     "online_features": ("online-features", online_features.table_of, (FEATURE_STORE,)),
     "training": ("training", training.table_of, (TRAINING,)),
     "serving": ("serving", serving.page_table, (SERVING,)),
+    "overload": ("overload", overload.page_table, (SERVING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 

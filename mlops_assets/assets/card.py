@@ -37,7 +37,7 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         attached = partial(is_attached, tracking, champion)
         if run.reuse.unchanged(None, {"what is known": digest}, attached) is None:
             tracking.attach(champion, dict(zip(FILES, contents, strict=True)))
-            run.reuse.made(None, digest)
+            run.reuse.note(None, digest)
         page = dg.MetadataValue.url(run.systems.pages.version(spec.name, champion.number))
         shown = {"card": dg.MetadataValue.md(text), "model version": champion.number}
         yield run.result(digest, shown | {"version in MLflow": page})

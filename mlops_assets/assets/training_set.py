@@ -64,18 +64,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     def training_set_(run: Run) -> Iterator[Any]:
         lake, feature_store = run.systems.lake, run.systems.feature_store
-        joins, labels = dict[str, Joined](), LabelTable(spec, lake)
-        for name in run.partitions:
-            decides = of_training_partition(spec, lake, feature_store, name)
-            if run.reuse.unchanged(name, decides) is not None:
-                joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
-            elif not run.reuse.forced and relabels(spec, lake, name, decides):
-                joins[name] = _noted(run, name, Joined(relabel_partition(spec, lake, name, labels), 0, 0, {}))
-        fresh = [name for name in run.partitions if name not in joins]
-        for some in together(spec, lake, feature_store, fresh):
-            made = join_partitions(spec, lake, feature_store, some)
-            joins |= {name: _noted(run, name, joined) for name, joined in made.items()}
-        joins = {name: joins[name] for name in run.partitions}
+        joins = _joined(run, spec)
         yield from join_checks(spec, joins)
         written = {name: joined.manifest for name, joined in joins.items() if joined.manifest}
         yield from materialized(run, written, len(joins), partial(newest_page, spec, lake, feature_store))
@@ -83,10 +72,27 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     return training_set_
 
 
+def _joined(run: Run, spec: ModelSpec) -> dict[str, Joined]:
+    """What became of each partition of the run: as it was, given its labels alone, or joined with those that it shares a question with."""
+    lake, feature_store = run.systems.lake, run.systems.feature_store
+    joins, labels = dict[str, Joined](), LabelTable(spec, lake)
+    for name in run.partitions:
+        decides = of_training_partition(spec, lake, feature_store, name)
+        if run.reuse.unchanged(name, decides) is not None:
+            joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
+        elif not run.reuse.forced and relabels(spec, lake, name, decides):
+            joins[name] = _noted(run, name, Joined(relabel_partition(spec, lake, name, labels), 0, 0, {}))
+    fresh = [name for name in run.partitions if name not in joins]
+    for some in together(spec, lake, feature_store, fresh):
+        results = join_partitions(spec, lake, feature_store, some)
+        joins |= {name: _noted(run, name, joined) for name, joined in results.items()}
+    return {name: joins[name] for name in run.partitions}
+
+
 def _noted(run: Run, name: str, joined: Joined) -> Joined:
     """What became of a partition, noted where it was written, so that it is not made again."""
     if joined.manifest:
-        run.reuse.made(name, joined.manifest.sha256)
+        run.reuse.note(name, joined.manifest.sha256)
     return joined
 
 

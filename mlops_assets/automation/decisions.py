@@ -159,7 +159,7 @@ def deployment_event(model: str, metadata: Mapping[str, Any]) -> dg.AssetMateria
     return dg.AssetMaterialization(asset_key=[model, "deployment"], metadata=metadata, tags=tags)
 
 
-def told(entry: Entry) -> dict[str, Any]:
+def entry_metadata(entry: Entry) -> dict[str, Any]:
     """An entry of the audit log as metadata."""
     return {
         "champion": entry.version,
@@ -189,7 +189,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         with_words(approve, spec, systems, config.version, config.by, config.reason)
         entry = audit.latest(config.model, CHANGES)
         assert entry is not None
-        context.log_event(deployment_event(config.model, told(entry)))
+        context.log_event(deployment_event(config.model, entry_metadata(entry)))
 
     @dg.op(name="reject", description="Say no to a challenger that passed the gate and waits.")
     def reject_(
@@ -214,7 +214,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
     ) -> None:
         systems = Systems(lake, tracking=tracking, endpoint=endpoint, audit=audit, clock=clock)
         entry = with_words(go_back, systems, config.model, config.to, config.by, config.reason)
-        context.log_event(deployment_event(config.model, told(entry)))
+        context.log_event(deployment_event(config.model, entry_metadata(entry)))
 
     ops = {"approve_challenger": approve_, "reject_challenger": reject_, "roll_back_champion": roll_back_}
     return [_job(name, op) for name, op in ops.items()]

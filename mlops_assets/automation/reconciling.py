@@ -45,21 +45,21 @@ def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorD
 
 def reconciled(models: Sequence[str], systems: Systems) -> str:
     """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
-    told, broken = [], []
+    repairs, broken = [], []
     if tell_endpoint(systems.audit, systems.endpoint):
-        told.append("the endpoint was not told of every hold")
+        repairs.append("the endpoint was not told of every hold")
     for model in models:
         try:
-            told += [f"{model}: {what}" for what in reconcile(systems, model, False)]
+            repairs += [f"{model}: {what}" for what in reconcile(systems, model, False)]
         except LeaseHeldError:
-            told.append(f"{model}: a change is under way")
+            repairs.append(f"{model}: a change is under way")
         except TrackingAwayError as away:
-            told.append(str(away))
+            repairs.append(str(away))
             break
         except (ChampionError, TrackingError, RecordError, AuditError) as error:
             broken.append(f"{model}: {error}")
-    for line in (*told, *broken):
+    for line in (*repairs, *broken):
         LOG.warning(line)
     if broken:
         raise DifferenceError("; ".join(broken))
-    return "; ".join(told) or f"registry and endpoint follow the audit log ({len(models)} models)"
+    return "; ".join(repairs) or f"registry and endpoint follow the audit log ({len(models)} models)"

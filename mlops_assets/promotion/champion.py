@@ -72,8 +72,8 @@ def change_champion(systems: Systems, change: Change, record: Deployment | None)
         return last
 
 
-def _says(wanted: Deployment | None, record: Deployment) -> bool:
-    return wanted is not None and contents(wanted) == contents(record)
+def _says(deployment: Deployment | None, record: Deployment) -> bool:
+    return deployment is not None and contents(deployment) == contents(record)
 
 
 def champion_now(tracking: Tracking, audit: Audit, model: str) -> int | None:

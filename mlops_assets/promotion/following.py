@@ -73,7 +73,7 @@ def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Dep
     """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
     entries = audit.entries(model, (*CHANGES, "deployed"))
     digests = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
-    return _record(endpoint, digests[-1]) if digests else _kept(audit, endpoint, model, version)
+    return _record(endpoint, digests[-1]) if digests else _earlier_record(audit, endpoint, model, version)
 
 
 def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment | None:
@@ -83,7 +83,7 @@ def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment
     if SERVES in says.evidence:
         return _record(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
     assert change.version is not None
-    return _kept(audit, endpoint, _model(change), change.version)
+    return _earlier_record(audit, endpoint, _model(change), change.version)
 
 
 def contents(record: Deployment) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Deployment:
     )
 
 
-def _kept(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
+def _earlier_record(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
     """The record that an earlier release kept, refused if it is not the one that the log says was deployed."""
     record = endpoint.kept_record(model, version)
     if record is None:

@@ -71,9 +71,9 @@ def _begun(there: list[str], calendar: Calendar, until: datetime) -> list[str]:
     return there[: bisect_right(there, calendar.days_before(until, -2).date().isoformat())]
 
 
-def _of(calendar: Calendar, name: str, found: tuple[datetime, datetime]) -> bool:
+def _of(calendar: Calendar, name: str, ends: tuple[datetime, datetime]) -> bool:
     """Whether a partition lies as the calendar's own of that name does."""
     if not calendar.has(name):
         return False
     span = calendar.partition(name)
-    return (span.start, span.end) == found
+    return (span.start, span.end) == ends

@@ -23,7 +23,7 @@ from mlops_assets.stages.attempt import attempt_record
 from mlops_assets.stages.errors import NotReadyError, StageError
 from mlops_assets.stages.fingerprints import of_evaluation
 from mlops_assets.stages.opponents import Anchor, opponents
-from mlops_assets.stages.searched import as_trained
+from mlops_assets.stages.search_results import as_trained
 from mlops_assets.stages.training import challenger_name, hold_out_start
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake

@@ -49,7 +49,7 @@ LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
 
-_FOUND: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
+_PARTS_KNOWN: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
 """What was found last for a model, with the marks of the two folders: as long as these stay, so does that."""
 
 
@@ -58,13 +58,13 @@ def outcome_parts(spec: ModelSpec, lake: Lake) -> Mapping[str, Parts]:
     if spec.label.table is None:
         return {}
     marks = [lake.storage.folder_mark(table) for table in (spec.prediction.table, spec.label.table)]
-    asked = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
-    before = _FOUND.get(asked)
+    question = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
+    before = _PARTS_KNOWN.get(question)
     if before and None not in marks and before[0] == marks:
         return before[1]
-    found = _outcome_parts(spec, lake, spec.label.table)
-    _FOUND[asked] = marks, found
-    return found
+    parts = _outcome_parts(spec, lake, spec.label.table)
+    _PARTS_KNOWN[question] = marks, parts
+    return parts
 
 
 def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Parts]:
@@ -72,20 +72,20 @@ def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Part
     record = lake.read_json(_index(spec)) or {}
     named = {"key": list(spec.prediction.key), "facts": [spec.label.column, spec.label.known_at]}
     known = record.get("labels", {}) if record.get("named") == named else {}
-    searched = record.get("predictions", {}) if known else {}
-    if record.get("named") != named or (searched, _own(known)) != (predictions, labels):
-        changed = [name for name in predictions if searched.get(name) != predictions[name]]
+    hashes = record.get("predictions", {}) if known else {}
+    if record.get("named") != named or (hashes, _own(known)) != (predictions, labels):
+        changed = [name for name in predictions if hashes.get(name) != predictions[name]]
         every, again = Keys(spec, lake, predictions), Keys(spec, lake, changed)
         known = {
             name: _looked_up(spec, lake, name, sha256, known.get(name), again, every)
             for name, sha256 in labels.items()
         }
         lake.write_json(_index(spec), {"named": named, "predictions": predictions, "labels": known})
-    found: dict[str, dict[str, str]] = {}
+    parts: dict[str, dict[str, str]] = {}
     for label, entry in known.items():
         for name, digest in entry["parts"].items():
-            found.setdefault(name, {})[label] = digest
-    return found
+            parts.setdefault(name, {})[label] = digest
+    return parts
 
 
 def arrived(spec: ModelSpec, lake: Lake, names: Iterable[str]) -> dict[str, Parts]:
@@ -127,11 +127,11 @@ def with_outcomes(
             f"column {met[0]!r} of {spec.label.table} is also a column of {spec.prediction.table} or of the features: "
             "rename it in one of them, so that label.column is one thing"
         )
-    found = _outcomes(spec, labels or LabelTable(spec, lake), parts)
+    outcomes = _outcomes(spec, labels or LabelTable(spec, lake), parts)
     if not parts:
-        found = found.cast({key: rows.schema[key] for key in spec.prediction.key})
-    refuse_values(spec, found[spec.label.column])
-    return rows.join(_versions(spec, found), on=spec.prediction.key, how="left", maintain_order="left")
+        outcomes = outcomes.cast({key: rows.schema[key] for key in spec.prediction.key})
+    refuse_values(spec, outcomes[spec.label.column])
+    return rows.join(_versions(spec, outcomes), on=spec.prediction.key, how="left", maintain_order="left")
 
 
 def refuse_values(spec: ModelSpec, values: pl.Series) -> None:
@@ -193,12 +193,12 @@ def _facts(spec: ModelSpec) -> list[str]:
     return [*spec.prediction.key, spec.label.column, *([spec.label.known_at] if spec.label.known_at else [])]
 
 
-def _versions(spec: ModelSpec, found: pl.DataFrame) -> pl.DataFrame:
+def _versions(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
     """One row a key: the newest outcome and when it was known, with all that were known before it, oldest first."""
     keys, label = list(spec.prediction.key), spec.label
     value = pl.col(label.column).cast(pl.Float64)
     if label.known_at is None:
-        outcomes = found.select(*keys, value).unique()
+        outcomes = rows.select(*keys, value).unique()
         twice = outcomes.filter(pl.struct(keys).is_duplicated())
         if twice.height:
             row = twice.row(0, named=True)
@@ -209,7 +209,7 @@ def _versions(spec: ModelSpec, found: pl.DataFrame) -> pl.DataFrame:
         return outcomes
     known = pl.col(label.known_at).cast(UTC)
     ordered = (
-        found.select(*keys, value.alias(VALUE), known.alias(KNOWN))
+        rows.select(*keys, value.alias(VALUE), known.alias(KNOWN))
         .filter(pl.col(KNOWN).is_not_null())
         .unique()
         .sort(*keys, KNOWN, VALUE, nulls_last=False)

@@ -14,7 +14,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import own_values, space_of
 from mlops_assets.stages.identity import code_version
-from mlops_assets.stages.searched import search_folder
+from mlops_assets.stages.search_results import search_folder
 from mlops_assets.stages.training import enough_history, hold_out_start, training_files
 from mlops_assets.stages.training_set import (
     TrainingData,
@@ -33,7 +33,7 @@ BUDGET = {"trials", "minutes", "concurrent", "apply"}
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """A search that ended: its record in the lake, all trials by number, and the picture (PNG)."""
 
     record: dict[str, Any]
@@ -46,7 +46,7 @@ def run_search(
     systems: Systems,
     lineage: Mapping[str, str],
     say: Callable[[str], None],
-) -> Found:
+) -> SearchOutcome:
     """Search at the end of the newest partition, from where it was broken off; keep every trial, and the result."""
     lake, tracking = systems.lake, systems.tracking
     data = training_data(spec, lake, newest_partition(spec, lake))
@@ -144,7 +144,9 @@ def progress(spec: ModelSpec, seen: Sequence[Trial], trial: Trial) -> str:
     return f"trial {len(seen)}{of} (number {trial.number}) {trial.state} after {trial.rounds} rounds: {score}{best}"
 
 
-def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]) -> Found:
+def result(
+    spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]
+) -> SearchOutcome:
     """The winner and where it came from, as data."""
     assert spec.search is not None
     metric, winner, own = metric_of(spec), better(metric_of(spec), trials)[0], trials[0]
@@ -175,14 +177,17 @@ def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, tria
         "identity": identity,
         "mlflow_run": parent,
     }
-    return Found(record, trials, search_plot(trials, metric, space, record["importance"]))
+    return SearchOutcome(record, trials, search_plot(trials, metric, space, record["importance"]))
 
 
-def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, found: Found) -> None:
+def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, outcome: SearchOutcome) -> None:
     """End the parent run, then write the record that trainings read."""
-    record = found.record
+    record = outcome.record
     numbers = {f"best_{record['metric']}": record["score"], "trials": record["trials"]}
     tags = {"sha256": record["sha256"], "best_trial": str(record["trial"])}
-    files = {"search.png": found.plot, "parameters.json": json.dumps(record["parameters"], indent=1).encode()}
+    files = {
+        "search.png": outcome.plot,
+        "parameters.json": json.dumps(record["parameters"], indent=1).encode(),
+    }
     tracking.close_search(record["mlflow_run"], numbers, tags, files)
     save_record(lake, f"{search_folder(spec)}/{record['week']}", SearchResult.model_validate(record))

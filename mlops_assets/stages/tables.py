@@ -157,8 +157,8 @@ def refusals(table: str, findings: Mapping[str, Sequence[Finding]]) -> list[str]
     """A line for each partition that was not written: the table, the claim it broke, and the columns."""
     return [
         f"{table} {'' if partition == table else f'{partition} '}breaks {finding.claim}: {finding.reason}"
-        for partition, found in findings.items()
-        for finding in found
+        for partition, claims in findings.items()
+        for finding in claims
         if finding.blocking and not finding.holds and "not examined" not in finding.numbers
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
+from mlops_assets.ml.judging.leaks import SingleFeature, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
@@ -22,7 +22,7 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
-from mlops_assets.stages.searched import PARAMETERS, parameters_in, searched
+from mlops_assets.stages.search_results import PARAMETERS, parameters_in, training_spec
 from mlops_assets.stages.training_set import (
     TrainingData,
     newest_partition,
@@ -41,7 +41,7 @@ from resources.tracking.versions import LINEAGE
 def challenger_decided_by(spec: ModelSpec, lake: Lake) -> Fingerprint:
     """What decides a challenger trained now: the partitions it may use, the rules of its fit, and the code."""
     data = training_data(spec, lake, newest_partition(spec, lake))
-    rules = spec_digest(searched(spec, lake, data.partition)[0])
+    rules = spec_digest(training_spec(spec, lake, data.partition)[0])
     return of_challenger(spec, data.hashes, data.feature_definitions, rules)
 
 
@@ -49,7 +49,7 @@ def train(
     spec: ModelSpec,
     systems: Systems,
     lineage: Mapping[str, str],
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Train a challenger and put the training on record in the audit log."""
     version, fitted, data = train_challenger(spec, systems, lineage, hear)
@@ -72,7 +72,7 @@ def train_challenger(
     spec: ModelSpec,
     systems: Systems,
     lineage: Mapping[str, str],
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Fit, log and register a challenger at the end of the newest partition, and keep what its evaluation needs.
 
@@ -82,7 +82,7 @@ def train_challenger(
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
-    spec, origin = searched(spec, lake, data.partition)
+    spec, origin = training_spec(spec, lake, data.partition)
     rows = training_files(spec, data)
     strengths = strongest(rows, spec, data.features)
     if hear:

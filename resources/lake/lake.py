@@ -25,7 +25,7 @@ from resources.storage.addresses import storage_at
 from resources.storage.durable import write_bytes
 from resources.storage.storage import Storage
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 class LakeError(Exception):
@@ -266,7 +266,7 @@ def as_json(content: Any, what: str, **layout: Any) -> str:
         ) from error
 
 
-def while_folding(read: Callable[[], Found]) -> Found:
+def while_folding(read: Callable[[], Content]) -> Content:
     """What `read` gives, which lists files and reads them; once more if one was folded into another in between."""
     try:
         return read()

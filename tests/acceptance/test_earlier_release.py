@@ -16,7 +16,7 @@ from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.owed import follows
 from mlops_assets.replay.tables import partitions_table
 from mlops_assets.stages.judging import attempt_name
-from mlops_assets.stages.searched import newest_result
+from mlops_assets.stages.search_results import newest_result
 from mlops_assets.stages.served import SCORER, code_of
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify_version

@@ -23,7 +23,7 @@ from resources.lake.lake import Lake
 from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcels
-from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
+from tests.ml.training.trainers.test_every_trainer import KINDS, PARAMS
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec(trainer={"rounds": 8})
@@ -101,7 +101,7 @@ def test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same(
     def registered(data: TrainingData) -> tuple[str, bytes]:
         project = SimpleNamespace(resources={"compute": None}, lake=data.lake, tracking=tracking)
         fits = Fits(project, SPEC, Progress(0), [])  # type: ignore[arg-type]
-        model, _ = fits._made(SPEC, data, "challenger", None)
+        model, _ = fits._fit(SPEC, data, "challenger", None)
         version, fitted, _ = train_challenger(SPEC, Systems(data.lake, tracking=tracking), {})
         assert version.trained_until == START
         assert fitted.model == model

@@ -95,7 +95,7 @@ class _Walk:
     parts: dict[str, str] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)
     _seen: set[tuple[str, str]] = field(default_factory=set)
-    _asked: set[str] = field(default_factory=set)
+    _names: set[str] = field(default_factory=set)
     _aliases: set[tuple[str, str]] = field(default_factory=set)
     _classes: dict[tuple[str, str], Module] = field(default_factory=dict)
     _modules: dict[str, Module | None] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class _Walk:
             self._use(module, used)
         for known in sorted(part.types):
             self._know(module, known)
-        for attribute in part.asks - self._asked:
+        for attribute in part.asks - self._names:
             self._ask(attribute)
         return None
 
@@ -180,11 +180,11 @@ class _Walk:
         for base in module.bases[name]:
             self._know(module, base)
         for member in module.members[name]:
-            if member in self._asked or member.startswith("__"):
+            if member in self._names or member.startswith("__"):
                 self._take_part(module, f"{name}.{member}")
 
     def _ask(self, attribute: str) -> None:
-        self._asked.add(attribute)
+        self._names.add(attribute)
         for (_, name), module in [*self._classes.items()]:
             if attribute in module.members[name]:
                 self._take_part(module, f"{name}.{attribute}")

@@ -60,19 +60,19 @@ def _load(place: Path, key: str) -> Module | None:
     return None
 
 
-def _module(kept: Mapping[str, Any]) -> Module:
+def _module(document: Mapping[str, Any]) -> Module:
     return Module(
-        name=kept["name"],
-        parts={name: _part(part) for name, part in kept["parts"].items()},
-        members={name: tuple(own) for name, own in kept["members"].items()},
-        bases={name: tuple(own) for name, own in kept["bases"].items()},
-        imported={name: (where, inner) for name, (where, inner) in kept["imported"].items()},
+        name=document["name"],
+        parts={name: _part(part) for name, part in document["parts"].items()},
+        members={name: tuple(own) for name, own in document["members"].items()},
+        bases={name: tuple(own) for name, own in document["bases"].items()},
+        imported={name: (where, inner) for name, (where, inner) in document["imported"].items()},
     )
 
 
-def _part(kept: Mapping[str, Any]) -> Part:
-    sets = {name: frozenset(value) for name, value in kept.items() if name != "sha256"}
-    return Part(sha256=kept["sha256"], **sets)
+def _part(document: Mapping[str, Any]) -> Part:
+    sets = {name: frozenset(value) for name, value in document.items() if name != "sha256"}
+    return Part(sha256=document["sha256"], **sets)
 
 
 def _save(place: Path, key: str, module: Module) -> None:

@@ -75,11 +75,11 @@ def differing(
     return {name: cells for name, cells in differ.items() if cells.any()}
 
 
-def _same(expected: pl.Series, found: pl.Series) -> pl.Series:
+def _same(expected: pl.Series, answer: pl.Series) -> pl.Series:
     """Whether cells are the same: numbers and flags within rounding, NaN being null, anything else exactly."""
-    if not all(one.dtype.is_numeric() or one.dtype == pl.Boolean for one in (expected, found)):
-        return expected.eq_missing(found)
-    expected, found = expected.cast(pl.Float64), found.cast(pl.Float64)
-    gap = (expected - found).abs() <= 1e-5 * expected.abs().clip(1.0)
-    both_missing = (expected.is_null() | expected.is_nan()) & (found.is_null() | found.is_nan())
+    if not all(one.dtype.is_numeric() or one.dtype == pl.Boolean for one in (expected, answer)):
+        return expected.eq_missing(answer)
+    expected, answer = expected.cast(pl.Float64), answer.cast(pl.Float64)
+    gap = (expected - answer).abs() <= 1e-5 * expected.abs().clip(1.0)
+    both_missing = (expected.is_null() | expected.is_nan()) & (answer.is_null() | answer.is_nan())
     return gap.fill_null(False) | both_missing.fill_null(True)
