@@ -93,6 +93,7 @@ class Reader:
         self.others = [(place, slots[name]) for place, name in enumerate(form.others) if name in slots]
         kinds = sorted((slots[name], form.kinds[name]) for name in form.others if name in slots)
         self._decoders = {slot: decoding.decoder(kind) for slot, kind in kinds}
+        self._singles = {slot: decoding.single(kind) for slot, kind in kinds}
 
     def found(self, content: bytes, others: Mapping[int, Cells], apart: Sequence[int]) -> "Packed":
         """What rows say, with the bytes of the wanted features that are no numbers; `apart` are places of rows that say nothing."""
@@ -111,8 +112,8 @@ class Reader:
             found = [[value] for value in self._pick(row)]
         else:
             found = [[row[value] if row[here] else None] for here, value in self._numbers]
-        for slot, decode in self._decoders.items():
-            found.insert(slot, decode([others[slot]])[0])
+        for slot, decode in self._singles.items():
+            found.insert(slot, [decode(others[slot][0])])
         return found
 
     def _values(self, rows: Any, others: Mapping[int, Cells]) -> list[list[Any]]:

@@ -16,7 +16,7 @@ PLAIN = {ValueType.INT64: int, ValueType.INT32: int, ValueType.STRING: str}
 INFERRED = {int: ValueType.INT64, str: ValueType.STRING, float: ValueType.DOUBLE}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Given:
     """A column of the request: values as answered, as used in keys, and their type."""
 
@@ -31,7 +31,7 @@ class Given:
         return python_values_to_proto_values(self.shown, feasts(self.kind))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """The rows: their number, and the columns by name, join keys before request data."""
 
@@ -76,7 +76,7 @@ def read_rows(plan: Plan, rows: Any) -> Request:
     if len(heights) > 1:
         raise ValueError("All entity rows must have the same columns.")
     _require(plan, joined, data)
-    for name in plan.moments & used.keys():
+    for name in plan.moments & used.keys() if plan.moments else ():
         _refuse_guesses(name, used[name])
     given = {
         name: typed(name, values, plan.kinds.get(name, ValueType.UNKNOWN)) for name, values in used.items()
@@ -170,6 +170,8 @@ def keys_of(group: KeyGroup, request: Request) -> list[bytes | None]:
 
 def distinct(row_keys: list[bytes | None]) -> tuple[list[bytes], list[int] | None]:
     """Different keys in order, and for each row which of them it has (-1: none); None where each row has its own."""
+    if len(row_keys) == 1 and row_keys[0] is not None:
+        return row_keys, None  # type: ignore[return-value]
     unique = dict.fromkeys(row_keys)
     if len(unique) == len(row_keys) and None not in unique:
         return row_keys, None  # type: ignore[return-value]

@@ -91,6 +91,13 @@ def value(content: bytes | None) -> Any:
     return BY_TAG.get(content[0], _other)(content) if content else None
 
 
+def single(kind: ValueType) -> Callable[[bytes | None], Any]:
+    """What reads the stored bytes of one value of a type, as `decoder` reads many."""
+    if kind not in BY_MEANING:
+        return value
+    return lambda content: _other(content, kind) if content else None
+
+
 def decoder(kind: ValueType) -> Decoder:
     """What reads the stored bytes of features of one type, all with as many cells: a list a feature, in order."""
     at_once = AT_ONCE.get(kind)

@@ -28,6 +28,8 @@ class Command:
 
     def of(self, keys: Sequence[bytes]) -> bytes:
         """The commands for keys, which go without the suffix."""
+        if len(keys) == 1:
+            return b"%b%d\r\n%b%b" % (self._start, len(keys[0]) + self._added, keys[0], self._end)
         lengths = set(map(len, keys))
         starts = {length: b"%b%d\r\n" % (self._start, length + self._added) for length in lengths}
         if len(starts) == 1:

@@ -107,10 +107,12 @@ class ByRow:
 
     def _of_one_key(self, columns: Sequence[Cells]) -> Found | None:
         """The same where one key was asked for and is stored; None where it has to be looked at closer."""
-        stamp, pieces = columns[-1][0], [cells[0] for cells in columns[: self._pieces]]
-        if stamp is None or None in pieces or not stamp.startswith(self._mark):
+        stamp, row = columns[-1][0], columns[0][0]
+        if stamp is None or row is None or not stamp.startswith(self._mark):
             return None
-        row = pieces[0] if self._pieces == 1 else b"".join(pieces)  # type: ignore[arg-type]
+        if self._pieces > 1:
+            pieces = [cells[0] for cells in columns[: self._pieces]]
+            row = None if None in pieces else b"".join(pieces)  # type: ignore[arg-type]
         if row is None or len(row) != self._size:
             return None
         return self._reader.found(row, {slot: columns[n] for slot, n in self._others.items()}, ())

@@ -21,6 +21,8 @@ CALLS_AHEAD = 16
 RECEIVED = 1 << 16
 LIMIT = 64
 MORE = object()
+ROWS = {list}
+"""Types of the replies to commands that read."""
 
 
 class Wire:
@@ -71,7 +73,8 @@ def _alive(received: int) -> int:
 
 def checked(replies: list[Any]) -> list[Any]:
     """The replies, if none is an error."""
-    if any(issubclass(kind, Exception) for kind in set(map(type, replies))):
+    kinds = set(map(type, replies))
+    if kinds != ROWS and any(issubclass(kind, Exception) for kind in kinds):
         error = next(reply for reply in replies if isinstance(reply, Exception))
         raise ResponseError(str(error))
     return replies

@@ -209,7 +209,11 @@ class Prediction:
         self._end(TOO_LATE, (answer.raw_headers, bytes(answer.body)))
 
     def _end(self, outcome: Outcome, parts: Parts) -> None:
-        heard = self._sink.answer(STATUSES[outcome], *parts)
+        try:
+            heard = self._sink.answer(STATUSES[outcome], *parts)
+        except Exception:
+            LOG.exception("an answer of %s cannot be sent", self.head.place.name)
+            heard = False
         self._straight.meter.end(self.head.place.counted, outcome if heard else GONE, self._began)
 
 
