@@ -27,6 +27,7 @@ REPLAYED = {
             "browser",
             "curl_line",
             "loans_replayed",
+            "notebook",
             "promotion_is_served",
             "retention",
             "third_model_followed",
