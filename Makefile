@@ -87,6 +87,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.launcher
 	$(BIN)/python -m benchmarks.ticks
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.overload
 
 screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

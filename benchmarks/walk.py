@@ -27,7 +27,7 @@ FLOORS = (
     ("definitions",),
     ("use_cases", "components", "local"),
     ("assets", "automation"),
-    ("kit", "verify"),
+    ("kit", "verify", "client"),
     ("stages", "pods"),
     ("promotion",),
     ("ml",),

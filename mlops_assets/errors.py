@@ -5,9 +5,11 @@ WorkError
 │   ├── NotReadyError: what it works on was not made yet
 │   ├── NotPassedError: the newest challenger has not passed the gate
 │   ├── OtherRulesError: the spec is not the one that the work began with
+│   ├── VariantError: a variant cannot be tried              mlops_assets/stages/variants.py
 │   ├── AlteredRecordError: a record is not the one that was written
 │   ├── SourceError: a source is not as its table says
 │   └── NotYetThereError: a partition's rows are not there yet
+├── ClientError: what was asked for is not there            mlops_assets/client/errors.py
 ├── MixedFeatureDefinitionsError                            mlops_assets/stages/training_set.py
 └── PromotionError: a champion is not changed               mlops_assets/promotion/errors.py
     ├── HeldBackError: it waits for a person, or one has said no

@@ -45,6 +45,7 @@ LONGEST_FIRST = (
             "killed_replay",
             "training_on_ray",
             "your_data",
+            "client",
             "request_only",
             "run_by_wall",
             "labels_arriving",

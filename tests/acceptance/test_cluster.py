@@ -178,6 +178,34 @@ def test_a_command_beside_it_sees_the_same_audit_log(lived: Cluster):
     assert told.returncode == 0 and "promoted" in told.stdout, told.stdout + told.stderr
 
 
+CLIENT = """
+import json, sys
+from mlops_assets.client import open_project
+loans, request = open_project(use_case="loans"), json.loads(sys.argv[1])
+nobody = open_project(use_case="loans", endpoint="http://127.0.0.1:9")
+rows = loans.systems.lake.read("loans/applications", [sys.argv[2]]).select("loan_id", "zipcode", "applied_at")
+joined = loans.training_set(rows, ["zipcodes"], time="applied_at")
+variant = loans.compare("loan_default", trainer={"max_depth": 1}, features=loans.store.feature_columns("loan_default"))
+print(json.dumps({
+    "rows": [rows.height, joined.height, joined.width > rows.width],
+    "asked": [loans.predictor.serves("loan_default"), nobody.predictor.serves("loan_default")],
+    "answers": [one.predict("loan_default", request)["probability"] for one in (loans, nobody)],
+    "held_out": variant.rows.height, "said": variant.reason,
+    "evidence": str(loans.evidence("loan_default", 1)),
+}))
+"""
+
+
+def test_the_client_beside_it_works_as_on_a_laptop(lived: Cluster):
+    told = beside(lived, sys.executable, "-c", CLIENT, json.dumps(LOAN), WEEKS[0])
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = json.loads(told.stdout.splitlines()[-1])
+    assert found["rows"][0] == found["rows"][1] > 100 and found["rows"][2]
+    assert found["asked"] == [True, False] and found["answers"][0] == found["answers"][1]
+    assert found["held_out"] > 100 and found["said"].startswith(("Promoted", "Rejected"))
+    assert found["evidence"].startswith("version 1 of loan_default: promoted as version 2")
+
+
 def beside(cluster: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
     started = [sys.executable, "-m", "mlops_assets.cli", "cluster", "run", "--", *command]
     given = environment(cluster.folder / "home", MLOPS_USE_CASES=str(cluster.folder / "loans"))

@@ -79,8 +79,8 @@ def spec_of(loop: str, folder: Path, **trainer: object) -> ModelSpec:
         trainer={
             "kind": "function",
             "framework": "xgboost",
-            "loop": f"tests.ml.trainers.loops:{loop}",
-            "scorer": "tests.ml.trainers.loops:Bytes",
+            "loop": f"tests.ml.training.trainers.loops:{loop}",
+            "scorer": "tests.ml.training.trainers.loops:Bytes",
             "parameters": {"trainer": INNER, "folder": str(folder)},
             "rounds": INNER["rounds"],
             "categories": ["depot"],

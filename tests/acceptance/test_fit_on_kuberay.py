@@ -88,8 +88,8 @@ def held_spec(folder, workers):
     trainer = {
         "kind": "function",
         "framework": "xgboost",
-        "loop": "tests.ml.trainers.loops:held",
-        "scorer": "tests.ml.trainers.loops:Bytes",
+        "loop": "tests.ml.training.trainers.loops:held",
+        "scorer": "tests.ml.training.trainers.loops:Bytes",
         "parameters": {"trainer": INNER, "folder": str(folder)},
         "rounds": INNER["rounds"],
     }

@@ -141,7 +141,7 @@ def test_an_approval_promotes_and_deploys_and_both_name_the_person(waiting):
 
 def test_an_approval_that_was_interrupted_is_completed_by_the_next_run_of_the_asset(waiting):
     project = waiting
-    decide(BY_ADA, project.lake, project.audit, "approved", 1, "ada", "")
+    decide(BY_ADA, Systems(project.lake, audit=project.audit), "approved", 1, "ada", "")
     assert project.champion is None
     project.make(BY_ADA, "deployment")
     assert project.champion == 2
@@ -198,7 +198,14 @@ def test_a_superseded_challenger_is_not_approved(waiting):
 
 def test_a_rejected_challenger_is_neither_approved_nor_deployed(waiting):
     project = waiting
-    decide(BY_ADA, project.lake, project.audit, "rejected", 1, "lin", "trained in the wrong season")
+    decide(
+        BY_ADA,
+        Systems(project.lake, audit=project.audit),
+        "rejected",
+        1,
+        "lin",
+        "trained in the wrong season",
+    )
     assert "was rejected by lin already: trained in the wrong season" in refused(project.approve, 1)
     assert f"{NAME}: version 1 was rejected by lin: trained in the wrong season" in project.said(
         BY_ADA, "deployment"

@@ -27,6 +27,7 @@ def _status(models: LiveModels, name: str, model: Served | None, problem: str | 
     return {
         "name": name,
         "version": record.version,
+        "model_sha256": record.model_sha256,
         "task": record.task,
         "since": model.since.isoformat(timespec="seconds"),
         "as_of": now.isoformat(),
