@@ -307,7 +307,7 @@ class LiveModels:
             for score, name in zip(scores, ids, strict=True)
         ]
         if result.unseen:
-            answers = self.unseen.answers_of(record.name, result.unseen, answers)
+            answers = self.unseen.answers_with(record.name, result.unseen, answers)
         if with_explanations:
             answers = explained(model.scorer, vectors.frame, answers)
         if with_features:
