@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,9 @@ def write_weeks(address: str) -> Files:
 def weeks_in(address: str) -> Files:
     """The same, where they lie already."""
     lake = storage_at(address)
-    return Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), parcels(1200)["seen"].max())
+    known_by = parcels(1200)["seen"].max()
+    assert isinstance(known_by, datetime)
+    return Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), known_by)
 
 
 def spec_of(loop: str, folder: Path, **trainer: object) -> ModelSpec:
