@@ -62,8 +62,11 @@ chaos: SEED := $(SEED)
 chaos: $(VENV)/.development  ## a walk over the faults of production on a cluster at work; SEED=n repeats it, MINUTES=n is how long it goes on
 	$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES)
 
+# What works over tests/parts.py: the same tests over a laptop's parts, with `make acceptance`, and over a cluster's.
+ON_BOTH := $(addprefix tests/acceptance/,test_promotion_record.py test_skipping.py)
 nightly: fuzz acceptance mutants bench  ## what takes longer than a change should wait for
 	$(BIN)/python -m pytest tests -m nightly --durations=20
+	$(BIN)/python -m pytest --parts=cluster $(ON_BOTH) -m "not nightly" --durations=20
 
 lint: $(VENV)/.development  ## ruff
 	$(BIN)/ruff check .
@@ -84,6 +87,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.launcher
 	$(BIN)/python -m benchmarks.ticks
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.overload
 
 screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

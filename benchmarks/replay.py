@@ -170,21 +170,19 @@ def retrain(spec: Any, parts: dict[str, Any], stages: Stages) -> None:
     from mlops_assets.stages.judging import judge_challenger
     from mlops_assets.stages.training import train_challenger
 
-    lake, tracking, audit = parts["lake"], parts["tracking"], parts["audit"]
-    _, decision = decision_now(spec, lake)
+    systems, audit = Systems.of(parts), parts["audit"]
+    _, decision = decision_now(spec, systems.lake)
     if not decision.retrain:
         return
     with stages.of("train"):
-        version, _, data = train_challenger(spec, lake, tracking, {}, parts["compute"])
+        version, _, data = train_challenger(spec, systems, {})
         record_trained(audit, spec, version, data.hashes, data.now)
     with stages.of("judge"):
-        judged = judge_challenger(
-            spec, lake, tracking, audit, {"reason": decision.reason, "trigger": decision.trigger}
-        )
+        judged = judge_challenger(spec, systems, {"reason": decision.reason, "trigger": decision.trigger})
         record_evaluated(audit, spec, judged.attempt, {})
     if judged.verdict.promote:
         with stages.of("refit and deploy"):
-            deploy(spec, Systems.of(parts), {})
+            deploy(spec, systems, {})
 
 
 if __name__ == "__main__":

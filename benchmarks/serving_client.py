@@ -1,7 +1,7 @@
 """A client that keeps connections alive and asks one after the other, and what a server spends meanwhile."""
 
 import asyncio
-import json
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-HOST = "127.0.0.1"
+from benchmarks.wire import Line, lines, request, run
 
 
 def turn(
@@ -25,7 +25,7 @@ def turn(
     `refused` is the share of requests that were answered with 503; they count as no answers, and their CPU does.
     """
     began = spent(processes)
-    walls, refused, wall = asyncio.run(_asked(ports, path, bodies, connections, seconds))
+    walls, refused, wall = run(_asked(ports, path, bodies, connections, seconds))
     return {
         "refused": refused / (refused + len(walls)),
         "requests_a_second": len(walls) / wall,
@@ -38,48 +38,35 @@ def turn(
 async def _asked(
     ports: Sequence[int], path: str, bodies: Sequence[Any], connections: int, seconds: float
 ) -> tuple[list[float], int, float]:
+    """Seconds of each answer, how many were refused because too much waited, and the seconds of all."""
     walls: list[float] = []
-    started = time.perf_counter()
-    until = started + seconds
-    requests = [request(path, body) for body in bodies]
-    refused = await asyncio.gather(
-        *[
-            _connection(ports[n % len(ports)], requests[n:] + requests[:n], until, walls)
-            for n in range(connections)
-        ]
-    )
-    return walls, sum(refused), time.perf_counter() - started
+    requests, clock, refused = [request(path, body) for body in bodies], time.perf_counter, 0
+    left, over, places = connections, asyncio.Event(), itertools.count()
 
-
-def request(path: str, body: Any) -> bytes:
-    """A request as it goes over the wire."""
-    content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
-
-
-async def _connection(port: int, requests: list[bytes], until: float, walls: list[float]) -> int:
-    """Ask over one connection; how many requests were refused because too much waited."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    place = refused = 0
-    while (began := time.perf_counter()) < until:
-        writer.write(requests[place % len(requests)])
-        place += 1
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")):
-            raise SystemExit(f"{head!r}")
-        await reader.readexactly(_length(head))
-        if head.startswith(b"HTTP/1.1 503"):
-            refused += 1
+    def answered(line: Line, status: int) -> None:
+        nonlocal refused, left
+        now = clock()
+        if status == 200:
+            walls.append(now - line.began)
         else:
-            walls.append(time.perf_counter() - began)
-    writer.close()
-    await writer.wait_closed()
-    return refused
+            refused += 1
+        if now < until:
+            line.began = clock()
+            line.ask(requests[next(places) % len(requests)])
+        else:
+            line.close()
+            left -= 1
+            if not left:
+                over.set()
 
-
-def _length(head: bytes) -> int:
-    return int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    found = await lines(list(ports), connections, answered)
+    started = clock()
+    until = started + seconds
+    for line in found:
+        line.began = clock()
+        line.ask(requests[next(places) % len(requests)])
+    await over.wait()
+    return walls, refused, clock() - started
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.serving_client import HOST
 from benchmarks.serving_setup import MLFLOW_BARE, MLFLOW_MODEL, NAME, bodies, encoded_rows, named_bodies
+from benchmarks.wire import HOST
 from resources.settings import PROJECT_ROOT
 
 WAIT_S = 180
@@ -34,19 +34,23 @@ class Server:
     """So many are started side by side, each on a port of its own."""
 
 
+def endpoint(processes: int = 1) -> Server:
+    """The endpoint, over the state in the folder."""
+    return Server([sys.executable, "-W", "ignore", "-m", "resources.serving"], processes=processes)
+
+
 def servers(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[str, Server]:
     """The servers by name; those of before and BentoML where they are asked for."""
-    endpoint = [sys.executable, "-W", "ignore", "-m", "resources.serving"]
     wanted = {
         "fastapi": Server([sys.executable, "-m", "benchmarks.serving_bare", str(folder)]),
-        "ours": Server(endpoint),
-        "ours, two processes": Server(endpoint, processes=2),
+        "ours": endpoint(),
+        "ours, two processes": endpoint(processes=2),
         "mlflow": _mlflow(folder, MLFLOW_MODEL, lambda rows: named_bodies(folder, rows)),
         "mlflow_bare": _mlflow(folder, MLFLOW_BARE, lambda rows: [{"inputs": encoded_rows(folder, rows)}]),
     }
     if not options.without_before:
         root = stack.enter_context(worktree(options.before, folder))
-        before = [options.before_python, *endpoint[1:]]
+        before = [options.before_python, *endpoint().command[1:]]
         wanted["before"] = Server(before, root=root, environment={"PYTHONPATH": str(root)})
     if options.bentoml_python:
         wanted["bentoml"] = _bentoml(folder, options.bentoml_python)

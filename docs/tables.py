@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import materialize, online_features, point_in_time, serving, training
+from benchmarks import materialize, online_features, overload, point_in_time, serving, training
 from benchmarks.report import RESULTS
 from docs.variables import variables_table
 from mlops_assets.local.probes import answers
@@ -18,8 +18,15 @@ YEAR = PROJECT_ROOT / "docs" / "the-year.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
 TRAINING = PROJECT_ROOT / "docs" / "training.md"
 SERVING = PROJECT_ROOT / "docs" / "serving.md"
-OF_THE_REPORT = {"partitions": ("partition ", YEAR), "policies": ("policy ", README)}
-"""Tables of the report by the name of their marker: how their first line begins, and the page that has them."""
+PURCHASES = PROJECT_ROOT / "docs" / "purchases.md"
+OF_THE_REPORT = {
+    "partitions": ("flights", "partition ", YEAR),
+    "policies": ("flights", "policy ", README),
+    "buys again": ("purchases", "buys_again: ", PURCHASES),
+    "spends next": ("purchases", "spends_next: ", PURCHASES),
+    "purchase policies": ("purchases", "policy ", PURCHASES),
+}
+"""Tables of replays' reports by the name of their marker: the use case, how their first line begins, and the page."""
 
 MEASURED = {
     "point_in_time": ("point-in-time", point_in_time.table, (README, FEATURE_STORE)),
@@ -27,6 +34,7 @@ MEASURED = {
     "online_features": ("online-features", online_features.table_of, (FEATURE_STORE,)),
     "training": ("training", training.table_of, (TRAINING,)),
     "serving": ("serving", serving.page_table, (SERVING,)),
+    "overload": ("overload", overload.page_table, (SERVING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
 
@@ -38,15 +46,21 @@ def main() -> int:
             figures = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
             write_text(page, with_speed(page.read_text(), name, figures))
     write_text(README, between(README.read_text(), "variables", variables_table()))
-    report = settings().replay / "report.txt"
-    if not report.exists():
-        print(f"error: {report} is missing: run `make run` first", file=sys.stderr)
-        return 1
-    for name, (_, page) in OF_THE_REPORT.items():
+    missing = set()
+    for name, (use_case, _, page) in OF_THE_REPORT.items():
+        report = settings().replay / use_case / "report.txt"
+        if not report.exists():
+            missing.add(use_case)
+            continue
         write_text(page, filled(page.read_text(), name, report.read_text()))
         print(f"{page.relative_to(PROJECT_ROOT)} has the table of {name} from {report}")
+    for use_case in sorted(missing):
+        print(
+            f"error: {settings().replay / use_case} has no report: run `mlops run {use_case}` first",
+            file=sys.stderr,
+        )
     _fill_reply(settings().serve_port)
-    return 0
+    return bool(missing)
 
 
 def _fill_reply(port: int) -> None:
@@ -78,7 +92,7 @@ def filled(page: str, name: str, report: str) -> str:
 
     Raises ValueError where the report lacks the table or the page a marker.
     """
-    start, _ = OF_THE_REPORT[name]
+    _, start, _ = OF_THE_REPORT[name]
     return between(page, name, fenced(_table(report, start)))
 
 
@@ -87,7 +101,7 @@ def _table(report: str, start: str) -> str:
     lines = report.splitlines()
     first = next((n for n, line in enumerate(lines) if line.startswith(start)), None)
     if first is None:
-        raise ValueError(f"the report has no table that begins with {start!r}: let `make run` finish")
+        raise ValueError(f"the report has no table that begins with {start!r}: let the replay finish")
     rest = lines[first:]
     return "\n".join(rest[: rest.index("")] if "" in rest else rest)
 

@@ -30,9 +30,9 @@ from mlops_assets.commands import (
     verify,
 )
 from mlops_assets.commands.task import Task, command, group
+from resources.command_errors import in_words
 from resources.settings import settings, silence_usage_reports
 from resources.state_folder import refuse_unusable
-from resources.told import in_words
 from resources.use_case_folders import default_use_case
 
 app = group(__doc__)
@@ -74,12 +74,12 @@ def _run(
 ) -> int:
     """replay a use case: ingest, score, report and retrain partition by partition"""
     gc.set_threshold(COLLECT_AFTER)
-    from mlops_assets.replay.job import Asked, replay_history
+    from mlops_assets.replay.job import ReplayOrder, replay_history
 
     migrate.tell_what_waits(settings())
     holds.tell(settings())
-    asked = Asked(use_case or default_use_case(), through, not no_compare, not no_second_model)
-    return replay_history(settings(), asked)
+    order = ReplayOrder(use_case or default_use_case(), through, not no_compare, not no_second_model)
+    return replay_history(settings(), order)
 
 
 @command(app, "dev")

@@ -39,20 +39,20 @@ def loaded() -> tuple[dict[str, LoadedUseCase], dict[str, str]]:
     broken: dict[str, str] = {}
     for folder in use_case_folders():
         try:
-            found = load_use_case(folder)
-            refuse_names_twice(found, there.values())
+            use_case = load_use_case(folder)
+            refuse_names_twice(use_case, there.values())
         except UseCaseError as error:
             broken[folder.name] = str(error)
             LOG.error("use case %s does not load: %s", folder.name, error)
         else:
-            there[folder.name] = found
+            there[folder.name] = use_case
     return there, broken
 
 
-def refuse_names_twice(found: LoadedUseCase, others: Iterable[LoadedUseCase]) -> None:
+def refuse_names_twice(use_case: LoadedUseCase, others: Iterable[LoadedUseCase]) -> None:
     """Raise UseCaseError where a model has the name of another use case's: a model's assets are named by it alone."""
     for other in others:
-        if twice := sorted(found.specs.keys() & other.specs.keys()):
+        if twice := sorted(use_case.specs.keys() & other.specs.keys()):
             raise UseCaseError(
                 f"the model {twice[0]!r} is in the use case {other.use_case.name!r} too: names of models are unique over all "
                 "use cases, rename one"
@@ -76,7 +76,7 @@ def build() -> dg.Definitions:
     retention, reaper = retention_job(), [reaper_job()] if where.run_namespace else []
     backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
-        assets=[verification(specs, tables), *(_told(name, why) for name, why in broken.items())],
+        assets=[verification(specs, tables), *(_broken_use_case(name, why) for name, why in broken.items())],
         jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper, *backups],
         schedules=[
             retention_schedule(retention),
@@ -90,7 +90,7 @@ def build() -> dg.Definitions:
     return dg.Definitions.merge(shared, *(one.defs for one in there.values()))
 
 
-def _told(name: str, why: str) -> dg.AssetSpec:
+def _broken_use_case(name: str, why: str) -> dg.AssetSpec:
     """A use case that does not load, where people look for it: as an asset that says why."""
     return dg.AssetSpec(
         [name, "does_not_load"],

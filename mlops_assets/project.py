@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.run_tags import FIRST_TAG, LAST_TAG, REASON_TAG, TRIGGER_TAG
-from mlops_assets.replay.clock import Clock, Progress
+from mlops_assets.replay.clock import Clock, Progress, sensors_of
 from mlops_assets.replay.reach import partitions_to_replay
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.use_case import UseCase
@@ -110,7 +110,7 @@ class Project:
     def clock(self, models: Sequence[str]) -> Clock:
         """A clock that listens to the sensors of these models."""
         known = {sensor.name for sensor in self.defs.sensors or []}
-        names = [n for m in models for n in (f"score_{m}_when_features_arrive", f"retrain_{m}_on_evidence")]
+        names = [name for model in models for name in sensors_of(model)]
         return Clock(self.defs, self.instance, self.lake, [name for name in names if name in known])
 
     def join(self, spec: ModelSpec, progress: Progress) -> None:

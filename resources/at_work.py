@@ -55,8 +55,10 @@ def beside_others(home: Path) -> Iterator[None]:
 @contextmanager
 def serving(home: Path) -> Iterator[None]:
     """Hold the state folder for its servers; raises AtWorkError where other servers are up on it."""
-    told = f"servers are up on {home} already: stop them (Ctrl-C where they were started), or set MLOPS_HOME"
-    with _locked(home / SERVERS, fcntl.LOCK_EX, lambda: told):
+    sentence = (
+        f"servers are up on {home} already: stop them (Ctrl-C where they were started), or set MLOPS_HOME"
+    )
+    with _locked(home / SERVERS, fcntl.LOCK_EX, lambda: sentence):
         yield
 
 
@@ -84,7 +86,7 @@ def _busy(home: Path, what: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path, how: int, told: Callable[[], str]) -> Iterator[TextIO]:
+def _locked(path: Path, how: int, say: Callable[[], str]) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as handle:
         for patience_s in (*LOOKS_S, None):
@@ -93,6 +95,6 @@ def _locked(path: Path, how: int, told: Callable[[], str]) -> Iterator[TextIO]:
                 break
             except BlockingIOError:
                 if patience_s is None:
-                    raise AtWorkError(told()) from None
+                    raise AtWorkError(say()) from None
                 time.sleep(patience_s)
         yield handle

@@ -105,12 +105,12 @@ def now_at(where: Settings) -> datetime:
     return Clock.of(where).now()
 
 
-def _begun(state: str, wanted: Simulation) -> Simulation:
+def _begun(state: str, simulation: Simulation) -> Simulation:
     """The clock that all processes of a state have from now on: this one, or the one that another was first to write."""
     if not state:
         raise ClockError("a clock that starts at a moment needs the state folder in which all agree on it")
     with contextlib.suppress(ConflictError):
-        storage_at(state).put_if_absent(CLOCK_FILE, wanted.text())
+        storage_at(state).put_if_absent(CLOCK_FILE, simulation.text())
     written = _written(state)
     if written is None:
         raise ClockError(f"{Path(state) / CLOCK_FILE} was removed while it was read: start again")
@@ -120,10 +120,10 @@ def _begun(state: str, wanted: Simulation) -> Simulation:
 def _written(state: str) -> Simulation | None:
     path = f"{state}/{CLOCK_FILE}"
     try:
-        found = os.stat(path)  # noqa: PTH116 - asked at every request, and a Path takes longer than the question
+        status = os.stat(path)  # noqa: PTH116 - asked at every request, and a Path takes longer than the question
     except FileNotFoundError:
         return None
-    return _read(Path(path), found.st_mtime_ns, found.st_ino)
+    return _read(Path(path), status.st_mtime_ns, status.st_ino)
 
 
 @lru_cache(maxsize=64)

@@ -92,8 +92,8 @@ def _of_duckdb_file(file: str, query: Query, rows: int) -> "Iterator[pl.DataFram
     with closing(duckdb.connect(file, read_only=True)) as connection:
         connection.execute("SET TimeZone = $zone", {"zone": query.zone})
         given = bounds(DUCKDB, query) if query.span else None
-        found = connection.execute(query.named.sub(r"$\1", query.text), given)
-        reader: Any = found.to_arrow_reader(rows)
+        answer = connection.execute(query.named.sub(r"$\1", query.text), given)
+        reader: Any = answer.to_arrow_reader(rows)
         yield pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))
         for batch in reader:
             yield pl.DataFrame(pl.from_arrow(batch))
@@ -106,16 +106,16 @@ def _of_sqlalchemy(address: str, query: Query, rows: int) -> "Iterator[pl.DataFr
         _only_read(connection, query.zone)
         given = bounds(engine.dialect.name, query) if query.span else {}
         streamed = connection.execution_options(stream_results=True, max_row_buffer=rows)
-        found = streamed.execute(text(query.text), given)
-        if not found.returns_rows:
+        answer = streamed.execute(text(query.text), given)
+        if not answer.returns_rows:
             raise DatabaseError(f"{shown(address)}: the query gives no rows: write one SELECT")
-        names = list(found.keys())
+        names = list(answer.keys())
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise DatabaseError(
                 f"{shown(address)}: the query gives two columns {twice!r}: name one of them with AS"
             )
         yield _frame(names, [])
-        for part in found.partitions(rows):
+        for part in answer.partitions(rows):
             yield _frame(names, part)
 
 
@@ -137,9 +137,9 @@ def _plain(values: Any) -> list[Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, datetime) and value.tzinfo:
             return value.astimezone(UTC)
-        return value if value is None or isinstance(value, kept) else str(value)
+        return value if value is None or isinstance(value, plain_types) else str(value)
 
-    kept = (bool, int, float, str, bytes, date, time, timedelta, Decimal, list, tuple, dict)
+    plain_types = (bool, int, float, str, bytes, date, time, timedelta, Decimal, list, tuple, dict)
     return [plain(value) for value in values]
 
 

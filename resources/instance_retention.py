@@ -62,8 +62,8 @@ def _ended(instance: Any, before: datetime) -> Iterator[str]:
     from dagster import RunsFilter
     from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
-    asked, cursor = RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before), None
-    while records := instance.get_run_records(asked, limit=RUNS_AT_ONCE, cursor=cursor, ascending=True):
+    question, cursor = RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before), None
+    while records := instance.get_run_records(question, limit=RUNS_AT_ONCE, cursor=cursor, ascending=True):
         yield from (record.dagster_run.run_id for record in records)
         cursor = records[-1].dagster_run.run_id
 
@@ -75,9 +75,9 @@ def _logs_of(storage: Any, run: str) -> tuple[int, int]:
 
     if not _is_there(storage, run):
         return 0, 0
-    asked = db.select(db.func.count(), db.func.sum(db.func.length(Events.c.event))).where(_going(run))
+    question = db.select(db.func.count(), db.func.sum(db.func.length(Events.c.event))).where(_going(run))
     with storage.run_connection(run) as connection:
-        count, size = connection.execute(asked).one()
+        count, size = connection.execute(question).one()
     return count, size or 0
 
 
@@ -125,9 +125,9 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.db") if path.is_file())
 
 
-def on_disk(found: list[Path]) -> int:
+def on_disk(paths: list[Path]) -> int:
     """Bytes of SQLite files with their write-ahead logs."""
-    named = (Path(f"{path}{ending}") for path in found for ending in ("", "-wal"))
+    named = (Path(f"{path}{ending}") for path in paths for ending in ("", "-wal"))
     return sum(path.stat().st_size for path in named if path.exists())
 
 

@@ -129,20 +129,22 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
         self._open.connection.execute(CHECK, rows)
 
     def _update_asset_check_evaluation(self, event: EventLogEntry, event_id: int | None) -> None:
-        found: Any = event.get_dagster_event().event_specific_data
-        target = found.target_materialization_data
+        evaluation: Any = event.get_dagster_event().event_specific_data
+        target = evaluation.target_materialization_data
         row = {
-            **self._check_row(event, event_id, SUCCEEDED if found.passed else FAILED),
+            **self._check_row(event, event_id, SUCCEEDED if evaluation.passed else FAILED),
             "materialization_event_storage_id": target.storage_id if target else None,
-            "partition": found.partition,
+            "partition": evaluation.partition,
         }
         of = {
-            "asset_key": found.asset_key.to_string(),
-            "check_name": found.check_name,
+            "asset_key": evaluation.asset_key.to_string(),
+            "check_name": evaluation.check_name,
             "run_id": event.run_id,
         }
         where = {f"of_{name}": value for name, value in of.items()}
-        done = self._open.connection.execute(EVALUATED, {**row, **where, "of_partition": found.partition})
+        done = self._open.connection.execute(
+            EVALUATED, {**row, **where, "of_partition": evaluation.partition}
+        )
         if done.rowcount == 0:
             self._open.connection.execute(CHECK, {**row, **of})
         elif done.rowcount > 1:
@@ -172,8 +174,8 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
 
     def _is_materialized(self, asset: AssetKey, partition: str) -> bool:
         with self._connect() as connection:
-            found = connection.exec_driver_sql(ANY_MATERIALIZATION, (asset.to_string(), partition))
-            return found.first() is not None
+            answer = connection.exec_driver_sql(ANY_MATERIALIZATION, (asset.to_string(), partition))
+            return answer.first() is not None
 
     def has_table(self, table_name: str) -> bool:
         if table_name not in self._there:

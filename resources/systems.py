@@ -26,9 +26,9 @@ class _Missing:
     def __init__(self, name: str):
         self.__dict__["name"] = name
 
-    def __getattr__(self, asked: str) -> Any:
+    def __getattr__(self, attribute: str) -> Any:
         raise MissingSystemError(
-            f"this stage was not given the system {self.__dict__['name']!r}, of which it asks {asked!r}: "
+            f"this stage was not given the system {self.__dict__['name']!r}, of which it asks {attribute!r}: "
             "name it in `uses` of its definition"
         )
 

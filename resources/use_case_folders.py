@@ -56,13 +56,13 @@ def use_case_folders() -> list[UseCaseFolder]:
     """
     shipped = [UseCaseFolder(file.parent, f"{SHIPPED_PACKAGE}.{file.parent.name}") for file in _shipped()]
     outside = [_outside(Path(path).expanduser()) for path in _given()]
-    found: dict[str, UseCaseFolder] = {}
+    folders: dict[str, UseCaseFolder] = {}
     for folder in (*shipped, *outside):
-        if (other := found.setdefault(folder.name, folder)) is not folder:
+        if (other := folders.setdefault(folder.name, folder)) is not folder:
             raise UseCaseFolderError(
                 f"two use cases are called {folder.name!r}: {other.path} and {folder.path}; rename one of the folders"
             )
-    return [found[name] for name in sorted(found)]
+    return [folders[name] for name in sorted(folders)]
 
 
 def use_case_folder(name: str) -> UseCaseFolder:

@@ -66,12 +66,12 @@ def moment(value: str | datetime | None) -> datetime | None:
 
 def rate(value: str | float) -> float:
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
-        found = math.nan
-    if not 0 < found <= FASTEST:
+        number = math.nan
+    if not 0 < number <= FASTEST:
         raise ValueError(f" is no rate: give a number over 0, and up to {FASTEST:,}")
-    return found
+    return number
 
 
 def engine(value: str) -> str:
@@ -98,13 +98,13 @@ def host(value: str) -> str:
 def keys(value: str | tuple[str, ...]) -> tuple[str, ...]:
     """Never repeats a value: what is wrong may be a key itself."""
     parts = value.split(",") if isinstance(value, str) else value
-    found = tuple(part.strip() for part in parts if part.strip())
-    for number, one in enumerate(found, 1):
+    entries = tuple(part.strip() for part in parts if part.strip())
+    for number, one in enumerate(entries, 1):
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}", one):
             raise SettingsError(
                 f"MLOPS_SERVE_KEYS: entry {number} is no NAME:HASH: give what `mlops key new NAME` prints for it"
             )
-    return found
+    return entries
 
 
 def hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:

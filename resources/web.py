@@ -209,11 +209,11 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 def _asked_pause(response: httpx.Response) -> float:
     """Seconds of a Retry-After, which is a number or a date by the server's own clock."""
-    asked = response.headers.get("Retry-After", "").strip()
-    if asked.isdigit():
-        return float(asked)
+    header = response.headers.get("Retry-After", "").strip()
+    if header.isdigit():
+        return float(header)
     try:
-        until, now = (parsedate_to_datetime(text) for text in (asked, response.headers.get("Date", "")))
+        until, now = (parsedate_to_datetime(text) for text in (header, response.headers.get("Date", "")))
         return max(0.0, (until - now).total_seconds())
     except (TypeError, ValueError):
         return 0.0

@@ -11,32 +11,32 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from resources.command_errors import in_words
 from resources.state_folder import SettingsError, state_folder
 from resources.storage.durable import make_folder, second_name
-from resources.told import in_words
 
 SECRET, KEY = "MLOPS_SECRET", "MLOPS_AUDIT_KEY"
 EXAMPLE = '{"MLOPS_DAGSTER_DB": "postgresql+psycopg2://…", "MLOPS_AUDIT_KEY": "64 hexadecimal digits"}'
 
 
-def kept(name: str) -> dict[str, str]:
+def secret_variables(name: str) -> dict[str, str]:
     """The variables that a secret holds; raises SettingsError, which repeats nothing of it, where it holds something else."""
     warnings.filterwarnings("ignore", "Class `SecretsManagerResource` is currently in beta")
     from dagster_aws.secretsmanager import SecretsManagerResource
 
     try:
         text = SecretsManagerResource().get_client().get_secret_value(SecretId=name)["SecretString"]
-        found = json.loads(text)
+        variables = json.loads(text)
     except ValueError:
-        found = None
+        variables = None
     except Exception as error:
         raise SettingsError(
             f"{SECRET}={name!r} cannot be read ({type(error).__name__}: {error}): make the secret, let this account read "
             "it, and name its region with AWS_REGION"
         ) from error
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+    if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
         raise SettingsError(f"{SECRET}={name!r} holds no JSON object of texts: give for instance {EXAMPLE}")
-    return found
+    return variables
 
 
 def environment(before: Mapping[str, str]) -> dict[str, str]:
@@ -44,10 +44,12 @@ def environment(before: Mapping[str, str]) -> dict[str, str]:
     name = before.get(SECRET)
     if not name:
         raise SettingsError(f"{SECRET} is not set: give the name of a secret in AWS Secrets Manager")
-    found = {**kept(name), **before}
-    if key := found.pop(KEY, None):
-        write_key(Path(found.get("MLOPS_AUDIT_KEY_FILE") or state_folder(before) / "keys" / "audit.key"), key)
-    return found
+    variables = {**secret_variables(name), **before}
+    if key := variables.pop(KEY, None):
+        write_key(
+            Path(variables.get("MLOPS_AUDIT_KEY_FILE") or state_folder(before) / "keys" / "audit.key"), key
+        )
+    return variables
 
 
 def write_key(file: Path, key: str) -> None:

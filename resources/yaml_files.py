@@ -40,25 +40,25 @@ Loader.yaml_implicit_resolvers = {
 
 def read_yaml(text: str, file: str | Path) -> Any:
     """The value of one YAML document, None for an empty one. Raises YamlError."""
-    found = read_all(text, file)
-    if len(found) > 1:
-        raise YamlError(f"{file}: holds {len(found)} documents: keep one")
-    return found[0] if found else None
+    documents = read_all(text, file)
+    if len(documents) > 1:
+        raise YamlError(f"{file}: holds {len(documents)} documents: keep one")
+    return documents[0] if documents else None
 
 
 def read_all(text: str, file: str | Path, words: frozenset[Place] = frozenset()) -> list[Any]:
     """The values of all documents. Raises YamlError; at the places in `words` a bare `on` is the word itself."""
-    loader, found = Loader(text), []
+    loader, documents = Loader(text), []
     try:
         while loader.check_node():
             node: Any = loader.get_node()
             _refuse(loader, node, file, words)
-            found.append(loader.construct_document(node))
+            documents.append(loader.construct_document(node))
     except yaml.YAMLError as error:
         raise _unreadable(error, file) from error
     finally:
         loader.dispose()
-    return found
+    return documents
 
 
 def lines(text: str) -> dict[Place, int]:
@@ -69,21 +69,21 @@ def lines(text: str) -> dict[Place, int]:
 def lines_of_all(text: str) -> Iterator[dict[Place, int]]:
     """The same of each document."""
     for node in yaml.compose_all(text, Loader=Loader):
-        found: dict[Place, int] = {}
+        lines_by_place: dict[Place, int] = {}
         for place, line, _ in _walk(node, (), set()) if node else ():
-            found.setdefault(place, line)  # the key comes before its value
-        yield found
+            lines_by_place.setdefault(place, line)  # the key comes before its value
+        yield lines_by_place
 
 
-def told(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:
+def complaint(error: pydantic.ValidationError, text: str, file: str | Path, content: Any = None) -> str:
     """The first complaint about a document, with the line of the field: where its place is cut short, the one that fits.
 
     `content` is what was made of the text, where that is not what stands there.
     """
     first, known, content = error.errors()[0], lines(text), content or read_yaml(text, file)
     field = first["loc"]
-    found = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
-    place = min(found, key=len, default=())
+    places = [p for p in known if p[-len(field) :] == field and _at(content, p) == first["input"]]
+    place = min(places, key=len, default=())
     return f"{file}:{known[place]}: {_named(place or field)}: {first['msg']}; it is {shown(repr(first['input']))}"
 
 

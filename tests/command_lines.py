@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from mlops_assets.cli import parsed
-from resources.told import in_words
+from resources.command_errors import in_words
 
 
 def command_line(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:

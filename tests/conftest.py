@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
-from tests import forked, registries, workers
+from tests import forked, parts, registries, workers
 from tests.skips import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -34,6 +34,18 @@ hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--parts=cluster` runs the tests that work over `tests.parts` over those of a cluster."""
+    parser.addoption(
+        parts.OPTION, choices=list(parts.KINDS), default=parts.LAPTOP, help="a laptop's or a cluster's"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Which parts there are is known before the first test."""
+    parts.choose(config)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Schedule | None:
     """Which worker takes what, where whole files are to be given out."""
@@ -49,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish() -> None:
     """What was started for commands of the tests ends with them."""
     forked.stop()
+    parts.stop()
 
 
 def _free_port() -> int:

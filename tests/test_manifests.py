@@ -244,6 +244,11 @@ def test_the_last_stage_takes_nothing_of_the_build_but_the_packages_and_the_code
     assert not any("apt-get" in line for line in last)
 
 
+def test_the_image_has_the_programs_of_its_database_that_a_backup_calls():
+    [system] = [line for line in DOCKERFILE if line.startswith("RUN apt-get") and "ca-certificates" in line]
+    assert {"postgresql-client", "libgomp1"} <= set(system.split())
+
+
 def test_the_image_of_the_manifests_is_the_one_of_the_settings():
     images = {c["image"] for pod in PODS.values() for c in pod["spec"]["containers"]}
     [given] = [one["data"] for one in rendered("team") if one["metadata"]["name"] == "mlops-settings"]

@@ -120,16 +120,16 @@ def test_the_table_has_a_line_for_every_week_and_every_policy():
 
 
 def test_the_tables_can_be_renewed_from_a_report():
-    report = "partition  rows\n2013-01-07  5\n\nDid it pay?\npolicy  trainings\nthis policy  3\n"
-    for name, (_, path) in OF_THE_REPORT.items():
+    tables = {
+        "partitions": "partition  rows\n2013-01-07  5",
+        "buys again": "buys_again: Does one?\nfrom  to",
+        "spends next": "spends_next: How much?\nfrom  to",
+        "policies": "policy  trainings\nthis policy  3",
+    }
+    report = "\n\n".join(tables.values())
+    for name, (_, _, path) in OF_THE_REPORT.items():
         page = filled(path.read_text(), name, report)
-        assert (
-            block_in(page, name)
-            == {
-                "partitions": "partition  rows\n2013-01-07  5",
-                "policies": "policy  trainings\nthis policy  3",
-            }[name]
-        )
+        assert block_in(page, name) == tables.get(name, tables["policies"])
         assert filled(page, name, report) == page
     with pytest.raises(ValueError, match="no table that begins with 'policy '"):
         filled(README, "policies", "partition  rows\n")

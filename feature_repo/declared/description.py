@@ -114,17 +114,17 @@ class Declared(_Said):
 
     def entities(self) -> dict[str, Key]:
         """Every key by name; raises ValueError where two views give one different types."""
-        found: dict[str, tuple[Key, View]] = {}
+        entities: dict[str, tuple[Key, View]] = {}
         for view in self.views:
             for key in view.keys:
-                other, of = found.setdefault(key.name, (key, view))
+                other, of = entities.setdefault(key.name, (key, view))
                 if other.type != key.type:
                     raise ValueError(
                         f"key {key.name!r} is {other.type} in view {placed(of)} and {key.type} in view {placed(view)}: "
                         "give it one type, or one of the two another name"
                     )
-                found[key.name] = (other if other.description else key), of
-        return {name: key for name, (key, _) in found.items()}
+                entities[key.name] = (other if other.description else key), of
+        return {name: key for name, (key, _) in entities.items()}
 
 
 def placed(thing: Any) -> str:
@@ -145,15 +145,16 @@ def refuse_twice(kind: str, things: Iterable[Any]) -> None:
 
 def chosen(texts: Sequence[str]) -> tuple[Chosen, ...]:
     """What `view` and `view:feature` mean, each view once, where it is named first; raises ValueError with the rule."""
-    found: dict[str, list[str] | None] = {}
+    features_by_view: dict[str, list[str] | None] = {}
     for text in texts:
         view, colon, feature = text.partition(":")
         if not view or (colon and not feature) or ":" in feature:
             raise ValueError(f"{text!r} names no feature: give `view`, or `view:feature`")
-        before = found.get(view, [])
-        if before is None or feature in before or (view in found and not colon):
+        before = features_by_view.get(view, [])
+        if before is None or feature in before or (view in features_by_view and not colon):
             raise ValueError(f"{text!r} is chosen twice: name the whole view, or each of its features once")
-        found[view] = [*before, feature] if colon else None
+        features_by_view[view] = [*before, feature] if colon else None
     return tuple(
-        Chosen(view=view, features=None if names is None else tuple(names)) for view, names in found.items()
+        Chosen(view=view, features=None if names is None else tuple(names))
+        for view, names in features_by_view.items()
     )

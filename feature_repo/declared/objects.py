@@ -24,8 +24,8 @@ def objects_of(declared: Declared, others: Iterable[Any] = ()) -> list[Any]:
     views = [view(one, entities) for one in declared.views]
     by_name = {thing.name: thing for (kind, _), thing in there.items() if kind.endswith("FeatureView")}
     by_name |= {one.name: one for one in views}
-    made = [thing for name, thing in entities.items() if ("Entity", name) not in there]
-    return [*made, *views, *(service(one, by_name) for one in declared.services)]
+    new_entities = [thing for name, thing in entities.items() if ("Entity", name) not in there]
+    return [*new_entities, *views, *(service(one, by_name) for one in declared.services)]
 
 
 def entity(key: Key) -> Entity:

@@ -86,7 +86,7 @@ class Asker:
         ttl = None
         if request.ttl is not None:
             ttl = length(request.ttl) if on is MICROSECONDS else on.oldest(moments, request.ttl)
-        return Choice(line.newest(self.asked(request.entity_keys, on), ttl))
+        return Choice(line.newest(self.questions_of(request.entity_keys, on), ttl))
 
     def space(self, keys: tuple[str, ...]) -> KeySpace:
         """The numbers of the entity rows' keys."""
@@ -101,7 +101,7 @@ class Asker:
             self.columns[key] = KeyColumn(self.entities.column(key))
         return self.columns[key]
 
-    def asked(self, keys: tuple[str, ...], on: Scale) -> Questions:
+    def questions_of(self, keys: tuple[str, ...], on: Scale) -> Questions:
         """The questions about these keys; those in microseconds are the same for every view."""
         space = self.space(keys)
         if on is not MICROSECONDS:

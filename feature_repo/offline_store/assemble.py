@@ -22,19 +22,19 @@ class Choice:
     rows: Ints
 
     @cached_property
-    def found(self) -> Flags:
+    def hits(self) -> Flags:
         """Whether there is one."""
         return self.rows >= 0
 
     @cached_property
     def nulls(self) -> int:
         """How many questions have none."""
-        return int(self.rows.size - np.count_nonzero(self.found))
+        return int(self.rows.size - np.count_nonzero(self.hits))
 
     @cached_property
     def bitmap(self) -> pa.Buffer | None:
         """Arrow's validity bitmap, None where every question has a row."""
-        return _bitmap(self.found) if self.nulls else None
+        return _bitmap(self.hits) if self.nulls else None
 
     @cached_property
     def places(self) -> pl.Series:
@@ -55,7 +55,7 @@ class Choice:
         taken = self._taken(numbers)
         bitmap, nulls = self.bitmap, self.nulls
         if known is not None:
-            valid = known.take(self.rows, mode="clip") & self.found
+            valid = known.take(self.rows, mode="clip") & self.hits
             nulls = int(valid.size - np.count_nonzero(valid))
             bitmap = _bitmap(valid)
         kind = pa.from_numpy_dtype(numbers.dtype)

@@ -72,8 +72,8 @@ def read_day(value: object) -> date:
     return read
 
 
-def _written(value: str, found: re.Match[str]) -> datetime:
-    part = found.groupdict()
+def _written(value: str, match: re.Match[str]) -> datetime:
+    part = match.groupdict()
     fraction = part["fraction"] or ""
     if part["second"] == "60":
         raise _refused(
@@ -107,16 +107,16 @@ def _plain(value: datetime) -> datetime:
     return datetime(value.year, value.month, value.day, *clock, tzinfo=value.tzinfo, fold=value.fold)
 
 
-def _in_utc(value: object, found: datetime, without_zone: tzinfo | None) -> datetime:
-    if found.utcoffset() is None:
+def _in_utc(value: object, reading: datetime, without_zone: tzinfo | None) -> datetime:
+    if reading.utcoffset() is None:
         if without_zone is None:
             raise _refused(
                 value,
                 "without a timezone it could be several moments; end it with Z or an offset such as +01:00",
             )
-        found = found.replace(tzinfo=without_zone)
+        reading = reading.replace(tzinfo=without_zone)
     try:
-        moment = found.astimezone(UTC)
+        moment = reading.astimezone(UTC)
     except OverflowError as error:
         raise _refused(value, _range()) from error
     if not FIRST <= moment <= LAST:

@@ -69,7 +69,7 @@ class Text:
         self.kind = pl.Categorical(pl.Categories.random())
         # Files that are sorted by their keys then rise in our numbers too, and are merged, not sorted.
         # Kept, because polars forgets a dictionary when the last column that uses it is gone.
-        self.kept = (known.sort() if len(known) <= SORTED else known).cast(self.kind)
+        self.dictionary = (known.sort() if len(known) <= SORTED else known).cast(self.kind)
         self.size = max(len(known), 1)
         self.codes = self.encode(values)
 
@@ -215,21 +215,21 @@ def _nanoseconds(moments: pl.Series) -> pl.Series:
     return instants
 
 
-def alike(values: pl.Series, asked: pl.Series) -> pl.Series:
+def alike(values: pl.Series, questions: pl.Series) -> pl.Series:
     """A source's key column (normal) in the type of the questions' (normal); values that cannot be equal are null."""
-    if values.dtype == asked.dtype:
+    if values.dtype == questions.dtype:
         return values
-    if pl.Null in (values.dtype, asked.dtype):
-        return pl.Series(values.name, [None], dtype=asked.dtype).new_from_index(0, len(values))
-    if values.dtype == pl.Float64 and asked.dtype.is_integer():
-        return values.set(~_whole(values).fill_null(False), None).cast(asked.dtype, strict=False)
-    if asked.dtype.is_decimal() and (values.dtype.is_decimal() or values.dtype.is_integer()):
-        return _exactly(values, asked.dtype)
-    if values.dtype.is_decimal() and asked.dtype.is_integer():
-        return _exactly(values, asked.dtype)
-    if values.dtype.is_integer() and (asked.dtype.is_integer() or asked.dtype.is_float()):
-        return values.cast(asked.dtype, strict=False)
-    raise KeyTypeError(f"{values.dtype} in the source, {asked.dtype} in the entity rows")
+    if pl.Null in (values.dtype, questions.dtype):
+        return pl.Series(values.name, [None], dtype=questions.dtype).new_from_index(0, len(values))
+    if values.dtype == pl.Float64 and questions.dtype.is_integer():
+        return values.set(~_whole(values).fill_null(False), None).cast(questions.dtype, strict=False)
+    if questions.dtype.is_decimal() and (values.dtype.is_decimal() or values.dtype.is_integer()):
+        return _exactly(values, questions.dtype)
+    if values.dtype.is_decimal() and questions.dtype.is_integer():
+        return _exactly(values, questions.dtype)
+    if values.dtype.is_integer() and (questions.dtype.is_integer() or questions.dtype.is_float()):
+        return values.cast(questions.dtype, strict=False)
+    raise KeyTypeError(f"{values.dtype} in the source, {questions.dtype} in the entity rows")
 
 
 def _exactly(values: pl.Series, kind: pl.DataType) -> pl.Series:

@@ -51,10 +51,10 @@ class Scale:
         return np.where(micro == NEVER, NEVER, numbers)
 
 
-def scale(asked: pl.Series, *source: pl.Series | None) -> Scale:
+def scale(questions: pl.Series, *source: pl.Series | None) -> Scale:
     """The scale on which the asked moments and those of a source's columns compare exactly."""
     columns = [column for column in source if column is not None]
-    if finest(asked, *columns) == "us":
+    if finest(questions, *columns) == "us":
         return MICROSECONDS
     known = np.concatenate([_split(column)[0] for column in columns])
     return Scale(np.unique(known[known != NEVER]))

@@ -106,19 +106,19 @@ def _view(ray: Any, entities: EntityRows, request: ViewRequest, only_known: bool
     return joined.take(pa.array(np.argsort(joined[ROW].to_numpy(), kind="stable")))
 
 
-def _questions(cut: Cut, entities: EntityRows, asked: Sequence[pl.Series]) -> pl.DataFrame:
-    keys = [key.alias(name) for key, name in zip(asked, cut.keys, strict=True)]
+def _questions(cut: Cut, entities: EntityRows, key_columns: Sequence[pl.Series]) -> pl.DataFrame:
+    keys = [key.alias(name) for key, name in zip(key_columns, cut.keys, strict=True)]
     height = entities.table.num_rows
     columns = [*keys, entities.moments.alias(TIME), cut.numbers(keys, height)]
     return pl.DataFrame([*columns, pl.Series(ROW, np.arange(height))])
 
 
-def _source_rows(cut: Cut, files: dict[int, Part], wanted: Span, batch: pa.Table) -> pa.Table:
+def _source_rows(cut: Cut, files: dict[int, Part], reach: Span, batch: pa.Table) -> pa.Table:
     """Rows of the files of a batch, each with the part it belongs to and its place."""
     source = cut.request.source
     frames = []
     for number in batch["file"].to_pylist():
-        rows = read_part(source, files[number], wanted).cast(dict(cut.schema))  # type: ignore[arg-type]
+        rows = read_part(source, files[number], reach).cast(dict(cut.schema))  # type: ignore[arg-type]
         keys = [
             _alike(cut, rows[column], kind).alias(name)
             for column, kind, name in zip(source.keys, cut.kinds, cut.keys, strict=True)

@@ -44,9 +44,9 @@ def read_part(source: Source, part: Part, span: Span = EVER) -> pl.DataFrame:
     return _normal(_collect(source, [part], span), source)
 
 
-def schema(source: Source, found: Sequence[Part]) -> pl.Schema:
+def schema(source: Source, of_files: Sequence[Part]) -> pl.Schema:
     """Names and types of what `read` gives, from the footers alone; timestamps in the finest unit of the files."""
-    empty = [_normal(pl.DataFrame(schema=part.types), source) for part in found]
+    empty = [_normal(pl.DataFrame(schema=part.types), source) for part in of_files]
     units = {frame[name].dtype.time_unit for frame in empty for name in source.moments}  # type: ignore[attr-defined]
     unit = "ns" if "ns" in units else "us"
     return _united(

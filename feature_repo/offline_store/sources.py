@@ -104,9 +104,9 @@ def _parts(source: Source, span: Span) -> list[Part]:
     return files
 
 
-def _first_of_each_kind(found: list[Part]) -> list[Part]:
+def _first_of_each_kind(of_files: list[Part]) -> list[Part]:
     first: dict[int, Part] = {}
-    for part in found:
+    for part in of_files:
         first.setdefault(id(part.types), part)
     return list(first.values())
 
@@ -120,10 +120,10 @@ def _check_types(source: Source, part: Part) -> None:
             _refuse(source, part.footer.path, name, f"is {kind}, but the view declares {source.kinds[name]}")
 
 
-def _check_families(source: Source, found: list[Part]) -> None:
+def _check_families(source: Source, of_files: list[Part]) -> None:
     """Refuse a column that is one kind of thing in one file and another in the next, for polars would make text of it."""
     seen: dict[str, Part] = {}
-    for part in found:
+    for part in of_files:
         for name, kind in part.types.items():
             if kind == pl.Null:
                 continue

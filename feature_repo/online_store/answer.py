@@ -161,6 +161,14 @@ def seen_of(plan: Plan, found: Sequence[Sequence[Found]], places: Sequence[list[
     ]
 
 
+def _wanted(plan: Plan, given: Mapping[str, Given]) -> frozenset[str]:
+    """The columns of an answer to a request with these columns."""
+    known = ("wanted", *given)
+    if known not in plan.memo:
+        plan.memo[known] = plan.wanted | (plan.join_keys & given.keys())
+    return plan.memo[known]
+
+
 class Answer:
     """Columns of the request, of the plan's views, and computed ones."""
 
@@ -169,7 +177,7 @@ class Answer:
         self.given = given
         self.seen = seen
         self.computed: dict[str, Given] = {}
-        self.wanted = plan.wanted | (plan.join_keys & given.keys())
+        self.wanted = _wanted(plan, given)
 
     @cached_property
     def stored(self) -> dict[str, list[Any]]:

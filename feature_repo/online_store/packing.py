@@ -81,19 +81,18 @@ class Reader:
         self.complete = form.kinds.keys() >= set(wanted)
         slots = {name: slot for slot, name in enumerate(wanted)}
         self._event = form.starts["event"]
-        self._places = [form.place(name) if name in form.numbers else None for name in wanted]
         self._gaps = [slots.get(name) for name in form.numbers]
         self._blocks = [
             (dtype, [slots[name] for name in names if name in slots], [name in slots for name in names])
             for dtype, names in form.by_type.items()
         ]
-        numbers = [place[1] for place in self._places if place is not None]
-        self._numbers = itemgetter(*numbers) if len(wanted) == len(numbers) > 1 else None
+        self._numbers = [form.place(name) for name in wanted if name in form.numbers]
+        values = [value for _, value in self._numbers]
+        self._pick = itemgetter(*values) if len(values) > 1 else lambda row: [row[value] for value in values]
         self._here = slice(form.starts["here"], form.starts["here"] + len(form.numbers))
         self.others = [(place, slots[name]) for place, name in enumerate(form.others) if name in slots]
-        self._decoders = {
-            slots[name]: decoding.decoder(form.kinds[name]) for name in form.others if name in slots
-        }
+        kinds = sorted((slots[name], form.kinds[name]) for name in form.others if name in slots)
+        self._decoders = {slot: decoding.decoder(kind) for slot, kind in kinds}
 
     def found(self, content: bytes, others: Mapping[int, Cells], apart: Sequence[int]) -> "Packed":
         """What rows say, with the bytes of the wanted features that are no numbers; `apart` are places of rows that say nothing."""
@@ -108,14 +107,13 @@ class Reader:
         return Packed(times, cells, self._values(rows, others), apart)
 
     def _of_one(self, row: tuple[Any, ...], others: Mapping[int, Cells]) -> list[list[Any]]:
-        if self._numbers is not None and False not in row[self._here]:
-            return [[value] for value in self._numbers(row)]
-        return [
-            self._decoders[slot]([others[slot]])[0]
-            if place is None
-            else [row[place[1]] if row[place[0]] else None]
-            for slot, place in enumerate(self._places)
-        ]
+        if False not in row[self._here]:
+            found = [[value] for value in self._pick(row)]
+        else:
+            found = [[row[value] if row[here] else None] for here, value in self._numbers]
+        for slot, decode in self._decoders.items():
+            found.insert(slot, decode([others[slot]])[0])
+        return found
 
     def _values(self, rows: Any, others: Mapping[int, Cells]) -> list[list[Any]]:
         columns: dict[int, list[Any]] = {

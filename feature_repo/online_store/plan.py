@@ -76,7 +76,7 @@ class Plan:
     wanted: frozenset[str]
     on_demand: tuple[Any, ...]
     entityless: bool
-    memo: dict[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def reads(self) -> list[ViewRead]:

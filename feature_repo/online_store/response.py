@@ -49,7 +49,10 @@ class BulkOnlineResponse(Answer, OnlineResponse):
     def to_dict(self, include_event_timestamps: bool = False) -> dict[str, Any]:
         """Values by column; with event timestamps, their unix seconds by the column's name and `__ts`."""
         if not include_event_timestamps:
-            return {name: values for name, values in self.values.items() if name in self.wanted}
+            values = self.values
+            if values.keys() <= self.wanted:
+                return values
+            return {name: column for name, column in values.items() if name in self.wanted}
         found: dict[str, Any] = {}
         for name, column in self.columns.items():
             found[name] = column.values

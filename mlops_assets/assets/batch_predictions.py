@@ -53,7 +53,7 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
             decides = of_batch(spec, run.systems, one.record, one.as_of, rows.made_of)
             if run.reuse.unchanged(name, decides) is None:
                 scored = score_batch(one, rows, run.systems, name, partial(_tell, run, name))
-                run.reuse.made(name, scored.manifest.sha256)
+                run.reuse.note(name, scored.manifest.sha256)
                 run.show(name, _shown(scored))
             written[name] = lake.manifest(run.reuse.table, name)
         yield from materialized(run, written, len(written))
@@ -67,12 +67,12 @@ def _tell(run: Run, partition: str | None, done: int, rows: int) -> None:
     run.log(f"{partition or 'all rows'}: {done:,} of {rows:,} scored")
 
 
-def _shown(found: Batched) -> dict[str, Any]:
+def _shown(batch: Batched) -> dict[str, Any]:
     return {
-        "seconds": round(found.seconds, 3),
-        "rows a second": round(found.manifest.rows / found.seconds) if found.seconds else 0,
-        "features without a value": f"{found.missing:.1%}",
-        "scored in": found.where,
+        "seconds": round(batch.seconds, 3),
+        "rows a second": round(batch.manifest.rows / batch.seconds) if batch.seconds else 0,
+        "features without a value": f"{batch.missing:.1%}",
+        "scored in": batch.where,
     }
 
 

@@ -25,20 +25,20 @@ def card(spec: ModelSpec) -> dg.AssetsDefinition:
         "not known is said to be unknown.",
     )
     def card_(run: Run) -> Iterator[dg.MaterializeResult]:
-        lake, tracking, pages = run.systems.lake, run.systems.tracking, run.systems.pages
+        tracking = run.systems.tracking
         champion = tracking.champion(spec.name)
         if champion is None:
             yield dg.MaterializeResult(metadata={"card": f"{spec.name} has no champion yet"})
             return
         title = f"Model card: {spec.name}, version {champion.number}"
-        known = sections(gather(spec, champion, lake, run.systems.audit, pages))
+        known = sections(gather(spec, champion, run.systems))
         contents = ((text := as_markdown(title, known)).encode(), as_html(title, known).encode())
         digest = hashlib.sha256(contents[0]).hexdigest()
         attached = partial(is_attached, tracking, champion)
         if run.reuse.unchanged(None, {"what is known": digest}, attached) is None:
             tracking.attach(champion, dict(zip(FILES, contents, strict=True)))
-            run.reuse.made(None, digest)
-        page = dg.MetadataValue.url(pages.version(spec.name, champion.number))
+            run.reuse.note(None, digest)
+        page = dg.MetadataValue.url(run.systems.pages.version(spec.name, champion.number))
         shown = {"card": dg.MetadataValue.md(text), "model version": champion.number}
         yield run.result(digest, shown | {"version in MLflow": page})
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_assets.kit.metadata import told
+from mlops_assets.kit.metadata import metric_value
 from mlops_assets.ml.judging.guardrails import Criterion
 
 
@@ -15,9 +15,11 @@ def criteria_rows(criteria: Sequence[Criterion], rule: Mapping[str, Any]) -> lis
     return [
         {
             "test": f"{row['kind']} {row['name']}".removeprefix("slice "),
-            "challenger": told(_metric(criterion), row["challenger"]),
-            "champion": told(_metric(criterion), row["champion"]) if criterion.effect else row["champion"],
-            "gain": told(_metric(criterion), row["gain"]) if criterion.effect else None,
+            "challenger": metric_value(_metric(criterion), row["challenger"]),
+            "champion": metric_value(_metric(criterion), row["champion"])
+            if criterion.effect
+            else row["champion"],
+            "gain": metric_value(_metric(criterion), row["gain"]) if criterion.effect else None,
             level: _span(row["low"], row["high"]) if criterion.effect else None,
             "p": "undefined" if row["p"] is None and _is_tested(criterion, rule) else row["p"],
             **({"corrected p": row["corrected_p"]} if row["kind"] == "slice" else {}),

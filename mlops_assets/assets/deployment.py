@@ -65,7 +65,7 @@ def refit_and_deploy(spec: ModelSpec, run: Run) -> dg.MaterializeResult:
     except HeldBackError as held:
         run.context.log.warning(str(held))
         return _result(run.systems.tracking.champion(spec.name), {"promotion": f"none: {held}"})
-    run.reuse.made(None, version.sha256)
+    run.reuse.note(None, version.sha256)
     shown = fit_metadata(fitted, version, data) | audit_entry(run.systems.audit, spec.name)
     return _result(version, shown | run.reuse.counts())
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlops_assets.assets.criteria import criteria_rows
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.metadata import markdown_table, picture, small_picture, told
+from mlops_assets.kit.metadata import markdown_table, metric_value, picture, small_picture
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.promotion.records import record_evaluated
@@ -36,16 +36,16 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         f"gated on {spec.gate.metric} by {spec.gate.evidence.replace('_', '-')}.",
     )
     def evaluation_(run: Run) -> Iterator[Any]:
-        lake, tracking, audit = run.systems.lake, run.systems.tracking, run.systems.audit
-        decides = judged_on(spec, lake, tracking, audit)
+        lake, audit = run.systems.lake, run.systems.audit
+        decides = judged_on(spec, run.systems)
         content = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
         if content is None:
             reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
-            judged = judge_challenger(spec, lake, tracking, audit, reason)
+            judged = judge_challenger(spec, run.systems, reason)
             record_evaluated(audit, spec, judged.attempt, run.lineage)
             verdict = judged.verdict
             content = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
-            run.reuse.made(None, judged.attempt.digest, content)
+            run.reuse.note(None, judged.attempt.digest, content)
             shown = evaluation_metadata(judged)
         else:
             shown = run.shown_before()
@@ -61,7 +61,11 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
     rule = attempt.evidence.rule
     champion = verdict.champion or {}
     sides = [
-        {"metric": n, "challenger": told(n, value), "champion": told(n, champion[n]) if champion else None}
+        {
+            "metric": n,
+            "challenger": metric_value(n, value),
+            "champion": metric_value(n, champion[n]) if champion else None,
+        }
         for n, value in verdict.challenger.items()
     ]
     return {
@@ -76,7 +80,7 @@ def evaluation_metadata(judged: Judged) -> dict[str, Any]:
         "slice tests": markdown_table(criteria_rows(verdict.of_kind("slice"), rule)),
         "slices too small to test": markdown_table(verdict.skipped),
         "slices": markdown_table(
-            [{name: told(name, value) for name, value in row.items()} for row in verdict.slices]
+            [{name: metric_value(name, value) for name, value in row.items()} for row in verdict.slices]
         ),
         "size and latency": markdown_table(judged.costs),
         **{f"challenger {name}": value for name, value in judged.costs[0].items() if name != "model"},

@@ -25,7 +25,7 @@ def registry(use_case: str) -> dg.AssetsDefinition:
         feature_store = run.systems.feature_store
         defined = feature_store.definitions_hash()
         if run.reuse.unchanged(None, {"definitions": defined}, feature_store.holds) is None:
-            run.reuse.made(None, defined)
+            run.reuse.note(None, defined)
         applied = feature_store.apply()
         versions = {name: feature_store.definition_version(name) for name in feature_store.services()}
         digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.ml.judging.leaks import Told
+from mlops_assets.ml.judging.leaks import SingleFeature
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.spec.model import ModelSpec
 
@@ -29,9 +29,9 @@ def leak_rule(spec: ModelSpec) -> dict[str, str]:
     return {LEAKS: digest(spec.leaks.model_dump(mode="json"))}
 
 
-def leak_numbers(spec: ModelSpec, told: Sequence[Told]) -> dict[str, Any]:
+def leak_numbers(spec: ModelSpec, tells: Sequence[SingleFeature]) -> dict[str, Any]:
     """What the check shows: the rule, and the features that tell the most by themselves."""
-    shown = {one.feature: round(one.figure, 4) for one in told[:SHOWN_LEAKS]}
+    shown = {one.feature: round(one.figure, 4) for one in tells[:SHOWN_LEAKS]}
     kind = "AUC" if spec.task == "classification" else "correlation of ranks"
     rule = {"limit": spec.leaks.above, "allowed": list(spec.leaks.allowed)}
     return {f"{kind} of single features": shown, **rule}

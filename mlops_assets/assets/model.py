@@ -9,14 +9,14 @@ import dagster as dg
 from mlops_assets.assets.leaks import LEAKS, leak_check, leak_check_spec, leak_numbers, leak_rule
 from mlops_assets.kit.metadata import markdown_table
 from mlops_assets.kit.stage import Run, model_stage
-from mlops_assets.ml.judging.leaks import LeakError, Told
+from mlops_assets.ml.judging.leaks import LeakError, SingleFeature
 from mlops_assets.ml.training.fit import Fit
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.fingerprints import fit_code
-from mlops_assets.stages.searched import PARAMETERS_FROM
+from mlops_assets.stages.search_results import PARAMETERS_FROM
 from mlops_assets.stages.training import challenger_decided_by, is_challenger, train
 from mlops_assets.stages.training_set import TrainingData
 from resources.tracking.tracking import Version
@@ -42,14 +42,14 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
         content = run.reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
         if content is None:
-            strengths: list[Told] = []
+            strengths: list[SingleFeature] = []
             try:
                 version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
             except LeakError as error:
                 yield leak_check(False, leak_numbers(spec, strengths))
                 raise StageError(str(error)) from error
             content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
-            run.reuse.made(None, version.sha256, content)
+            run.reuse.note(None, version.sha256, content)
             shown = fit_metadata(fitted, version, data)
         else:
             version, shown = tracking.version(spec.name, content["version"]), run.shown_before()

@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.metadata import frame_table, markdown_table, told
+from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS, with_its_page
+from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
@@ -55,7 +55,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
             if content is None:
                 manifest, report, slices = write_performance(spec, lake, name, clock)
                 content = {"report": report, "slices": slices}
-                run.reuse.made(name, manifest.sha256, content)
+                run.reuse.note(name, manifest.sha256, content)
             reports[name], written[name] = content["report"], lake.manifest(run.reuse.table, name)
             run.show(name, performance_metadata(content["report"], content["slices"], written[name].notes))
         yield from materialized(run, written, len(written))
@@ -74,7 +74,7 @@ def performance_metadata(
 ) -> dict[str, Any]:
     """What the page shows of one partition: how many labels are known, every number or why there is none, and what it was at first."""
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
-    rows = [{name: told(name, value) for name, value in row.items()} for row in slices]
+    rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
     return {**labels, **numbers, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
@@ -102,7 +102,7 @@ def unmeasured(report: Mapping[str, Any], name: str, value: Any) -> Any:
         return value
     if report["model_version"] is None:
         return "no champion scored the partition"
-    return told(name, value) if report["scored"] else labels_known(report)
+    return metric_value(name, value) if report["scored"] else labels_known(report)
 
 
 def drift(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -121,12 +121,12 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         "partition, and Evidently's report on a seeded sample, against the rows the partition's champion was trained on.",
     )
     def drift_(run: Run) -> Iterator[Any]:
-        lake, written, each = run.systems.lake, {}, run.tag(PAGES_TAG) != WHERE_IT_DRIFTS
+        lake, written, which = run.systems.lake, {}, run.tag(PAGES_TAG) or EACH
         for name in run.partitions:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
-            whole = partial(with_its_page, spec, lake, name, each)
+            whole = partial(with_its_page, spec, lake, name, which)
             if run.reuse.unchanged(name, decides, whole) is None:
-                run.reuse.made(name, write_drift(spec, lake, name, each)[0].sha256)
+                run.reuse.note(name, write_drift(spec, lake, name, which)[0].sha256)
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})

@@ -58,7 +58,7 @@ def online_store(use_case: str, calendar: Calendar, views: Sequence[str]) -> dg.
         else:
             shown = run.shown_before()
         for partition in reuse.to_make:
-            reuse.made(partition, content[partition])
+            reuse.note(partition, content[partition])
         newest = max(online_content(lake, use_case) or content)
         run.systems.endpoint.advance(calendar.partition(newest).end, use_case)
         for partition in content:

@@ -34,7 +34,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         versions, written = tracking.versions(spec.name), {}
         for name in run.partitions:
             if run.reuse.unchanged(name, of_predictions(spec, lake, versions, name)) is None:
-                run.reuse.made(name, score_partition(spec, lake, tracking, name).sha256)
+                run.reuse.note(name, score_partition(spec, lake, tracking, name).sha256)
             written[name] = lake.manifest(run.reuse.table, name)
         yield from materialized(run, written, len(written))
         wrong = {name: broken for name in written if (broken := faults(spec, lake, name))}

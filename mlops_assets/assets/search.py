@@ -11,7 +11,7 @@ from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.tuning.trials import better, metric_of
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import space_of
-from mlops_assets.stages.searching import Found, run_search
+from mlops_assets.stages.searching import SearchOutcome, run_search
 
 SHOWN = 10
 
@@ -29,8 +29,7 @@ def search(spec: ModelSpec) -> dg.AssetsDefinition:
         f"{spec.window.hold_out_days} held-out days. Made on request; one that was broken off goes on.",
     )
     def search_(run: Run) -> Iterator[dg.MaterializeResult]:
-        lake, tracking, compute = run.systems.lake, run.systems.tracking, run.systems.compute
-        done = run_search(spec, lake, tracking, compute, run.lineage, run.log)
+        done = run_search(spec, run.systems, run.lineage, run.log)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(done.record["sha256"]), metadata=search_metadata(spec, done)
         )
@@ -38,19 +37,19 @@ def search(spec: ModelSpec) -> dg.AssetsDefinition:
     return search_
 
 
-def search_metadata(spec: ModelSpec, found: Found) -> dict[str, Any]:
+def search_metadata(spec: ModelSpec, outcome: SearchOutcome) -> dict[str, Any]:
     """What the asset page says of a search."""
     assert spec.search is not None
-    record, metric = found.record, found.record["metric"]
+    record, metric = outcome.record, outcome.record["metric"]
     names = list(space_of(spec.search, spec.trainer))
     gain = float(goodness(metric, record["score"]) - goodness(metric, record["spec_score"]))
-    best = better(metric, found.trials)[:SHOWN]
+    best = better(metric, outcome.trials)[:SHOWN]
     table = [
         {"trial": t.number, metric: t.score, "rounds": t.rounds, **{n: t.parameters.get(n) for n in names}}
         for t in best
     ]
     return {
-        "search": picture(found.plot, "search"),
+        "search": picture(outcome.plot, "search"),
         "winner": markdown_table(
             [
                 {"parameter": name, "winner": value, "the spec's own": record["spec_parameters"].get(name)}
@@ -66,6 +65,6 @@ def search_metadata(spec: ModelSpec, found: Found) -> dict[str, Any]:
         "parameters sha256": record["sha256"],
         "training set sha256": record["training_set"],
         "scored on": f"the newest {spec.trainer.validation_share:.0%} of the rows known by {record['known_by']}",
-        "cpu seconds": round(sum(t.cpu_seconds for t in found.trials), 2),
+        "cpu seconds": round(sum(t.cpu_seconds for t in outcome.trials), 2),
         "mlflow run": record["mlflow_run"],
     }

@@ -47,7 +47,7 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
             outcome = replay(log, serving_log.definitions(spec.name), feature_store, lake)
             sha256 = lake.write(run.reuse.table, outcome.cells).sha256
             counts = [list(one.items()) for one in (outcome.compared, outcome.refused)]
-            run.reuse.made(None, sha256, {"counts": counts})
+            run.reuse.note(None, sha256, {"counts": counts})
         else:
             before = [Counter(dict(pairs)) for pairs in content["counts"]]
             outcome = Replayed(log, lake.read(run.reuse.table), *before)
@@ -58,43 +58,43 @@ def skew(spec: ModelSpec) -> dg.AssetsDefinition:
     return skew_
 
 
-def skew_check(found: Replayed) -> dg.AssetCheckResult:
+def skew_check(outcome: Replayed) -> dg.AssetCheckResult:
     """The claim, with the cells that break it by verdict; late data alone warns, because no store could have known."""
-    broken = {verdict: count for verdict, count in found.by_verdict.items() if verdict != ROUNDING}
-    numbers = {"requests": found.log.height, "cells": found.compared.total(), "skewed": broken}
-    refused = {"requests that could not be replayed": dict(found.refused)} if found.refused else {}
+    broken = {verdict: count for verdict, count in outcome.by_verdict.items() if verdict != ROUNDING}
+    numbers = {"requests": outcome.log.height, "cells": outcome.compared.total(), "skewed": broken}
+    refused = {"requests that could not be replayed": dict(outcome.refused)} if outcome.refused else {}
     return check_result(CLAIM, not broken and not refused, bool(set(broken) - {LATE}), numbers | refused)
 
 
-def skew_metadata(model: str, found: Replayed) -> dict[str, Any]:
+def skew_metadata(model: str, outcome: Replayed) -> dict[str, Any]:
     """What the asset page shows: a sentence, the verdicts with a picture, then tables by feature and by version."""
-    if found.log.is_empty():
+    if outcome.log.is_empty():
         return {"skew": f"no request is logged yet: ask POST /v1/models/{model}/predict"}
-    cells, verdicts = found.compared.total(), found.by_verdict
+    cells, verdicts = outcome.compared.total(), outcome.by_verdict
     equal = cells - sum(verdicts.values())
-    table = by_feature(found.cells, found.compared)
+    table = by_feature(outcome.cells, outcome.compared)
     shown = [name for name in table.columns if name not in VERDICTS or name in verdicts]
     return {
-        "skew": sentence(found, cells),
+        "skew": sentence(outcome, cells),
         "verdicts": markdown_table(
             [{"verdict": name, "cells": n} for name, n in (verdicts | {"equal": equal}).items()]
         ),
         "cells by verdict": small_picture(bars(verdicts or {"equal": equal}), "cells by verdict"),
         "by feature": frame_table(table.select(shown), rows=60),
-        "requests": frame_table(requests_by_version(found.log)),
-        "cells that differ": frame_table(examples(found.cells)),
+        "requests": frame_table(requests_by_version(outcome.log)),
+        "cells that differ": frame_table(examples(outcome.cells)),
         **(
-            {"requests that could not be replayed": dg.MetadataValue.json(dict(found.refused))}
-            if found.refused
+            {"requests that could not be replayed": dg.MetadataValue.json(dict(outcome.refused))}
+            if outcome.refused
             else {}
         ),
     }
 
 
-def sentence(found: Replayed, cells: int) -> str:
+def sentence(outcome: Replayed, cells: int) -> str:
     """The result in words."""
-    compared = f"{cells:,} cells of {found.log.height - found.refused.total():,} requests"
-    parts = [f"{count:,} {verdict}" for verdict, count in found.by_verdict.items()]
+    compared = f"{cells:,} cells of {outcome.log.height - outcome.refused.total():,} requests"
+    parts = [f"{count:,} {verdict}" for verdict, count in outcome.by_verdict.items()]
     return f"{compared}: " + (f"{', '.join(parts)}, the rest equal" if parts else "all equal")
 
 

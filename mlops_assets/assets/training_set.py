@@ -11,15 +11,15 @@ from mlops_assets.kit.catalogue import newest_metadata
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized, upstream
-from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import feature_table, registry_key
 from mlops_assets.stages.entity_rows import imported
 from mlops_assets.stages.fingerprints import join_code, of_training_partition
+from mlops_assets.stages.outcomes import LabelTable
 from mlops_assets.stages.partition_labels import relabel_partition, relabels
 from mlops_assets.stages.training_columns import training_columns
-from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_partition
+from mlops_assets.stages.training_set import PROBE_ROWS, Joined, join_partitions, together
 from resources.features.inputs import service_views
 from resources.features.store import FeatureStoreResource
 from resources.features.stores import repository_of
@@ -64,15 +64,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     def training_set_(run: Run) -> Iterator[Any]:
         lake, feature_store = run.systems.lake, run.systems.feature_store
-        joins: dict[str, Joined] = {}
-        for name in run.partitions:
-            decides = of_training_partition(spec, lake, feature_store, name)
-            if run.reuse.unchanged(name, decides) is not None:
-                joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
-                continue
-            joins[name] = joined = _joined(run, spec, name, decides)
-            if joined.manifest:
-                run.reuse.made(name, joined.manifest.sha256)
+        joins = _joined(run, spec)
         yield from join_checks(spec, joins)
         written = {name: joined.manifest for name, joined in joins.items() if joined.manifest}
         yield from materialized(run, written, len(joins), partial(newest_page, spec, lake, feature_store))
@@ -80,12 +72,28 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     return training_set_
 
 
-def _joined(run: Run, spec: ModelSpec, name: str, decides: Fingerprint) -> Joined:
-    """A partition joined by Feast, or its labels alone where nothing else changed."""
-    lake = run.systems.lake
-    if not run.reuse.forced and relabels(spec, lake, name, decides):
-        return Joined(relabel_partition(spec, lake, name), 0, 0, {})
-    return join_partition(spec, lake, run.systems.feature_store, name)
+def _joined(run: Run, spec: ModelSpec) -> dict[str, Joined]:
+    """What became of each partition of the run: as it was, given its labels alone, or joined with those that it shares a question with."""
+    lake, feature_store = run.systems.lake, run.systems.feature_store
+    joins, labels = dict[str, Joined](), LabelTable(spec, lake)
+    for name in run.partitions:
+        decides = of_training_partition(spec, lake, feature_store, name)
+        if run.reuse.unchanged(name, decides) is not None:
+            joins[name] = Joined(lake.manifest(run.reuse.table, name), 0, 0, {})
+        elif not run.reuse.forced and relabels(spec, lake, name, decides):
+            joins[name] = _noted(run, name, Joined(relabel_partition(spec, lake, name, labels), 0, 0, {}))
+    fresh = [name for name in run.partitions if name not in joins]
+    for some in together(spec, lake, feature_store, fresh):
+        results = join_partitions(spec, lake, feature_store, some)
+        joins |= {name: _noted(run, name, joined) for name, joined in results.items()}
+    return {name: joins[name] for name in run.partitions}
+
+
+def _noted(run: Run, name: str, joined: Joined) -> Joined:
+    """What became of a partition, noted where it was written, so that it is not made again."""
+    if joined.manifest:
+        run.reuse.note(name, joined.manifest.sha256)
+    return joined
 
 
 def join_checks(spec: ModelSpec, joins: Mapping[str, Joined]) -> Iterator[dg.AssetCheckResult]:

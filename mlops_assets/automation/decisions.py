@@ -38,7 +38,7 @@ def approve(spec: ModelSpec, systems: Systems, version: int, by: str, reason: st
 
     Repeated after a crash it goes on where it was. Raises DecisionError where there is nothing to approve.
     """
-    entry = decide(spec, systems.lake, systems.audit, "approved", version, by, reason, systems.clock)
+    entry = decide(spec, systems, "approved", version, by, reason)
     lineage = {"reason": f"approved by {by}: {entry.why}", "launched_by": by}
     try:
         return deploy(spec, systems, lineage)[0]
@@ -46,21 +46,13 @@ def approve(spec: ModelSpec, systems: Systems, version: int, by: str, reason: st
         raise DecisionError(str(held)) from held
 
 
-def decide(
-    spec: ModelSpec,
-    lake: Lake,
-    audit: Audit,
-    verdict: Verdict,
-    version: int,
-    by: str,
-    reason: str,
-    clock: Clock | None = None,
-) -> Entry:
+def decide(spec: ModelSpec, systems: Systems, verdict: Verdict, version: int, by: str, reason: str) -> Entry:
     """Record what an approver says about the challenger that waits; raises DecisionError where none does."""
     if not by_a_person(spec):
         raise DecisionError(
             f"{spec.name} has promotion.mode={spec.promotion.mode}: a challenger that passes is promoted by itself"
         )
+    lake, audit = systems.lake, systems.audit
     if verdict == "approved" and (frozen := Holds.of(audit).freeze(spec.name)):
         raise DecisionError(f"{spec.name}: no version becomes champion: {frozen}")
     if by not in spec.promotion.approvers:
@@ -78,7 +70,7 @@ def decide(
         identity=key,
         by=by,
         why=reason or f"{verdict} without a reason",
-        moment=now_of(spec, lake, clock or Clock()),
+        moment=now_of(spec, lake, systems.clock or Clock()),
         evidence={**key, "evaluated": waiting.hash, "verdict": waiting.why, "account": account()},
         version=version,
     )
@@ -138,7 +130,7 @@ def go_back(systems: Systems, model: str, to: int | None, by: str, reason: str) 
     moment = max(moments[-1], now or moments[-1])
     try:
         wish = Rollback(model, to, moment, by, reason, account())
-        return roll_back(systems.tracking, audit, systems.endpoint, wish)
+        return roll_back(systems, wish)
     except (ChampionError, FrozenError, TrackingError, RecordError) as error:
         raise DecisionError(str(error)) from error
 
@@ -167,7 +159,7 @@ def deployment_event(model: str, metadata: Mapping[str, Any]) -> dg.AssetMateria
     return dg.AssetMaterialization(asset_key=[model, "deployment"], metadata=metadata, tags=tags)
 
 
-def told(entry: Entry) -> dict[str, Any]:
+def entry_metadata(entry: Entry) -> dict[str, Any]:
     """An entry of the audit log as metadata."""
     return {
         "champion": entry.version,
@@ -197,7 +189,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         with_words(approve, spec, systems, config.version, config.by, config.reason)
         entry = audit.latest(config.model, CHANGES)
         assert entry is not None
-        context.log_event(deployment_event(config.model, told(entry)))
+        context.log_event(deployment_event(config.model, entry_metadata(entry)))
 
     @dg.op(name="reject", description="Say no to a challenger that passed the gate and waits.")
     def reject_(
@@ -207,7 +199,8 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         clock: dg.ResourceParam[Clock],
     ) -> None:
         spec = _spec(specs(), config.model)
-        with_words(decide, spec, lake, audit, "rejected", config.version, config.by, config.reason, clock)
+        systems = Systems(lake, audit=audit, clock=clock)
+        with_words(decide, spec, systems, "rejected", config.version, config.by, config.reason)
 
     @dg.op(name="roll_back", description="Make an earlier champion champion again, within seconds.")
     def roll_back_(
@@ -221,7 +214,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
     ) -> None:
         systems = Systems(lake, tracking=tracking, endpoint=endpoint, audit=audit, clock=clock)
         entry = with_words(go_back, systems, config.model, config.to, config.by, config.reason)
-        context.log_event(deployment_event(config.model, told(entry)))
+        context.log_event(deployment_event(config.model, entry_metadata(entry)))
 
     ops = {"approve_challenger": approve_, "reject_challenger": reject_, "roll_back_champion": roll_back_}
     return [_job(name, op) for name, op in ops.items()]

@@ -19,9 +19,9 @@ from mlops_assets.automation.tries import (
     BASIS_TAG,
     FOR_TAG,
     TRY_TAG,
+    Order,
     Past,
     Plan,
-    Wanted,
     partition_runs,
     plan,
     training_runs,
@@ -94,11 +94,11 @@ def ingest_sensor(
         tick = Tick.of(use_case, tables, context.instance, lake, clock.now(), now())
         with listed_once():
             tick.look()
-        if tick.requests and tick.told:
-            context.log.info("; ".join(tick.told))
+        if tick.requests and tick.reasons:
+            context.log.info("; ".join(tick.reasons))
         return dg.SensorResult(
             run_requests=tick.requests,
-            skip_reason=None if tick.requests else "; ".join(tick.told) or tick.up_to_date(),
+            skip_reason=None if tick.requests else "; ".join(tick.reasons) or tick.up_to_date(),
             asset_events=alarms(context.instance, tick.looks, tick.waiting, tick.open),
         )
 
@@ -115,7 +115,7 @@ class Tick:
     looks: Looks
     wall: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     waiting: list[Awaited] = field(default_factory=list)
     held: list[datetime] = field(default_factory=list)
     open: dict[str, set[str]] = field(default_factory=dict)
@@ -150,8 +150,8 @@ class Tick:
                     room, done = self._bring_up(line, name, room)
                     left[line.cadence] += [] if done else [name]
         more = self.looks.owed()
-        kept = {c: sorted({*names, *({*more.get(c, [])} - {*owed.get(c, [])})}) for c, names in left.items()}
-        self.looks.settle({cadence: names for cadence, names in kept.items() if names})
+        owing = {c: sorted({*names, *({*more.get(c, [])} - {*owed.get(c, [])})}) for c, names in left.items()}
+        self.looks.settle({cadence: names for cadence, names in owing.items() if names})
         self.looks.save()
 
     def _running(self) -> set[str]:
@@ -173,10 +173,10 @@ class Tick:
         self.open |= {table.key: {*over} for table in line.awaited}
         if not names:
             return room, set()
-        found = self._plan(line, [Wanted(name, changed.get(name, NEW)) for name in names])
-        numbers = {one.partition: (one, number) for one, number in found.due}
-        tried = {one.partition: one.count for one in found.resting}
-        running = {one.partition for one in found.running}
+        plans = self._plan(line, [Order(name, changed.get(name, NEW)) for name in names])
+        numbers = {one.partition: (one, number) for one, number in plans.due}
+        tried = {one.partition: one.count for one in plans.resting}
+        running = {one.partition for one in plans.running}
 
         def state(name: str) -> State:
             if name in running:
@@ -192,8 +192,8 @@ class Tick:
         self.looks.forget(line, {*over})
         for name in turn.due:
             self._request(line, *numbers[name])
-        if told := found.told(self._job(line)):
-            self.told.append(told)
+        if reasons := plans.reasons(self._job(line)):
+            self.reasons.append(reasons)
         if line.cadence and turn.held:
             self.held.append(line.calendar.partition(turn.held).end)
         return room - len(turn.due), {*names}
@@ -201,16 +201,16 @@ class Tick:
     def _arrived(self, line: Line, name: str) -> State:
         """Whether a partition's rows, and those of longer partitions that belong to it, are there."""
         if why := self._waits_for_longer(line, name):
-            self.told.append(why)
+            self.reasons.append(why)
             return State.HOLDS
         if not time_windows(line.calendar).has_partition_key(name):
-            self.told.append(
-                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by: it waits for that"
+            self.reasons.append(
+                f"{name} is over by the clock, and not yet by this machine's, which Dagster goes by"
             )
             return State.HOLDS
         waiting = self.looks.awaited(line, name)
         self.waiting += waiting
-        self.told += map(str, waiting)
+        self.reasons += map(str, waiting)
         if not waiting:
             return State.DUE
         return State.PASSED if all(one.overdue(self.looks.now) for one in waiting) else State.HOLDS
@@ -236,24 +236,24 @@ class Tick:
         """What no two runs may make at once."""
         return {*_keys(line.tables), dg.AssetKey(online_key(self.use_case.name).split("/"))}
 
-    def _plan(self, line: Line, wanted: Sequence[Wanted]) -> Plan:
-        names = [one.partition for one in wanted]
+    def _plan(self, line: Line, waiting: Sequence[Order]) -> Plan:
+        names = [one.partition for one in waiting]
         sensor = ingest_sensor_name(self.use_case.name)
         runs = partition_runs(self.instance, self._job(line), sensor, names, self._makes(line))
-        return plan(wanted, runs, self.wall)
+        return plan(waiting, runs, self.wall)
 
-    def _request(self, line: Line, wanted: Wanted, number: int) -> None:
+    def _request(self, line: Line, order: Order, number: int) -> None:
         self.requests.append(
             dg.RunRequest(
-                run_key=self._run_key(line, wanted, number),
+                run_key=self._run_key(line, order, number),
                 job_name=self._job(line),
-                partition_key=wanted.partition,
-                tags={BASIS_TAG: wanted.basis, TRY_TAG: str(number)},
+                partition_key=order.partition,
+                tags={BASIS_TAG: order.basis, TRY_TAG: str(number)},
             )
         )
 
-    def _run_key(self, line: Line, wanted: Wanted, number: int) -> str:
-        return ":".join([self._job(line), wanted.partition, wanted.basis, str(number)])
+    def _run_key(self, line: Line, order: Order, number: int) -> str:
+        return ":".join([self._job(line), order.partition, order.basis, str(number)])
 
     def _bring_up(self, owing: Line, name: str, room: int) -> tuple[int, bool]:
         """Ask for what looks back on a partition and is older than it; the room that is left, and whether nothing is."""
@@ -264,34 +264,36 @@ class Tick:
                 continue
             done = False
             first, last = _in_a_row(line, behind)
-            wanted = Wanted(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
+            order = Order(f"{first} to {last}", digest(["behind", name, self._read(line, first)]))
             sensor = ingest_sensor_name(self.use_case.name)
-            runs = training_runs(self.instance, self._job(line), sensor, wanted.partition, self._makes(line))
-            found = plan([wanted], runs, self.wall)
-            for one, number in found.due[: max(room, 0)]:
+            runs = training_runs(self.instance, self._job(line), sensor, order.partition, self._makes(line))
+            tries = plan([order], runs, self.wall)
+            for one, number in tries.due[: max(room, 0)]:
                 self._request_behind(line, one, number, first, last)
                 room -= 1
-            self._say(line, name, found)
+            self._say(line, name, tries)
         return room, done
 
-    def _say(self, line: Line, name: str, found: Plan) -> None:
-        told = found.told(self._job(line)) or "it is made again"
-        self.told.append(f"{name} was read again or came late, and what looks back on it is behind: {told}")
+    def _say(self, line: Line, name: str, tries: Plan) -> None:
+        reasons = tries.reasons(self._job(line)) or "it is made again"
+        self.reasons.append(
+            f"{name} was read again or came late, and what looks back on it is behind: {reasons}"
+        )
 
     def _read(self, line: Line, name: str) -> list[Any]:
         lake = self.looks.lake
         return [table.fingerprint(lake, name if table.calendar else None) for table in line.derived]
 
-    def _request_behind(self, line: Line, wanted: Wanted, number: int, first: str, last: str) -> None:
+    def _request_behind(self, line: Line, order: Order, number: int, first: str, last: str) -> None:
         derived = _keys(line.derived)
         online = [] if line.cadence else [dg.AssetKey(online_key(self.use_case.name).split("/"))]
-        tags = {FIRST_TAG: first, LAST_TAG: last, FOR_TAG: wanted.partition}
+        tags = {FIRST_TAG: first, LAST_TAG: last, FOR_TAG: order.partition}
         self.requests.append(
             dg.RunRequest(
-                run_key=self._run_key(line, wanted, number),
+                run_key=self._run_key(line, order, number),
                 job_name=self._job(line),
                 asset_selection=[*derived, *online],
-                tags={**tags, BASIS_TAG: wanted.basis, TRY_TAG: str(number)},
+                tags={**tags, BASIS_TAG: order.basis, TRY_TAG: str(number)},
             )
         )
 

@@ -11,7 +11,7 @@ from mlops_assets.stages.arrivals import Looks, overdue_name
 from mlops_assets.stages.ingestion import Awaited
 
 REMEMBERED_ALARMS = 200
-MADE = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+EVALUATED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 
 def alarms(
@@ -28,9 +28,11 @@ def alarms(
     noted: dict[str, dict[str, Any]] = lake.read_json(name) or {}
     now = {
         table: {
-            partition: numbers for partition, numbers in told.items() if partition in open_.get(table, ())
+            partition: numbers
+            for partition, numbers in partitions.items()
+            if partition in open_.get(table, ())
         }
-        for table, told in noted.items()
+        for table, partitions in noted.items()
     }
     events = []
     for one in waiting:
@@ -40,8 +42,8 @@ def alarms(
             now.setdefault(one.table, {})[one.partition] = overdue_numbers(one)
         else:
             events.append(_alarm(one))
-    if (kept := {table: told for table, told in now.items() if told}) != noted:
-        lake.write_json(name, kept)
+    if (left := {table: partitions for table, partitions in now.items() if partitions}) != noted:
+        lake.write_json(name, left)
     return events
 
 
@@ -50,9 +52,9 @@ def _raised(instance: dg.DagsterInstance, table: str) -> set[str]:
     key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), ARRIVES)
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=REMEMBERED_ALARMS)
     events = [one.event.dagster_event for one in history if one.event and one.event.dagster_event]
-    made = [event.asset_check_evaluation_data for event in events if event.event_type == MADE]
-    told = [evaluation.metadata.get("partition") for evaluation in made]
-    return {str(value.value) for value in told if value is not None}
+    evaluations = [event.asset_check_evaluation_data for event in events if event.event_type == EVALUATED]
+    values = [evaluation.metadata.get("partition") for evaluation in evaluations]
+    return {str(value.value) for value in values if value is not None}
 
 
 def _alarm(one: Awaited) -> dg.AssetCheckEvaluation:

@@ -12,6 +12,7 @@ from resources.audit.log import Audit, AuditError
 from resources.records.reader import RecordError
 from resources.serving.ray_serve import Endpoint
 from resources.storage.errors import LeaseHeldError
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError
 
 LOG = logging.getLogger(__name__)
@@ -36,30 +37,29 @@ def reconcile_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorD
         endpoint: dg.ResourceParam[Endpoint],
         audit: dg.ResourceParam[Audit],
     ) -> dg.SkipReason:
-        return dg.SkipReason(reconciled(sorted(specs()), tracking, endpoint, audit))
+        systems = Systems(tracking=tracking.at_once, endpoint=endpoint, audit=audit)
+        return dg.SkipReason(reconciled(sorted(specs()), systems))
 
     return sensor
 
 
-def reconciled(models: Sequence[str], tracking: Tracking, endpoint: Endpoint, audit: Audit) -> str:
+def reconciled(models: Sequence[str], systems: Systems) -> str:
     """Reconcile each model and say what differed; raises DifferenceError at the end where something could not be repaired."""
-    told, broken = [], []
-    if tell_endpoint(audit, endpoint):
-        told.append("the endpoint was not told of every hold")
+    repairs, broken = [], []
+    if tell_endpoint(systems.audit, systems.endpoint):
+        repairs.append("the endpoint was not told of every hold")
     for model in models:
         try:
-            told += [
-                f"{model}: {what}" for what in reconcile(tracking.at_once, audit, endpoint, model, False)
-            ]
+            repairs += [f"{model}: {what}" for what in reconcile(systems, model, False)]
         except LeaseHeldError:
-            told.append(f"{model}: a change is under way")
+            repairs.append(f"{model}: a change is under way")
         except TrackingAwayError as away:
-            told.append(str(away))
+            repairs.append(str(away))
             break
         except (ChampionError, TrackingError, RecordError, AuditError) as error:
             broken.append(f"{model}: {error}")
-    for line in (*told, *broken):
+    for line in (*repairs, *broken):
         LOG.warning(line)
     if broken:
         raise DifferenceError("; ".join(broken))
-    return "; ".join(told) or f"registry and endpoint follow the audit log ({len(models)} models)"
+    return "; ".join(repairs) or f"registry and endpoint follow the audit log ({len(models)} models)"

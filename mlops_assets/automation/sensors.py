@@ -18,9 +18,9 @@ from mlops_assets.automation.tries import (
     BASIS_TAG,
     FOR_TAG,
     TRY_TAG,
+    Order,
     Past,
     Plan,
-    Wanted,
     partition_runs,
     plan,
     training_runs,
@@ -74,7 +74,7 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Sens
         if not waiting:
             return dg.SkipReason("every ingested partition is scored")
         tries = scoring(spec, context.instance, waiting, now())
-        return _asked(
+        return _requests_or_why(
             context,
             tries,
             f"{spec.name}_partition",
@@ -102,11 +102,11 @@ def scoring(
     spec: ModelSpec, instance: dg.DagsterInstance, waiting: Sequence[tuple[str, str]], now: datetime
 ) -> Plan:
     """Which of the partitions that wait are to be scored now, by what came of their runs."""
-    wanted = [Wanted(partition, content[:16]) for partition, content in waiting]
+    orders = [Order(partition, content[:16]) for partition, content in waiting]
     makes = _keys(spec, REPORT_PARTS[:-1])
-    partitions = [one.partition for one in wanted]
+    partitions = [one.partition for one in orders]
     return plan(
-        wanted, partition_runs(instance, f"{spec.name}_partition", _score_name(spec), partitions, makes), now
+        orders, partition_runs(instance, f"{spec.name}_partition", _score_name(spec), partitions, makes), now
     )
 
 
@@ -114,19 +114,19 @@ def _keys(spec: ModelSpec, parts: Sequence[str]) -> set[dg.AssetKey]:
     return {dg.AssetKey([spec.name, part]) for part in parts}
 
 
-def _asked(
+def _requests_or_why(
     context: dg.SensorEvaluationContext,
-    found: Plan,
+    plans: Plan,
     job: str,
-    request: Callable[[Wanted, int], dg.RunRequest],
+    request: Callable[[Order, int], dg.RunRequest],
 ) -> Any:
     """The requests of a tick; a tick that asks for nothing says why, one that does says it in its log."""
-    held = found.told(job)
-    if not found.due:
+    held = plans.reasons(job)
+    if not plans.due:
         return dg.SkipReason(held)
     if held:
         context.log.warning(held)
-    return [request(one, number) for one, number in found.due[:MOST_RUNS_A_TICK]]
+    return [request(one, number) for one, number in plans.due[:MOST_RUNS_A_TICK]]
 
 
 def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.SensorDefinition:
@@ -165,8 +165,8 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
             return dg.SkipReason(
                 f"{partition}: {decision.reason} It waits for {', '.join(missing)}: a model is trained on every partition there is."
             )
-        tries = plan([Wanted(training.partition, training.basis)], runs(context, training.partition), now())
-        return _asked(context, tries, job, training.request(spec))
+        tries = plan([Order(training.partition, training.basis)], runs(context, training.partition), now())
+        return _requests_or_why(context, tries, job, training.request(spec))
 
     def runs(context: dg.SensorEvaluationContext, partition: str) -> list[Past]:
         return training_runs(context.instance, job, name, partition, _keys(spec, RETRAIN_PARTS[:-1]))
@@ -193,7 +193,7 @@ class Training:
         """Whether the last run did what there was to do; one that a sensor asked for under a hold did not."""
         return all(run.succeeded and run.basis in (None, self.basis) for run in runs[:1])
 
-    def request(self, spec: ModelSpec) -> Callable[[Wanted, int], dg.RunRequest]:
+    def request(self, spec: ModelSpec) -> Callable[[Order, int], dg.RunRequest]:
         """The request of the n-th try."""
         tags = {
             REASON_TAG: self.reason,

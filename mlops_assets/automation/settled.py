@@ -30,42 +30,42 @@ class Look:
 def unsettled(
     lake: Lake,
     model: str,
-    wanted: Callable[[], Mapping[str, str]],
+    marks_of: Callable[[], Mapping[str, str]],
     rests_on: str | None,
     tables: Sequence[str],
     look: Callable[[str], Look],
 ) -> list[tuple[str, str]]:
     """The partitions whose tables are missing or due, in order, with what they are to rest on.
 
-    `wanted` gives by partition any text that changes when its tables have to be looked at again, and is asked only where
+    `marks_of` gives by partition any text that changes when its tables have to be looked at again, and is asked only where
     something changed: `rests_on` or a table's folder. So whatever it depends on belongs into `rests_on`; None: it cannot
     be told whether that changed.
     """
     whole = _whole(lake, rests_on, tables)
-    if whole is not None and whole == _told(lake, model):
+    if whole is not None and whole == _whole_before(lake, model):
         return []
-    waiting, final = _looked_at(lake, model, wanted(), tables, look)
+    waiting, final = _looked_at(lake, model, marks_of(), tables, look)
     if whole is not None and final and not waiting:
         lake.storage.write(_all(model), whole.encode(), flush=False)
     return waiting
 
 
 def _looked_at(
-    lake: Lake, model: str, wanted: Mapping[str, str], tables: Sequence[str], look: Callable[[str], Look]
+    lake: Lake, model: str, bases: Mapping[str, str], tables: Sequence[str], look: Callable[[str], Look]
 ) -> tuple[list[tuple[str, str]], bool]:
     """What waits, and whether all else is final."""
     there = [set(lake.partitions(table)) for table in tables]
     marks = [manifest_marks(lake.storage, table) for table in tables]
-    whole = [name for name in wanted if all(name in names for names in there)]
-    seals = {name: _seal(wanted[name], *(mark.get(name, "") for mark in marks)) for name in whole}
+    whole = [name for name in bases if all(name in names for names in there)]
+    seals = {name: _seal(bases[name], *(mark.get(name, "") for mark in marks)) for name in whole}
     before = _read(lake, model)
     looks = {name: look(name) for name, seal in seals.items() if before.get(name) != seal}
-    is_open = {name for name, found in looks.items() if found.due is not None or not found.final}
+    is_open = {name for name, result in looks.items() if result.due is not None or not result.final}
     settled = {name: seal for name, seal in seals.items() if name not in is_open}
     if settled != before:
         lake.storage.write(_record(model), json.dumps(settled, sort_keys=True).encode(), flush=False)
-    due = {name: looks[name].due if name in looks else wanted[name] for name in wanted if name not in settled}
-    return [(name, basis) for name, basis in due.items() if basis is not None], len(settled) == len(wanted)
+    due = {name: looks[name].due if name in looks else bases[name] for name in bases if name not in settled}
+    return [(name, basis) for name, basis in due.items() if basis is not None], len(settled) == len(bases)
 
 
 def _whole(lake: Lake, rests_on: str | None, tables: Sequence[str]) -> str | None:
@@ -96,7 +96,7 @@ def _read(lake: Lake, model: str) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _told(lake: Lake, model: str) -> str | None:
+def _whole_before(lake: Lake, model: str) -> str | None:
     stored = lake.storage.load_or_none(_all(model))
     return stored.content.decode(errors="replace") if stored else None
 

@@ -28,7 +28,7 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Order:
     """A partition that something is to be made of, and the content that it is to rest on."""
 
     partition: str
@@ -87,7 +87,7 @@ class Tried:
 class Plan:
     """What to ask for now, with the number of the try, and why nothing is asked of the other partitions."""
 
-    due: list[tuple[Wanted, int]]
+    due: list[tuple[Order, int]]
     running: list[Past]
     resting: list[Tried]
     given_up: list[Tried]
@@ -97,7 +97,7 @@ class Plan:
         """The partitions of which more is to be expected without anybody's doing."""
         return sorted(one.partition for one in (*self.running, *self.resting))
 
-    def told(self, job: str) -> str:
+    def reasons(self, job: str) -> str:
         """Which partitions are not asked for and why; empty where there is none."""
         running = [f"{past.partition} is in progress (run {past.run})" for past in self.running]
         by_hand = f"given up: mend the cause, then launch {job} for it by hand or by a backfill"
@@ -110,7 +110,7 @@ def _named(said: Sequence[object]) -> str:
     return "; ".join([*map(str, said[:MOST_NAMED]), *more])
 
 
-def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
+def plan(waiting: Sequence[Order], past: Sequence[Past], now: datetime) -> Plan:
     """Sort the partitions that wait by what came of their runs, which are given the newest first.
 
     Partitions that were tried less come first, so that none is kept waiting by those before it; else the oldest first. What
@@ -120,7 +120,7 @@ def plan(wanted: Sequence[Wanted], past: Sequence[Past], now: datetime) -> Plan:
     by_partition: dict[str, list[Past]] = {}
     for run in past:
         by_partition.setdefault(run.partition, []).append(run)
-    for one in wanted:
+    for one in waiting:
         known = by_partition.get(one.partition, [])
         runs = [run for run in known if not run.left]
         tries = series(runs, one.basis)
@@ -183,7 +183,7 @@ def training_runs(
 ) -> list[Past]:
     """The runs that trained at the end of a partition, the newest first; an unfinished training of any partition counts too."""
     ours = [RunsFilter(job_name=job, tags={tag: partition}) for tag in (FOR_TAG, FOR_TAG_BEFORE)]
-    records = [record for asked in ours for record in instance.get_run_records(asked)]
+    records = [record for each in ours for record in instance.get_run_records(each)]
     records += unfinished(instance, job, makes)
     return [Past.of(record, sensor, partition) for record in _newest_first(records)]
 

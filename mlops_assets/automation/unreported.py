@@ -29,20 +29,20 @@ def partitions_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None)
     ready: dict[str, str] = {}
     parts: dict[str, Parts] = {}
 
-    asked: dict[str, str] = {}
+    bases: dict[str, str] = {}
 
-    def wanted() -> dict[str, str]:
+    def bases_now() -> dict[str, str]:
         ready.update(online_in(stored.content if stored else None, online_key(spec.use_case)))
         parts.update(outcome_parts(spec, lake))
         written = manifest_marks(lake.storage, spec.prediction.table)
         partitions = [partition for partition in lake.partitions(spec.prediction.table) if partition in ready]
-        asked.update(
+        bases.update(
             {
                 partition: digest([ready[partition], parts.get(partition), written.get(partition)])
                 for partition in partitions
             }
         )
-        return asked
+        return bases
 
     marks = [lake.storage.folder_mark(t) for t in (spec.prediction.table, spec.label.table) if t]
     rests_on = " ".join([stored.stamp if stored else "", *map(str, marks)]) if None not in marks else None
@@ -53,9 +53,9 @@ def partitions_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None)
             spec, lake, tables, partition, ready[partition], parts.get(partition, {}), until(), clock
         )
 
-    found = unsettled(lake, spec.name, wanted, rests_on, tables, look)
+    waiting = unsettled(lake, spec.name, bases_now, rests_on, tables, look)
     return [
-        (partition, ready[partition] if basis == asked[partition] else basis) for partition, basis in found
+        (partition, ready[partition] if basis == bases[partition] else basis) for partition, basis in waiting
     ]
 
 
@@ -98,7 +98,7 @@ def _others(
     lake: Lake,
     tables: Sequence[str],
     partition: str,
-    told: Mapping[str, Any] | None,
+    note_of_labels: Mapping[str, Any] | None,
     clock: Clock | None,
 ) -> str | None:
     """The hash of a partition's joined rows where a report was made of others: the run that joined them again failed before it."""
@@ -111,6 +111,10 @@ def _others(
     made_of = [note.fingerprint.get(joined, now) if note else now for note in notes]
     if any(one != now for one in made_of):
         return rows.sha256
-    if told is None or told["rows"] == rows.sha256:
+    if note_of_labels is None or note_of_labels["rows"] == rows.sha256:
         return None
-    return rows.sha256 if label_state(spec, lake, partition, clock).content != told["content"] else None
+    return (
+        rows.sha256
+        if label_state(spec, lake, partition, clock).content != note_of_labels["content"]
+        else None
+    )

@@ -24,7 +24,7 @@ def batch_problems(
     for column in batch.key or spec.prediction.key:
         if column not in there:
             yield f"batch.table {batch.table!r} has no column {column!r}, by which a score is named; it has {', '.join(there)}"
-    for column in _asked(spec):
+    for column in _required_fields(spec):
         if column not in there:
             yield (
                 f"batch.table {batch.table!r} has no column {column!r}, which each request must bring; it has "
@@ -32,7 +32,7 @@ def batch_problems(
             )
 
 
-def _asked(spec: ModelSpec) -> list[str]:
+def _required_fields(spec: ModelSpec) -> list[str]:
     """Fields that a request must have: of its own model, or the keys of its features and columns that are never missing."""
     from mlops_assets.stages.entity_rows import imported
     from resources.features.inputs import service_inputs

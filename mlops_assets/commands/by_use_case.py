@@ -19,7 +19,7 @@ from typing import Any
 from mlops_assets.commands.change import ASIDE, Change, put_aside
 from mlops_assets.spec.names import OUTCOME_TABLE, online_key, progress_name
 from mlops_assets.stages.use_case_before import use_case_before
-from resources.lake.names import KEPT, MANIFESTS
+from resources.lake.names import MANIFESTS, VERSIONS
 from resources.moments import read_moment
 from resources.records.notes import Making, kind_of_note
 from resources.records.progress import OnlineContent, ReplayProgress
@@ -30,7 +30,7 @@ from resources.storage.addresses import storage_at
 from resources.storage.storage import Storage
 
 FEATURES, PROGRESS, ONLINE = "features", "replay/progress.json", "features/online.json"
-TABLE_BEFORE, MADE = "weeks.csv", ".made"
+TABLE_BEFORE, NOTE_ENDING = "weeks.csv", ".made"
 NAMED = re.compile(r"features/(?=[\w.:+-]+(@|\s|$))")
 """How a text begins that names a feature table as an earlier release did: alone, with a partition, or with a remark."""
 
@@ -142,7 +142,7 @@ def _texts(where: Settings, storage: Storage, use_case: str) -> Iterator[Change]
     names = [
         name for name in storage.names(deep=True) if _is_text(name) and not name.startswith(f"{FEATURES}/")
     ]
-    for table, files in groupby(names, lambda name: re.split(f"/{MANIFESTS}/|/{KEPT}/", name)[0]):
+    for table, files in groupby(names, lambda name: re.split(f"/{MANIFESTS}/|/{VERSIONS}/", name)[0]):
         moves = [move for name in files if (move := _move(storage, name, name, use_case)).content is not None]
         if moves:
             what = f"{where.lake}/{table}: {_files(moves)} of notes and of names of feature tables, as they are now"
@@ -150,7 +150,7 @@ def _texts(where: Settings, storage: Storage, use_case: str) -> Iterator[Change]
 
 
 def _is_text(name: str) -> bool:
-    return (f"/{MANIFESTS}/" in name or f"/{KEPT}/" in name) and name.endswith((".json", MADE))
+    return (f"/{MANIFESTS}/" in name or f"/{VERSIONS}/" in name) and name.endswith((".json", NOTE_ENDING))
 
 
 def _move(storage: Storage, source: str, target: str, use_case: str) -> Move:
@@ -168,7 +168,7 @@ def _move(storage: Storage, source: str, target: str, use_case: str) -> Move:
 
 def _of_now(name: str, document: Any) -> Any:
     """A note in the version of now; a manifest as it is."""
-    if not name.endswith(MADE):
+    if not name.endswith(NOTE_ENDING):
         return document
     kind = kind_of_note(name)
     return {kind.VERSION_FIELD: kind.newest(), **forward(kind, document, name)}
@@ -179,7 +179,7 @@ def note_changes(where: Settings) -> Iterator[Change]:
     storage = storage_at(where.lake)
     if old_names(storage):
         return
-    names = [name for name in storage.names(ending=MADE, deep=True) if f"/{MANIFESTS}/" in name]
+    names = [name for name in storage.names(ending=NOTE_ENDING, deep=True) if f"/{MANIFESTS}/" in name]
     for table, files in groupby(names, lambda name: name.split(f"/{MANIFESTS}/")[0]):
         moves = [move for name in files if (move := _move(storage, name, name, "")).content is not None]
         if moves:

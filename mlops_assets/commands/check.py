@@ -50,7 +50,7 @@ def _check(
             wrong += 1
             print(f"error {folder.name}: {error}")
             continue
-        for line in told(loaded):
+        for line in summary_lines(loaded):
             print(line)
         for complaint in complaints(loaded):
             wrong += not complaint.waits
@@ -59,7 +59,7 @@ def _check(
     return 1 if wrong else 0
 
 
-def told(loaded: "LoadedUseCase") -> Iterator[str]:
+def summary_lines(loaded: "LoadedUseCase") -> Iterator[str]:
     """What is there, and what follows from the specs alone."""
     one = loaded.use_case
     tables = f"{len(loaded.tables)} table{'s' if len(loaded.tables) != 1 else ''}"
@@ -129,12 +129,12 @@ def _of_a_model(
                     f"table {table!r} has no column {column!r}; it has {there}: name one of these, or add it to the table",
                 )
     table = declared.get(spec.prediction.table)
-    for column, asked in spec.prediction.columns.items():
-        there = _type_of(column, asked, table, known.get(spec.prediction.table, {}))
-        if there != asked.type:
+    for column, request in spec.prediction.columns.items():
+        there = _type_of(column, request, table, known.get(spec.prediction.table, {}))
+        if there != request.type:
             yield Complaint(
                 at("prediction", "request", column),
-                f"column {column!r} is '{asked.type}' in a request and '{there}' in the table: a model is trained on "
+                f"column {column!r} is '{request.type}' in a request and '{there}' in the table: a model is trained on "
                 "what it is asked with, give both the same type",
             )
     time = table.columns.get(spec.prediction.time) if table else None
@@ -145,13 +145,13 @@ def _of_a_model(
         )
 
 
-def _type_of(column: str, asked: Column, table: TableSpec | None, schema: Mapping[str, Any]) -> str:
+def _type_of(column: str, request: Column, table: TableSpec | None, schema: Mapping[str, Any]) -> str:
     """What the prediction table has a column as: by its spec, or by the type of what Python makes, which may be missing.
 
     A column that is not there is of any type, for that has been told.
     """
     if column not in schema:
-        return asked.type
+        return request.type
     if table is not None:
         return table.columns[column].type
     import polars as pl
@@ -163,4 +163,4 @@ def _type_of(column: str, asked: Column, table: TableSpec | None, schema: Mappin
         "str": dtype == pl.String,
         "bool": dtype == pl.Boolean,
     }
-    return asked.type if fits[asked.kind] else str(dtype)
+    return request.type if fits[request.kind] else str(dtype)

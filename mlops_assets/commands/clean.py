@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from resources.at_work import RUNS, SERVERS, alone, serving
+from resources.command_errors import in_words
 from resources.state_folder import PROJECT_ROOT, state_folder
-from resources.told import in_words
 
 PARTS = {
     *("audit", "cluster", "dagster", "feast", "keys", "lake", "logs", "migrated", "mlflow", "replay"),

@@ -27,6 +27,17 @@ def _up(
     return cluster.main(settings(), restart)
 
 
+@command(verbs, "restore")
+def _restore(
+    name: Annotated[str, typer.Argument(help="which backup; the newest by default")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="whatever is there now goes")] = False,
+) -> int:
+    """bring a backup back while databases and stores alone are up; `mlops cluster up` goes on with it"""
+    from mlops_assets.local import cluster
+
+    return cluster.restore(settings(), [*([name] if name else []), *(["--replace"] if replace else [])])
+
+
 @command(verbs, "run")
 def _run(
     words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="put -- before one with options")],

@@ -93,11 +93,13 @@ def _clean(
     from mlops_assets.verify.retention import removable, remove
     from resources.at_work import alone
     from resources.cluster import resources_of
+    from resources.systems import Systems
 
     where = settings()
     parts = resources_of(where)
     with alone(where.home, "the removal of replaced data"):
-        versions = removable(parts["lake"], parts["tracking"].at_once, parts["audit"], gone or [])
+        systems = Systems.of(parts | {"tracking": parts["tracking"].at_once})
+        versions = removable(systems, gone or [])
         if dry_run:
             for version in versions:
                 print(f"would remove {_line(version)}")

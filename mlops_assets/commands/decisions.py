@@ -89,7 +89,7 @@ def _show_in_ui(where: Settings, entry: "Entry") -> None:
         return
     import dagster as dg
 
-    from mlops_assets.automation.decisions import deployment_event, told
+    from mlops_assets.automation.decisions import deployment_event, entry_metadata
 
     with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
-        instance.report_runless_asset_event(deployment_event(str(entry.model), told(entry)))
+        instance.report_runless_asset_event(deployment_event(str(entry.model), entry_metadata(entry)))

@@ -26,13 +26,13 @@ def _features(
     as_json: Annotated[bool, typer.Option("--json", help="print all of it as JSON")] = False,
 ) -> int:
     """what each feature means and is made of, how its values lie, how old it is, and which models read it"""
-    found = catalogues(use_case)
-    kept = {name: [one for one in rows if not (unused and one.used)] for name, rows in found.items()}
+    by_use_case = catalogues(use_case)
+    shown = {name: [one for one in rows if not (unused and one.used)] for name, rows in by_use_case.items()}
     if as_json:
-        print(json.dumps({name: [one.to_json() for one in rows] for name, rows in kept.items()}, indent=1))
+        print(json.dumps({name: [one.to_json() for one in rows] for name, rows in shown.items()}, indent=1))
         return 0
-    for name, rows in kept.items():
-        print("\n".join(told(name, rows)))
+    for name, rows in shown.items():
+        print("\n".join(catalogue_lines(name, rows)))
     return 0
 
 
@@ -57,7 +57,7 @@ def catalogues(use_case: str = "") -> "dict[str, list[CataloguedFeature]]":
     }
 
 
-def told(use_case: str, rows: "Sequence[CataloguedFeature]") -> Iterator[str]:
+def catalogue_lines(use_case: str, rows: "Sequence[CataloguedFeature]") -> Iterator[str]:
     """The catalogue in lines, by view; those that no model reads once more at the end."""
     yield f"{use_case}: {len(rows)} features"
     for view in dict.fromkeys(one.view for one in rows):

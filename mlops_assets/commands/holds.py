@@ -86,7 +86,7 @@ def _act(act: Callable[..., tuple["Entry", bool]], model: str | None, by: str, w
         _refuse_unknown(model)
     entry, new = act(audit, parts["endpoint"], model, by or account(), why)
     print(in_words(entry, new))
-    for sentence in Holds.of(audit).told():
+    for sentence in Holds.of(audit).sentences():
         print(f"on hold: {sentence}")
     _show_in_ui(where, audit, entry, new, trained)
     return 0
@@ -101,7 +101,7 @@ def tell(where: Settings) -> None:
         return
     from mlops_assets.promotion.holds import Holds
 
-    for sentence in Holds.of(resources_of(where)["audit"]).told():
+    for sentence in Holds.of(resources_of(where)["audit"]).sentences():
         print(f"on hold: {sentence}", flush=True)
 
 

@@ -1,7 +1,7 @@
 """`mlops parity`: a use case replayed over the parts of a laptop and over those of a cluster, and every difference between the two."""
 
+import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,29 +40,52 @@ def _parity(
         str, typer.Option(metavar="PARTITION", help="stop after this one; the tenth by default")
     ] = "",
 ) -> int:
-    """replay a use case on a laptop's parts and on a cluster's, and list what differs; 1 where a difference is not a listed one"""
+    """replay a use case on a laptop's parts and on a cluster's, and list what differs; 1 where a difference is not a listed one
+
+    Broken off, it goes on where it was if it is started again over the same code.
+    """
     return compare_replays(settings(), use_case or default_use_case(), through)
 
 
 def compare_replays(where: Settings, use_case: str, through: str) -> int:
-    """Replay twice into empty folders below `parity`, compare, print, and say with the exit status whether all is as expected."""
+    """Replay twice into folders below `parity`, compare, print, and say with the exit status whether all is as expected.
+
+    A comparison of the same that was broken off is gone on with; any other begins with empty folders.
+    """
     from mlops_assets.verify.expected import EXPECTED
     from mlops_assets.verify.parity import judged
     from mlops_assets.verify.snapshot import read_snapshot
+    from mlops_assets.verify.unfinished import Comparison
 
     last = through or tenth(use_case)
     for name in PARTS:
         os.environ.pop(name, None)
-    folder = where.home / "parity" / use_case
-    shutil.rmtree(folder, ignore_errors=True)
+    whole = Comparison(where.home / "parity" / use_case, {"through": last, "code": _code(use_case)})
+    if whole.begin():
+        print("a comparison of the same was broken off: going on with it", flush=True)
     replays = [("a laptop's parts", _on_laptop), ("a cluster's parts", _on_cluster)]
     for number, (said, replayed) in enumerate(replays):
-        print(f"{use_case} up to {last} on {said}; state in {folder / str(number)}", flush=True)
-        replayed(folder / str(number), use_case, last)
-    first, second = (read_snapshot(folder / str(number) / "snapshot") for number in (0, 1))
+        done = ", is done" if whole.has(number) else ""
+        print(f"{use_case} up to {last} on {said}{done}; state in {whole.home(number)}", flush=True)
+        if not done:
+            replayed(whole.home(number), use_case, last)
+    first, second = (read_snapshot(whole.snapshot(number)) for number in (0, 1))
     verdict = judged(first, second, EXPECTED)
     print("\n".join(told(verdict)))
+    whole.finish()
     return 1 if verdict.unlisted else 0
+
+
+def _code(use_case: str) -> str:
+    """A hash of all that replays are made with: the platform, and the folder of the use case."""
+    from mlops_assets.ml.provenance.provenance import code
+    from resources.use_case_folders import use_case_folder
+
+    digest, folder = hashlib.sha256(code("feature_repo")["digest"].encode()), use_case_folder(use_case).path
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".yaml"):
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def told(verdict: "Verdict") -> Iterator[str]:
@@ -122,8 +145,11 @@ def _on_laptop(home: Path, use_case: str, last: str) -> None:
 
 def _on_cluster(home: Path, use_case: str, last: str) -> None:
     from mlops_assets.local.cluster import Up, while_up
-    from mlops_assets.local.running import Stop
+    from mlops_assets.local.running import DevError, Stop
+    from mlops_assets.verify.unfinished import servers_up
     from resources.ports import free
+
+    stopping = Stop()
 
     def replay(up: Up) -> None:
         for what, line in _commands(use_case, last, home):
@@ -131,7 +157,14 @@ def _on_cluster(home: Path, use_case: str, last: str) -> None:
 
     names = ("MLOPS_DAGSTER_PORT", "MLOPS_MLFLOW_PORT", "MLOPS_SERVE_PORT")
     given = dict(zip(names, map(str, free(len(names))), strict=True))
-    while_up(settings({"MLOPS_HOME": str(home), **given}), Stop(), replay)
+    with servers_up(home):
+        try:
+            while_up(settings({"MLOPS_HOME": str(home), **given}), stopping, replay)
+        except DevError:
+            if not stopping.asked:
+                raise
+    if stopping.asked:
+        raise KeyboardInterrupt
 
 
 def _refuse(what: str, status: int) -> None:

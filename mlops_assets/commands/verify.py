@@ -104,13 +104,13 @@ def _verdicts(request: Request, where: Settings, declared: "Declared") -> Iterat
     origin = Lake(root=str(request.raw or where.lake))
     with _folder(request.keep) as folder:
         rebuild = Rebuild(folder, origin, declared.tables, repository_of, where.ray_address, _progress)
-        for verdict in _asked(request, where, declared, rebuild):
+        for verdict in _verdicts_of(request, where, declared, rebuild):
             if not request.json:
                 _show(verdict)
             yield verdict
 
 
-def _asked(
+def _verdicts_of(
     request: Request, where: Settings, declared: "Declared", rebuild: "Rebuild"
 ) -> Iterator["Verdict"]:
     from mlops_assets.verify.verdict import verify, verify_all, verify_version

@@ -79,7 +79,7 @@ class DeclaredModel(ModelSpec):
     @classmethod
     def _label_is_not_given(cls, value: Label, info: pydantic.ValidationInfo) -> Label:
         inputs = _inputs(info)
-        if inputs and (problems := list(label_among_inputs(inputs, value.told))):
+        if inputs and (problems := list(label_among_inputs(inputs, value.named_columns))):
             raise ValueError("; ".join(problems))
         return value
 
@@ -97,7 +97,7 @@ class DeclaredModel(ModelSpec):
     def _a_request_can_be_made(cls, value: Prediction, info: pydantic.ValidationInfo) -> Prediction:
         inputs = _inputs(info)
         if inputs and value.request_model is None:
-            unfit = [one for one in inputs.asked if is_known(one.kind)]
+            unfit = [one for one in inputs.request_fields if is_known(one.kind)]
             _refuse(refused_input(one.name, one.kind, info.data["feature_service"]) for one in unfit)
         return value
 

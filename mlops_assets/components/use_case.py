@@ -77,18 +77,18 @@ def _loaded(folder: UseCaseFolder) -> LoadedUseCase:
 
 
 def definitions_of_tables(
-    use_case: UseCase, made: Sequence[Table], declared: Sequence[Table] = ()
+    use_case: UseCase, by_python: Sequence[Table], declared: Sequence[Table] = ()
 ) -> dg.Definitions:
     """Tables that Python made as assets, what is made of all tables (registry, online store), and the job that ingests a partition.
 
     Declared tables are assets of their components.
     """
-    ours, tables = feature_table(use_case.name, ""), [*made, *declared]
+    ours, tables = feature_table(use_case.name, ""), [*by_python, *declared]
     views = [table.key.removeprefix(ours) for table in tables if table.key.startswith(ours)]
     jobs = ingest_jobs(use_case, tables)
     return dg.Definitions(
         assets=[
-            *(table_asset(table) for table in made),
+            *(table_asset(table) for table in by_python),
             registry(use_case.name),
             online_store(use_case.name, use_case.calendar, views),
         ],

@@ -27,7 +27,7 @@ def overdue_numbers(one: Awaited) -> dict[str, Any]:
         "outcome": one.outcome,
         "over since": one.since.isoformat(),
         "limit": one.limit.isoformat(),
-        "found": one.told,
+        "found": one.reason,
     }
 
 

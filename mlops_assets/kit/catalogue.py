@@ -55,7 +55,7 @@ def newest_metadata(
             {
                 **row,
                 "meaning": columns.get(row["column"], Column()).description,
-                "read by": _told(readers.get(row["column"], ())),
+                "read by": _names_of(readers.get(row["column"], ())),
             }
             for row in rows
         ]
@@ -66,7 +66,7 @@ def newest_metadata(
     }
 
 
-def _told(models: Sequence[str]) -> str:
+def _names_of(models: Sequence[str]) -> str:
     return ", ".join(models) or "**no model**"
 
 

@@ -54,7 +54,7 @@ def small_picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}]({data_uri(svg)})")
 
 
-def told(name: str, value: Any) -> Any:
+def metric_value(name: str, value: Any) -> Any:
     """A metric as a page shows it: one that is not defined says why; anything else as it is."""
     return undefined(name) if value is None and name in ALL_METRICS else value
 

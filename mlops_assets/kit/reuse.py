@@ -12,7 +12,7 @@ from typing import Any, Self
 import dagster as dg
 
 from mlops_assets.ml.cost import Cost
-from mlops_assets.ml.provenance.digest import Fingerprint, differences, told
+from mlops_assets.ml.provenance.digest import Fingerprint, differences, names_in_words
 from resources.lake.lake import Lake
 from resources.records.documents import load_note, save_note
 from resources.records.notes import Making
@@ -33,8 +33,8 @@ class Reuse:
     reasons: dict[str | None, dict[str, str]] = field(default_factory=dict)
     """Partition -> what the UI shows: why it was skipped, or why it was made."""
 
-    _made: dict[str | None, Making] = field(default_factory=dict)
-    _asked: dict[str | None, Fingerprint] = field(default_factory=dict)
+    _notes: dict[str | None, Making] = field(default_factory=dict)
+    _fingerprints: dict[str | None, Fingerprint] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext, lake: Lake, table: str) -> Self:
@@ -55,7 +55,7 @@ class Reuse:
             before, now, stored or (lambda digest: self.lake.holds(self.table, partition, digest))
         )
         if now is not None:
-            self._asked[partition] = now
+            self._fingerprints[partition] = now
         if reason is None and before is not None:
             since = f"nothing changed since {before.at} (run {before.run[:8]})"
             self.reasons[partition] = {SKIPPED: since}
@@ -68,16 +68,16 @@ class Reuse:
         """The partitions, of those asked about, that must be made."""
         return [name for name, reason in self.reasons.items() if name is not None and SKIPPED not in reason]
 
-    def made(self, partition: str | None, sha256: str, kept: Mapping[str, Any] | None = None) -> None:
-        """Say that content of this hash was made; `kept` (JSON values) is what a later run that skips it will need."""
-        if partition in self._asked:
-            fingerprint = dict(self._asked[partition])
-            self._made[partition] = Making(sha256=sha256, kept=dict(kept or {}), fingerprint=fingerprint)
+    def note(self, partition: str | None, sha256: str, notes: Mapping[str, Any] | None = None) -> None:
+        """Say that content of this hash was made; `notes` (JSON values) is what a later run that skips it will need."""
+        if partition in self._fingerprints:
+            fingerprint = dict(self._fingerprints[partition])
+            self._notes[partition] = Making(sha256=sha256, kept=dict(notes or {}), fingerprint=fingerprint)
 
     def remember(self) -> None:
         """Write down what was made; call it once Dagster has the materialization."""
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        for partition, note in self._made.items():
+        for partition, note in self._notes.items():
             whole = note.model_copy(update={"at": at, "run": self.run_id})
             save_note(self.lake, self.table, partition, whole)
 
@@ -90,7 +90,7 @@ class Reuse:
         left_out = {SKIPPED, BECAUSE, "fit seconds", *spent, *(f"run {name}" for name in spent)}
         return {k: v for k, v in (last.metadata if last else {}).items() if k not in left_out}
 
-    def told(self, partition: str | None) -> dict[str, Any]:
+    def metadata(self, partition: str | None) -> dict[str, Any]:
         """Metadata of one partition: why it was skipped or made; one that was skipped has no changed rows."""
         reason = self.reasons.get(partition, {})
         return {**reason, **({"rows changed since last time": 0} if SKIPPED in reason else {})}
@@ -113,5 +113,5 @@ class Reuse:
         if before is None:
             return "it was not made before"
         if changed := differences(before.fingerprint, now):
-            return f"changed: {told(changed)}"
+            return f"changed: {names_in_words(changed)}"
         return None if stored(before.sha256) else "what was stored is missing or changed"

@@ -86,10 +86,10 @@ def readers_of(table: Table) -> dict[str, list[str]] | None:
     return {name: models for (view, name), models in readers.items() if view == table.key.removeprefix(ours)}
 
 
-def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], asked: int) -> None:
+def refuse_awaited(table: str, awaited: Mapping[str, NotYetThereError], partitions: int) -> None:
     """Raise for partitions whose rows are not there yet: the first one's error, with the names of all."""
     for name, error in awaited.items():
-        sentence = f"{len(awaited)} of {asked} partitions of {table} are not there yet; {name}: {error}"
+        sentence = f"{len(awaited)} of {partitions} partitions of {table} are not there yet; {name}: {error}"
         raise NotYetThereError(sentence, error.outcome, {**error.numbers, "partitions": [*awaited]})
 
 
@@ -105,14 +105,14 @@ def built(reuse: Reuse, table: Table, name: str | None) -> tuple[list[Finding], 
     """Build a partition and, if it is written, remember what decided it."""
     findings, manifest = build_partition(reuse.lake, table, name)
     if manifest:
-        reuse.made(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
+        reuse.note(name, manifest.sha256, {"findings": [asdict(finding) for finding in findings]})
     return findings, manifest
 
 
 def materialized(
     run: Run,
     written: Mapping[Any, Manifest],
-    asked: int,
+    partitions: int,
     newest: Callable[[Manifest], dict[str, Any]] | None = None,
     refused: Sequence[str] = (),
 ) -> Iterator[dg.MaterializeResult]:
@@ -121,15 +121,15 @@ def materialized(
     `newest` gives what is shown of the newest of them alone. Fails where fewer were written than asked for, with the
     first reasons of `refused`; what was sound is written and stays.
     """
-    if len(written) < asked:
+    if len(written) < partitions:
         reasons = "".join(f"\n{line}" for line in refused[:SHOWN_REFUSALS])
         raise StageError(
-            f"{asked - len(written)} of {asked} partitions broke a claim that blocks and were not written: "
+            f"{partitions - len(written)} of {partitions} partitions broke a claim that blocks and were not written: "
             f"the failed checks name them with their numbers; the lake keeps what it had{reasons}"
         )
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
-        run.show(name, {**table_metadata(manifest), **run.reuse.told(name), **more})
+        run.show(name, {**table_metadata(manifest), **run.reuse.metadata(name), **more})
     yield run.result(combined(written.values()), {})
 
 

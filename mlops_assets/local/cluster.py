@@ -88,14 +88,33 @@ class Up:
         return process.returncode
 
 
-def while_up(where: Settings, stopping: Stop, work: Callable[[Up], None], made: type[Parts] = Parts) -> None:
-    """Start the cluster, do some work and stop it. Raises DevError where a part could not start, and what the work raises."""
+def while_up(
+    where: Settings,
+    stopping: Stop,
+    work: Callable[[Up], None],
+    made: type[Parts] = Parts,
+    platform: bool = True,
+) -> None:
+    """Start the cluster, do some work and stop it. Raises DevError where a part could not start, and what the work raises.
+
+    Without the `platform`, databases and stores alone are up: nothing is at work on them.
+    """
     state, supervisor = folder(where), Supervisor()
     state.mkdir(parents=True, exist_ok=True)
     with stopping.listening(), at_work.serving(where.home):
         check_ports(where)
         parts = made(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
-        _run(parts, supervisor, stopping, work)
+        _run(parts, supervisor, stopping, work, platform)
+
+
+def restore(where: Settings, words: Sequence[str]) -> int:
+    """`mlops restore` with some words, while databases and stores alone are up; its exit status."""
+    stopping, statuses = Stop(), list[int]()
+    command = [sys.executable, "-m", "mlops_assets.cli", "restore", *words]
+    while_up(where, stopping, lambda up: statuses.append(up.run(command)), platform=False)
+    if not statuses:
+        raise DevError("stopped before anything was brought back")
+    return statuses[0]
 
 
 def folder(where: Settings) -> Path:
@@ -103,24 +122,30 @@ def folder(where: Settings) -> Path:
     return where.home / "cluster"
 
 
-def _run(parts: Parts, supervisor: Supervisor, stopping: Stop, work: Callable[[Up], None]) -> None:
+def _run(
+    parts: Parts, supervisor: Supervisor, stopping: Stop, work: Callable[[Up], None], platform: bool
+) -> None:
     try:
         make_database(parts)
         _up(parts.stores(), supervisor, stopping)
         make_databases(parts)
         make_bucket_and_secret(parts)
-        _up([parts.mlflow()], supervisor, stopping)
         make_homes(parts)
-        code, *others = parts.platform()
-        _up(
-            [code], supervisor, stopping
-        )  # whoever asks for the code before it is loaded shows an error first
-        _up(others, supervisor, stopping)
+        own = _platform_up(parts, supervisor, stopping) if platform else []
         if not stopping.asked:
-            work(Up(parts, supervisor, stopping, others))
+            work(Up(parts, supervisor, stopping, own))
     finally:
         (parts.state / ENVIRONMENT).unlink(missing_ok=True)
         stop_all(supervisor)
+
+
+def _platform_up(parts: Parts, supervisor: Supervisor, stopping: Stop) -> Sequence[Server]:
+    """MLflow, the code, and then the others, which are returned: who asks for the code before it is loaded shows an error first."""
+    _up([parts.mlflow()], supervisor, stopping)
+    code, *others = parts.platform()
+    _up([code], supervisor, stopping)
+    _up(others, supervisor, stopping)
+    return others
 
 
 def keep_up_and_tell(up: Up, restart: bool) -> None:

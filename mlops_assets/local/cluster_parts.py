@@ -91,6 +91,9 @@ class Parts:
             "MLOPS_ONLINE_STORE": f"redis://:{given.redis}@{HOST}:{self.ports.redis}/0",
             "MLFLOW_TRACKING_URI": f"http://{USER}:{quote(given.mlflow)}@{HOST}:{self.ports.mlflow}",
             "MLOPS_AUDIT_KEY": given.audit_key,
+            "MLOPS_BACKUP_WITH": " ".join(
+                [self.database("mlflow"), self.database("mlflow_auth"), f"s3://{BUCKET}/mlflow"]
+            ),
         }
 
     @property
@@ -120,6 +123,7 @@ class Parts:
             "MLOPS_LAKE": f"s3://{BUCKET}/lake",
             "MLOPS_AUDIT": f"s3://{BUCKET}/audit",
             "MLOPS_SHARED": f"s3://{BUCKET}/shared",
+            "MLOPS_BACKUP": str(self.state / "backups"),
             "MLOPS_DAGSTER_PORT": str(self.ports.dagster),
             "MLOPS_MLFLOW_PORT": str(self.ports.mlflow),
             "MLOPS_SERVE_PORT": str(self.ports.endpoint),

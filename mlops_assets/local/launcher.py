@@ -59,18 +59,18 @@ class WarmServer:
         """The answer to one request; raises ServerGoneError where none comes, and then nothing was done."""
         try:
             self._requests.sendall(json.dumps(request).encode() + b"\n")
-            told = b""
-            while not told.endswith(b"\n"):
+            answer = b""
+            while not answer.endswith(b"\n"):
                 part = self._requests.recv(65536)
                 if not part:
                     raise ServerGoneError(f"the warm server (pid {self.process.pid}) ended")
-                told += part
+                answer += part
         except OSError as error:
             self.process.kill()
             raise ServerGoneError(
                 f"the warm server (pid {self.process.pid}) gave no answer: {error}"
             ) from error
-        return json.loads(told)
+        return json.loads(answer)
 
     def retire(self) -> None:
         """Take no more runs; it ends with the last one that it has."""

@@ -32,8 +32,8 @@ def lost_runs_sensor() -> dg.SensorDefinition:
         if not isinstance(context.instance.run_launcher, WarmRunLauncher):
             return dg.SkipReason("runs are launched by another launcher, which looks after them itself")
         ended = end_lost_runs(context.instance)
-        for told in ended:
-            context.log.warning(told)
+        for line in ended:
+            context.log.warning(line)
         return dg.SkipReason("; ".join(ended) or "every run that was handed over has a process")
 
     return sensor
@@ -41,14 +41,14 @@ def lost_runs_sensor() -> dg.SensorDefinition:
 
 def end_lost_runs(instance: DagsterInstance) -> list[str]:
     """Fail the runs that were handed over and have nobody to begin them; a sentence on each."""
-    told = []
+    lines = []
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTING])):
         if why := _lost(instance, run):
             now = instance.get_run_by_id(run.run_id)
             if now and now.status == DagsterRunStatus.STARTING:
                 instance.report_run_failed(now, f"{why}: launch it again, if no sensor does.")
-                told.append(f"run {run.run_id}: {why}")
-    return told
+                lines.append(f"run {run.run_id}: {why}")
+    return lines
 
 
 def _lost(instance: DagsterInstance, run: dg.DagsterRun) -> str | None:

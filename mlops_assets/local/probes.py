@@ -38,14 +38,14 @@ def _serves(host: str, port: str) -> bool:
 def load_errors(dagster: str) -> list[str]:
     """Why code locations of a Dagster server could not be loaded, one text each; none when all were."""
     try:
-        workspace = _asked(dagster)["data"]["workspaceOrError"]
+        workspace = _locations(dagster)["data"]["workspaceOrError"]
     except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
         return [f"{dagster} did not say which code it loaded: {error}"]
     if "message" in workspace:
         return [workspace["message"]]
     entries = workspace.get("locationEntries", [])
-    found = [(entry["name"], entry["locationOrLoadError"] or {}) for entry in entries]
-    return [f"{name}: {_cause(problem)}" for name, problem in found if "message" in problem]
+    problems = [(entry["name"], entry["locationOrLoadError"] or {}) for entry in entries]
+    return [f"{name}: {_cause(problem)}" for name, problem in problems if "message" in problem]
 
 
 def _cause(problem: dict[str, Any]) -> str:
@@ -54,7 +54,7 @@ def _cause(problem: dict[str, Any]) -> str:
     return (chain[-1] if chain else problem["message"]).strip()
 
 
-def _asked(dagster: str) -> dict[str, Any]:
+def _locations(dagster: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{dagster}/graphql",
         data=json.dumps({"query": LOCATIONS}).encode(),

@@ -85,19 +85,19 @@ class Supervisor:
         """End the servers and every descendant: asked first, then SIGTERM, then SIGKILL; returns what still runs."""
         family = self._family()
         for wave in sorted({server.wave for server, _ in self.servers.values()}):
-            asked = [process for server, process in self.servers.values() if server.wave == wave]
+            leaders = [process for server, process in self.servers.values() if server.wave == wave]
             for server, process in self.servers.values():
                 if server.wave == wave and process.poll() is None:
                     process.send_signal(server.ends_on)
-            self._wait_for(asked, grace_s)
+            self._wait_for(leaders, grace_s)
         self._wait(family, grace_s)
         self._insist(family, psutil.Process.terminate, signal.SIGTERM, patience_s)
         self._insist(family, psutil.Process.kill, signal.SIGKILL, patience_s)
         return [process for process in family if _runs(process)]
 
-    def _wait_for(self, asked: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    def _wait_for(self, leaders: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and any(process.poll() is None for process in asked):
+        while time.monotonic() < until and any(process.poll() is None for process in leaders):
             self._reap()
             time.sleep(0.1)
 
@@ -106,12 +106,12 @@ class Supervisor:
         leaders = {process.pid for _, process in self.servers.values()}
         while sys.platform == "linux":
             try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if found is None or found.si_pid in leaders:
+            if child is None or child.si_pid in leaders:
                 return
-            os.waitpid(found.si_pid, 0)
+            os.waitpid(child.si_pid, 0)
 
     def _insist(
         self,

@@ -46,13 +46,13 @@ class Stop:
         self.asked = True
 
 
-def keep_up(supervisor: Supervisor, stopping: Stop, told: Callable[[], None], restart: bool = False) -> None:
-    """Watch the servers until one ends by itself, which raises DevError, or a signal comes; `told` is called first.
+def keep_up(supervisor: Supervisor, stopping: Stop, tell: Callable[[], None], restart: bool = False) -> None:
+    """Watch the servers until one ends by itself, which raises DevError, or a signal comes; `tell` is called first.
 
     With `restart`, what ends by itself is started again instead.
     """
     if not stopping.asked:
-        told()
+        tell()
     restarts = Restarts(supervisor) if restart else None
     while not stopping.asked:
         restarts.look() if restarts else raise_if_ended(supervisor)

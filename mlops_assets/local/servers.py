@@ -58,18 +58,18 @@ def main(
     return 0
 
 
-def _run(settings: Settings, wanted: list[Server], supervisor: Supervisor, stopping: Stop) -> None:
-    def told() -> None:
-        print(table(wanted, settings), flush=True)
-        report_load_errors(wanted[0])
+def _run(settings: Settings, parts: list[Server], supervisor: Supervisor, stopping: Stop) -> None:
+    def tell() -> None:
+        print(table(parts, settings), flush=True)
+        report_load_errors(parts[0])
 
     try:
-        for server in wanted:
+        for server in parts:
             if not stopping.asked:
                 supervisor.start(server)
-        for server in wanted:
+        for server in parts:
             wait_until_up(server, supervisor, stopping)
-        keep_up(supervisor, stopping, told)
+        keep_up(supervisor, stopping, tell)
     finally:
         stop_all(supervisor)
 
@@ -96,10 +96,10 @@ def ports_of(settings: Settings) -> list[Port]:
 
 def check_ports(settings: Settings) -> None:
     """Refuse to start while another process holds one of the ports, or two servers share one."""
-    wanted = ports_of(settings)
+    numbers = ports_of(settings)
     problems = []
-    for index, port in enumerate(wanted):
-        twins = [other.variable for other in wanted[:index] if other.number == port.number]
+    for index, port in enumerate(numbers):
+        twins = [other.variable for other in numbers[:index] if other.number == port.number]
         if twins:
             problems.append(f"{twins[0]} and {port.variable} are both {port.number}: change one of them")
         elif not ports.is_free(port.number):

@@ -67,9 +67,9 @@ class Server:
     def serve(self) -> None:
         """Load what the first request names; then take runs until whoever asks is gone, and its last run has ended."""
         self._answer(self._load(self._request() or {}))
-        asked = True
-        while asked or self.runs:
-            wait_for = [self.alive, *([self.requests] if asked else [])]
+        connected = True
+        while connected or self.runs:
+            wait_for = [self.alive, *([self.requests] if connected else [])]
             ready = select.select(wait_for, [], [], LOOK_EVERY_S if self.runs else None)[0]
             self._collect()
             if self.alive in ready:
@@ -77,18 +77,18 @@ class Server:
                 return
             if self.requests in ready:
                 request = self._request()
-                asked = request is not None
+                connected = request is not None
                 if request:
                     self._take(request)
 
     def _request(self) -> dict[str, Any] | None:
-        told = b""
-        while not told.endswith(b"\n"):
+        line = b""
+        while not line.endswith(b"\n"):
             part = self.requests.recv(65536)
             if not part:
                 return None
-            told += part
-        return json.loads(told)
+            line += part
+        return json.loads(line)
 
     def _answer(self, answer: Mapping[str, Any]) -> None:
         self.requests.sendall(json.dumps(answer).encode() + b"\n")
@@ -231,8 +231,8 @@ def report_crash(request: Mapping[str, Any], code: int) -> None:
     with _instance(request) as instance:
         run = instance.get_run_by_id(request["run"])
         if run and not run.is_finished:
-            told = get_run_crash_explanation(f"Run execution process for {run.run_id}", code)
-            instance.report_engine_event(told, run)
+            explanation = get_run_crash_explanation(f"Run execution process for {run.run_id}", code)
+            instance.report_engine_event(explanation, run)
             instance.report_run_failed(run)
 
 

@@ -26,15 +26,15 @@ class Category:
 
     def code(self, value: Any) -> tuple[float | None, str | None]:
         """The code (None: unseen or missing), and the canonical text of an unseen value."""
-        asked = type(value), value
-        found = self._read.get(asked)
-        if found is None:
+        key = type(value), value
+        answer = self._read.get(key)
+        if answer is None:
             text = self._known.read_one(value)
             code = None if text is None else self._codes.get(text)
-            found = code, text if code is None else None
+            answer = code, text if code is None else None
             if len(self._read) < MOST_REMEMBERED:
-                self._read[asked] = found
-        return found
+                self._read[key] = answer
+        return answer
 
 
 class RowBuffer:
@@ -71,12 +71,12 @@ class ColumnEncoder:
 
     def row(self, given: Mapping[str, Any]) -> tuple[list[Any], dict[int, dict[str, str]]]:
         """The numbers of one row, NaN where one is missing, and what `matrix` says of its categories."""
-        found, unseen = [given[name] for name in self.names], {}
+        numbers, unseen = [given[name] for name in self.names], {}
         for place, name, category in self._categories:
-            found[place], text = category.code(found[place])
+            numbers[place], text = category.code(numbers[place])
             if text is not None:
                 unseen[name] = text
-        return [NAN if value is None else value for value in found], {0: unseen} if unseen else {}
+        return [NAN if value is None else value for value in numbers], {0: unseen} if unseen else {}
 
     @staticmethod
     def _category(encoding: Encoding, name: str) -> Category | None:
@@ -101,7 +101,7 @@ class ColumnEncoder:
 
     def _row(self, columns: Mapping[str, Sequence[Any]], unseen: dict[int, dict[str, str]]) -> np.ndarray:
         """The only row, as doubles [1, features]."""
-        found: list[Any] = []
+        numbers: list[Any] = []
         for name, category in self._parts:
             value = columns[name][0]
             if category is not None:
@@ -110,8 +110,8 @@ class ColumnEncoder:
                     unseen.setdefault(0, {})[name] = text
             elif type(value) is int and not -EXACT <= value <= EXACT:
                 value = _rounded(value)
-            found.append(value)
-        return np.array([found], np.float64)
+            numbers.append(value)
+        return np.array([numbers], np.float64)
 
 
 def _single(wide: np.ndarray) -> np.ndarray:
@@ -139,10 +139,10 @@ def _rounded(value: Any) -> Any:
 def _codes(
     name: str, category: Category, values: Sequence[Any], unseen: dict[int, dict[str, str]]
 ) -> list[float | None]:
-    found = []
+    codes = []
     for row, value in enumerate(values):
         code, text = category.code(value)
         if text is not None:
             unseen.setdefault(row, {})[name] = text
-        found.append(code)
-    return found
+        codes.append(code)
+    return codes

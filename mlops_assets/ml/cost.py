@@ -70,9 +70,9 @@ def measured(gpus: int = 0) -> Iterator[Cost]:
     try:
         yield cost
     finally:
-        found = meter.cost()
+        total = meter.cost()
         meter.stop()
-        for name, value in asdict(found).items():
+        for name, value in asdict(total).items():
             setattr(cost, name, value)
 
 

@@ -158,8 +158,8 @@ class Encoding:
                 f"list it in trainer.categories or leave it out of the features"
             )
         known = {c: Known.of(frame[c]) for c in categories}
-        kinds: dict[str, Kind] = {c: found.kind for c, found in known.items() if found.kind != "text"}
-        return cls(names, {c: tuple(found.values) for c, found in known.items()}, kinds)
+        kinds: dict[str, Kind] = {c: values.kind for c, values in known.items() if values.kind != "text"}
+        return cls(names, {c: tuple(values.values) for c, values in known.items()}, kinds)
 
     def matrix(self, frame: pl.DataFrame) -> np.ndarray:
         """Float32 array [rows, features]; a category becomes its code, an unseen or null value becomes NaN.
@@ -184,12 +184,12 @@ class Encoding:
 
     def unseen(self, frame: pl.DataFrame) -> dict[int, dict[str, str]]:
         """By row, the categories whose value no training row had, as canonical texts; a missing value is not unseen."""
-        found: dict[int, dict[str, str]] = {}
+        texts: dict[int, dict[str, str]] = {}
         for name, codes in self._codes.items():
             for row, text in enumerate(self._read(name, frame[name])):
                 if text is not None and text not in codes:
-                    found.setdefault(row, {})[name] = text
-        return found
+                    texts.setdefault(row, {})[name] = text
+        return texts
 
     def to_json(self) -> str:
         """Text with the same bytes for the same encoding."""
@@ -197,8 +197,8 @@ class Encoding:
 
     def as_dict(self) -> dict[str, Any]:
         """The encoding as JSON values; `kinds` is there where a category was no text."""
-        told = {"features": self.features, "categories": self.categories}
-        return told | ({"kinds": dict(self.kinds)} if self.kinds else {})
+        names = {"features": self.features, "categories": self.categories}
+        return names | ({"kinds": dict(self.kinds)} if self.kinds else {})
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -17,7 +17,7 @@ NUMBERS = ("int", "float")
 def following_rows(
     rows: pl.DataFrame,
     name: str,
-    asked: Outcome,
+    outcome: Outcome,
     row: Sequence[str],
     time: str,
     start: datetime,
@@ -28,42 +28,44 @@ def following_rows(
 
     `rows` are those of the table whose time lies at most `within` before `start`, and before `end`.
     """
-    counts = pl.lit(True) if asked.where is None else expression(asked.where, dict.fromkeys(rows.columns))
-    value = pl.lit(1) if asked.sum is None else expression(asked.sum, dict.fromkeys(rows.columns))
+    counts = pl.lit(True) if outcome.where is None else expression(outcome.where, dict.fromkeys(rows.columns))
+    value = pl.lit(1) if outcome.sum is None else expression(outcome.sum, dict.fromkeys(rows.columns))
     later = (
-        rows.drop_nulls(asked.key)
+        rows.drop_nulls(outcome.key)
         .filter(counts)
-        .select(*asked.key, pl.col(time).cast(INSTANT).alias(KNOWN_AT), value.alias(VALUE))
+        .select(*outcome.key, pl.col(time).cast(INSTANT).alias(KNOWN_AT), value.alias(VALUE))
         .drop_nulls(VALUE)
-        .group_by(*asked.key, KNOWN_AT)
+        .group_by(*outcome.key, KNOWN_AT)
         .agg(pl.col(VALUE).sort().sum())
     )
-    reached = later.filter(pl.col(KNOWN_AT) >= start).select(asked.key).unique()
-    before = rows.join(reached, on=asked.key, how="semi").with_row_index(ROW)
+    reached = later.filter(pl.col(KNOWN_AT) >= start).select(outcome.key).unique()
+    before = rows.join(reached, on=outcome.key, how="semi").with_row_index(ROW)
     pairs = (
-        before.select(ROW, *asked.key, pl.col(time).cast(INSTANT).alias(AT))
-        .join(later, on=asked.key)
-        .filter(pl.col(KNOWN_AT) > pl.col(AT), pl.col(KNOWN_AT) <= pl.col(AT) + asked.within)
+        before.select(ROW, *outcome.key, pl.col(time).cast(INSTANT).alias(AT))
+        .join(later, on=outcome.key)
+        .filter(pl.col(KNOWN_AT) > pl.col(AT), pl.col(KNOWN_AT) <= pl.col(AT) + outcome.within)
         .sort(ROW, KNOWN_AT)
     )
     total = pl.col(VALUE).cum_sum().over(ROW)
-    if asked.word == "any":
+    if outcome.word == "any":
         pairs, total = pairs.unique(ROW, keep="first", maintain_order=True), pl.lit(1, pl.Int64)
     kind = pl.Float64 if later.schema[VALUE].is_float() else pl.Int64
-    told = pairs.select(ROW, total.cast(kind).alias(name), KNOWN_AT).filter(
+    changes = pairs.select(ROW, total.cast(kind).alias(name), KNOWN_AT).filter(
         pl.col(KNOWN_AT).is_between(start, end, closed="left")
     )
-    found = told.join(before.select(ROW, *row), on=ROW, how="left", maintain_order="left")
-    return found.select(*row, name, KNOWN_AT).sort(KNOWN_AT, *row)
+    named = changes.join(before.select(ROW, *row), on=ROW, how="left", maintain_order="left")
+    return named.select(*row, name, KNOWN_AT).sort(KNOWN_AT, *row)
 
 
-def outcome_kind(asked: Outcome, columns: Mapping[str, Column]) -> Kind:
+def outcome_kind(outcome: Outcome, columns: Mapping[str, Column]) -> Kind:
     """What an outcome is. Raises ValueError for a sum of what is no number, and a filter that is no condition."""
-    if asked.where is not None and (found := kind_of(asked.where, columns)) != "bool":
-        raise ValueError(f"where {asked.where!r} is {found}, and must be true or false: write a condition")
-    if asked.sum is None:
-        return GIVES[asked.word]
-    kind = kind_of(asked.sum, columns)
+    if outcome.where is not None and (condition := kind_of(outcome.where, columns)) != "bool":
+        raise ValueError(
+            f"where {outcome.where!r} is {condition}, and must be true or false: write a condition"
+        )
+    if outcome.sum is None:
+        return GIVES[outcome.word]
+    kind = kind_of(outcome.sum, columns)
     if kind not in NUMBERS:
-        raise ValueError(f"sum of {asked.sum!r}, which is {kind}: sum takes {' or '.join(NUMBERS)}")
+        raise ValueError(f"sum of {outcome.sum!r}, which is {kind}: sum takes {' or '.join(NUMBERS)}")
     return kind

@@ -114,8 +114,8 @@ def not_binary(values: pl.Series) -> list[str]:
     """Values that are neither 0 nor 1, true nor false, as texts, a few of them."""
     if values.dtype == pl.Boolean:
         return []
-    found = values.drop_nulls().unique().sort()
-    if found.dtype.is_numeric():
-        numbers = found.cast(pl.Float64)
-        found = found.filter((numbers != 0) & (numbers != 1) & numbers.is_not_nan())
-    return [str(value) for value in found.head(5).to_list()]
+    others = values.drop_nulls().unique().sort()
+    if others.dtype.is_numeric():
+        numbers = others.cast(pl.Float64)
+        others = others.filter((numbers != 0) & (numbers != 1) & numbers.is_not_nan())
+    return [str(value) for value in others.head(5).to_list()]

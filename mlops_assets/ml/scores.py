@@ -14,15 +14,15 @@ class ScoreError(DatasetError):
 
 def finite(scores: Any, model: str) -> np.ndarray:
     """The scores as float64 [rows]; raises ScoreError where one is NaN, infinite or missing."""
-    found = np.asarray(scores, np.float64)
-    wrong = np.flatnonzero(~np.isfinite(found))
+    numbers = np.asarray(scores, np.float64)
+    wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
         raise ScoreError(
-            f"{model} gives no finite number for {len(wrong)} of {len(found)} rows, the first is row {wrong[0]} "
-            f"({found[wrong[0]]}): nothing is concluded from it; mend its trainer so that every row is answered, also "
+            f"{model} gives no finite number for {len(wrong)} of {len(numbers)} rows, the first is row {wrong[0]} "
+            f"({numbers[wrong[0]]}): nothing is concluded from it; mend its trainer so that every row is answered, also "
             "where features are missing"
         )
-    return found
+    return numbers
 
 
 def defined(value: float | None) -> float | None:

@@ -78,13 +78,13 @@ def examine(frame: pl.DataFrame, expected: Expectation, end: datetime | None) ->
 
 
 def _schema(frame: pl.DataFrame, expected: Expectation) -> tuple[bool, dict[str, Any]]:
-    declared, found = dict(expected.schema), dict(frame.schema)
-    missing = [name for name in declared if name not in found]
-    unknown = [name for name in found if name not in declared]
+    declared, types = dict(expected.schema), dict(frame.schema)
+    missing = [name for name in declared if name not in types]
+    unknown = [name for name in types if name not in declared]
     other = {
-        name: f"{found[name]}, declared {declared[name]}"
+        name: f"{types[name]}, declared {declared[name]}"
         for name in declared
-        if name in found and found[name] != declared[name]
+        if name in types and types[name] != declared[name]
     }
     return not (missing or unknown or other), {"missing": missing, "unknown": unknown, "other type": other}
 

@@ -38,17 +38,17 @@ PLAIN_MOMENT = r"^((1[7-9]|2[01])[0-9]{2}-[0-9]{2}-[0-9]{2})[T ](([01][0-9]|2[0-
 FIRST, LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 
 
-def unfit(kind: Kind, found: Any) -> str | None:
+def unfit(kind: Kind, dtype: Any) -> str | None:
     """Why no value of a column of this polars type can be of a kind, and what would fit; None where values decide."""
-    if found == pl.Null or _admits(kind, found):
+    if dtype == pl.Null or _admits(kind, dtype):
         return None
     fix = {
-        "datetime": "a day is not a moment: declare it date, or give the moment" if found == pl.Date else "",
-        "str": "declare it a number, or write it as text in the source" if found.is_numeric() else "",
+        "datetime": "a day is not a moment: declare it date, or give the moment" if dtype == pl.Date else "",
+        "str": "declare it a number, or write it as text in the source" if dtype.is_numeric() else "",
     }.get(kind) or (
-        "make columns of it in the source" if found.is_nested() else "declare the type that it has"
+        "make columns of it in the source" if dtype.is_nested() else "declare the type that it has"
     )
-    return f"{found}, which is not {FITS[kind]}: {fix}"
+    return f"{dtype}, which is not {FITS[kind]}: {fix}"
 
 
 def typed(column: pl.Series, kind: Kind, zone: str = "UTC") -> tuple[pl.Series, int | None]:
@@ -62,33 +62,33 @@ def typed(column: pl.Series, kind: Kind, zone: str = "UTC") -> tuple[pl.Series, 
         given = given.cast(pl.String)
     if given.dtype == pl.Null:
         return given.cast(TYPES[kind]), None
-    found = (_of_text if given.dtype == pl.String else _of_values)(given, kind, zone).alias(column.name)
-    bad = (found.is_null() & given.is_not_null()).arg_true()
-    return found, int(bad[0]) if bad.len() else None
+    values = (_of_text if given.dtype == pl.String else _of_values)(given, kind, zone).alias(column.name)
+    bad = (values.is_null() & given.is_not_null()).arg_true()
+    return values, int(bad[0]) if bad.len() else None
 
 
-def _admits(kind: Kind, found: Any) -> bool:
-    text = found in (pl.String, pl.Categorical, pl.Enum)
+def _admits(kind: Kind, dtype: Any) -> bool:
+    text = dtype in (pl.String, pl.Categorical, pl.Enum)
     if kind == "str":
         return text
     if kind in ("int", "float"):
-        return text or found.is_numeric()
+        return text or dtype.is_numeric()
     if kind == "bool":
-        return text or found == pl.Boolean or found.is_integer()
+        return text or dtype == pl.Boolean or dtype.is_integer()
     if kind == "date":
-        return text or found == pl.Date or (isinstance(found, pl.Datetime) and found.time_zone is None)
-    return text or isinstance(found, pl.Datetime)
+        return text or dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_zone is None)
+    return text or isinstance(dtype, pl.Datetime)
 
 
 def _of_values(given: pl.Series, kind: Kind, zone: str) -> pl.Series:
     if kind == "datetime":
         return _instants(given, zone)
-    found = given.cast(TYPES[kind], strict=False)
+    values = given.cast(TYPES[kind], strict=False)
     if kind == "float":
-        found = _where(found, found.is_finite())
+        values = _where(values, values.is_finite())
     if kind == "float" and given.dtype.is_decimal():
-        return found
-    return _where(found, found.cast(given.dtype, strict=False) == given)
+        return values
+    return _where(values, values.cast(given.dtype, strict=False) == given)
 
 
 def _of_text(given: pl.Series, kind: Kind, zone: str) -> pl.Series:
@@ -97,8 +97,8 @@ def _of_text(given: pl.Series, kind: Kind, zone: str) -> pl.Series:
     if kind == "int":
         return _where(given, given.str.contains(WHOLE)).cast(pl.Int64, strict=False)
     if kind == "float":
-        found = _where(given, given.str.contains(NUMBER)).cast(pl.Float64, strict=False)
-        return _where(found, found.is_finite())
+        numbers = _where(given, given.str.contains(NUMBER)).cast(pl.Float64, strict=False)
+        return _where(numbers, numbers.is_finite())
     if kind == "bool":
         words = {"true": True, "1": True, "false": False, "0": False}
         return given.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
@@ -128,15 +128,15 @@ def _instants(given: pl.Series, zone: str) -> pl.Series:
     micro = given.cast(pl.Datetime("us", kind.time_zone), strict=False)
     micro = _where(micro, micro.cast(kind, strict=False) == given)
     if kind.time_zone:
-        found = micro.dt.convert_time_zone("UTC")
+        moments = micro.dt.convert_time_zone("UTC")
     else:
-        found = (
+        moments = (
             _placed(micro, zone)
             .fill_null(_placed(micro.dt.offset_by("1h"), zone))
             .dt.convert_time_zone("UTC")
         )
-    plain = found.dt.replace_time_zone(None)
-    return _where(found, (plain >= FIRST) & (plain <= LAST))
+    plain = moments.dt.replace_time_zone(None)
+    return _where(moments, (plain >= FIRST) & (plain <= LAST))
 
 
 def _placed(local: pl.Series, zone: str) -> pl.Series:
@@ -146,8 +146,8 @@ def _placed(local: pl.Series, zone: str) -> pl.Series:
 def _each(texts: pl.Series, read: Any, kind: Any) -> pl.Series:
     """Every text read one by one, each distinct one once; null where it cannot be."""
     distinct = texts.drop_nulls().unique().to_list()
-    found = {text: _or_none(read, text) for text in distinct}
-    known = pl.DataFrame({"text": [*found], "read": [*found.values()]}, {"text": pl.String, "read": kind})
+    values = {text: _or_none(read, text) for text in distinct}
+    known = pl.DataFrame({"text": [*values], "read": [*values.values()]}, {"text": pl.String, "read": kind})
     return texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")["read"]
 
 

@@ -45,9 +45,9 @@ def canonical(values: pl.Series) -> pl.Series:
         return values.cast(pl.String)
     if kind.is_float() and _whole(known := values.fill_nan(None)):
         return known.cast(pl.Int64).cast(pl.String)
-    found = values.to_list()
-    texts = {value: canonical_text(value) for value in set(found)}
-    return pl.Series(values.name, [texts[value] for value in found], pl.String)
+    items = values.to_list()
+    texts = {value: canonical_text(value) for value in set(items)}
+    return pl.Series(values.name, [texts[value] for value in items], pl.String)
 
 
 def canonical_text(value: Any) -> str | None:
@@ -70,8 +70,8 @@ def numbers(values: pl.Series) -> pl.Series:
     if kind_of(values.dtype) == "text":
         values = values.cast(pl.String)
         read = {text: spelled(text) for text in values.drop_nulls().unique()}
-        found = {text: float(number) for text, number in read.items() if number is not None}
-        return _mapped(values, found, pl.Float64)
+        spellings = {text: float(number) for text, number in read.items() if number is not None}
+        return _mapped(values, spellings, pl.Float64)
     return values.cast(pl.Float64).fill_nan(None)
 
 
@@ -153,10 +153,10 @@ class Known:
         return {number: value for number, value in pairs if counted[number] == 1}
 
 
-def _mapped(texts: pl.Series, found: Mapping[str, Any], dtype: Any) -> pl.Series:
-    if not found:
+def _mapped(texts: pl.Series, mapping: Mapping[str, Any], dtype: Any) -> pl.Series:
+    if not mapping:
         return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
-    return texts.replace_strict(found, default=None, return_dtype=dtype)
+    return texts.replace_strict(mapping, default=None, return_dtype=dtype)
 
 
 def _whole(values: pl.Series) -> bool:

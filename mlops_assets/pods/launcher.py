@@ -30,11 +30,11 @@ class PodRunLauncher(K8sRunLauncher):
         try:
             if workloads.job(name) is None:
                 return self._deleted(run, name)
-            found = super().check_run_worker_health(run)
-            if found.status is WorkerStatus.UNKNOWN:
-                return CheckRunHealthResult(WorkerStatus.RUNNING, found.msg)
-            if found.status is not WorkerStatus.FAILED:
-                return found
+            health = super().check_run_worker_health(run)
+            if health.status is WorkerStatus.UNKNOWN:
+                return CheckRunHealthResult(WorkerStatus.RUNNING, health.msg)
+            if health.status is not WorkerStatus.FAILED:
+                return health
             return CheckRunHealthResult(WorkerStatus.FAILED, self._decide(run, workloads, name).sentence)
         except ApiAwayError as error:
             return CheckRunHealthResult(
@@ -59,9 +59,9 @@ class PodRunLauncher(K8sRunLauncher):
 
     def _deleted(self, run: DagsterRun, name: str) -> CheckRunHealthResult:
         """Somebody deleted the Job itself, which is no accident: the run is not tried again."""
-        told = f"job {name} was deleted by hand: launch the run again if it is still wanted"
-        self._instance.add_run_tags(run.run_id, tags_after(run, Retry(False, told)))
-        return CheckRunHealthResult(WorkerStatus.FAILED, told)
+        sentence = f"job {name} was deleted by hand: launch the run again if it is still wanted"
+        self._instance.add_run_tags(run.run_id, tags_after(run, Retry(False, sentence)))
+        return CheckRunHealthResult(WorkerStatus.FAILED, sentence)
 
     def _decide(self, run: DagsterRun, workloads: Workloads, name: str) -> Retry:
         job, pod = workloads.job(name), workloads.newest_pod(name)

@@ -29,7 +29,7 @@ def reap(
     limits: Limits = LIMITS,
 ) -> Reaped:
     """Delete what is left over in a namespace, and say of each why, and what it held; raises ApiAwayError."""
-    found = leftovers(
+    leftover = leftovers(
         workloads.jobs(COMPONENT),
         workloads.rays("rayjobs"),
         workloads.rays("rayclusters"),
@@ -37,7 +37,7 @@ def reap(
         datetime.now(UTC),
         limits,
     )
-    gone = [one for one in found if dry or _deleted(workloads, one)]
+    gone = [one for one in leftover if dry or _deleted(workloads, one)]
     for one in gone:
         tell(
             f"{one.kind} {one.name}: {one.why}; {'would be' if dry else 'was'} deleted, {cost_told(one.held)}"
@@ -55,8 +55,8 @@ def reap(
 
 def status_of(instance: DagsterInstance, run: str) -> str:
     """Whether anybody may still wait for what a run began: it, its next try, or another run of the same job."""
-    found = instance.get_run_by_id(run)
-    if found is None:
+    known = instance.get_run_by_id(run)
+    if known is None:
         return UNKNOWN
     under_way = [
         DagsterRunStatus.QUEUED,
@@ -65,7 +65,7 @@ def status_of(instance: DagsterInstance, run: str) -> str:
         DagsterRunStatus.STARTED,
         DagsterRunStatus.CANCELING,
     ]
-    same_job = RunsFilter(job_name=found.job_name, statuses=under_way)
+    same_job = RunsFilter(job_name=known.job_name, statuses=under_way)
     return WAITS if instance.get_runs(same_job, limit=1) else OVER
 
 

@@ -86,9 +86,9 @@ def pod_executor(init_context: InitExecutorContext) -> Executor:
     """dagster-k8s' executor with `PodSteps` around its handler of steps."""
     create = k8s_job_executor.executor_creation_fn
     assert create is not None
-    made: Any = create(init_context)
-    made._step_handler = PodSteps(made._step_handler)
-    return made
+    pods: Any = create(init_context)
+    pods._step_handler = PodSteps(pods._step_handler)
+    return pods
 
 
 def in_pods(at_once: int = 4) -> ExecutorDefinition:

@@ -31,7 +31,7 @@ from resources.audit.chain import event_identity
 from resources.audit.log import CHANGES, Audit, Entry
 from resources.records.deployment import Deployment
 from resources.records.reader import RecordError
-from resources.serving.ray_serve import Endpoint
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingAwayError, TrackingError, Version
 
 __all__ = ["ChampionError", "Change", "Rollback", "champion_now", "change_champion", "reconcile", "roll_back"]
@@ -52,29 +52,28 @@ class Change:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def change_champion(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Change, record: Deployment | None
-) -> Entry:
+def change_champion(systems: Systems, change: Change, record: Deployment | None) -> Entry:
     """Record a change, move the aliases and publish `record` (None: not deployed); returns the entry that made the champion.
 
     Safe to repeat after a crash at any point: a change that was recorded is completed, and recorded once. Raises
     ChampionError where another version is champion by now than `change.replaces`, or where an automatic promotion
     asks for a version that was rolled back, and FrozenError where somebody has put the model on hold.
     """
+    audit = systems.audit
     with champion_lock(audit, change.model):
-        last = _settled(tracking, audit, endpoint, change.model)
-        now = _champion(tracking, change.model, last)
+        last = _settled(systems, change.model)
+        now = _champion(systems.tracking, change.model, last)
         if last is None or change.version != now:
             _refuse(change, now, audit)
             last = _append(audit, change, now, last, record)
-        elif record is not None and not _says(wanted_record(audit, endpoint, last), record):
+        elif record is not None and not _says(wanted_record(audit, systems.endpoint, last), record):
             record_deployed(audit, last, record)
-        followed(tracking, audit, endpoint, last)
+        followed(systems, last)
         return last
 
 
-def _says(wanted: Deployment | None, record: Deployment) -> bool:
-    return wanted is not None and contents(wanted) == contents(record)
+def _says(deployment: Deployment | None, record: Deployment) -> bool:
+    return deployment is not None and contents(deployment) == contents(record)
 
 
 def champion_now(tracking: Tracking, audit: Audit, model: str) -> int | None:
@@ -94,18 +93,18 @@ class Rollback:
     account: str
 
 
-def roll_back(tracking: Tracking, audit: Audit, endpoint: Endpoint, wish: Rollback) -> Entry:
+def roll_back(systems: Systems, wish: Rollback) -> Entry:
     """Make an earlier champion champion again and put it behind the endpoint; returns the entry that did.
 
     The version's model file and deployment record are verified first. A rollback whose process died is completed instead
     of going back one further, whoever has repaired its effects meanwhile. Raises ChampionError where there is nothing
     to go back to, and FrozenError where the model is retired; a pause is no obstacle to who mends something.
     """
-    with champion_lock(audit, wish.model):
-        last, pending = _left_behind(tracking, audit, endpoint, wish.model), _Pending(audit, wish.model)
+    with champion_lock(systems.audit, wish.model):
+        last, pending = _left_behind(systems, wish.model), _Pending(systems.audit, wish.model)
         if last is None or not pending.is_of(last) or wish.to not in (None, last.version):
-            last = _gone_back(tracking, audit, endpoint, wish, last, pending)
-        followed(tracking, audit, endpoint, last)
+            last = _gone_back(systems, wish, last, pending)
+        followed(systems, last)
         pending.done()
         return last
 
@@ -132,18 +131,12 @@ class _Pending:
         self.audit.storage.delete(self.name)
 
 
-def _gone_back(
-    tracking: Tracking,
-    audit: Audit,
-    endpoint: Endpoint,
-    wish: Rollback,
-    last: Entry | None,
-    pending: _Pending,
-) -> Entry:
+def _gone_back(systems: Systems, wish: Rollback, last: Entry | None, pending: _Pending) -> Entry:
+    tracking, audit = systems.tracking, systems.audit
     champion = _champion(tracking, wish.model, last)
     target = _target(wish, champion, Grounds.of(audit, wish.model).changes())
     version = registered(tracking, wish.model, target)
-    record = _verified(tracking, endpoint, audit, version)
+    record = _verified(systems, version)
     change = _change_back(wish, version, champion)
     pending.begin(event_identity(change.kind, change.model, _identity(change, champion, last)))
     return _append(audit, change, champion, last, record)
@@ -161,23 +154,23 @@ def _change_back(wish: Rollback, version: Version, champion: int | None) -> Chan
     )
 
 
-def _settled(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+def _settled(systems: Systems, model: str) -> Entry | None:
     """The newest change, once registry and endpoint have followed it."""
-    last = audit.latest(model, CHANGES)
-    for sentence in followed(tracking, audit, endpoint, last) if last else ():
+    last = systems.audit.latest(model, CHANGES)
+    for sentence in followed(systems, last) if last else ():
         LOG.warning("%s: %s", model, sentence)
     return last
 
 
-def _left_behind(tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str) -> Entry | None:
+def _left_behind(systems: Systems, model: str) -> Entry | None:
     """The same for who goes back from it: a change that cannot be followed, its model gone perhaps, is no obstacle."""
     try:
-        return _settled(tracking, audit, endpoint, model)
+        return _settled(systems, model)
     except TrackingAwayError:
         raise
     except (ChampionError, TrackingError, RecordError) as broken:
         LOG.warning("%s: going back from a change that cannot be followed: %s", model, broken)
-        return audit.latest(model, CHANGES)
+        return systems.audit.latest(model, CHANGES)
 
 
 def _champion(tracking: Tracking, model: str, last: Entry | None) -> int | None:
@@ -265,10 +258,11 @@ def _target(wish: Rollback, champion: int | None, changes: Sequence[Entry]) -> i
     return wish.to
 
 
-def _verified(tracking: Tracking, endpoint: Endpoint, audit: Audit, version: Version) -> Deployment | None:
+def _verified(systems: Systems, version: Version) -> Deployment | None:
     """The record to publish, its model file whole in the registry; None where the model is not behind the endpoint at all."""
-    tracking.load(version)
-    record = record_of(audit, endpoint, version.name, version.number)
+    endpoint = systems.endpoint
+    systems.tracking.load(version)
+    record = record_of(systems.audit, endpoint, version.name, version.number)
     if record is None and endpoint.published(version.name) is not None:
         raise ChampionError(
             f"{version.name}: no deployment record of version {version.number} was kept, so the endpoint could not "

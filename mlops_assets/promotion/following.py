@@ -16,6 +16,7 @@ from resources.audit.log import CHANGES, Audit, AuditError, Entry
 from resources.records.deployment import Deployment
 from resources.records.moved import names_before
 from resources.serving.ray_serve import Endpoint
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, Version
 from resources.tracking.versions import sha256
 
@@ -31,24 +32,23 @@ def champion_lock(audit: Audit, model: str, wait: bool = True) -> AbstractContex
     return audit.lock(f"champion-{model}", wait)
 
 
-def reconcile(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, model: str, wait: bool = True
-) -> list[str]:
+def reconcile(systems: Systems, model: str, wait: bool = True) -> list[str]:
     """Repair whatever differs from the newest change of a model's champion; returns what did, in words.
 
     With `wait` off, LeaseHeldError is raised at once where a change is under way. Raises ChampionError, TrackingError or
     AuditError where something differs that cannot be repaired; nothing is published then.
     """
-    with champion_lock(audit, model, wait):
-        change = audit.latest(model, CHANGES)
-        return followed(tracking, audit, endpoint, change) if change else []
+    with champion_lock(systems.audit, model, wait):
+        change = systems.audit.latest(model, CHANGES)
+        return followed(systems, change) if change else []
 
 
-def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry) -> list[str]:
+def followed(systems: Systems, change: Entry) -> list[str]:
     """Bring registry and endpoint to where the newest change says, and return what differed.
 
     Raises UnfoundedError for a change that the log holds without its evaluation or approval.
     """
+    tracking, audit = systems.tracking, systems.audit
     refuse_unfounded(audit, change)
     champion, remembered = tracking.standing(_model(change))
     if remembered is not None and remembered > (change.seq, "") and remembered != (change.seq, change.hash):
@@ -56,8 +56,8 @@ def followed(tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry
             f"MLflow remembers entry {remembered[0]} of the audit log for {change.model}, whose newest change here is entry "
             f"{change.seq}: the log was cut off or replaced, so nothing follows it; `mlops audit verify` names the line"
         )
-    record = wanted_record(audit, endpoint, change)
-    sentences = _serve(tracking, audit, endpoint, change, record)
+    record = wanted_record(audit, systems.endpoint, change)
+    sentences = _serve(systems, change, record)
     if champion != change.version or remembered != (change.seq, change.hash):
         assert change.version is not None and change.moment is not None
         tracking.promote(_model(change), change.version, change.moment, change.evidence[REPLACES])
@@ -73,7 +73,7 @@ def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Dep
     """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
     entries = audit.entries(model, (*CHANGES, "deployed"))
     digests = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
-    return _record(endpoint, digests[-1]) if digests else _kept(audit, endpoint, model, version)
+    return _record(endpoint, digests[-1]) if digests else _earlier_record(audit, endpoint, model, version)
 
 
 def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment | None:
@@ -83,7 +83,7 @@ def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment
     if SERVES in says.evidence:
         return _record(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
     assert change.version is not None
-    return _kept(audit, endpoint, _model(change), change.version)
+    return _earlier_record(audit, endpoint, _model(change), change.version)
 
 
 def contents(record: Deployment) -> dict[str, Any]:
@@ -150,19 +150,18 @@ def named(version: int | None) -> str:
     return "no champion" if version is None else f"version {version}"
 
 
-def _serve(
-    tracking: Tracking, audit: Audit, endpoint: Endpoint, change: Entry, wanted: Deployment | None
-) -> list[str]:
+def _serve(systems: Systems, change: Entry, record: Deployment | None) -> list[str]:
+    endpoint = systems.endpoint
     now = endpoint.published(_model(change))
-    if wanted is None:
+    if record is None:
         gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
         return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
-    sentences = _with_model_file(tracking, endpoint, wanted)
-    if now != wanted:
-        _keep_unrecorded(audit, endpoint, now)
-        endpoint.publish(wanted)
+    sentences = _with_model_file(systems.tracking, endpoint, record)
+    if now != record:
+        _keep_unrecorded(systems.audit, endpoint, now)
+        endpoint.publish(record)
         said = f"of version {now.version}" if now else "missing"
-        sentences.append(f"the endpoint's record was {said}, now it is of version {wanted.version}")
+        sentences.append(f"the endpoint's record was {said}, now it is of version {record.version}")
     return sentences
 
 
@@ -194,7 +193,7 @@ def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Deployment:
     )
 
 
-def _kept(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
+def _earlier_record(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Deployment | None:
     """The record that an earlier release kept, refused if it is not the one that the log says was deployed."""
     record = endpoint.kept_record(model, version)
     if record is None:

@@ -69,7 +69,7 @@ class Holds:
         """Number of the entry by which a hold on a model was lifted last; 0 where none ever was."""
         return max(self.lifted.get(model, 0), self.lifted.get(None, 0))
 
-    def told(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """Every hold in a sentence."""
         pauses = [("everything", self.everything)] if self.everything else []
         pauses += sorted(self.paused.items())

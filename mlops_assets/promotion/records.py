@@ -116,7 +116,7 @@ def record_configuration(audit: Audit, spec: ModelSpec, by: str, moment: datetim
     changed = changes(_recorded(audit, last) if last else {}, json.loads(text))
     if last is not None and not changed:
         return last
-    audit.keep(_kept(digest), text)
+    audit.keep(_text_name(digest), text)
     return audit.record(
         "configuration_changed",
         spec.name,
@@ -161,14 +161,14 @@ def data_now(calendar: Calendar, table: str, lake: Lake) -> datetime | None:
 def _recorded(audit: Audit, change: Entry) -> dict[str, Any]:
     """The spec that a change of configuration names, refused where the kept text is not the one that was recorded."""
     digest = change.evidence["spec"]
-    text = audit.kept(_kept(digest))
+    text = audit.text(_text_name(digest))
     if text is None or hashlib.sha256(text.encode()).hexdigest() != digest:
         raise AuditError(
-            f"{audit.folder}/{_kept(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "
+            f"{audit.folder}/{_text_name(digest)}, which entry {change.seq} names, is {'missing' if text is None else 'changed'}: "
             f"restore the folder from a copy"
         )
     return as_now(json.loads(text))
 
 
-def _kept(digest: str) -> str:
+def _text_name(digest: str) -> str:
     return f"specs/{digest}.json"

@@ -25,14 +25,15 @@ from mlops_assets.kit.run_tags import (
     UNFINISHED,
 )
 from mlops_assets.spec.names import ingest_job_name, progress_name
-from mlops_assets.stages.drift_page import PAGES_TAG, WHERE_IT_DRIFTS
+from mlops_assets.stages.drift_page import NONE, PAGES_TAG, WHERE_IT_DRIFTS
 from resources.lake.lake import Lake
 from resources.records.documents import load_record, save_record
 from resources.records.progress import ReplayProgress
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-FEW_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}
-"""Tags of the runs of all partitions of a replay but its last: Evidently's page costs more than their numbers do."""
+FEW_PAGES, NO_PAGES = {PAGES_TAG: WHERE_IT_DRIFTS}, {PAGES_TAG: NONE}
+"""Tags of the runs of all partitions of a replay but its last, and of those that share runs: Evidently's page costs more than
+their numbers do."""
 
 MOST_TICKS_A_PARTITION = 50
 
@@ -73,9 +74,18 @@ class Shared(Protocol):
         """How many of the partitions that wait are ingested together: up to the first at whose end something may be decided."""
         ...
 
-    def due(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Jobs that score what was ingested, each with partitions that follow each other."""
+    def resting(self, partition: str) -> Collection[str]:
+        """The models of which nothing can be decided at the end of a partition."""
         ...
+
+    def due(self, resting: Collection[str] = ()) -> Iterator[tuple[str, Sequence[str]]]:
+        """Jobs of all models but some that score what was ingested, each with partitions that follow each other."""
+        ...
+
+
+def sensors_of(model: str) -> tuple[str, str]:
+    """Names of a model's sensors: one scores, one retrains."""
+    return f"score_{model}_when_features_arrive", f"retrain_{model}_on_evidence"
 
 
 def said(partitions: Sequence[str]) -> str:
@@ -114,20 +124,28 @@ class Clock:
             step, waiting = waiting[:count], waiting[count:]
             progress.stage(said(step), "ingest, features, online store")
             self.execute_all(ingest_job_name(use_case), progress, step)
+            resting = shared.resting(step[-1]) if shared and waiting else ()
             if shared:
-                for job, names in shared.due():
-                    progress.stage(said(names), job)
-                    newest = names[-1:] if not waiting and names[-1] == step[-1] else []
-                    if few := names[: len(names) - len(newest)]:
-                        self.execute_all(job, progress, few, FEW_PAGES)
-                    if newest:
-                        self.execute_all(job, progress, newest)
+                self._score(shared, resting, step[-1], progress, last=not waiting)
             if waiting:
-                self.settle(step[-1], progress, FEW_PAGES, at_the_end)
+                quiet = {name for model in resting for name in sensors_of(model)}
+                self.settle(step[-1], progress, NO_PAGES if shared else FEW_PAGES, {*at_the_end, *quiet})
             else:
                 self.settle(step[-1], progress)
             save_record(self.lake, progress_name(use_case), ReplayProgress(through=step[-1]))
             progress.done += len(step)
+
+    def _score(
+        self, shared: Shared, resting: Collection[str], newest: str, progress: Progress, last: bool
+    ) -> None:
+        """Score and report on what is due, all but some models; the page of the newest partition is drawn where it is the last."""
+        for job, names in shared.due(resting):
+            progress.stage(said(names), job)
+            drawn = names[-1:] if last and names[-1] == newest else []
+            if few := names[: len(names) - len(drawn)]:
+                self.execute_all(job, progress, few, NO_PAGES)
+            if drawn:
+                self.execute_all(job, progress, drawn)
 
     def settle(
         self,

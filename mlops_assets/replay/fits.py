@@ -10,7 +10,7 @@ from mlops_assets.project import Project
 from mlops_assets.replay.clock import Progress
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.identity import version_identity
-from mlops_assets.stages.searched import searched
+from mlops_assets.stages.search_results import training_spec
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.tracking.tracking import Kind
@@ -36,12 +36,12 @@ class Fits:
 
     def __call__(self, partition: str, now: datetime, held: bool, rounds: int | None) -> tuple[bytes, int]:
         """Model bytes and rounds of a training at the end of a partition, with the newest days held out or refitted on all."""
-        spec, data = self._asked(partition)
+        spec, data = self._question(partition)
         kind = KINDS[0] if held else KINDS[1]
         identity = version_identity(spec, data, kind)
         if identity not in self.models:
             version = self.registered.get(identity)
-            self.models[identity] = self._loaded(version) if version else self._made(spec, data, kind, rounds)
+            self.models[identity] = self._loaded(version) if version else self._fit(spec, data, kind, rounds)
         return self.models[identity]
 
     def to_go(self, partition: str, kind: Kind) -> float | None:
@@ -57,19 +57,19 @@ class Fits:
 
     def _expected(self, partitions: Sequence[str]) -> Iterator[tuple[tuple[str, Kind], int]]:
         for partition in partitions:
-            spec, data = self._asked(partition)
+            spec, data = self._question(partition)
             for kind in KINDS:
                 if version_identity(spec, data, kind) not in self.registered:
                     yield (partition, kind), len(data.hashes)
 
-    def _asked(self, partition: str) -> tuple[ModelSpec, TrainingData]:
-        spec, _ = searched(self.spec, self.project.lake, partition)
+    def _question(self, partition: str) -> tuple[ModelSpec, TrainingData]:
+        spec, _ = training_spec(self.spec, self.project.lake, partition)
         return spec, training_data(spec, self.project.lake, partition)
 
     def _loaded(self, version: Any) -> tuple[bytes, int]:
         return self.project.tracking.load(version), int(version.tags["rounds"])
 
-    def _made(self, spec: ModelSpec, data: TrainingData, kind: Kind, rounds: int | None) -> tuple[bytes, int]:
+    def _fit(self, spec: ModelSpec, data: TrainingData, kind: Kind, rounds: int | None) -> tuple[bytes, int]:
         self.fitted, started = self.fitted + 1, time.monotonic()
         what = f"comparison of policies: {kind}, fit {self.fitted} of at most {self._most()}"
         self.progress.stage(data.partition, what, self.to_go(data.partition, kind))

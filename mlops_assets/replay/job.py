@@ -35,7 +35,7 @@ FEATURE_TABLE = re.compile(r"\w+/features/(?!online$|registry$)\w+")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplayOrder:
     """What somebody wants replayed: a use case, up to which partition, and what is to follow the partitions."""
 
     use_case: str
@@ -48,14 +48,14 @@ class Asked:
         return settings.replay / self.use_case
 
 
-def replay_history(settings: Settings, asked: Asked) -> int:
+def replay_history(settings: Settings, order: ReplayOrder) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
-    folder = asked.folder(settings)
+    folder = order.folder(settings)
     content = {
-        "through": asked.through,
-        "compare": asked.compare,
-        "models": _models(asked),
-        **_newest(settings, asked),
+        "through": order.through,
+        "compare": order.compare,
+        "models": _models(order),
+        **_newest(settings, order),
     }
     finished = _finished(folder)
     if finished == content and content["models"] is not None:
@@ -67,20 +67,20 @@ def replay_history(settings: Settings, asked: Asked) -> int:
         print(line, flush=True)
     with alone(settings.home, "a replay"):
         storage_at(settings.lake).sweep()
-        report = _replay(settings, asked)
+        report = _replay(settings, order)
         write_text(folder / "report.txt", report)
         write_text(folder / "finished.json", json.dumps(content))
     print_size(settings)
     return 0
 
 
-def _models(asked: Asked) -> dict[str, Any] | None:
+def _models(order: ReplayOrder) -> dict[str, Any] | None:
     """The whole spec of each model: one that is added, or a field that changes, makes a finished replay unfinished.
 
     None where a spec cannot be read; what is wrong is told when the definitions are loaded.
     """
     try:
-        folder = use_case_folder(asked.use_case)
+        folder = use_case_folder(order.use_case)
         use_case, specs = read_use_case(folder), specs_in(folder)
     except (YamlError, pydantic.ValidationError):
         return None
@@ -88,13 +88,13 @@ def _models(asked: Asked) -> dict[str, Any] | None:
     return {
         spec.name: spec.model_dump(mode="json")
         for spec in specs
-        if asked.others or retrained is None or spec.name in retrained
+        if order.others or retrained is None or spec.name in retrained
     }
 
 
-def _newest(settings: Settings, asked: Asked) -> dict[str, str | None]:
+def _newest(settings: Settings, order: ReplayOrder) -> dict[str, str | None]:
     """The newest partition that is there, where the calendar has no end: a replay that was finished goes on when one comes."""
-    folder = use_case_folder(asked.use_case)
+    folder = use_case_folder(order.use_case)
     try:
         if read_use_case(folder).calendar.over:
             return {}
@@ -128,7 +128,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     return record | {"models": {name: as_now(spec) for name, spec in models.items()}} if models else record
 
 
-def _replay(settings: Settings, asked: Asked) -> str:
+def _replay(settings: Settings, order: ReplayOrder) -> str:
     started = time.monotonic()
     from mlops_assets.project import Project, ProjectError
     from mlops_assets.replay.by_wall import answers_since, lived_by_the_wall, none_is_over, retrain_sensors
@@ -139,13 +139,13 @@ def _replay(settings: Settings, asked: Asked) -> str:
     from mlops_assets.replay.tables import partitions_table, steps_table, text_table
 
     project = Project.open(settings)
-    use_case = project.use_case(asked.use_case)
+    use_case = project.use_case(order.use_case)
     retrained, others = models_of(project, use_case)
     if not retrained:
         raise ProjectError(
             f"use case {use_case.name!r} has no model to replay: add one, or name it in replay.models"
         )
-    partitions = up_to(project.partition_names(retrained[0]), asked.through)
+    partitions = up_to(project.partition_names(retrained[0]), order.through)
     if not partitions:
         raise ProjectError(none_is_over(use_case))
     print(
@@ -162,17 +162,18 @@ def _replay(settings: Settings, asked: Asked) -> str:
         use_case.name, partitions, progress, later, shared
     )
     lines = [line for spec in retrained for line in follow_spec(project, spec, progress)]
-    for other in others if asked.others else ():
+    for other in others if order.others else ():
         first_model(project, other, progress)
         lines += [*follow_spec(project, other, progress), score_served_partitions(project, other, progress)]
     parts = []
     for spec in retrained:
         table = partitions_table(spec, project.lake)
         shown = steps_table(spec, project.lake) if shared else table
-        parts.append(text_table(shown.iter_rows(named=True)))
-        folder = asked.folder(settings) if spec is retrained[0] else asked.folder(settings) / spec.name
+        title = f"{spec.name}: {spec.description}\n" if len(retrained) > 1 else ""
+        parts.append(title + text_table(shown.iter_rows(named=True)))
+        folder = order.folder(settings) if spec is retrained[0] else order.folder(settings) / spec.name
         write_outcome(folder, table, project.lake.read(f"{spec.name}/predictions"))
-    if asked.compare:
+    if order.compare:
         compared = next((s for s in retrained if s.name == replay.compare), retrained[0])
         refusal = lived_by_the_wall(compared) or under_two_specs(compared, project.lake)
         parts.append(refusal or compare_policies(project, compared, replay.periods, progress, replay.naive))

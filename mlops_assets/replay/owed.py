@@ -16,7 +16,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import judged
 from mlops_assets.stages.opponents import opponents
-from mlops_assets.stages.searched import parameters_in, searched
+from mlops_assets.stages.search_results import parameters_in, training_spec
 from mlops_assets.stages.training import challenger_name
 from mlops_assets.stages.training_set import newest_partition, training_data
 from resources.lake.lake import Lake
@@ -88,7 +88,7 @@ def follows(spec: ModelSpec, version: Version) -> bool:
 def _unfair(spec: ModelSpec, project: Project) -> str | None:
     """Why a challenger trained now could not be judged, before anything is fitted; None where it can."""
     partition = newest_partition(spec, project.lake)
-    followed, _ = searched(spec, project.lake, partition)
+    followed, _ = training_spec(spec, project.lake, partition)
     try:
         opponents(
             followed,

@@ -1,6 +1,10 @@
-"""Partitions of a replay that share a run: those between which no model can be asked to be trained."""
+"""Partitions of a replay that share a run: those between which no model can be asked to be trained.
 
-from collections.abc import Iterator, Sequence
+Partitions are ingested up to the first at whose end some model may be; a model's own are scored and reported on where it is
+that one, with what got labels since, and at the end.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from mlops_assets.automation.unreported import partitions_to_score
@@ -25,9 +29,16 @@ class SharedRuns:
         )
         return next(quiet, len(waiting))
 
-    def due(self) -> Iterator[tuple[str, Sequence[str]]]:
+    def resting(self, partition: str) -> Collection[str]:
+        """The models of which nothing can be decided at the end of a partition."""
+        end = self.specs[0].calendar.partition(partition).end
+        return {spec.name for spec in self.specs if (until := self._quiet_until(spec)) is None or end < until}
+
+    def due(self, resting: Collection[str] = ()) -> Iterator[tuple[str, Sequence[str]]]:
         """The jobs that score what was ingested and report again on what got labels, with partitions that follow each other."""
         for spec in self.specs:
+            if spec.name in resting:
+                continue
             due = partitions_to_score(spec, self.project.lake, self.project.resources["clock"])
             for names in in_a_row(spec.calendar, [name for name, _ in due]):
                 yield f"{spec.name}_partition", names

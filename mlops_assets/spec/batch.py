@@ -10,7 +10,7 @@ from mlops_assets.spec.columns import PREDICTIONS
 from mlops_assets.spec.sources import PATH, Paths
 from mlops_assets.spec.use_case import in_use_case
 
-AS_OF, REFUSED = "as_of", "refused"
+AS_OF, REFUSED, MISSING = "as_of", "refused", "missing"
 """Columns of `<model>/batch_predictions`: the moment of the features, and why a row has no score."""
 
 OWN_COLUMNS = (*PREDICTIONS, AS_OF, REFUSED)

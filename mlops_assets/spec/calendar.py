@@ -100,7 +100,7 @@ class Calendar(Part):
     @property
     def first(self) -> Partition:
         """The first partition."""
-        return self._made(self._first)
+        return self._partition_at(self._first)
 
     @property
     def over(self) -> datetime | None:
@@ -112,7 +112,7 @@ class Calendar(Part):
 
         Raises PartitionError where none begins as the name says.
         """
-        return self._made(self._wall(name))
+        return self._partition_at(self._wall(name))
 
     def has(self, name: str) -> bool:
         """Whether this is the name of one of the calendar's partitions."""
@@ -131,12 +131,12 @@ class Calendar(Part):
             raise PartitionError(
                 f"{moment.isoformat()} lies in none of {self._said()}: choose a moment that does"
             )
-        return self._made(self.ticks.at(moment))
+        return self._partition_at(self.ticks.at(moment))
 
     def newest(self, until: datetime) -> Partition | None:
         """The newest partition that is over by a moment; None where none is."""
         begins = self.ticks.at(min(until, self.over) if self.over else until)
-        return self._made(self.ticks.before(begins)) if begins > self._first else None
+        return self._partition_at(self.ticks.before(begins)) if begins > self._first else None
 
     def names(self, until: datetime | None = None, after: str | None = None) -> list[str]:
         """Names of the partitions that are over by a moment, in order; only those behind `after`, if it is given.
@@ -225,7 +225,7 @@ class Calendar(Part):
             )
         return begin
 
-    def _made(self, wall: datetime) -> Partition:
+    def _partition_at(self, wall: datetime) -> Partition:
         ticks = self.ticks
         return Partition(ticks.name(wall), ticks.moment(wall), ticks.moment(ticks.cron.after(wall)))
 

@@ -74,7 +74,7 @@ class LabelColumns(Protocol):
     def known_at(self) -> str | None: ...
 
     @property
-    def told(self) -> Sequence[tuple[str, str]]: ...
+    def named_columns(self) -> Sequence[tuple[str, str]]: ...
 
 
 def unusable(name: str) -> str | None:
@@ -133,7 +133,9 @@ def prediction_clash(key: Sequence[str], time: str) -> str | None:
 def label_clash(label: LabelColumns, key: Sequence[str], time: str) -> str | None:
     """A label or its moment that is another column of the prediction too, or None; in a table of its own only the label is beside it."""
     roles = {"prediction.time": [time], "prediction.key": list(key)}
-    beside = [(purpose, name) for purpose, name in label.told if not label.table or name == label.column]
+    beside = [
+        (purpose, name) for purpose, name in label.named_columns if not label.table or name == label.column
+    ]
     for purpose, name in beside:
         for other, names in roles.items():
             if name in names:
@@ -145,7 +147,7 @@ def label_clash(label: LabelColumns, key: Sequence[str], time: str) -> str | Non
 
 def label_among(purpose: str, names: Sequence[str], label: LabelColumns) -> str | None:
     """That the label or its moment is among columns which the model is given, or None."""
-    for role, name in label.told:
+    for role, name in label.named_columns:
         if name in names:
             return f"{purpose} has {name!r}, which is {role}: a model must not be given what it is to predict, leave it out"
     return None
@@ -206,7 +208,7 @@ def _named_by(name: str, value: Any) -> Mapping[str, Sequence[str]]:
     """Columns that a part of a spec names, by what for."""
     columns: dict[str, Callable[[], dict[str, Sequence[str]]]] = {
         "prediction": lambda: {"prediction.key": value.key, "prediction.time": [value.time]},
-        "label": lambda: {purpose: [name] for purpose, name in value.told},
+        "label": lambda: {purpose: [name] for purpose, name in value.named_columns},
         "trainer": lambda: {"trainer.categories": value.categories},
         "gate": lambda: {"gate.cluster": value.cluster_columns},
         "slices": lambda: {"slices": value},

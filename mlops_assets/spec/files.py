@@ -13,7 +13,16 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
 from resources.use_case_folders import UseCaseFolder, use_case_folders
-from resources.yaml_files import Place, YamlError, lines, lines_of_all, read_all, read_yaml, told, told_below
+from resources.yaml_files import (
+    Place,
+    YamlError,
+    complaint,
+    lines,
+    lines_of_all,
+    read_all,
+    read_yaml,
+    told_below,
+)
 
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 TABLE = "mlops_assets.components.table.TableComponent"
@@ -37,7 +46,7 @@ def read_use_case(folder: UseCaseFolder) -> UseCase:
     try:
         return UseCase.model_validate(content | {"name": folder.name})
     except pydantic.ValidationError as error:
-        raise YamlError(told(error, text, folder.file, content)) from error
+        raise YamlError(complaint(error, text, folder.file, content)) from error
 
 
 @cache

@@ -78,7 +78,7 @@ class Label(Part):
         return (self.column, *([LABEL_KNOWN, LABEL_EARLIER] if self.known_at else []))
 
     @property
-    def told(self) -> tuple[tuple[str, str], ...]:
+    def named_columns(self) -> tuple[tuple[str, str], ...]:
         """The columns that the spec names, each with the field that names it."""
         named = (("label.column", self.column), ("label.known_at", self.known_at))
         return tuple((field, name) for field, name in named if name)

@@ -67,7 +67,7 @@ class Outcome(Part):
         return f"{what} of the same {', '.join(self.key)} within {duration_text(self.within)}{where}"
 
 
-def refuse_unfit_outcome(name: str, asked: Outcome, table: dict[str, Any]) -> None:
+def refuse_unfit_outcome(name: str, outcome: Outcome, table: dict[str, Any]) -> None:
     """Raise ValueError for an outcome that the table cannot have."""
     columns: dict[str, Column] = table["columns"]
     if not re.fullmatch(OUTCOME, name):
@@ -90,5 +90,5 @@ def refuse_unfit_outcome(name: str, asked: Outcome, table: dict[str, Any]) -> No
             raise ValueError(f"outcomes.{name}: {taken!r} is a column of the key too: rename one")
     able = [kind for kind in KINDS if kind not in ("float", "datetime")]
     of_kind(
-        f"outcomes.{name}.key", asked.key, columns, able, "no float is equal to another for sure", null=True
+        f"outcomes.{name}.key", outcome.key, columns, able, "no float is equal to another for sure", null=True
     )

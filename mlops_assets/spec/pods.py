@@ -24,12 +24,12 @@ LABEL = re.compile(r"(?:[a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9
 
 def bytes_of(quantity: str) -> int:
     """The bytes of a quantity of memory, as Kubernetes writes them with a binary unit."""
-    found = QUANTITY.fullmatch(quantity)
-    if found is None or not float(found[1]):
+    match = QUANTITY.fullmatch(quantity)
+    if match is None or not float(match[1]):
         raise ValueError(
             f"{quantity!r} is no amount of memory: give a number above 0 with its unit ({', '.join(UNITS)}), for example 8Gi"
         )
-    return int(float(found[1]) * UNITS[found[2]])
+    return int(float(match[1]) * UNITS[match[2]])
 
 
 def _an_amount(value: str) -> str:

@@ -217,10 +217,10 @@ class TableSpec(Part):
     @pydantic.field_validator("outcomes")
     @classmethod
     def _can_follow(cls, value: dict[str, Outcome], info: pydantic.ValidationInfo) -> dict[str, Outcome]:
-        for name, asked in (
+        for name, outcome in (
             value.items() if {"columns", "key", "time", "known_at"} <= info.data.keys() else ()
         ):
-            refuse_unfit_outcome(name, asked, info.data)
+            refuse_unfit_outcome(name, outcome, info.data)
         return value
 
     @property

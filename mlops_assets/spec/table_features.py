@@ -77,29 +77,29 @@ def refuse_unknown_in_time(table: Mapping[str, Any]) -> None:
         )
 
 
-def features_of_table(asked: Features, table: Mapping[str, Any]) -> list[str]:
+def features_of_table(features: Features, table: Mapping[str, Any]) -> list[str]:
     """The features by name; ValueError for a key that is none, and for a column that no model takes."""
     columns: dict[str, Column] = table["columns"]
     of_kind(
         "features.key",
-        asked.key,
+        features.key,
         columns,
         KEY_KINDS,
         "features are looked up by numbers and texts",
         null=True,
     )
-    fixed = {*asked.key, table["time"], table["known_at"]}
+    fixed = {*features.key, table["time"], table["known_at"]}
     able = [name for name, one in columns.items() if one.kind in tuple(FEATURE_TYPES)]
-    named = asked.columns or [name for name in able if name not in {*fixed, *table["key"]}]
+    named = features.columns or [name for name in able if name not in {*fixed, *table["key"]}]
     if not named:
         raise ValueError("features has no columns beside key and time: declare one that a model is given")
     of_kind(
         "features.columns", named, columns, tuple(FEATURE_TYPES), "a model takes numbers and texts", null=True
     )
-    for name in [*asked.key, *named]:
-        if name in fixed and name not in asked.key:
+    for name in [*features.key, *named]:
+        if name in fixed and name not in features.key:
             raise ValueError(f"features.columns has {name!r}, which is the time or known_at: leave it out")
-        if name in asked.key and name in named:
+        if name in features.key and name in named:
             raise ValueError(
                 f"{name!r} is in features.key and in features.columns: leave it out of the columns"
             )

@@ -153,16 +153,16 @@ def _loaded(point: EntryPoint) -> SpecKind:
         kind = point.load()
     except Exception as error:
         raise TrainerError(
-            f"{_told(point)} cannot be imported: {type(error).__name__}: {error}; repair it or uninstall it"
+            f"{_in_words(point)} cannot be imported: {type(error).__name__}: {error}; repair it or uninstall it"
         ) from error
     if not isinstance(kind, SpecKind):
         raise TrainerError(
-            f"{_told(point)} names a {type(kind).__name__}: it must name a TrainerKind of "
+            f"{_in_words(point)} names a {type(kind).__name__}: it must name a TrainerKind of "
             "mlops_assets.ml.training.trainers.base"
         )
     if kind.name != point.name:
         raise TrainerError(
-            f"{_told(point)} describes kind {kind.name!r}: call the entry point as its spec's `kind` is called"
+            f"{_in_words(point)} describes kind {kind.name!r}: call the entry point as its spec's `kind` is called"
         )
     return kind
 
@@ -170,10 +170,12 @@ def _loaded(point: EntryPoint) -> SpecKind:
 def _refuse_two(said: str, claims: Sequence[tuple[EntryPoint, str]]) -> None:
     for (one, claim), (other, same) in combinations(claims, 2):
         if claim == same:
-            raise TrainerError(f"{_told(one)} and {_told(other)} {said.format(claim)}: uninstall one of them")
+            raise TrainerError(
+                f"{_in_words(one)} and {_in_words(other)} {said.format(claim)}: uninstall one of them"
+            )
 
 
-def _told(point: EntryPoint) -> str:
+def _in_words(point: EntryPoint) -> str:
     by = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
     return f"the entry point {point.name} = {point.value}{by}, group {GROUP},"
 

@@ -78,10 +78,10 @@ class Looks:
         seal = self._seal(line)
         if seal is not None and seal == noted.get("seal"):
             return before
-        found = before.moved(line.calendar, self._ingested(line))
-        self.owe(line, [name for name in before.gaps if name not in found.gaps])
-        noted.update(asdict(found), seal=seal)
-        return found
+        after = before.moved(line.calendar, self._ingested(line))
+        self.owe(line, [name for name in before.gaps if name not in after.gaps])
+        noted.update(asdict(after), seal=seal)
+        return after
 
     def _seal(self, line: Line) -> str | None:
         """All that decides what is ingested as one text; None where the storage cannot tell whether it changed."""
@@ -96,19 +96,19 @@ class Looks:
 
     def awaited(self, line: Line, name: str) -> list[Awaited]:
         """The tables whose rows of a partition are not there yet; a source that is not as declared is for its run to tell."""
-        return [found for table in line.awaited if (found := self._awaited(line, table, name))]
+        return [waiting for table in line.awaited if (waiting := self._awaited(line, table, name))]
 
     def _awaited(self, line: Line, table: Table, name: str) -> Awaited | None:
         arrival = _arrival(table)
         noted = self.record.setdefault("awaited", {}).setdefault(table.key, {})
         mark, before = self._mark(line, table), noted.get(name)
         if before is None or before["mark"] != mark or (mark is None and not self._fresh(before["at"])):
-            found = _why(lambda: arrival.awaited(self.lake, table.span(name)))
-            before = found and {
+            absence = _why(lambda: arrival.awaited(self.lake, table.span(name)))
+            before = absence and {
                 "mark": mark,
                 "at": self.now.isoformat(),
-                "outcome": found.outcome,
-                "told": str(found),
+                "outcome": absence.outcome,
+                "told": str(absence),
             }
         if before is None:
             noted.pop(name, None)
@@ -170,14 +170,14 @@ class Looks:
         if noted.get("seen") == seen:
             return {}
         each = {name: self._others([*cut, *(whole if name == newest else [])], name) for name in names}
-        found = {name: digest(rows) for name, rows in each.items() if rows}
-        if not found:
+        marks = {name: digest(rows) for name, rows in each.items() if rows}
+        if not marks:
             noted["seen"] = seen
-        return found
+        return marks
 
     def _others(self, tables: Sequence[Table], name: str) -> dict[str, Any]:
         """What the tables' sources give for a partition where that is not what the lake has."""
-        found: dict[str, Any] = {}
+        others: dict[str, Any] = {}
         for table in tables:
             part = name if table.calendar else None
             note = load_note(self.lake, Making, table.key, part)
@@ -187,11 +187,11 @@ class Looks:
             except NotYetThereError:
                 continue
             except SourceError as error:
-                found[table.key] = str(error)
+                others[table.key] = str(error)
                 continue
             if self.lake.exists(table.key, part) and any(before.get(k) != v for k, v in rows.items()):
-                found[table.key] = dict(rows)
-        return found
+                others[table.key] = dict(rows)
+        return others
 
     def owe(self, line: Line, names: Sequence[str]) -> None:
         """Write down, to last, that what looks back on these partitions is to be looked at once they are ingested."""
@@ -271,7 +271,7 @@ def _read(lake: Lake, use_case: str) -> dict[str, Any]:
     """What was found before; a record that cannot be read is none."""
     stored = lake.storage.load_or_none(_record(use_case))
     try:
-        found = json.loads(stored.content) if stored else {}
+        record = json.loads(stored.content) if stored else {}
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}

@@ -74,10 +74,10 @@ def _height(file: ForeignFile, source: ParquetSource) -> int:
 
 
 def _read(
-    file: ForeignFile, source: ParquetSource, wanted: Callable[[pl.LazyFrame], pl.LazyFrame]
+    file: ForeignFile, source: ParquetSource, choose: Callable[[pl.LazyFrame], pl.LazyFrame]
 ) -> pl.DataFrame:
     rows = opened(file, source)
     try:
-        return wanted(rows).collect(engine="in-memory")
+        return choose(rows).collect(engine="in-memory")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise problem_of(file, source, error) from error

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.training.ladder import place
-from mlops_assets.spec.batch import AS_OF, REFUSED, Batch
+from mlops_assets.spec.batch import AS_OF, MISSING, REFUSED, Batch
 from mlops_assets.spec.columns import STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.batch_rows import BatchRows
@@ -29,7 +29,6 @@ from resources.features.store import FeatureStoreResource
 from resources.features.vectors import UTC_TIME
 from resources.lake.lake import Manifest
 from resources.records.deployment import Deployment
-from resources.serving.in_batches import MISSING, scored, then
 from resources.serving.live_models import LiveModels, Served
 from resources.serving.reached import reached
 from resources.systems import Systems
@@ -56,11 +55,15 @@ class Predictor:
     @cached_property
     def model(self) -> Served:
         """The model, loaded when it is first asked for."""
+        from resources.serving.in_batches import then
+
         version = _models(self.spec, self.folder, self.features, self.clock).alone(self.record)
         return then(version) if self.in_the_past else version
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Scores of some rows, as `resources.serving.in_batches.scored` gives them."""
+        from resources.serving.in_batches import scored
+
         return scored(self.model, rows, self.as_of)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def predictor(spec: ModelSpec, systems: Systems, partition: str | None) -> Predi
 
 
 def score_batch(
-    asked: Predictor,
+    predict: Predictor,
     rows: BatchRows,
     systems: Systems,
     partition: str | None = None,
@@ -110,28 +113,28 @@ def score_batch(
     The table has the key's columns, `as_of`, `score` (null where `refused` says why the endpoint would not answer the row) and
     `model_version`, in the rows' order. Raises StageError where a key column is missing or every row is refused.
     """
-    started, spec = time.perf_counter(), asked.spec
+    started, spec = time.perf_counter(), predict.spec
     batch = batch_of(spec)
     key = batch.key or spec.prediction.key
     over_ray = rows.height >= batch.over_ray_from and place(systems.compute.address) != "kuberay"
     way = _over_ray if over_ray else _here
-    parts = list(way(asked, rows, key, systems, progress or _silent))
+    parts = list(way(predict, rows, key, systems, progress or _silent))
     rows_out = pl.concat(parts) if parts else _nothing(key)
     refused = rows_out[REFUSED].drop_nulls()
     if refused.len() and refused.len() == rows_out.height:
         raise StageError(
             f"none of the {rows_out.height:,} rows could be asked about, the first: {refused[0]}. Give {batch.table or batch.path} "
-            f"the columns of a request, {', '.join(asked.model.request.model_fields)}"
+            f"the columns of a request, {', '.join(predict.model.request.model_fields)}"
         )
-    features = len(asked.model.service.features) + len(asked.record.columns)
+    features = len(predict.model.service.features) + len(predict.record.columns)
     cells = (rows_out.height - refused.len()) * features
     missing = int(rows_out[MISSING].sum() or 0) / cells if cells else 0.0
     notes = {
-        "version": int(asked.record.version),
-        "as of": asked.as_of.isoformat(),
+        "version": int(predict.record.version),
+        "as of": predict.as_of.isoformat(),
         "rows refused": refused.len(),
     }
-    made_of = {**rows.made_of, f"{spec.name} version {asked.record.version}": asked.record.model_sha256}
+    made_of = {**rows.made_of, f"{spec.name} version {predict.record.version}": predict.record.model_sha256}
     written = systems.lake.write(
         f"{spec.name}/batch_predictions", rows_out.drop(MISSING), partition, notes=notes, made_of=made_of
     )
@@ -178,33 +181,33 @@ def _models(spec: ModelSpec, folder: Path, features: FeatureStoreResource, clock
 
 
 def _here(
-    asked: Predictor, rows: BatchRows, key: Sequence[str], _: Systems, progress: Progress
+    predict: Predictor, rows: BatchRows, key: Sequence[str], _: Systems, progress: Progress
 ) -> Iterator[pl.DataFrame]:
     done = 0
     for part in rows.parts(PART):
-        yield _beside_key(asked, part, key, asked(part))
+        yield _beside_key(predict, part, key, predict(part))
         done += part.height
         progress(done, rows.height)
 
 
 def _over_ray(
-    asked: Predictor, rows: BatchRows, key: Sequence[str], systems: Systems, progress: Progress
+    predict: Predictor, rows: BatchRows, key: Sequence[str], systems: Systems, progress: Progress
 ) -> Iterator[pl.DataFrame]:
     parts = list(rows.parts(PART))
     compute = systems.compute
     there = compute.connect(place(compute.address))
     workers = max(1, min(int(there.get("CPU", 1)), len(parts)))
     batches, done = [], 0
-    for some in mapped(parts, asked, workers):
+    for some in mapped(parts, predict, workers):
         batches.append(some)
         done += some.height
         progress(done, rows.height)
     answers = pl.concat(batches).sort(ORDER).drop(ORDER)
-    yield _beside_key(asked, pl.concat([part.select(key) for part in parts]), key, answers)
+    yield _beside_key(predict, pl.concat([part.select(key) for part in parts]), key, answers)
 
 
 def _beside_key(
-    asked: Predictor, rows: pl.DataFrame, key: Sequence[str], found: pl.DataFrame
+    predict: Predictor, rows: pl.DataFrame, key: Sequence[str], answers: pl.DataFrame
 ) -> pl.DataFrame:
     if lacking := [name for name in key if name not in rows.columns]:
         raise StageError(
@@ -212,11 +215,11 @@ def _beside_key(
             "name other columns in batch.key"
         )
     return rows.select(key).with_columns(
-        pl.lit(asked.as_of.astimezone(UTC), UTC_TIME).alias(AS_OF),
-        found[STORED_SCORE],
-        pl.lit(int(asked.record.version), pl.Int64).alias(STORED_VERSION),
-        found[REFUSED],
-        found[MISSING],
+        pl.lit(predict.as_of.astimezone(UTC), UTC_TIME).alias(AS_OF),
+        answers[STORED_SCORE],
+        pl.lit(int(predict.record.version), pl.Int64).alias(STORED_VERSION),
+        answers[REFUSED],
+        answers[MISSING],
     )
 
 

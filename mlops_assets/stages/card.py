@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.ml.reports.card import Fact, Section, Source, told, with_interval
+from mlops_assets.ml.reports.card import Fact, Section, Source, value_in_words, with_interval
 from mlops_assets.ml.reports.sparklines import bars
 from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name, timings_name
-from mlops_assets.stages.searched import PARAMETERS_FROM, SEARCH
-from resources.audit.log import CHANGES, Audit, Entry
-from resources.lake.lake import Lake
+from mlops_assets.stages.search_results import PARAMETERS_FROM, SEARCH
+from resources.audit.log import CHANGES, Entry
 from resources.pages import Pages
 from resources.records.attempts import Attempt, Timings
 from resources.records.documents import load_record
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, Version
 
 MOST_BARS = 7
@@ -59,8 +59,9 @@ class Evidence:
         )
 
 
-def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: Pages) -> Evidence:
+def gather(spec: ModelSpec, version: Version, systems: Systems) -> Evidence:
     """Read the records that belong to one version: its evaluation, its partitions as champion, its entries in the audit log."""
+    lake, audit = systems.lake, systems.audit
     partition = version.tags.get("week", "")
     attempt = load_record(lake, Attempt, attempt_name(spec, partition)) if partition else None
     timings = load_record(lake, Timings, timings_name(spec, partition)) if partition else None
@@ -75,7 +76,7 @@ def gather(spec: ModelSpec, version: Version, lake: Lake, audit: Audit, pages: P
     return Evidence(
         spec=spec,
         version=version,
-        pages=pages,
+        pages=systems.pages,
         attempt=attempt.content() if attempt else {},
         timings=timings.contenders if timings else (),
         partitions=served,
@@ -167,7 +168,7 @@ def _metrics(known: Evidence) -> Section:
     ]
     cluster = known.spec.gate.cluster
     note = (
-        f"Measured on the held-out rows by the challenger, version {told(side.get('version'))}: the same parameters and "
+        f"Measured on the held-out rows by the challenger, version {value_in_words(side.get('version'))}: the same parameters and "
         f"rounds, fitted without those rows. Intervals are 95%, from the jackknife by {cluster}."
     )
     return Section("Metrics", facts, note)
@@ -178,7 +179,7 @@ def _slices(known: Evidence) -> Section:
     facts = [
         Fact(
             f"{row['slice']} = {row['value']}",
-            f"{metric} {_why_undefined(metric, row) or told(row[metric])} on {told(row['rows'])} rows",
+            f"{metric} {_why_undefined(metric, row) or value_in_words(row[metric])} on {value_in_words(row['rows'])} rows",
             known.judged,
         )
         for row in known.attempt.get("slices", [])
@@ -233,7 +234,7 @@ def _since(known: Evidence) -> Section:
             ),
             Fact(
                 f"{metric}, newest partition",
-                f"{told(values[-1])} ({points[-1][0]})" if points else None,
+                f"{value_in_words(values[-1])} ({points[-1][0]})" if points else None,
                 performance,
             ),
             Fact("largest share of features that drifted", max(shares, default=few), drift),

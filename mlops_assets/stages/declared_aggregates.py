@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.aggregates.timeline import FEATURES, aggregate_rows
+from mlops_assets.ml.aggregates.features import FEATURES
 from mlops_assets.ml.aggregates.versions import AggregateError, Shape
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.ml.tables import Column, Expectation
@@ -21,10 +21,7 @@ from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import EVENT_TIME, Table
 from resources.lake.lake import Lake
 
-CODE = (
-    "mlops_assets.ml.aggregates.timeline:aggregate_rows",
-    "mlops_assets.stages.running_aggregates:History",
-)
+CODE = ("mlops_assets.stages.running_aggregates:History",)
 ALWAYS_THERE = ("count", "sum", "distinct")
 
 
@@ -37,14 +34,12 @@ def aggregate_table(
     decides = digest([asked.model_dump(mode="json"), shape.row, spec.time, spec.known_at, f"{spec.lateness}"])
 
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
-        history = History(
-            lake, raw, names.feature_table(use_case, view), asked, shape, calendar, looks_back(spec)
-        )
-        refuse_known_elsewhere(history.read([span.name]), spec, span)
+        late, key = looks_back(spec), names.feature_table(use_case, view)
+        history = History(lake, raw, key, asked, shape, calendar, late, CODE)
+        if late:
+            refuse_known_elsewhere(history.read([span.name]), spec, span)
         try:
-            return aggregate_rows(
-                history.rows(span), asked, shape, span.start, span.end, history.before(span)
-            )
+            return history.made(span)
         except AggregateError as error:
             raise SourceError(f"aggregates.{view} of {spec.name!r}: {error}") from error
 

@@ -43,7 +43,7 @@ def _described(package: Repository, folder: UseCaseFolder, stamp: Stamp) -> Repo
         views = tuple(view for table in tables for view in views_of(table, folder.name, use_case.owner))
         whole = Repository(package=package.package, declared=Declared(views=views), project=package.project)
     except (YamlError, ValueError) as error:
-        raise FeatureStoreError(_told(error)) from error
+        raise FeatureStoreError(_sentence(error)) from error
     if not models:
         return whole
     by_name = {f"{folder.name}/{table.name}": table for table in tables}
@@ -56,8 +56,8 @@ def views_of(table: TableSpec, use_case: str, owner: str) -> Iterator[View]:
     """The feature views that a table is: that of its values, and those of its aggregates."""
     if table.features:
         yield view_of(table, use_case, owner)
-    for name, asked in table.aggregates.items():
-        yield aggregate_view(table, name, asked, use_case, owner)
+    for name, aggregates in table.aggregates.items():
+        yield aggregate_view(table, name, aggregates, use_case, owner)
 
 
 def view_of(table: TableSpec, use_case: str, owner: str) -> View:
@@ -84,12 +84,12 @@ def view_of(table: TableSpec, use_case: str, owner: str) -> View:
     )
 
 
-def aggregate_view(table: TableSpec, name: str, asked: Aggregates, use_case: str, owner: str) -> View:
+def aggregate_view(table: TableSpec, name: str, aggregates: Aggregates, use_case: str, owner: str) -> View:
     """A feature view of aggregates; no value is ever too old, for one changes in the table when it does in time."""
-    kinds = shape_of(table).kinds(asked)
+    kinds = shape_of(table).kinds(aggregates)
     return View(
         name=name,
-        keys=tuple(_key(table, key) for key in asked.key),
+        keys=tuple(_key(table, key) for key in aggregates.key),
         features=tuple(
             Feature(
                 name=feature,
@@ -97,11 +97,11 @@ def aggregate_view(table: TableSpec, name: str, asked: Aggregates, use_case: str
                 description=one.description or one.words,
                 unit=one.unit,
             )
-            for feature, one in asked.features.items()
+            for feature, one in aggregates.features.items()
         ),
         source=f"{feature_table(use_case, name)}/*.parquet",
         ttl_seconds=0,
-        description=asked.description,
+        description=aggregates.description,
         owner=owner,
         place=f"table {use_case}/{table.name}",
     )
@@ -127,7 +127,7 @@ def _service(spec: ModelSpec, repository: Repository, table: TableSpec | None) -
     return service_of(spec.name, repository, None, spec.features.exclude, given, **said)
 
 
-def _told(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -20,20 +20,20 @@ CODE = ("mlops_assets.ml.following:following_rows",)
 
 def outcome_table(spec: TableSpec, name: str, use_case: str, calendar: Calendar, **appearance: Any) -> Table:
     """`<use case>/<outcome>`: what the rows of a partition change of the outcomes of the rows before them."""
-    asked, raw, time = spec.outcomes[name], f"{use_case}/{spec.name}", str(spec.time)
-    decides = digest([asked.model_dump(mode="json"), spec.key, time])
-    said = asked.description or f"{asked.words[0].upper()}{asked.words[1:]}."
+    outcome, raw, time = spec.outcomes[name], f"{use_case}/{spec.name}", str(spec.time)
+    decides = digest([outcome.model_dump(mode="json"), spec.key, time])
+    said = outcome.description or f"{outcome.words[0].upper()}{outcome.words[1:]}."
 
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
-        rows = recent(lake, raw, calendar, span, asked.within + AN_HOUR)
-        return following_rows(rows, name, asked, spec.key, time, span.start, span.end)
+        rows = recent(lake, raw, calendar, span, outcome.within + AN_HOUR)
+        return following_rows(rows, name, outcome, spec.key, time, span.start, span.end)
 
     return Table(
         f"{use_case}/{name}",
         build,
         outcome_promises(spec, name),
         calendar,
-        {raw: asked.within + AN_HOUR},
+        {raw: outcome.within + AN_HOUR},
         {"description": said, **appearance},
         _columns(spec, name, raw, said),
         CODE,
@@ -50,11 +50,11 @@ def outcome_promises(spec: TableSpec, name: str) -> Expectation:
 
 
 def _columns(spec: TableSpec, name: str, raw: str, said: str) -> dict[str, Column]:
-    asked, own = spec.outcomes[name], spec.columns
-    read = [*asked.key, str(spec.time), *([asked.sum] if asked.sum in own else [])]
+    outcome, own = spec.outcomes[name], spec.columns
+    read = [*outcome.key, str(spec.time), *([outcome.sum] if outcome.sum in own else [])]
     keys = {key: Column(own[key].description, own[key].unit, ((raw, key),)) for key in spec.key}
     return {
         **keys,
-        name: Column(said, asked.unit, tuple((raw, column) for column in dict.fromkeys(read))),
+        name: Column(said, outcome.unit, tuple((raw, column) for column in dict.fromkeys(read))),
         KNOWN_AT: Column("From when on that was known.", made_of=((raw, str(spec.time)),)),
     }

@@ -262,9 +262,9 @@ def refuse_known_elsewhere(raw: pl.DataFrame, spec: TableSpec, span: Partition) 
         )
 
 
-def _refuse_too_large(raw: pl.DataFrame, made: pl.DataFrame, spec: TableSpec) -> None:
+def _refuse_too_large(raw: pl.DataFrame, features: pl.DataFrame, spec: TableSpec) -> None:
     for name in features_of(spec).columns or ():
-        if made.schema[name] == pl.Float32 and (lost := made[name].is_infinite()).any():
+        if features.schema[name] == pl.Float32 and (lost := features[name].is_infinite()).any():
             row = int(lost.arg_max() or 0)
             raise SourceError(
                 f"features of {spec.name!r}: column {name!r} has {raw[name][row]!r}, more than 32 bits hold: scale it"

@@ -17,7 +17,7 @@ from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reference import keep_reference, reference_name
-from mlops_assets.stages.searched import as_trained, origin_of
+from mlops_assets.stages.search_results import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
 from mlops_assets.stages.training import challenger_name, log_fit, training_files
 from mlops_assets.stages.training_set import TrainingData, refuse_late_labels, training_data
@@ -62,7 +62,7 @@ def _deploy(
     record_trained(audit, spec, version, data.hashes, data.now)
     keep_reference(spec, lake, data, files, version, attempt)
     _make_champion(spec, systems, warrant, version, data)
-    save_record(lake, attempt_name(spec, data.partition), attempt.made(version.number))
+    save_record(lake, attempt_name(spec, data.partition), attempt.with_version(version.number))
     return version, fitted, data
 
 
@@ -139,16 +139,16 @@ def _make_champion(
         endpoint.advance(data.now, spec.use_case)
     now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)
-    change_champion(systems.tracking, systems.audit, endpoint, warrant.change(version, moment), record)
+    change_champion(systems, warrant.change(version, moment), record)
 
 
-def endpoint_record(spec: ModelSpec, version: Version, kept: Path) -> dict[str, Any]:
+def endpoint_record(spec: ModelSpec, version: Version, path: Path) -> dict[str, Any]:
     """What the endpoint needs to answer for this version."""
     return {
         "name": spec.name,
         "version": version.number,
         "task": spec.task,
-        "model_path": str(kept),
+        "model_path": str(path),
         "model_sha256": version.sha256,
         "scorer": SCORER,
         "feature_service": spec.feature_service,

@@ -14,27 +14,31 @@ from mlops_assets.spec.model import ModelSpec
 from resources.lake.lake import Lake
 
 SCRIPT = "evidently.js"
-PAGES_TAG, WHERE_IT_DRIFTS = "mlops/evidently_pages", "where it drifts"
-"""Tag of a run that draws Evidently's page only where the drift signal is on; a run without it draws each."""
+PAGES_TAG = "mlops/evidently_pages"
+EACH, WHERE_IT_DRIFTS, NONE = "each", "where it drifts", "none"
+"""What the tag of a run says: Evidently's page is drawn for each partition, as without it, where the drift signal is on, or for none."""
 
 PAGE = "evidently report"
-NO_PAGE = "not drawn: a replay draws it for its last partition and where the drift signal is on; materialize {} {} by hand for it"
+NO_PAGE = (
+    "not drawn: a replay draws it for its last partition and, where partitions do not share runs, where the drift signal is on; "
+    "materialize {} {} by hand for it"
+)
 """The note of a partition's drift: where the page lies, or how to get it."""
 
 
-def with_its_page(spec: ModelSpec, lake: Lake, name: str, each: bool, sha256: str) -> bool:
+def with_its_page(spec: ModelSpec, lake: Lake, name: str, which: str, sha256: str) -> bool:
     """Whether a partition's drift is there whole, Evidently's page included where it is due."""
     if not lake.holds(f"{spec.name}/drift", name, sha256):
         return False
     notes = lake.manifest(f"{spec.name}/drift", name).notes or {}
-    return not page_is_due(spec, name, notes, each) or lake.folder(f"{spec.name}/drift").exists(
+    return not page_is_due(spec, name, notes, which) or lake.folder(f"{spec.name}/drift").exists(
         page_name(name)
     )
 
 
-def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bool) -> bool:
-    """Whether a partition's page is drawn: of partitions with a champion each, or those whose drift signal of the spec is on."""
-    if numbers.get("reference version") is None:
+def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], which: str) -> bool:
+    """Whether a partition's page is drawn: of partitions with a champion each, those whose drift signal of the spec is on, or none."""
+    if which == NONE or numbers.get("reference version") is None:
         return False
     evidence = PartitionEvidence(
         name,
@@ -44,14 +48,14 @@ def page_is_due(spec: ModelSpec, name: str, numbers: Mapping[str, Any], each: bo
         prediction_psi_chance=numbers.get("prediction_psi_chance"),
         drift_share=numbers.get("drift_share"),
     )
-    return each or bool(numbers.get("prediction_drifted")) or drift_signal(evidence, spec)
+    return which == EACH or bool(numbers.get("prediction_drifted")) or drift_signal(evidence, spec)
 
 
 def write_page(
-    spec: ModelSpec, lake: Lake, name: str, columns: pl.DataFrame, numbers: Mapping[str, Any], each: bool
+    spec: ModelSpec, lake: Lake, name: str, columns: pl.DataFrame, numbers: Mapping[str, Any], which: str
 ) -> dict[str, str]:
     """Draw a partition's page where it is due, take an older one away where it is not, and note which; nothing without champion."""
-    if page_is_due(spec, name, numbers, each):
+    if page_is_due(spec, name, numbers, which):
         return {PAGE: evidently_report(spec, lake, name, int(numbers["reference version"]), columns)}
     lake.folder(f"{spec.name}/drift").delete(page_name(name))
     return {} if numbers["reference version"] is None else {PAGE: NO_PAGE.format(f"{spec.name}/drift", name)}

@@ -27,7 +27,7 @@ def refuse_names_that_meet(spec: ModelSpec, feature_store: FeatureStoreResource)
     inputs = feature_store.inputs(spec.feature_service)
     problems = [
         *input_clashes(inputs, spec.prediction.key, spec.prediction.time),
-        *label_among_inputs(inputs, spec.label.told),
+        *label_among_inputs(inputs, spec.label.named_columns),
         *request_clashes(inputs, spec.prediction.columns),
         *inputs_made_of_the_label(spec, [*inputs.keys, *inputs.requests, *spec.prediction.columns]),
     ]

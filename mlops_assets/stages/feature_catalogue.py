@@ -75,9 +75,9 @@ def feature_catalogue(
     stored = [table for table in tables if table.key.startswith(ours) and EVENT_TIME in table.expected.schema]
     by_key = {table.key: table for table in tables}
     now = max((end for table in tables if (end := _end(table, lake))), default=None)
-    found = [one for table in stored for one in _stored(table, ours, by_key, readers, lake, now)]
+    rows = [one for table in stored for one in _stored(table, ours, by_key, readers, lake, now)]
     return [
-        *found,
+        *rows,
         *_computed(specs, repository, readers, {table.key.removeprefix(ours) for table in stored}),
     ]
 
@@ -120,11 +120,11 @@ def spread_of(values: pl.Series) -> Spread:
 
 def origins(table: Table, column: str, by_key: Mapping[str, Table]) -> list[str]:
     """The columns of raw tables that a column is made of, through all tables in between, as `table.column`."""
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for source, name in table.columns[column].made_of if column in table.columns else ():
         behind = origins(by_key[source], name, by_key) if source in by_key else []
-        found.update(dict.fromkeys(behind or [f"{source}.{name}"]))
-    return list(found)
+        columns.update(dict.fromkeys(behind or [f"{source}.{name}"]))
+    return list(columns)
 
 
 def _stored(

@@ -34,10 +34,10 @@ def content_kind(content: bytes) -> str:
     return known or "CSV"
 
 
-def how_to_mend(found: str, expected: str) -> str:
+def how_to_mend(kind: str, expected: str) -> str:
     """What to do about a file that holds something else than expected."""
-    if found in ENDING_OF:
-        return f"give it the ending {ENDING_OF[found]}, or put {expected} into it"
-    if found.startswith("nothing"):
+    if kind in ENDING_OF:
+        return f"give it the ending {ENDING_OF[kind]}, or put {expected} into it"
+    if kind.startswith("nothing"):
         return "the copy has failed, copy it again"
     return f"unpack or convert it (text in UTF-8), so that it is {expected}"

@@ -23,6 +23,7 @@ from mlops_assets.stages.partition_labels import rows_sha256
 from mlops_assets.stages.served import SCORER
 from resources.clock import Clock
 from resources.features.store import FeatureStoreResource, ViewSource
+from resources.lake.briefs import hashes_of
 from resources.lake.lake import Lake
 from resources.lake.names import PUSHED
 from resources.lake.pushed_span import part_now
@@ -209,8 +210,8 @@ def _rules(spec: ModelSpec, partition: str | None, stage: str) -> str:
 def _reach(spec: ModelSpec, lake: Lake, view: ViewSource, first: datetime, last: datetime) -> dict[str, str]:
     """Partitions and pushed files of a view that may hold the value of a row between two moments, with their hashes."""
     since = first - view.ttl if view.ttl else None
-    names = reaching(lake, view.table, spec.calendar, since, last)
-    hashes = {name: lake.manifest(view.table, name).sha256 for name in names}
+    names, known = reaching(lake, view.table, spec.calendar, since, last), hashes_of(lake, view.table)
+    hashes = {name: known[name] for name in names}
     pushed = part_now(lake.folder(view.table), since, last)
     return hashes | ({PUSHED: pushed.sha256} if pushed else {})
 

@@ -1,9 +1,12 @@
 """Which partitions of a lake table lie in a span of time, whatever the table's cadence is."""
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from mlops_assets.spec.calendar import Calendar, Partition
+from resources.lake.briefs import briefs
 from resources.lake.lake import Lake
 from resources.lake.names import WHOLE
 from resources.moments import read_moment
@@ -21,7 +24,11 @@ def bounds_noted(span: Partition) -> dict[str, str]:
 def bounds(lake: Lake, table: str, name: str, calendar: Calendar) -> tuple[datetime, datetime]:
     """The moments a partition lies between: as noted, or by the calendar for what an earlier release wrote."""
     noted = lake.manifest(table, name).notes if lake.described(table, name) else None
-    if noted and SINCE in noted:
+    return _bounds(noted or {}, name, calendar)
+
+
+def _bounds(noted: Mapping[str, Any], name: str, calendar: Calendar) -> tuple[datetime, datetime]:
+    if SINCE in noted:
         return read_moment(noted[SINCE]), read_moment(noted[UNTIL])
     span = calendar.partition(name)
     return span.start, span.end
@@ -37,9 +44,9 @@ def reaching(
     there = lake.partitions(table)
     if WHOLE in there:
         return [WHOLE]
-    spans = []
+    spans, known = [], briefs(lake, table)
     for name in reversed(_begun(there, calendar, until)):
-        start, end = bounds(lake, table, name, calendar)
+        start, end = _bounds(known[name].notes if name in known else {}, name, calendar)
         if since is not None and end <= since:
             break
         if start <= until:
@@ -64,9 +71,9 @@ def _begun(there: list[str], calendar: Calendar, until: datetime) -> list[str]:
     return there[: bisect_right(there, calendar.days_before(until, -2).date().isoformat())]
 
 
-def _of(calendar: Calendar, name: str, found: tuple[datetime, datetime]) -> bool:
+def _of(calendar: Calendar, name: str, ends: tuple[datetime, datetime]) -> bool:
     """Whether a partition lies as the calendar's own of that name does."""
     if not calendar.has(name):
         return False
     span = calendar.partition(name)
-    return (span.start, span.end) == found
+    return (span.start, span.end) == ends

@@ -90,7 +90,10 @@ def lines_of(calendar: Calendar, tables: Sequence[Table]) -> list[Line]:
             others.setdefault(table.calendar.cadence, (table.calendar, []))[1].append(table)
     own = [table for table in tables if table.calendar in (None, calendar)]
     longest = sorted(others.values(), key=lambda one: one[0].first.start - one[0].first.end)
-    return [*(Line(_said(each.cadence), each, made) for each, made in longest), Line("", calendar, own)]
+    return [
+        *(Line(_said(each.cadence), each, of_longer) for each, of_longer in longest),
+        Line("", calendar, own),
+    ]
 
 
 def _said(cadence: str) -> str:
@@ -183,7 +186,7 @@ class Awaited:
     since: datetime
     limit: datetime
     outcome: str
-    told: str
+    reason: str
     seen: dict[str, Any] = field(default_factory=dict)
 
     def overdue(self, now: datetime) -> bool:
@@ -193,5 +196,5 @@ class Awaited:
     def __str__(self) -> str:
         return (
             f"{self.table} {self.partition} is {self.outcome} since {self.since:%Y-%m-%d %H:%M} UTC (alarm at "
-            f"{self.limit:%Y-%m-%d %H:%M} UTC): {self.told}"
+            f"{self.limit:%Y-%m-%d %H:%M} UTC): {self.reason}"
         )

@@ -76,40 +76,40 @@ class JsonRows:
 
     def _series(self, name: str, given: list[Any], where: str) -> pl.Series:
         whole = self.spec.columns[name].kind == "int"
-        kept = [int(v) if whole and isinstance(v, float) and v.is_integer() else v for v in given]
-        types = {type(value) for value in kept if value is not None}
+        values = [int(v) if whole and isinstance(v, float) and v.is_integer() else v for v in given]
+        types = {type(value) for value in values if value is not None}
         kind = pl.Float64 if float in types else KINDS[next(iter(types))] if types else pl.Null
         try:
-            return pl.Series(name, kept, kind, strict=float not in types)
+            return pl.Series(name, values, kind, strict=float not in types)
         except (OverflowError, TypeError):
-            bad = next(n for n, value in enumerate(kept) if isinstance(value, int) and abs(value) >= 2**63)
+            bad = next(n for n, value in enumerate(values) if isinstance(value, int) and abs(value) >= 2**63)
             raise SourceError(
-                f"{where}, row {self._rows + bad + 1}, column {name!r}: {kept[bad]} is not a whole number of 64 bits: correct it "
+                f"{where}, row {self._rows + bad + 1}, column {name!r}: {values[bad]} is not a whole number of 64 bits: correct it "
                 "in the source"
             ) from None
 
 
 def rows_at(body: Any, place: str | None, where: str) -> list[dict[str, Any]]:
     """The list of rows in an answer. Raises SourceError where there is none, or where something in it is no row."""
-    found = value_at(body, place) if place else body
-    if not isinstance(found, list):
+    rows = value_at(body, place) if place else body
+    if not isinstance(rows, list):
         has = f"; it has {', '.join(map(str, body))}" if isinstance(body, dict) else ""
-        what = "missing" if found is None else WORDS.get(type(found), "no list")
+        what = "missing" if rows is None else WORDS.get(type(rows), "no list")
         raise SourceError(
             f"{where}: {place or 'the answer'} is {what}, expected is a list of rows{has}: correct rows, as in data.items"
         )
-    bad = next((n for n, row in enumerate(found) if not isinstance(row, dict)), None)
+    bad = next((n for n, row in enumerate(rows) if not isinstance(row, dict)), None)
     if bad is not None:
         raise SourceError(
-            f"{where}, row {bad + 1} is {found[bad]!r:.80}, expected is an object with the columns: correct rows"
+            f"{where}, row {bad + 1} is {rows[bad]!r:.80}, expected is an object with the columns: correct rows"
         )
-    return found
+    return rows
 
 
 def value_at(body: Any, place: str) -> Any:
     """What stands at a place such as meta.next; None where nothing does."""
-    found = _at(body, place)
-    return None if found is ABSENT else found
+    value = _at(body, place)
+    return None if value is ABSENT else value
 
 
 def _at(value: Any, place: str) -> Any:

@@ -23,13 +23,13 @@ from mlops_assets.stages.attempt import attempt_record
 from mlops_assets.stages.errors import NotReadyError, StageError
 from mlops_assets.stages.fingerprints import of_evaluation
 from mlops_assets.stages.opponents import Anchor, opponents
-from mlops_assets.stages.searched import as_trained
+from mlops_assets.stages.search_results import as_trained
 from mlops_assets.stages.training import challenger_name, hold_out_start
 from mlops_assets.stages.training_set import TrainingData, training_data
-from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt, Challenger, Timings
 from resources.records.documents import load_record, save_record
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, Version
 
 
@@ -48,14 +48,13 @@ class Judged:
     costs: list[dict[str, Any]]
 
 
-def judge_challenger(
-    spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit, reason: Mapping[str, str | None]
-) -> Judged:
+def judge_challenger(spec: ModelSpec, systems: Systems, reason: Mapping[str, str | None]) -> Judged:
     """Score challenger, champion and anchor on the held-out days, put the challenger through the gate, keep the record."""
+    lake, tracking = systems.lake, systems.tracking
     candidate = challenger_on_record(spec, lake)
     spec = as_trained(spec, candidate)
     data = training_data(spec, lake, candidate.partition)
-    against = opponents(spec, tracking, audit, data)
+    against = opponents(spec, tracking, systems.audit, data)
     rows = hold_out(spec, data)
     challenger = contender(spec, tracking, tracking.version(spec.name, candidate.version), rows)
     beaten = contender(spec, tracking, against.champion, rows) if against.champion else None
@@ -83,12 +82,13 @@ def challenger_on_record(spec: ModelSpec, lake: Lake) -> Challenger:
     return candidate
 
 
-def judged_on(spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit) -> Fingerprint:
+def judged_on(spec: ModelSpec, systems: Systems) -> Fingerprint:
     """What decides the verdict: the models and the rows."""
-    candidate = challenger_on_record(spec, lake)
-    data = training_data(spec, lake, candidate.partition)
+    candidate = challenger_on_record(spec, systems.lake)
+    data = training_data(spec, systems.lake, candidate.partition)
+    tracking = systems.tracking
     challenger = tracking.version(spec.name, candidate.version)
-    against = opponents(spec, tracking, audit, data)
+    against = opponents(spec, tracking, systems.audit, data)
     anchor = str(against.anchor) if against.anchor else None
     return of_evaluation(spec, challenger, against.champion, anchor, data.digest)
 

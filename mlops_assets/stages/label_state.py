@@ -119,12 +119,12 @@ def labels_due(
 
 
 def _looked_at(
-    spec: ModelSpec, lake: Lake, name: str, told: Mapping[str, Any], until: datetime | None
+    spec: ModelSpec, lake: Lake, name: str, note: Mapping[str, Any], until: datetime | None
 ) -> bool:
     """Whether a report is of this very moment and of these very rows."""
     end = spec.calendar.partition(name).end
     as_of = max(end, until or end).isoformat()
-    return told["as of"] == as_of and told["rows"] == lake.manifest(f"{spec.name}/training_set", name).sha256
+    return note["as of"] == as_of and note["rows"] == lake.manifest(f"{spec.name}/training_set", name).sha256
 
 
 def _settled(spec: ModelSpec, rows: pl.DataFrame, end: datetime) -> bool:

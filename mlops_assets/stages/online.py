@@ -78,13 +78,13 @@ def bring_online(
     views: Sequence[str],
     lake: Lake,
     feature_store: FeatureStoreResource,
-    asked: Sequence[str],
+    partitions: Sequence[str],
     progress: Callable[[Brought], Any] | None = None,
 ) -> Online:
     """Materialise some partitions and all later ones, then say in the lake which content is online."""
-    content = {partition: content_of(use_case, calendar, lake, views, partition) for partition in asked}
+    content = {partition: content_of(use_case, calendar, lake, views, partition) for partition in partitions}
     ready = online_content(lake, use_case) | content
-    start, end = _since(use_case, calendar, lake, views, asked[0]), calendar.partition(max(ready)).end
+    start, end = _since(use_case, calendar, lake, views, partitions[0]), calendar.partition(max(ready)).end
     brought = feature_store.materialize(list(views), start, end, progress)
     _say_online(lake, use_case, content)
     return Online(content, start, end, brought)

@@ -11,8 +11,9 @@ Which label partition has outcomes of which predictions is kept in a record of t
 the two tables alone: lost, it is made again; a new label partition is looked up once, in the newest predictions first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache, lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.content import content_sha256
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.held import bounds
+from resources.lake.briefs import hashes_of
 from resources.lake.lake import Lake
 from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
@@ -33,11 +35,21 @@ OUTCOMES = "outcomes"
 """The note of a training set's partition with the label partitions it has outcomes of, and its part in a fingerprint."""
 
 UTC = pl.Datetime("us", "UTC")
+HELD = 128
+"""Partitions of a label table that a run holds: as many days as a quarter and a month have."""
+
+TOGETHER = 32
+"""Partitions of predictions that are searched at once for the outcomes of a label partition."""
+
+BLOCKS = 16
+"""So many times as many are held while label partitions are looked up one after the other."""
+
+OF = "_partition"
 LONG_AGO = datetime(1700, 1, 1, tzinfo=ZoneInfo("UTC"))
 Parts = Mapping[str, str]
 """Label partition -> hash of its outcomes of one partition of predictions."""
 
-_FOUND: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
+_PARTS_KNOWN: dict[tuple[str, ...], tuple[list[str | None], Mapping[str, Parts]]] = {}
 """What was found last for a model, with the marks of the two folders: as long as these stay, so does that."""
 
 
@@ -46,33 +58,34 @@ def outcome_parts(spec: ModelSpec, lake: Lake) -> Mapping[str, Parts]:
     if spec.label.table is None:
         return {}
     marks = [lake.storage.folder_mark(table) for table in (spec.prediction.table, spec.label.table)]
-    asked = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
-    before = _FOUND.get(asked)
+    question = (lake.root, spec.name, spec.label.model_dump_json(), *spec.prediction.key)
+    before = _PARTS_KNOWN.get(question)
     if before and None not in marks and before[0] == marks:
         return before[1]
-    found = _outcome_parts(spec, lake, spec.label.table)
-    _FOUND[asked] = marks, found
-    return found
+    parts = _outcome_parts(spec, lake, spec.label.table)
+    _PARTS_KNOWN[question] = marks, parts
+    return parts
 
 
 def _outcome_parts(spec: ModelSpec, lake: Lake, table: str) -> Mapping[str, Parts]:
-    predictions, labels = _hashes(lake, spec.prediction.table), _hashes(lake, table)
+    predictions, labels = hashes_of(lake, spec.prediction.table), hashes_of(lake, table)
     record = lake.read_json(_index(spec)) or {}
     named = {"key": list(spec.prediction.key), "facts": [spec.label.column, spec.label.known_at]}
     known = record.get("labels", {}) if record.get("named") == named else {}
-    searched = record.get("predictions", {}) if known else {}
-    if record.get("named") != named or (searched, _own(known)) != (predictions, labels):
-        changed = [name for name in predictions if searched.get(name) != predictions[name]]
+    hashes = record.get("predictions", {}) if known else {}
+    if record.get("named") != named or (hashes, _own(known)) != (predictions, labels):
+        changed = [name for name in predictions if hashes.get(name) != predictions[name]]
+        every, again = Keys(spec, lake, predictions), Keys(spec, lake, changed)
         known = {
-            name: _looked_up(spec, lake, name, sha256, known.get(name), changed, list(predictions))
+            name: _looked_up(spec, lake, name, sha256, known.get(name), again, every)
             for name, sha256 in labels.items()
         }
         lake.write_json(_index(spec), {"named": named, "predictions": predictions, "labels": known})
-    found: dict[str, dict[str, str]] = {}
+    parts: dict[str, dict[str, str]] = {}
     for label, entry in known.items():
         for name, digest in entry["parts"].items():
-            found.setdefault(name, {})[label] = digest
-    return found
+            parts.setdefault(name, {})[label] = digest
+    return parts
 
 
 def arrived(spec: ModelSpec, lake: Lake, names: Iterable[str]) -> dict[str, Parts]:
@@ -89,7 +102,20 @@ def lacks(spec: ModelSpec, lake: Lake, name: str, parts: Parts) -> bool:
     return notes.get(OUTCOMES, {}) != parts
 
 
-def with_outcomes(spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame) -> pl.DataFrame:
+class LabelTable:
+    """A model's table of labels as one run reads it: what many partitions of predictions have outcomes in is read once."""
+
+    def __init__(self, spec: ModelSpec, lake: Lake) -> None:
+        self.outcomes = lru_cache(HELD)(partial(_outcomes_in, spec, lake))
+        """The outcomes in a partition of it."""
+
+        self.hash = cache(partial(lake.hash, str(spec.label.table)))
+        """The hash of a partition's file."""
+
+
+def with_outcomes(
+    spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame, labels: LabelTable | None = None
+) -> pl.DataFrame:
     """Rows with their label, when it was known, and the outcomes it corrects; null where there is none yet.
 
     Raises StageError where one key has two outcomes and nothing tells the newer, or a name or value cannot be a label.
@@ -101,11 +127,11 @@ def with_outcomes(spec: ModelSpec, lake: Lake, parts: Parts, rows: pl.DataFrame)
             f"column {met[0]!r} of {spec.label.table} is also a column of {spec.prediction.table} or of the features: "
             "rename it in one of them, so that label.column is one thing"
         )
-    found = _outcomes(spec, lake, parts)
+    outcomes = _outcomes(spec, labels or LabelTable(spec, lake), parts)
     if not parts:
-        found = found.cast({key: rows.schema[key] for key in spec.prediction.key})
-    refuse_values(spec, found[spec.label.column])
-    return rows.join(_versions(spec, found), on=spec.prediction.key, how="left", maintain_order="left")
+        outcomes = outcomes.cast({key: rows.schema[key] for key in spec.prediction.key})
+    refuse_values(spec, outcomes[spec.label.column])
+    return rows.join(_versions(spec, outcomes), on=spec.prediction.key, how="left", maintain_order="left")
 
 
 def refuse_values(spec: ModelSpec, values: pl.Series) -> None:
@@ -119,10 +145,10 @@ def refuse_values(spec: ModelSpec, values: pl.Series) -> None:
         )
 
 
-def made_of_outcomes(spec: ModelSpec, lake: Lake, parts: Parts) -> dict[str, str]:
+def made_of_outcomes(spec: ModelSpec, labels: LabelTable, parts: Parts) -> dict[str, str]:
     """Names of the label partitions that have a say, with the hashes of their files."""
     table = spec.label.table
-    return {partition_name(table, name): lake.hash(table, name) for name in parts} if table else {}
+    return {partition_name(table, name): labels.hash(name) for name in parts} if table else {}
 
 
 def unlabelled_time(spec: ModelSpec, lake: Lake, now: datetime) -> datetime:
@@ -148,28 +174,31 @@ def events_missing(spec: ModelSpec, lake: Lake, now: datetime) -> str | None:
     )
 
 
-def _outcomes(spec: ModelSpec, lake: Lake, names: Iterable[str]) -> pl.DataFrame:
-    """Rows of some label partitions: key, label and its moment, with the label as a number."""
-    assert spec.label.table is not None
-    wanted = [
-        *spec.prediction.key,
-        spec.label.column,
-        *([spec.label.known_at] if spec.label.known_at else []),
-    ]
-    frames = [lake.read(spec.label.table, [name]) for name in names]
-    for frame in frames:
-        require(frame, wanted, f"the label of model {spec.name!r} in {spec.label.table}")
+def _outcomes(spec: ModelSpec, labels: LabelTable, names: Iterable[str]) -> pl.DataFrame:
+    """Rows of some label partitions: key, label and its moment."""
+    frames = [labels.outcomes(name) for name in names]
     if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(wanted, pl.Float64))
-    return pl.concat([frame.select(wanted) for frame in frames], how="vertical_relaxed")
+        return pl.DataFrame(schema=dict.fromkeys(_facts(spec), pl.Float64))
+    return pl.concat(frames, how="vertical_relaxed")
 
 
-def _versions(spec: ModelSpec, found: pl.DataFrame) -> pl.DataFrame:
+def _outcomes_in(spec: ModelSpec, lake: Lake, name: str) -> pl.DataFrame:
+    """Those of one."""
+    frame = lake.read(str(spec.label.table), [name])
+    require(frame, _facts(spec), f"the label of model {spec.name!r} in {spec.label.table}")
+    return frame.select(_facts(spec))
+
+
+def _facts(spec: ModelSpec) -> list[str]:
+    return [*spec.prediction.key, spec.label.column, *([spec.label.known_at] if spec.label.known_at else [])]
+
+
+def _versions(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
     """One row a key: the newest outcome and when it was known, with all that were known before it, oldest first."""
     keys, label = list(spec.prediction.key), spec.label
     value = pl.col(label.column).cast(pl.Float64)
     if label.known_at is None:
-        outcomes = found.select(*keys, value).unique()
+        outcomes = rows.select(*keys, value).unique()
         twice = outcomes.filter(pl.struct(keys).is_duplicated())
         if twice.height:
             row = twice.row(0, named=True)
@@ -180,7 +209,7 @@ def _versions(spec: ModelSpec, found: pl.DataFrame) -> pl.DataFrame:
         return outcomes
     known = pl.col(label.known_at).cast(UTC)
     ordered = (
-        found.select(*keys, value.alias(VALUE), known.alias(KNOWN))
+        rows.select(*keys, value.alias(VALUE), known.alias(KNOWN))
         .filter(pl.col(KNOWN).is_not_null())
         .unique()
         .sort(*keys, KNOWN, VALUE, nulls_last=False)
@@ -202,45 +231,58 @@ def _looked_up(
     name: str,
     sha256: str,
     before: Mapping[str, Any] | None,
-    changed: Sequence[str],
-    predictions: Sequence[str],
+    changed: "Keys",
+    predictions: "Keys",
 ) -> dict[str, Any]:
     """Which partitions of predictions a label partition has outcomes of: all are searched, or those that changed since."""
     parts, rows, search = {}, {}, predictions
     if before and before["sha256"] == sha256:
-        if not before["missing"] and not {*changed} & {*before["parts"]}:
+        if not before["missing"] and not {*changed.names} & {*before["parts"]}:
             return dict(before)
-        parts, rows = ({p: v for p, v in before[k].items() if p not in changed} for k in ("parts", "rows"))
+        parts, rows = (
+            {p: v for p, v in before[k].items() if p not in changed.names} for k in ("parts", "rows")
+        )
         search = changed
-    outcomes = _outcomes(spec, lake, [name])
-    left = outcomes.sort(outcomes.columns)
-    for partition in sorted(search, reverse=True):
-        if left.is_empty():
-            break
-        mine, left = _divided(spec, left, lake.read(spec.prediction.table, [partition], spec.prediction.key))
-        if mine.height:
-            parts[partition], rows[partition] = content_sha256(mine)[:16], mine.height
+    outcomes = _outcomes_in(spec, lake, name)
+    for partition, mine in search.divided(outcomes.sort(outcomes.columns)):
+        parts[partition], rows[partition] = content_sha256(mine)[:16], mine.height
     missing = outcomes.height - sum(rows.values())
     return {"sha256": sha256, "parts": parts, "rows": rows, "missing": missing}
 
 
-def _divided(
-    spec: ModelSpec, outcomes: pl.DataFrame, predictions: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Outcomes of these predictions, and the others."""
-    keys = list(spec.prediction.key)
-    try:
-        mine = outcomes.join(predictions, on=keys, how="semi", maintain_order="left")
-    except pl.exceptions.PolarsError as error:
-        raise StageError(
-            f"{spec.label.table} and {spec.prediction.table} cannot be joined by {', '.join(keys)}: "
-            f"{str(error).splitlines()[0]}; give the key one type in both"
-        ) from error
-    return mine, outcomes.join(predictions, on=keys, how="anti", maintain_order="left")
+class Keys:
+    """The keys of some partitions of predictions, read some partitions at a time, the newest first, and each time once."""
 
+    def __init__(self, spec: ModelSpec, lake: Lake, names: Iterable[str]) -> None:
+        self.spec, self.lake, self.names = spec, lake, sorted(names)
+        self.starts = [*range(0, len(self.names), TOGETHER)][::-1]
+        self.block = lru_cache(BLOCKS)(self._block)
+        """The keys of the partitions from a place on, each with the name of the newest of these partitions that has it."""
 
-def _hashes(lake: Lake, table: str) -> dict[str, str]:
-    return {name: lake.manifest(table, name).sha256 for name in lake.partitions(table)}
+    def divided(self, outcomes: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+        """The outcomes of each partition's predictions, in their order; of a key that two have, they are the newest one's."""
+        keys, left = list(self.spec.prediction.key), outcomes
+        for start in self.starts:
+            if left.is_empty():
+                return
+            try:
+                mine = left.join(self.block(start), on=keys, how="inner", maintain_order="left")
+                left = left.join(self.block(start), on=keys, how="anti", maintain_order="left")
+            except pl.exceptions.PolarsError as error:
+                raise StageError(
+                    f"{self.spec.label.table} and {self.spec.prediction.table} cannot be joined by {', '.join(keys)}: "
+                    f"{str(error).splitlines()[0]}; give the key one type in both"
+                ) from error
+            for (name,), rows in mine.partition_by(OF, as_dict=True, include_key=False).items():
+                yield str(name), rows
+
+    def _block(self, start: int) -> pl.DataFrame:
+        keys, table = list(self.spec.prediction.key), self.spec.prediction.table
+        frames = [
+            self.lake.read(table, [name], keys).select(keys).with_columns(pl.lit(name).alias(OF))
+            for name in self.names[start : start + TOGETHER]
+        ]
+        return pl.concat(frames, how="vertical_relaxed").unique(keys, keep="last", maintain_order=True)
 
 
 def _own(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -10,7 +10,14 @@ from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.content import content_sha256
-from mlops_assets.stages.outcomes import OUTCOMES, Parts, made_of_outcomes, outcome_parts, with_outcomes
+from mlops_assets.stages.outcomes import (
+    OUTCOMES,
+    LabelTable,
+    Parts,
+    made_of_outcomes,
+    outcome_parts,
+    with_outcomes,
+)
 from resources.lake.lake import Lake, Manifest
 from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
@@ -38,14 +45,17 @@ def relabels(spec: ModelSpec, lake: Lake, name: str, decides: Fingerprint) -> bo
     return same and OUTCOMES in (lake.manifest(table, name).notes or {})
 
 
-def relabel_partition(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
+def relabel_partition(
+    spec: ModelSpec, lake: Lake, name: str, table_of_labels: LabelTable | None = None
+) -> Manifest:
     """Join the labels of a partition again; its features stay as they are, so that the bytes are those of a whole join."""
+    own = table_of_labels or LabelTable(spec, lake)
     table = f"{spec.name}/training_set"
     before = lake.manifest(table, name)
     parts = outcome_parts(spec, lake).get(name, {})
     rows = lake.read(table, [name])
     apart = rows.drop(spec.label.facts)
-    labelled = with_outcomes(spec, lake, parts, apart).select(rows.columns)
+    labelled = with_outcomes(spec, lake, parts, apart, own).select(rows.columns)
     labels = partition_name(str(spec.label.table), WHOLE).removesuffix(WHOLE)
     made_of = {name: sha256 for name, sha256 in (before.made_of or {}).items() if not name.startswith(labels)}
     features, known = (before.notes or {})["features"], spec.calendar.partition(name)
@@ -53,7 +63,7 @@ def relabel_partition(spec: ModelSpec, lake: Lake, name: str) -> Manifest:
         key: (before.notes or {})[key] for key in ("feature service", "feature definitions", "features")
     }
     notes = about_features | label_notes(spec, lake, known, labelled, features, parts)
-    return stored(spec, lake, name, labelled, notes, made_of, parts)
+    return stored(spec, lake, name, labelled, notes, {**made_of, **made_of_outcomes(spec, own, parts)})
 
 
 def label_notes(
@@ -93,10 +103,8 @@ def stored(
     rows: pl.DataFrame,
     notes: dict[str, Any],
     made_of: Mapping[str, str],
-    parts: Parts,
 ) -> Manifest:
     """Write a joined partition; what it is made of has the label partitions with a say in it."""
-    made_of = {**made_of, **made_of_outcomes(spec, lake, parts)}
     return lake.write(f"{spec.name}/training_set", rows, name, spec.prediction.key, notes, made_of, keep=True)
 
 

@@ -54,5 +54,5 @@ def reference(spec: ModelSpec, rows: Files, columns: Sequence[str]) -> tuple[dic
         part = rows.read(spec, some)
         profiles.append(reference_profile(part, some, spec.trainer.categories))
         samples.append(part.sample(min(spec.drift.sample_rows, part.height), seed=spec.trainer.seed))
-    by_column = {name: found for profile in profiles for name, found in profile["columns"].items()}
+    by_column = {name: figures for profile in profiles for name, figures in profile["columns"].items()}
     return {"rows": profiles[0]["rows"], "columns": by_column}, pl.concat(samples, how="horizontal")

@@ -13,7 +13,7 @@ from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import write_page
+from mlops_assets.stages.drift_page import EACH, write_page
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
@@ -123,11 +123,11 @@ def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
 
 
 def write_drift(
-    spec: ModelSpec, lake: Lake, name: str, each: bool = True
+    spec: ModelSpec, lake: Lake, name: str, which: str = EACH
 ) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
     """Measure one partition's drift and write it, with Evidently's page beside it where it is due."""
     columns, numbers = partition_drift(spec, lake, name)
-    notes = numbers | basis(spec, lake, name) | write_page(spec, lake, name, columns, numbers, each)
+    notes = numbers | basis(spec, lake, name) | write_page(spec, lake, name, columns, numbers, which)
     return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 
 

@@ -5,30 +5,35 @@ partitions with their hashes. So one that a correction or a late row has made st
 leaves a whole file or none, and two runs that make the same one write the same bytes.
 """
 
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import polars as pl
 
+from mlops_assets.ml.aggregates.places import micros
 from mlops_assets.ml.aggregates.running import Running, Span
+from mlops_assets.ml.aggregates.timeline import aggregate_versions
 from mlops_assets.ml.aggregates.versions import TIME, Shape, versions_of
 from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import digest
-from mlops_assets.spec.aggregates import Aggregates
+from mlops_assets.spec.aggregates import Aggregate, Aggregates
 from mlops_assets.spec.calendar import Calendar, Partition
-from resources.lake.lake import Lake, parquet
+from resources.lake.briefs import hashes_of
+from resources.lake.lake import Lake
 from resources.lake.observed import partition_name
+from resources.storage.errors import AbsentError
 
-CODE = ("mlops_assets.stages.running_aggregates:History",)
 KEPT_BEFORE, KEPT_NEWEST = 4, 4
 """Files that stay: those of the partitions before one that is made, and of the newest of all."""
 
 TAKEN_TOGETHER = 32
 """Raw partitions that are read at once where there is nothing to go on from."""
 
-PART = "_part"
+ENDING = ".running"
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,32 @@ class History:
     shape: Shape
     calendar: Calendar
     late: timedelta
-    _hashes: dict[str, str] = field(default_factory=dict)
+    code: Sequence[str]
+
+    def made(self, span: Partition) -> pl.DataFrame:
+        """The rows of the view in a partition.
+
+        They follow from what the settled rows come to before it, as kept, moved on from an earlier partition, or made anew; from
+        the rows that are not settled then; and from those that leave a window in it.
+        """
+        name = self._name(span)
+        kept = self._load(name, span)
+        earlier = None if kept else next(self._earlier(span), None)
+        versions = self._versions(self._needed(span, earlier[0] if earlier else None))
+        if kept is None:
+            now = self._span(span)
+            kept = earlier[1].moved(versions, self.features, now) if earlier else self._anew(span)
+            self._store(name, span, kept)
+        self._tell(span)
+        own = versions.filter(self._counts_beside(span))
+        return aggregate_versions(own, self.asked, self.shape, span.start, span.end, kept)
+
+    def _needed(self, span: Partition, was: Partition | None) -> list[str]:
+        """The raw partitions that a partition is made of, and those by which what is kept of an earlier one moves on to it."""
+        needed = {*self.names(self.settled(span), span.end), span.name, *self._leaving(span.start, span.end)}
+        if was:
+            needed |= {*self.names(self.settled(was), self.settled(span)), *self._leaving(was.end, span.end)}
+        return sorted(needed)
 
     def settled(self, span: Partition) -> datetime:
         """The moment before which no row changes any more once a partition begins: where a raw partition begins."""
@@ -50,37 +80,50 @@ class History:
             return self.calendar.first.start
         return self.calendar.at(span.start - self.late).start
 
-    def before(self, span: Partition) -> Running:
-        """What the settled rows come to before a partition: as kept, moved on from an earlier one, or made anew."""
-        kept = self._load(span)
-        if kept is None:
-            kept = self._made(span)
-            self._store(span, kept)
-        self._tell(span)
-        return kept
-
-    def rows(self, span: Partition) -> pl.DataFrame:
-        """The raw rows that are not settled before a partition, its own, and those that leave a window in it."""
-        windows = {one.window for one in self.asked.features.values() if one.window}
-        leaving = [n for w in windows for n in self.names(span.start - w, span.end - w)]
-        own = self.names(self.settled(span), span.end)
-        return self.read(sorted({*leaving, *own, span.name}))
-
     def names(self, start: datetime, end: datetime) -> list[str]:
-        """Raw partitions that there are and that overlap a span."""
-        return [name for name in self.calendar.covering(start, end) if name in self.hashes]
+        """Raw partitions that there are and that overlap a span; names sort as time."""
+        first, over = self.calendar.first.start, self.calendar.over
+        start, end = max(start, first), min(end, over) if over else end
+        if start >= end:
+            return []
+        low, high = self.calendar.at(start).name, self.calendar.at(end - INSTANT).name
+        return self._there[bisect_left(self._there, low) : bisect_right(self._there, high)]
 
     def read(self, names: Sequence[str]) -> pl.DataFrame:
         """The columns of raw partitions that the aggregates are made of."""
         return self.lake.read(self.raw, names, self.shape.needs(self.asked))
 
-    @property
-    def hashes(self) -> Mapping[str, str]:
+    @cached_property
+    def hashes(self) -> dict[str, str]:
         """The raw partitions there are with the hashes of their content."""
-        if not self._hashes:
-            there = self.lake.partitions(self.raw)
-            self._hashes.update({name: self.lake.manifest(self.raw, name).sha256 for name in there})
-        return self._hashes
+        return hashes_of(self.lake, self.raw)
+
+    @property
+    def features(self) -> list[Aggregate]:
+        """The aggregates in their order."""
+        return [*self.asked.features.values()]
+
+    @cached_property
+    def _there(self) -> list[str]:
+        return [name for name in self.hashes if self.calendar.has(name)]
+
+    @cached_property
+    def _windows(self) -> list[timedelta]:
+        return sorted({one.window for one in self.features if one.window})
+
+    def _leaving(self, start: datetime, end: datetime) -> set[str]:
+        """Raw partitions of which rows leave a window in a span."""
+        return {name for window in self._windows for name in self.names(start - window, end - window)}
+
+    def _counts_beside(self, span: Partition) -> pl.Expr:
+        """Which rows are not in what is kept, or leave it in a partition."""
+        time = pl.col(TIME)
+        open_ = time >= micros(self.settled(span))
+        leaving = [
+            (time >= micros(span.start - window)) & (time < micros(span.end - window))
+            for window in self._windows
+        ]
+        return pl.any_horizontal(open_, *leaving)
 
     def _span(self, span: Partition) -> Span:
         return Span.of(span.start, span.end, self.settled(span))
@@ -99,57 +142,49 @@ class History:
             self.shape.time,
             self.shape.known,
         ]
-        of = digest([code_digest(CODE), decides, f"{span}", f"{self.late}", made_of])
-        return f"{self._folder}/{span.name}.{of[:24]}.parquet"
+        of = digest([code_digest(self.code), decides, f"{span}", f"{self.late}", made_of])
+        return f"{self._folder}/{span.name}.{of[:24]}{ENDING}"
 
     @property
     def _folder(self) -> str:
         return f"{self.view}/running"
 
-    def _load(self, span: Partition) -> Running | None:
-        stored = self.lake.storage.load_or_none(self._name(span))
-        if stored is None:
+    def _load(self, name: str, span: Partition) -> Running | None:
+        try:
+            content = self.lake.storage.read(name)
+        except AbsentError:
             return None
-        both = pl.read_parquet(io.BytesIO(stored.content))
-        rows, sums = (both.filter(pl.col(PART) == part).drop(PART) for part in (0, 1))
-        own = [name for name in both.columns if name.startswith(("_count", "_digit"))]
-        return Running(self.asked.key, self._span(span), rows.drop(own), sums.select(*self.asked.key, *own))
+        return Running.of_content(self.asked.key, self._span(span), content)
 
-    def _store(self, span: Partition, made: Running) -> None:
-        parts = [
-            one.with_columns(pl.lit(n, pl.Int8).alias(PART)) for n, one in enumerate((made.rows, made.sums))
-        ]
-        name, storage = self._name(span), self.lake.storage
-        storage.write(name, parquet(pl.concat(parts, how="diagonal")))
-        there = {file: file.split(".")[0] for file in storage.below(self._folder).names(ending=".parquet")}
+    def _earlier(self, span: Partition) -> Iterator[tuple[Partition, Running]]:
+        """What is kept of partitions before, the newest first."""
+        for name in reversed(self.calendar.back(span.name, KEPT_BEFORE)[:-1]):
+            partition = self.calendar.partition(name)
+            if (found := self._load(self._name(partition), partition)) is not None:
+                yield partition, found
+
+    def _store(self, name: str, span: Partition, made: Running) -> None:
+        storage = self.lake.storage
+        storage.write(name, made.content())
+        there = {file: file.split(".")[0] for file in storage.below(self._folder).names()}
         ended = sorted({*there.values()})
         kept = {*[one for one in ended if one <= span.name][-KEPT_BEFORE:], *ended[-KEPT_NEWEST:]}
         for file, partition in there.items():
             if partition not in kept or (partition == span.name and not name.endswith(file)):
                 storage.delete(f"{self._folder}/{file}")
 
-    def _made(self, span: Partition) -> Running:
-        """Moved on from the newest earlier partition of which it is kept, else made of all rows that may count."""
-        for name in reversed(self.calendar.back(span.name, KEPT_BEFORE)[:-1]):
-            if (earlier := self._load(self.calendar.partition(name))) is not None:
-                return self._moved(earlier, self.calendar.partition(name), span)
+    def _anew(self, span: Partition) -> Running:
+        """Made of all rows that may count, some partitions at a time."""
         now, behind = self._span(span), self._behind(span)
-        made = Running.nothing(self.asked.key, now, self._versions([]))
+        made = Running.nothing(self.asked.key, now, self._versions([]), self.features)
         for at in range(0, len(behind), TAKEN_TOGETHER):
             some = self._versions(behind[at : at + TAKEN_TOGETHER])
-            made = made.moved(some, [*self.asked.features.values()], now, anew=True)
+            made = made.moved(some, self.features, now, anew=True)
         return made
-
-    def _moved(self, earlier: Running, was: Partition, now: Partition) -> Running:
-        windows = {one.window for one in self.asked.features.values() if one.window}
-        names = {*self.names(self.settled(was), self.settled(now))}
-        for window in windows:
-            names |= {*self.names(was.end - window, now.end - window)}
-        return earlier.moved(self._versions(sorted(names)), [*self.asked.features.values()], self._span(now))
 
     def _versions(self, names: Sequence[str]) -> pl.DataFrame:
         rows = self.read(names) if names else self.read([next(iter(self.hashes))]).clear()
-        return versions_of(rows, self.asked, self.shape).sort(TIME, maintain_order=True)
+        return versions_of(rows, self.asked, self.shape)
 
     def _tell(self, span: Partition) -> None:
         """Say of what the kept rows were made, as if they had been read."""

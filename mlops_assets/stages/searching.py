@@ -14,7 +14,7 @@ from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.search import own_values, space_of
 from mlops_assets.stages.identity import code_version
-from mlops_assets.stages.searched import search_folder
+from mlops_assets.stages.search_results import search_folder
 from mlops_assets.stages.training import enough_history, hold_out_start, training_files
 from mlops_assets.stages.training_set import (
     TrainingData,
@@ -22,10 +22,10 @@ from mlops_assets.stages.training_set import (
     refuse_late_labels,
     training_data,
 )
-from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.documents import load_record, save_record
 from resources.records.searches import SearchResult, TrialOutcome
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrialRecord
 
 BUDGET = {"trials", "minutes", "concurrent", "apply"}
@@ -33,7 +33,7 @@ BUDGET = {"trials", "minutes", "concurrent", "apply"}
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """A search that ended: its record in the lake, all trials by number, and the picture (PNG)."""
 
     record: dict[str, Any]
@@ -43,13 +43,12 @@ class Found:
 
 def run_search(
     spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
-    compute: Compute,
+    systems: Systems,
     lineage: Mapping[str, str],
     say: Callable[[str], None],
-) -> Found:
+) -> SearchOutcome:
     """Search at the end of the newest partition, from where it was broken off; keep every trial, and the result."""
+    lake, tracking = systems.lake, systems.tracking
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
@@ -70,7 +69,7 @@ def run_search(
         say(progress(spec, seen, trial))
 
     rows, name = training_files(spec, data), f"search-{identity[:16]}"
-    trials = search_parameters(rows, spec, data.features, compute, done, heard, name)
+    trials = search_parameters(rows, spec, data.features, systems.compute, done, heard, name)
     search = result(spec, data, identity, parent, trials)
     keep(spec, lake, tracking, search)
     return search
@@ -145,7 +144,9 @@ def progress(spec: ModelSpec, seen: Sequence[Trial], trial: Trial) -> str:
     return f"trial {len(seen)}{of} (number {trial.number}) {trial.state} after {trial.rounds} rounds: {score}{best}"
 
 
-def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]) -> Found:
+def result(
+    spec: ModelSpec, data: TrainingData, identity: str, parent: str, trials: list[Trial]
+) -> SearchOutcome:
     """The winner and where it came from, as data."""
     assert spec.search is not None
     metric, winner, own = metric_of(spec), better(metric_of(spec), trials)[0], trials[0]
@@ -176,14 +177,17 @@ def result(spec: ModelSpec, data: TrainingData, identity: str, parent: str, tria
         "identity": identity,
         "mlflow_run": parent,
     }
-    return Found(record, trials, search_plot(trials, metric, space, record["importance"]))
+    return SearchOutcome(record, trials, search_plot(trials, metric, space, record["importance"]))
 
 
-def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, found: Found) -> None:
+def keep(spec: ModelSpec, lake: Lake, tracking: Tracking, outcome: SearchOutcome) -> None:
     """End the parent run, then write the record that trainings read."""
-    record = found.record
+    record = outcome.record
     numbers = {f"best_{record['metric']}": record["score"], "trials": record["trials"]}
     tags = {"sha256": record["sha256"], "best_trial": str(record["trial"])}
-    files = {"search.png": found.plot, "parameters.json": json.dumps(record["parameters"], indent=1).encode()}
+    files = {
+        "search.png": outcome.plot,
+        "parameters.json": json.dumps(record["parameters"], indent=1).encode(),
+    }
     tracking.close_search(record["mlflow_run"], numbers, tags, files)
     save_record(lake, f"{search_folder(spec)}/{record['week']}", SearchResult.model_validate(record))

@@ -14,7 +14,7 @@ from mlops_assets.ml.skew.cells import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED
 from resources.features.service import DescribedService
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.features.vectors import STATUS_NAMES
@@ -131,7 +131,9 @@ def as_logged(rows: pl.DataFrame, logged: DescribedService, views: Sequence[View
     return Logged(
         values=rows.select(pl.col(column).alias(name) for name, column in names.items()),
         event_times=rows.select(pl.col(f"{column}__timestamp").alias(name) for name, column in names.items()),
-        found=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
+        presence=statuses.select(pl.all() != STATUS_NAMES.index("NOT_FOUND")),
         held=statuses.select(pl.all() == STATUS_NAMES.index("OUTSIDE_MAX_AGE")),
-        asked=rows.select(*logged.inputs, pl.col(REQUESTED_AT).alias(ASKED), pl.col(SERVED_AT).alias(SERVED)),
+        questions=rows.select(
+            *logged.inputs, pl.col(REQUESTED_AT).alias(QUESTION_AT), pl.col(SERVED_AT).alias(SERVED)
+        ),
     )

@@ -20,16 +20,16 @@ def queried(
     spec: TableSpec, source: SqlSource, start: datetime | None, end: datetime | None
 ) -> Iterator[pl.DataFrame]:
     """What the query gives of a span, part by part; all of a static table. Raises SourceError where it cannot be asked."""
-    yield from _asked(spec, source, (start, end) if start is not None and end is not None else None)
+    yield from _answer(spec, source, (start, end) if start is not None and end is not None else None)
 
 
 def columns_of(spec: TableSpec, source: SqlSource) -> dict[str, Any]:
     """The columns that the query gives, in the types of its first rows, none of a span that has none."""
     bounds = None if spec.static else (A_DAY_LONG_AGO, A_DAY_LONG_AGO)
-    return dict(next(_asked(spec, source, bounds)).schema)
+    return dict(next(_answer(spec, source, bounds)).schema)
 
 
-def _asked(
+def _answer(
     spec: TableSpec, source: SqlSource, span: tuple[datetime, datetime] | None
 ) -> Iterator[pl.DataFrame]:
     address = os.environ.get(source.database)

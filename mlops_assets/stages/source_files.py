@@ -34,13 +34,13 @@ def located(
 
     The state of `unread` files of this machine is not asked for. Raises NotYetThereError for a path that nothing is at, SourceError for one that cannot be.
     """
-    found: dict[str, ForeignFile] = {}
+    files_by_address: dict[str, ForeignFile] = {}
     for written in [source.path] if isinstance(source.path, str) else source.path:
         files = _at(path := placed(written, folder), unread)
         if not files:
             raise NotYetThereError(f"no file is at {path}", "missing", {"path": path})
-        found.update((file.address, file) for file in files)
-    return [found[address] for address in sorted(found)]
+        files_by_address.update((file.address, file) for file in files)
+    return [files_by_address[address] for address in sorted(files_by_address)]
 
 
 def placed(written: str, folder: Path) -> str:
@@ -56,11 +56,11 @@ def filled_in(written: str, what: str) -> str:
     """A text of a spec with its variables filled in; raises SourceError for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
-        if not (found := os.environ.get(match[1])):
+        if not (setting := os.environ.get(match[1])):
             raise SourceError(
                 f"{what} {written!r} needs the environment variable {match[1]}, which is not set: set it"
             )
-        return found
+        return setting
 
     return VARIABLE.sub(value, written)
 
@@ -69,7 +69,7 @@ def opened(file: ForeignFile, source: FileSource) -> pl.LazyFrame:
     """The rows of a file with their numbers, not read yet; all of a CSV's values are texts."""
     if file.is_folder:
         raise SourceError(
-            f"{file.address} is a folder, expected is a {_wanted(source)} file: name its files, for example {file.address}/*"
+            f"{file.address} is a folder, expected is a {_kind_of(source)} file: name its files, for example {file.address}/*"
         )
     if isinstance(source, CsvSource):
         return _csv(file, source)
@@ -98,13 +98,13 @@ def problem_of(file: ForeignFile, source: FileSource, error: Exception) -> Sourc
     return SourceError(f"file {file.address} cannot be read: {shown(said)}")
 
 
-def refuse_short_rows(file: ForeignFile, source: CsvSource, columns: list[str], kept: pl.DataFrame) -> None:
+def refuse_short_rows(file: ForeignFile, source: CsvSource, columns: list[str], rows: pl.DataFrame) -> None:
     """Raise for a CSV with a row of fewer values than it has columns, which polars fills up with empty ones.
 
-    Only looked for where the file's last column, which `kept` has, is empty in a row; without quotes, counting
+    Only looked for where the file's last column, which `rows` has, is empty in a row; without quotes, counting
     separators is enough.
     """
-    if len(columns) < 2 or not (kept[columns[-1]] == "").any():
+    if len(columns) < 2 or not (rows[columns[-1]] == "").any():
         return
     with _readable(file):
         content = file.content()
@@ -122,15 +122,15 @@ def _at(path: str, unread: Callable[[str], bool] | None) -> list[ForeignFile]:
         raise SourceError(f"{path} cannot be reached: {error}") from error
 
 
-def _wanted(source: FileSource) -> str:
+def _kind_of(source: FileSource) -> str:
     return "parquet" if isinstance(source, ParquetSource) else "CSV"
 
 
 def _refuse_kind(file: ForeignFile, source: FileSource, first: bytes) -> None:
-    found, wanted = content_kind(first), _wanted(source)
-    if found != wanted:
+    kind, expected = content_kind(first), _kind_of(source)
+    if kind != expected:
         raise SourceError(
-            f"file {file.address} holds {found}, expected is {wanted}: {how_to_mend(found, wanted)}"
+            f"file {file.address} holds {kind}, expected is {expected}: {how_to_mend(kind, expected)}"
         )
 
 

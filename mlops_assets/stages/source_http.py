@@ -89,9 +89,9 @@ def _secret(spec: TableSpec, name: str) -> str:
 def _pages(site: "Site", source: HttpSource, url: str, parameters: dict[str, str]) -> Iterator[Page]:
     number, given, before = 0, 0, ""
     following: tuple[str, dict[str, str]] | None = (url, {**parameters, **_first(source.pages)})
-    asked: set[str] = set()
+    questions: set[str] = set()
     while following:
-        asked.add(repr(following))
+        questions.add(repr(following))
         answer = site.get(*following)
         page = _parsed(source, answer, number, url)
         content = sha256(answer.content).hexdigest()
@@ -102,7 +102,7 @@ def _pages(site: "Site", source: HttpSource, url: str, parameters: dict[str, str
         yield page
         number, given, before = number + 1, given + page.height, content
         following = _next(source.pages, page, url, parameters, number, given)
-        if following and repr(following) in asked:
+        if following and repr(following) in questions:
             raise SourceError(
                 f"{answer.address} names a page that was read already: correct pages, so that it ends"
             )
@@ -146,10 +146,10 @@ def _parsed(source: HttpSource, answer: "Answer", number: int, url: str) -> Page
         raise SourceError(
             f"{answer.address}: {place} is {following!r}, which is no cursor and no address: correct pages.next"
         )
-    told = f"{following}" if following not in (None, "", False) else None
-    if told and source.pages and source.pages.by == "link":
-        told = urljoin(url, told)
-    return Page(answer.address, len(rows), rows, next=told if place else answer.next)
+    next_page = f"{following}" if following not in (None, "", False) else None
+    if next_page and source.pages and source.pages.by == "link":
+        next_page = urljoin(url, next_page)
+    return Page(answer.address, len(rows), rows, next=next_page if place else answer.next)
 
 
 def _of_csv(source: HttpSource, answer: "Answer", number: int) -> Page:

@@ -39,8 +39,8 @@ def typed_rows(spec: TableSpec, frame: pl.DataFrame, span: Span, where: str, bef
     """Rows that came as a frame, `before` others of the same source having come earlier."""
     refuse_columns(spec, dict(frame.schema), where)
     left_out = [name for name in frame.columns if name not in spec.columns]
-    kept = frame.select(*spec.columns).with_row_index(ROW, before)
-    part = rows_of_span(spec, kept, span, where, left_out)
+    rows = frame.select(*spec.columns).with_row_index(ROW, before)
+    part = rows_of_span(spec, rows, span, where, left_out)
     return Part(part.frame, part.left_out, frame.height - part.frame.height)
 
 
@@ -58,34 +58,34 @@ def refuse_columns(spec: TableSpec, schema: dict[str, Any], where: str) -> None:
 
 
 def rows_of_span(
-    spec: TableSpec, kept: pl.DataFrame, span: Span, where: str, left_out: Sequence[str]
+    spec: TableSpec, rows: pl.DataFrame, span: Span, where: str, left_out: Sequence[str]
 ) -> Part:
     """Rows of the span in their types, the time first: what is wrong in other rows is no matter here."""
     if spec.time:
-        at = _column(spec, kept, spec.time, where)
-        kept = kept.with_columns(at)
+        at = _column(spec, rows, spec.time, where)
+        rows = rows.with_columns(at)
         if span.start is not None and span.end is not None:
-            kept = kept.filter(pl.col(spec.time).is_between(span.start, span.end, closed="left"))
+            rows = rows.filter(pl.col(spec.time).is_between(span.start, span.end, closed="left"))
     rest = [name for name in spec.columns if name != spec.time]
-    frame = kept.with_columns(_column(spec, kept, name, where) for name in rest)
+    frame = rows.with_columns(_column(spec, rows, name, where) for name in rest)
     return Part(frame.select(*spec.columns), left_out)
 
 
-def _column(spec: TableSpec, kept: pl.DataFrame, name: str, where: str) -> pl.Series:
-    column, given = spec.columns[name], kept[name]
-    found, bad = typed(given, column.kind, spec.timezone or "UTC")
+def _column(spec: TableSpec, rows: pl.DataFrame, name: str, where: str) -> pl.Series:
+    column, given = spec.columns[name], rows[name]
+    values, bad = typed(given, column.kind, spec.timezone or "UTC")
     if bad is not None:
         raise SourceError(
-            f"{where}, row {kept[ROW][bad] + 1}, column {name!r}: {_shown(given, bad)} is not {FITS[column.kind]}: "
+            f"{where}, row {rows[ROW][bad] + 1}, column {name!r}: {_shown(given, bad)} is not {FITS[column.kind]}: "
             "correct it in the source, or declare another type"
         )
-    if not column.nullable and found.has_nulls():
-        row = kept[ROW][int(found.is_null().arg_true()[0])] + 1
+    if not column.nullable and values.has_nulls():
+        row = rows[ROW][int(values.is_null().arg_true()[0])] + 1
         raise SourceError(
             f"{where}, row {row}, column {name!r}: a value is missing, and the column is declared {column.type}: fill it "
             f"in the source, or declare '{column.type} | null'"
         )
-    return found.cast(TYPES[column.kind])
+    return values.cast(TYPES[column.kind])
 
 
 def _shown(given: pl.Series, row: int) -> str:

@@ -55,7 +55,7 @@ class Spans:
     def newest(self, files: Sequence[ForeignFile]) -> datetime | None:
         """The newest moment of any row, of the files of which it can be told."""
         with self._noted():
-            known = [found[1] for file in files if (found := self._bounds(file))]
+            known = [bounds[1] for file in files if (bounds := self._bounds(file))]
         return EPOCH + max(known) * MICROSECOND if known else None
 
     def before(self, moment: datetime) -> Callable[[str], bool]:
@@ -80,8 +80,8 @@ class Spans:
     def _bounds(self, file: ForeignFile) -> Bounds | None:
         before = self._files.get(file.address)
         if before is None or before[0] != list(file.state[1:]):
-            found = self.of(file)
-            self._files[file.address] = before = [list(file.state[1:]), found and list(found)]
+            bounds = self.of(file)
+            self._files[file.address] = before = [list(file.state[1:]), bounds and list(bounds)]
             self._new += 1
             if self._new >= SAVE_AFTER:
                 self._save()
@@ -124,10 +124,10 @@ class Spans:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        record = json.loads(content)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _meets(bounds: Bounds | None, low: int, high: int) -> bool:

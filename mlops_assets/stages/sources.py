@@ -113,10 +113,10 @@ def _bounds(spec: TableSpec, file: ForeignFile) -> Bounds | None:
         time = rows.select(name).collect(engine="in-memory")[name]
     except (SourceError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
-    found, bad = typed(time, spec.columns[name].kind, spec.timezone or "UTC")
-    if bad is not None or found.has_nulls() or not found.len():
+    values, bad = typed(time, spec.columns[name].kind, spec.timezone or "UTC")
+    if bad is not None or values.has_nulls() or not values.len():
         return None
-    moments = found.cast(INSTANT).dt.timestamp("us")
+    moments = values.cast(INSTANT).dt.timestamp("us")
     return int(moments.min()), int(moments.max())  # type: ignore[arg-type]
 
 
@@ -144,15 +144,15 @@ def _read(spec: TableSpec, source: FileSource, file: ForeignFile, span: Span) ->
         names = [name for name in schema if name != ROW]
         if csv := isinstance(source, CsvSource):
             scan = scan.filter(~pl.all_horizontal(pl.col(names) == ""))
-        wanted = dict.fromkeys((ROW, *spec.columns, *(names[-1:] if csv else ())))
-        kept = scan.filter(_near(spec, schema, span)).select(*wanted).collect(engine="in-memory")
+        columns = dict.fromkeys((ROW, *spec.columns, *(names[-1:] if csv else ())))
+        rows = scan.filter(_near(spec, schema, span)).select(*columns).collect(engine="in-memory")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise problem_of(file, source, error) from error
     if isinstance(source, CsvSource):
-        refuse_short_rows(file, source, names, kept)
-        kept = kept.with_columns(_present(name, source) for name in spec.columns)
+        refuse_short_rows(file, source, names, rows)
+        rows = rows.with_columns(_present(name, source) for name in spec.columns)
     left_out = [name for name in names if name not in spec.columns]
-    return rows_of_span(spec, kept, span, f"file {file.address}", left_out)
+    return rows_of_span(spec, rows, span, f"file {file.address}", left_out)
 
 
 def _present(name: str, source: CsvSource) -> pl.Expr:
@@ -162,14 +162,14 @@ def _present(name: str, source: CsvSource) -> pl.Expr:
 def _called(spec: TableSpec, source: PythonSource, span: Span) -> Part:
     function = load(source.function)
     try:
-        found = function(span.start, span.end) if spec.time else function()
+        answer = function(span.start, span.end) if spec.time else function()
     except NotYetThereError:
         raise
     except Exception as error:
         raise SourceError(f"{source.function} failed with {type(error).__name__}: {error}") from error
-    frame = found.collect() if isinstance(found, pl.LazyFrame) else found
+    frame = answer.collect() if isinstance(answer, pl.LazyFrame) else answer
     if not isinstance(frame, pl.DataFrame):
-        kind = f"{type(found).__module__.split('.')[0]}.{type(found).__name__}"
+        kind = f"{type(answer).__module__.split('.')[0]}.{type(answer).__name__}"
         fix = "return polars.from_pandas(frame)" if kind == "pandas.DataFrame" else "return one"
         raise SourceError(f"{source.function} gives a {kind}, expected is a polars.DataFrame: {fix}")
     return typed_rows(spec, frame, span, source.function)
@@ -246,9 +246,9 @@ def _not_there(spec: TableSpec, folder: Path, span: Span, spans: Spans | None = 
         "to": f"{span.end}",
         "newest row": f"{newest}" if newest else "not known",
     }
-    told = f", its newest is of {newest}" if newest else ""
+    age = f", its newest is of {newest}" if newest else ""
     return NotYetThereError(
-        f"the source of table {spec.name!r} has no row from {span.start} to {span.end}{told}: wait for it, or say "
+        f"the source of table {spec.name!r} has no row from {span.start} to {span.end}{age}: wait for it, or say "
         "empty: allowed where a partition may have none",
         "late" if late else "empty",
         numbers,
@@ -261,12 +261,12 @@ def newest_row(spec: TableSpec, folder: Path, spans: Spans | None = None) -> dat
         return None
     if spans:
         return spans.newest(located(spec.reads, folder))
-    found: list[datetime] = []
+    moments: list[datetime] = []
     for file in located(spec.reads, folder):
         time = opened(file, spec.reads).select(pl.col(spec.time).max()).collect()[spec.time]
         moment, bad = typed(time, "datetime", spec.timezone or "UTC")
-        found += [] if bad is not None or moment.has_nulls() else moment.to_list()
-    return max(found, default=None)
+        moments += [] if bad is not None or moment.has_nulls() else moment.to_list()
+    return max(moments, default=None)
 
 
 def refuse_unfit_source(spec: TableSpec, folder: Path) -> str:

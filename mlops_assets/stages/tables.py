@@ -14,6 +14,7 @@ from mlops_assets.ml.tables import Column, Expectation, Finding, examine
 from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.stages.errors import NotYetThereError
 from mlops_assets.stages.held import bounds_noted
+from resources.lake.briefs import hashes_of
 from resources.lake.lake import Lake, Manifest
 from resources.lake.observed import ObservedLake
 from resources.lake.pushed_files import fold
@@ -113,10 +114,8 @@ class Table:
         return {"code": self.code_version, "partition": partition, **read, **self.files(), **outside}
 
     def _read_of(self, lake: Lake, table: str, span: Partition) -> str:
-        names = self.reads(table, span)
-        there = set(lake.partitions(table))
-        partitions = [n for n in names if n in there] or sorted(there)
-        return digest({n: lake.manifest(table, n).sha256 for n in partitions})
+        names, there = self.reads(table, span), hashes_of(lake, table)
+        return digest({n: there[n] for n in [n for n in names if n in there] or there})
 
 
 def build_partition(lake: Lake, table: Table, name: str | None) -> tuple[list[Finding], Manifest | None]:
@@ -158,8 +157,8 @@ def refusals(table: str, findings: Mapping[str, Sequence[Finding]]) -> list[str]
     """A line for each partition that was not written: the table, the claim it broke, and the columns."""
     return [
         f"{table} {'' if partition == table else f'{partition} '}breaks {finding.claim}: {finding.reason}"
-        for partition, found in findings.items()
-        for finding in found
+        for partition, claims in findings.items()
+        for finding in claims
         if finding.blocking and not finding.holds and "not examined" not in finding.numbers
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.ml.judging.leaks import Told, refuse_leaks, strongest
+from mlops_assets.ml.judging.leaks import SingleFeature, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
@@ -22,14 +22,13 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
 from mlops_assets.stages.identity import code_version, version_identity
 from mlops_assets.stages.lineage import lineage_of
-from mlops_assets.stages.searched import PARAMETERS, parameters_in, searched
+from mlops_assets.stages.search_results import PARAMETERS, parameters_in, training_spec
 from mlops_assets.stages.training_set import (
     TrainingData,
     newest_partition,
     refuse_late_labels,
     training_data,
 )
-from resources.compute.compute import Compute
 from resources.lake.lake import Lake
 from resources.records.attempts import Challenger
 from resources.records.documents import load_record, save_record
@@ -42,7 +41,7 @@ from resources.tracking.versions import LINEAGE
 def challenger_decided_by(spec: ModelSpec, lake: Lake) -> Fingerprint:
     """What decides a challenger trained now: the partitions it may use, the rules of its fit, and the code."""
     data = training_data(spec, lake, newest_partition(spec, lake))
-    rules = spec_digest(searched(spec, lake, data.partition)[0])
+    rules = spec_digest(training_spec(spec, lake, data.partition)[0])
     return of_challenger(spec, data.hashes, data.feature_definitions, rules)
 
 
@@ -50,11 +49,10 @@ def train(
     spec: ModelSpec,
     systems: Systems,
     lineage: Mapping[str, str],
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Train a challenger and put the training on record in the audit log."""
-    lake, tracking, compute = systems.lake, systems.tracking, systems.compute or None
-    version, fitted, data = train_challenger(spec, lake, tracking, lineage, compute, hear)
+    version, fitted, data = train_challenger(spec, systems, lineage, hear)
     record_trained(systems.audit, spec, version, data.hashes, data.now)
     return version, fitted, data
 
@@ -72,27 +70,26 @@ def is_challenger(spec: ModelSpec, lake: Lake, tracking: Tracking, sha256: str) 
 
 def train_challenger(
     spec: ModelSpec,
-    lake: Lake,
-    tracking: Tracking,
+    systems: Systems,
     lineage: Mapping[str, str],
-    compute: Compute | None = None,
-    hear: Callable[[Sequence[Told]], Any] | None = None,
+    hear: Callable[[Sequence[SingleFeature]], Any] | None = None,
 ) -> tuple[Version, Fit, TrainingData]:
     """Fit, log and register a challenger at the end of the newest partition, and keep what its evaluation needs.
 
     `hear` is told what each feature alone tells of the label; LeakError, before anything is fitted, where that is too much.
     """
+    lake, tracking = systems.lake, systems.tracking
     data = training_data(spec, lake, newest_partition(spec, lake))
     enough_history(spec, data)
     refuse_late_labels(spec, lake, data)
-    spec, origin = searched(spec, lake, data.partition)
+    spec, origin = training_spec(spec, lake, data.partition)
     rows = training_files(spec, data)
     strengths = strongest(rows, spec, data.features)
     if hear:
         hear(strengths)
     refuse_leaks(strengths, spec)
     identity = version_identity(spec, data, "challenger")
-    fitted = fit(rows, spec, data.features, reach=compute, identity=identity)
+    fitted = fit(rows, spec, data.features, reach=systems.compute or None, identity=identity)
     example = rows.head(spec, 5)
     version = log_fit(spec, tracking, data, fitted, example, "challenger", {**lineage, **origin}).register(
         spec, tracking

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import accumulate, pairwise
 
 import polars as pl
 
 from mlops_assets.errors import WorkError
-from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
+from mlops_assets.ml.skew.brute_force import ViewTable, differing
 from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.columns import FEATURE_TABLE
 from mlops_assets.spec.maturity import days_of_waiting
@@ -19,20 +21,26 @@ from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.held import reaching
 from mlops_assets.stages.joined_from import joined_from
 from mlops_assets.stages.outcomes import (
+    LabelTable,
     arrived,
     events_missing,
+    made_of_outcomes,
     outcome_parts,
     refuse_values,
     with_outcomes,
 )
 from mlops_assets.stages.partition_labels import LEARNT, label_notes, stored
 from resources.features.store import FeatureStoreResource
+from resources.features.view_source import ViewSource
 from resources.lake.lake import Lake, Manifest
 
 PROBE_ROWS = 256
 
 
 PROBED_DAYS = 35
+
+TOGETHER = 50_000
+"""Rows that are joined in one question at most: more partitions are joined in the next."""
 
 
 class MixedFeatureDefinitionsError(WorkError):
@@ -51,57 +59,118 @@ class Joined:
 
 def join_partition(spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, name: str) -> Joined:
     """Join one partition through Feast, check the join against the feature tables, and write it if it holds."""
+    return join_partitions(spec, lake, feature_store, [name])[name]
+
+
+def join_partitions(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, names: Sequence[str]
+) -> dict[str, Joined]:
+    """The same of several that are joined in one question, as `together` has them: what lies behind them is read once."""
     refuse_names_that_meet(spec, feature_store)
-    rows = entity_rows(spec, lake.read(spec.prediction.table, [name]))
-    joined = feature_store.historical(spec.feature_service, rows, spec.prediction.time)
-    lost, span = rows.height - joined.height, spec.calendar.partition(name)
-    duplicates = rows.height - rows.select(spec.prediction.key).n_unique()
-    differ = {} if lost else differing_cells(spec, lake, feature_store, span, rows, joined)
-    refused = lost or duplicates or differ
-    manifest = None if refused else _write(spec, lake, feature_store, span, joined)
-    return Joined(manifest, lost, duplicates, differ)
+    rows = [entity_rows(spec, lake.read(spec.prediction.table, [name])) for name in names]
+    asked = rows[0] if len(rows) == 1 else pl.concat(rows)
+    answered = feature_store.historical(spec.feature_service, asked, spec.prediction.time)
+    begins = [0, *accumulate(frame.height for frame in rows)]
+    joined = [answered[begin:end] for begin, end in pairwise(begins)]
+    spans = [spec.calendar.partition(name) for name in names]
+    whole = answered.height == asked.height
+    probed = differing_cells(spec, lake, feature_store, spans, rows, joined) if whole else [{} for _ in spans]
+    content, labels = cache(lake.hash), LabelTable(spec, lake)
+    found = {}
+    for span, asked_for, frame, cells in zip(spans, rows, joined, probed, strict=True):
+        lost = asked_for.height - frame.height
+        duplicates = asked_for.height - asked_for.select(spec.prediction.key).n_unique()
+        refused = lost or duplicates or cells
+        manifest = None if refused else _write(spec, lake, feature_store, span, frame, content, labels)
+        found[span.name] = Joined(manifest, lost, duplicates, cells)
+    return found
+
+
+def together(
+    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, names: Sequence[str]
+) -> Iterator[list[str]]:
+    """Partitions in the groups that are joined at once: each alone where something is computed on demand, of all rows it is given."""
+    inputs = feature_store.inputs(spec.feature_service)
+    alone = bool(spec.prediction.rows) or not {*inputs.features} <= {*inputs.stored}
+    group, rows, columns = list[str](), 0, None
+    for name in names:
+        manifest = lake.manifest(spec.prediction.table, name)
+        full = alone or rows + manifest.rows > TOGETHER or manifest.columns != columns
+        if group and full:
+            yield group
+            group, rows = [], 0
+        group, rows, columns = [*group, name], rows + manifest.rows, manifest.columns
+    if group:
+        yield group
 
 
 def differing_cells(
     spec: ModelSpec,
     lake: Lake,
     feature_store: FeatureStoreResource,
-    span: Partition,
-    rows: pl.DataFrame,
-    joined: pl.DataFrame,
-) -> dict[str, dict[str, int]]:
-    """Views with cells that are not what was known at prediction time, on a seeded sample of the partition's rows.
+    spans: Sequence[Partition],
+    rows: Sequence[pl.DataFrame],
+    joined: Sequence[pl.DataFrame],
+) -> list[dict[str, dict[str, int]]]:
+    """For each partition the views with cells that are not what was known at prediction time, on a seeded sample of its rows.
 
-    The questions are the rows as they went into the join, so that no feature stands in the place of a key or a moment.
+    The questions are the rows as they went into the join, so that no feature stands in the place of a key or a moment. Of
+    values that live longer than what is read again, those that are older are not judged.
     """
-    chosen = pl.int_range(rows.height, eager=True).sample(min(PROBE_ROWS, rows.height), seed=0)
-    questions, sample = rows[chosen], joined[chosen]
-    served = set(feature_store.feature_columns(spec.feature_service))
-    sources = feature_store.inputs(spec.feature_service).columns
-    differ = {}
+    chosen = [
+        pl.int_range(one.height, eager=True).sample(min(PROBE_ROWS, one.height), seed=0) for one in rows
+    ]
+    questions, sample = (
+        pl.concat([frame[which] for frame, which in zip(frames, chosen, strict=True)])
+        for frames in (rows, joined)
+    )
+    parts = [which.len() for which in chosen]
+    found: list[dict[str, dict[str, int]]] = [{} for _ in spans]
     for view in feature_store.view_tables(spec.feature_service):
-        since = spec.calendar.days_before(span.start, PROBED_DAYS)
-        partitions = reaching(lake, view.table, spec.calendar, since, span.start) or lake.partitions(
-            view.table
-        )
-        features = [name for name in view.features if name in served]
-        known = lake.read(view.table, partitions, pushed=True)
-        stamps = [name for name in FEATURE_TABLE if name in known.columns]
-        source = sources.get(view.name, {})
-        columns = dict.fromkeys([*view.keys, *features, *stamps])
-        named = known.select(pl.col(source.get(name, name)).alias(name) for name in columns)
-        table = ViewTable(view.name, named, view.keys, features, view.ttl)
-        if cells := cells_that_differ(questions, sample, spec.prediction.time, table):
-            differ[view.name] = cells
-    return differ
+        table, whole = _probed(spec, lake, feature_store, view, spans)
+        for feature, cells in differing(questions, sample, spec.prediction.time, table, whole).items():
+            for one, begin, count in zip(found, accumulate([0, *parts]), parts, strict=False):
+                if wrong := int(cells.slice(begin, count).sum()):
+                    one.setdefault(view.name, {})[feature] = wrong
+    return found
+
+
+def _probed(
+    spec: ModelSpec,
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    view: ViewSource,
+    spans: Sequence[Partition],
+) -> tuple[ViewTable, bool]:
+    """The rows of a view that a probe of partitions compares with, and whether no older ones may count."""
+    served = set(feature_store.feature_columns(spec.feature_service))
+    since, until = spec.calendar.days_before(spans[0].start, PROBED_DAYS), spans[-1].start
+    all_names = reaching(lake, view.table, spec.calendar, None, until)
+    names = reaching(lake, view.table, spec.calendar, since, until)
+    if not names:
+        names = all_names = lake.partitions(view.table)
+    features = [name for name in view.features if name in served]
+    known = lake.read(view.table, names, pushed=True)
+    stamps = [name for name in FEATURE_TABLE if name in known.columns]
+    source = feature_store.inputs(spec.feature_service).columns.get(view.name, {})
+    columns = dict.fromkeys([*view.keys, *features, *stamps])
+    named = known.select(pl.col(source.get(name, name)).alias(name) for name in columns)
+    lives = bool(view.ttl) and view.ttl <= timedelta(days=PROBED_DAYS)
+    return ViewTable(view.name, named, view.keys, features, view.ttl), lives or names == all_names
 
 
 def _write(
-    spec: ModelSpec, lake: Lake, feature_store: FeatureStoreResource, span: Partition, joined: pl.DataFrame
+    spec: ModelSpec,
+    lake: Lake,
+    feature_store: FeatureStoreResource,
+    span: Partition,
+    joined: pl.DataFrame,
+    content: Callable[[str, str], str],
+    labels: LabelTable,
 ) -> Manifest:
     features = feature_store.feature_columns(spec.feature_service)
     parts = outcome_parts(spec, lake).get(span.name, {})
-    joined = with_outcomes(spec, lake, parts, joined)
+    joined = with_outcomes(spec, lake, parts, joined, labels)
     refuse_values(spec, joined[spec.label.column])
     facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts]
     split_by, learnt = [*spec.slices, *spec.gate.cluster_columns], [*spec.row_columns, *features]
@@ -112,8 +181,9 @@ def _write(
         "features": features,
         **label_notes(spec, lake, span, rows, features, parts),
     }
-    made_of = joined_from(spec, lake, feature_store, span, joined)
-    return stored(spec, lake, span.name, rows, notes, made_of, parts)
+    made_of = joined_from(spec, lake, feature_store, span, joined, content)
+    made_of |= made_of_outcomes(spec, labels, parts)
+    return stored(spec, lake, span.name, rows, notes, made_of)
 
 
 def refuse_late_labels(spec: ModelSpec, lake: Lake, data: "TrainingData") -> None:

@@ -22,7 +22,7 @@ from mlops_assets.stages.entity_rows import entity_rows
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.judging import anchor_on_trial, hold_out, seen_until
 from mlops_assets.stages.opponents import opponents
-from mlops_assets.stages.searched import searched
+from mlops_assets.stages.search_results import training_spec
 from mlops_assets.stages.training import hold_out_start, training_files
 from mlops_assets.stages.training_set import TrainingData, newest_partition, training_data
 from resources.features.store import FeatureStoreResource
@@ -68,7 +68,7 @@ def variant(spec: ModelSpec, lake: Lake, trainer: Mapping[str, Any], said: str =
             f"{spec.name} has no training set yet: `make run`, or materialize {spec.name}/training_set"
         )
     partition = newest_partition(spec, lake)
-    varied = with_trainer(searched(spec, lake, partition)[0], trainer, said)
+    varied = with_trainer(training_spec(spec, lake, partition)[0], trainer, said)
     data = training_data(varied, lake, partition)
     return Variant(varied, data, training_files(varied, data))
 

@@ -52,7 +52,7 @@ class Rebuild:
         self._stores, self._repositories = home / "feast", repositories
         self._compute = Compute(folder=str(home / "training"), address=ray_address)
         self._tell = tell
-        self._made: dict[tuple[str, str], tuple[Any, str]] = {}
+        self._results: dict[tuple[str, str], tuple[Any, str]] = {}
 
     def _store(self, spec: ModelSpec) -> FeatureStoreResource:
         return FeatureStoreResource(
@@ -136,7 +136,7 @@ class Rebuild:
         """Forget what was rebuilt here: all of it may follow from what is replaced now."""
         for name in self.lake.storage.names(deep=True):
             self.lake.storage.delete(name)
-        self._made.clear()
+        self._results.clear()
 
     def _taken(self, table: str, partition: str, sha256: str) -> str:
         """The hash of what is here now: the lineage's content, wherever the origin has it, or what the origin has instead."""
@@ -185,9 +185,9 @@ class Rebuild:
 
     def _once(self, name: tuple[str, str], recipe: Any, make: Callable[[], str]) -> str:
         """The hash of a partition that was made here already by the same recipe, else of one that is made now."""
-        copy = self._made.get(name)
+        copy = self._results.get(name)
         if copy is None or copy[0] != recipe:
-            copy = self._made[name] = (recipe, make())
+            copy = self._results[name] = (recipe, make())
         return copy[1]
 
 

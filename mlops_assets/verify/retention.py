@@ -11,6 +11,7 @@ from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.lake.versions import TableVersion, kept_versions, made_of_now, remove_version
 from resources.records.lineage import FILE, Lineage, LineageError, partitions
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking, TrackingError, Version
 from resources.tracking.versions import LINEAGE
 
@@ -23,9 +24,7 @@ class RetentionError(Exception):
 
 
 def removable(
-    lake: Lake,
-    tracking: Tracking,
-    audit: Audit,
+    systems: Systems,
     gone: Collection[str] = (),
     tell: Callable[[str], Any] = print,
 ) -> list[TableVersion]:
@@ -33,9 +32,10 @@ def removable(
 
     `gone` are models that were deleted on purpose: the audit log knows them, and MLflow need not.
     """
-    _refuse_another_registry(tracking, audit, gone)
-    versions = kept_versions(lake.storage)
-    needed = {*named_by_versions(tracking, tell), *made_of_now(lake.storage)} if versions else set()
+    _refuse_another_registry(systems.tracking, systems.audit, gone)
+    storage = systems.lake.storage
+    versions = kept_versions(storage)
+    needed = {*named_by_versions(systems.tracking, tell), *made_of_now(storage)} if versions else set()
     return [version for version in versions if version.key not in needed]
 
 

@@ -168,7 +168,7 @@ class Audit(Resource):
         except ConflictError:
             return
 
-    def kept(self, name: str) -> str | None:
+    def text(self, name: str) -> str | None:
         """A text that was kept, or None where it is not there."""
         stored = self.storage.load_or_none(name)
         return stored.content.decode() if stored else None

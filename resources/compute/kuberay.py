@@ -179,8 +179,8 @@ class Errand:
             )
         if not self._appeared():
             raise KubeRayError(
-                f"{self} is complete ({_summary(status)}) and left no outcome: was its Ray job stopped, or is the volume "
-                f"of MLOPS_HOME in its pods another one than here?"
+                f"{self} is complete ({_summary(status)}) and left no outcome: was its Ray job stopped, or is the object store "
+                f"(or the volume of MLOPS_HOME) in its pods another one than here?"
             )
 
     def _what_is_pending(self, status: Manifest) -> str:

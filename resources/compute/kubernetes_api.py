@@ -35,7 +35,7 @@ class RayJobs:
 
     def get(self, name: str) -> Manifest | None:
         """The RayJob as it is, None where there is none."""
-        return self._asked(
+        return self._answer(
             lambda: self._jobs.get_namespaced_custom_object(*self._own, name, _request_timeout=TIMEOUT_S),
             {404: lambda: None},
         )
@@ -47,11 +47,11 @@ class RayJobs:
             self._jobs.create_namespaced_custom_object(*self._own, manifest, _request_timeout=TIMEOUT_S)
             return True
 
-        return self._asked(create_it, {409: lambda: False, 404: self._no_kuberay})
+        return self._answer(create_it, {409: lambda: False, 404: self._no_kuberay})
 
     def delete(self, name: str, uid: str) -> None:
         """Delete this very RayJob, and what the operator made for it; one that is gone already is no error."""
-        self._asked(
+        self._answer(
             lambda: self._jobs.delete_namespaced_custom_object(
                 *self._own, name, body=this_very_one(uid), _request_timeout=TIMEOUT_S
             ),
@@ -60,7 +60,7 @@ class RayJobs:
 
     def pending(self, cluster: str) -> list[str]:
         """Of each pod of a Ray cluster that does not run: its name and what it waits for."""
-        pods = self._asked(
+        pods = self._answer(
             lambda: (
                 self._core.list_namespaced_pod(
                     self.namespace,
@@ -73,7 +73,7 @@ class RayJobs:
         )
         return [f"pod {pod.metadata.name}: {'; '.join(_waits_for(pod.status)) or 'pending'}" for pod in pods]
 
-    def _asked(self, ask: Callable[[], T], known: dict[int, Callable[[], T]]) -> T:
+    def _answer(self, ask: Callable[[], T], known: dict[int, Callable[[], T]]) -> T:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 

@@ -20,7 +20,7 @@ GROUP, VERSION, PLURAL = "ray.io", "v1", "rayjobs"
 ACCELERATORS, PENDING, JOB = (f"mlops-assets/{name}" for name in ("accelerators", "pending-seconds", "job"))
 """Annotations: what the template says of accelerators and patience; which job a RayJob has, told by its hash."""
 
-SENT_BY, RUN_VARIABLE = "mlops-assets/run", "MLOPS_DAGSTER_RUN"
+SENDER, RUN_VARIABLE = "mlops-assets/run", "MLOPS_DAGSTER_RUN"
 """Annotation with the run of Dagster that sent a RayJob, and the variable by which its pod knows it."""
 
 MEBIBYTE = 2**20
@@ -94,7 +94,7 @@ def rendered(
     metadata |= {"name": name, "namespace": namespace}
     metadata.setdefault("annotations", {})[JOB] = job
     if run := os.environ.get(RUN_VARIABLE):
-        metadata["annotations"][SENT_BY] = run
+        metadata["annotations"][SENDER] = run
     spec["entrypoint"] = shlex.join(command)
     spec.setdefault("shutdownAfterJobFinishes", True)
     head, group = spec["rayClusterSpec"]["headGroupSpec"], spec["rayClusterSpec"]["workerGroupSpecs"][0]
@@ -181,7 +181,8 @@ def _refuse_unseen(container: Manifest, paths: Sequence[str]) -> None:
         if not any(PurePosixPath(path).is_relative_to(mount) for mount in mounts):
             raise TemplateError(
                 f"container {container['name']!r} of the RayJob template mounts {', '.join(map(str, mounts)) or 'nothing'}, "
-                f"where {path} is not: mount the volume that holds MLOPS_HOME under the same path as here"
+                f"where {path} is not: mount the volume that holds MLOPS_HOME under the same path as here, or keep all of it "
+                f"in an object store (MLOPS_ENV=cluster)"
             )
 
 

@@ -44,8 +44,8 @@ class Applied:
         """Mark what changes as not applied, so that an apply that is killed half-way is neither believed nor skipped."""
         before = json.loads(self._parts.read_text()) if self.complete else {}
         now = self._defined()
-        kept = {name: digest for name, digest in before.items() if now.get(name) == digest}
-        self._put(self._parts, json.dumps(kept, sort_keys=True))
+        unchanged = {name: digest for name, digest in before.items() if now.get(name) == digest}
+        self._put(self._parts, json.dumps(unchanged, sort_keys=True))
         self._mirror.remove(self._whole.name)
 
     def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
@@ -79,22 +79,22 @@ class Applied:
 
     def _defined(self) -> dict[str, str]:
         """A hash of what decides the values of each service and view, by kind and name."""
-        found = {}
+        hashes = {}
         for thing in feature_repository.definitions(self.repository):
             if feature_repository.kind(thing) == "FeatureService":
-                found[f"feature service {thing.name}"] = feature_repository.content_hash(
+                hashes[f"feature service {thing.name}"] = feature_repository.content_hash(
                     thing, self.repository
                 )
             elif feature_repository.kind(thing) == "FeatureView":
-                found[f"feature view {thing.name}"] = feature_repository.view_hash(thing)
-        return found
+                hashes[f"feature view {thing.name}"] = feature_repository.view_hash(thing)
+        return hashes
 
 
 def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
     """What is registered and no longer defined."""
     from feast.feature_view import DUMMY_ENTITY_NAME
 
-    kept = {(feature_repository.kind(thing), thing.name) for thing in objects} | {
+    current = {(feature_repository.kind(thing), thing.name) for thing in objects} | {
         ("Entity", DUMMY_ENTITY_NAME)
     }
     there = (
@@ -103,7 +103,7 @@ def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:
         *store.list_feature_views(),
         *store.list_entities(),
     )
-    return [thing for thing in there if (feature_repository.kind(thing), thing.name) not in kept]
+    return [thing for thing in there if (feature_repository.kind(thing), thing.name) not in current]
 
 
 def by_kind(objects: Iterable[Any]) -> dict[str, list[str]]:

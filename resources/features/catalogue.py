@@ -29,9 +29,11 @@ class DescribedFeature:
 
 def described_features(service: str, repository: Given) -> dict[str, DescribedFeature]:
     """Every feature that a service gives or computes others from, by name."""
-    wanted = feature_repository.service(repository, service)
-    stored = [f for view in feature_repository.views_of(wanted, repository) for f in _stored(view)]
-    computed = [f for view in feature_repository.on_demand_of(wanted, repository) for f in _computed(view)]
+    definition = feature_repository.service(repository, service)
+    stored = [f for view in feature_repository.views_of(definition, repository) for f in _stored(view)]
+    computed = [
+        f for view in feature_repository.on_demand_of(definition, repository) for f in _computed(view)
+    ]
     return {feature.name: feature for feature in (*stored, *computed)}
 
 

@@ -22,17 +22,19 @@ def service_of(
     Of all, those count whose views ask for nothing beside the columns `given`. `said` is its description, owner and place.
     Raises FeatureStoreError where a name is not there, or nothing is left, unless it `may_be_none`.
     """
-    found = read(repository)
-    views = found.views
-    able = [view for view in sorted(views) if given is None or {*found.asked.get(view, ())} <= {*given}]
+    declared = read(repository)
+    views = declared.views
+    able = [
+        view for view in sorted(views) if given is None or {*declared.row_columns.get(view, ())} <= {*given}
+    ]
     try:
-        wanted = chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
+        selection = chosen(features) if features is not None else tuple(Chosen(view=view) for view in able)
         without = chosen(exclude)
     except ValueError as error:
         raise FeatureStoreError(f"features of {name!r}: {error}") from error
-    for one in (*wanted, *without):
+    for one in (*selection, *without):
         _refuse_unknown(name, one, views)
-    left = tuple(part for one in wanted if (part := _without(one, without, views)))
+    left = tuple(part for one in selection if (part := _without(one, without, views)))
     if not left and not may_be_none:
         raise FeatureStoreError(
             f"features of {name!r}: nothing is left of {', '.join(sorted(views)) or 'no view'}: name a view, or the columns "

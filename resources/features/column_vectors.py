@@ -1,121 +1,80 @@
 """Vectors that are columns of Python values, and become frames only if somebody asks."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import polars as pl
 
 from resources.features.vectors import NULL_VALUE, PRESENT, STATUS_NAMES, UTC_TIME, OnlineVectors
 
+NOT_FOUND = STATUS_NAMES.index("NOT_FOUND")
 
-class FewRows:
-    """Times and statuses of rows that were read one by one: a view's, of all its features."""
 
-    def __init__(
-        self, rows: Sequence[Sequence[Any]], places: Mapping[str, tuple[int, int]], columns: Mapping[str, Any]
-    ) -> None:
-        """`places` says of each feature which view it is of, and which of that view's features it is."""
-        self._rows, self._places, self._columns = rows, places, columns
+class Origin(ABC):
+    """Where the features of some rows are from; `places` says of each which view it is of, and which of that view's features it is."""
+
+    places: Mapping[str, tuple[int, int]]
+
+    @abstractmethod
+    def views(self) -> list[tuple[Sequence[int | None], Sequence[int]]]:
+        """Of each view, a time and a status a row; these hold for all its features that are not null."""
+
+    @abstractmethod
+    def gap(self, row: int, number: int, place: int) -> int:
+        """The status of a feature that is null in a row in which its view is present: nothing is stored, or a null is."""
+
+    @cached_property
+    def seen(self) -> list[tuple[Sequence[int | None], Sequence[int]]]:
+        """`views`, worked out once."""
+        return self.views()
 
     def times(self, name: str) -> list[int | None]:
-        number, _ = self._places[name]
-        return [row[number][0].time for row in self._rows]
+        """A time a row of a feature."""
+        return list(self.seen[self.places[name][0]][0])
 
-    def codes(self, name: str) -> list[int]:
-        number, place = self._places[name]
+    def codes(self, name: str, values: Sequence[Any]) -> list[int]:
+        """A status a row of a feature with these values."""
+        number, place = self.places[name]
         return [
-            status if status != PRESENT or value is not None else _gap(stored, place)
-            for (stored, status, _), value in zip(
-                (row[number] for row in self._rows), self._columns[name], strict=True
-            )
+            status if status != PRESENT or value is not None else self.gap(row, number, place)
+            for row, (status, value) in enumerate(zip(self.seen[number][1], values, strict=True))
         ]
 
 
-class FewOrigins:
-    """Times and statuses of many answers that were read row by row: a view's once for all its features.
+class FewRows(Origin):
+    """Of rows that were read one by one."""
 
-    What a view's features share is the same list, so that whoever makes columns of them makes one.
-    """
+    def __init__(self, rows: Sequence[Sequence[Any]], places: Mapping[str, tuple[int, int]]) -> None:
+        self._rows, self.places = rows, places
 
-    def __init__(self, answers: "Sequence[ColumnVectors]") -> None:
-        self._answers, first = answers, answers[0]
-        self._places, self._inputs = first._places, first._inputs  # type: ignore[union-attr]
-        self._rows = [row for one in answers for row in one._rows]  # type: ignore[union-attr]
-        self._times: dict[int, list[int | None]] = {}
-        self._statuses: dict[int, list[int]] = {}
-        self._newest: dict[tuple[int, ...], list[int | None]] = {}
+    def views(self) -> list[tuple[Sequence[int | None], Sequence[int]]]:
+        return [
+            ([stored.time for stored, _, _ in view], [status for _, status, _ in view])
+            for view in zip(*self._rows, strict=True)
+        ]
 
-    @staticmethod
-    def fits(answers: "Sequence[OnlineVectors]") -> bool:
-        """Whether all answers were read row by row, in one way."""
-        places = getattr(answers[0], "_places", None)
-        return places is not None and all(getattr(one, "_places", None) is places for one in answers)
-
-    def of(self, name: str) -> tuple[list[int | None], list[int]]:
-        """Event times in microseconds since 1970, and statuses as Feast's numbers, of a feature."""
-        values = joined(self._answers, name)
-        if name in self._inputs:
-            return self._behind(name), [NULL_VALUE if value is None else PRESENT for value in values]
-        number, place = self._places[name]
-        times, statuses = self._of_view(number)
-        if None in values:
-            given = zip(self._rows, statuses, values, strict=True)
-            statuses = [
-                code if code != PRESENT or value is not None else _gap(row[number][0], place)
-                for row, code, value in given
-            ]
-        return times, statuses
-
-    def _of_view(self, number: int) -> tuple[list[int | None], list[int]]:
-        if number not in self._times:
-            self._times[number] = [row[number][0].time for row in self._rows]
-            self._statuses[number] = [row[number][1] for row in self._rows]
-        return self._times[number], self._statuses[number]
-
-    def _behind(self, name: str) -> list[int | None]:
-        """The newest time of what an on-demand feature is computed from."""
-        views = tuple(sorted({self._places[one][0] for one in self._inputs[name]}))
-        if views not in self._newest:
-            times = [self._of_view(number)[0] for number in views]
-            empty: list[int | None] = [None] * len(self._rows)
-            found = [
-                max((t for t in row if t is not None), default=None)
-                for row in zip(*times, empty, strict=True)
-            ]
-            self._newest[views] = found
-        return self._newest[views]
+    def gap(self, row: int, number: int, place: int) -> int:
+        return NOT_FOUND if place in self._rows[row][number][0].gaps else NULL_VALUE
 
 
-def joined(answers: "Sequence[ColumnVectors]", name: str) -> list[Any]:
-    """The values of a column in all answers, in their order."""
-    if all(type(one) is RowVectors for one in answers):
-        return [one.row[name] for one in answers]  # type: ignore[attr-defined]
-    return list(chain.from_iterable([one.values(name) for one in answers]))
+class OfColumns(Origin):
+    """Of an answer that was read by columns."""
 
+    def __init__(self, answer: Any, places: Mapping[str, tuple[int, int]]) -> None:
+        self._answer, self.places = answer, places
 
-def _gap(stored: Any, place: int) -> int:
-    """Why a value is null that its view has a valid key for: nothing is stored, or a null is."""
-    return STATUS_NAMES.index("NOT_FOUND") if place in stored.gaps else NULL_VALUE
+    def views(self) -> list[tuple[Sequence[int | None], Sequence[int]]]:
+        sights = [seen.sight for seen in self._answer.seen]
+        return [(one.spread(one.times, None), one.spread(one.statuses, NOT_FOUND)) for one in sights]
 
-
-class OfColumns:
-    """Times and statuses of an answer that was read by columns."""
-
-    def __init__(self, answer: Any, columns: Mapping[str, Any]) -> None:
-        self._answer, self._values = answer, columns
-
-    def _column(self, name: str) -> Any:
-        return self._answer.columns.get(name) or self._answer.hidden[name]
-
-    def times(self, name: str) -> list[int | None]:
-        return self._column(name).times()
-
-    def codes(self, name: str) -> list[int]:
-        column = self._column(name)
-        pairs = zip(column.statuses, column.values, strict=True)
-        return [NULL_VALUE if code == PRESENT and value is None else code for code, value in pairs]
+    def gap(self, row: int, number: int, place: int) -> int:
+        seen = self._answer.seen[number]
+        if seen.values is not None:
+            return NULL_VALUE
+        places = seen.sight.places
+        return NOT_FOUND if seen.cells[place][row if places is None else places[row]] is None else NULL_VALUE
 
 
 class ColumnVectors(OnlineVectors):
@@ -127,20 +86,23 @@ class ColumnVectors(OnlineVectors):
     columns: dict[str, list[Any]]
     types: Mapping[str, Any]
     _features: Sequence[str]
-    _origin: FewRows | OfColumns
-    _inputs: Mapping[str, Sequence[str]]
+    origin: Origin
+    inputs: Mapping[str, Sequence[str]]
 
     def __init__(
         self,
         columns: dict[str, list[Any]],
         types: Mapping[str, Any],
         features: Sequence[str],
-        origin: FewRows | OfColumns,
+        origin: Origin,
         inputs: Mapping[str, Sequence[str]],
     ) -> None:
-        self.__dict__.update(columns=columns, types=types, _features=features, _origin=origin, _inputs=inputs)
-        if isinstance(origin, FewRows):
-            self.__dict__.update(_rows=origin._rows, _places=origin._places)
+        self.__dict__.update(columns=columns, types=types, _features=features, origin=origin, inputs=inputs)
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[int, int]]:
+        """Which view each stored feature is of, and which of its features it is."""
+        return self.origin.places
 
     def values(self, name: str) -> list[Any]:
         """A column."""
@@ -168,27 +130,26 @@ class ColumnVectors(OnlineVectors):
         return {}
 
     def times(self, name: str) -> list[int | None]:
-        if name not in self._inputs:
-            return self._origin.times(name)
-        behind = tuple(self._inputs[name])
+        if name not in self.inputs:
+            return self.origin.times(name)
+        behind = tuple(self.inputs[name])
         if behind not in self._newest:
             empty: list[int | None] = [None] * len(self.values(name))
-            rows = zip(*map(self._origin.times, behind), empty, strict=True)
+            rows = zip(*map(self.origin.times, behind), empty, strict=True)
             self._newest[behind] = [max((t for t in row if t is not None), default=None) for row in rows]
         return self._newest[behind]
 
     def status_codes(self, name: str) -> list[int]:
-        if name in self._inputs:
+        if name in self.inputs:
             return [NULL_VALUE if value is None else PRESENT for value in self.values(name)]
-        return self._origin.codes(name)
+        return self.origin.codes(name, self.values(name))
 
 
 class RowVectors(ColumnVectors):
     """The same of one row: `row` has a value a column, and lists of them are made only if somebody asks."""
 
     row: Mapping[str, Any]
-    _rows: Sequence[Sequence[Any]]
-    _places: Mapping[str, tuple[int, int]]
+    views: Sequence[Any]
 
     def __init__(
         self,
@@ -199,9 +160,9 @@ class RowVectors(ColumnVectors):
         places: Mapping[str, tuple[int, int]],
         inputs: Mapping[str, Sequence[str]],
     ) -> None:
-        """`views` is what was read of each view, and `places` says which view a feature is of, and which of its features it is."""
+        """`views` is what was read of each view."""
         self.__dict__.update(
-            row=row, types=types, _features=features, _rows=(views,), _places=places, _inputs=inputs
+            row=row, types=types, _features=features, views=views, places=places, inputs=inputs
         )
 
     def values(self, name: str) -> list[Any]:
@@ -212,5 +173,5 @@ class RowVectors(ColumnVectors):
         return {name: [value] for name, value in self.row.items()}
 
     @cached_property
-    def _origin(self) -> FewRows:  # type: ignore[override]
-        return FewRows(self._rows, self._places, self.columns)
+    def origin(self) -> Origin:  # type: ignore[override]
+        return FewRows((self.views,), self.places)

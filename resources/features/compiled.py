@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from feature_repo.online_store.codec import moment
 from feature_repo.online_store.few_rows import RowKeys, judged
-from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns, RowVectors
+from resources.features.column_vectors import ColumnVectors, FewRows, OfColumns, Origin, RowVectors
 from resources.features.needs import Needs
 
 FEW = 4
@@ -101,32 +101,32 @@ class CompiledService:
         columns.update((name, []) for name in plan.names)
         for row in range(height):
             row_keys = self._keys.of({name: given[name][row] for name in plan.needed})
-            found = []
+            vector = []
             for read, stored in zip(plan.reads, self._source.one_row(plan, row_keys), strict=True):
                 status, values = judged(read, stored, moment)
-                found.append((stored, status, values))
+                vector.append((stored, status, values))
                 for name, value in zip(read.outputs, values, strict=True):
                     columns[name].append(value)
-            rows.append(found)
+            rows.append(vector)
         self._compute(columns, height)
-        return self._vectors(columns, FewRows(rows, self._places, columns))
+        return self._vectors(columns, FewRows(rows, self._places))
 
     def _many(self, given: Columns, height: int) -> ColumnVectors:
-        asked = {name: list(given[name]) for name in self._needs.columns}
-        answer = self._source.stored(self._plan, asked)
+        questions = {name: list(given[name]) for name in self._needs.columns}
+        answer = self._source.stored(self._plan, questions)
         if self._called is None:
             answer.computed = self._source.computed(self._plan, answer.values)
             columns = dict(given) | {name: column.values for name, column in answer.columns.items()}
         else:
             columns = dict(given) | answer.stored
             self._compute(columns, height)
-        return self._vectors(columns, OfColumns(answer, columns))
+        return self._vectors(columns, OfColumns(answer, self._places))
 
     def _compute(self, columns: dict[str, Any], height: int) -> None:
-        made = [called.columns(columns, height) for called in self._called or ()]
-        for some in made:
+        parts = [called.columns(columns, height) for called in self._called or ()]
+        for some in parts:
             columns.update(some)
 
-    def _vectors(self, columns: dict[str, Any], origin: FewRows | OfColumns) -> ColumnVectors:
+    def _vectors(self, columns: dict[str, Any], origin: Origin) -> ColumnVectors:
         needs = self._needs
         return ColumnVectors(columns, self._types, self._features, origin, needs.inputs)

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from resources.addresses import revealed
 from resources.features.feature_repository import FeatureStoreError, folder_of_repository
 from resources.features.repository import TEMPLATE, Given, Repository
-from resources.yaml_files import YamlError, read_yaml, told
+from resources.yaml_files import YamlError, complaint, read_yaml
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
@@ -37,7 +37,7 @@ def configuration(
         config = RepoConfig(repo_path=template.parent, **content)
         _ = config.registry, config.offline_store, config.online_store  # read when they are asked for
     except ValidationError as error:
-        raise FeatureStoreError(told(error, text, template, content)) from error
+        raise FeatureStoreError(complaint(error, text, template, content)) from error
     return config
 
 

@@ -26,10 +26,10 @@ class Importer(MetaPathFinder):
         """Feast's own spec with a loader around its own; none for other modules."""
         if fullname != FEAST:
             return None
-        found = PathFinder.find_spec(fullname, path)
-        if found and found.loader:
-            found.loader = _Quick(found.loader)
-        return found
+        module_spec = PathFinder.find_spec(fullname, path)
+        if module_spec and module_spec.loader:
+            module_spec.loader = _Quick(module_spec.loader)
+        return module_spec
 
 
 class _Quick(Loader):

@@ -73,11 +73,11 @@ class FeastService:
         return registry.is_cache_valid() and self._seen == registry.cached_registry_proto_created
 
     def _read(self) -> Parts:
-        wanted = self._resource.registered(self._service)
-        if getattr(wanted, "precompute_online", False):
+        definition = self._resource.registered(self._service)
+        if getattr(definition, "precompute_online", False):
             raise FeatureStoreError(f"{self._service!r} is computed when it is written")
         self._seen = self._store.registry.cached_registry_proto_created
-        plan = self._online.plan_of(self._store.registry, self._store.project, wanted)
+        plan = self._online.plan_of(self._store.registry, self._store.project, definition)
         called = [self._calls(view) for view in plan.on_demand]
         needs = feature_repository.needs(self._resource.repository, self._service)
         return Parts(plan, needs, None if None in called else called)

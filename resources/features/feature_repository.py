@@ -47,15 +47,15 @@ def _definitions(repository: Repository) -> tuple[Any, ...]:
 
     kinds = (Entity, FeatureView, OnDemandFeatureView, FeatureService)
     modules = _modules(repository.package)
-    found = {(kind(v), v.name): v for m in modules for v in top_level(vars(m)) if isinstance(v, kinds)}
+    objects = {(kind(v), v.name): v for m in modules for v in top_level(vars(m)) if isinstance(v, kinds)}
     if repository.declared.views or repository.declared.services:
-        refuse_meeting(repository, [_defined(thing, repository) for thing in found.values()])
+        refuse_meeting(repository, [_defined(thing, repository) for thing in objects.values()])
         try:
-            more = objects_of(repository.declared, found.values())
+            more = objects_of(repository.declared, objects.values())
         except ValueError as error:
             raise FeatureStoreError(f"{repository}: {error}") from error
-        found |= {(kind(thing), thing.name): thing for thing in more}
-    return tuple(found[name] for name in sorted(found))
+        objects |= {(kind(thing), thing.name): thing for thing in more}
+    return tuple(objects[name] for name in sorted(objects))
 
 
 def _defined(thing: Any, repository: Repository) -> Defined:
@@ -70,10 +70,10 @@ def _modules(package: str) -> list[ModuleType]:
     if not package:
         return []
     folder, name = folder_of_repository(package), package
-    found = []
+    modules = []
     try:
         for name in modules_of(package):
-            found.append(importlib.import_module(name))
+            modules.append(importlib.import_module(name))
     except Exception as error:
         frames = [
             f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)
@@ -82,7 +82,7 @@ def _modules(package: str) -> list[ModuleType]:
         raise FeatureStoreError(
             f"the feature repository's module {name} cannot be imported{place}: {type(error).__name__}: {error}"
         ) from error
-    return found
+    return modules
 
 
 @lru_cache
@@ -98,8 +98,8 @@ def form_paths(repository: Given) -> dict[str, str]:
 
 def _forms(repository: Given) -> dict[str, Form]:
     modules = _modules(Repository.of(repository).package)
-    found = sorted(modules, key=_knows_feast, reverse=True)
-    spaces = [(module.__name__, name, value) for module in found for name, value in vars(module).items()]
+    ordered = sorted(modules, key=_knows_feast, reverse=True)
+    spaces = [(module.__name__, name, value) for module in ordered for name, value in vars(module).items()]
     return {f"{module}:{name}": value for module, name, value in spaces if isinstance(value, Form)}
 
 
@@ -125,17 +125,17 @@ def service(repository: Given, name: str) -> "FeatureService":
     )
 
 
-def views_of(wanted: "FeatureService", repository: Given) -> list["FeatureView"]:
+def views_of(feature_service: "FeatureService", repository: Given) -> list["FeatureView"]:
     """The feature views that a service reads, in its order, then those that only on-demand features read."""
     views = {thing.name: thing for thing in definitions(repository) if kind(thing) == "FeatureView"}
-    behind = [p.name for v in on_demand_of(wanted, repository) for p in _projections(v)]
-    names = dict.fromkeys([*(p.name for p in wanted.feature_view_projections), *behind])
+    behind = [p.name for v in on_demand_of(feature_service, repository) for p in _projections(v)]
+    names = dict.fromkeys([*(p.name for p in feature_service.feature_view_projections), *behind])
     return [views[name] for name in names if name in views]
 
 
-def on_demand_of(wanted: "FeatureService", repository: Given) -> list["OnDemandFeatureView"]:
+def on_demand_of(feature_service: "FeatureService", repository: Given) -> list["OnDemandFeatureView"]:
     """The on-demand views of a service."""
-    names = {p.name for p in wanted.feature_view_projections}
+    names = {p.name for p in feature_service.feature_view_projections}
     things = definitions(repository)
     return [thing for thing in things if kind(thing) == "OnDemandFeatureView" and thing.name in names]
 
@@ -143,12 +143,14 @@ def on_demand_of(wanted: "FeatureService", repository: Given) -> list["OnDemandF
 @lru_cache(maxsize=64)
 def needs(repository: Given, name: str) -> Needs:
     """What a service of that name needs and gives; refused where a feature has a type that no model takes."""
-    wanted = service(repository, name)
-    refuse_types(wanted)
-    on_demand = on_demand_of(wanted, repository)
-    keys = [key for view in views_of(wanted, repository) for key in view.join_keys]
+    feature_service = service(repository, name)
+    refuse_types(feature_service)
+    on_demand = on_demand_of(feature_service, repository)
+    keys = [key for view in views_of(feature_service, repository) for key in view.join_keys]
     requested = [column for view in on_demand for column in view.get_request_data_schema()]
-    fields = [field for projection in wanted.feature_view_projections for field in projection.features]
+    fields = [
+        field for projection in feature_service.feature_view_projections for field in projection.features
+    ]
     inputs = {
         field.name: [f.name for p in _projections(view) for f in p.features]
         for view in on_demand
@@ -158,21 +160,21 @@ def needs(repository: Given, name: str) -> Needs:
     return Needs(tuple(dict.fromkeys([*keys, *requested])), types, inputs)
 
 
-def refuse_types(wanted: "FeatureService") -> None:
+def refuse_types(feature_service: "FeatureService") -> None:
     """Raise FeatureStoreError where a feature of a service has a type that no model takes."""
-    for projection in wanted.feature_view_projections:
+    for projection in feature_service.feature_view_projections:
         for field in projection.features:
-            problem = refused_feature(projection.name, field.name, str(field.dtype), wanted.name)
+            problem = refused_feature(projection.name, field.name, str(field.dtype), feature_service.name)
             if problem:
                 raise FeatureStoreError(problem)
 
 
-def content_hash(wanted: "FeatureService", repository: Given) -> str:
+def content_hash(feature_service: "FeatureService", repository: Given) -> str:
     """A hash of all that decides a service's values: features, views, keys, types, lives and on-demand code."""
     described = {
-        "service": [(p.name, [f.name for f in p.features]) for p in wanted.feature_view_projections],
-        "views": [describe_view(view) for view in views_of(wanted, repository)],
-        "on_demand": [describe_on_demand(view) for view in on_demand_of(wanted, repository)],
+        "service": [(p.name, [f.name for f in p.features]) for p in feature_service.feature_view_projections],
+        "views": [describe_view(view) for view in views_of(feature_service, repository)],
+        "on_demand": [describe_on_demand(view) for view in on_demand_of(feature_service, repository)],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 

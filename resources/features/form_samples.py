@@ -61,32 +61,32 @@ def difference(
     if columns is None:
         return None
     try:
-        wanted = by_feast(columns)
+        expected = by_feast(columns)
     except Exception:  # noqa: BLE001 - a function of frames may refuse what is missing
         columns = sample(kinds, missing=0.0) or {}
-        wanted = by_feast(columns)
+        expected = by_feast(columns)
     for one in called:
         rows = [one.columns({name: [columns[name][row]] for name in one.reads}, 1) for row in range(ROWS)]
         together = one.columns(columns, ROWS)
         for name in one.kinds:
-            for found in ([row[name][0] for row in rows], together[name]):
-                if found != wanted[name]:
-                    return _told(name, one, columns, found, wanted[name])
+            for values in ([row[name][0] for row in rows], together[name]):
+                if values != expected[name]:
+                    return _in_words(name, one, columns, values, expected[name])
     return None
 
 
 def read_by(view: Any) -> dict[str, Any]:
     """Types of the columns that a view reads: of the request, and of stored features."""
-    found = dict(view.get_request_data_schema())
+    types = dict(view.get_request_data_schema())
     for projection in view.source_feature_view_projections.values():
-        found.update((feature.name, feature.dtype.to_value_type()) for feature in projection.features)
-    return found
+        types.update((feature.name, feature.dtype.to_value_type()) for feature in projection.features)
+    return types
 
 
-def _told(name: str, one: Any, columns: Columns, found: Sequence[Any], wanted: Sequence[Any]) -> str:
-    row = next(row for row in range(ROWS) if found[row] != wanted[row])
+def _in_words(name: str, one: Any, columns: Columns, values: Sequence[Any], expected: Sequence[Any]) -> str:
+    row = next(row for row in range(ROWS) if values[row] != expected[row])
     given = ", ".join(f"{column}={columns[column][row]!r}" for column in one.reads)
     return (
-        f"for {given} the on-demand feature {name} is {found[row]!r} by the function of its form and {wanted[row]!r} by "
+        f"for {given} the on-demand feature {name} is {values[row]!r} by the function of its form and {expected[row]!r} by "
         "that of its view: make them equal, or leave the form out"
     )

@@ -16,7 +16,7 @@ from resources.features.modules import files_of
 from resources.features.repository import Given, Repository
 from resources.features.stand_in import (
     BUILDER,
-    Made,
+    FeastObject,
     Reading,
     UntoldError,
     join_key,
@@ -48,7 +48,7 @@ class ServiceInputs:
     """Names of one service: features by view, those that its on-demand features read, join keys, request columns.
 
     `columns` has by view, for columns that its source calls otherwise, the source's name; `stored` the views that are
-    tables; `given` the types of its features, `asked` those of the join keys and request columns.
+    tables; `given` the types of its features, `request_fields` those of the join keys and request columns.
     """
 
     features: dict[str, list[str]]
@@ -58,19 +58,19 @@ class ServiceInputs:
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     stored: list[str] = field(default_factory=list)
     given: list[TypedField] = field(default_factory=list)
-    asked: list[TypedField] = field(default_factory=list)
+    request_fields: list[TypedField] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Read:
     """What a reading finds: every service by name, and the features of every view, those computed on demand too.
 
-    `asked` has by view the columns that a row must have: join keys, and what a request brings.
+    `row_columns` has by view the columns that a row must have: join keys, and what a request brings.
     """
 
     services: dict[str, ServiceInputs]
     views: dict[str, list[str]]
-    asked: dict[str, list[str]] = field(default_factory=dict)
+    row_columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def service_names(repository: Given) -> list[str]:
@@ -85,13 +85,13 @@ def service_views(service: str, repository: Given) -> list[str]:
 
 def service_inputs(service: str, repository: Given) -> ServiceInputs:
     """The names and types of a service; raises FeatureStoreError where it is not defined."""
-    found = read(repository).services
-    if service not in found:
+    services = read(repository).services
+    if service not in services:
         raise feature_repository.FeatureStoreError(
             f"{Repository.of(repository)} defines no feature service {service!r}; there are: "
-            f"{', '.join(sorted(found)) or 'none'}"
+            f"{', '.join(sorted(services)) or 'none'}"
         )
-    return found[service]
+    return services[service]
 
 
 def read(repository: Given) -> Read:
@@ -151,22 +151,24 @@ def _stamp(repository: Repository) -> tuple[tuple[str, int], ...]:
 
 def _by_stand_in(repository: Repository) -> Read:
     reading = Reading(repository.package)
-    made = reading.objects()
+    objects = reading.objects()
     if repository.declared.views or repository.declared.services:
-        refuse_meeting(repository, [_meant(one) for one in made])
-        made += reading.module(BUILDER).objects_of(repository.declared, made)
-    services = {one.name: _inputs(one) for one in made if one.kind == "FeatureService"}
-    views = [one for one in made if _is_view(one)]
+        refuse_meeting(repository, [_meant(one) for one in objects])
+        objects += reading.module(BUILDER).objects_of(repository.declared, objects)
+    services = {one.name: _inputs(one) for one in objects if one.kind == "FeatureService"}
+    views = [one for one in objects if _is_view(one)]
     return Read(
-        services, {v.name: [f.name for f in v.features] for v in views}, {v.name: _asked(v) for v in views}
+        services,
+        {v.name: [f.name for f in v.features] for v in views},
+        {v.name: _row_columns(v) for v in views},
     )
 
 
-def _asked(view: Made) -> list[str]:
+def _row_columns(view: FeastObject) -> list[str]:
     if view.kind != "OnDemandFeatureView":
-        return view.asked
+        return view.request_names
     parts = [
-        [f.name for f in source.named["schema"]] if source.kind == "RequestSource" else source.asked
+        [f.name for f in source.named["schema"]] if source.kind == "RequestSource" else source.request_names
         for source in _listed(view.named["sources"])
     ]
     return list(dict.fromkeys(name for part in parts for name in part))
@@ -176,20 +178,20 @@ def _is_view(thing: Any) -> bool:
     return type(thing).__name__.endswith("FeatureView")
 
 
-def _meant(made: Made) -> Defined:
-    key = (join_key(made), value_type(made)) if made.kind == "Entity" else None
-    return Defined(made.kind, made.name, made.place, key)
+def _meant(thing: FeastObject) -> Defined:
+    key = (join_key(thing), value_type(thing)) if thing.kind == "Entity" else None
+    return Defined(thing.kind, thing.name, thing.place, key)
 
 
 def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
     """A service as Feast's own objects tell it; raises FeatureStoreError where it is not defined."""
-    wanted = feature_repository.service(repository, service)
-    on_demand = feature_repository.on_demand_of(wanted, repository)
-    stored = feature_repository.views_of(wanted, repository)
+    definition = feature_repository.service(repository, service)
+    on_demand = feature_repository.on_demand_of(definition, repository)
+    stored = feature_repository.views_of(definition, repository)
     read = [p for view in on_demand for p in view.source_feature_view_projections.values()]
     requests = [source for view in on_demand for source in view.source_request_sources.values()]
     return ServiceInputs(
-        features={p.name: [f.name for f in p.features] for p in wanted.feature_view_projections},
+        features={p.name: [f.name for f in p.features] for p in definition.feature_view_projections},
         behind={p.name: [f.name for f in p.features] for p in read},
         keys=list(dict.fromkeys(key for view in stored for key in view.join_keys)),
         requests=list(dict.fromkeys(name for view in on_demand for name in view.get_request_data_schema())),
@@ -199,17 +201,17 @@ def inputs_by_feast(service: str, repository: Given) -> ServiceInputs:
         stored=[view.name for view in stored],
         given=[
             TypedField(p.name, f.name, str(f.dtype))
-            for p in wanted.feature_view_projections
+            for p in definition.feature_view_projections
             for f in p.features
         ],
-        asked=_once(
+        request_fields=_once(
             [TypedField(view.name, f.name, str(f.dtype)) for view in stored for f in view.entity_columns]
             + [TypedField(source.name, f.name, str(f.dtype)) for source in requests for f in source.schema]
         ),
     )
 
 
-def _inputs(service: Made) -> ServiceInputs:
+def _inputs(service: FeastObject) -> ServiceInputs:
     views = list(service.named["features"])
     on_demand = [view for view in views if view.kind == "OnDemandFeatureView"]
     sources = [source for view in on_demand for source in _listed(view.named["sources"])]
@@ -219,20 +221,20 @@ def _inputs(service: Made) -> ServiceInputs:
     return ServiceInputs(
         features={view.name: [f.name for f in view.features] for view in views},
         behind={view.name: [f.name for f in view.features] for view in behind},
-        keys=list(dict.fromkeys(key for view in stored for key in view.asked)),
+        keys=list(dict.fromkeys(key for view in stored for key in view.request_names)),
         requests=list(dict.fromkeys(f.name for source in requests for f in source.named["schema"])),
         columns={view.name: _renamed(_mapping(view)) for view in stored},
         stored=list(dict.fromkeys(view.name for view in stored)),
         given=[_typed(view, f) for view in views for f in view.features],
-        asked=_once(
+        request_fields=_once(
             [_typed(v, v.fields[k], v.aliases.get(k, k)) for v in stored for k in v.keys if k in v.fields]
             + [_typed(source, f) for source in requests for f in source.named["schema"]]
         ),
     )
 
 
-def _typed(owner: Made, made: Made, name: str = "") -> TypedField:
-    return TypedField(owner.name, name or made.name, type_text(made.named["dtype"]))
+def _typed(owner: FeastObject, thing: FeastObject, name: str = "") -> TypedField:
+    return TypedField(owner.name, name or thing.name, type_text(thing.named["dtype"]))
 
 
 def _once(fields: list[TypedField]) -> list[TypedField]:
@@ -252,7 +254,7 @@ def _renamed(mapping: Mapping[str, str]) -> dict[str, str]:
     return {new: old for old, new in mapping.items()}
 
 
-def _mapping(view: Made) -> Mapping[str, str]:
+def _mapping(view: FeastObject) -> Mapping[str, str]:
     source = view.named.get("source") or view.named.get("batch_source")
-    source = source.named.get("batch_source", source) if isinstance(source, Made) else None
+    source = source.named.get("batch_source", source) if isinstance(source, FeastObject) else None
     return (source.named.get("field_mapping") or {}) if source else {}

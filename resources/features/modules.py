@@ -34,13 +34,13 @@ def modules_of(package: str) -> list[str]:
 
 def _inside(package: str) -> list[str]:
     folder = folder_of(package)
-    found = []
+    names_inside = []
     for path in files_of(package):
         parts = path.relative_to(folder).with_suffix("").parts
         names = parts[:-1] if parts[-1] == "__init__" else parts
         if names and all(part.isidentifier() for part in names):
-            found.append(".".join([package, *names]))
-    return sorted(found)
+            names_inside.append(".".join([package, *names]))
+    return sorted(names_inside)
 
 
 def folder_of(package: str) -> Path:

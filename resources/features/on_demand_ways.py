@@ -33,20 +33,20 @@ def on_demand_ways(service: str, repository: Given) -> list[Way]:
     if not given.package:
         return []
     inputs = service_inputs(service, repository)
-    wanted = [name for name in inputs.features if name not in inputs.stored]
+    names = [name for name in inputs.features if name not in inputs.stored]
     try:
         ways = {way.view: way for way in _by_stand_in(given.package)}
     except UNTOLD:
         ways = {way.view: way for way in _by_feast(repository)}
-    return [ways[name] for name in wanted if name in ways]
+    return [ways[name] for name in names if name in ways]
 
 
 def _by_stand_in(package: str) -> Iterator[Way]:
     reading = Reading(package)
-    made = reading.objects()
+    objects = reading.objects()
     modules = [reading.module(name) for name in modules_of(package)]
     forms = {v.view: v for module in modules for v in vars(module).values() if isinstance(v, Form)}
-    for one in made:
+    for one in objects:
         if one.kind == "OnDemandFeatureView":
             yield Way(one.name, one.named.get("mode", "pandas"), one.place, forms.get(one.name))
 

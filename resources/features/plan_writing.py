@@ -101,12 +101,12 @@ def _service(resource: Registered, name: str, online: str) -> PlannedService:
 
 
 def _planned(resource: Registered, name: str) -> PlannedService:
-    found = FeastService(resource, name)
-    parts, inputs = found.parts(), resource.inputs(name)
+    service = FeastService(resource, name)
+    parts, inputs = service.parts(), resource.inputs(name)
     plan, needs = parts.plan, parts.needs
     if parts.called is None:
         raise FeatureStoreError("an on-demand view of it has no form for one row or for arrays")
-    if problem := found.differing_form():
+    if problem := service.differing_form():
         raise FeatureStoreError(problem)
     store: Any = resource.feast()
     online_store = store.provider.online_store
@@ -118,7 +118,7 @@ def _planned(resource: Registered, name: str) -> PlannedService:
         columns=needs.columns,
         types={one.name: one.kind for one in inputs.given},
         inputs=needs.inputs,
-        asked=tuple((one.owner, one.name, one.kind) for one in inputs.asked),
+        asked=tuple((one.owner, one.name, one.kind) for one in inputs.request_fields),
         keys=tuple(inputs.keys),
         groups=tuple(
             PlannedGroup(
@@ -154,5 +154,5 @@ def _view(config: Any, store: Any, read: Any) -> PlannedView:
 
 def _form(view: Any, path: str) -> PlannedForm:
     gives = {field.name: field.dtype.to_value_type() for field in view.features}
-    asked = names_of(view.get_request_data_schema())
-    return PlannedForm(view=view.name, form=path, asked=asked, gives=names_of(gives))
+    requested = names_of(view.get_request_data_schema())
+    return PlannedForm(view=view.name, form=path, asked=requested, gives=names_of(gives))

@@ -38,10 +38,10 @@ class PlannedFile:
 
         While something is being applied it is that of the registry before.
         """
-        found, registry = self._content(), self.registry()
-        if found is None or found.code != code_hash(self._repository):
+        stored, registry = self._content(), self.registry()
+        if stored is None or stored.code != code_hash(self._repository):
             return None
-        return found if registry in ("", found.registry) else None
+        return stored if registry in ("", stored.registry) else None
 
     def write(self, store: PlannedStore) -> None:
         """Replace the file whole."""
@@ -57,21 +57,21 @@ class PlannedFile:
 
     def _content(self) -> PlannedStore | None:
         try:
-            found = PlannedStore.model_validate_json(self.path.read_bytes())
+            stored = PlannedStore.model_validate_json(self.path.read_bytes())
         except (FileNotFoundError, pydantic.ValidationError):
             return None
-        return found if found.format == FORMAT else None
+        return stored if stored.format == FORMAT else None
 
 
 def code_hash(repository: Given) -> str:
     """A hash of the code and the description of a repository."""
     given = Repository.of(repository)
-    found = hashlib.sha256(given.model_dump_json().encode())
+    digest = hashlib.sha256(given.model_dump_json().encode())
     try:
         files = files_of(given.package) if given.package else []
         root = folder_of(given.package) if files else Path()
     except ImportError as error:
         raise FeatureStoreError(f"the feature repository {error}") from error
     for path in files:
-        found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return found.hexdigest()
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -46,7 +46,7 @@ class PlannedFeatures:
         self._known: PlannedStore | None = None
         self._mark: Any = None
         self._looked = -LOOK_EVERY_S
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def describe(self, service: str) -> DescribedService:
         """The service in words that outlive its code."""
@@ -129,12 +129,12 @@ class PlannedFeatures:
     def _planned(self, service: str) -> PlannedService | None:
         """None where only Feast can read it, which is told once."""
         known = self.known()
-        found = known.services.get(service) if known else None
-        if found is not None and not found.by_feast:
-            return found
-        if service not in self._told:
-            self._told.add(service)
-            why = found.by_feast if found else f"{self._file.path} does not have it"
+        entry = known.services.get(service) if known else None
+        if entry is not None and not entry.by_feast:
+            return entry
+        if service not in self._warned:
+            self._warned.add(service)
+            why = entry.by_feast if entry else f"{self._file.path} does not have it"
             LOG.warning("feature service %s is read by Feast, whose import takes seconds: %s", service, why)
         return None
 
@@ -149,15 +149,15 @@ class PlannedFeatures:
 
     def _written(self) -> PlannedStore | None:
         """What another process, which may import Feast, writes down now; None where it cannot."""
-        if not self._file.registry() or "" in self._told:
+        if not self._file.registry() or "" in self._warned:
             return None
-        self._told.add("")
+        self._warned.add("")
         LOG.warning("%s is missing or of other definitions: it is written anew", self._file.path)
         command = [sys.executable, "-W", "ignore", "-m", "resources.features.planning_process"]
         try:
-            asked = self.resource.model_dump_json()
+            document = self.resource.model_dump_json()
             subprocess.run(
-                command, input=asked, text=True, timeout=WRITES_FOR_S, check=True, capture_output=True
+                command, input=document, text=True, timeout=WRITES_FOR_S, check=True, capture_output=True
             )
         except (OSError, subprocess.SubprocessError) as error:
             LOG.warning("it cannot be written (%s), so that Feast is imported here: %s", error, _said(error))
@@ -207,8 +207,10 @@ def _compute(answer: Any, parts: Parts, height: int) -> None:
     """Fill in what is computed on demand."""
     values = answer.values
     for called in parts.called or ():
-        made = called.columns(values, height)
-        answer.computed.update({name: Given(made[name], made[name], called.kinds[name]) for name in made})
+        columns = called.columns(values, height)
+        answer.computed.update(
+            {name: Given(columns[name], columns[name], called.kinds[name]) for name in columns}
+        )
 
 
 def _said(error: Exception) -> str:

@@ -11,15 +11,15 @@ class PlannedStores:
 
     def __init__(self, stores: FeatureStores) -> None:
         self.stores = stores
-        self._made: dict[str, PlannedFeatures] = {}
+        self._stores: dict[str, PlannedFeatures] = {}
 
     def of(self, use_case: str) -> PlannedFeatures:
         """The store of one use case; raises FeatureStoreError where there is no such use case."""
         resource = self.stores.of(use_case)
-        made = self._made.get(use_case)
-        if made is None or made.resource != resource:
-            made = self._made[use_case] = PlannedFeatures(resource)
-        return made
+        features = self._stores.get(use_case)
+        if features is None or features.resource != resource:
+            features = self._stores[use_case] = PlannedFeatures(resource)
+        return features
 
     @property
     def sources(self) -> dict[str, PushSource]:

@@ -129,8 +129,8 @@ class Pusher:
 
     def _reached(self, source: PushSource) -> datetime | None:
         """The moment up to which the models that read the source's views have come, in UTC."""
-        found = [self.now_of_view(view, source.use_case) for view in source.views]
-        moments = [now.astimezone(UTC) for now in found if now]
+        clocks = [self.now_of_view(view, source.use_case) for view in source.views]
+        moments = [now.astimezone(UTC) for now in clocks if now]
         return max(moments, default=None)
 
 

@@ -82,7 +82,7 @@ def _record(
 ) -> Entry:
     first, last = gone[EVENT].min(), gone[EVENT].max()
     assert isinstance(first, datetime) and isinstance(last, datetime)
-    told = {
+    figures = {
         "views": list(source.views),
         "rows": gone.height,
         "first": first.isoformat(),
@@ -91,13 +91,13 @@ def _record(
     }
     identity = _identity(source, received)
     return audit.record(
-        "erased", None, identity=identity, by=by, why=why, moment=last, evidence=identity | told
+        "erased", None, identity=identity, by=by, why=why, moment=last, evidence=identity | figures
     )
 
 
 def _recorded(audit: Audit, source: PushSource, received: datetime) -> Entry:
-    wanted = _identity(source, received).items()
-    entry = next((e for e in audit.entries(kinds=("erased",)) if wanted <= e.evidence.items()), None)
+    identity = _identity(source, received).items()
+    entry = next((e for e in audit.entries(kinds=("erased",)) if identity <= e.evidence.items()), None)
     if entry is None:
         raise UndoError(
             f"nothing was pushed to {source.name!r} at {received.astimezone(UTC).isoformat()}: `mlops pushes list "

@@ -37,9 +37,11 @@ class PushedMoments:
 
     def newest(self, views: Iterable[str], use_case: str = "") -> datetime | None:
         """The newest moment of some views of a use case, None where nothing was pushed to any."""
-        known, wanted = self._moments, set(views)
+        known, names_of_views = self._moments, set(views)
         names = self._names(use_case)
-        return max((m for (name, view), m in known.items() if name in names and view in wanted), default=None)
+        return max(
+            (m for (name, view), m in known.items() if name in names and view in names_of_views), default=None
+        )
 
     def newest_of(self, views: tuple[str, ...], use_case: str) -> datetime | None:
         """The same, remembered until the next look: it is asked at every request."""

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 FIX = "materialize the asset features/registry of the use case"
 
-_made: "WeakKeyDictionary[FeatureStore, dict[str, tuple[Any, Any, Any]]]" = WeakKeyDictionary()
+_services: "WeakKeyDictionary[FeatureStore, dict[str, tuple[Any, Any, Any]]]" = WeakKeyDictionary()
 
 
 def registered(store: "FeatureStore", defined: "FeatureService") -> Any:
     """The registered service of that name; FeatureStoreError where there is none, or one that lacks features of it."""
     registry: Any = store.registry
-    read, wanted, found = _made.setdefault(store, {}).get(defined.name, (None, None, None))
+    read, definition, service = _services.setdefault(store, {}).get(defined.name, (None, None, None))
     current = registry.is_cache_valid() and read == registry.cached_registry_proto_created
-    if found is not None and wanted is defined and current:
-        return found
-    found = _looked_up(store, defined)
-    _made[store][defined.name] = registry.cached_registry_proto_created, defined, found
-    return found
+    if service is not None and definition is defined and current:
+        return service
+    service = _looked_up(store, defined)
+    _services[store][defined.name] = registry.cached_registry_proto_created, defined, service
+    return service
 
 
 def registered_view(store: "FeatureStore", name: str) -> Any:
@@ -38,7 +38,7 @@ def registered_view(store: "FeatureStore", name: str) -> Any:
     def look() -> Any:
         return store.get_feature_view(name, allow_registry_cache=True)
 
-    return _found(store, look, FeatureViewNotFoundException, unregistered("feature view", name))
+    return _look(store, look, FeatureViewNotFoundException, unregistered("feature view", name))
 
 
 def unregistered_view(store: "FeatureStore", repository: Given, names: Iterable[str]) -> str | None:
@@ -66,23 +66,23 @@ def _looked_up(store: "FeatureStore", defined: "FeatureService") -> Any:
     def look() -> Any:
         return store.get_feature_service(defined.name, allow_cache=True)
 
-    found = _found(
+    service = _look(
         store, look, FeatureServiceNotFoundException, unregistered("feature service", defined.name)
     )
-    if _features(defined) <= _features(found):
-        return found
+    if _features(defined) <= _features(service):
+        return service
     store.refresh_registry()
-    found = look()
-    if lacking := _features(defined) - _features(found):
+    service = look()
+    if lacking := _features(defined) - _features(service):
         names = ", ".join(sorted({name for _, name, _ in lacking}))
         raise FeatureStoreError(
             f"the feature service {defined.name!r} is registered without {names}, or with another type of it: {FIX}, and "
             "start a process again whose code is older than the registry"
         )
-    return found
+    return service
 
 
-def _found(store: "FeatureStore", look: Callable[[], Any], absent: type[Exception], said: str) -> Any:
+def _look(store: "FeatureStore", look: Callable[[], Any], absent: type[Exception], said: str) -> Any:
     """What `look` finds, in the registry as it is now if the one that was read before has it not."""
     try:
         return look()

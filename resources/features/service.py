@@ -81,20 +81,22 @@ def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
 
 def describe(service: str, repository: Given, inputs: tuple[str, ...]) -> DescribedService:
     """The service as the repository's code defines it now; `inputs` are the join keys and request columns of a row."""
-    wanted = feature_repository.service(repository, service)
-    served = {p.name: tuple(f.name for f in p.features) for p in wanted.feature_view_projections}
-    stored = {view.name: _stored(view, served) for view in feature_repository.views_of(wanted, repository)}
+    definition = feature_repository.service(repository, service)
+    served = {p.name: tuple(f.name for f in p.features) for p in definition.feature_view_projections}
+    stored = {
+        view.name: _stored(view, served) for view in feature_repository.views_of(definition, repository)
+    }
     computed = {
         view.name: _on_demand(view, served, stored)
-        for view in feature_repository.on_demand_of(wanted, repository)
+        for view in feature_repository.on_demand_of(definition, repository)
     }
-    found = stored | computed
+    by_view = stored | computed
     order = [*served, *(name for name in stored if name not in served)]
     return DescribedService(
         name=service,
-        definition=feature_repository.content_hash(wanted, repository),
+        definition=feature_repository.content_hash(definition, repository),
         inputs=inputs,
-        views=tuple(found[name] for name in order if name in found),
+        views=tuple(by_view[name] for name in order if name in by_view),
     )
 
 

@@ -70,7 +70,7 @@ class _Class(type):
         return cls(name)
 
 
-class Made(metaclass=_Class):
+class FeastObject(metaclass=_Class):
     """What was made of one of Feast's classes: its class, and what it was given."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -85,17 +85,17 @@ class Made(metaclass=_Class):
         return self.named.get("name", self.given[0] if self.given else "")
 
     @property
-    def projection(self) -> "Made":
+    def projection(self) -> "FeastObject":
         """The view as it stands in a service."""
         return self
 
     @property
-    def fields(self) -> dict[str, "Made"]:
+    def fields(self) -> dict[str, "FeastObject"]:
         """Everything in the schema, by name."""
         return {field.name: field for field in self.named.get("schema") or []}
 
     @property
-    def features(self) -> list["Made"]:
+    def features(self) -> list["FeastObject"]:
         """The fields that are features: all of the schema but the join keys, or some of them."""
         keys, fields = set(self.keys), self.fields
         names = [name for name in fields if name not in keys] if self.only is None else self.only
@@ -106,46 +106,51 @@ class Made(metaclass=_Class):
         return [join_key(entity) for entity in self.named.get("entities") or []]
 
     @property
-    def asked(self) -> list[str]:
+    def request_names(self) -> list[str]:
         """The join keys by the names that a request has them under."""
         return [self.aliases.get(key, key) for key in self.keys]
 
-    def __getitem__(self, names: Any) -> "Made":
+    def __getitem__(self, names: Any) -> "FeastObject":
         part = type(self)(*self.given, **self.named)
         part.only, part.aliases = list(names), self.aliases
         return part
 
-    def with_join_key_map(self, names: Mapping[str, str]) -> "Made":
+    def with_join_key_map(self, names: Mapping[str, str]) -> "FeastObject":
         part = type(self)(*self.given, **self.named)
         part.only, part.aliases = self.only, dict(names)
         return part
 
-    def with_name(self, name: str) -> "Made":
+    def with_name(self, name: str) -> "FeastObject":
         part = type(self)(*self.given, **{**self.named, "name": name})
         part.only, part.aliases = self.only, self.aliases
         return part
 
 
-def join_key(entity: Made) -> str:
+def join_key(entity: FeastObject) -> str:
     """The column by which an entity is found: its own, or its name."""
     one = entity.named.get("join_key")
     return next(iter(entity.named.get("join_keys") or ([one] if one else [])), entity.name)
 
 
-def value_type(entity: Made) -> str:
+def value_type(entity: FeastObject) -> str:
     """The type of an entity's key as Feast prints a field's; Invalid where it is not said."""
     given = entity.named.get("value_type")
-    return VALUE_TYPES.get(given.given[0], "Invalid") if isinstance(given, Made) else "Invalid"
+    return VALUE_TYPES.get(given.given[0], "Invalid") if isinstance(given, FeastObject) else "Invalid"
 
 
 def type_text(kind: Any) -> str:
     """A field's type as Feast prints it; raises UntoldError for one that is computed."""
-    if isinstance(kind, type) and issubclass(kind, Made):
+    if isinstance(kind, type) and issubclass(kind, FeastObject):
         return kind.__name__
-    inner = [*kind.given, *kind.named.values()] if isinstance(kind, Made) else []
-    if isinstance(kind, Made) and kind.kind in TYPES_OF_MANY and len(inner) == 1:
+    inner = [*kind.given, *kind.named.values()] if isinstance(kind, FeastObject) else []
+    if isinstance(kind, FeastObject) and kind.kind in TYPES_OF_MANY and len(inner) == 1:
         return f"{kind.kind}({type_text(inner[0])})"
-    if isinstance(kind, Made) and kind.kind == "Struct" and len(inner) == 1 and isinstance(inner[0], dict):
+    if (
+        isinstance(kind, FeastObject)
+        and kind.kind == "Struct"
+        and len(inner) == 1
+        and isinstance(inner[0], dict)
+    ):
         parts = ", ".join(f"{name}: {type_text(part)}" for name, part in inner[0].items())
         return f"Struct({{{parts}}})"
     raise UntoldError(f"a field has the type {kind!r}")
@@ -154,9 +159,9 @@ def type_text(kind: Any) -> str:
 class _StandIn(ModuleType):
     """A module in which every class and function is a stand-in."""
 
-    def __init__(self, name: str, made: dict[str, type]) -> None:
+    def __init__(self, name: str, classes: dict[str, type]) -> None:
         super().__init__(name)
-        self.__dict__["_made"] = made
+        self.__dict__["_made"] = classes
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__" and self.__name__ in ALL:
@@ -170,20 +175,20 @@ class _StandIn(ModuleType):
         return _class_of(self._made, name)
 
 
-def _class_of(made: dict[str, type], name: str) -> type:
-    return made.setdefault(name, type(name, (Made,), {}))
+def _class_of(classes: dict[str, type], name: str) -> type:
+    return classes.setdefault(name, type(name, (FeastObject,), {}))
 
 
 def _decorator(kind: type) -> Any:
     """Feast's decorator: what it makes stands where its function does."""
 
     def decorate(**named: Any) -> Any:
-        def made(function: Any) -> Any:
+        def view_of(function: Any) -> Any:
             view = kind(**{"name": function.__name__, **named})
             view.place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
             return view
 
-        return made
+        return view_of
 
     return decorate
 
@@ -194,20 +199,20 @@ class Reading:
     def __init__(self, package: str) -> None:
         self.package = package
         self.modules: dict[str, ModuleType] = {}
-        self.made: dict[str, type] = {}
+        self.classes: dict[str, type] = {}
 
-    def objects(self) -> list[Made]:
+    def objects(self) -> list[FeastObject]:
         """Everything made of Feast's classes at the top level of a module, in lists and dictionaries there too."""
-        found: dict[int, Made] = {}
+        objects: dict[int, FeastObject] = {}
         for name in modules_of(self.package):
             for value in top_level(vars(self.module(name))):
                 if type(value).__module__.partition(".")[0] in STOOD_IN:
                     raise UntoldError(
                         f"{name} has objects that Feast itself made for a module outside of the package"
                     )
-                if isinstance(value, Made):
-                    found[id(value)] = value
-        return list(found.values())
+                if isinstance(value, FeastObject):
+                    objects[id(value)] = value
+        return list(objects.values())
 
     def module(self, name: str) -> ModuleType:
         """A module of the package, run once in this reading."""
@@ -236,29 +241,29 @@ class Reading:
         exec(compile(code, str(file), "exec"), module.__dict__)
 
     def _import(
-        self, name: str, space: Any = None, local: Any = None, wanted: Any = (), level: int = 0
+        self, name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0
     ) -> Any:
         if level:
             parts = str((space or {}).get("__package__", "")).split(".")
             name = ".".join([*parts[: len(parts) - level + 1], *([name] if name else [])])
         if name.partition(".")[0] in STOOD_IN:
-            return _StandIn(name, self.made)
+            return _StandIn(name, self.classes)
         if self._is_ours(name):
-            return self._ours(name, wanted or ())
-        return builtins.__import__(name, space, local, wanted, 0)
+            return self._ours(name, names or ())
+        return builtins.__import__(name, space, local, names, 0)
 
     def _is_ours(self, name: str) -> bool:
         return name == BUILDER or (bool(self.package) and f"{name}.".startswith(f"{self.package}."))
 
-    def _ours(self, name: str, wanted: Iterable[str]) -> ModuleType:
+    def _ours(self, name: str, names: Iterable[str]) -> ModuleType:
         for parent in packages_around(self.package, name):
             self.module(parent)
         module = self.module(name)
-        for part in getattr(module, "__all__", ()) if "*" in wanted else wanted:
+        for part in getattr(module, "__all__", ()) if "*" in names else names:
             inner = f"{name}.{part}"
             if not hasattr(module, part) and hasattr(module, "__path__") and spec_of(inner, self.package):
                 self.module(inner)
-        return module if wanted else self._outermost(name)
+        return module if names else self._outermost(name)
 
     def _outermost(self, name: str) -> ModuleType:
         """What `import a.b.c` binds: `a`, of which only the way to the module is there."""

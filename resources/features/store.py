@@ -1,7 +1,6 @@
 """The feature store, reached through Feast: definitions, point-in-time joins, and features for serving.
 
-Feast is used as it is; what is added are checks (rows out equal rows in), stable types, sources rooted in the
-lake, and a time for reads from the online store.
+Added are checks (rows out equal rows in), stable types, sources rooted in the lake, and a time for online reads.
 """
 
 import contextlib
@@ -142,7 +141,7 @@ class FeatureStoreResource(Resource):
     def request_fields(self, service: str) -> dict[str, Any]:
         """Python type of every input column, for an endpoint that is given no request model."""
         inputs = self.inputs(service)
-        return request_types([(one.name, one.kind) for one in inputs.asked], inputs.keys, service)
+        return request_types([(one.name, one.kind) for one in inputs.request_fields], inputs.keys, service)
 
     def input_columns(self, service: str) -> list[str]:
         """Join keys and request columns that rows must have."""
@@ -158,20 +157,19 @@ class FeatureStoreResource(Resource):
         if rows.is_empty():
             return self._with_features(service, rows, None)
         self._require_tables(service)
-        wanted = self.feast_request(service)
+        definition = self.feast_request(service)
         entities = rows.select(
             *(c for c in columns if c != TIME), pl.col(time_column).alias(TIME)
         ).with_row_index(ROW)
-        with _LOCK, _quiet():
-            # The store takes polars; Feast's own signature knows pandas only.
-            job = self._store().get_historical_features(entities, wanted)  # type: ignore[arg-type]
-        found = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self.feature_types(service)])))
-        if not found[ROW].equals(entities[ROW]):
+        with _LOCK, _quiet():  # The store takes polars; Feast's own signature knows pandas only.
+            job = self._store().get_historical_features(entities, definition)  # type: ignore[arg-type]
+        answer = pl.DataFrame(pl.from_arrow(job.to_arrow().select([ROW, *self.feature_types(service)])))
+        if not answer[ROW].equals(entities[ROW]):
             raise FeatureStoreError(
-                f"{rows.height} rows went into the join of {service!r} and {found.height} came out, "
-                f"{found[ROW].n_unique()} of them different: the offline store lost or doubled rows"
+                f"{rows.height} rows went into the join of {service!r} and {answer.height} came out, "
+                f"{answer[ROW].n_unique()} of them different: the offline store lost or doubled rows"
             )
-        return self._with_features(service, rows, found)
+        return self._with_features(service, rows, answer)
 
     def materialize(
         self,
@@ -194,8 +192,8 @@ class FeatureStoreResource(Resource):
                 view = registered_view(store, name)
                 # Not store.materialize: that also appends an interval to the registry, for ever longer.
                 engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
-                found = engine.bring_up(store.registry, store.project, view, start, end)
-                done.append(Brought(name, found.rows, found.removed, found.newest))
+                outcome = engine.bring_up(store.registry, store.project, view, start, end)
+                done.append(Brought(name, outcome.rows, outcome.removed, outcome.newest))
                 if progress:
                     progress(done[-1])
         return done
@@ -205,8 +203,8 @@ class FeatureStoreResource(Resource):
         store = self._store()
         engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
         with _LOCK, _quiet():
-            found = [engine.reached(registered_view(store, name)) for name in views]
-        return min(found, default=None) if all(found) else None
+            moments = [engine.reached(registered_view(store, name)) for name in views]
+        return min(moments, default=None) if all(moments) else None
 
     def online(self, service: str, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         """The rows with the features that `historical` gives at `as_of`, read from the online store."""
@@ -220,9 +218,11 @@ class FeatureStoreResource(Resource):
         self._checked_inputs(service, rows)
         if rows.is_empty():
             return nothing(self._with_features(service, rows, None), list(needs.types))
-        wanted = self.registered(service)
+        definition = self.registered(service)
         with moment.as_of(as_of):
-            answer = self._store().get_online_features(wanted, {c: rows[c].to_list() for c in needs.columns})
+            answer = self._store().get_online_features(
+                definition, {c: rows[c].to_list() for c in needs.columns}
+            )
         return Answered(rows, answer, needs.types, needs.inputs)
 
     def compiled(self, service: str, schema: Mapping[str, Any]) -> CompiledService:
@@ -279,14 +279,14 @@ class FeatureStoreResource(Resource):
         return feature_repository.needs(self.repository, service).types
 
     def _checked_inputs(self, service: str, rows: pl.DataFrame, *more: str) -> list[str]:
-        wanted = self.input_columns(service)
-        missing = [name for name in (*wanted, *more) if name not in rows.columns]
+        names = self.input_columns(service)
+        missing = [name for name in (*names, *more) if name not in rows.columns]
         if missing:
             raise FeatureStoreError(
                 f"the rows lack {', '.join(missing)}, by which {service!r} is joined or computed: the function that "
                 f"the spec's prediction.rows names must add them; the rows have {', '.join(rows.columns)}"
             )
-        return wanted
+        return names
 
     def _require_tables(self, service: str) -> None:
         for name in (view.table for view in self.view_tables(service)):
@@ -296,9 +296,9 @@ class FeatureStoreResource(Resource):
                     f"materialize the asset {name} first"
                 )
 
-    def _with_features(self, service: str, rows: pl.DataFrame, found: pl.DataFrame | None) -> pl.DataFrame:
+    def _with_features(self, service: str, rows: pl.DataFrame, answer: pl.DataFrame | None) -> pl.DataFrame:
         return rows.with_columns(
-            pl.lit(None, dtype).alias(name) if found is None else stable(found[name], dtype)
+            pl.lit(None, dtype).alias(name) if answer is None else stable(answer[name], dtype)
             for name, dtype in self.feature_types(service).items()
         )
 

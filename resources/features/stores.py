@@ -105,35 +105,35 @@ class HasSources(Protocol):
 
 def sources_of(stores: Mapping[str, HasSources]) -> dict[str, tuple[str, PushSource]]:
     """Use case and push source by the source's name; raises FeatureStoreError where two use cases have one name."""
-    found: dict[str, tuple[str, PushSource]] = {}
+    sources: dict[str, tuple[str, PushSource]] = {}
     for use_case, store in stores.items():
         for name, source in store.push_sources().items():
-            other, _ = found.setdefault(name, (use_case, source))
+            other, _ = sources.setdefault(name, (use_case, source))
             if other != use_case:
                 raise FeatureStoreError(
                     f"the push source {name!r} is defined in the use cases {other} and {use_case}: rename one of them"
                 )
-    return found
+    return sources
 
 
 @lru_cache(maxsize=256)
 def _defining(stores: FeatureStores, service: str | None, views: frozenset[str]) -> FeatureStoreResource:
     """Asked at every request for features, and a reading of all repositories takes longer than the answer."""
     every = stores.every()
-    found = [
+    use_cases = [
         name
         for name, store in every.items()
         if (service in store.services() if service else views <= set(read(store.repository).views))
     ]
-    if len(found) != 1:
+    if len(use_cases) != 1:
         what = f"feature service {service!r}" if service else f"feature views {', '.join(sorted(views))}"
         where = (
-            f"in the use cases {', '.join(found)}"
-            if found
+            f"in the use cases {', '.join(use_cases)}"
+            if use_cases
             else f"in none of the use cases {', '.join(every)}"
         )
         raise FeatureStoreError(f"{what} is defined {where}: name another, or one of these in `use_case`")
-    return every[found[0]]
+    return every[use_cases[0]]
 
 
 def repository_of(use_case: str) -> Repository:

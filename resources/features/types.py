@@ -27,7 +27,7 @@ FEATURES: dict[str, Any] = {
 COLUMNS = FEATURES | {"UnixTimestamp": INSTANT}
 """What a request or an event can hold beside lists of it."""
 
-ASKED: dict[str, Any] = {
+REQUEST_TYPES: dict[str, Any] = {
     "Bool": bool,
     "Int32": int,
     "Int64": int,
@@ -73,11 +73,11 @@ def refused_feature(view: str, feature: str, kind: str, service: str) -> str | N
 
 def refused_input(column: str, kind: str, service: str) -> str | None:
     """Why a request that is made from the service cannot hold a column, and what to do instead; None where it can."""
-    if held(kind, ASKED) is not None:
+    if held(kind, REQUEST_TYPES) is not None:
         return None
     return (
         f"column {column!r}, by which feature service {service!r} is asked, is {kind}, and a JSON request holds "
-        f"{_listed(ASKED)} and Arrays of these: give the model a request of its own in prediction.request"
+        f"{_listed(REQUEST_TYPES)} and Arrays of these: give the model a request of its own in prediction.request"
     )
 
 
@@ -91,17 +91,17 @@ def refused_event(column: str, kind: str, source: str) -> str | None:
     )
 
 
-def request_types(asked: Iterable[tuple[str, str]], keys: Collection[str], service: str) -> dict[str, Any]:
+def request_types(columns: Iterable[tuple[str, str]], keys: Collection[str], service: str) -> dict[str, Any]:
     """Python type of every column (name, type) of a request; raises FeatureStoreError for one that JSON cannot hold.
 
     A join key must be there, for it names what is asked about; a request column may be null, its type is `... | None`.
     """
-    found = {}
-    for name, kind in asked:
+    types = {}
+    for name, kind in columns:
         if problem := refused_input(name, kind, service):
             raise FeatureStoreError(problem)
-        found[name] = held(kind, ASKED) if name in keys else held(kind, ASKED) | None
-    return found
+        types[name] = held(kind, REQUEST_TYPES) if name in keys else held(kind, REQUEST_TYPES) | None
+    return types
 
 
 def held(kind: str, values: dict[str, Any]) -> Any:

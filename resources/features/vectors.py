@@ -64,8 +64,8 @@ class Answered(OnlineVectors):
         types: Mapping[str, Any],
         inputs: Mapping[str, Sequence[str]],
     ) -> None:
-        found = [pl.Series(name, answer.columns[name].values, dtype) for name, dtype in types.items()]
-        object.__setattr__(self, "frame", rows.with_columns(found))
+        series = [pl.Series(name, answer.columns[name].values, dtype) for name, dtype in types.items()]
+        object.__setattr__(self, "frame", rows.with_columns(series))
         self.__dict__.update(_answer=answer, _names=list(types), _inputs=inputs)
 
     @cached_property

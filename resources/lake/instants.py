@@ -38,8 +38,8 @@ def _in_one(kind: Any) -> Any:
     return kind
 
 
-def _same(column: pl.Series, wanted: Any) -> pl.Series:
-    instants = column.cast(wanted, strict=False)
+def _same(column: pl.Series, dtype: Any) -> pl.Series:
+    instants = column.cast(dtype, strict=False)
     lost = instants.cast(column.dtype, strict=False).ne_missing(column)
     if lost.any():
         row = lost.arg_max() or 0

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import polars as pl
 
 from resources.at_work import beside_others, works_alone
+from resources.lake.frames import rows_in
 from resources.lake.instants import LossError, with_instants
 from resources.lake.names import PUSHED, WHOLE, file_name, making_name, manifest_name
 from resources.lake.versions import content_of, keeping
@@ -24,7 +25,7 @@ from resources.storage.addresses import storage_at
 from resources.storage.durable import write_bytes
 from resources.storage.storage import Storage
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 class LakeError(Exception):
@@ -247,7 +248,7 @@ class Lake(Resource):
 
     def _frame(self, name: str, content: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
         try:
-            return pl.read_parquet(io.BytesIO(content), columns=list(columns) if columns else None)
+            return rows_in(content, columns)
         except pl.exceptions.PolarsError as error:
             raise LakeError(
                 f"file {self.storage.at(name)} cannot be read: {str(error).splitlines()[0]}. "
@@ -265,7 +266,7 @@ def as_json(content: Any, what: str, **layout: Any) -> str:
         ) from error
 
 
-def while_folding(read: Callable[[], Found]) -> Found:
+def while_folding(read: Callable[[], Content]) -> Content:
     """What `read` gives, which lists files and reads them; once more if one was folded into another in between."""
     try:
         return read()

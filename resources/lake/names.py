@@ -6,7 +6,7 @@ WHOLE = "all"
 PUSHED = "pushed-"
 """How the files begin that the offline store writes beside a table's partitions when rows are pushed."""
 
-MANIFESTS, KEPT = "_manifests", "_kept"
+MANIFESTS, VERSIONS = "_manifests", "_kept"
 
 
 def file_name(table: str, partition: str | None = None) -> str:
@@ -31,4 +31,4 @@ def making_name(table: str, partition: str | None = None) -> str:
 
 def kept_name(table: str, partition: str | None, sha256: str, ending: str = ".parquet") -> str:
     """What replaced content of a partition is called; with `.json`, the record of what and when it was."""
-    return f"{table}/{KEPT}/{partition or WHOLE}/{sha256}{ending}"
+    return f"{table}/{VERSIONS}/{partition or WHOLE}/{sha256}{ending}"

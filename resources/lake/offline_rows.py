@@ -14,48 +14,50 @@ EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
 INSTANT = pl.Datetime("us", "UTC")
 
 
-def offline_rows(folder: Storage, keys: Sequence[str], wanted: pl.DataFrame, until: datetime) -> pl.DataFrame:
-    """Rows of a table's parquet files whose keys are among `wanted` and whose event timestamp is not after `until`.
+def offline_rows(
+    folder: Storage, keys: Sequence[str], questions: pl.DataFrame, until: datetime
+) -> pl.DataFrame:
+    """Rows of a table's parquet files whose keys are among `questions` and whose event timestamp is not after `until`.
 
     Returns the keys, `event_timestamp`, `created` (null where a file does not have it) and `_written`: when the row was
     created, or else when its file was last written. In the order of the files' names, rows in file order.
     """
 
     def frames() -> list[pl.DataFrame]:
-        return pl.collect_all([_rows(folder, name, keys, wanted, until) for name in _files(folder)])
+        return pl.collect_all([_rows(folder, name, keys, questions, until) for name in _files(folder)])
 
     kinds = dict.fromkeys((EVENT, CREATED, WRITTEN), INSTANT)
     nothing = (
-        wanted.select(keys).clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in kinds.items())
+        questions.select(keys).clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in kinds.items())
     )
     return pl.concat([nothing, *while_folding(frames)], how="vertical_relaxed")
 
 
 def _rows(
-    folder: Storage, name: str, keys: Sequence[str], wanted: pl.DataFrame, until: datetime
+    folder: Storage, name: str, keys: Sequence[str], questions: pl.DataFrame, until: datetime
 ) -> pl.LazyFrame:
     changed = pl.lit(folder.changed(name), INSTANT)
     file = pl.scan_parquet(io.BytesIO(folder.read(name)))
     kinds = file.collect_schema()
     created = pl.col(CREATED) if CREATED in kinds else pl.lit(None)
-    named = [_as(name, kinds[name], wanted.schema[name]) for name in keys]
+    named = [_as(name, kinds[name], questions.schema[name]) for name in keys]
     return (
         file.filter(pl.col(EVENT) <= pl.lit(until))
         .select(*named, pl.col(EVENT).cast(INSTANT), created.cast(INSTANT).alias(CREATED))
         .with_columns(pl.coalesce(CREATED, changed).alias(WRITTEN))
         .with_row_index("_order")
-        .join(wanted.select(keys).lazy().unique(), on=list(keys), how="semi")
+        .join(questions.select(keys).lazy().unique(), on=list(keys), how="semi")
         .sort("_order")
         .drop("_order")
     )
 
 
-def _as(name: str, kind: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+def _as(name: str, kind: pl.DataType, dtype: pl.DataType) -> pl.Expr:
     """A key in the type in which it is asked for, null where that does not hold the same value: 1.5 is not 1."""
     key = pl.col(name)
-    if kind == wanted:
+    if kind == dtype:
         return key
-    cast = key.cast(wanted, strict=False)
+    cast = key.cast(dtype, strict=False)
     return pl.when(cast.cast(kind, strict=False) == key).then(cast).alias(name)
 
 

@@ -50,12 +50,12 @@ def _fold(folder: Storage, files: Sequence[str], keys: Sequence[str]) -> None:
             folder.delete(name)
 
 
-def rewritten(folder: Storage, kept: pl.Expr) -> None:
+def rewritten(folder: Storage, condition: pl.Expr) -> None:
     """Write a table's files of pushed rows again with the rows that are kept; a file without others stays as it is."""
     with folder.locked("fold"):
         for name in pushed_names(folder):
             rows = _whole(rows_in(folder, name))
-            left = rows.filter(kept)
+            left = rows.filter(condition)
             if left.height == rows.height:
                 continue
             if left.height:

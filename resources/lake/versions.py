@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from resources.lake.names import (
-    KEPT,
     MANIFESTS,
     PUSHED,
+    VERSIONS,
     WHOLE,
     file_name,
     kept_name,
@@ -62,7 +62,7 @@ def keeping(storage: Storage, table: str, partition: str | None, sha256: str) ->
     if not storage.exists(name):
         yield
         return
-    with storage.locked(f"{table}/{KEPT}/{partition or WHOLE}"):
+    with storage.locked(f"{table}/{VERSIONS}/{partition or WHOLE}"):
         _keep(storage, table, partition, sha256)
         yield
 
@@ -100,8 +100,8 @@ def versions(storage: Storage, table: str) -> list[TableVersion]:
 
 def kept_versions(storage: Storage, table: str | None = None) -> list[TableVersion]:
     """The replaced contents that are kept of a table, or of all tables."""
-    names = storage.names(f"{table}/{KEPT}" if table else "", ".parquet", deep=True)
-    return [_kept(storage, name) for name in names if f"/{KEPT}/" in name]
+    names = storage.names(f"{table}/{VERSIONS}" if table else "", ".parquet", deep=True)
+    return [_version_of(storage, name) for name in names if f"/{VERSIONS}/" in name]
 
 
 def tables(storage: Storage) -> list[str]:
@@ -167,8 +167,8 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _kept(storage: Storage, name: str) -> TableVersion:
-    table, _, rest = name.partition(f"/{KEPT}/")
+def _version_of(storage: Storage, name: str) -> TableVersion:
+    table, _, rest = name.partition(f"/{VERSIONS}/")
     partition, _, file = rest.rpartition("/")
     sha256 = file.removesuffix(".parquet")
     record = _json(storage, kept_name(table, partition, sha256, ".json")) or {}

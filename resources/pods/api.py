@@ -26,17 +26,17 @@ class Workloads:
 
     def job(self, name: str) -> dict[str, Any] | None:
         """A Job; None where there is none. Raises ApiAwayError."""
-        return self._asked(self._jobs.read_namespaced_job, name, self.namespace)
+        return self._answer(self._jobs.read_namespaced_job, name, self.namespace)
 
     def jobs(self, selector: str) -> list[dict[str, Any]]:
         """The Jobs with these labels."""
-        found = self._asked(self._jobs.list_namespaced_job, self.namespace, label_selector=selector)
-        return (found or {}).get("items") or []
+        answer = self._answer(self._jobs.list_namespaced_job, self.namespace, label_selector=selector)
+        return (answer or {}).get("items") or []
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         """The pods with these labels, the newest first."""
-        found = self._asked(self._pods.list_namespaced_pod, self.namespace, label_selector=selector)
-        there = (found or {}).get("items") or []
+        answer = self._answer(self._pods.list_namespaced_pod, self.namespace, label_selector=selector)
+        there = (answer or {}).get("items") or []
         return sorted(there, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
 
     def newest_pod(self, job: str) -> dict[str, Any] | None:
@@ -46,19 +46,21 @@ class Workloads:
     def delete_job(self, name: str, uid: str) -> bool:
         """Delete this very Job and its pods; False where it is gone already."""
         delete = self._jobs.delete_namespaced_job
-        return self._asked(delete, name, self.namespace, body=this_very_one(uid)) is not None
+        return self._answer(delete, name, self.namespace, body=this_very_one(uid)) is not None
 
     def rays(self, plural: str) -> list[dict[str, Any]]:
         """KubeRay's objects of a kind (`rayjobs`, `rayclusters`); none where the cluster has no KubeRay."""
-        found = self._asked(self._rays.list_namespaced_custom_object, GROUP, VERSION, self.namespace, plural)
-        return (found or {}).get("items") or []
+        answer = self._answer(
+            self._rays.list_namespaced_custom_object, GROUP, VERSION, self.namespace, plural
+        )
+        return (answer or {}).get("items") or []
 
     def delete_ray(self, plural: str, name: str, uid: str) -> bool:
         """Delete this very object of KubeRay and what was made for it; False where it is gone already."""
         delete, kind = self._rays.delete_namespaced_custom_object, (GROUP, VERSION, self.namespace, plural)
-        return self._asked(delete, *kind, name, body=this_very_one(uid)) is not None
+        return self._answer(delete, *kind, name, body=this_very_one(uid)) is not None
 
-    def _asked(self, ask: Any, *given: Any, **named: Any) -> Any:
+    def _answer(self, ask: Any, *given: Any, **named: Any) -> Any:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 

@@ -133,8 +133,8 @@ def _cause(pod: Mapping[str, Any]) -> tuple[Cause, str]:
     ended, waiting = _container(pod, "terminated"), _container(pod, "waiting")
     if ended.get("reason") == "OOMKilled":
         return Cause.MEMORY, "its container ran out of memory (OOMKilled)"
-    if told := _taken(status):
-        return Cause.TAKEN, told
+    if taking := _taken(status):
+        return Cause.TAKEN, taking
     if status.get("reason") == "Evicted":
         return _evicted(str(status.get("message") or ""))
     if waiting.get("reason") in CANNOT_START:

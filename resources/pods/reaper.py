@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.compute.rayjob import SENT_BY
+from resources.compute.rayjob import SENDER
 from resources.moments import read_moment
 from resources.pods.api import RUN_ID
 
@@ -91,7 +91,7 @@ def _of_jobs(
         ended = _job_end(status)
         if ended:
             if (age := _seconds(ended, now)) > limits.ended_s:
-                yield _leftover("Job", one, f"ended {_told(age)} ago", _job_held(one, ended, now))
+                yield _leftover("Job", one, f"ended {_time_in_words(age)} ago", _job_held(one, ended, now))
         elif (known := status_of(run)) != WAITS:
             age = _seconds(one["metadata"]["creationTimestamp"], now)
             if age > limits.orphan_s:
@@ -104,7 +104,7 @@ def _of_rayjobs(
 ) -> Iterator[Leftover]:
     for one in rayjobs:
         metadata, status = one["metadata"], one.get("status") or {}
-        run = (metadata.get("annotations") or {}).get(SENT_BY)
+        run = (metadata.get("annotations") or {}).get(SENDER)
         known = status_of(run) if run else UNKNOWN
         age = _seconds(metadata["creationTimestamp"], now)
         if known == WAITS:
@@ -113,7 +113,10 @@ def _of_rayjobs(
             since = _seconds(status.get("endTime") or metadata["creationTimestamp"], now)
             if since > limits.leaked_s:
                 yield _leftover(
-                    "RayJob", one, f"ended {_told(since)} ago, and nobody took it", _ray_held(one, now)
+                    "RayJob",
+                    one,
+                    f"ended {_time_in_words(since)} ago, and nobody took it",
+                    _ray_held(one, now),
                 )
         elif known == OVER and age > limits.leaked_s:
             yield _leftover(
@@ -121,7 +124,7 @@ def _of_rayjobs(
             )
         elif known == UNKNOWN and age > limits.stranger_s:
             yield _leftover(
-                "RayJob", one, f"no run is known that sent it, {_told(age)} ago", _ray_held(one, now)
+                "RayJob", one, f"no run is known that sent it, {_time_in_words(age)} ago", _ray_held(one, now)
             )
 
 
@@ -183,10 +186,10 @@ def _held(pods: Sequence[tuple[Mapping[str, Any], int]], seconds: float) -> Held
     for pod, count in pods:
         for container in pod["containers"]:
             given = container.get("resources") or {}
-            asked = {**(given.get("limits") or {}), **(given.get("requests") or {})}
-            cpu += count * _number(asked.get("cpu"))
-            memory += count * _number(asked.get("memory")) / 2**30
-            gpu += count * _number(asked.get("nvidia.com/gpu"))
+            amounts = {**(given.get("limits") or {}), **(given.get("requests") or {})}
+            cpu += count * _number(amounts.get("cpu"))
+            memory += count * _number(amounts.get("memory")) / 2**30
+            gpu += count * _number(amounts.get("nvidia.com/gpu"))
     return Held(seconds, cpu * seconds, memory * seconds, gpu * seconds)
 
 
@@ -200,6 +203,6 @@ def _seconds(since: str, until: datetime) -> float:
     return max(0.0, (until - read_moment(since)).total_seconds())
 
 
-def _told(seconds: float) -> str:
+def _time_in_words(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:.1f} h" if hours < 48 else f"{math.floor(hours / 24)} days"

@@ -115,7 +115,7 @@ class Attempt(Record):
         """
         return digest_of(self.content())
 
-    def made(self, version: int) -> "Attempt":
+    def with_version(self, version: int) -> "Attempt":
         """The same evaluation once a version came of it."""
         return self.model_copy(update={"final": Final(version=version)})
 

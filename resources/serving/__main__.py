@@ -2,9 +2,9 @@
 
 import sys
 
+from resources.command_errors import in_words
 from resources.serving import process, ray_serve
 from resources.settings import settings
-from resources.told import in_words
 
 
 def main() -> int:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from resources.features.column_vectors import ColumnVectors, joined
+from resources.features.column_vectors import ColumnVectors
+from resources.features.many_vectors import AT_ONCE, joined, nulls_of
 
 if TYPE_CHECKING:
     from resources.features.vectors import OnlineVectors
@@ -24,9 +25,6 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 REMEMBERED = 256
 """So many answers' times are kept of each model and route, for whoever looks at the page."""
-
-TOGETHER = 256
-"""So many batches may wait to be looked through for what is null in them."""
 
 SECONDS = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -111,7 +109,7 @@ class Counts:
             self.rows[batch.model, batch.version] += batch.rows
             self._newest[batch.model] = batch
             self._uncounted.append(batch)
-            if len(self._uncounted) >= TOGETHER:
+            if len(self._uncounted) > AT_ONCE:
                 self._count()
 
     @property
@@ -131,10 +129,11 @@ class Counts:
         for (_, _, plain), some in groups.items():
             labels = self._labels(some[0])
             vectors: list[Any] = [batch.vectors for batch in some]
-            for name, label in labels:
-                nulls = _nulls(vectors, name) if plain else sum(_nulls_of_frame(one, name) for one in vectors)
-                if nulls:
-                    self._missing[label] += nulls
+            names = [name for name, _ in labels]
+            nulls = _nulls(vectors, names) if plain else [_nulls_of_frames(vectors, name) for name in names]
+            for (_, label), count in zip(labels, nulls, strict=True):
+                if count:
+                    self._missing[label] += count
 
     def _labels(self, batch: "ServedBatch") -> list[tuple[str, tuple[str, str, str]]]:
         known = batch.model, batch.service.definition
@@ -185,16 +184,16 @@ class Counted:
             self._log.append(answered)
 
 
-def _nulls(vectors: Sequence[ColumnVectors], name: str) -> int:
-    """Nulls in a column of some answers; none where they do not have it."""
+def _nulls(vectors: Sequence[ColumnVectors], names: Sequence[str]) -> list[int]:
+    """Nulls in each of some columns of some answers; none where they do not have it."""
     try:
-        return joined(vectors, name).count(None)
+        return [len(nulls_of(values)) for values in joined(vectors, names).values()]
     except KeyError:
-        return sum(one.columns.get(name, []).count(None) for one in vectors)
+        return [sum(len(nulls_of(one.columns.get(name, []))) for one in vectors) for name in names]
 
 
-def _nulls_of_frame(vectors: "OnlineVectors", name: str) -> int:
-    return vectors.frame[name].null_count() if name in vectors.frame.columns else 0
+def _nulls_of_frames(vectors: "Sequence[OnlineVectors]", name: str) -> int:
+    return sum(one.frame[name].null_count() for one in vectors if name in one.frame.columns)
 
 
 def _ages(batch: "ServedBatch") -> list[tuple[str, float | None]]:

@@ -6,17 +6,14 @@ model's version, the hash of the feature definitions and the score. `serving_log
 """
 
 import contextlib
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from resources.features.column_vectors import ColumnVectors, FewOrigins, joined
 from resources.features.service import DescribedService, described
 from resources.features.vectors import OnlineVectors
 from resources.resource import Resource
@@ -58,82 +55,6 @@ class ServedBatch:
     @property
     def rows(self) -> int:
         return len(self.request_ids)
-
-
-def as_frame(batches: Sequence[ServedBatch]) -> pl.DataFrame:
-    """Batches of one model and one definition as rows of the log, in their order."""
-    service = batches[0].service
-    columns = {feature: f"{view}__{feature}" for feature, view in service.features.items()}
-    return pl.concat(
-        [
-            _facts(batches),
-            _vectors(batches, [*service.inputs, *columns]).rename(columns),
-            pl.DataFrame(_origins(batches, columns)),
-        ],
-        how="horizontal",
-    )
-
-
-def _vectors(batches: Sequence[ServedBatch], names: Sequence[str]) -> pl.DataFrame:
-    """Some columns of all batches; of those that follow one another and have no frame yet, one frame is made."""
-    runs = itertools.groupby((batch.vectors for batch in batches), lambda one: isinstance(one, ColumnVectors))
-    frames = [frame for plain, run in runs for frame in _frames(plain, list(run), names)]
-    return pl.concat(frames, how="vertical_relaxed", rechunk=True) if len(frames) > 1 else frames[0]
-
-
-def _frames(plain: bool, run: Sequence[Any], names: Sequence[str]) -> list[pl.DataFrame]:
-    if not plain:
-        return [vectors.frame.select(names) for vectors in run]
-    types = run[0].types
-    if any(vectors.types != types for vectors in run):
-        return [vectors.frame.select(names) for vectors in run]
-    return [pl.DataFrame([pl.Series(name, joined(run, name), types[name]) for name in names])]
-
-
-def _origins(batches: Sequence[ServedBatch], columns: Mapping[str, str]) -> list[pl.Series]:
-    """Event timestamps and statuses of each feature; a list that features share becomes a column once."""
-    vectors = [batch.vectors for batch in batches]
-    few = FewOrigins(vectors) if FewOrigins.fits(vectors) else None  # type: ignore[arg-type]
-    made: dict[tuple[int, Any], tuple[list, pl.Series]] = {}
-
-    def column(name: str, values: list, kind: Any) -> pl.Series:
-        if (id(values), kind) not in made:
-            made[id(values), kind] = values, pl.Series(values, dtype=kind)
-        return made[id(values), kind][1].alias(name)
-
-    found = []
-    for feature, name in columns.items():
-        times, codes = few.of(feature) if few else _joined(vectors, feature)
-        found += [column(f"{name}__timestamp", times, INSTANT), column(f"{name}__status", codes, pl.Int32)]
-    return found
-
-
-def _joined(vectors: Sequence[OnlineVectors], feature: str) -> tuple[list, list]:
-    """The same of answers of any kind, put together as lists, which for single requests is cheaper."""
-    times = [moment for one in vectors for moment in one.times(feature)]
-    return times, [code for one in vectors for code in one.status_codes(feature)]
-
-
-def _facts(batches: Sequence[ServedBatch]) -> pl.DataFrame:
-    counts = [batch.rows for batch in batches]
-
-    def repeated(values: list, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
-        return pl.Series(values, dtype=kind).gather(np.repeat(np.arange(len(counts)), counts))
-
-    served = repeated([batch.served_at for batch in batches], INSTANT)
-    return pl.DataFrame(
-        {
-            REQUEST: [name for batch in batches for name in batch.request_ids],
-            REQUESTED_AT: repeated([batch.requested_at for batch in batches], INSTANT),
-            SERVED_AT: served,
-            SERVED_ON: served.dt.date(),
-            MODEL: repeated([batch.model for batch in batches], pl.String),
-            VERSION: repeated([batch.version for batch in batches], pl.String),
-            SERVICE: repeated([batch.service.name for batch in batches], pl.String),
-            DEFINITION: repeated([batch.service.definition for batch in batches], pl.String),
-            SCORE: np.concatenate([np.asarray(batch.scores, np.float64) for batch in batches]),
-        }
-    )
 
 
 class ServingLogResource(Resource):

@@ -11,14 +11,15 @@ import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from resources.features.service import DescribedService
 from resources.lake.lake import write_frame
-from resources.serving.log import DEFINITIONS, ServedBatch, as_frame
+from resources.serving.gathered import Gathered, file_of, key_of
+from resources.serving.log import DEFINITIONS, ServedBatch
 from resources.storage.contained import below
 from resources.storage.durable import sweep, write_text
 
@@ -47,7 +48,8 @@ class ServingLog:
         self.folder, self.every_s, self.merge = folder, every_s, merge
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.written = self.waiting = self.lost = 0
-        self._queue: list[ServedBatch] = []
+        self._open: dict[tuple[Any, ...], Gathered] = {}
+        self._failed: list[Gathered] = []
         self._changed, self._closed = threading.Condition(), False
         self._files = _Files(folder, merge)
         self._thread = threading.Thread(target=self._run, name="serving-log", daemon=True)
@@ -60,7 +62,10 @@ class ServingLog:
                 self.lost += answered.rows
                 LOG.error("%s served vectors are not logged: %s", answered.rows, self.status())
                 return
-            self._queue.append(answered)
+            key = key_of(answered)
+            if (gathered := self._open.get(key)) is None:
+                gathered = self._open[key] = Gathered(answered)
+            gathered.add(answered)
             self.waiting += answered.rows
             if self.waiting >= self.most_rows:
                 self._changed.notify()
@@ -89,28 +94,31 @@ class ServingLog:
             LOG.error("the serving log ends without what could not be written: %s", self.status())
 
     def _write_waiting(self) -> bool:
-        """Write all that waits; what fails stays in the queue. False where something failed."""
+        """Write all that waits; what fails stays and is tried again. False where something failed."""
         with self._changed:
-            taken, self._queue = self._queue, []
-        failed: list[ServedBatch] = []
+            taken = [*self._failed, *self._open.values()]
+            self._failed, self._open = [], {}
+        rows, failed = sum(one.rows for one in taken), list[Gathered]()
         for group in grouped(taken):
             try:
                 self._files.write(group)
+                for one in group:
+                    one.forget()
             except Exception:
                 LOG.exception("%s served vectors cannot be written yet", sum(one.rows for one in group))
                 failed += group
         with self._changed:
-            self._queue = failed + self._queue
-            done = sum(one.rows for one in taken) - sum(one.rows for one in failed)
+            self._failed = failed
+            done = rows - sum(one.rows for one in failed)
             self.written, self.waiting = self.written + done, self.waiting - done
         return not failed
 
 
-def grouped(batches: Iterable[ServedBatch]) -> list[list[ServedBatch]]:
-    """Batches that go into one file: of one model, one day and one definition of the features."""
-    groups: dict[tuple[str, date, str], list[ServedBatch]] = defaultdict(list)
-    for batch in batches:
-        groups[batch.model, batch.served_at.date(), batch.service.definition].append(batch)
+def grouped(waiting: Iterable[Gathered]) -> list[list[Gathered]]:
+    """What goes into one file each."""
+    groups: dict[tuple[Any, ...], list[Gathered]] = defaultdict(list)
+    for gathered in waiting:
+        groups[file_of(gathered.first)].append(gathered)
     return list(groups.values())
 
 
@@ -123,12 +131,12 @@ class _Files:
         self.parts: dict[Path, list[Path]] = defaultdict(list)
         self.known: set[Path] = set()
 
-    def write(self, group: list[ServedBatch]) -> None:
-        first = group[0]
+    def write(self, group: list[Gathered]) -> None:
+        first = group[0].first
         self._describe(self.folder / first.model / DEFINITIONS, first.service)
         day = below(self.folder, f"{first.model}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
-        write_frame(path, as_frame(group))
+        write_frame(path, pl.concat([one.frame() for one in group], how="vertical_relaxed"))
         self.parts[day].append(path)
 
     def merge_due(self) -> None:

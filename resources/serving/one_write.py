@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD = b"HTTP/1.1 "
 
@@ -28,6 +28,10 @@ class Joining:
         else:
             self._transport.write(data)
 
+    def write_whole(self, data: bytes) -> None:
+        """Write what needs to wait for nothing, behind what is kept."""
+        self._transport.write(self._taken() + data)
+
     def close(self) -> None:
         """Close once everything is written."""
         self._leave()
@@ -42,7 +46,7 @@ class Joining:
         return kept
 
 
-class OneWrite(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
+class OneWrite(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, over such a transport."""
 
     def connection_made(self, transport: Any) -> None:

@@ -46,7 +46,7 @@ def serve(app: "FastAPI", home: Settings) -> None:
     """Answer until a signal comes, which is raised again at the end."""
     import uvicorn
 
-    from resources.serving.one_write import OneWrite
+    from resources.serving.connection import Connection
 
     class Server(uvicorn.Server):
         """Says when it answers."""
@@ -60,7 +60,8 @@ def serve(app: "FastAPI", home: Settings) -> None:
         app,
         host=home.serve_host,
         port=home.serve_port,
-        http=OneWrite,
+        http=Connection,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

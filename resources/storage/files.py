@@ -118,10 +118,10 @@ def _objects(address: str) -> Iterator[ForeignFile]:
     yield from (ForeignFile(at := storage.at(name), (at, *entry)) for name, entry in entries.items())
 
 
-def _pattern(wanted: str) -> re.Pattern[str]:
+def _pattern(text: str) -> re.Pattern[str]:
     """A pattern as the shell means it: a star does not cross a slash, two stars do."""
     signs = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])", wanted)
+    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])", text)
     return re.compile("".join(signs.get(token) or _literal_or_set(token) for token in tokens), re.DOTALL)
 
 

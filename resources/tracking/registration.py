@@ -34,28 +34,30 @@ class Registration:
     tags: Mapping[str, str]
 
 
-def create_version(client: Any, uri: str, wanted: Registration) -> int:
+def create_version(client: Any, uri: str, registration: Registration) -> int:
     """Make the version and return its number; look first whether it is there, because a second call makes a second."""
-    run = client.get_run(wanted.run_id)
+    run = client.get_run(registration.run_id)
     if run.info.lifecycle_stage == "deleted":
-        raise DeletedError("run", f"{run.info.run_name!r} of {wanted.name!r}", wanted.run_id)
+        raise DeletedError("run", f"{run.info.run_name!r} of {registration.name!r}", registration.run_id)
     if not is_complete(run):
         raise TrackingError(
-            f"run {wanted.run_id} of {wanted.name!r} is not completely logged: log the fit again first"
+            f"run {registration.run_id} of {registration.name!r} is not completely logged: log the fit again first"
         )
-    _register_name(client, wanted.name)
+    _register_name(client, registration.name)
     of_the_run = {tag: run.data.tags[tag] for tag in (SHA256, FILE, LINEAGE) if tag in run.data.tags}
-    labels = tags_to_write({**wanted.tags, IDENTITY: wanted.identity, **of_the_run})
+    labels = tags_to_write({**registration.tags, IDENTITY: registration.identity, **of_the_run})
     model, source = run.data.tags[MODEL_ID], f"models:/{run.data.tags[MODEL_ID]}"
     with use_uri(uri):
-        version = client.create_model_version(wanted.name, source, wanted.run_id, tags=labels, model_id=model)
+        version = client.create_model_version(
+            registration.name, source, registration.run_id, tags=labels, model_id=model
+        )
     return int(version.version)
 
 
-def link_model(client: Any, made: Registration, number: int) -> None:
+def link_model(client: Any, registration: Registration, number: int) -> None:
     """Leave what MLflow's own registration leaves on the logged model, so that its page links to the version."""
-    model_id = client.get_run(made.run_id).data.tags[MODEL_ID]
-    link = json.dumps([{"name": made.name, "version": number}])
+    model_id = client.get_run(registration.run_id).data.tags[MODEL_ID]
+    link = json.dumps([{"name": registration.name, "version": number}])
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
 

@@ -47,10 +47,10 @@ class Spool:
         key = hashlib.sha256(f"{name} {record.kind} {record.identity}".encode()).hexdigest()[:32]
         return self._mirror.put(f"{record.logged_at:015d}-{key}{FIT}", packed(name, record))
 
-    def put_registration(self, wanted: Registration, moment: int) -> Path:
+    def put_registration(self, registration: Registration, moment: int) -> Path:
         """Keep a registration until it is delivered; `moment` in milliseconds."""
-        content = json.dumps({**vars(wanted), "tags": dict(wanted.tags)}).encode()
-        return self._mirror.put(f"{moment:015d}-{wanted.run_id}{REGISTRATION}", content)
+        content = json.dumps({**vars(registration), "tags": dict(registration.tags)}).encode()
+        return self._mirror.put(f"{moment:015d}-{registration.run_id}{REGISTRATION}", content)
 
     def waiting(self) -> list[Path]:
         """What was not delivered, oldest first."""

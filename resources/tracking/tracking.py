@@ -284,12 +284,12 @@ class Tracking(Resource):
             return run or log(self._client, experiment, record)
 
     @patient
-    def _deliver_registration(self, wanted: Registration) -> Version:
-        name = wanted.name
+    def _deliver_registration(self, order: Registration) -> Version:
+        name = order.name
         with self._lock(name):
-            version = next((v for v in self.versions(name) if v.identity == wanted.identity), None)
-            number = version.number if version else create_version(self._client, self.address, wanted)
-            link_model(self._client, wanted, number)
+            version = next((v for v in self.versions(name) if v.identity == order.identity), None)
+            number = version.number if version else create_version(self._client, self.address, order)
+            link_model(self._client, order, number)
             return version or self.version(name, number)
 
     def _lock(self, name: str) -> AbstractContextManager[None]:

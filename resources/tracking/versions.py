@@ -68,15 +68,15 @@ class Version:
         return moments(self.tags.get(PROMOTED_AT, ""))
 
 
-def version_of(found: Any) -> Version:
+def version_of(answer: Any) -> Version:
     """What MLflow returned as our value."""
-    tags = tags_forward(found.tags, f"{found.name} version {found.version} in MLflow")
+    tags = tags_forward(answer.tags, f"{answer.name} version {answer.version} in MLflow")
     promoted, until = (moments(tags.get(tag, "")) for tag in (PROMOTED_AT, TRAINED_UNTIL))
     return Version(
-        name=found.name,
-        number=int(found.version),
+        name=answer.name,
+        number=int(answer.version),
         identity=tags.get(IDENTITY, ""),
-        run_id=found.run_id or "",
+        run_id=answer.run_id or "",
         sha256=tags.get(SHA256, ""),
         tags=tags,
         trained_until=until[-1] if until else None,

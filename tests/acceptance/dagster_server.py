@@ -47,7 +47,7 @@ mutation Start($selector: SensorSelector!) { startSensor(sensorSelector: $select
 """
 TICKS = """
 query Ticks($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) {
-  ... on Sensor { sensorState { status ticks(limit: 50) { status skipReason error { message } } } } } }
+  ... on Sensor { sensorState { status ticks(limit: 50) { status timestamp skipReason error { message } } } } } }
 """
 
 

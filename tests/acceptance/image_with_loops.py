@@ -5,7 +5,7 @@ import sys
 from mlops_assets.commands.sent_fit import main
 from mlops_assets.spec.files import declared_code
 
-LOOPS = frozenset({"tests.ml.trainers.loops:held", "tests.ml.trainers.loops:Bytes"})
+LOOPS = frozenset({"tests.ml.training.trainers.loops:held", "tests.ml.training.trainers.loops:Bytes"})
 
 if __name__ == "__main__":
     main(sys.argv[1:], lambda: declared_code() | LOOPS)

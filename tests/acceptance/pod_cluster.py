@@ -128,11 +128,8 @@ def settings_of(admin: Any, folder: Path, database: str, store: str) -> dict[str
     )
     core = CoreV1Api(admin)
     shipped = core.read_namespaced_config_map("mlops-settings", TEAM).data
-    given = (
-        shipped
-        | s3.KEYS
-        | {"AWS_ENDPOINT_URL": store, "MLOPS_OUTPUT_BUCKET": s3.BUCKET, "POD_RUNS": str(folder)}
-    )
+    s3_server.client(port, "s3").create_bucket(Bucket=shipped["MLOPS_OUTPUT_BUCKET"])
+    given = shipped | s3.KEYS | {"AWS_ENDPOINT_URL": store, "POD_RUNS": str(folder)}
     core.patch_namespaced_config_map("mlops-settings", TEAM, {"data": given})
     return given | secrets
 

@@ -72,16 +72,15 @@ def starved() -> None:
 
 @dg.op
 def send_a_fit() -> None:
-    """A fit that becomes a RayJob in the namespace of runs, by the rights of the pod's own account."""
+    """A fit of rows in the bucket that becomes a RayJob in the namespace of runs, by the rights of the pod's own account."""
     from mlops_assets.ml.training.fit import fit
-    from resources.compute.compute import Compute
-    from tests.acceptance.test_fit_on_kuberay import FEATURES, INNER, files_of, spec_of
+    from resources.cluster import resources_of
+    from tests.acceptance.test_fit_on_another_host import weeks_in
+    from tests.acceptance.test_fit_on_kuberay import FEATURES, INNER, spec_of
 
-    volume, namespace = HERE / "volume", settings().run_namespace
-    reach = Compute(
-        folder=str(volume / "training"), address=f"kuberay://{namespace}", rayjob=str(volume / "rayjob.yaml")
-    )
-    done = fit(files_of(volume), spec_of(INNER), FEATURES, reach=reach, identity="a-fit")
+    where = settings()
+    reach = resources_of(where)["compute"].model_copy(update={"address": f"kuberay://{where.run_namespace}"})
+    done = fit(weeks_in(where.lake), spec_of(INNER), FEATURES, reach=reach, identity="a-fit")
     write_bytes(HERE / "model", done.model)
 
 

@@ -38,6 +38,7 @@ class StandInOperator:
     sent: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
+    told: dict[str, dict[str, str]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
 
@@ -83,6 +84,9 @@ class StandInOperator:
             self.sent[name] = annotations
             self._tell(name, jobDeploymentStatus="Initializing", rayClusterName=f"{name}-abcde")
             self.waiting[uid] = spec["entrypoint"]
+            self.told[uid] = self._told(
+                spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+            )
             if not self.nodes:
                 self._pod_without_a_node(
                     name, spec["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
@@ -107,10 +111,24 @@ class StandInOperator:
         with (self.logs / f"{uid}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "tests.acceptance.image_with_loops", folder],
-                env={**os.environ, "RAY_ADDRESS": self.ray_address},
+                env={**os.environ, **self.told[uid], "RAY_ADDRESS": self.ray_address},
                 stdout=log,
                 stderr=log,
             )
+
+    def _told(self, container: dict[str, Any]) -> dict[str, str]:
+        """What the ConfigMaps of a container say; one that is optional may be missing."""
+        from kubernetes.client import CoreV1Api
+        from kubernetes.client.exceptions import ApiException
+
+        found: dict[str, str] = {}
+        for source in (one["configMapRef"] for one in container.get("envFrom", [])):
+            try:
+                found |= CoreV1Api(self.client).read_namespaced_config_map(source["name"], self.own[2]).data
+            except ApiException as error:
+                if error.status != 404 or not source.get("optional"):
+                    raise
+        return found
 
     def _pod_without_a_node(self, name: str, pod: dict[str, Any]) -> None:
         from kubernetes.client import CoreV1Api

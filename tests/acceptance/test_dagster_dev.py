@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from tests.acceptance.commands import RUN, environment, python
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
@@ -19,6 +20,7 @@ SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_dela
 BEFORE, SHIFTED = "2013-03-04", "2013-03-11"
 
 
+@pytest.mark.nightly
 def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_path, free_port):
     home, year = tmp_path / "home", thin(tmp_path / "data", every=12)
     with dagster_dev(free_port(), environment(home, year), tmp_path / "dagster.log") as dagster:

@@ -25,6 +25,7 @@ from resources.lake.versions import kept_versions
 from resources.local import local_resources
 from resources.records.lineage import FILE, Lineage
 from resources.settings import Settings, settings
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from tests.flights.registered import SPEC, WEEKS, challenger, ingest, refit
 from tests.flights.thinned import thin
@@ -162,6 +163,11 @@ def unneeded(lake: Lake, *values: int) -> None:
     lake.write(RAW, frame, CORRECTED, keep=True)
 
 
+def systems(parts, lake: Lake, tracking: Tracking | None = None) -> Systems:
+    """Of the state, with a lake of the test's own, and with another MLflow."""
+    return Systems(lake, tracking=tracking or parts["tracking"], audit=parts["audit"])
+
+
 @given(st.lists(st.integers(1, 9), max_size=6), st.sampled_from(WEEKS))
 @examples(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_content_that_a_version_names_is_ever_removed_and_nothing_else_stays(
@@ -172,7 +178,7 @@ def test_no_content_that_a_version_names_is_ever_removed_and_nothing_else_stays(
     lake.write(RAW, lake.read(RAW, [also]).head(11), also, keep=True)
     named = set(named_by_versions(parts["tracking"]))
     before = {version.key for version in kept_versions(lake.storage)}
-    gone = removable(lake, parts["tracking"], parts["audit"])
+    gone = removable(systems(parts, lake))
     size = remove(lake, gone, lambda version: None)
     after = {version.key for version in kept_versions(lake.storage)}
     assert after == before & named and len(after) >= 2
@@ -187,9 +193,9 @@ def test_what_the_lake_is_still_made_of_stays_though_no_version_names_it(parts, 
     lake.write("flights/features/new", frame, CORRECTED, made_of=made_of)
     lake.write(RAW, frame.head(4), CORRECTED, keep=True)
     assert sha256 in {version.sha256 for version in kept_versions(lake.storage)}
-    assert removable(lake, parts["tracking"], parts["audit"]) == []
+    assert removable(systems(parts, lake)) == []
     lake.write("flights/features/new", frame, CORRECTED, made_of={f"{RAW}@{CORRECTED}": "another"})
-    assert [version.sha256 for version in removable(lake, parts["tracking"], parts["audit"])] == [sha256]
+    assert [version.sha256 for version in removable(systems(parts, lake))] == [sha256]
 
 
 def killed_before(deletes: int, act: Callable[[], Any]) -> bool:
@@ -216,11 +222,11 @@ def test_a_clean_up_that_is_killed_anywhere_and_given_again_ends_with_what_is_na
     while killed:
         lake = copied(parts, tmp_path / str(deletes))
         unneeded(lake, 1, 2, 3)
-        gone = removable(lake, parts["tracking"], parts["audit"])
+        gone = removable(systems(parts, lake))
         before = {version.key for version in kept_versions(lake.storage)}
         killed = killed_before(deletes, lambda lake=lake, gone=gone: remove(lake, gone, lambda version: None))
         assert before & named <= {version.key for version in kept_versions(lake.storage)}
-        remove(lake, removable(lake, parts["tracking"], parts["audit"]), lambda version: None)
+        remove(lake, removable(systems(parts, lake)), lambda version: None)
         assert {version.key for version in kept_versions(lake.storage)} == before & named
         files = lake.storage.names(f"{RAW}/_kept", deep=True)
         assert len(files) == 2 * len(before & named)
@@ -231,28 +237,28 @@ def test_a_clean_up_that_is_killed_anywhere_and_given_again_ends_with_what_is_na
 def test_nothing_is_removed_where_mlflow_is_away_is_another_or_cannot_say_what_a_version_is_made_of(
     parts, where, tmp_path
 ):
-    lake, audit = copied(parts, tmp_path / "lake"), parts["audit"]
+    lake = copied(parts, tmp_path / "lake")
     unneeded(lake, 1)
     before = lake.storage.names(deep=True)
     places = {"artifacts": str(tmp_path / "artifacts"), "spool": str(tmp_path / "spool"), "patience_s": 0}
     away = Tracking(uri="http://127.0.0.1:9", **places)
     with pytest.raises(RetentionError, match="nothing is removed"):
-        removable(lake, away, audit)
+        removable(systems(parts, lake, away))
     another = Tracking(uri=f"sqlite:///{tmp_path}/other.db", **places)
     with pytest.raises(
         RetentionError, match="flight_delay: trained here by the audit log, and not registered"
     ):
-        removable(lake, another, audit)
-    assert removable(lake, another, audit, gone=[SPEC.name])
+        removable(systems(parts, lake, another))
+    assert removable(systems(parts, lake, another), gone=[SPEC.name])
     file = next(path for path in where.mlflow_artifacts.rglob(FILE))
     content = file.read_bytes()
     try:
         file.write_bytes(content[:-9])
         with pytest.raises(RetentionError, match="cannot say what it is made of"):
-            removable(lake, parts["tracking"], audit)
+            removable(systems(parts, lake))
         file.unlink()
         with pytest.raises(RetentionError, match="nothing is removed"):
-            removable(lake, parts["tracking"], audit)
+            removable(systems(parts, lake))
     finally:
         file.write_bytes(content)
     waiting = where.mlflow_spool / "000000000000001-x.version.json"
@@ -260,7 +266,7 @@ def test_nothing_is_removed_where_mlflow_is_away_is_another_or_cannot_say_what_a
     waiting.write_text("{}")
     try:
         with pytest.raises(RetentionError, match="1 fits or registrations have not reached MLflow"):
-            removable(lake, parts["tracking"], audit)
+            removable(systems(parts, lake))
     finally:
         waiting.unlink()
     assert lake.storage.names(deep=True) == before

@@ -16,7 +16,7 @@ from mlops_assets.replay.clock import Clock, Progress
 from mlops_assets.replay.owed import follows
 from mlops_assets.replay.tables import partitions_table
 from mlops_assets.stages.judging import attempt_name
-from mlops_assets.stages.searched import newest_result
+from mlops_assets.stages.search_results import newest_result
 from mlops_assets.stages.served import SCORER, code_of
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify_version
@@ -28,6 +28,7 @@ from resources.records.documents import load_record
 from resources.records.reader import RecordError
 from resources.serving.live_models import LiveModels
 from resources.settings import Settings
+from resources.systems import Systems
 from tests.earlier_release.make import THROUGH
 from tests.earlier_release.state import (
     audit_of,
@@ -248,7 +249,7 @@ def test_the_scorer_of_the_record_is_where_it_lies_now_in_the_file_and_as_the_lo
     migrate.migrate(earlier, dry_run=False)
     assert json.loads(path.read_text())["scorer"] == SCORER
     parts = local_resources(earlier)
-    assert reconcile(parts["tracking"], parts["audit"], parts["endpoint"], NAME) == []
+    assert reconcile(Systems.of(parts), NAME) == []
 
 
 def answers(where: Settings, parts: dict[str, Any]) -> list[dict[str, Any]]:

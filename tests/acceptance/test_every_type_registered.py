@@ -149,7 +149,7 @@ def test_a_service_that_has_more_features_than_are_registered_is_refused_with_th
             earlier.setattr(service, parts, getattr(service, parts)[:-1])
         store.apply()
     feature_repository.needs.cache_clear()
-    registered_services._made.clear()
+    registered_services._services.clear()
     with pytest.raises(FeatureStoreError, match=f"registered without letters, .*: {FIX}"):
         DOORS["a served vector"](store)
     store.apply()

@@ -32,7 +32,7 @@ def door(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
     with served() as address:
         port, said = free_port(), tmp_path / "door"
         behind = address.rpartition(":")[2]
-        command = [sys.executable, "-m", "tests.chaos.door", str(port), behind, str(said)]
+        command = [sys.executable, "-m", "tests.chaos.door", str(said), str(port), behind]
         with subprocess.Popen(command, cwd=PROJECT_ROOT) as process:
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
             try:

@@ -56,10 +56,21 @@ storage_at("s3://lake/done").write("model", done.model)
 def weeks() -> Iterator[Files]:
     """Parcels in a bucket, and nowhere else."""
     with served():
-        lake, frame = storage_at(f"s3://{BUCKET}/weeks"), parcels(1200)
-        for week in range(4):
-            lake.write(f"{week}.parquet", parquet(frame[week * 300 : (week + 1) * 300]))
-        yield Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), frame["seen"].max())
+        yield write_weeks(f"s3://{BUCKET}/weeks")
+
+
+def write_weeks(address: str) -> Files:
+    """Four weeks of parcels in a store."""
+    lake, frame = storage_at(address), parcels(1200)
+    for week in range(4):
+        lake.write(f"{week}.parquet", parquet(frame[week * 300 : (week + 1) * 300]))
+    return weeks_in(address)
+
+
+def weeks_in(address: str) -> Files:
+    """The same, where they lie already."""
+    lake = storage_at(address)
+    return Files(tuple(lake.at(f"{week}.parquet") for week in range(4)), parcels(1200)["seen"].max())
 
 
 def spec_of(loop: str, folder: Path, **trainer: object) -> ModelSpec:
@@ -68,8 +79,8 @@ def spec_of(loop: str, folder: Path, **trainer: object) -> ModelSpec:
         trainer={
             "kind": "function",
             "framework": "xgboost",
-            "loop": f"tests.ml.trainers.loops:{loop}",
-            "scorer": "tests.ml.trainers.loops:Bytes",
+            "loop": f"tests.ml.training.trainers.loops:{loop}",
+            "scorer": "tests.ml.training.trainers.loops:Bytes",
             "parameters": {"trainer": INNER, "folder": str(folder)},
             "rounds": INNER["rounds"],
             "categories": ["depot"],

@@ -9,16 +9,19 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.shards import Files
 from resources.compute.compute import Compute
 from resources.compute.kuberay import KubeRayError
+from resources.compute.rayjob import read_template
 from resources.settings import PROJECT_ROOT, RAYJOB
 from resources.storage.local import LOCKS
 from tests.acceptance.kube_api import NAMESPACE, client
 from tests.acceptance.stand_in_operator import NO_NODE, OWN, StandInOperator
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
+from tests.resources.test_rayjob import mounting
 
 INNER = {
     "kind": "xgboost",
@@ -41,8 +44,7 @@ def weeks_of_parcels(folder):
     folder.mkdir(exist_ok=True)
     for week in range(4):
         frame[week * 300 : (week + 1) * 300].write_parquet(folder / f"{week}.parquet")
-    template = RAYJOB.read_text().replace("mountPath: /mlops", f"mountPath: {folder}")
-    (folder / "rayjob.yaml").write_text(template)
+    (folder / "rayjob.yaml").write_text(yaml.safe_dump(mounting(read_template(str(RAYJOB)), folder)))
     return folder
 
 
@@ -86,8 +88,8 @@ def held_spec(folder, workers):
     trainer = {
         "kind": "function",
         "framework": "xgboost",
-        "loop": "tests.ml.trainers.loops:held",
-        "scorer": "tests.ml.trainers.loops:Bytes",
+        "loop": "tests.ml.training.trainers.loops:held",
+        "scorer": "tests.ml.training.trainers.loops:Bytes",
         "parameters": {"trainer": INNER, "folder": str(folder)},
         "rounds": INNER["rounds"],
     }
@@ -201,7 +203,7 @@ def test_a_fit_that_finds_no_nodes_says_so_and_a_later_run_waits_for_the_same_ra
     caplog.set_level(logging.INFO, "resources.compute.compute")
     impatient = tmp_path / "rayjob.yaml"
     text = (volume / "rayjob.yaml").read_text()
-    impatient.write_text(text.replace('pending-seconds: "1800"', 'pending-seconds: "3"'))
+    impatient.write_text(text.replace("pending-seconds: '1800'", "pending-seconds: '3'"))
     operator.nodes = False
     spec, files = spec_of(INNER), files_of(volume)
     pending = rf"after 3 s: Initializing; pod mlops-late-worker: {NO_NODE} It stays, and a run that is started again"

@@ -44,6 +44,7 @@ def test_it_is_nobody_and_has_the_versions_of_the_lock_with_what_a_cluster_needs
 
 def test_its_definitions_load_and_its_command_answers(image):
     assert "everything fits" in told(image, "mlops", "check", MLOPS_HOME="/mlops/check")
+    assert told(image, "pg_dump", "--version").startswith("pg_dump (PostgreSQL) ")
 
 
 def test_its_endpoint_runs_as_a_process_and_listens_where_it_is_told(image, free_port):

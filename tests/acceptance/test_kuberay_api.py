@@ -36,11 +36,10 @@ def manifest(name, namespace=NAMESPACE):
         name,
         namespace,
         job="content",
-        command=("python", "-m", "mlops_assets.commands.sent_fit", "/mlops/training/fit"),
+        command=("python", "-m", "mlops_assets.commands.sent_fit", "s3://mlops/shared/training/fit"),
         workers=3,
         each=GPUS,
         accelerator="A10G",
-        paths=["/mlops/training/fit"],
     )
 
 

@@ -19,6 +19,7 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import join_partition, training_data
 from resources.local import local_resources
 from resources.settings import settings
+from resources.systems import Systems
 from tests.executed import executed
 from tests.pumps.project import SPEC, WEEKS, definitions
 from tests.spec_reads import fields_read
@@ -104,7 +105,7 @@ def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pump
     resources, _ = pumps
     lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
     stages = {
-        "evaluation": lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
+        "evaluation": lambda: judge_challenger(SPEC, Systems.of(resources), {}),
         "predictions": lambda: score_partition(SPEC, lake, tracking, newest),
         "performance": lambda: write_performance(SPEC, lake, newest),
         "drift": lambda: write_drift(SPEC, lake, newest),
@@ -161,7 +162,7 @@ def test_every_function_that_a_stage_runs_is_in_the_digest_of_its_code(pumps):
         "fit": (digested(fingerprints.fit_code, SPEC), fitted),
         "judge": (
             digested(fingerprints.judge_code, SPEC),
-            lambda: judge_challenger(SPEC, lake, tracking, resources["audit"], {}),
+            lambda: judge_challenger(SPEC, Systems.of(resources), {}),
         ),
         "score": (
             digested(fingerprints.score_code, SPEC, versions),

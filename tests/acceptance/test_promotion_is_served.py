@@ -55,17 +55,17 @@ def answered_by(address: str, version: str, seconds: float) -> bool:
 def promoted(home: Path) -> str:
     """Train, judge and deploy a shallower variant with the pipeline's own steps; its version number."""
     resources = local_resources(settings({"MLOPS_HOME": str(home)}))
-    lake, tracking = resources["lake"], resources["tracking"]
+    systems = Systems.of(resources)
     shipped = specs()["flight_delay"]
     anything_passes = Gate.model_validate(
         {"metric": "log_loss", "floors": {"auc": 0.3}, "tolerance": 5} | UNGUARDED
     )
     spec = varied(shipped, ["max_depth=3"]).model_copy(update={"gate": anything_passes})
-    train_challenger(spec, lake, tracking, {})
-    judged = judge_challenger(spec, lake, tracking, resources["audit"], {})
+    train_challenger(spec, systems, {})
+    judged = judge_challenger(spec, systems, {})
     assert judged.verdict.promote
     record_evaluated(resources["audit"], spec, judged.attempt, {})
-    version, _, _ = deploy(spec, Systems.of(resources | {"lake": lake, "tracking": tracking}), {})
+    version, _, _ = deploy(spec, systems, {})
     return str(version.number)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,11 @@ from mlops_assets.spec.model import ModelSpec
 from resources.audit.chain import Place, entry_name, head_text
 from resources.audit.journal import journal_of
 from resources.audit.log import CHANGES, AuditError
+from resources.storage.addresses import storage_at
 from resources.systems import Systems
 from resources.tracking.client import client_of
 from tests.command_lines import command_line
+from tests.parts import parts
 from tests.pumps.project import SPEC, WEEKS
 from tests.pumps.promotion import (
     AUTOMATIC,
@@ -34,6 +35,7 @@ from tests.pumps.promotion import (
     STAGES,
     Project,
     add_week,
+    copied,
     spec,
     tick,
 )
@@ -44,20 +46,20 @@ pytestmark = pytest.mark.usefixtures("pumps_features")
 @pytest.fixture(scope="module")
 def judged(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder in which version 1 passed the gate and waits for a person; not to be changed."""
-    project = Project(Path(shutil.copytree(ingested, tmp_path_factory.mktemp("judged") / "home")))
+    project = copied(ingested, tmp_path_factory.mktemp("judged"))
     project.make(BY_ADA)
     return project.home
 
 
 @pytest.fixture
 def waiting(judged: Path, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(judged, tmp_path / "home")))
+    return copied(judged, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def twice(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder in which version 2 was promoted, and a week later version 4; not to be changed."""
-    project = Project(Path(shutil.copytree(ingested, tmp_path_factory.mktemp("twice") / "home")))
+    project = copied(ingested, tmp_path_factory.mktemp("twice"))
     project.make(AUTOMATIC)
     add_week(project.lake, NAMES[FIRST])
     add_week(project.lake, NAMES[FIRST + 1])
@@ -67,7 +69,7 @@ def twice(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def promoted_twice(twice: Path, tmp_path: Path) -> Project:
-    return Project(Path(shutil.copytree(twice, tmp_path / "home")))
+    return copied(twice, tmp_path)
 
 
 def test_a_life_from_training_to_deployment_is_in_the_log_once_however_often_it_is_made(project):
@@ -139,7 +141,7 @@ def test_an_approval_promotes_and_deploys_and_both_name_the_person(waiting):
 
 def test_an_approval_that_was_interrupted_is_completed_by_the_next_run_of_the_asset(waiting):
     project = waiting
-    decide(BY_ADA, project.lake, project.audit, "approved", 1, "ada", "")
+    decide(BY_ADA, Systems(project.lake, audit=project.audit), "approved", 1, "ada", "")
     assert project.champion is None
     project.make(BY_ADA, "deployment")
     assert project.champion == 2
@@ -196,7 +198,14 @@ def test_a_superseded_challenger_is_not_approved(waiting):
 
 def test_a_rejected_challenger_is_neither_approved_nor_deployed(waiting):
     project = waiting
-    decide(BY_ADA, project.lake, project.audit, "rejected", 1, "lin", "trained in the wrong season")
+    decide(
+        BY_ADA,
+        Systems(project.lake, audit=project.audit),
+        "rejected",
+        1,
+        "lin",
+        "trained in the wrong season",
+    )
     assert "was rejected by lin already: trained in the wrong season" in refused(project.approve, 1)
     assert f"{NAME}: version 1 was rejected by lin: trained in the wrong season" in project.said(
         BY_ADA, "deployment"
@@ -222,8 +231,10 @@ def test_a_promotion_that_waited_counts_from_the_weeks_that_came_in_by_then(wait
 
 def test_an_evaluation_whose_record_was_changed_afterwards_promotes_nothing(project):
     project.make(AUTOMATIC, "model", "evaluation")
-    path = next((Path(project.lake.root) / NAME / "attempts").glob("*.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": "Promoted: because I say so."}))
+    attempts = storage_at(project.lake.root).below(f"{NAME}/attempts")
+    [name] = attempts.names("", ".json")
+    said = json.loads(attempts.read(name)) | {"verdict": "Promoted: because I say so."}
+    attempts.write(name, json.dumps(said).encode())
     done = project.make(AUTOMATIC, "deployment", fails=True)
     assert "was changed after it was judged" in failure(done)
     assert project.champion is None
@@ -374,9 +385,10 @@ def test_an_anchor_that_is_gone_is_told_and_only_superiority_counts(project):
         return after["verdict"], after["anchor"]["why"]
 
     gone = project.tracking.version(NAME, 2)
-    for file in Path(project.tracking.artifacts).rglob("model.*"):
-        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == gone.sha256:
-            file.unlink()
+    artifacts = storage_at(project.tracking.artifacts)
+    for name in artifacts.names(deep=True):
+        if "/model." in name and hashlib.sha256(artifacts.read(name)).hexdigest() == gone.sha256:
+            artifacts.delete(name)
     verdict, why = again()
     assert "the anchor, version 2, has no whole model file any more" in verdict
     assert "restore the artifacts folder" in why
@@ -468,8 +480,8 @@ def test_one_model_is_deployed_by_one_at_a_time_whoever_asks(project):
 @pytest.fixture
 def mlops(promoted_twice, monkeypatch, capsys):
     """A function that runs a command on the state with two champions: exit status and what was printed."""
-    monkeypatch.setenv("MLOPS_HOME", str(promoted_twice.home))
-
+    for name, value in parts().environment(promoted_twice.home).items():
+        monkeypatch.setenv(name, value)
     return command_line(capsys)
 
 
@@ -507,13 +519,14 @@ def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remem
         f"whole: 11 entries; agrees with what is remembered elsewhere: MLflow's model {NAME}",
     )
     head = said.split("head: ")[1].strip()
+    log = storage_at(promoted_twice.audit.folder)
     fourth, key = list(promoted_twice.audit.entries())[3], promoted_twice.audit.journal.key_file.load()
     for number in range(5, 12):
-        Path(promoted_twice.audit.folder, entry_name(number)).unlink()
+        log.delete(entry_name(number))
     code, said = mlops("audit", "verify", "--no-anchors")
     assert (code, "the log ends with entry 4, and its head names entry 11" in said) == (1, True)
     forged = head_text(Place(4, fourth.hash), *key.values())
-    Path(promoted_twice.audit.folder, "sealed_head.json").write_bytes(forged)
+    log.write("sealed_head.json", forged)
     code, said = mlops("audit", "verify")
     assert (code, "remembers entry 10, the log ends with entry 4" in said) == (1, True)
     assert mlops("audit", "verify", "--no-anchors")[0] == 0
@@ -521,8 +534,8 @@ def test_verify_finds_a_tail_that_was_cut_off_with_its_head_by_what_mlflow_remem
 
 
 def test_an_altered_log_ends_every_question_with_a_sentence(mlops, promoted_twice):
-    log = Path(promoted_twice.audit.folder, entry_name(5))
-    log.write_bytes(log.read_bytes().replace(b'"kind":"promoted"', b'"kind":"promotes"', 1))
+    log, name = storage_at(promoted_twice.audit.folder), entry_name(5)
+    log.write(name, log.read(name).replace(b'"kind":"promoted"', b'"kind":"promotes"', 1))
     journal_of.cache_clear()
     code, said = mlops("audit", "verify")
     assert (code, "entry 5 was altered" in said) == (1, True)
@@ -567,7 +580,8 @@ def test_the_key_of_the_log_is_changed_from_the_command_line(mlops, promoted_twi
 
 
 def test_a_kept_spec_that_was_changed_is_noticed(promoted_twice):
-    (kept,) = Path(promoted_twice.audit.folder, "specs").glob("*.json")
-    kept.write_text(kept.read_text().replace("team:water", "team:fire"))
+    specs = storage_at(promoted_twice.audit.folder).below("specs")
+    [kept] = specs.names("", ".json")
+    specs.write(kept, specs.read(kept).replace(b"team:water", b"team:fire"))
     with pytest.raises(AuditError, match="which entry 1 names, is changed"):
         promoted_twice.back()

@@ -51,7 +51,7 @@ def api(kubeconfig):
     admin = client(kubeconfig, "admin")
     ApiextensionsV1Api(admin).create_custom_resource_definition(CLUSTERS)
     for _ in range(100):
-        if Workloads(admin, NAMESPACE)._asked(
+        if Workloads(admin, NAMESPACE)._answer(
             CustomObjectsApi(admin).list_namespaced_custom_object, "ray.io", "v1", NAMESPACE, "rayclusters"
         ):
             break

@@ -10,14 +10,8 @@ from resources.compute.compute import Compute
 from tests.acceptance.dagster_server import wait
 from tests.acceptance.pod_cluster import TEAM, pod_cluster
 from tests.acceptance.stand_in_operator import StandInOperator
-from tests.acceptance.test_fit_on_kuberay import (
-    FEATURES,
-    INNER,
-    files_of,
-    on_local,
-    spec_of,
-    weeks_of_parcels,
-)
+from tests.acceptance.test_fit_on_another_host import write_weeks
+from tests.acceptance.test_fit_on_kuberay import FEATURES, INNER, on_local, spec_of
 
 pytestmark = pytest.mark.nightly
 """What is decided is in `tests/resources/pods/test_lost.py`, and the launcher by itself in `test_launched_pods.py`."""
@@ -154,7 +148,7 @@ def test_what_a_tag_may_not_say_of_a_pod_is_refused(cluster):
 def test_a_fit_becomes_a_rayjob_that_knows_the_run_which_sent_it(cluster, tmp_path):
     import ray
 
-    volume = weeks_of_parcels(cluster.folder / "volume")
+    files = write_weeks("s3://mlops/lake")
     local = Compute(folder=str(tmp_path / "local"), cpus=4)
     local.connect("local")
     try:
@@ -164,7 +158,7 @@ def test_a_fit_becomes_a_rayjob_that_knows_the_run_which_sent_it(cluster, tmp_pa
             assert cluster.dagster.ended(run, 240) == "SUCCESS", cluster.node.log(cluster.pod(run))
         assert operator.sent["mlops-a-fit"]["mlops-assets/run"] == run
         assert operator.jobs.list_namespaced_custom_object(*own)["items"] == []
-        here = fit(files_of(volume), on_local(spec_of(INNER)), FEATURES, reach=local)
+        here = fit(files, on_local(spec_of(INNER)), FEATURES, reach=local)
         assert (cluster.folder / "model").read_bytes() == here.model
     finally:
         ray.shutdown()

@@ -18,6 +18,7 @@ from mlops_assets.stages.searching import run_search
 from mlops_assets.stages.training import train_challenger
 from resources.compute.compute import Compute
 from resources.settings import PROJECT_ROOT
+from resources.systems import Systems
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking
 from tests.acceptance.test_training_on_ray import kill_with_children
@@ -50,7 +51,8 @@ def ended(compute, tmp_path_factory):
     """A search that ran through: lake, tracking, what was found, what was said."""
     folder, said = tmp_path_factory.mktemp("ended"), []
     lake, tracking = parcel_lake(folder / "lake", SPEC), tracking_in(folder)
-    return lake, tracking, run_search(SPEC, lake, tracking, compute, {"reason": "by hand"}, said.append), said
+    systems = Systems(lake, tracking=tracking, compute=compute)
+    return lake, tracking, run_search(SPEC, systems, {"reason": "by hand"}, said.append), said
 
 
 def runs(tracking, kind, identity=None):
@@ -117,7 +119,7 @@ def test_the_page_shows_a_picture_the_winner_beside_the_spec_and_where_it_was_sc
 
 def test_the_next_training_takes_the_winner_and_its_version_says_so(ended):
     lake, tracking, found, _ = ended
-    version, fitted, _ = train_challenger(SPEC, lake, tracking, {})
+    version, fitted, _ = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     record = found.record
     assert version.sha256 == record["model_sha256"] and fitted.rounds == record["rounds"]
     assert version.tags["parameters_from"] == f"the search of {WEEK}: trial {record['trial']} of 6"
@@ -140,18 +142,19 @@ def test_the_held_out_fortnight_has_no_say_in_a_search(compute, tmp_path):
     for name, rows in (("as it is", frame), ("upside down", upside_down)):
         folder = tmp_path / name
         lake = parcel_lake(folder / "lake", SPEC, rows)
-        run_search(SPEC, lake, tracking_in(folder), compute, {}, lambda line: None)
+        run_search(SPEC, Systems(lake, tracking=tracking_in(folder), compute=compute), {}, lambda line: None)
         found[name] = lasting(lake)
     assert found["as it is"] == found["upside down"]
 
 
 def test_a_search_made_again_runs_no_trial_and_one_with_more_budget_only_the_rest(compute, tmp_path):
     lake, tracking, said = parcel_lake(tmp_path / "lake", SPEC), tracking_in(tmp_path), []
-    first = run_search(search_spec(trials=3), lake, tracking, compute, {}, said.append)
-    again = run_search(search_spec(trials=3), lake, tracking, compute, {}, said.append)
+    systems = Systems(lake, tracking=tracking, compute=compute)
+    first = run_search(search_spec(trials=3), systems, {}, said.append)
+    again = run_search(search_spec(trials=3), systems, {}, said.append)
     assert again.record == first.record
     assert said[3:] == ["3 trials are done already: the search goes on behind them"]
-    more = run_search(SPEC, lake, tracking, compute, {}, said.append)
+    more = run_search(SPEC, systems, {}, said.append)
     assert len(said) == 3 + 1 + 1 + 3 and more.record["trials"] == 6
     assert len(runs(tracking, "search")) == 1 and len(runs(tracking, "search_trial")) == 6
 
@@ -165,6 +168,7 @@ import resources.tracking.searches
 from mlops_assets.assets.search import run_search
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
+from resources.systems import Systems
 from tests.acceptance.test_search import SPEC, tracking_in
 folder = Path(sys.argv[1])
 log_numbers = resources.tracking.searches._log_numbers
@@ -174,7 +178,8 @@ def half_logged(client, run_id, record, now):
         time.sleep(600)
     log_numbers(client, run_id, record, now)
 resources.tracking.searches._log_numbers = half_logged
-run_search(SPEC, Lake(root=str(folder / "lake")), tracking_in(folder), Compute(folder=str(folder / "t"), cpus=2), {}, print)
+lake, compute = Lake(root=str(folder / "lake")), Compute(folder=str(folder / "t"), cpus=2)
+run_search(SPEC, Systems(lake, tracking=tracking_in(folder), compute=compute), {}, print)
 """
 
 
@@ -197,7 +202,8 @@ def test_a_search_that_is_killed_goes_on_and_ends_as_an_unbroken_one(ended, comp
     assert len(lasting(lake)) == 4 and len(before) == 3
 
     said = []
-    found = run_search(SPEC, lake, tracking, compute, {}, said.append)
+    systems = Systems(lake, tracking=tracking, compute=compute)
+    found = run_search(SPEC, systems, {}, said.append)
     assert len(said) == 1 + 2, "finished trials were run again"
     whole, _, unbroken, _ = ended
     assert lasting(lake) == lasting(whole)

@@ -1,6 +1,5 @@
 """What need not run does not: the whole graph twice, and what is made again after one thing changed."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +15,15 @@ from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.ml.provenance.code_digest import code_digest, project_source
 from mlops_assets.stages import tables
 from mlops_assets.use_cases.flights.tables import all_tables
+from resources.cluster import resources_of
 from resources.lake.lake import Lake
-from resources.local import local_resources
+from resources.serving.ray_serve import Endpoint
 from resources.settings import settings
+from resources.storage.addresses import storage_at
+from resources.storage.mirror import Mirror
 from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
-from tests.lake_files import path_of
+from tests.parts import parts
 
 SPEC = short_spec()
 NAME = SPEC.name
@@ -54,6 +56,7 @@ class Graph:
     defs: dg.Definitions
     instance: dg.DagsterInstance
     lake: Lake
+    endpoint: Endpoint
 
     def run(self, *assets: str, **tags: str) -> "Did":
         selection = [dg.AssetKey(name.split("/")) for name in assets] or None
@@ -94,14 +97,15 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     home = tmp_path_factory.mktemp("skipping")
     data = thin(home / "data", every=16, before="2013-01-29")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLOPS_HOME", str(home / "home"))
+        for name, value in parts().environment(home / "home").items():
+            patch.setenv(name, value)
         patch.setenv("MLOPS_DATA", str(data))
         patch.setenv("DAGSTER_HOME", "")
-        resources = local_resources(settings())
+        resources = resources_of(settings())
         everything = dg.Definitions(jobs=[dg.define_asset_job("everything", dg.AssetSelection.all())])
         defs = dg.Definitions.merge(definitions(resources, SPEC), everything)
         with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings()))) as instance:
-            graph = Graph(home / "home", data, defs, instance, resources["lake"])
+            graph = Graph(home / "home", data, defs, instance, resources["lake"], resources["endpoint"])
             first = graph.run()
             assert not skipped(first)
             assert {said[BECAUSE] for which, said in first.items() if which[0] in SKIPPABLE} == {
@@ -135,7 +139,7 @@ def test_the_page_of_what_was_skipped_still_shows_what_was_found(graph):
 
 
 def test_a_file_that_is_gone_is_made_again_and_nothing_that_rests_on_it(graph):
-    path_of(graph.lake, "flights/features/weather", WEEKS[1]).unlink()
+    storage_at(graph.lake.root).delete(f"flights/features/weather/{WEEKS[1]}.parquet")
     did = graph.run()
     assert made(did) == {"flights/features/weather": [WEEKS[1]]}
     assert did["flights/features/weather", WEEKS[1]][BECAUSE] == "what was stored is missing or changed"
@@ -143,12 +147,13 @@ def test_a_file_that_is_gone_is_made_again_and_nothing_that_rests_on_it(graph):
 
 
 def test_a_model_that_is_not_behind_the_endpoint_any_more_is_put_back(graph):
-    record = graph.home / "serving" / f"{NAME}.json"
-    before = json.loads(record.read_text())
-    record.unlink()
+    before = graph.endpoint.published(NAME)
+    assert before
+    assert Mirror(graph.home / "serving", graph.endpoint.shared).remove(f"{NAME}.json")
+    assert graph.endpoint.published(NAME) is None
     did = graph.run(f"{NAME}/deployment")
     assert did[f"{NAME}/deployment", None][BECAUSE] == "what was stored is missing or changed"
-    assert json.loads(record.read_text()) == before
+    assert graph.endpoint.published(NAME) == before
     assert made(graph.run(f"{NAME}/deployment")) == {}
 
 

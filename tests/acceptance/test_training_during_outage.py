@@ -21,6 +21,7 @@ from mlops_assets.stages import training
 from mlops_assets.stages.training import train_challenger
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT, USAGE_REPORTS_OFF
+from resources.systems import Systems
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking
 from tests.pumps.project import SPEC, WEEKS
@@ -33,6 +34,7 @@ LOG_AND_WAIT = """
 import sys
 import polars as pl
 from resources.tracking.tracking import Tracking
+from resources.systems import Systems
 uri, folder, model = sys.argv[1:]
 Tracking(uri=uri, artifacts=folder).log_fit(
     "other_model", open(model, "rb").read(), kind="challenger", identity="killed", params={"depth": 3},
@@ -168,7 +170,7 @@ def test_a_training_takes_few_requests(server, lake, tracking, on_request):
     on_request(
         lambda method, url: seen.append(f"{method} {url.split('/2.0/')[-1].split('?')[0]}"), lambda *_: None
     )
-    train_challenger(SPEC, lake, tracking, {})
+    train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     assert len(seen) <= MOST_REQUESTS, Counter(seen)
     assert sum("log-batch" in request for request in seen) == 1
 
@@ -196,7 +198,7 @@ def test_an_mlflow_that_dies_twice_during_a_training_delays_it_and_loses_nothing
     training_fit = training.fit
     monkeypatch.setattr(training, "fit", fit)
     on_request(lambda *_: None, lose_the_answer)
-    version, fitted, _ = train_challenger(SPEC, lake, tracking, {})
+    version, fitted, _ = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     assert server.deaths == 2
     assert [v.number for v in tracking.versions(NAME)] == [1, 2]
     assert tracking.challenger(NAME) == version

@@ -17,7 +17,7 @@ from mlops_assets.ml.training.shards import Files
 from resources.compute.compute import Compute
 from resources.settings import PROJECT_ROOT
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
-from tests.ml.trainers.test_every_trainer import without_torch
+from tests.ml.training.trainers.test_every_trainer import without_torch
 
 XGBOOST = {
     "rounds": 30,
@@ -64,8 +64,8 @@ def killed_spec(name, folder):
     return spec_of(
         kind="function",
         framework=name,
-        loop="tests.ml.trainers.loops:killed_once",
-        scorer="tests.ml.trainers.loops:Bytes",
+        loop="tests.ml.training.trainers.loops:killed_once",
+        scorer="tests.ml.training.trainers.loops:Bytes",
         parameters={"trainer": inner, "folder": str(folder)},
         rounds=inner["rounds"],
         workers=2,

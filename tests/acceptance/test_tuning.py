@@ -14,7 +14,7 @@ from mlops_assets.ml.tuning.search import search_parameters
 from mlops_assets.ml.tuning.trials import better, with_found
 from resources.compute.compute import Compute
 from tests.ml.conftest import FEATURES, parcels
-from tests.ml.trainers.test_every_trainer import TORCH
+from tests.ml.training.trainers.test_every_trainer import TORCH
 from tests.parcel_weeks import search_spec
 
 
@@ -118,7 +118,7 @@ def test_a_spec_that_cannot_be_trained_ends_the_search_with_its_own_error(comput
 
 
 def test_a_trial_whose_model_gives_no_finite_number_fails_and_is_not_run_again(compute, files):
-    trainer = KINDS["function"] | {"scorer": "tests.ml.trainers.loops:Gaps", "categories": ["depot"]}
+    trainer = KINDS["function"] | {"scorer": "tests.ml.training.trainers.loops:Gaps", "categories": ["depot"]}
     spec = search_spec(trials=2, space={"share": {"low": 0, "high": 1}})
     spec = type(spec).model_validate(spec.model_dump() | {"trainer": trainer})
     heard = []
@@ -146,8 +146,8 @@ KINDS = {
     "torch_tabular": {"kind": "torch_tabular", "rounds": 4, "batch_size": 128, "hidden": [8]},
     "function": {
         "kind": "function",
-        "loop": "tests.ml.trainers.loops:depot_rates",
-        "scorer": "tests.ml.trainers.loops:Rates",
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
         "rounds": 4,
         "parameters": {},
     },

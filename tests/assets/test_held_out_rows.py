@@ -20,9 +20,10 @@ from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.training import train_challenger, training_files
 from mlops_assets.stages.training_set import TrainingData, training_data
 from resources.lake.lake import Lake
+from resources.systems import Systems
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcels
-from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
+from tests.ml.training.trainers.test_every_trainer import KINDS, PARAMS
 from tests.parcel_weeks import parcel_lake, search_spec
 
 SPEC = search_spec(trainer={"rounds": 8})
@@ -100,8 +101,8 @@ def test_the_challenger_that_is_registered_and_that_of_a_back_test_are_the_same(
     def registered(data: TrainingData) -> tuple[str, bytes]:
         project = SimpleNamespace(resources={"compute": None}, lake=data.lake, tracking=tracking)
         fits = Fits(project, SPEC, Progress(0), [])  # type: ignore[arg-type]
-        model, _ = fits._made(SPEC, data, "challenger", None)
-        version, fitted, _ = train_challenger(SPEC, data.lake, tracking, {})
+        model, _ = fits._fit(SPEC, data, "challenger", None)
+        version, fitted, _ = train_challenger(SPEC, Systems(data.lake, tracking=tracking), {})
         assert version.trained_until == START
         assert fitted.model == model
         return version.sha256, model
@@ -122,7 +123,7 @@ def test_no_trial_of_a_search_sees_the_held_out_rows(data_of, clean, tracking, m
 
     def given_to_trials(data: TrainingData):
         with pytest.raises(AskedError) as caught:
-            searching.run_search(SPEC, data.lake, tracking, None, {}, print)  # type: ignore[arg-type]
+            searching.run_search(SPEC, Systems(data.lake, tracking=tracking), {}, print)
         held, survey, _ = _prepared(caught.value.args[0], SPEC.model_dump_json(), tuple(data.features))
         return held.frame, survey
 

@@ -18,6 +18,7 @@ from mlops_assets.stages.judging import judge_challenger
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.records.documents import save_record
+from resources.systems import Systems
 from tests import record_samples
 from tests.pumps.project import SPEC, WEEKS
 
@@ -95,7 +96,8 @@ def judged(lake: Lake, challenger: bytes, champion: bytes | None, above: float =
     label = {"label": SPEC.label.model_dump() | {"above": above}}
     spec = ModelSpec.model_validate(SPEC.model_dump() | rules | label)
     audit = Audit(folder=f"{lake.root}/audit")
-    return judge_challenger(spec, lake, registry(challenger, champion), audit, REASON)  # type: ignore[arg-type]
+    systems = Systems.of({"lake": lake, "tracking": registry(challenger, champion), "audit": audit})
+    return judge_challenger(spec, systems, REASON)
 
 
 def test_the_record_holds_the_rule_and_every_number_that_was_held_against_it(lake):

@@ -19,15 +19,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 def kept(folder) -> list[str]:
-    return [
-        name[:10]
-        for name in Lake(root=str(folder)).storage.below(aggregates.RUNNING).names(ending=".parquet")
-    ]
+    return [name[:10] for name in Lake(root=str(folder)).storage.below(aggregates.RUNNING).names()]
 
 
 def test_each_gives_the_values_of_ours(folder):
     """They raise where a value is another."""
-    for work in (aggregates.duckdb_month, aggregates.duckdb_year, aggregates.polars_year):
+    for work in (
+        aggregates.duckdb_month,
+        aggregates.duckdb_own,
+        aggregates.duckdb_year,
+        aggregates.polars_year,
+    ):
         work(folder, ROWS)
 
 
@@ -45,5 +47,5 @@ def test_what_is_kept_of_the_day_is_made_anew_each_time(folder):
     assert kept(folder) == [before]
     aggregates.a_day(folder, ROWS)
     assert kept(folder) == [before, aggregates.LAST]
-    aggregates.forget(folder, ".parquet")
+    aggregates.forget(folder, "")
     assert kept(folder) == []

@@ -133,7 +133,7 @@ class World:
     def approve(self) -> None:
         """A challenger that waits is approved by a person, refitted and deployed."""
         attempt = self._judged(BY_ADA)
-        decide(BY_ADA, self.lake, self.audit, "approved", attempt.challenger.version, "ada", "fine")
+        decide(BY_ADA, self._systems, "approved", attempt.challenger.version, "ada", "fine")
         self._deploy(BY_ADA, attempt)
 
     def roll_back(self, to: int | None = None) -> Entry:
@@ -167,7 +167,7 @@ class World:
 
     def reconcile(self) -> list[str]:
         """One look of the sensor, which does not wait for a change that is under way."""
-        return reconcile(self.tracking, self.audit, self.endpoint, NAME, wait=False)
+        return reconcile(self._systems, NAME, wait=False)
 
     def _judged(self, spec: ModelSpec) -> Attempt:
         week, champion = WEEK_NAMES[min(self.weeks, len(WEEK_NAMES)) - 1], self.tracking.champion(NAME)

@@ -17,10 +17,14 @@ from dataclasses import dataclass
 import psutil
 
 from resources.settings import PROJECT_ROOT
+from tests.acceptance.dagster_server import wait
+from tests.chaos.failing_cluster import jump
 from tests.chaos.life import Life
 
-FROZEN_S, AWAY_S, SLOW_S = 60.0, 60.0, 60.0
+FROZEN_S, AWAY_S, SLOW_S, AHEAD_S = 60.0, 60.0, 60.0, 300.0
 NO_BYTES = 0
+HELD = "held"
+"""Where a fit on Ray says that it stands, and is told to go on."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,28 @@ def fill_disk(name: str) -> Callable[[Life], None]:
 
     def do(life: Life) -> None:
         run = in_the_middle(life)
-        process = run if name == "run" else life.part(name)
-        _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (NO_BYTES, hard))
-        time.sleep(10)
-        with suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        leader = run if name == "run" else life.part(name)
+        family = [leader] if name == "run" else [leader, *leader.children(recursive=True)]
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            _limit(family, NO_BYTES, hard)
+            time.sleep(10)
+        finally:
+            _limit([leader, *_children(leader), *family], hard, hard)
 
     return do
+
+
+def _limit(family: list[psutil.Process], soft: int, hard: int) -> None:
+    for one in family:
+        with suppress(ProcessLookupError):
+            resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
 
 
 def door(said: str, seconds: float) -> Callable[[Life], None]:
@@ -141,6 +159,36 @@ def _beside(life: Life, command: list[str]) -> Iterator[subprocess.Popen[bytes]]
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
+
+
+def clock_jumps(life: Life) -> None:
+    """The clock of the daemon's machine and its runs five minutes ahead for half a minute, and then back; needs gcc."""
+    in_the_middle(life)
+    jump(life.state, AHEAD_S)
+    try:
+        wait(lambda: life.newest_tick() > time.time() + AHEAD_S / 2, "the daemon is ahead", 120, life.ended)
+        time.sleep(AHEAD_S / 10)
+    finally:
+        jump(life.state, 0)
+
+
+def kill_in_fit(name: str) -> Callable[[Life], None]:
+    """SIGKILL of a node of Ray, with all that runs on it, while a fit stands in its first checkpoint."""
+
+    def do(life: Life) -> None:
+        held, go = life.folder / HELD / "held", life.folder / HELD / "go"
+        held.unlink(missing_ok=True)
+        go.unlink(missing_ok=True)
+        try:
+            wait(held.exists, "a fit stands in its first checkpoint", 600, life.ended)
+            leader = life.part(name)
+            for one in (leader, *leader.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+        finally:
+            go.touch()
+
+    return do
 
 
 def cut_connections(life: Life) -> None:
@@ -194,7 +242,18 @@ FAULTS = {
         Fault("store slow for a minute", door("slow 0.2", SLOW_S)),
         Fault("two daemons", second_daemon),
         Fault("same tick twice", same_tick_twice),
+        Fault("disk full for PostgreSQL", fill_disk("postgres")),
+        Fault("clock jumps", clock_jumps),
         Fault("connections cut", cut_connections),
         Fault("Redis emptied", empty_redis),
     )
 }
+
+OF_RAY = {
+    fault.name: fault
+    for fault in (
+        Fault("Ray worker killed", kill_in_fit("ray worker")),
+        Fault("Ray head killed", kill_in_fit("ray head")),
+    )
+}
+"""Those of a life whose fits run on a Ray among the parts, and wait where they are told to."""

@@ -34,6 +34,7 @@ SENSORS = (
     "score_loan_default_when_features_arrive",
     "retrain_loan_default_on_evidence",
 )
+LOOKED_AT = "keep_registry_and_endpoint_as_recorded"
 LOAN = {"zipcode": 10_001, "amount": 9_000.0, "term": 36, "grade": "A"}
 MOST_WEEKS = 60
 SETTLED_S = 900
@@ -46,6 +47,8 @@ COMMANDS = {
     "redis": "redis-server",
     "postgres": "/postgres ",
     "s3": "resources.storage.s3_server",
+    "ray head": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --head",
+    "ray worker": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --address",
 }
 """What tells the leader of each part by its command line."""
 
@@ -65,9 +68,39 @@ class Life:
 
     folder: Path
     ports: dict[str, int]
-    process: subprocess.Popen[str]
     given: dict[str, str]
     weeks: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the cluster, with a door in front of its object store."""
+        with (self.folder / "up.log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.failing_cluster"],
+                env=self.given,
+                cwd=PROJECT_ROOT,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    def wait_until_up(self) -> None:
+        """Until all parts answer."""
+        log = self.folder / "up.log"
+        wait(lambda: "Ctrl-C stops all" in log.read_text(), f"it is up: {log}", 300, self.ended)
+
+    def stop(self) -> None:
+        """Let the cluster end; what does not is killed by its id, and told."""
+        if self.ended():
+            return
+        self.door("open")
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=180)
+        left = [one for one in children if one.is_running()]
+        for one in left:
+            os.kill(one.pid, signal.SIGKILL)
+        assert left == [], f"left behind: {left}"
 
     @property
     def state(self) -> Path:
@@ -125,6 +158,10 @@ class Life:
             )
             for one in self.dagster.runs()
         ]
+
+    def newest_tick(self) -> float:
+        """When the daemon says that it looked at the sensor that it looks at most often."""
+        return max((one["timestamp"] for one in self.dagster.ticks(LOOKED_AT)), default=0.0)
 
     def worker(self) -> psutil.Process | None:
         """The process that a run is worked on in: the child of a warm server."""
@@ -211,48 +248,39 @@ def _all_loans() -> pl.DataFrame:
 
 
 @contextmanager
-def lived(folder: Path, free_port: Callable[[], int], weeks: int = 3, **more: str) -> Iterator[Life]:
-    """The cluster after its first weeks, of which the last has a model trained and promoted; nothing of it is left afterwards."""
+def lived(
+    folder: Path,
+    free_port: Callable[[], int],
+    weeks: int = 3,
+    change: Callable[[Path], object] = lambda defs: None,
+    **more: str,
+) -> Iterator[Life]:
+    """The cluster after its first weeks, of which the last has a model trained and promoted; nothing of it is left afterwards.
+
+    `change` may declare the loans otherwise, in their YAML, before anything begins.
+    """
     ports = {name: free_port() for name in ("DAGSTER", "MLFLOW", "SERVE")}
     (folder / "data").mkdir(parents=True)
     zipcodes().write_csv(folder / "data" / "zipcodes.csv")
+    loans_in = weekly_loans(folder / "loans")
+    change(loans_in / "defs.yaml")
     given = environment(
         folder / "home",
-        MLOPS_USE_CASES=str(weekly_loans(folder / "loans")),
+        MLOPS_USE_CASES=str(loans_in),
         LOANS_DATA=str(folder / "data"),
         **{f"MLOPS_{name}_PORT": str(port) for name, port in ports.items()},
         **more,
     )
-    with (folder / "up.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.failing_cluster"],
-            env=given,
-            cwd=PROJECT_ROOT,
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    life = Life(folder, ports, process, given)
+    life = Life(folder, ports, given)
+    life.start()
     try:
-        wait(lambda: "Ctrl-C stops all" in (folder / "up.log").read_text(), "it is up", 300, life.ended)
+        life.wait_until_up()
         for sensor in SENSORS:
             life.dagster.start_sensor(sensor)
         for _ in range(weeks):
             life.arrive()
-        life.settle()
+        if weeks:
+            life.settle()
         yield life
     finally:
-        _stop(life)
-
-
-def _stop(life: Life) -> None:
-    """Let the cluster end; what does not is killed by its id, and told."""
-    life.door("open")
-    children = psutil.Process(life.process.pid).children(recursive=True) if not life.ended() else []
-    life.process.send_signal(signal.SIGTERM)
-    life.process.wait(timeout=180)
-    left = [one for one in children if one.is_running()]
-    for one in left:
-        os.kill(one.pid, signal.SIGKILL)
-    assert left == [], f"left behind: {left}"
+        life.stop()

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from mlops_assets import cli
 from mlops_assets.commands import clean
+from resources.command_errors import FIXES, LOG, in_words, sentence
 from resources.serving import ray_serve
 from resources.settings import PROJECT_ROOT, settings
 from resources.state_folder import SettingsError, refuse_unusable
-from resources.told import FIXES, LOG, in_words, sentence
 
 COMMANDS = {
     "run": ["run"],

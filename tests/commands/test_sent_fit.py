@@ -10,7 +10,7 @@ from mlops_assets.ml.training.trainers.base import Outcome
 from mlops_assets.ml.training.trainers.xgboost import XGBoost
 from resources.storage.addresses import storage_at
 from tests.ml.conftest import parcel_spec
-from tests.ml.test_sending import RUNG, job_of
+from tests.ml.training.test_sending import RUNG, job_of
 
 
 class Growing:
@@ -48,7 +48,10 @@ def test_a_folder_that_its_pod_does_not_see_is_told_with_what_to_mount(tmp_path)
 def test_a_job_that_names_code_which_no_spec_declares_is_refused_before_anything_is_imported(
     tmp_path, monkeypatch, field
 ):
-    own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
+    own = {
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
+    }
     spec = parcel_spec(trainer={"kind": "function", **own, field: "no_such_module:thing"})
     storage_at(tmp_path).write(JOB, job_text(job_of(spec=spec), RUNG).encode())
     for declared in (frozenset(), frozenset(own.values())):

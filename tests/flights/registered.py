@@ -19,6 +19,7 @@ from resources.lake.lake import Lake
 from resources.lake.pushed_files import fold
 from resources.local import local_resources
 from resources.settings import Settings
+from resources.systems import Systems
 from resources.tracking.tracking import Version
 from resources.tracking.versions import sha256
 from tests.flights.shortened import short_spec
@@ -82,7 +83,10 @@ def push(lake: Lake, week: str, temperature: float, received: timedelta) -> None
 
 
 def challenger(parts: dict[str, Any], spec: ModelSpec, compute: Compute | None = None) -> Version:
-    version, _, data = train_challenger(spec, parts["lake"], parts["tracking"], {}, compute)
+    systems = Systems.of(
+        {"lake": parts["lake"], "tracking": parts["tracking"]} | ({"compute": compute} if compute else {})
+    )
+    version, _, data = train_challenger(spec, systems, {})
     record_trained(parts["audit"], spec, version, data.hashes, data.now)
     return version
 

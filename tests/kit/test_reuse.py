@@ -17,7 +17,7 @@ def lake(tmp_path) -> Lake:
     lake = Lake(root=str(tmp_path))
     reuse = Reuse(lake, "t", "first run")
     assert reuse.unchanged("w", DECIDES) is None
-    reuse.made("w", lake.write("t", DataFrame({"k": [1]}), "w").sha256, {"rows": 1})
+    reuse.note("w", lake.write("t", DataFrame({"k": [1]}), "w").sha256, {"rows": 1})
     reuse.remember()
     return lake
 

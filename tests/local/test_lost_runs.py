@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.test_utils import create_run_for_test, freeze_time
@@ -29,7 +31,7 @@ def gone() -> Worker:
     """A process that has ended."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        return Worker(child.pid, Worker.here().started)
+        return replace(Worker.here(), pid=child.pid)
     finally:
         child.communicate()
 
@@ -45,7 +47,7 @@ def run(instance: dg.DagsterInstance, ago: float = 0.0, **tags: str) -> str:
 
 def test_a_run_ends_whose_launcher_or_process_is_gone_or_that_no_launcher_took_for_long(instance):
     here, dead = Worker.here(), gone()
-    others = Worker(os.getpid(), here.started - 60)
+    others = replace(here, started=here.started - 1)
     lost = {
         run(instance, **dead.tag(LAUNCHER_TAG)): f"The process {dead.pid} that launched the run was killed",
         run(instance, **others.tag(LAUNCHER_TAG)): f"The process {os.getpid()} that launched the run",
@@ -75,3 +77,18 @@ def test_the_sensor_says_what_it_ended_and_leaves_runs_of_other_launchers_alone(
     with dg.build_sensor_context(instance) as context:
         assert lost in str(sensor(context).skip_message)
         assert "every run" in str(sensor(context).skip_message)
+
+
+def test_a_process_is_the_same_one_after_somebody_set_the_clock_of_its_machine(monkeypatch):
+    here, child = Worker.here(), subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        began = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + 3600)
+        assert here.runs() and Worker.of(here.tag()) == here
+        assert not replace(here, pid=child.pid).runs()
+    finally:
+        child.communicate()
+
+
+def test_a_process_of_before_the_machine_was_started_again_is_gone_whatever_its_number():
+    assert not replace(Worker.here(), boot="another").runs()

@@ -77,7 +77,7 @@ MUTANTS = (
     PUBLISH(
         "a change is recorded and the endpoint does not follow",
         "mlops_assets.promotion.following:_serve",
-        "endpoint.publish(wanted)",
+        "endpoint.publish(record)",
         "pass",
         f"{CHANGED}test_a_rollback_returns_to_the_champion_before_and_the_endpoint_follows",
     ),
@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     PUBLISH(
         "a record that was changed on disk is gone back to",
-        "mlops_assets.promotion.following:_kept",
+        "mlops_assets.promotion.following:_earlier_record",
         "known and not known & digests(record)",
         "False",
         f"{CHANGED}test_a_record_that_an_earlier_release_kept_is_gone_back_to_unless_it_was_changed",

@@ -5,10 +5,10 @@ from functools import partial
 from tests.mutants.mutant import Mutant
 
 GATE, SPLIT, LABELS = (partial(Mutant, area) for area in ("gate", "split", "labels"))
-JUDGED = "tests/ml/test_promotion.py::"
-PAIRED = "tests/ml/test_paired.py::"
-GUARDS = "tests/ml/test_guardrails.py::"
-ANCHOR = "tests/ml/test_anchor.py::"
+JUDGED = "tests/ml/judging/test_promotion.py::"
+PAIRED = "tests/ml/judging/test_paired.py::"
+GUARDS = "tests/ml/judging/test_guardrails.py::"
+ANCHOR = "tests/ml/judging/test_anchor.py::"
 HELD_OUT = "tests/assets/test_held_out_rows.py::"
 ROWS = "tests/ml/test_dataset.py::"
 KNOWN = "tests/ml/test_labels.py::"
@@ -118,7 +118,7 @@ MUTANTS = (
         "mlops_assets.ml.judging.guardrails:_not_shown",
         "p is not None and not shows(p, alpha)",
         "not shows(p, alpha)",
-        "tests/ml/test_undefined.py::test_a_slice_that_cannot_be_tested_fails_its_guard",
+        "tests/ml/judging/test_undefined.py::test_a_slice_that_cannot_be_tested_fails_its_guard",
     ),
     GATE(
         "whoever is worse than the anchor passes",
@@ -188,14 +188,14 @@ MUTANTS = (
         "mlops_assets.ml.dataset:split_moment",
         "round(len(times) * (1 - share))",
         "round(len(times) * share)",
-        "tests/ml/test_training.py::test_the_early_stopped_model_equals_a_fit_of_so_many_rounds_on_the_older_rows",
+        "tests/ml/training/test_training.py::test_the_early_stopped_model_equals_a_fit_of_so_many_rounds_on_the_older_rows",
     ),
     SPLIT(
         "every worker reads all rows",
         "mlops_assets.ml.training.shards:Files.part",
         "self._stripes(size)[rank::size]",
         "self._stripes(size)",
-        "tests/ml/test_shards.py::test_the_shares_of_all_workers_are_all_rows_each_once",
+        "tests/ml/training/test_shards.py::test_the_shares_of_all_workers_are_all_rows_each_once",
     ),
     SPLIT(
         "a row is scored by the champion after it",

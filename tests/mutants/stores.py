@@ -69,14 +69,14 @@ MUTANTS = (
         "mlops_assets.ml.skew.brute_force:as_of",
         "table.ttl",
         "None",
-        "tests/ml/test_point_in_time.py::test_what_was_known_is_what_a_loop_over_all_rows_finds",
+        "tests/ml/skew/test_point_in_time.py::test_what_was_known_is_what_a_loop_over_all_rows_finds",
     ),
     JOIN(
         "a cell that was not known in time is not seen",
-        "mlops_assets.ml.skew.brute_force:cells_that_differ",
-        "{name: count for name, count in differ.items() if count}",
+        "mlops_assets.ml.skew.brute_force:differing",
+        "{name: cells for name, cells in differ.items() if cells.any()}",
         "{}",
-        "tests/ml/test_point_in_time.py::test_a_cell_that_was_not_known_at_its_moment_is_counted",
+        "tests/ml/skew/test_point_in_time.py::test_a_cell_that_was_not_known_at_its_moment_is_counted",
     ),
     ONLINE(
         "an older event replaces a newer one",

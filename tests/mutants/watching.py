@@ -5,9 +5,9 @@ from functools import partial
 from tests.mutants.mutant import Mutant
 
 DRIFT, POLICY = (partial(Mutant, area) for area in ("drift", "policy"))
-PSI = "tests/ml/test_psi.py::"
-DRIFTED = "tests/ml/test_drift.py::"
-WHEN = "tests/ml/test_policy.py::"
+PSI = "tests/ml/monitoring/test_psi.py::"
+DRIFTED = "tests/ml/monitoring/test_drift.py::"
+WHEN = "tests/ml/monitoring/test_policy.py::"
 
 MUTANTS = (
     DRIFT(

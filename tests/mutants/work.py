@@ -7,7 +7,7 @@ from tests.mutants.mutant import Mutant
 RESUME, COST = (partial(Mutant, area) for area in ("resume", "cost"))
 OUTAGE = "tests/resources/test_tracking_outage.py::"
 KUBERAY = "tests/resources/test_kuberay.py::"
-TRAINED = "tests/ml/trainers/test_every_trainer.py::"
+TRAINED = "tests/ml/training/trainers/test_every_trainer.py::"
 TRIED = "tests/automation/test_tries.py::"
 COSTED = "tests/ml/test_cost.py::"
 
@@ -94,21 +94,21 @@ MUTANTS = (
         "mlops_assets.ml.training.fit:fit",
         "cost.gpu_seconds = finished - prepared",
         "cost.gpu_seconds = 0.0",
-        "tests/ml/test_gpu_seconds.py::test_a_fit_in_this_process_is_charged_the_gpu_while_it_trains",
+        "tests/ml/training/test_gpu_seconds.py::test_a_fit_in_this_process_is_charged_the_gpu_while_it_trains",
     ),
     COST(
         "a task on Ray has no GPU-seconds",
         "mlops_assets.ml.training.distributed:_measured_task",
         "int(job.spec.trainer.gpu)",
         "0",
-        "tests/ml/test_gpu_seconds.py::test_a_task_is_charged_the_gpu_for_all_of_its_time",
+        "tests/ml/training/test_gpu_seconds.py::test_a_task_is_charged_the_gpu_for_all_of_its_time",
     ),
     COST(
         "a worker of Ray Train has no GPU-seconds",
         "mlops_assets.ml.training.distributed:_on_worker",
         "int(job.spec.trainer.gpu)",
         "0",
-        "tests/ml/test_gpu_seconds.py::test_a_worker_is_charged_its_gpu_for_all_of_its_time",
+        "tests/ml/training/test_gpu_seconds.py::test_a_worker_is_charged_its_gpu_for_all_of_its_time",
     ),
     COST(
         "what workers cost beside this process is left out",

@@ -166,7 +166,7 @@ def test_one_model_from_the_command_line_and_by_the_account_where_nobody_is_name
     assert code == 0 and f"{NAME} is back" in said and f"on hold: {NAME} is paused" in said
     assert mlops("resume", NAME)[0] == 0
     holds = Holds.of(project.audit)
-    assert holds.told() == [] and all(e.by for e in project.audit.entries(kinds=("paused", "resumed")))
+    assert holds.sentences() == [] and all(e.by for e in project.audit.entries(kinds=("paused", "resumed")))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The pumps' model from training to promotion, by its own assets, over a state folder of a test's own."""
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from mlops_assets.automation.reconciling import reconcile_sensor
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Entry
 from resources.lake.lake import Lake
-from resources.local import local_resources
-from resources.settings import settings
 from resources.systems import Systems
 from resources.tracking.client import client_of
 from tests.flights.shortened import NEVER_REJECTED
+from tests.parts import parts
 from tests.pumps.project import SPEC, WEEKS, checks, states
 
 NAME = SPEC.name
@@ -44,7 +42,7 @@ class Project:
 
     def __init__(self, home: Path):
         self.home = home
-        self.parts = local_resources(settings({"MLOPS_HOME": str(home)}))
+        self.parts = parts().resources(home)
         self.lake, self.tracking = self.parts["lake"], self.parts["tracking"]
         self.endpoint, self.audit = self.parts["endpoint"], self.parts["audit"]
 
@@ -105,12 +103,12 @@ def ingested(home: Path) -> Path:
 
 def copied(home: Path, folder: Path) -> Project:
     """A project over a copy of a state folder."""
-    return Project(Path(shutil.copytree(home, folder / "home")))
+    return Project(parts().copy(home, folder / "home"))
 
 
 def tick(project: Project) -> str:
     """What the sensor that reconciles says of one look."""
-    parts = {name: project.parts[name] for name in ("tracking", "endpoint", "audit")}
-    with dg.build_sensor_context(resources=parts) as context:
+    watched = {name: project.parts[name] for name in ("tracking", "endpoint", "audit")}
+    with dg.build_sensor_context(resources=watched) as context:
         found = reconcile_sensor(lambda: {NAME: AUTOMATIC}).evaluate_tick(context)
     return str(found.skip_message)

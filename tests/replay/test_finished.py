@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.replay.job import Asked, _finished, _newest
+from mlops_assets.replay.job import ReplayOrder, _finished, _newest
 from mlops_assets.spec.files import read_use_case
 from resources.settings import settings
 from resources.use_case_folders import VARIABLE, use_case_folder
@@ -27,7 +27,7 @@ def kiosk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_an_end_a_newer_partition_is_more_to_replay(kiosk):
     calendar = read_use_case(use_case_folder("kiosk")).calendar
-    earliest, found, latest = datetime.now(UTC), _newest(settings(), Asked("kiosk")), datetime.now(UTC)
+    earliest, found, latest = datetime.now(UTC), _newest(settings(), ReplayOrder("kiosk")), datetime.now(UTC)
     assert found["newest"] in {day.name for day in map(calendar.newest, (earliest, latest)) if day}
     assert calendar.next(str(found["newest"])) not in found.values()
 
@@ -35,11 +35,11 @@ def test_without_an_end_a_newer_partition_is_more_to_replay(kiosk):
 def test_a_calendar_that_has_not_begun_has_nothing_yet(kiosk):
     file = kiosk / "use_case.yaml"
     file.write_text(file.read_text().replace("2024-02-29", "2200-01-01"))
-    assert _newest(settings(), Asked("kiosk")) == {"newest": None}
+    assert _newest(settings(), ReplayOrder("kiosk")) == {"newest": None}
 
 
 def test_a_calendar_with_an_end_is_finished_once():
-    assert _newest(settings(), Asked("flights")) == {}
+    assert _newest(settings(), ReplayOrder("flights")) == {}
 
 
 def test_a_replay_that_an_earlier_release_finished_is_finished(tmp_path):

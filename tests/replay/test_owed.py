@@ -12,7 +12,7 @@ from mlops_assets.replay.job import _changes
 from mlops_assets.replay.owed import follows
 from mlops_assets.spec.decides import changes, spec_digest
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.searched import PARAMETERS
+from mlops_assets.stages.search_results import PARAMETERS
 from resources.tracking.versions import Version
 from tests.flights.shortened import short_spec
 from tests.parcel_weeks import search_spec

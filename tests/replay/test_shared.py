@@ -38,6 +38,25 @@ def test_they_end_where_the_first_model_may_be_trained(attempts, served, waiting
     assert waiting[shared.count(waiting) - 1] == last
 
 
+@pytest.mark.parametrize(
+    ("attempts", "end", "resting"),
+    [
+        ({}, "1997-05-14", {"spends_next"}),
+        ({"buys_again": ["1997-07-09"]}, "1997-07-27", {"buys_again"}),
+        ({"buys_again": ["1997-07-09"]}, "1997-08-06", set()),
+        ({"buys_again": ["1997-05-14"]}, "1997-05-20", {"buys_again", "spends_next"}),
+    ],
+)
+def test_a_model_rests_where_nothing_can_be_decided_on_it(attempts, end, resting, monkeypatch):
+    shared = SharedRuns(project(attempts), [BUYS, SPENDS])
+    assert shared.resting(end) == resting
+    scored = {"1997-05-01": "features"}
+    monkeypatch.setattr("mlops_assets.replay.shared.partitions_to_score", lambda *_: [*scored.items()])
+    shared.project.resources = {"clock": None}
+    jobs = [job for job, _ in shared.due(shared.resting(end))]
+    assert jobs == [f"{name}_partition" for name in ("buys_again", "spends_next") if name not in resting]
+
+
 def test_partitions_that_follow_each_other_are_one_group():
     assert [*in_a_row(CALENDAR, [*DAYS[3:6], *DAYS[8:9], *DAYS[11:13]])] == [
         DAYS[3:6],

@@ -32,6 +32,7 @@ from resources.serving.ray_serve import Endpoint
 from resources.settings import PROJECT_ROOT
 from resources.storage import durable
 from resources.storage.moment_files import moment_in
+from resources.systems import Systems
 from resources.tracking.client import client_of
 from resources.tracking.tracking import Tracking, TrackingError
 from tests import forked
@@ -84,11 +85,15 @@ class State:
         """What was recorded of changes and deployments, in order."""
         return [e.kind for e in self.audit.entries(NAME, (*CHANGES, "deployed"))]
 
+    @property
+    def systems(self) -> Systems:
+        return Systems(tracking=self.tracking, audit=self.audit, endpoint=self.endpoint)
+
     def change(self, wanted: Change, record: Deployment | None = None) -> Entry:
         """Change the champion, with the training and the evaluation that a promotion rests on in the log."""
         evidence = {**wanted.evidence, **grounds(self, wanted.version, wanted.replaces)}
         founded = replace(wanted, evidence=evidence)
-        return change_champion(self.tracking, self.audit, self.endpoint, founded, record)
+        return change_champion(self.systems, founded, record)
 
     def record(self, number: int, **more: Any) -> Deployment:
         version = self.tracking.version(NAME, number)
@@ -101,10 +106,10 @@ class State:
 
     def back(self, to: int | None = None, at: int = 9) -> Any:
         wish = Rollback(NAME, to, month(at), "ada", "too many false alarms", "root")
-        return roll_back(self.tracking, self.audit, self.endpoint, wish)
+        return roll_back(self.systems, wish)
 
     def reconcile(self) -> list[str]:
-        return reconcile(self.tracking, self.audit, self.endpoint, NAME)
+        return reconcile(self.systems, NAME)
 
 
 def grounds(state: State, number: int, replaces: int | None, **changes: Any) -> dict[str, Any]:

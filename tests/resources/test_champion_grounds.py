@@ -97,7 +97,7 @@ def test_evidence_that_does_not_match_is_refused_before_it_is_recorded_and_not_f
     false = {**grounds(served, 2, 1, **judged), **evidence}
     change = replace(promotion(2, 1), evidence=false)
     with pytest.raises(ChampionError, match=f"version 2 does not become champion: .*{said}"):
-        change_champion(served.tracking, served.audit, served.endpoint, change, None)
+        change_champion(served.systems, change, None)
     assert served.changes == [("promoted", 1, None)]
     planted(served, 2, false)
     with pytest.raises(UnfoundedError, match=said):

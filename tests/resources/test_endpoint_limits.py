@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from resources.serving.http.admission import Admission, FullError
 from resources.serving.http.behind import THREADS
-from resources.serving.http.lane import AT_ANY_RATE
+from resources.serving.http.together import AT_ANY_RATE
 from resources.serving_limits import Limits
 from resources.settings import settings
 from tests.resources.endpoint_in_process import TRIP, client, endpoint

@@ -22,7 +22,7 @@ from resources.features.service import DescribedService, DescribedView
 from resources.features.vectors import OnlineVectors
 from resources.serving.counts import SECONDS, Answers, Counts
 from resources.serving.folded_counts import FOLDED, fold
-from resources.serving.http.metrics import GONE, OK, Metrics
+from resources.serving.http.metrics import GONE, OK, Meter, Metrics
 from resources.serving.log import ServedBatch
 from resources.serving.shared_counts import SharedCounts, sums
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
@@ -202,7 +202,7 @@ def test_one_who_leaves_before_the_answer_is_told_apart_and_an_error_of_the_appl
 
     async def ask(app: Any, error: type[BaseException]) -> Counts:
         counts = Counts()
-        metrics = Metrics(app, counts, lambda name: True, Nowhere())  # type: ignore[arg-type]
+        metrics = Metrics(app, Meter(counts, Nowhere()), lambda name: True, Nowhere())  # type: ignore[arg-type]
         scope = {"type": "http", "path": "/x", "app": type("App", (), {"routes": []})}
         with pytest.raises(error):
             await metrics(scope, None, None)  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ def test_one_who_is_told_to_come_again_is_counted_as_turned_away(headers, kind):
 
         async def send(message: Any) -> None: ...
 
-        await Metrics(full, counts, lambda name: True, Nowhere())(scope, None, send)  # type: ignore[arg-type]
+        await Metrics(full, Meter(counts, Nowhere()), lambda name: True, Nowhere())(scope, None, send)  # type: ignore[arg-type]
         return counts
 
     assert asyncio.run(ask()).answers["", ""].outcomes == {("503", kind): 1}

@@ -250,4 +250,4 @@ def test_the_check_for_leaks_knows_pushed_rows(running, http):
     joined = running.store.historical(SERVICE, rows, "prediction_time")
     assert joined["temp"][0] == 10.0
     span = Partition(f"{week:%Y-%m-%d}", start, end)
-    assert differing_cells(spec, running.lake, running.store, span, rows, joined) == {}
+    assert differing_cells(spec, running.lake, running.store, [span], [rows], [joined]) == [{}]

@@ -32,6 +32,16 @@ def pods(manifest):
     return [part["template"]["spec"] for part in (cluster["headGroupSpec"], group(manifest))]
 
 
+def mounting(template, path):
+    """The template with a volume in all of its pods."""
+    changed = deepcopy(template)
+    for pod in pods(changed):
+        pod["volumes"] = [{"name": "home", "persistentVolumeClaim": {"claimName": "home"}}]
+        for container in pod["containers"]:
+            container["volumeMounts"] = [{"name": "home", "mountPath": str(path)}]
+    return changed
+
+
 def cpus(quantity):
     return int(quantity[:-1]) / 1000 if quantity.endswith("m") else int(quantity)
 
@@ -99,11 +109,20 @@ def test_an_accelerator_is_a_label_of_nodes_that_the_template_knows():
 
 
 def test_a_cluster_that_could_not_see_the_fits_files_is_not_started():
-    made(paths=["/mlops/training/a", "/mlops/lake/b.parquet"])
-    with pytest.raises(
-        TemplateError, match=r"'ray-head' of the RayJob template mounts /mlops, where /home/m/training is"
-    ):
-        made(paths=["/home/m/training"])
+    mounted = mounting(TEMPLATE, "/mlops")
+    made(mounted, paths=["/mlops/training/a", "/mlops/lake/b.parquet"])
+    for template, mounts in ((mounted, "/mlops"), (TEMPLATE, "nothing")):
+        said = rf"'ray-head' of the RayJob template mounts {mounts}, where /home/m/training is not: .* an object store"
+        with pytest.raises(TemplateError, match=said):
+            made(template, paths=["/home/m/training"])
+
+
+def test_the_pods_of_the_shipped_template_know_the_object_store_and_mount_nothing():
+    for pod in pods(TEMPLATE):
+        [container] = pod["containers"]
+        [source] = container["envFrom"]
+        assert source["configMapRef"]["name"] == "mlops-settings"
+        assert "volumes" not in pod and "volumeMounts" not in container
 
 
 @pytest.mark.parametrize(

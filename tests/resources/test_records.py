@@ -151,8 +151,8 @@ def test_the_hash_by_which_the_log_names_an_evaluation_is_of_what_was_written_wh
     content = record_samples.attempt().content()
     written = {k: v for k, v in content.items() if k not in ("anchor", "shown_better", "trigger")} | some
     record = Attempt.of(written, "here")
-    assert record.digest == digest_of(written) == record.made(3).digest
-    assert Attempt.of(record.made(3).document(), "here").digest == record.digest
+    assert record.digest == digest_of(written) == record.with_version(3).digest
+    assert Attempt.of(record.with_version(3).document(), "here").digest == record.digest
 
 
 def test_a_deployment_of_before_there_was_another_clock_is_asked_by_the_datas():

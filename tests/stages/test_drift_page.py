@@ -13,7 +13,7 @@ import pytest
 from mlops_assets.assets.monitoring import drift
 from mlops_assets.ml.monitoring.drift import score_profile
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
+from mlops_assets.stages.drift_page import NONE, PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
 from mlops_assets.stages.reference import reference, reference_name
 from mlops_assets.stages.reporting import write_drift
 from mlops_assets.stages.training import Files
@@ -28,9 +28,10 @@ SCRIPT = """
 import sys
 from resources.lake.lake import Lake
 from mlops_assets.stages.reporting import write_drift
+from mlops_assets.stages.drift_page import WHERE_IT_DRIFTS
 from tests.stages.test_drift_page import SPEC, WEEK
 
-write_drift(SPEC, Lake(root=sys.argv[1]), WEEK, False)
+write_drift(SPEC, Lake(root=sys.argv[1]), WEEK, WHERE_IT_DRIFTS)
 sys.exit("evidently" in sys.modules)
 """
 
@@ -75,7 +76,7 @@ def test_a_week_of_a_replay_without_a_drift_signal_has_numbers_no_page_and_a_sen
     tmp_path,
 ):
     lake = reported(tmp_path)
-    _, columns, numbers = write_drift(SPEC, lake, WEEK, False)
+    _, columns, numbers = write_drift(SPEC, lake, WEEK, WHERE_IT_DRIFTS)
     assert columns.height == len(FEATURES) and numbers["prediction_drifted"] is False
     assert not page_path(SPEC, lake).exists()
     assert f"materialize late_parcel/drift {WEEK} by hand for it" in noted(lake)[PAGE]
@@ -89,10 +90,17 @@ def test_a_week_without_a_page_does_not_import_evidently(tmp_path):
 
 def test_scores_that_drifted_have_their_page_in_a_replay_too(tmp_path):
     lake = reported(tmp_path, moved=0.4)
-    _, _, numbers = write_drift(SPEC, lake, WEEK, False)
+    _, _, numbers = write_drift(SPEC, lake, WEEK, WHERE_IT_DRIFTS)
     assert numbers["prediction_drifted"] is True
     assert noted(lake)[PAGE] == str(page_path(SPEC, lake))
     assert "queue" in page_path(SPEC, lake).read_text()
+
+
+def test_of_partitions_that_share_runs_none_is_drawn(tmp_path):
+    lake = reported(tmp_path, moved=0.4)
+    assert materialized(lake, {PAGES_TAG: NONE})[PAGE].startswith("not drawn: ")
+    assert not page_path(SPEC, lake).exists()
+    assert Path(materialized(lake, {PAGES_TAG: WHERE_IT_DRIFTS})[PAGE]).exists()
 
 
 @pytest.mark.parametrize(("limit", "drawn"), [(0.1, True), (0.9, False)])
@@ -101,7 +109,7 @@ def test_a_share_of_drifted_columns_over_the_policys_limit_has_its_page(tmp_path
     lake = reported(tmp_path, spec=spec)
     rows = lake.read(f"{spec.name}/training_set", [WEEK]).with_columns(pl.col("weight") + 3)
     lake.write(f"{spec.name}/training_set", rows, WEEK)
-    _, _, numbers = write_drift(spec, lake, WEEK, False)
+    _, _, numbers = write_drift(spec, lake, WEEK, WHERE_IT_DRIFTS)
     assert 0.1 < numbers["drift_share"] < 0.9 and not numbers["prediction_drifted"]
     assert page_path(spec, lake).exists() is drawn
 
@@ -123,7 +131,7 @@ def test_a_run_that_is_no_replays_draws_each_page_and_the_same_one_each_time(tmp
 def test_a_page_of_other_rows_is_taken_away_where_none_is_drawn(tmp_path):
     lake = reported(tmp_path)
     write_drift(SPEC, lake, WEEK)
-    write_drift(SPEC, lake, WEEK, False)
+    write_drift(SPEC, lake, WEEK, WHERE_IT_DRIFTS)
     assert not page_path(SPEC, lake).exists()
 
 

@@ -7,8 +7,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.ml.aggregates.running import NUMBER, Running, Span
 from mlops_assets.ml.aggregates.timeline import aggregate_rows
-from mlops_assets.stages.declared_aggregates import aggregate_table, shape_of
+from mlops_assets.stages.declared_aggregates import CODE, aggregate_table, shape_of
 from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
@@ -24,7 +25,7 @@ def written(lake: Lake, calendar: Any, rows: Any, name: str) -> bool:
 
 
 def folder(lake: Lake, view: str) -> list[str]:
-    return lake.storage.names(f"shop/features/{view}/running", ".parquet")
+    return lake.storage.names(f"shop/features/{view}/running", ".running")
 
 
 @settings(max_examples=12, deadline=None)
@@ -118,11 +119,11 @@ def test_a_day_reads_what_is_new_and_what_leaves_and_no_history(tmp_path):
         shape_of(spec),
         calendar,
         timedelta(),
+        CODE,
     )
     span = calendar.partition(days[-1])
-    rows, before = history.rows(span), history.before(span)
+    made = history.made(span)
     assert {*read} == {days[-1], days[-2], days[-31]}
-    made = aggregate_rows(rows, asked, shape_of(spec), span.start, span.end, before)
     assert made.filter(pl.col("customer") == 1)["n"].to_list()[-1] == 21
     assert len(folder(lake, "customer")) <= 9
 
@@ -149,3 +150,29 @@ def test_a_state_that_was_cut_off_in_the_middle_of_a_write_is_not_found(tmp_path
         file.unlink()
     build_partition(lake, table, days[2])
     assert lake.manifest(table.key, days[2]).sha256 == before
+
+
+def test_of_a_key_without_new_rows_no_more_stays_than_a_lifetime_needs(tmp_path):
+    """One customer buys for five days, another every day; a window of five days needs nothing of the first three weeks later."""
+    from mlops_assets.spec.aggregates import Aggregates
+    from mlops_assets.spec.calendar import Calendar
+
+    calendar = Calendar.model_validate({"cadence": "daily", "start": "2024-01-01"})
+    features = {"span_5d": {"span": "1d", "over": "5d"}, "last": {"last": "amount", "over": "lifetime"}}
+    asked = Aggregates.model_validate({"key": ["customer"], "features": features})
+    spec = ORDERS.model_copy(update={"aggregates": {"customer": asked}})
+    lake, days = Lake(root=str(tmp_path)), calendar.names(calendar.first.start + timedelta(days=24))
+    for number, name in enumerate(days):
+        at = calendar.partition(name).start + timedelta(hours=5)
+        row = {"order_id": number, "bought_at": at, "recorded_at": at, "amount": float(number), "pieces": 1}
+        row |= {"shop": "a", "returned": False}
+        buyers = [1, 2] if number < 5 else [2]
+        rows = [row | {"customer": one, "order_id": 2 * number + one} for one in buyers]
+        lake.write("shop/orders", frame(rows), name)
+        build_partition(lake, aggregate_table(spec, "customer", "shop", calendar), name)
+    newest = [name for name in folder(lake, "customer") if days[-1] in name]
+    kept = Running.of_content(["customer"], Span(0, 0, 0), lake.storage.read(newest[0]))
+    many = kept.rows.group_by(NUMBER).len().sort(NUMBER)["len"].to_list()
+    assert kept.keys["customer"].to_list() == [1, 2] and many[0] == 1 and many[1] <= 6
+    made = lake.read("shop/features/customer", [days[-1]]).sort("event_timestamp")
+    assert made.filter(customer=2)["last"].to_list()[-1] == float(len(days) - 1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mlops_assets.ml.aggregates.exact import Ints
-from mlops_assets.ml.aggregates.versions import KNOWN, NEVER, TIME, UNTIL, column_of
+from mlops_assets.ml.aggregates.versions import KNOWN, NEVER, TIME, UNTIL, columns_of
 from mlops_assets.spec.aggregates import Aggregate
 
 Bools = npt.NDArray[np.bool_]
@@ -40,18 +41,20 @@ class Spells:
 class Places:
     """The pairs of a key and a moment that something happens at, sorted: each is a place.
 
-    `moments` are all there are; `codes` are `key * (len(moments) + 1) + number of the moment`.
+    `moments` are all there are; `codes` are `key * (len(moments) + 1) + number of the moment`; keys are numbered below `keys`.
     """
 
     moments: Ints
     codes: Ints
+    keys: int
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Ints, Ints]]) -> Self:
+    def of(cls, pairs: Sequence[tuple[Ints, Ints]], keys: int) -> Self:
         """All pairs of keys and moments, each once."""
-        keys, found = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        moments, number = np.unique(found, return_inverse=True)
-        return cls(moments, np.unique(keys * (moments.size + 1) + number))
+        key, found = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        moments = _each_once(found)
+        codes = key * (moments.size + 1) + np.searchsorted(moments, found)
+        return cls(moments, _each_once(codes), keys)
 
     @property
     def key(self) -> Ints:
@@ -65,8 +68,21 @@ class Places:
 
     def before(self, key: Ints, moment: Ints) -> Ints:
         """For keys and moments, the first place of that key which is not before the moment, else the one behind the key's last."""
-        code = key * (self.moments.size + 1) + np.searchsorted(self.moments, moment)
-        return np.searchsorted(self.codes, code).astype(np.int64)
+        if not self.moments.size:
+            return np.zeros(key.size, np.int64)
+        early, late = moment <= self.moments[0], moment > self.moments[-1]
+        found = np.where(early, self._begins[key], self._begins[key + 1])
+        between = np.flatnonzero(~early & ~late)
+        number = np.searchsorted(self.moments, moment[between])
+        found[between] = np.searchsorted(self.codes, key[between] * (self.moments.size + 1) + number)
+        return found
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """The first place of each key, and behind the last key's last."""
+        return np.searchsorted(self.codes, np.arange(self.keys + 1) * (self.moments.size + 1)).astype(
+            np.int64
+        )
 
     def have(self, key: Ints, moment: Ints) -> Bools:
         """Which places are among these pairs."""
@@ -75,16 +91,22 @@ class Places:
         return there
 
 
+def _each_once(numbers: Ints) -> Ints:
+    """The numbers sorted, each once."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
+
+
 def changes(
     versions: pl.DataFrame, spells: Spells, features: Sequence[Aggregate], start: int, end: int
 ) -> tuple[Ints, Ints]:
     """The keys and moments in `[start, end)` at which a row becomes known, leaves a window, or is replaced."""
-    ever = spells.begin < spells.until
+    ever, columns = spells.begin < spells.until, columns_of(features)
     pairs = [(spells.key[ever], spells.begin[ever])]
     for window in {one.window for one in features}:
         ends = spells.end(window)
-        names = [column_of(n) for n, one in enumerate(features) if one.window == window]
-        counts = versions.select(pl.any_horizontal(pl.col(names).is_not_null())).to_series().to_numpy()
+        names = {name for name, one in zip(columns, features, strict=True) if one.window == window}
+        counts = versions.select(pl.any_horizontal(pl.col([*names]).is_not_null())).to_series().to_numpy()
         leaves = counts & (spells.begin < ends)
         pairs.append((spells.key[leaves], ends[leaves]))
     keys, moments = (np.concatenate(each) for each in zip(*pairs, strict=True))

@@ -2,27 +2,31 @@
 
 Rows are settled once no later version of them can become known. Of settled rows that stay in a window for the whole of a
 partition, sums and counts are numbers that exact sums let rows enter and leave without a trace. Of the other aggregates
-the rows are kept that may still decide them: the newest, those that nothing newer exceeds, the newest of each value.
+the rows are kept that may still decide them. Keys are numbered, and of those that no new row has, nothing is worked out again.
 """
 
+import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 import numpy as np
 import polars as pl
 
+from mlops_assets.ml.aggregates.deciding import deciding
 from mlops_assets.ml.aggregates.exact import Ints, Limbs, added, parts_of
 from mlops_assets.ml.aggregates.places import MICRO, micros
-from mlops_assets.ml.aggregates.versions import NEVER, TIME, UNTIL, column_of
+from mlops_assets.ml.aggregates.versions import KNOWN, NEVER, TIME, UNTIL, columns_of
 from mlops_assets.spec.aggregates import Aggregate
 
 ADDED = ("count", "sum", "mean", "rate")
 """Aggregates that are sums: a row that leaves is taken away again."""
 
-COUNT, DIGIT = "_count", "_digit"
+NUMBER, FOR_EVER, COUNT, DIGIT = "_number", "_for_ever", "_count", "_digit"
 LONG_AGO = -(1 << 62)
+LENGTH = 8
+"""Bytes that say how long the first of two frames is in a file."""
 
 
 @dataclass(frozen=True)
@@ -46,123 +50,172 @@ class Span:
         return LONG_AGO if one.window is None else self.start - one.window // MICRO
 
 
+def shared_sums(features: Sequence[Aggregate]) -> list[int]:
+    """For each feature the number of the first that adds up the same values over the same time."""
+    first: dict[tuple[object, ...], int] = {}
+    return [
+        first.setdefault((one.of, one.where, one.window, one.word in ADDED), n)
+        for n, one in enumerate(features)
+    ]
+
+
 @dataclass(frozen=True)
 class Running:
-    """What settled rows come to before a partition; `key` are the columns by which rows belong together.
+    """What settled rows come to before a partition, a line of `keys` a key.
 
-    `rows` are those that may still decide something, as `versions_of` gives them, with null where they do not; `sums` has, for
-    a key and a feature, how many rows count and the digits of their sum.
+    `rows` are those that may still decide something: NUMBER (of their key), FOR_EVER (over a lifetime), when they were and were
+    known, and values, of a key from the oldest to the newest. `sums` has for a feature how many rows of each key count and the digits of their sum.
     """
 
-    key: Sequence[str]
     span: Span
+    keys: pl.DataFrame
     rows: pl.DataFrame
-    sums: pl.DataFrame
+    sums: Mapping[str, Ints]
 
     @classmethod
-    def nothing(cls, key: Sequence[str], span: Span, versions: pl.DataFrame) -> Self:
+    def nothing(
+        cls, key: Sequence[str], span: Span, versions: pl.DataFrame, features: Sequence[Aggregate]
+    ) -> Self:
         """Before the first row, for versions of this schema."""
-        none = versions.clear()
-        return cls(key, span, none, none.select(key))
+        none = versions.clear().with_columns(pl.lit(0, pl.Int64).alias(NUMBER), pl.lit(False).alias(FOR_EVER))
+        return cls(
+            span, none.select(key), none.select(NUMBER, FOR_EVER, TIME, KNOWN, *_decided(features)), {}
+        )
 
     def moved(
-        self, settled: pl.DataFrame, features: Sequence[Aggregate], now: Span, anew: bool = False
-    ) -> "Running":
-        """The same before a later partition; `settled` are the rows settled since then, and those that left a window since.
+        self, versions: pl.DataFrame, features: Sequence[Aggregate], now: Span, anew: bool = False
+    ) -> Self:
+        """The same before a later partition; `versions` has the rows settled since then, and those that left a window since.
 
-        With `anew` nothing is taken away: what is there was built for `now`, of older rows.
+        Others among them change nothing. With `anew` nothing is taken away: what is there was built for `now`, of older rows.
         """
-        final = settled.filter(pl.col(UNTIL) == NEVER, pl.col(TIME) < now.settled)
+        final = versions.filter(pl.col(UNTIL) == NEVER, pl.col(TIME) < now.settled)
         since = LONG_AGO if anew else self.span.settled
-        sums = self._summed(final, features, now, since, anew)
-        return Running(self.key, now, self._kept(final, features, now, since), sums)
+        keys, number = self._numbered(final)
+        sums = self._summed(final, number, keys.height, features, now, since, anew)
+        new = final.with_columns(pl.Series(NUMBER, number), pl.lit(False).alias(FOR_EVER))
+        new = new.filter(pl.col(TIME) >= since)
+        rows = _kept(self.rows, new.select(self.rows.columns), features, now)
+        return replace(self, span=now, keys=keys, rows=rows, sums=sums)._without_idle()
 
-    def touching(self, keys: pl.DataFrame) -> "Running":
-        """Of some keys alone."""
-        rows, sums = (
-            one.join(keys, on=self.key, how="semi", maintain_order="left") for one in (self.rows, self.sums)
+    def numbers(self, keys: pl.DataFrame) -> Ints:
+        """The number of each of some keys, -1 of one that has none."""
+        own = self.keys.with_row_index(NUMBER).with_columns(pl.col(NUMBER).cast(pl.Int64))
+        found = keys.join(own, on=self.keys.columns, how="left", maintain_order="left")
+        return found[NUMBER].fill_null(-1).to_numpy()
+
+    def base(self, number: int, at: Ints) -> tuple[Ints, Limbs]:
+        """For keys by number (-1: none) how many settled rows count for a feature, and the sum of their values."""
+        there = at >= 0
+
+        def of(name: str) -> Ints:
+            if name not in self.sums or not self.keys.height:
+                return np.zeros(at.size, np.int64)
+            return np.where(there, self.sums[name][at], 0)
+
+        sums = Limbs(np.zeros((1, at.size), np.int64), 0)
+        for name in self.sums:
+            if name.startswith(f"{DIGIT}_{number}_"):
+                sums = added(sums, Limbs(of(name)[None, :], int(name.rpartition("_")[2])))
+        return of(f"{COUNT}_{number}"), sums
+
+    def content(self) -> bytes:
+        """As the bytes of a file; the same gives the same bytes."""
+        sums = self.keys.with_columns(pl.Series(name, column) for name, column in self.sums.items())
+        first, second = (_arrow(frame) for frame in (sums, self.rows))
+        return len(first).to_bytes(LENGTH, "little") + first + second
+
+    @classmethod
+    def of_content(cls, key: Sequence[str], span: Span, content: bytes) -> Self:
+        """What `content` gave, before a partition."""
+        end = LENGTH + int.from_bytes(content[:LENGTH], "little")
+        sums, rows = (pl.read_ipc(io.BytesIO(part)) for part in (content[LENGTH:end], content[end:]))
+        columns = {name: sums[name].to_numpy() for name in sums.columns if name not in key}
+        return cls(span, sums.select(key), rows, columns)
+
+    def _numbered(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+        """The keys with those that rows bring, and the number of each row's key."""
+        theirs = rows.select(self.keys.columns)
+        new = theirs.unique(maintain_order=True).join(
+            self.keys, on=self.keys.columns, how="anti", maintain_order="left"
         )
-        return Running(self.key, self.span, rows, sums)
-
-    def base(self, number: int, keys: pl.DataFrame, place: Ints) -> tuple[Ints, Limbs]:
-        """For the place of each key: how many settled rows count for a feature, and the sum of their values."""
-        own = [name for name in self.sums.columns if name.startswith(f"{DIGIT}_{number}_")]
-        count = f"{COUNT}_{number}"
-        there = self.sums.select(*self.key, *([count] if count in self.sums.columns else ()), *own)
-        found = keys.join(there, on=self.key, how="left", maintain_order="left").fill_null(0)
-        counts = found[count].to_numpy() if count in found.columns else np.zeros(keys.height, np.int64)
-        sums = Limbs(np.zeros((1, place.size), np.int64), 0)
-        for name in own:
-            sums = added(sums, Limbs(found[name].to_numpy()[place][None, :], int(name.rpartition("_")[2])))
-        return counts[place], sums
+        keys = pl.concat([self.keys, new])
+        return keys, replace(self, keys=keys).numbers(theirs)
 
     def _summed(
-        self, final: pl.DataFrame, features: Sequence[Aggregate], now: Span, since: int, anew: bool
-    ) -> pl.DataFrame:
-        columns: dict[str, Ints] = {}
-        time = final[TIME].to_numpy()
-        for number, one in enumerate(features):
-            if one.word not in ADDED:
+        self,
+        final: pl.DataFrame,
+        number: Ints,
+        size: int,
+        features: Sequence[Aggregate],
+        now: Span,
+        since: int,
+        anew: bool,
+    ) -> dict[str, Ints]:
+        sums = {name: np.append(one, np.zeros(size - one.size, np.int64)) for name, one in self.sums.items()}
+
+        def add(name: str, which: Ints, shares: Ints) -> None:
+            np.add.at(sums.setdefault(name, np.zeros(size, np.int64)), number[which], shares)
+
+        time, shared = final[TIME].to_numpy(), shared_sums(features)
+        for n, (one, column) in enumerate(zip(features, columns_of(features), strict=True)):
+            if one.word not in ADDED or shared[n] != n:
                 continue
-            there = final[column_of(number)].is_not_null().to_numpy()
             stays, stayed = now.stays_from(one), LONG_AGO if anew else self.span.stays_from(one)
             enters = (time >= max(since, stays)) & (time < now.settled)
             leaves = (time >= stayed) & (time < min(since, stays))
-            sign = np.where(there, enters.astype(np.int64) - leaves, 0)
-            columns[f"{COUNT}_{number}"] = sign
-            if one.word != "count":
-                values = final[column_of(number)]
+            sign = enters.astype(np.int64) - leaves
+            which = np.flatnonzero((sign != 0) & final[column].is_not_null().to_numpy())
+            add(f"{COUNT}_{n}", which, sign[which])
+            if one.of is not None:
+                values = final[column].gather(which)
                 whole = values.cast(pl.Int64) if values.dtype == pl.Boolean else values
-                for place, digits in parts_of(whole.fill_null(0).to_numpy()).items():
-                    columns[f"{DIGIT}_{number}_{place}"] = sign * digits
-        change = pl.concat([final.select(self.key), pl.DataFrame(columns)], how="horizontal")
-        moving = change.filter(pl.any_horizontal(pl.exclude(self.key) != 0)) if columns else change.clear()
-        both = pl.concat([self.sums, moving], how="diagonal")
-        total = both.group_by(self.key).agg(pl.all().sum()) if columns else both.clear()
-        counts = [name for name in total.columns if name.startswith(f"{COUNT}_")]
-        return total.filter(pl.any_horizontal(pl.col(counts) != 0)) if counts else total
+                for place, digits in parts_of(whole.to_numpy()).items():
+                    add(f"{DIGIT}_{n}_{place}", which, sign[which] * digits)
+        return sums
 
-    def _kept(
-        self, final: pl.DataFrame, features: Sequence[Aggregate], now: Span, since: int
-    ) -> pl.DataFrame:
-        new = final.filter(pl.col(TIME) >= since)
-        rows = pl.concat([self.rows, new]).sort(TIME, maintain_order=True)
-        deciding = {
-            column_of(number): pl.lit(None, rows.schema[column_of(number)])
-            if one.word in ADDED
-            else _deciding(one, column_of(number), self.key, now)
-            for number, one in enumerate(features)
-        }
-        kept = rows.with_columns(**deciding)
-        return kept.filter(pl.any_horizontal(pl.col([*deciding]).is_not_null()))
+    def _without_idle(self) -> Self:
+        """Without the keys of which nothing is left."""
+        used = np.zeros(self.keys.height, np.bool_)
+        used[self.rows[NUMBER].to_numpy()] = True
+        for name, one in self.sums.items():
+            if name.startswith(COUNT):
+                used |= one != 0
+        numbers = np.cumsum(used) - 1
+        rows = self.rows.with_columns(pl.Series(NUMBER, numbers[self.rows[NUMBER].to_numpy()], pl.Int64))
+        sums = {name: one[used] for name, one in self.sums.items() if one.any()}
+        return replace(self, keys=self.keys.filter(pl.Series(used)), rows=rows, sums=sums)
 
 
-def _deciding(one: Aggregate, name: str, key: Sequence[str], now: Span) -> pl.Expr:
-    """The values of a column that may still decide its aggregate, in rows from the oldest to the newest; null for the others."""
-    value = pl.when(pl.col(TIME) >= now.counts_from(one)).then(pl.col(name))
-    there = value.is_not_null().cast(pl.Int64)
-    from_newest, from_oldest = there.cum_sum(reverse=True).over(key), there.cum_sum().over(key)
-    if one.word in ("min", "max"):
-        later = _exceeding(value, one.word).over(key)
-        beyond = value > later if one.word == "max" else value < later
-        decides = later.is_null() | beyond
-        if one.window is None:
-            decides &= value == (value.max() if one.word == "max" else value.min()).over(key)
-    elif one.word == "distinct":
-        decides = there.cum_sum(reverse=True).over([*key, name]) == 1
-    elif one.word == "span":
-        decides = pl.lit(True) if one.window else (from_newest == 1) | (from_oldest == 1)
-    else:
-        decides = from_newest <= MOST_KEPT[one.word]
-    return pl.when(decides).then(value)
+def _kept(old: pl.DataFrame, new: pl.DataFrame, features: Sequence[Aggregate], now: Span) -> pl.DataFrame:
+    """The rows that may still decide something, of those kept and of new ones: worked out for the keys of new ones alone."""
+    columns = _decided(features)
+    if not columns:
+        return old
+    windows = [now.counts_from(one) for one in features if one.word not in ADDED and one.window]
+    old = old.filter(pl.col(FOR_EVER) | (pl.col(TIME) >= min(windows, default=NEVER)))
+    new = new.filter(pl.any_horizontal(pl.col(columns).is_not_null()))
+    with_new = pl.Series(np.isin(old[NUMBER].to_numpy(), new[NUMBER].to_numpy()))
+    again = pl.concat([old.filter(with_new), new]).sort(NUMBER, maintain_order=True)
+    key, time = again[NUMBER].to_numpy(), again[TIME].to_numpy()
+    some, for_ever = np.zeros((2, again.height), np.bool_)
+    for one, column in zip(features, columns_of(features), strict=True):
+        if one.word not in ADDED:
+            counts = again[column].is_not_null().to_numpy() & (time >= now.counts_from(one))
+            decides = deciding(one, key, again[column], counts)
+            some |= decides
+            for_ever |= decides & (one.window is None)
+    again = again.with_columns(pl.Series(FOR_EVER, for_ever))
+    return pl.concat([old.filter(~with_new), again.filter(pl.Series(some))])
 
 
-MOST_KEPT: Mapping[str, int] = {"last": 1, "time_since": 1, "gap": 2}
-"""So many of the newest rows decide."""
+def _decided(features: Sequence[Aggregate]) -> list[str]:
+    """Columns with values of aggregates that are no sums."""
+    columns = zip(features, columns_of(features), strict=True)
+    return [*dict.fromkeys(column for one, column in columns if one.word not in ADDED)]
 
 
-def _exceeding(value: pl.Expr, word: str) -> pl.Expr:
-    """The largest, or smallest, value of the rows behind each."""
-    backwards = value.reverse()
-    best = backwards.cum_max() if word == "max" else backwards.cum_min()
-    return best.forward_fill().shift(1).reverse()
+def _arrow(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.rechunk().write_ipc(buffer, compression="lz4")
+    return buffer.getvalue()

@@ -8,7 +8,7 @@ import polars as pl
 
 from mlops_assets.ml.aggregates.expressions import value_kind, values_of
 from mlops_assets.ml.typed import INSTANT
-from mlops_assets.spec.aggregates import Aggregates
+from mlops_assets.spec.aggregates import Aggregate, Aggregates
 from mlops_assets.spec.typed_columns import Column, Kind
 
 TIME, KNOWN, UNTIL = "_time", "_known", "_until"
@@ -55,13 +55,14 @@ def refuse_unfit_sql(view: str, asked: Aggregates, columns: Mapping[str, Column]
             raise ValueError(f"aggregates.{view}.features.{name}: {error}") from error
 
 
-def column_of(number: int) -> str:
-    """The column that has a row's value for the feature of this number."""
-    return f"_value_{number}"
+def columns_of(features: Sequence[Aggregate]) -> list[str]:
+    """For each feature the column with a row's value; those that take one value of one choice of rows share it."""
+    columns: dict[tuple[str | None, str | None], str] = {}
+    return [columns.setdefault((one.of, one.where), f"_value_{n}") for n, one in enumerate(features)]
 
 
 def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataFrame:
-    """Key, time, when it was known and until when it counts (microseconds), and the row's value for each feature.
+    """Key, time, when it was known and until when it counts (microseconds), and the row's values (`columns_of`).
 
     Rows without a key are left out, and sorted from the oldest to the newest; those that are the same in all columns that
     are needed are one.
@@ -71,17 +72,20 @@ def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataF
     moment = pl.col(shape.known or shape.time)
     versions = [*shape.row, shape.time]
     order = [shape.time, *([shape.known] if shape.known else ()), *shape.row]
-    kept = rows.select(shape.needs(asked)).unique().sort(order)
-    _refuse_undecided(kept, order, shape)
+    kept = rows.select(shape.needs(asked)).sort(order)
+    if kept.select(pl.all_horizontal([pl.col(n).eq_missing(pl.col(n).shift()) for n in order]).any()).item():
+        kept = kept.unique(maintain_order=True)
+        _refuse_undecided(kept, order, shape)
     replaced = moment.shift(-1).over(versions) if shape.known else pl.lit(None, INSTANT)
     kept = kept.with_columns(replaced.alias(UNTIL))
-    names = {name: column_of(n) for n, name in enumerate(asked.features)}
+    features = [*asked.features.values()]
+    values = dict(zip(columns_of(features), features, strict=True))
     return kept.drop_nulls(asked.key).select(
         *asked.key,
         pl.col(shape.time).cast(pl.Int64).alias(TIME),
         moment.cast(pl.Int64).alias(KNOWN),
         pl.col(UNTIL).cast(pl.Int64).fill_null(NEVER),
-        *(values_of(one, shape.columns).alias(names[name]) for name, one in asked.features.items()),
+        *(values_of(one, shape.columns).alias(column) for column, one in values.items()),
     )
 
 

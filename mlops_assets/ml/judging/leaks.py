@@ -32,7 +32,7 @@ class LeakError(DatasetError):
 
 
 @dataclass(frozen=True)
-class Told:
+class SingleFeature:
     """What one feature alone tells: the AUC, or the correlation with the label's ranks; from 0.5 or 0 up to 1."""
 
     feature: str
@@ -40,7 +40,7 @@ class Told:
     where: str = "all rows"
 
 
-def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[str]) -> list[Told]:
+def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[str]) -> list[SingleFeature]:
     """The features of labelled rows by how much each alone tells, the most telling first; undefined ones are left out.
 
     Of many rows an even sample is taken, so that the same rows give the same figures.
@@ -50,14 +50,14 @@ def strongest(rows: pl.DataFrame | Files, spec: ModelSpec, features: Sequence[st
     frame = frame.gather_every(max(1, -(-frame.height // MOST_ROWS)))
     label = frame[LABEL].to_numpy().astype(np.float64)
     categories = set(spec.trainer.categories)
-    strengths = [_told(frame[name], label, spec.task, name in categories) for name in features]
+    strengths = [_tell(frame[name], label, spec.task, name in categories) for name in features]
     return sorted((one for one in strengths if one is not None), key=lambda one: (-one.figure, one.feature))
 
 
-def refuse_leaks(told: Sequence[Told], spec: ModelSpec) -> None:
+def refuse_leaks(tells: Sequence[SingleFeature], spec: ModelSpec) -> None:
     """Raise LeakError for features over `leaks.above` that `leaks.allowed` does not name, with their figures."""
     rule, allowed = spec.leaks, set(spec.leaks.allowed)
-    leaking = [one for one in told if one.figure > rule.above and one.feature not in allowed]
+    leaking = [one for one in tells if one.figure > rule.above and one.feature not in allowed]
     if leaking:
         names = ", ".join(f"{one.feature} ({_figure(one, spec.task)})" for one in leaking)
         raise LeakError(
@@ -67,12 +67,12 @@ def refuse_leaks(told: Sequence[Told], spec: ModelSpec) -> None:
         )
 
 
-def _figure(one: Told, task: str) -> str:
+def _figure(one: SingleFeature, task: str) -> str:
     kind = "AUC" if task == "classification" else "correlation of ranks"
     return f"{kind} {one.figure:.4f} on {one.where}"
 
 
-def _told(values: pl.Series, label: np.ndarray, task: str, category: bool) -> Told | None:
+def _tell(values: pl.Series, label: np.ndarray, task: str, category: bool) -> SingleFeature | None:
     """On all rows, with what is missing as a value of its own, or where the feature is known, whichever tells more."""
     order, codes = _order_and_codes(values, category)
     known = codes != MISSING
@@ -80,7 +80,7 @@ def _told(values: pl.Series, label: np.ndarray, task: str, category: bool) -> To
     strengths = []
     for where, rows in places.items():
         figure = _on(codes[rows], None if order is None else order[rows], label[rows], task)
-        strengths += [] if figure is None else [Told(values.name, figure, where)]
+        strengths += [] if figure is None else [SingleFeature(values.name, figure, where)]
     return max(strengths, key=lambda one: one.figure, default=None)
 
 

@@ -145,13 +145,13 @@ ROW_LOSSES = {
 }
 
 
-def slice_parts(frame: pl.DataFrame, column: str, kept: Sequence[str]) -> list[tuple[str, pl.DataFrame]]:
-    """The values of a slice column in order, each with its rows of the columns `kept`; a number may be cut into fifths.
+def slice_parts(frame: pl.DataFrame, column: str, columns: Sequence[str]) -> list[tuple[str, pl.DataFrame]]:
+    """The values of a slice column in order, each with its rows of the columns `columns`; a number may be cut into fifths.
 
     Values are told by their canonical text (`ml/values.py`); rows without one come last, as "(none)".
     """
     names, codes = _slices(frame[column])
-    keyed = frame.select(*kept, codes.alias(SLICE))
+    keyed = frame.select(*columns, codes.alias(SLICE))
     ordered = keyed.sort(SLICE, nulls_last=True, maintain_order=True)
     parts = ordered.partition_by(SLICE, as_dict=True, include_key=False, maintain_order=True)
     return [(_missing(names) if code is None else names[code], part) for (code,), part in parts.items()]

@@ -193,13 +193,13 @@ def _compare(name: str, reference: Mapping[str, Any], column: pl.Series, thresho
     )
 
 
-def _figures(found: Psi | None) -> tuple[float | None, ...]:
-    return (found.value, found.raw, found.expected, found.chance) if found else (None,) * 4
+def _figures(psi: Psi | None) -> tuple[float | None, ...]:
+    return (psi.value, psi.raw, psi.expected, psi.chance) if psi else (None,) * 4
 
 
-def _remark(found: Psi | None, reference: int, current: int) -> str:
+def _remark(psi: Psi | None, reference: int, current: int) -> str:
     few = f"{TOO_FEW}: {current} against {reference} of the reference, {LEAST_ROWS} on each side are needed"
-    return "" if found else few
+    return "" if psi else few
 
 
 def _compare_numbers(

@@ -17,10 +17,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlops_assets.ml.provenance.code_parts import RUNS, Module, parse
+from mlops_assets.ml.provenance.parsed_modules import parsed
 from mlops_assets.spec.trainers import spec_kinds
 
 ReadSource = Callable[[str], str | None]
 """Module name -> its source text, None for a module that is not the project's."""
+
+ParseSource = Callable[[str, str], Module]
+"""Module name and its source text -> its parts."""
 
 PROJECT = ("mlops_assets", "feature_repo", "resources")
 COMPUTES = {
@@ -41,12 +45,12 @@ def code_digest(roots: Sequence[str], read: ReadSource | None = None) -> str:
     """
     if read is None:
         return _of_the_project(tuple(sorted(set(roots))))
-    return _digest(tuple(sorted(set(roots))), read)
+    return _digest(tuple(sorted(set(roots))), read, _parsed)
 
 
 def parts_of(roots: Sequence[str], read: ReadSource | None = None) -> set[str]:
     """Names of all that a digest covers: `package.module:name`, of a class that is not whole `package.module:Class.member`."""
-    return {*_walked(roots, read or project_source).parts}
+    return {*_walked(roots, read or project_source, _parsed).parts}
 
 
 def project_source(module: str, packages: Sequence[str] = PROJECT) -> str | None:
@@ -62,20 +66,20 @@ def _of_the_project(roots: tuple[str, ...]) -> str:
     def read(module: str) -> str | None:
         return project_source(module, packages)
 
-    return _digest(roots, read)
+    return _digest(roots, read, _parsed_there)
 
 
-def _digest(roots: Sequence[str], read: ReadSource) -> str:
-    walk = _walked(roots, read)
-    parts = {f"{name} {text}" for name, text in walk.parts.items()}
+def _digest(roots: Sequence[str], read: ReadSource, parse: ParseSource) -> str:
+    walk = _walked(roots, read, parse)
+    parts = {f"{name} {sha256}" for name, sha256 in walk.parts.items()}
     computing = _computing({root.partition(":")[0] for root in roots})
     used = walk.libraries & computing.keys()
     lines = sorted(parts | {f"{name}=={_version(computing[name])}" for name in used})
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _walked(roots: Sequence[str], read: ReadSource) -> "_Walk":
-    walk = _Walk(read, _parsed)
+def _walked(roots: Sequence[str], read: ReadSource, parse: ParseSource) -> "_Walk":
+    walk = _Walk(read, parse)
     for root in roots:
         module, _, name = root.partition(":")
         walk.follow(module, name or None, root)
@@ -87,11 +91,11 @@ class _Walk:
     """Everything that was taken in so far, and of which classes objects may be: their methods wait to be asked for."""
 
     read: ReadSource
-    parse: Callable[[str, str], Module]
+    parse: ParseSource
     parts: dict[str, str] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)
     _seen: set[tuple[str, str]] = field(default_factory=set)
-    _asked: set[str] = field(default_factory=set)
+    _names: set[str] = field(default_factory=set)
     _aliases: set[tuple[str, str]] = field(default_factory=set)
     _classes: dict[tuple[str, str], Module] = field(default_factory=dict)
     _modules: dict[str, Module | None] = field(default_factory=dict)
@@ -128,12 +132,12 @@ class _Walk:
         if name not in module.parts:
             return None
         part = module.parts[name]
-        self.parts[f"{module.name}:{name}"] = part.text
+        self.parts[f"{module.name}:{name}"] = part.sha256
         for used in sorted(part.uses):
             self._use(module, used)
         for known in sorted(part.types):
             self._know(module, known)
-        for attribute in part.asks - self._asked:
+        for attribute in part.asks - self._names:
             self._ask(attribute)
         return None
 
@@ -176,11 +180,11 @@ class _Walk:
         for base in module.bases[name]:
             self._know(module, base)
         for member in module.members[name]:
-            if member in self._asked or member.startswith("__"):
+            if member in self._names or member.startswith("__"):
                 self._take_part(module, f"{name}.{member}")
 
     def _ask(self, attribute: str) -> None:
-        self._asked.add(attribute)
+        self._names.add(attribute)
         for (_, name), module in [*self._classes.items()]:
             if attribute in module.members[name]:
                 self._take_part(module, f"{name}.{attribute}")
@@ -195,6 +199,14 @@ class _Walk:
 @cache
 def _parsed(name: str, source: str) -> Module:
     return parse(name, source)
+
+
+@cache
+def _parsed_there(name: str, source: str) -> Module:
+    """The same for a source that lies in the module's own file."""
+    path = _path(name)
+    assert path is not None, f"{name} was read from no file"
+    return parsed(name, source, path)
 
 
 @cache

@@ -4,6 +4,7 @@ A part says what it names, which attributes it asks of objects, and of which cla
 """
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ WORDS = ("description", "examples", "title")
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its normalised text, plain names (`name` or `alias.name`), attributes, and names of classes.
+    """One part: the hash of its normalised text, plain names (`name` or `alias.name`), attributes, and names of classes.
 
     `stands_for` are the classes that an alias of types names.
     """
 
-    text: str
+    sha256: str
     uses: frozenset[str]
     asks: frozenset[str]
     types: frozenset[str]
@@ -71,7 +72,7 @@ def _part(statements: list[ast.stmt]) -> Part:
         _Plain().visit(statement)
     text = "\n".join(ast.dump(statement) for statement in statements)
     uses, asks = _mentioned(statements)
-    return Part(text, uses, asks, types, stands_for)
+    return Part(hashlib.sha256(text.encode()).hexdigest(), uses, asks, types, stands_for)
 
 
 def _taken_out(cls: ast.ClassDef) -> dict[str, list[ast.stmt]]:

@@ -20,7 +20,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
-def told(changed: list[str], most: int = 3) -> str:
+def names_in_words(changed: list[str], most: int = 3) -> str:
     """Names of what changed as words: `code and rules`, `a, b, c and 4 more`."""
     shown = changed[:most] + ([f"{len(changed) - most} more"] if len(changed) > most else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -40,7 +40,7 @@ class Fact:
     @property
     def text(self) -> str:
         """The value as it is printed: numbers to four digits, counts with thousands marked."""
-        return told(self.value)
+        return value_in_words(self.value)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Section:
     picture: str = ""
 
 
-def told(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """A value in words; None, NaN, infinity and empty text are unknown."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return UNKNOWN
@@ -69,9 +69,9 @@ def with_interval(value: float | None, interval: Sequence[float | None] | None) 
     if value is None:
         return None
     if not interval or any(bound is None for bound in interval):
-        return f"{told(value)} (interval {UNKNOWN})"
+        return f"{value_in_words(value)} (interval {UNKNOWN})"
     low, high = interval
-    return f"{told(value)} ({told(low)} to {told(high)})"
+    return f"{value_in_words(value)} ({value_in_words(low)} to {value_in_words(high)})"
 
 
 def as_markdown(title: str, sections: Sequence[Section]) -> str:

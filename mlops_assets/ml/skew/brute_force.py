@@ -59,16 +59,27 @@ def cells_that_differ(
     questions: pl.DataFrame, joined: pl.DataFrame, time: str, table: ViewTable
 ) -> dict[str, int]:
     """Per feature of one view, how many joined cells are not what was known at the question's moment."""
+    return {name: int(cells.sum()) for name, cells in differing(questions, joined, time, table).items()}
+
+
+def differing(
+    questions: pl.DataFrame, joined: pl.DataFrame, time: str, table: ViewTable, whole: bool = True
+) -> dict[str, pl.Series]:
+    """Per feature of one view which joined cells are not what was known, features of which all are left out.
+
+    Where the table's rows are not the `whole` of what may count, a question that none of them answers is not judged.
+    """
     expected = as_of(questions, time, table)
-    differ = {name: int((~_same(expected[name], joined[name])).sum()) for name in table.features}
-    return {name: count for name, count in differ.items() if count}
+    judged = expected[KNOWN_AT].is_not_null() | whole
+    differ = {name: ~_same(expected[name], joined[name]) & judged for name in table.features}
+    return {name: cells for name, cells in differ.items() if cells.any()}
 
 
-def _same(expected: pl.Series, found: pl.Series) -> pl.Series:
+def _same(expected: pl.Series, answer: pl.Series) -> pl.Series:
     """Whether cells are the same: numbers and flags within rounding, NaN being null, anything else exactly."""
-    if not all(one.dtype.is_numeric() or one.dtype == pl.Boolean for one in (expected, found)):
-        return expected.eq_missing(found)
-    expected, found = expected.cast(pl.Float64), found.cast(pl.Float64)
-    gap = (expected - found).abs() <= 1e-5 * expected.abs().clip(1.0)
-    both_missing = (expected.is_null() | expected.is_nan()) & (found.is_null() | found.is_nan())
+    if not all(one.dtype.is_numeric() or one.dtype == pl.Boolean for one in (expected, answer)):
+        return expected.eq_missing(answer)
+    expected, answer = expected.cast(pl.Float64), answer.cast(pl.Float64)
+    gap = (expected - answer).abs() <= 1e-5 * expected.abs().clip(1.0)
+    both_missing = (expected.is_null() | expected.is_nan()) & (answer.is_null() | answer.is_nan())
     return gap.fill_null(False) | both_missing.fill_null(True)

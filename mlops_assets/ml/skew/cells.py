@@ -24,7 +24,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED, known_rows
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED, known_rows
 
 ROUNDING, CHANGED, MISSING, STALE, EXPIRED, LATE, UNEXPLAINED = VERDICTS = (
     "rounding",
@@ -80,17 +80,17 @@ class View:
 
 @dataclass(frozen=True)
 class Logged:
-    """Requests as they were served: frames of one height and order, all but `asked` with a column a feature.
+    """Requests as they were served: frames of one height and order, all but `questions` with a column a feature.
 
-    `values`; `event_times` (UTC, null where nothing was found); `found`, whether the online store had a row; `held`,
-    whether it held the value back as too old. `asked` has the join keys, `__asked_at` and `__served_at` (UTC).
+    `values`; `event_times` (UTC, null where nothing was found); `presence`, whether the online store had a row; `held`,
+    whether it held the value back as too old. `questions` has the join keys, `__asked_at` and `__served_at` (UTC).
     """
 
     values: pl.DataFrame
     event_times: pl.DataFrame
-    found: pl.DataFrame
+    presence: pl.DataFrame
     held: pl.DataFrame
-    asked: pl.DataFrame
+    questions: pl.DataFrame
 
 
 Offline = Callable[[View, pl.DataFrame], pl.DataFrame]
@@ -154,7 +154,7 @@ def _differing(logged: Logged, replayed: pl.Series, view: str, feature: str) -> 
         "gap": gap,
         "rounding": rounding,
         "served_event": logged.event_times[feature].gather(rows),
-        "found": logged.found[feature].gather(rows),
+        "found": logged.presence[feature].gather(rows),
         "held": logged.held[feature].gather(rows),
     }
     return pl.DataFrame(columns).cast(CELLS)  # type: ignore[arg-type]
@@ -205,7 +205,7 @@ def _online(logged: Logged, features: Sequence[str]) -> pl.DataFrame:
             logged.event_times.select(pl.max_horizontal(*features).cast(INSTANT))
             .to_series()
             .alias("served_event"),
-            logged.found.select(pl.any_horizontal(*features)).to_series().alias("found"),
+            logged.presence.select(pl.any_horizontal(*features)).to_series().alias("found"),
             logged.held.select(pl.any_horizontal(*features)).to_series().alias("held"),
         ]
     ).with_row_index("row")
@@ -214,7 +214,7 @@ def _online(logged: Logged, features: Sequence[str]) -> pl.DataFrame:
 def _causes(cases: pl.DataFrame, logged: Logged, views: Sequence[View], offline: Offline) -> pl.DataFrame:
     """`cell`, `offline_event` and `cause`: of several stored views, the first cause in the order of the verdicts."""
     facts = pl.concat([_NO_FACTS, *_facts(cases, logged, views, offline)])
-    moments = logged.asked.select(ASKED, SERVED).with_row_index("row")
+    moments = logged.questions.select(QUESTION_AT, SERVED).with_row_index("row")
     known = cases.join(facts, on=["row", "source"], how="left").join(moments, on="row", how="left")
     return (
         known.with_columns(cause=_cause())
@@ -243,7 +243,7 @@ def _facts(
     for view in views:
         rows = cases.filter(pl.col("source") == view.name)["row"].unique()
         if len(rows):
-            questions = logged.asked[rows]
+            questions = logged.questions[rows]
             known = known_rows(questions, offline(view, questions), view.keys)
             named = (
                 pl.lit(view.name).alias("source"),
@@ -254,7 +254,7 @@ def _facts(
 
 def _cause() -> pl.Expr:
     served, now, then = pl.col("served_event"), pl.col("event_now"), pl.col("event_then")
-    oldest = pl.col(ASKED) - pl.col("ttl")
+    oldest = pl.col(QUESTION_AT) - pl.col("ttl")
     valid = (then >= oldest).fill_null(False)
     late = (pl.col("written_now") > pl.col(SERVED)).fill_null(False)
     missing = (~pl.col("found") & valid) | (pl.col("found") & now.is_null())

@@ -12,7 +12,7 @@ import polars as pl
 from mlops_assets.ml.values import alike
 
 EVENT, CREATED, WRITTEN = "event_timestamp", "created", "_written"
-ASKED, SERVED = "__asked_at", "__served_at"
+QUESTION_AT, SERVED = "__asked_at", "__served_at"
 NOWHERE = -1
 ALWAYS = np.iinfo(np.int64).min
 
@@ -53,7 +53,7 @@ def _ordered(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 def _newest(questions: pl.DataFrame, ordered: pl.DataFrame, keys: Sequence[str]) -> np.ndarray:
     """Index into `ordered` of the newest row at or before each question's moment, -1 where there is none."""
-    moments = questions.select(*keys, pl.col(ASKED).alias(EVENT)).with_row_index("_question")
+    moments = questions.select(*keys, pl.col(QUESTION_AT).alias(EVENT)).with_row_index("_question")
     places = (
         moments.drop_nulls()
         .sort(EVENT)

@@ -18,7 +18,7 @@ from mlops_assets.ml.cost import Cost, measured
 from mlops_assets.ml.training.checkpoints import Checkpoints, for_ray
 from mlops_assets.ml.training.gpu import watched
 from mlops_assets.ml.training.kinds import trainer_kind
-from mlops_assets.ml.training.kuberay_job import sent
+from mlops_assets.ml.training.kuberay_job import fit_on_kuberay
 from mlops_assets.ml.training.ladder import Reach, Rung, refuse_more_than_there_is, resources
 from mlops_assets.ml.training.trainers.base import Job, Outcome, Worker
 
@@ -36,7 +36,7 @@ def run(job: Job, rung: Rung, reach: Reach | None, identity: str) -> tuple[Outco
     if rung.step == "in process" or reach is None or checkpoints is None:
         outcome, beside = in_process(job, Alone(checkpoints)), Cost()
     elif rung.where == "kuberay":
-        outcome, beside = sent(job, rung, reach, checkpoints)
+        outcome, beside = fit_on_kuberay(job, rung, reach, checkpoints)
     else:
         outcome, beside = on_ray(job, rung, reach, checkpoints)
     if checkpoints is not None:
@@ -74,12 +74,12 @@ def _watched(job: Job, worker: Worker) -> Outcome:
 def _as_task(job: Job, checkpoints: Checkpoints, rung: Rung) -> tuple[Outcome, Cost]:
     import ray
 
-    trainer, asked = job.spec.trainer, resources(job.spec.trainer)
+    trainer, amounts = job.spec.trainer, resources(job.spec.trainer)
     task = ray.remote(_measured_task).options(
-        num_cpus=asked.pop("CPU"),
-        num_gpus=asked.pop("GPU", 0.0),
-        memory=asked.pop("memory", None),
-        resources=asked,
+        num_cpus=amounts.pop("CPU"),
+        num_gpus=amounts.pop("GPU", 0.0),
+        memory=amounts.pop("memory", None),
+        resources=amounts,
         accelerator_type=trainer.accelerator_type,
         max_retries=LOST_WORKERS,
     )

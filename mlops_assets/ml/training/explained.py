@@ -36,14 +36,14 @@ class ExplainingScorer(Scorer):
         """
         assert isinstance(self.kind, ExplainingKind)
         matrix = self.encoding.matrix(frame)
-        told = self.kind.contributions(self._model, matrix)
+        contributions = self.kind.contributions(self._model, matrix)
         scores = self.predict_matrix(matrix)
-        explained = SCORES[told.link](told.base + told.values.sum(axis=1))
+        explained = SCORES[contributions.link](contributions.base + contributions.values.sum(axis=1))
         wrong = np.flatnonzero(~np.isclose(explained, scores, rtol=CLOSE, atol=CLOSE))
-        if told.values.shape != matrix.shape or len(wrong):
+        if contributions.values.shape != matrix.shape or len(wrong):
             first = int(wrong[0]) if len(wrong) else 0
             raise DatasetError(
                 f"the contributions of {self.name} give {explained[first]} where its score is {scores[first]}: its trainer's "
                 f"library explains another number than it predicts, so nothing is explained"
             )
-        return told
+        return contributions

@@ -137,14 +137,14 @@ class Scorer:
         kind: str | None = None,
         name: str = "",
     ) -> None:
-        found = kind_of(model, code)
-        if kind not in (None, found):
+        trainer = kind_of(model, code)
+        if kind not in (None, trainer):
             raise DatasetError(
-                f"the version was made by trainer {kind}, and its file is one of trainer {found}: the file or the "
+                f"the version was made by trainer {kind}, and its file is one of trainer {trainer}: the file or the "
                 f"registry was changed; restore it from a copy, or roll back to another version"
             )
         self.name = name or f"the model of SHA-256 {hashlib.sha256(model).hexdigest()[:12]}"
-        self._model: TrainedModel = _loaded(found, model, threads, code)
+        self._model: TrainedModel = _loaded(trainer, model, threads, code)
         self.encoding: Encoding = self._model.encoding
         self.task: str = self._model.task
 

@@ -20,23 +20,23 @@ def gpu_here() -> bool:
 @contextmanager
 def watched(gpu: bool, read: Callable[[], Sample | None] | None = None) -> Iterator[dict[str, float | str]]:
     """Figures that are there when the block ends: mean busy share and highest memory of the GPU."""
-    found: dict[str, float | str] = {"GPU busy share": NOT_MEASURED, "GPU memory MiB": NOT_MEASURED}
+    figures: dict[str, float | str] = {"GPU busy share": NOT_MEASURED, "GPU memory MiB": NOT_MEASURED}
     read = read or (_reader() if gpu else None)
     if read is None:
-        yield found
+        yield figures
         return
     samples: list[Sample] = []
     done = threading.Event()
     thread = threading.Thread(target=_sample, args=(read, samples, done), name="watch-gpu", daemon=True)
     thread.start()
     try:
-        yield found
+        yield figures
     finally:
         done.set()
         thread.join()
         if samples:
-            found["GPU busy share"] = sum(busy for busy, _ in samples) / len(samples)
-            found["GPU memory MiB"] = max(memory for _, memory in samples)
+            figures["GPU busy share"] = sum(busy for busy, _ in samples) / len(samples)
+            figures["GPU memory MiB"] = max(memory for _, memory in samples)
 
 
 def _sample(read: Callable[[], Sample | None], samples: list[Sample], done: threading.Event) -> None:

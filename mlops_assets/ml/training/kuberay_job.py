@@ -24,7 +24,7 @@ JOB, OUTCOME = "job.json", "outcome"
 COMMAND = ("python", "-m", "mlops_assets.commands.sent_fit")
 
 
-def sent(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
+def fit_on_kuberay(job: Job, rung: Rung, reach: Reach, checkpoints: Checkpoints) -> tuple[Outcome, Cost]:
     """Send a fit to a Ray cluster of its own and wait for its outcome; one that lies there already is taken.
 
     Raises ComputeError where the cluster is done and there is no outcome.
@@ -70,19 +70,19 @@ def job_text(job: Job, rung: Rung) -> str:
 
 def read_job(text: str) -> tuple[Job, Rung, str]:
     """The job in what `sent` wrote, its step, and the hash by which its outcome is known."""
-    told = json.loads(text)
-    encoding, rows = told["encoding"], told["rows"]
+    document = json.loads(text)
+    encoding, rows = document["encoding"], document["rows"]
     known_by = _moment(rows["known_by"])
     assert known_by is not None
     job = Job(
-        spec=ModelSpec.model_validate(told["spec"]),
+        spec=ModelSpec.model_validate(document["spec"]),
         encoding=Encoding.from_dict(encoding),
         rows=Files(tuple(rows["paths"]), known_by, _moment(rows["since"])),
-        cut=_moment(told["cut"]),
-        rounds=told["rounds"],
-        checkpoint_every=told["checkpoint_every"],
+        cut=_moment(document["cut"]),
+        rounds=document["rounds"],
+        checkpoint_every=document["checkpoint_every"],
     )
-    return job, Rung(**told["rung"]), digest_of(text)
+    return job, Rung(**document["rung"]), digest_of(text)
 
 
 def write_outcome(checkpoints: Checkpoints, outcome: Outcome, cost: Cost, job: str) -> None:
@@ -109,8 +109,8 @@ def read_outcome(checkpoints: Checkpoints, job: str) -> tuple[Outcome, Cost] | N
         header, model = unpack(stored.content)
         if header["job"] != job or hashlib.sha256(model).hexdigest() != header["sha256"]:
             return None
-        told = ("rounds", "history", "importance", "phases", "speed")
-        return Outcome(model, *(header[name] for name in told)), Cost(**header["cost"])
+        fields = ("rounds", "history", "importance", "phases", "speed")
+        return Outcome(model, *(header[name] for name in fields)), Cost(**header["cost"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -120,11 +120,11 @@ def digest_of(text: str) -> str:
 
     Of the spec counts what decides a fit and what a worker asks for: how the model is watched meanwhile does not.
     """
-    told = json.loads(text)
-    trainer = told["spec"]["trainer"]
-    asked = {name: trainer[name] for name in ("accelerator_type", "resources_per_worker")}
-    kept = json.dumps(told | {"spec": of_a_fit(told["spec"]), "asked": asked})
-    return hashlib.sha256(kept.encode()).hexdigest()[:40]
+    document = json.loads(text)
+    trainer = document["spec"]["trainer"]
+    amounts = {name: trainer[name] for name in ("accelerator_type", "resources_per_worker")}
+    decisive = json.dumps(document | {"spec": of_a_fit(document["spec"]), "asked": amounts})
+    return hashlib.sha256(decisive.encode()).hexdigest()[:40]
 
 
 def _files(job: Job) -> Files:

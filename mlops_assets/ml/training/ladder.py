@@ -156,9 +156,9 @@ def refuse_more_than_there_is(each: Mapping[str, float], workers: int, there: Ma
     """Raise ComputeError before Ray would wait for ever for resources that the cluster does not have."""
     short = {name: each[name] * workers for name in each if each[name] * workers > there.get(name, 0.0)}
     if short:
-        asked = ", ".join(f"{name} {amount:g}" for name, amount in short.items())
+        needs = ", ".join(f"{name} {amount:g}" for name, amount in short.items())
         has = ", ".join(f"{name} {there.get(name, 0.0):g}" for name in short)
         raise ComputeError(
-            f"{workers} workers with {', '.join(f'{n} {a:g}' for n, a in each.items())} each need {asked}; Ray has {has}: "
+            f"{workers} workers with {', '.join(f'{n} {a:g}' for n, a in each.items())} each need {needs}; Ray has {has}: "
             f"lower trainer.workers, trainer.threads or trainer.resources_per_worker, or reach a larger cluster"
         )

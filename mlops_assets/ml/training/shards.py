@@ -101,17 +101,15 @@ class Files:
 
     def read(self, spec: ModelSpec, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows in the order of the files, with all columns or these."""
-        wanted = list(dict.fromkeys([*self._label_columns(spec), *columns])) if columns else None
-        rows = self._labelled(
-            spec, (pl.read_parquet(path, columns=wanted, glob=False) for path in self.paths)
-        )
+        names = list(dict.fromkeys([*self._label_columns(spec), *columns])) if columns else None
+        rows = self._labelled(spec, (pl.read_parquet(path, columns=names, glob=False) for path in self.paths))
         return rows.select(columns) if columns else rows
 
     def sample(self, spec: ModelSpec, columns: Sequence[str], most: int) -> pl.DataFrame:
         """Labelled rows with these columns and LABEL, of every file each n-th, so that at most about `most` are read."""
-        wanted = list(dict.fromkeys([*self._label_columns(spec), *columns]))
+        names = list(dict.fromkeys([*self._label_columns(spec), *columns]))
         every = max(1, -(-self.rows // most))
-        read = (pl.read_parquet(path, columns=wanted).gather_every(every) for path in self.paths)
+        read = (pl.read_parquet(path, columns=names).gather_every(every) for path in self.paths)
         return self._labelled(spec, read)
 
     def head(self, spec: ModelSpec, rows: int) -> pl.DataFrame:
@@ -125,11 +123,11 @@ class Files:
 
     def _labelled(self, spec: ModelSpec, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
         """Each file is cut down before the next is read."""
-        kept = [
+        parts = [
             between(labelled(f, spec, self.known_by), spec.prediction.time, self.since, self.until)
             for f in frames
         ]
-        return pl.concat(kept, how="vertical_relaxed")
+        return pl.concat(parts, how="vertical_relaxed")
 
     def _label_columns(self, spec: ModelSpec) -> list[str]:
         return [spec.prediction.time, *spec.label.facts]
@@ -187,10 +185,14 @@ def _fits(chunk: Any) -> bool:
     """Whether a column chunk's footer says that it holds no large number; whole numbers and texts hold none."""
     if chunk.physical_type in ("BOOLEAN", "INT32", "INT64", "INT96", "BYTE_ARRAY"):
         return True
-    told = chunk.statistics if chunk.physical_type in ("FLOAT", "DOUBLE") else None
-    if told is not None and told.null_count == chunk.num_values:
+    statistics = chunk.statistics if chunk.physical_type in ("FLOAT", "DOUBLE") else None
+    if statistics is not None and statistics.null_count == chunk.num_values:
         return True
-    return told is not None and told.has_min_max and -SINGLE <= told.min <= told.max <= SINGLE
+    return (
+        statistics is not None
+        and statistics.has_min_max
+        and -SINGLE <= statistics.min <= statistics.max <= SINGLE
+    )
 
 
 def _row_groups(path: str) -> list[int]:

@@ -59,11 +59,11 @@ def locate(name: str, folder: Path | None) -> list[Path]:
     """The files of one table in name order: `flights.csv`, or several such as `flights-2014-01.parquet`."""
     root = package_folder() if folder is None else Path(folder)
     stems = (name, f"{name}-*", f"{name}_*")
-    found = sorted({p for stem in stems for ending in ENDINGS for p in root.glob(stem + ending)})
-    if not found:
+    paths = sorted({p for stem in stems for ending in ENDINGS for p in root.glob(stem + ending)})
+    if not paths:
         names = " or ".join(name + ending for ending in ENDINGS)
         raise IngestError(root / f"{name}.csv", None, None, f"the file is missing: put {names} into {root}")
-    return found
+    return paths
 
 
 def read_table(name: str, folder: Path | None = None) -> pl.DataFrame:
@@ -88,9 +88,9 @@ def check(frame: pl.DataFrame, good: pl.Expr, column: str, rule: str, show: Sequ
 def _read(path: Path) -> pl.DataFrame:
     expected = "parquet" if path.suffix == ".parquet" else "zip" if path.suffix == ".zip" else "CSV"
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file"
+        kind = "a folder" if path.is_dir() else "no file"
         raise IngestError(
-            path, None, None, f"it is {found}, expected is a {expected} file: move it away or rename it"
+            path, None, None, f"it is {kind}, expected is a {expected} file: move it away or rename it"
         )
     try:
         content = path.read_bytes()
@@ -98,10 +98,10 @@ def _read(path: Path) -> pl.DataFrame:
         raise IngestError(
             path, None, None, f"it cannot be read ({error.strerror or error}): make it readable"
         ) from error
-    found = content_kind(content)
-    if found != expected:
+    kind = content_kind(content)
+    if kind != expected:
         raise IngestError(
-            path, None, None, f"it holds {found}, expected is {expected}: {how_to_mend(found, expected)}"
+            path, None, None, f"it holds {kind}, expected is {expected}: {how_to_mend(kind, expected)}"
         )
     if expected == "parquet":
         return _read_parquet(content, path)
@@ -154,9 +154,9 @@ def _read_csv(content: bytes, path: Path) -> pl.DataFrame:
 
 def _check_text(content: bytes, path: Path) -> None:
     """Refuse what is no text in UTF-8, also inside an archive."""
-    found = content_kind(content)
-    if found != "CSV":
-        raise IngestError(path, None, None, f"it holds {found}, expected is CSV: {how_to_mend(found, 'CSV')}")
+    kind = content_kind(content)
+    if kind != "CSV":
+        raise IngestError(path, None, None, f"it holds {kind}, expected is CSV: {how_to_mend(kind, 'CSV')}")
     try:
         content.decode()
     except UnicodeDecodeError as error:
@@ -212,11 +212,11 @@ def _typed(frame: pl.DataFrame, name: str, path: Path) -> pl.DataFrame:
     )
 
 
-def _may_become(found: pl.DataType, wanted: Type) -> bool:
+def _may_become(dtype: pl.DataType, target: Type) -> bool:
     """Whether values of a column may be read as another type; a moment is no number and no text."""
-    if found.is_temporal():
-        return isinstance(found, pl.Datetime) and wanted.is_temporal()
-    return found.is_numeric() or found.base_type() in (pl.String, pl.Null)
+    if dtype.is_temporal():
+        return isinstance(dtype, pl.Datetime) and target.is_temporal()
+    return dtype.is_numeric() or dtype.base_type() in (pl.String, pl.Null)
 
 
 def _cast(text: pl.DataFrame, column: str, dtype: Type) -> pl.Expr:
@@ -237,18 +237,18 @@ def _present(column: str) -> pl.Expr:
     return pl.when(~pl.col(column).is_in(NULLS)).then(pl.col(column)).alias(column)
 
 
-def _instant(found: pl.Series, dtype: pl.Datetime) -> pl.Expr:
+def _instant(column: pl.Series, dtype: pl.Datetime) -> pl.Expr:
     """The column in microseconds and UTC, which it is without a zone; null where it cannot be read without loss."""
-    if found.dtype == pl.String:
-        texts = found.unique().drop_nulls().to_list()
+    if column.dtype == pl.String:
+        texts = column.unique().drop_nulls().to_list()
         known = pl.DataFrame(
             {"text": texts, "at": [_moment(text) for text in texts]}, {"text": pl.String, "at": dtype}
         )
-        return pl.lit(found.to_frame("text").join(known, on="text", how="left", maintain_order="left")["at"])
-    if not isinstance(found.dtype, pl.Datetime):
+        return pl.lit(column.to_frame("text").join(known, on="text", how="left", maintain_order="left")["at"])
+    if not isinstance(column.dtype, pl.Datetime):
         return pl.lit(None, dtype)
-    rounded = found.cast(dtype, strict=False)
-    return pl.when(pl.lit(rounded.cast(found.dtype, strict=False) == found)).then(pl.lit(rounded))
+    rounded = column.cast(dtype, strict=False)
+    return pl.when(pl.lit(rounded.cast(column.dtype, strict=False) == column)).then(pl.lit(rounded))
 
 
 def _moment(text: str) -> datetime | None:

@@ -27,11 +27,15 @@ class FullError(Exception):
     """So much waits already that a request is turned away: for how many seconds it waits, and may wait."""
 
     def __init__(self, waiting_s: float, allowed_s: float) -> None:
-        super().__init__(
-            f"requests wait for {waiting_s * 1000:.0f} ms of work, and may for {allowed_s * 1000:.0f} ms: send it again later "
+        super().__init__()
+        self.waiting_ms, self.allowed_ms = round(waiting_s * 1000), round(allowed_s * 1000)
+        self.retry_after = str(max(1, math.ceil(self.waiting_ms / 1000)))
+
+    def __str__(self) -> str:
+        return (
+            f"requests wait for {self.waiting_ms} ms of work, and may for {self.allowed_ms} ms: send it again later "
             "(the header Retry-After says when), or let more wait by MLOPS_SERVE_WAIT_MS"
         )
-        self.retry_after = str(max(1, math.ceil(waiting_s)))
 
     def answer(self, path: str) -> JSONResponse:
         """503, and when to ask again."""

@@ -47,6 +47,24 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
+class Known:
+    """Forms of requests that were let through: those alike need not be looked at again."""
+
+    def __init__(self) -> None:
+        self._forms: set[tuple[Any, ...]] = set()
+
+    def has(self, form: tuple[Any, ...]) -> bool:
+        """Whether such a request was let through."""
+        return form in self._forms
+
+    def add(self, form: tuple[Any, ...]) -> None:
+        """Remember that one was; where there are many, all others are forgotten."""
+        if sum(map(len, form)) < LONGEST_KNOWN:
+            if len(self._forms) >= MOST_KNOWN:
+                self._forms.clear()
+            self._forms.add(form)
+
+
 class Guard:
     """An ASGI application behind the rules; `hosts` are the names, without port, by which it may be called.
 
@@ -59,20 +77,20 @@ class Guard:
         hosts: Iterable[str] = (),
         largest: int = LARGEST_BODY,
         anywhere: frozenset[str] = frozenset(),
+        known: Known | None = None,
     ) -> None:
         self.app, self.largest, self.anywhere = app, largest, anywhere
         self.hosts = LOOPBACK | {host.lower() for host in hosts}
-        self._let_in: set[tuple[Any, ...]] = set()
+        self._known = known or Known()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        known, size = _told(scope)
+        form, size = form_of(scope["method"], scope["path"], scope["headers"])
         try:
-            if known not in self._let_in:
+            if not self._known.has(form):
                 self._refuse(scope)
-                if len(self._let_in) < MOST_KNOWN and sum(map(len, known)) < LONGEST_KNOWN:
-                    self._let_in.add(known)
+                self._known.add(form)
             if scope["method"] not in SAFE:
                 message = await receive()
                 if message.get("more_body") or message["type"] != "http.request" or size is None:
@@ -86,7 +104,7 @@ class Guard:
         return await self.app(scope, receive, send)
 
     def _refuse(self, scope: "Scope") -> None:
-        """Refuse what has not the form that is wanted; it depends on nothing but what `_told` gives."""
+        """Refuse what has not the form that is wanted; it depends on nothing but what `form_of` gives."""
         headers = Headers(scope=scope)
         if scope["path"] not in self.anywhere:
             _refuse_strangers(headers, self.hosts, scope["method"])
@@ -94,11 +112,13 @@ class Guard:
             _refuse_other_forms(headers, tensors=_takes_tensors(scope["path"]))
 
 
-def _told(scope: "Scope") -> tuple[tuple[Any, ...], int | None]:
+def form_of(
+    method: str, path: str, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[tuple[Any, ...], int | None]:
     """Of a request what it is judged by, and how many bytes it says it has (None: that has to be looked at)."""
     size: int | None = 0
-    told: list[Any] = [scope["method"], scope["path"]]
-    for name, value in scope["headers"]:
+    told: list[Any] = [method, path]
+    for name, value in headers:
         if name in JUDGED:
             told += (name, value)
         elif name == b"content-length":

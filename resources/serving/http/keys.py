@@ -38,15 +38,27 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-class Keys:
-    """An ASGI application that only those may ask who have a key; `known` are pairs `NAME:HASH`."""
+class Keyring:
+    """The keys that are known, as pairs `NAME:HASH`."""
 
-    def __init__(self, app: "ASGIApp", known: Iterable[str]) -> None:
-        self.app = app
+    def __init__(self, known: Iterable[str]) -> None:
         self._hashes = [one.partition(":")[2] for one in known]
 
+    def lets_in(self, headers: Headers) -> bool:
+        """Whether a request with these headers brings one of them."""
+        sent = [key_hash(key) for key in _sent(headers)]
+        right = [hmac.compare_digest(one, known) for one in sent for known in self._hashes]
+        return any(right)
+
+
+class Keys:
+    """An ASGI application that only those may ask who have a key."""
+
+    def __init__(self, app: "ASGIApp", ring: Keyring) -> None:
+        self.app, self._ring = app, ring
+
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] != "http" or self._is_known(Headers(scope=scope)):
+        if scope["type"] != "http" or self._ring.lets_in(Headers(scope=scope)):
             return await self.app(scope, receive, send)
         if scope["path"] in OPEN:
             return await self.app({**scope, KEYLESS: True}, receive, send)
@@ -55,11 +67,6 @@ class Keys:
             "whoever runs the endpoint makes one by `mlops key new NAME`"
         )
         return await refused(scope["path"], 401, why, CHALLENGE)(scope, receive, send)
-
-    def _is_known(self, headers: Headers) -> bool:
-        sent = [key_hash(key) for key in _sent(headers)]
-        right = [hmac.compare_digest(one, known) for one in sent for known in self._hashes]
-        return any(right)
 
 
 def _sent(headers: Headers) -> Iterator[str]:

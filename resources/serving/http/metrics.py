@@ -50,37 +50,73 @@ KINDS = {
     504: "too_late",
 }
 OK: Outcome = ("200", "")
+OVERLOADED: Outcome = ("503", "overloaded")
+TOO_LATE: Outcome = ("504", KINDS[504])
 GONE: Outcome = ("none", "disconnected")
 """Whoever asked left before an answer began."""
 
 
-def metered(app: "FastAPI", models: LiveModels, log: "ServingLog | None" = None) -> Counts:
+def metered(app: "FastAPI", models: LiveModels, log: "ServingLog | None" = None) -> "Meter":
     """Count what an application and its models answer, and add the route; called last, so that nothing is answered before it."""
     counts = Counts()
     models.log = Counted(counts, models.log)
     shared = Shared(models, counts, log)
-    app.add_middleware(Metrics, counts=counts, known=_known(models), shared=shared)
+    meter = Meter(counts, shared)
+    app.add_middleware(Metrics, meter=meter, known=_known(models), shared=shared)
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
         return await to_thread.run_sync(shared.answer, request.headers.get("accept", ""))
 
-    return counts
+    return meter
 
 
 def _known(models: LiveModels) -> Callable[[str], bool]:
     return lambda name: name in models.served or name in models.problems or name in models.held.retired
 
 
+class Meter:
+    """Counts requests from their beginning to their end, in the event loop."""
+
+    def __init__(self, counts: Counts, shared: "Shared") -> None:
+        self.counts, self._shared, self._due = counts, shared, False
+
+    def begin(self) -> float:
+        """A request has come: when, by the clock that its end is measured by."""
+        self.counts.in_progress += 1
+        return time.perf_counter()
+
+    def end(self, place: tuple[str, str], outcome: Outcome, began: float) -> None:
+        """It is answered; `place` are model and route."""
+        self.counts.in_progress -= 1
+        self.counts.answered(*place, outcome, time.perf_counter() - began)
+        self._write_soon()
+
+    def turned_away(self, place: tuple[str, str]) -> None:
+        """One has come and is told to come again."""
+        self.counts.answered(*place, OVERLOADED, 0.0)
+        self._write_soon()
+
+    def leave(self) -> None:
+        """It is somebody else's, who counts it from its beginning."""
+        self.counts.in_progress -= 1
+
+    def _write_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(EVERY_S, self._write)
+
+    def _write(self) -> None:
+        self._due = False
+        self._shared.write()
+
+
 class Metrics:
     """An ASGI application around another one, of which it counts requests and times."""
 
-    def __init__(
-        self, app: "ASGIApp", counts: Counts, known: Callable[[str], bool], shared: "Shared"
-    ) -> None:
-        self.app, self._counts, self._known, self._shared = app, counts, known, shared
+    def __init__(self, app: "ASGIApp", meter: Meter, known: Callable[[str], bool], shared: "Shared") -> None:
+        self.app, self._meter, self._known, self._shared = app, meter, known, shared
         self._places: dict[str, tuple[str, str]] = {}
-        self._due = False
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "http":
@@ -94,7 +130,7 @@ class Metrics:
                 self._shared.close()
 
     async def _counted(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        started, outcome = time.perf_counter(), GONE
+        began, outcome = self._meter.begin(), GONE
 
         async def watched(message: "Message") -> None:
             nonlocal outcome
@@ -102,17 +138,13 @@ class Metrics:
                 outcome = _outcome(message)
             await send(message)
 
-        self._counts.in_progress += 1
         try:
             await self.app(scope, receive, watched)
         except Exception:
             outcome = ("500", KINDS[500]) if outcome is GONE else outcome
             raise
         finally:
-            self._counts.in_progress -= 1
-            seconds = time.perf_counter() - started
-            self._counts.answered(*self._place(scope), outcome, seconds)
-            self._write_soon()
+            self._meter.end(self._place(scope), outcome, began)
 
     def _place(self, scope: "Scope") -> tuple[str, str]:
         """The model and the route of a request; empty where there is none that is known."""
@@ -124,22 +156,13 @@ class Metrics:
                 self._places[path] = found
         return found
 
-    def _write_soon(self) -> None:
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_later(EVERY_S, self._write)
-
-    def _write(self) -> None:
-        self._due = False
-        self._shared.write()
-
 
 def _outcome(message: "Message") -> Outcome:
     status = message["status"]
     if status < 400:
         return OK if status == 200 else (str(status), "")
     if status == 503 and any(name.lower() == b"retry-after" for name, _ in message.get("headers", ())):
-        return "503", "overloaded"
+        return OVERLOADED
     return str(status), KINDS.get(status, "other")
 
 

@@ -12,14 +12,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from resources.features.push import Pusher, To
+from resources.serving.counts import Counts
 from resources.serving.http import refusals
 from resources.serving.http.admission import Admission
 from resources.serving.http.answering import answered
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import parsed
-from resources.serving.http.guard import Guard
-from resources.serving.http.keys import KEYLESS, OPEN, Keys
-from resources.serving.http.lane import AT_ANY_RATE, STANDING, Lane, Rows, Together
+from resources.serving.http.guard import Guard, Known
+from resources.serving.http.keys import KEYLESS, OPEN, Keyring, Keys
+from resources.serving.http.lane import Lane, Rows
 from resources.serving.http.metrics import metered
 from resources.serving.http.page.first_page import first_page
 from resources.serving.http.protocol.lane import Tensors
@@ -29,6 +30,8 @@ from resources.serving.http.reference_page import reference_page
 from resources.serving.http.schema import described
 from resources.serving.http.shed import Shed
 from resources.serving.http.status import reasons, status
+from resources.serving.http.straight import Straight
+from resources.serving.http.together import AT_ANY_RATE, STANDING, Together
 from resources.serving.http.versions import Asking, Divided
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
@@ -59,21 +62,7 @@ def application(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about at every request
     )
     limits = limits or Limits()
-    short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
-    asking = Asking(models, versions, behind, limits)
-    app.state.admissions = {"short": short, "behind": behind.admission}
-    together = Together(models, short, limits)
-    app.add_middleware(Lane, models=models, together=together, readers=(Rows(), Tensors()))
-    app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
-    app.add_middleware(
-        Guard, hosts=tuple(hosts), largest=limits.body_bytes, anywhere=OPEN if keys else frozenset()
-    )
-    app.add_middleware(Shed, models=models, short=short, behind=behind.admission)
-    if keys:
-        app.add_middleware(Keys, known=keys)
-    counts = metered(app, models, log)
-    if versions:
-        counts.faults = versions.faults.counts
+    asking, behind, counts = _layered(app, models, log, tuple(hosts), limits, keys, versions)
     refusals.tell(app)
 
     @app.post("/predict/{name}", deprecated=True)
@@ -141,6 +130,36 @@ def application(
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _layered(
+    app: FastAPI,
+    models: LiveModels,
+    log: ServingLog | None,
+    hosts: tuple[str, ...],
+    limits: Limits,
+    keys: Sequence[str],
+    versions: Versions | None,
+) -> tuple[Asking, Behind, Counts]:
+    """Put before the routes what every request goes through, the last one first, and what answers plain predictions without them."""
+    short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
+    asking = Asking(models, versions, behind, limits)
+    together, known, ring = Together(models, short, limits), Known(), Keyring(keys) if keys else None
+    anywhere = OPEN if ring else frozenset[str]()
+    app.add_middleware(Lane, models=models, together=together, readers=(Rows(), Tensors()))
+    app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
+    app.add_middleware(Guard, hosts=hosts, largest=limits.body_bytes, anywhere=anywhere, known=known)
+    app.add_middleware(Shed, models=models, short=short, behind=behind.admission)
+    if ring:
+        app.add_middleware(Keys, ring=ring)
+    meter = metered(app, models, log)
+    if versions:
+        meter.counts.faults = versions.faults.counts
+    app.state.admissions = {"short": short, "behind": behind.admission}
+    app.state.straight = Straight(
+        models, together, short, meter, known, ring, asking.is_divided, limits.body_bytes
+    )
+    return asking, behind, meter.counts
 
 
 def _closing(log: ServingLog | None, versions: Versions | None) -> Any:

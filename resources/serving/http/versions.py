@@ -19,8 +19,9 @@ from resources.serving.http.answering import found, predicted, refuse_many_expla
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.http.guard import replayed
-from resources.serving.http.lane import LARGEST, MOST_ROWS, asked_for
+from resources.serving.http.lane import LARGEST, asked_for
 from resources.serving.http.refusals import refused
+from resources.serving.http.together import MOST_ROWS
 from resources.serving.live_models import LiveModels, Served
 from resources.serving.versions.faults import LATE, PASSING, FaultError, UnexplainedError
 from resources.serving.versions.versions import PLAIN, Shown, UnknownVersionError, Versions
@@ -44,6 +45,10 @@ class Asking:
         if split is None or self._versions is None or model is None or split.version == model.record.version:
             return None
         return split
+
+    def is_divided(self, model: Served) -> bool:
+        """Whether a split sends some of a model's requests elsewhere."""
+        return bool(self.models.splits) and self.split_of(model) is not None
 
     async def named(self, name: str, version: str) -> Served | None:
         """What reads requests to a version that is asked by its number; None where it is the one that answers.

@@ -67,7 +67,7 @@ CHANGES: dict[str, Change] = {
         "keys", "both if self.dense is None else self.dense.encode(_nulled(both))", "both"
     ),
     "nanoseconds of the time to live cut": Change("moments", "micro - span), nano)", "micro - span), None)"),
-    "null values filled": Change("assemble", "& self.found", "| self.found"),
+    "null values filled": Change("assemble", "& self.hits", "| self.hits"),
     "null keys numbered": Change(
         "kernel", "usable = (codes >= 0) & (ticks != NEVER)", "usable = ticks != NEVER"
     ),

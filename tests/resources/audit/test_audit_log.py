@@ -135,5 +135,5 @@ def test_a_log_whose_end_is_cut_off_under_a_running_process_is_not_gone_on_with(
 def test_a_text_beside_the_log_is_kept_as_it_was_first(audit):
     audit.keep("specs/a.json", "first")
     audit.keep("specs/a.json", "second")
-    assert (audit.kept("specs/a.json"), audit.kept("specs/b.json")) == ("first", None)
+    assert (audit.text("specs/a.json"), audit.text("specs/b.json")) == ("first", None)
     assert Path(audit.folder, "specs", "a.json").read_text() == "first"

@@ -165,7 +165,7 @@ def test_bytes_of_an_append_that_was_interrupted_are_kept_and_noted(audit):
 def test_an_old_log_is_taken_over_into_another_place_and_left_where_it_was(audit, tmp_path):
     other = Audit(folder=str(tmp_path / "elsewhere" / "audit"))
     assert take_over(other, "ada", storage_at(audit.folder))
-    assert other.verify().head.seq == 8 and other.kept("specs/a.json") == "{}"
+    assert other.verify().head.seq == 8 and other.text("specs/a.json") == "{}"
     assert Path(audit.folder, "log.jsonl").exists()
 
 

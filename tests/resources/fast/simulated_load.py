@@ -11,12 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from resources.serving.http import admission, lane
+from resources.serving.http import admission, together
 from resources.serving.http.admission import Admission, FullError
-from resources.serving.http.lane import AT_ANY_RATE, Asked, Together
+from resources.serving.http.together import AT_ANY_RATE, Asked, Together
 from resources.serving_limits import Limits
 
-ROW_S, READ_S, REFUSE_S, ANSWER_S = 250e-6, 60e-6, 60e-6, 60e-6
+ROW_S, READ_S, REFUSE_S, ANSWER_S = 100e-6, 8e-6, 10e-6, 20e-6
 """Seconds of work for a row, for reading a request, for turning one away, and for reading and writing of one that is let in."""
 
 CROWDED_S = 1.0
@@ -62,7 +62,7 @@ class Simulation:
         self.outcome, limits = Outcome(), Limits()
         record = SimpleNamespace(name="trips", clock="data")
         self._model: Any = SimpleNamespace(record=record)
-        self._admission = Admission(limits.wait_s, AT_ANY_RATE, lane.STANDING)
+        self._admission = Admission(limits.wait_s, AT_ANY_RATE, together.STANDING)
         self._together = Together(self, self._admission, limits)  # type: ignore[arg-type]
 
     def predict(self, model: Any, requests: Any, arrived: Any = None) -> list[float]:
@@ -73,7 +73,7 @@ class Simulation:
     def run(self) -> Outcome:
         """Until all are answered."""
         clock = SimpleNamespace(perf_counter=lambda: self.now)
-        with mock.patch.object(admission, "time", clock), mock.patch.object(lane, "time", clock):
+        with mock.patch.object(admission, "time", clock), mock.patch.object(together, "time", clock):
             asyncio.run(self._all())
         return self.outcome
 

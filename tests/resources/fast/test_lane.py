@@ -11,8 +11,8 @@ import pydantic
 import pytest
 
 from resources.features.column_vectors import ColumnVectors
-from resources.serving.http import lane
-from resources.serving.http.lane import MOST_ROWS
+from resources.serving.http import together
+from resources.serving.http.together import MOST_ROWS
 from resources.serving.parts import Answered
 from tests.resources.endpoint_in_process import TRIP, endpoint
 
@@ -36,7 +36,7 @@ class Short:
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     for name in ("READING_S", "PREDICTING_S", "HURRY_S"):
-        monkeypatch.setattr(lane, name, 60.0)  # however busy the machine is
+        monkeypatch.setattr(together, name, 60.0)  # however busy the machine is
     made = endpoint(tmp_path)
     models = made.state.models
     models.served = {n: replace(m, fast=Short()) for n, m in models.served.items()}
@@ -100,12 +100,12 @@ def test_a_request_that_came_alone_is_answered_later_where_its_turn_was_over_bef
     async def asked_while_nothing_can_be_read() -> list[int]:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            monkeypatch.setattr(lane, "READING_S", -1.0)
+            monkeypatch.setattr(together, "READING_S", -1.0)
             asked = [asyncio.ensure_future(http.post("/predict/trips", json=trip(2.0))) for _ in range(2)]
             for _ in range(20):
                 await asyncio.sleep(0)
             assert not any(one.done() for one in asked)
-            monkeypatch.setattr(lane, "READING_S", 60.0)
+            monkeypatch.setattr(together, "READING_S", 60.0)
             return [reply.status_code for reply in await asyncio.wait_for(asyncio.gather(*asked), 20)]
 
     assert asyncio.run(asked_while_nothing_can_be_read()) == [200, 200]

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from resources.serving.http import lane
+from resources.serving.http import together
 from tests.resources.endpoint_in_process import TRIP, endpoint
 from tests.resources.fast.test_lane import Short
 
@@ -19,7 +19,7 @@ INFER = "/v2/models/trips/infer"
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     for name in ("READING_S", "PREDICTING_S", "HURRY_S"):
-        monkeypatch.setattr(lane, name, 60.0)  # however busy the machine is
+        monkeypatch.setattr(together, name, 60.0)  # however busy the machine is
     made = endpoint(tmp_path)
     models = made.state.models
     models.served = {n: replace(m, fast=Short()) for n, m in models.served.items()}

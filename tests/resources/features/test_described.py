@@ -56,7 +56,7 @@ def test_a_description_reads_the_same_with_and_without_feast():
     described = repository(SCORE)
     assert inputs_without_feast("score", described) == inputs_by_feast("score", described)
     assert read(described).views == read_by_feast(described).views
-    assert TypedField("debts", "borrower", "String") in inputs_by_feast("score", described).asked
+    assert TypedField("debts", "borrower", "String") in inputs_by_feast("score", described).request_fields
 
 
 def test_a_description_is_the_same_after_it_was_written_down():

@@ -88,7 +88,7 @@ def test_services_are_found_and_told_as_feast_has_them(repository, kind, caplog)
     assert found.services.keys() == real.services.keys() != set()
     for name, inputs in real.services.items():
         assert found.services[name] == inputs
-        assert inputs.given and inputs.asked
+        assert inputs.given and inputs.request_fields
     assert found.views == real.views
 
 
@@ -98,7 +98,7 @@ def test_names_and_types_are_those_that_were_written(repository, kind):
     assert service_views("s1", repository) == ["streets"]
     inputs = service_inputs("age", repository)
     assert inputs.given == [TypedField("history", "age", "Float32")]
-    assert inputs.asked == [TypedField("history", "customer_id", "Int64")]
+    assert inputs.request_fields == [TypedField("history", "customer_id", "Int64")]
 
 
 @pytest.mark.parametrize("kind", ["computed_on_demand"])
@@ -106,7 +106,7 @@ def test_a_request_column_is_typed_and_what_is_behind_is_named(repository, kind)
     inputs = service_inputs("one", repository)
     assert (inputs.requests, inputs.stored) == (["at"], ["history", "streets"])
     assert inputs.behind == {"streets": ["width"]}
-    assert TypedField("asked", "at", "Array(Int64)") in inputs.asked
+    assert TypedField("asked", "at", "Array(Int64)") in inputs.request_fields
 
 
 @pytest.mark.parametrize("kind", list(KINDS)[:3])

@@ -134,12 +134,12 @@ def imported(path: str, field: str) -> Any:
 
 def scorer_class(path: str) -> type[ByteScorer]:
     """The class that a spec names to read its bytes; anything that is no ByteScorer is refused and not called."""
-    found = imported(path, "scorer")
-    if not (isinstance(found, type) and issubclass(found, ByteScorer)):
+    kind = imported(path, "scorer")
+    if not (isinstance(kind, type) and issubclass(kind, ByteScorer)):
         raise DatasetError(
             f"trainer.scorer={path!r} is no subclass of mlops_assets.ml.training.trainers.base:ByteScorer: derive it from that class"
         )
-    return found
+    return kind
 
 
 def _packed(job: Job, model: bytes) -> bytes:

@@ -114,8 +114,8 @@ class Model(TrainedModel):
     def __init__(self, model: bytes, threads: int, code: Collection[str] = ()) -> None:
         import lightgbm
 
-        text, found, ours = model.decode().rpartition(OURS)
-        if not found:
+        text, mark, ours = model.decode().rpartition(OURS)
+        if not mark:
             raise DatasetError(
                 "the model carries no encoding: it was not written by mlops_assets.ml.training.fit.fit"
             )
@@ -280,11 +280,11 @@ def contributions(model: Model, matrix: np.ndarray) -> Contributions:
         model._booster.model_to_string().partition("\nobjective=")[2].split("\n")[0].split()
     )
     if objective not in LINKS or "sqrt" in settings:
-        told = " ".join([objective, *settings])
-        raise DatasetError(f"objective {told} has no link by which its contributions could be read")
+        words = " ".join([objective, *settings])
+        raise DatasetError(f"objective {words} has no link by which its contributions could be read")
     steep = next((float(one.partition(":")[2]) for one in settings if one.startswith("sigmoid:")), 1.0)
-    found = model._booster.predict(matrix, pred_contrib=True, num_threads=model._threads)
-    values = np.asarray(found, np.float64) * steep
+    by_feature = model._booster.predict(matrix, pred_contrib=True, num_threads=model._threads)
+    values = np.asarray(by_feature, np.float64) * steep
     return Contributions(LINKS[objective], values[:, -1], values[:, :-1])
 
 

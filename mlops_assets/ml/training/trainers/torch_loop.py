@@ -161,12 +161,12 @@ class Loop:
             tensors = tuple(t.to(self.device) if fits else t.pin_memory() for t in tensors)
         return tensors[0], tensors[1], tensors[2]
 
-    def _shared(self, made: Any) -> Any:
+    def _shared(self, module: Any) -> Any:
         if self.worker.size == 1:
-            return made
+            return module
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(made, [self.device] if self.device.type == "cuda" else None)
+        return DistributedDataParallel(module, [self.device] if self.device.type == "cuda" else None)
 
     def _seed(self, epoch: int) -> None:
         import torch
@@ -189,8 +189,8 @@ class Loop:
         import torch
 
         buffer = io.BytesIO()
-        kept = {"network": self._state(), "best": self._best_state, "scores": self.scores, "done": self.done}
-        torch.save({**kept, "optimizer": self.optimizer.state_dict()}, buffer)
+        state = {"network": self._state(), "best": self._best_state, "scores": self.scores, "done": self.done}
+        torch.save({**state, "optimizer": self.optimizer.state_dict()}, buffer)
         return buffer.getvalue()
 
     def _resume(self, checkpoint: bytes | None) -> None:
@@ -198,11 +198,11 @@ class Loop:
 
         if checkpoint is None:
             return
-        kept = torch.load(io.BytesIO(checkpoint), map_location=self.device, weights_only=True)
-        self.network.load_state_dict(kept["network"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.scores, self.done = kept["scores"], kept["done"]
-        self._best_state = {name: t.cpu() for name, t in kept["best"].items()}
+        state = torch.load(io.BytesIO(checkpoint), map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scores, self.done = state["scores"], state["done"]
+        self._best_state = {name: t.cpu() for name, t in state["best"].items()}
 
     def _importance(self, state: dict[str, Any]) -> dict[str, float]:
         """Share of the first layer's absolute weights that stands on each feature's inputs."""

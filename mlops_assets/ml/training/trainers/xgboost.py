@@ -136,8 +136,8 @@ class Model(TrainedModel):
         return self._dense(matrix).astype(np.float64)
 
     def predict_row(self, row: RowBuffer) -> float:
-        found = self._dense.row(row)
-        return super().predict_row(row) if found is None else found
+        score = self._dense.row(row)
+        return super().predict_row(row) if score is None else score
 
 
 def _trainer(spec: ModelSpec) -> XGBoost:

@@ -37,7 +37,7 @@ class _Holder:
         check(self._library.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
         self.scores = ctypes.POINTER(ctypes.c_float)()
         self.shape, self.dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-        self.found = ctypes.byref(self.shape), ctypes.byref(self.dimensions), ctypes.byref(self.scores)
+        self.outputs = ctypes.byref(self.shape), ctypes.byref(self.dimensions), ctypes.byref(self.scores)
         self._described: tuple[int, int, bytes] = 0, 0, b""
 
     def of(self, row: RowBuffer) -> bytes:
@@ -76,7 +76,7 @@ class Dense:
         place, _ = matrix.__array_interface__["data"]
         library, own = self._short if rows <= SHORT else self._library, self._own.holder
         given = self._booster.handle, _described(place, rows, features), self._arguments, own.handle
-        self._check(library.XGBoosterPredictFromDense(*given, *own.found))
+        self._check(library.XGBoosterPredictFromDense(*given, *own.outputs))
         if own.dimensions.value != 1:
             return self._booster.inplace_predict(matrix, validate_features=False)
         return np.array(own.scores[:rows], np.float32)
@@ -85,7 +85,7 @@ class Dense:
         """The same for one row that stays where it is; None where the booster has several outputs."""
         own = self._own.holder
         given = self._booster.handle, own.of(row), self._arguments, own.handle
-        self._check(self._short.XGBoosterPredictFromDense(*given, *own.found))
+        self._check(self._short.XGBoosterPredictFromDense(*given, *own.outputs))
         return own.scores[0] if own.dimensions.value == 1 else None
 
 

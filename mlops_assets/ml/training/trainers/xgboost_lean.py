@@ -32,10 +32,10 @@ class LeanBooster:
 
     def attr(self, name: str) -> str | None:
         """An attribute that the model carries; None where it has none of that name."""
-        found, success = ctypes.c_char_p(), ctypes.c_int()
-        asked = self.handle, name.encode(), ctypes.byref(found), ctypes.byref(success)
-        check(self._library.XGBoosterGetAttr(*asked))
-        return found.value.decode() if success.value and found.value is not None else None
+        value, success = ctypes.c_char_p(), ctypes.c_int()
+        arguments = self.handle, name.encode(), ctypes.byref(value), ctypes.byref(success)
+        check(self._library.XGBoosterGetAttr(*arguments))
+        return value.value.decode() if success.value and value.value is not None else None
 
     @cached_property
     def whole(self) -> Any:
@@ -61,16 +61,16 @@ def library() -> Any:
         from xgboost import core
 
         return core._LIB
-    found = ctypes.CDLL(str(path))
-    found.XGBGetLastError.restype = ctypes.c_char_p
-    return found
+    loaded_library = ctypes.CDLL(str(path))
+    loaded_library.XGBGetLastError.restype = ctypes.c_char_p
+    return loaded_library
 
 
 @cache
 def held() -> Any:
     """The same, for calls that are over before another thread would have done anything: it keeps the interpreter meanwhile."""
-    found = library()
-    return ctypes.PyDLL(found._name, handle=found._handle)
+    calls = library()
+    return ctypes.PyDLL(calls._name, handle=calls._handle)
 
 
 def check(code: int) -> None:

@@ -45,7 +45,7 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
     """
     names = ["departs_at", "arrives_at", "requested_at", "plane_year"]
     names += ["aircraft_free_at", "aircraft_leg_minutes", "aircraft_seen_at"]
-    departs, arrives, asked, built, free_at, leg, seen = (
+    departs, arrives, requested, built, free_at, leg, seen = (
         np.asarray(pd.to_numeric(inputs[name], errors="coerce"), dtype="float64") for name in names
     )
     # New York's clock is whole hours from UTC: pandas turns each hour that occurs local once; -1 stands for none.
@@ -60,7 +60,7 @@ def trip(inputs: pd.DataFrame) -> pd.DataFrame:
         "trip_minutes": elapsed,
         "trip_arrival_minute": minute + elapsed,
         "aircraft_years": year - built,
-        "aircraft_unseen_minutes": (asked - seen) / 60,
+        "aircraft_unseen_minutes": (requested - seen) / 60,
         "aircraft_slack_minutes": departs / 60 - (free_at / 60 + leg),
     }
     return pd.DataFrame({name: values.astype("float32") for name, values in out.items()}, inputs.index)

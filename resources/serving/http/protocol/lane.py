@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 
-from resources.serving.http.lane import Asked, Parts
 from resources.serving.http.protocol.answers import response
 from resources.serving.http.protocol.forms import InferRequest, outputs
 from resources.serving.http.protocol.routes import HEADER_LENGTH, tensors
+from resources.serving.http.together import Asked, Parts
 from resources.serving.live_models import LiveModels, Served
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from mlops_assets.ml.monitoring.drift import column_drift, reference_profile
 from mlops_assets.ml.reports.distributions import distributions
 from mlops_assets.ml.skew.brute_force import ViewTable, cells_that_differ
 from mlops_assets.ml.skew.cells import Logged, View, skewed_cells
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.ml.training.shards import written
 from mlops_assets.spec.columns import (
@@ -99,7 +99,7 @@ def refusals(n: dict[str, str]) -> list[str]:
     prediction, label = spec.prediction, spec.label
     return [
         *input_clashes(inputs, prediction.key, prediction.time),
-        *label_among_inputs(inputs, label.told),
+        *label_among_inputs(inputs, label.named_columns),
     ]
 
 
@@ -165,14 +165,14 @@ def skewed(frame: pl.DataFrame, n: dict[str, str]) -> list[tuple]:
     feature, key = n["queue"], n["depot"]
     few = frame[:6]
     moments = few[n["sent"]]
-    asked = pl.DataFrame({key: few[key], ASKED: moments, SERVED: moments})
+    asked = pl.DataFrame({key: few[key], QUESTION_AT: moments, SERVED: moments})
     served = pl.DataFrame({feature: np.arange(6.0)})
     logged = Logged(
         values=served,
         event_times=pl.DataFrame({feature: moments}),
-        found=pl.DataFrame({feature: [True] * 6}),
+        presence=pl.DataFrame({feature: [True] * 6}),
         held=pl.DataFrame({feature: [False] * 6}),
-        asked=asked,
+        questions=asked,
     )
     offline = pl.DataFrame(
         {key: few[key], "event_timestamp": moments, "created": moments, "_written": moments},
@@ -189,7 +189,7 @@ def true_numbers(tmp_path_factory):
 
 def test_every_name_that_the_platform_adds_to_rows_is_kept_for_it_and_among_the_names_tried():
     logged = [value for name, value in vars(log).items() if name.isupper() and name != "DEFINITIONS"]
-    own = [LABEL, SCORE, CHAMPION_SCORE, CLUSTER, SLICE, ROW, ASKED, SERVED]
+    own = [LABEL, SCORE, CHAMPION_SCORE, CLUSTER, SLICE, ROW, QUESTION_AT, SERVED]
     assert all(name.startswith(OURS) for name in [*own, *(v for v in logged if isinstance(v, str))])
     assert {*own, *PEOPLES_NAMES} <= set(platform_names())
     assert len(platform_names()) > 1000

@@ -15,7 +15,7 @@ from mlops_assets.ml.training import explained
 from mlops_assets.ml.training.explained import SCORES, ExplainingScorer
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.ml.training.trainers.base import Contributions
-from tests.ml.trainers.test_every_trainer import KINDS, TORCH
+from tests.ml.training.trainers.test_every_trainer import KINDS, TORCH
 
 LIBRARIES = ("xgboost", "lightgbm")
 OBJECTIVES = {

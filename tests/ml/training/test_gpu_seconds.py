@@ -14,8 +14,8 @@ from resources.storage.addresses import storage_at
 
 LOOP = {
     "kind": "function",
-    "loop": "tests.ml.trainers.loops:depot_rates",
-    "scorer": "tests.ml.trainers.loops:Rates",
+    "loop": "tests.ml.training.trainers.loops:depot_rates",
+    "scorer": "tests.ml.training.trainers.loops:Rates",
     "categories": ["depot"],
     "rounds": 6,
 }

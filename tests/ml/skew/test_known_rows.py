@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED, known_rows
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED, known_rows
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 KINDS = {
@@ -19,7 +19,7 @@ KINDS = {
 QUESTIONS = {
     "a": pl.String,
     "b": pl.Int64,
-    ASKED: pl.Datetime("us", "UTC"),
+    QUESTION_AT: pl.Datetime("us", "UTC"),
     SERVED: pl.Datetime("us", "UTC"),
 }
 
@@ -73,6 +73,6 @@ def test_a_row_that_got_in_late_is_known_now_and_was_not_then():
         ],
         schema=KINDS,
     )
-    asked = pl.DataFrame([{"a": "x", "b": 1, ASKED: hour(4), SERVED: hour(5)}], schema=QUESTIONS)
+    asked = pl.DataFrame([{"a": "x", "b": 1, QUESTION_AT: hour(4), SERVED: hour(5)}], schema=QUESTIONS)
     (found,) = known_rows(asked, table, ["a", "b"]).to_dicts()
     assert (found["event_now"], found["event_then"]) == (hour(3), hour(1))

@@ -13,10 +13,10 @@ from mlops_assets.ml.training.kuberay_job import (
     JOB,
     OUTCOME,
     digest_of,
+    fit_on_kuberay,
     job_text,
     read_job,
     read_outcome,
-    sent,
     write_outcome,
 )
 from mlops_assets.ml.training.ladder import ComputeError, Rung, job_name
@@ -144,7 +144,7 @@ def test_the_cluster_is_asked_for_what_the_spec_says_and_the_outcome_it_leaves_i
 
     cluster = Cluster(fitted)
     rung = replace(RUNG, workers=3)
-    assert sent(job, rung, cluster, checkpoints) == (Outcome(b"model", 7), Cost(5.0))
+    assert fit_on_kuberay(job, rung, cluster, checkpoints) == (Outcome(b"model", 7), Cost(5.0))
     asked = cluster.asked
     assert (asked["name"], asked["workers"], asked["accelerator"]) == ("mlops-a-fit", 3, "A10G")
     assert asked["each"] == {"CPU": 4.0, "GPU": 1.0}
@@ -157,9 +157,9 @@ def test_a_cluster_that_leaves_nothing_is_told(tmp_path):
     with pytest.raises(
         ComputeError, match=r"mlops-fit in namespace ml is done and .*outcome is not there: run it again"
     ):
-        sent(job_of(), RUNG, Cluster(lambda: None), storage_at(tmp_path / "a-fit"))
+        fit_on_kuberay(job_of(), RUNG, Cluster(lambda: None), storage_at(tmp_path / "a-fit"))
 
 
 def test_rows_in_memory_cannot_be_sent(tmp_path):
     with pytest.raises(TypeError, match="needs its rows as files, not as Held"):
-        sent(job_of(rows=Held(parcels(10))), RUNG, Cluster(lambda: None), storage_at(tmp_path))
+        fit_on_kuberay(job_of(rows=Held(parcels(10))), RUNG, Cluster(lambda: None), storage_at(tmp_path))

@@ -3,7 +3,7 @@
 import pytest
 
 from mlops_assets.ml.provenance.code_digest import CodeDigestError, code_digest, parts_of, project_source
-from mlops_assets.ml.provenance.digest import differences, told
+from mlops_assets.ml.provenance.digest import differences, names_in_words
 
 FEATURES = '''
 """What is known of a parcel."""
@@ -198,7 +198,7 @@ def test_code_of_this_project_is_found_without_importing_it():
 def test_what_changed_is_named():
     before, now = {"code": "1", "rules": "1", "a": "1"}, {"code": "2", "rules": "1", "b": "1"}
     assert differences(before, now) == ["a", "b", "code"]
-    assert (told(["a"]), told(["a", "b"]), told(["a", "b", "c", "d", "e"])) == (
+    assert (names_in_words(["a"]), names_in_words(["a", "b"]), names_in_words(["a", "b", "c", "d", "e"])) == (
         "a",
         "a and b",
         "a, b, c and 2 more",

@@ -32,12 +32,12 @@ def in_words(act: Callable[[], int], *, debug: bool = False, status: int = 1) ->
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told in words
-        told = shown("".join(traceback.format_exception(error)))
+        trace = shown("".join(traceback.format_exception(error)))
         if debug:
-            print(told, end="", file=sys.stderr)
+            print(trace, end="", file=sys.stderr)
         print(f"error: {shown(sentence(error))}", file=sys.stderr)
         if not (debug or is_expected(error)):
-            print(f"       {_kept(told)}; `--debug` prints it", file=sys.stderr)
+            print(f"       {_write_trace(trace)}; `--debug` prints it", file=sys.stderr)
         return status
 
 
@@ -59,19 +59,19 @@ def sentence(error: Exception) -> str:
     return f"{where}{error.strerror or type(error).__name__}{f': {fix}' if fix else ''}"
 
 
-def _kept(told: str) -> str:
+def _write_trace(trace: str) -> str:
     """Write a traceback where the last ones lie, and say where; a state folder that is not there is not made for it."""
     try:
         log = state_folder() / "logs" / LOG
         if not log.parent.parent.is_dir():
             return "the traceback was not kept, because there is no state folder"
-        _append(log, told)
+        _append(log, trace)
     except (OSError, ValueError) as error:
         return f"the traceback could not be kept ({error})"
     return f"the traceback is in {log}"
 
 
-def _append(log: Path, told: str) -> None:
+def _append(log: Path, text: str) -> None:
     log.parent.mkdir(exist_ok=True)
     with log.open("a") as file:
-        file.write(f"{datetime.now(UTC).isoformat()} {' '.join(sys.argv[:2])}\n{told}\n")
+        file.write(f"{datetime.now(UTC).isoformat()} {' '.join(sys.argv[:2])}\n{text}\n")

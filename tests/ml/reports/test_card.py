@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.ml.reports.card import Fact, Section, Source, as_html, as_markdown, told, with_interval
+from mlops_assets.ml.reports.card import (
+    Fact,
+    Section,
+    Source,
+    as_html,
+    as_markdown,
+    value_in_words,
+    with_interval,
+)
 from mlops_assets.ml.reports.sparklines import bars
 
 REGISTRY = Source("version 7 in MLflow", "http://127.0.0.1:5000/#/models/m/versions/7")
@@ -53,7 +61,7 @@ class Cells(HTMLParser):
     ],
 )
 def test_a_value_is_told_in_words_and_what_is_missing_is_unknown(value, text):
-    assert told(value) == text
+    assert value_in_words(value) == text
 
 
 def test_a_metric_is_told_with_its_interval_or_that_it_has_none():

@@ -241,7 +241,7 @@ def test_a_time_that_is_unknown_fails_its_guard():
     assert not untimed.passes and "an unknown time" in untimed.text
 
 
-LOOPS = "tests.ml.trainers.loops"
+LOOPS = "tests.ml.training.trainers.loops"
 WITH_GAPS = {"kind": "function", "loop": f"{LOOPS}:depot_rates", "scorer": f"{LOOPS}:Gaps", "rounds": 2}
 OWN = parcel_spec(trainer=WITH_GAPS | {"categories": ["depot"]})
 

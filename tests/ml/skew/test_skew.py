@@ -23,7 +23,7 @@ from mlops_assets.ml.skew.cells import (
     skewed_cells,
     totals,
 )
-from mlops_assets.ml.skew.known_rows import ASKED, SERVED
+from mlops_assets.ml.skew.known_rows import QUESTION_AT, SERVED
 
 INSTANT = pl.Datetime("us", "UTC")
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)
@@ -52,13 +52,13 @@ def logged(
     def frame(content: object, kind=None) -> pl.DataFrame:
         return pl.DataFrame([pl.Series(name, [content], kind) for name in features])
 
-    asked = {"pump": "P1", ASKED: NOON, SERVED: WALL}
+    asked = {"pump": "P1", QUESTION_AT: NOON, SERVED: WALL}
     return Logged(
         values=frame(value, pl.Float32),
         event_times=frame(HOURS[event] if event else None, INSTANT),
-        found=frame(found),
+        presence=frame(found),
         held=frame(held),
-        asked=pl.DataFrame(asked, schema_overrides={ASKED: INSTANT, SERVED: INSTANT}),
+        questions=pl.DataFrame(asked, schema_overrides={QUESTION_AT: INSTANT, SERVED: INSTANT}),
     )
 
 
@@ -190,9 +190,9 @@ def test_a_feature_computed_on_demand_is_named_for_what_it_is_computed_from(name
     both = Logged(
         *(
             frame.with_columns(pl.col("heat").alias("load"))
-            for frame in (case.values, case.event_times, case.found, case.held)
+            for frame in (case.values, case.event_times, case.presence, case.held)
         ),
-        asked=case.asked,
+        questions=case.questions,
     )
     load = View("computed", ("load",), inputs=("state",))
     assert verdict(both, replayed, rows, HEAT, load) == [expected, expected]
@@ -209,7 +209,7 @@ def test_text_whole_numbers_and_flags_are_compared_exactly(kind):
     case = logged(1.0, "an hour ago")
     values = pl.DataFrame({"heat": pl.Series([1], dtype=pl.Int64).cast(kind)})
     other = pl.DataFrame({"heat": pl.Series([0], dtype=pl.Int64).cast(kind)})
-    case = Logged(values, case.event_times, case.found, case.held, case.asked)
+    case = Logged(values, case.event_times, case.presence, case.held, case.questions)
     found = differing(case, other, [HEAT])
     assert found["rounding"].to_list() == [False]
     assert differing(case, values, [HEAT]).is_empty()

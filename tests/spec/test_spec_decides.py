@@ -38,7 +38,7 @@ from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import TrainingData, newest_partition, training_data
 from resources.compute.compute import Compute
 from resources.lake.lake import Lake
-from tests.ml.conftest import parcel_spec
+from tests.ml.conftest import parcel_spec, parcels
 from tests.pumps import project
 from tests.spec_reads import fields_read
 
@@ -154,8 +154,8 @@ TELLING: dict[str, list[Any]] = {
     "trainer.compute": ["local"],
     "trainer.cells_in_process": [0],
     "trainer.hidden": [[4]],
-    "trainer.loop": ["tests.ml.trainers.loops:other_rates"],
-    "trainer.scorer": ["tests.ml.trainers.loops:Bytes"],
+    "trainer.loop": ["tests.ml.training.trainers.loops:other_rates"],
+    "trainer.scorer": ["tests.ml.training.trainers.loops:Bytes"],
     "prediction.rows": ["mlops_assets.ml.dataset:labelled"],
 }
 """Values that stand for another rule on these rows, where a generated one would be none or would name nothing."""
@@ -184,9 +184,12 @@ def others(spec: ModelSpec, path: str) -> list[ModelSpec]:
 
 
 @pytest.fixture(scope="module")
-def specs(make_spec) -> dict[str, ModelSpec]:
+def specs() -> dict[str, ModelSpec]:
     """A spec for each kind of trainer, all of the same five weeks."""
-    own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
+    own = {
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
+    }
     more = {
         "xgboost": {"parameters": {"subsample": 0.3, "eta": 0.9, "max_depth": 2}},
         "lightgbm": {"parameters": {"bagging_fraction": 0.7, "bagging_freq": 1}},
@@ -196,7 +199,7 @@ def specs(make_spec) -> dict[str, ModelSpec]:
     base = {"categories": ["depot"], "rounds": 30, "early_stopping_rounds": 4, "threads": 1}
     search = {"trials": 4}
     return {
-        kind: make_spec(
+        kind: parcel_spec(
             trainer=base | {"kind": kind} | more[kind],
             window={"hold_out_days": 10, "minimum_days": 14},
             **({"search": search} if kind == "xgboost" else {}),
@@ -206,10 +209,10 @@ def specs(make_spec) -> dict[str, ModelSpec]:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory, specs, make_parcels) -> Lake:
+def lake(tmp_path_factory, specs) -> Lake:
     """Five joined weeks of parcels, four of which were sent at the same moment each hour."""
     spec, lake = specs["xgboost"], Lake(root=str(tmp_path_factory.mktemp("lake")))
-    rows = make_parcels(3300).with_columns(
+    rows = parcels(3300).with_columns(
         pl.col("sent").dt.truncate("1h").dt.cast_time_unit("us"),
         pl.col("seen").dt.cast_time_unit("us"),
         code=pl.col("parcel").str.reverse(),
@@ -332,7 +335,10 @@ def test_lineage_names_the_files_of_all_code_that_decides_a_version_and_a_rebuil
         "mlops_assets.stages.lineage.repository_of", lambda use_case: SimpleNamespace(package="")
     )
     monkeypatch.setattr(provenance, "code", lambda repository, modules: asked.extend(modules) or {})
-    own = {"loop": "tests.ml.trainers.loops:depot_rates", "scorer": "tests.ml.trainers.loops:Rates"}
+    own = {
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
+    }
     spec = parcel_spec(trainer={"kind": "function", "categories": ["depot"], **own})
     rows = f"{__name__}:test_a_calendar_of_weeks_is_hashed_as_the_weeks_that_it_was"
     spec = spec.model_copy(update={"prediction": spec.prediction.model_copy(update={"rows": rows})})

@@ -18,7 +18,7 @@ from mlops_assets.ml.training.trainers import function
 from mlops_assets.ml.training.trainers.base import aside, pack
 from mlops_assets.ml.training.trainers.function import MAGIC
 from resources.storage.addresses import storage_at
-from tests.ml.trainers.loops import Rates
+from tests.ml.training.trainers.loops import Rates
 
 KINDS = {
     "xgboost": {"rounds": 40, "parameters": {"subsample": 0.8, "colsample_bytree": 0.6}},
@@ -29,8 +29,8 @@ KINDS = {
     "torch_tabular": {"rounds": 8, "batch_size": 64, "hidden": [32, 16]},
     "function": {
         "rounds": 6,
-        "loop": "tests.ml.trainers.loops:depot_rates",
-        "scorer": "tests.ml.trainers.loops:Rates",
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
     },
 }
 LEARNED = {"xgboost": 0.8, "lightgbm": 0.8, "torch_tabular": 0.75, "function": 0.55}
@@ -234,11 +234,14 @@ def test_torch_missing_is_told_with_the_extra_to_install(make_spec, known, featu
     ("changes", "said"),
     [
         (
-            {"loop": "tests.ml.trainers.loops:nothing"},
-            "trainer.loop='tests.ml.trainers.loops:nothing' cannot be",
+            {"loop": "tests.ml.training.trainers.loops:nothing"},
+            "trainer.loop='tests.ml.training.trainers.loops:nothing' cannot be",
         ),
         ({"scorer": "no.such:Thing"}, "trainer.scorer='no.such:Thing' cannot be imported"),
-        ({"loop": "tests.ml.trainers.loops:returns_text"}, "returned a str: return the model's bytes"),
+        (
+            {"loop": "tests.ml.training.trainers.loops:returns_text"},
+            "returned a str: return the model's bytes",
+        ),
     ],
 )
 def test_a_loop_of_ones_own_that_cannot_work_is_told_why(changes, said, make_spec, known, features):
@@ -263,15 +266,23 @@ def with_reader(path: str) -> bytes:
 
 @pytest.mark.parametrize(
     "path",
-    ["os:system", "subprocess:getoutput", "builtins:eval", "pickle:loads", "tests.ml.trainers.loops:Rates"],
+    [
+        "os:system",
+        "subprocess:getoutput",
+        "builtins:eval",
+        "pickle:loads",
+        "tests.ml.training.trainers.loops:Rates",
+    ],
 )
 def test_a_class_that_only_the_file_names_is_never_imported(path, monkeypatch):
     monkeypatch.setattr(function, "import_module", lambda name: pytest.fail(f"{name} was imported"))
     with pytest.raises(DatasetError, match=f"names '{path}' as its reader, which the spec does not"):
-        Scorer(with_reader(path), code={"tests.ml.trainers.loops:Other"})
+        Scorer(with_reader(path), code={"tests.ml.training.trainers.loops:Other"})
 
 
-@pytest.mark.parametrize("path", ["os:system", "tests.ml.trainers.loops:depot_rates", "builtins:dict"])
+@pytest.mark.parametrize(
+    "path", ["os:system", "tests.ml.training.trainers.loops:depot_rates", "builtins:dict"]
+)
 def test_what_a_spec_names_is_not_called_unless_it_is_a_scorer(
     path, make_spec, known, features, tmp_path, monkeypatch
 ):

@@ -66,7 +66,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_rows_or_the_time(known, spe
 def test_another_process_elsewhere_gives_the_same_bytes_and_no_ray_is_started(fitted, tmp_path):
     import hashlib
 
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     environ = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE],

@@ -26,7 +26,7 @@ def search_folder(spec: ModelSpec) -> str:
     return f"{spec.name}/search"
 
 
-def searched(spec: ModelSpec, lake: Lake, partition: str) -> tuple[ModelSpec, dict[str, str]]:
+def training_spec(spec: ModelSpec, lake: Lake, partition: str) -> tuple[ModelSpec, dict[str, str]]:
     """The spec that a training at the end of a partition follows, and the tags that say where its parameters come from.
 
     Raises AlteredRecordError where a result does not carry the hash it was written with.

@@ -12,7 +12,7 @@ from mlops_assets.stages.card import gather, sections
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.errors import AlteredRecordError
 from mlops_assets.stages.judging import judge_challenger
-from mlops_assets.stages.searched import newest_result, parameters_in, searched
+from mlops_assets.stages.search_results import newest_result, parameters_in, training_spec
 from mlops_assets.stages.training import train_challenger, training_files
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
@@ -51,7 +51,9 @@ def write_result(lake: Lake, parameters: dict, **changes) -> None:
 
 def judged(lake: Lake, tracking: Tracking, folder) -> Attempt:
     audit = Audit(folder=str(folder / "audit"))
-    attempt = judge_challenger(SPEC, lake, tracking, audit, {"reason": "by hand"}).attempt
+    attempt = judge_challenger(
+        SPEC, Systems(lake, tracking=tracking, audit=audit), {"reason": "by hand"}
+    ).attempt
     record_evaluated(audit, SPEC, attempt, {})
     return attempt
 
@@ -62,7 +64,7 @@ def deployed(lake: Lake, tracking: Tracking, folder):
 
 
 def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(lake, tracking, tmp_path):
-    challenger, _, _ = train_challenger(SPEC, lake, tracking, {})
+    challenger, _, _ = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     assert judged(lake, tracking, tmp_path).promote
     write_result(lake, {"max_depth": 4, "eta": 0.2})
     version, fitted, data = deployed(lake, tracking, tmp_path)
@@ -86,7 +88,7 @@ def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(
 def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judged_again(
     lake, tracking, tmp_path
 ):
-    train_challenger(SPEC, lake, tracking, {})
+    train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     first = judged(lake, tracking, tmp_path)
     deployed(lake, tracking, tmp_path)
     assert judged(lake, tracking, tmp_path) == first
@@ -94,22 +96,22 @@ def test_a_champion_by_searched_parameters_is_known_again_when_its_week_is_judge
 
 def test_without_a_search_that_ended_the_spec_is_trained_and_the_page_says_so(tracking, tmp_path):
     lake = parcel_lake(tmp_path, SPEC)
-    version, fitted, data = train_challenger(SPEC, lake, tracking, {})
+    version, fitted, data = train_challenger(SPEC, Systems(lake, tracking=tracking), {})
     said = fit_metadata(fitted, version, data)["parameters from"]
     assert said == f"the spec: no search for the trainer xgboost has ended by {WEEK}"
     assert version.tags["spec"] == spec_digest(SPEC)
 
 
 def test_a_spec_that_does_not_apply_the_search_trains_its_own_parameters(lake):
-    spec, origin = searched(search_spec(apply=False), lake, WEEK)
+    spec, origin = training_spec(search_spec(apply=False), lake, WEEK)
     assert spec.trainer == SPEC.trainer
     assert origin == {"parameters_from": "the spec: search.apply is false"}
 
 
 def test_a_training_of_an_earlier_week_does_not_know_a_later_search(lake):
-    spec, origin = searched(SPEC, lake, "2020-02-03")
+    spec, origin = training_spec(SPEC, lake, "2020-02-03")
     assert spec == SPEC and "no search" in origin["parameters_from"]
-    assert searched(SPEC, lake, "2020-03-02")[0] == with_found(SPEC, FOUND)
+    assert training_spec(SPEC, lake, "2020-03-02")[0] == with_found(SPEC, FOUND)
 
 
 def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
@@ -119,7 +121,7 @@ def test_parameters_of_another_kind_of_trainer_are_not_taken(lake):
 def test_parameters_that_were_changed_by_hand_are_refused(lake):
     write_result(lake, {"max_depth": 9}, sha256=parameters_hash(FOUND))
     with pytest.raises(AlteredRecordError, match="somebody changed them"):
-        searched(SPEC, lake, WEEK)
+        training_spec(SPEC, lake, WEEK)
 
 
 def test_a_search_adds_one_asset_between_the_training_set_and_the_model():

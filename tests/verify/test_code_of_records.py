@@ -9,7 +9,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify
 from tests.ml.conftest import parcel_spec
-from tests.ml.test_lineage_document import lineage
+from tests.ml.provenance.test_lineage_document import lineage
 from tests.models_folder import models_folder, specs
 
 OS = "os:system"
@@ -28,8 +28,8 @@ def spec_naming(path: str, where: str) -> ModelSpec:
         return given.model_copy(update={"prediction": given.prediction.model_copy(update={"rows": path})})
     trainer = {
         "kind": "function",
-        "loop": "tests.ml.trainers.loops:depot_rates",
-        "scorer": "tests.ml.trainers.loops:Rates",
+        "loop": "tests.ml.training.trainers.loops:depot_rates",
+        "scorer": "tests.ml.training.trainers.loops:Rates",
     }
     return parcel_spec(trainer=trainer | {where: path})
 
@@ -45,8 +45,10 @@ def test_a_lineage_that_names_code_which_no_spec_does_is_not_rebuilt(where, decl
 
 
 def test_code_that_the_spec_lists_as_earlier_is_rebuilt(monkeypatch):
-    forged = lineage(spec=spec_naming("tests.ml.trainers.loops:Bytes", "rows").model_dump(mode="json"))
-    declared = parcel_spec().model_copy(update={"earlier_code": ["tests.ml.trainers.loops:Bytes"]})
+    forged = lineage(
+        spec=spec_naming("tests.ml.training.trainers.loops:Bytes", "rows").model_dump(mode="json")
+    )
+    declared = parcel_spec().model_copy(update={"earlier_code": ["tests.ml.training.trainers.loops:Bytes"]})
     with pytest.raises(AssertionError, match="sources was asked for"):
         verify(forged, cast(Rebuild, Untouched()), declared)
 

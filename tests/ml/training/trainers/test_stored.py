@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
 from resources.tracking.tracking import Tracking, TrackingError
-from tests.ml.trainers.test_every_trainer import KINDS, PARAMS
+from tests.ml.training.trainers.test_every_trainer import KINDS, PARAMS
 
 
 @pytest.fixture(params=PARAMS, scope="module")

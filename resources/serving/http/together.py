@@ -1,0 +1,209 @@
+"""Requests that have arrived, predicted together in the event loop."""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pydantic
+from pydantic_core import to_json
+
+from resources.serving.http.admission import Admission, Ticket
+from resources.serving.http.behind import late
+from resources.serving.http.bodies import items_of, parsed, validated
+from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+from resources.serving_limits import Limits
+
+Parts = tuple[Sequence[tuple[bytes, bytes]], bytes]
+"""Headers and content of an answer."""
+
+MOST_ROWS = 100
+"""Rows that are predicted there at once: more would keep other requests waiting."""
+
+READING_S = 0.005
+"""Seconds in which one turn reads requests before it predicts them."""
+
+PREDICTING_S = 0.02
+"""Seconds in which it predicts them, by what a row took lately; one request at any rate."""
+
+HURRY_S = 0.0025
+"""The same while some are turned away: whoever comes is heard once a turn, and between two turns those are told so that came meanwhile."""
+
+NEWS = 0.1
+"""How much the newest measurement of a row counts."""
+
+AT_ANY_RATE = 32
+"""So many requests may wait however long they take."""
+
+STANDING = 0.1
+"""The share of what may wait at once that may wait all the time."""
+
+
+@dataclass(eq=False)
+class Asked:
+    """A body that waits to be predicted, and whom to tell: the answer, None where the route behind has to say what is wrong, or why it is too late."""
+
+    model: Served
+    body: bytes
+    arrived: datetime | None = None
+    requests: Sequence[pydantic.BaseModel] = ()
+    is_list: bool = False
+    ticket: Ticket = field(init=False)
+    tell: Callable[[Any], None] = field(init=False)
+    fail: Callable[[TimeoutError], None] = field(init=False)
+
+    def read(self, most: int) -> bool:
+        """Read the requests, at most so many; False where that is not for the event loop."""
+        try:
+            content = parsed(self.body)
+            items = items_of(content)
+            if not 0 < len(items) <= most:
+                return False
+            self.is_list = isinstance(content, list)
+            self.requests = validated(self.model.request, items, batch=self.is_list)
+        except Exception:  # noqa: BLE001 - the route behind says what is wrong
+            return False
+        return True
+
+    def response(self, answer: Any) -> Parts:
+        """What is sent of an answer."""
+        content = to_json(answer)
+        return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))], content
+
+
+class Together:
+    """Predicts what has arrived together: no timer is set, and what comes alone does not wait.
+
+    Where requests come together, a prediction is put off by two turns of the event loop, in which the sockets that are ready
+    are read. Where the last one came alone, the next is predicted at once. One turn predicts no more than takes some
+    milliseconds, so that what cannot be let in is told so meanwhile.
+    """
+
+    def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
+        self._models, self._admission, self._limits = models, admission, limits
+        self._waiting: deque[Asked] = deque()
+        self._busy_since: float | None = None
+        self._row_s: dict[str, float] = {}
+        self._alone = True
+        self._refused = 0
+
+    def ask(self, asked: Asked) -> "asyncio.Future[Any]":
+        """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
+        answer = asyncio.get_running_loop().create_future()
+        asked.tell, asked.fail = partial(_told, answer), partial(_failed, answer)
+        self.put(asked)
+        return answer
+
+    def put(self, asked: Asked) -> None:
+        """Have a request answered, which is told; raises FullError where too much waits."""
+        asked.ticket = self._admission.admit(asked.model.record.name, len(asked.body))
+        loop = asyncio.get_running_loop()
+        self._waiting.append(asked)
+        if self._alone:
+            self._alone = False
+            self._predict_some()
+            loop.call_soon(self._turn if self._waiting else self._look_around)
+        elif len(self._waiting) == 1:
+            loop.call_soon(loop.call_soon, self._turn)
+
+    def _look_around(self) -> None:
+        """Whether nobody else has come in the turn of the event loop in which one was predicted at once."""
+        self._alone = not self._waiting
+
+    def _turn(self) -> None:
+        predicted = self._predict_some()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self._alone = predicted == 1
+
+    def _predict_some(self) -> int:
+        """Predict what a turn has the time for; how many requests that were."""
+        began = time.perf_counter()
+        some = self._taken(began)
+        for group in [some] if len(some) == 1 else _grouped(some):
+            self._predict_group(group)
+        self._give_back(some, self._since_the_last_turn(began))
+        return len(some)
+
+    def _since_the_last_turn(self, began: float) -> float:
+        """Seconds of work that these were: with all that the event loop did between two turns, where they followed at once."""
+        ended, since = time.perf_counter(), self._busy_since or began
+        self._busy_since = ended if self._waiting else None
+        return ended - since
+
+    def _taken(self, began: float) -> list[Asked]:
+        """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
+        some: list[Asked] = []
+        rows, work_s = 0, 0.0
+        hurry, self._refused = self._admission.refused > self._refused, self._admission.refused
+        may_take_s = HURRY_S if hurry else PREDICTING_S
+        while (
+            self._waiting
+            and rows < MOST_ROWS
+            and work_s < may_take_s
+            and time.perf_counter() - began < READING_S
+        ):
+            asked = self._waiting.popleft()
+            if began - asked.ticket.since > self._limits.deadline_s:
+                asked.fail(TimeoutError(late(self._limits)))
+                self._admission.give_back(asked.ticket)
+            elif asked.read(min(MOST_ROWS, self._limits.rows)):
+                rows += len(asked.requests)
+                work_s += len(asked.requests) * self._row_s.get(asked.model.record.name, 0.0)
+                some.append(asked)
+            else:
+                asked.tell(None)
+                self._admission.give_back(asked.ticket)
+        return some
+
+    def _give_back(self, some: list[Asked], took_s: float) -> None:
+        size = sum(len(asked.body) for asked in some)
+        for asked in some:
+            self._admission.give_back(asked.ticket, took_s * len(asked.body) / size)
+
+    def _predict_group(self, group: list[Asked]) -> None:
+        """A batch; where it fails, each by itself, so that one bad request spoils no other."""
+        try:
+            self._answer(group)
+        except Exception:  # noqa: BLE001 - whoever asked is told by the route behind
+            if len(group) == 1:
+                return group[0].tell(None)
+            for asked in group:
+                self._predict_group([asked])
+
+    def _answer(self, some: list[Asked]) -> None:
+        first = some[0]
+        requests = [request for asked in some for request in asked.requests]
+        began = time.perf_counter()
+        answers = self._models.predict(first.model, requests, arrived=first.arrived)
+        name, row_s = first.model.record.name, (time.perf_counter() - began) / len(requests)
+        self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
+        done = 0
+        for asked in some:
+            own = answers[done : done + len(asked.requests)]
+            asked.tell(own if asked.is_list else own[0])
+            done += len(asked.requests)
+
+
+def _grouped(some: Iterable[Asked]) -> list[list[Asked]]:
+    """Those that are answered as of one moment by one model."""
+    groups: dict[int, list[Asked]] = defaultdict(list)
+    for asked in some:
+        alone = by_the_wall_clock(asked.model)
+        groups[id(asked) if alone else id(asked.model)].append(asked)
+    return list(groups.values())
+
+
+def _told(answer: "asyncio.Future[Any]", found: Any) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _failed(answer: "asyncio.Future[Any]", why: TimeoutError) -> None:
+    if not answer.done():
+        answer.set_exception(why)
