@@ -45,7 +45,9 @@ def open_project(
     from resources.use_case_folders import default_use_case, use_case_folder
 
     silence_usage_reports()
-    logging.getLogger("resources").addHandler(logging.NullHandler())  # what a server logs is no output of a notebook
+    logging.getLogger("resources").addHandler(
+        logging.NullHandler()
+    )  # what a server logs is no output of a notebook
     where = settings({**os.environ, "MLOPS_HOME": str(home)} if home else None)
     name = use_case or default_use_case()
     specs = {spec.name: spec for spec in specs_in(use_case_folder(name))}
