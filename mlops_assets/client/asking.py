@@ -13,11 +13,11 @@ def joined(
     store: FeatureStoreResource, rows: pl.DataFrame, features: str | Sequence[str], time: str
 ) -> pl.DataFrame:
     """The rows with the features as they were known at `time`. Raises ClientError for rows that do not say one thing."""
-    asked, service = named(store, features)
-    refuse_unclear(rows, time, set(asked.feature_columns(service)))
+    resource, service = named(store, features)
+    refuse_unclear(rows, time, set(resource.feature_columns(service)))
     moments = rows.with_columns(pl.col(time).dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
-    found = asked.historical(service, moments, time)
-    return found.with_columns(rows[time])
+    answer = resource.historical(service, moments, time)
+    return answer.with_columns(rows[time])
 
 
 def named(store: FeatureStoreResource, features: str | Sequence[str]) -> tuple[FeatureStoreResource, str]:

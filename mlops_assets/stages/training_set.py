@@ -68,22 +68,22 @@ def join_partitions(
     """The same of several that are joined in one question, as `together` has them: what lies behind them is read once."""
     refuse_names_that_meet(spec, feature_store)
     rows = [entity_rows(spec, lake.read(spec.prediction.table, [name])) for name in names]
-    asked = rows[0] if len(rows) == 1 else pl.concat(rows)
-    answered = feature_store.historical(spec.feature_service, asked, spec.prediction.time)
+    questions = rows[0] if len(rows) == 1 else pl.concat(rows)
+    answered = feature_store.historical(spec.feature_service, questions, spec.prediction.time)
     begins = [0, *accumulate(frame.height for frame in rows)]
     joined = [answered[begin:end] for begin, end in pairwise(begins)]
     spans = [spec.calendar.partition(name) for name in names]
-    whole = answered.height == asked.height
+    whole = answered.height == questions.height
     probed = differing_cells(spec, lake, feature_store, spans, rows, joined) if whole else [{} for _ in spans]
     content, labels = cache(lake.hash), LabelTable(spec, lake)
-    found = {}
+    by_partition = {}
     for span, asked_for, frame, cells in zip(spans, rows, joined, probed, strict=True):
         lost = asked_for.height - frame.height
         duplicates = asked_for.height - asked_for.select(spec.prediction.key).n_unique()
         refused = lost or duplicates or cells
         manifest = None if refused else _write(spec, lake, feature_store, span, frame, content, labels)
-        found[span.name] = Joined(manifest, lost, duplicates, cells)
-    return found
+        by_partition[span.name] = Joined(manifest, lost, duplicates, cells)
+    return by_partition
 
 
 def together(
@@ -125,14 +125,14 @@ def differing_cells(
         for frames in (rows, joined)
     )
     parts = [which.len() for which in chosen]
-    found: list[dict[str, dict[str, int]]] = [{} for _ in spans]
+    counts: list[dict[str, dict[str, int]]] = [{} for _ in spans]
     for view in feature_store.view_tables(spec.feature_service):
         table, whole = _probed(spec, lake, feature_store, view, spans)
         for feature, cells in differing(questions, sample, spec.prediction.time, table, whole).items():
-            for one, begin, count in zip(found, accumulate([0, *parts]), parts, strict=False):
+            for one, begin, count in zip(counts, accumulate([0, *parts]), parts, strict=False):
                 if wrong := int(cells.slice(begin, count).sum()):
                     one.setdefault(view.name, {})[feature] = wrong
-    return found
+    return counts
 
 
 def _probed(

@@ -248,9 +248,9 @@ class FeatureStoreResource(Resource):
 
     def feast_request(self, service: str) -> Any:
         """What Feast is asked for in a join: the registered service, refused where the code defines another one by now."""
-        found = self.registered(service)
+        definition = self.registered(service)
         self._applied.refuse_outdated("feature service", [service])
-        return found
+        return definition
 
     def unregistered_view(self, names: Iterable[str]) -> str | None:
         """What to say of the first of these views that the code defines and the registry has not; None where it has all."""

@@ -37,9 +37,9 @@ class Connection(OneWrite):
         if head is not None:
             if self._turned_away(head):
                 return None
-            found = self._straight.again(head)
-            if found is not None:
-                return self._ask_plain(found, data[-head.length :])
+            prediction = self._straight.again(head)
+            if prediction is not None:
+                return self._ask_plain(prediction, data[-head.length :])
         self._came = data if rests else b""
         return super().data_received(data)
 
@@ -63,9 +63,9 @@ class Connection(OneWrite):
         else:
             super().timeout_keep_alive_handler()
 
-    def _ask_plain(self, found: "Prediction", body: bytes) -> None:
+    def _ask_plain(self, prediction: "Prediction", body: bytes) -> None:
         self._unset_keepalive_if_required()
-        plain = Plain(self, found)
+        plain = Plain(self, prediction)
         self.cycle = plain  # type: ignore[assignment]
         plain.body += body
         plain.ask()
@@ -77,13 +77,13 @@ class Connection(OneWrite):
 
     def on_headers_complete(self) -> None:
         """Its head is there: a plain one is kept here, every other one goes its way through the application."""
-        found = None
+        prediction = None
         if self._straight is not None and self._rests() and self._may_be_plain():
-            found = self._straight.prediction(self.url, self.headers)
-        if found is None:
+            prediction = self._straight.prediction(self.url, self.headers)
+        if prediction is None:
             super().on_headers_complete()
         else:
-            self.cycle = Plain(self, found)  # type: ignore[assignment]
+            self.cycle = Plain(self, prediction)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """A piece of it."""
@@ -142,8 +142,8 @@ class Plain:
         self.response_complete = True
         connection = self._connection
         ends = () if self.keep_alive else CLOSE
-        told = (*connection.server_state.default_headers, *headers, *ends)
-        connection.transport.write_whole(written(status, told, content))  # type: ignore[attr-defined]
+        all_headers = (*connection.server_state.default_headers, *headers, *ends)
+        connection.transport.write_whole(written(status, all_headers, content))  # type: ignore[attr-defined]
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()

@@ -159,11 +159,11 @@ class _Columns:
         return [(self._rows + row, origin.gap(row, number, place)) for row in present]
 
     def series(self) -> list[pl.Series]:
-        made = {name: pl.Series(name, values, self._types[name]) for name, values in self._values.items()}
+        by_name = {name: pl.Series(name, values, self._types[name]) for name, values in self._values.items()}
         origins = _Origins(self._times, self._statuses, self._rows)
-        found = [made[name] for name in self._names if name not in self._features]
+        columns = [by_name[name] for name in self._names if name not in self._features]
         called = {name: f"{view}__{name}" for name, view in self._features.items()}
-        found += [made[name].alias(column) for name, column in called.items()]
+        columns += [by_name[name].alias(column) for name, column in called.items()]
         for name, column in called.items():
             computed = name in self._inputs
             views = (
@@ -171,8 +171,8 @@ class _Columns:
             )
             times = origins.newest(views)
             statuses = origins.statuses(None if computed else views[0], self._nulls.get(name))
-            found += [times.alias(f"{column}__timestamp"), statuses.alias(f"{column}__status")]
-        return found
+            columns += [times.alias(f"{column}__timestamp"), statuses.alias(f"{column}__status")]
+        return columns
 
     def forget(self) -> None:
         for columns in (self._values, self._times, self._statuses, self._nulls):
@@ -195,11 +195,11 @@ class _Origins:
 
     def newest(self, views: Sequence[int]) -> pl.Series:
         """The newest times of some views."""
-        asked = frozenset(views)
-        if asked not in self._newest:
-            times = pl.DataFrame([self._newest[frozenset([view])].alias(str(view)) for view in asked])
-            self._newest[asked] = times.max_horizontal()
-        return self._newest[asked]
+        of_views = frozenset(views)
+        if of_views not in self._newest:
+            times = pl.DataFrame([self._newest[frozenset([view])].alias(str(view)) for view in of_views])
+            self._newest[of_views] = times.max_horizontal()
+        return self._newest[of_views]
 
     def statuses(self, view: int | None, nulls: Sequence[tuple[int, int]] | None) -> pl.Series:
         """A view's statuses, or of no view that all are present, with those of some rows that are null."""
@@ -226,17 +226,17 @@ class _Frames:
     def series(self) -> list[pl.Series]:
         names, vectors = [*self._service.inputs, *self._service.features], self._vectors
         whole = pl.concat([one.frame.select(names) for one in vectors], how="vertical_relaxed", rechunk=True)
-        found = [whole[name] for name in self._service.inputs]
+        columns = [whole[name] for name in self._service.inputs]
         called = {name: f"{view}__{name}" for name, view in self._service.features.items()}
-        found += [whole[name].alias(column) for name, column in called.items()]
+        columns += [whole[name].alias(column) for name, column in called.items()]
         for name, column in called.items():
             times = [moment for one in vectors for moment in one.times(name)]
             codes = [code for one in vectors for code in one.status_codes(name)]
-            found += [
+            columns += [
                 pl.Series(f"{column}__timestamp", times, INSTANT),
                 pl.Series(f"{column}__status", codes, CODE),
             ]
-        return found
+        return columns
 
     def forget(self) -> None:
         while self._vectors:
