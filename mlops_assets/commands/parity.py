@@ -161,9 +161,9 @@ def _on_cluster(home: Path, use_case: str, last: str) -> None:
         try:
             while_up(settings({"MLOPS_HOME": str(home), **given}), stopping, replay)
         except DevError:
-            if not stopping.asked:
+            if not stopping.due:
                 raise
-    if stopping.asked:
+    if stopping.due:
         raise KeyboardInterrupt
 
 
