@@ -133,18 +133,6 @@ FIELDS_OF_FILES = {
 }
 """Fields of records that lie in files, where their names are written too."""
 
-LEFT = (
-    *(f"feature_repo/online_store/{file}.py" for file in ("answer", "packing", "plan", "response")),
-    *(f"feature_repo/online_store/redis/{file}.py" for file in ("commands", "packing")),
-    *("resources/serving/http/", "mlops_assets/ml/aggregates/", "mlops_assets/commands/parity.py"),
-    *(f"resources/serving/{file}.py" for file in ("connection", "counts", "gathered", "log", "one_write")),
-    *(f"mlops_assets/stages/{file}_aggregates.py" for file in ("declared", "running")),
-    *(f"mlops_assets/local/{file}.py" for file in ("cluster", "cluster_parts", "running")),
-)
-"""What is still called by participles."""
-
-NAMED_BY_NOUNS = [file for file in FILES if not part(file).startswith(LEFT)]
-
 
 def names_bound(code: ast.AST) -> Iterator[str]:
     """Names that code gives to values, parameters, attributes, functions and classes."""
@@ -193,6 +181,5 @@ def test_a_participle_is_seen_wherever_a_name_is_given(code):
 
 
 def test_values_and_functions_are_not_called_by_what_was_done_to_them():
-    named = {part(file): participles(tree(file)) for file in NAMED_BY_NOUNS}
-    written = {name: names for name, names in FIELDS_OF_FILES.items() if name in named}
-    assert {name: names for name, names in named.items() if names} == written
+    named = {part(file): participles(tree(file)) for file in FILES}
+    assert {name: names for name, names in named.items() if names} == FIELDS_OF_FILES

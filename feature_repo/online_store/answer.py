@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from .codec.decoding import Cells
 from .codec.kinds import ValueType
 from .codec.moment import asked_moment
-from .plan import Found, Plan
+from .plan import Plan, StoredCells
 from .request import Given
 
 Column: TypeAlias = "Stored | Plain"
@@ -50,18 +50,18 @@ class Sight:
 
 
 def sight(
-    times: Sequence[int | None], places: list[int] | None, lives: int, asked: int | None, now: int
+    times: Sequence[int | None], places: list[int] | None, lives: int, as_of: int | None, now: int
 ) -> Sight:
     """Judge keys by their event times: valid at the moment asked for, outside of the view's life, or not known then."""
-    moment = now if asked is None else asked
+    moment = now if as_of is None else as_of
     oldest = moment - lives if lives else None
     if times and None not in times:
         fresh = oldest is None or min(times) >= oldest  # type: ignore[type-var]
-        if fresh and (asked is None or max(times) <= asked):  # type: ignore[type-var]
+        if fresh and (as_of is None or max(times) <= as_of):  # type: ignore[type-var]
             return Sight(times, [PRESENT] * len(times), places, ())
 
     def judge(time: int | None) -> int:
-        if time is None or (asked is not None and time > asked):
+        if time is None or (as_of is not None and time > as_of):
             return NOT_FOUND
         return PRESENT if oldest is None or time >= oldest else OUTSIDE_MAX_AGE
 
@@ -151,21 +151,23 @@ def now_micros() -> int:
     return time.time_ns() // 1000
 
 
-def seen_of(plan: Plan, found: Sequence[Sequence[Found]], places: Sequence[list[int] | None]) -> list[Seen]:
+def seen_of(
+    plan: Plan, views_by_group: Sequence[Sequence[StoredCells]], places: Sequence[list[int] | None]
+) -> list[Seen]:
     """What a store has found, judged at the moment asked for; view by view."""
-    asked, now = asked_moment(), now_micros()
+    as_of, now = asked_moment(), now_micros()
     return [
-        Seen(sight(one.times, where, read.lives, asked, now), one.cells, one.values)
-        for group, views, where in zip(plan.groups, found, places, strict=True)
+        Seen(sight(one.times, where, read.lives, as_of, now), one.cells, one.values)
+        for group, views, where in zip(plan.groups, views_by_group, places, strict=True)
         for read, one in zip(group.views, views, strict=True)
     ]
 
 
-def _wanted(plan: Plan, given: Mapping[str, Given]) -> frozenset[str]:
+def _shown_names(plan: Plan, given: Mapping[str, Given]) -> frozenset[str]:
     """The columns of an answer to a request with these columns."""
     known = ("wanted", *given)
     if known not in plan.memo:
-        plan.memo[known] = plan.wanted | (plan.join_keys & given.keys())
+        plan.memo[known] = plan.shown_names | (plan.join_keys & given.keys())
     return plan.memo[known]
 
 
@@ -177,43 +179,43 @@ class Answer:
         self.given = given
         self.seen = seen
         self.computed: dict[str, Given] = {}
-        self.wanted = _wanted(plan, given)
+        self.shown_names = _shown_names(plan, given)
 
     @cached_property
     def stored(self) -> dict[str, list[Any]]:
         """Values a row of the features that were read, those of one type decoded together where the store has bytes."""
-        found: dict[str, list[Any]] = {}
+        values: dict[str, list[Any]] = {}
         for seen, view in zip(self.seen, self.plan.reads, strict=True):
             if seen.values is not None:
-                found.update(zip(view.outputs, seen.values, strict=True))
-        if len(found) < len(self.plan.names):
-            found = self._decoded(found)
+                values.update(zip(view.outputs, seen.values, strict=True))
+        if len(values) < len(self.plan.names):
+            values = self._decoded(values)
         for seen, view in zip(self.seen, self.plan.reads, strict=True):
             if seen.sight.hidden or seen.sight.places is not None:
-                found.update((name, seen.sight.shown(found[name])) for name in view.outputs)
-        return found
+                values.update((name, seen.sight.shown(values[name])) for name in view.outputs)
+        return values
 
     def _decoded(self, known: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """Values a key of all features, in the order of the plan, from the bytes of those that are not known yet."""
-        found = {}
+        decoded = {}
         for _, decode, places, names in self.plan.alike:
             if known:
                 unknown = [n not in known for n in names]
                 places, names = list(compress(places, unknown)), list(compress(names, unknown))
-            found.update(
+            decoded.update(
                 zip(names, decode([self.seen[view].cells[place] for view, place in places]), strict=True)
             )
-        found.update(known)
-        return {name: found[name] for name in self.plan.names}
+        decoded.update(known)
+        return {name: decoded[name] for name in self.plan.names}
 
     @property
     def values(self) -> dict[str, list[Any]]:
         """Values a row of all columns, those too that only on-demand features read."""
-        found = {name: column.shown for name, column in self.given.items()}
-        found.update(self.stored)
+        values = {name: column.shown for name, column in self.given.items()}
+        values.update(self.stored)
         for name, column in self.computed.items():
-            found[name] = column.shown
-        return found
+            values[name] = column.shown
+        return values
 
     @cached_property
     def _all(self) -> dict[str, Column]:
@@ -222,15 +224,15 @@ class Answer:
             for (view, place), name in zip(places, names, strict=True):
                 stored[name] = Stored(self.seen[view], place, kind, self.stored[name])
         plain = {name: Plain(column) for name, column in (self.given | self.computed).items()}
-        found: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
-        return {name: found[name] for name in self.values}
+        columns: dict[str, Column] = plain | stored | {name: plain[name] for name in self.computed}
+        return {name: columns[name] for name in self.values}
 
     @cached_property
     def columns(self) -> dict[str, Column]:
         """The answer's columns by name."""
-        return {name: column for name, column in self._all.items() if name in self.wanted}
+        return {name: column for name, column in self._all.items() if name in self.shown_names}
 
     @cached_property
     def hidden(self) -> dict[str, Column]:
         """What on-demand features were computed from, and was not asked for."""
-        return {name: column for name, column in self._all.items() if name not in self.wanted}
+        return {name: column for name, column in self._all.items() if name not in self.shown_names}

@@ -16,7 +16,7 @@ import numpy as np
 from .codec import decoding
 from .codec.decoding import Cells
 from .codec.kinds import ValueType
-from .plan import Found
+from .plan import StoredCells
 
 NUMBERS = {
     ValueType.FLOAT: "<f4",
@@ -75,18 +75,18 @@ def _letters(_: str, kind: str, shape: tuple[int] = (1,)) -> tuple[str, int]:
 class Reader:
     """Takes wanted features out of the rows of a view."""
 
-    def __init__(self, form: Form, wanted: Sequence[str]) -> None:
+    def __init__(self, form: Form, features: Sequence[str]) -> None:
         self.form = form
-        self.wanted = wanted
-        self.complete = form.kinds.keys() >= set(wanted)
-        slots = {name: slot for slot, name in enumerate(wanted)}
+        self.features = features
+        self.complete = form.kinds.keys() >= set(features)
+        slots = {name: slot for slot, name in enumerate(features)}
         self._event = form.starts["event"]
         self._gaps = [slots.get(name) for name in form.numbers]
         self._blocks = [
             (dtype, [slots[name] for name in names if name in slots], [name in slots for name in names])
             for dtype, names in form.by_type.items()
         ]
-        self._numbers = [form.place(name) for name in wanted if name in form.numbers]
+        self._numbers = [form.place(name) for name in features if name in form.numbers]
         values = [value for _, value in self._numbers]
         self._pick = itemgetter(*values) if len(values) > 1 else lambda row: [row[value] for value in values]
         self._here = slice(form.starts["here"], form.starts["here"] + len(form.numbers))
@@ -95,7 +95,7 @@ class Reader:
         self._decoders = {slot: decoding.decoder(kind) for slot, kind in kinds}
         self._singles = {slot: decoding.single(kind) for slot, kind in kinds}
 
-    def found(self, content: bytes, others: Mapping[int, Cells], apart: Sequence[int]) -> "Packed":
+    def packed(self, content: bytes, others: Mapping[int, Cells], apart: Sequence[int]) -> "Packed":
         """What rows say, with the bytes of the wanted features that are no numbers; `apart` are places of rows that say nothing."""
         cells = _Encoded(self, content, others)
         if len(content) == self.form.dtype.itemsize and not apart:
@@ -109,12 +109,12 @@ class Reader:
 
     def _of_one(self, row: tuple[Any, ...], others: Mapping[int, Cells]) -> list[list[Any]]:
         if False not in row[self._here]:
-            found = [[value] for value in self._pick(row)]
+            columns = [[value] for value in self._pick(row)]
         else:
-            found = [[row[value] if row[here] else None] for here, value in self._numbers]
+            columns = [[row[value] if row[here] else None] for here, value in self._numbers]
         for slot, decode in self._singles.items():
-            found.insert(slot, [decode(others[slot][0])])
-        return found
+            columns.insert(slot, [decode(others[slot][0])])
+        return columns
 
     def _values(self, rows: Any, others: Mapping[int, Cells]) -> list[list[Any]]:
         columns: dict[int, list[Any]] = {
@@ -134,7 +134,7 @@ class Reader:
 
         from .codec import encoding
 
-        name, rows = self.wanted[slot], self.form.rows(content)
+        name, rows = self.features[slot], self.form.rows(content)
         dtype = NUMBERS[kind := self.form.kinds[name]]
         numbers = rows[dtype][:, self.form.by_type[dtype].index(name)]
         gaps = ~rows["here"][:, self.form.numbers.index(name)]
@@ -142,7 +142,7 @@ class Reader:
 
 
 @dataclass(frozen=True, eq=False)
-class Packed(Found):
+class Packed(StoredCells):
     """What rows say; `apart` are the places of keys that have none of the form asked for."""
 
     apart: Sequence[int] = ()
@@ -155,7 +155,7 @@ class _Encoded(Sequence[Cells]):
         self._reader, self._content, self._others = reader, content, others
 
     def __len__(self) -> int:
-        return len(self._reader.wanted)
+        return len(self._reader.features)
 
     def __getitem__(self, slot: Any) -> Any:
         if slot >= len(self):

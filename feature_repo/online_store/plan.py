@@ -32,7 +32,7 @@ class ViewRead:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class StoredCells:
     """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes.
 
     Where the store keeps values in a form of its own, it gives each feature's `values` as well.
@@ -73,7 +73,7 @@ class Plan:
     join_keys: frozenset[str]
     entities: Mapping[str, str]
     request_data: frozenset[str]
-    wanted: frozenset[str]
+    answered_names: frozenset[str]
     on_demand: tuple[Any, ...]
     entityless: bool
     memo: dict[Any, Any] = field(default_factory=dict)

@@ -66,7 +66,7 @@ def plan_of(context: Context, full_names: bool) -> Plan:
         join_keys=frozenset(key for key in join_keys if isinstance(key, str)),
         entities=entities,
         request_data=frozenset(request_data),
-        wanted=frozenset(answered_names),
+        answered_names=frozenset(answered_names),
         on_demand=tuple(on_demand),
         entityless=entityless,
     )

@@ -21,7 +21,7 @@ from .batch import serialised_key
 from .codec.moment import asked_moment, moment_of
 from .few_rows import Stored, fetched
 from .on_demand import computed
-from .plan import Found, KeyGroup, Plan, ViewRead
+from .plan import KeyGroup, Plan, StoredCells, ViewRead
 from .planning import Plans, alone
 from .request import Questions, Request, asked_of, distinct
 from .response import BulkOnlineResponse
@@ -36,12 +36,12 @@ class BulkReads(OnlineStore):
     @abstractmethod
     def fetch(
         self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> list[list[Found]]:
+    ) -> list[list[StoredCells]]:
         """For each group of views, the stored bytes of its keys, view by view."""
 
     async def fetch_async(
         self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> list[list[Found]]:
+    ) -> list[list[StoredCells]]:
         """`fetch`, for a caller that runs an event loop."""
         return self.fetch(config, questions)
 
@@ -159,7 +159,7 @@ def _track(started: float) -> None:
 
 
 def _rows(
-    read: ViewRead, cells_of: Found, places: list[int] | None
+    read: ViewRead, cells_of: StoredCells, places: list[int] | None
 ) -> list[tuple[Any, dict[str, Value] | None]]:
     seen = sight(cells_of.times, None, read.lives, asked_moment(), now_micros())
     answers: list[tuple[Any, dict[str, Value] | None]] = []
@@ -177,7 +177,7 @@ def _rows(
 def _answer(
     plan: Plan,
     rows: Request,
-    views_by_group: list[list[Found]],
+    views_by_group: list[list[StoredCells]],
     places: list[list[int] | None],
     full_names: bool,
     with_versions: bool,
@@ -191,7 +191,7 @@ def _answer(
 def _seen(
     plan: Plan,
     rows: Request,
-    views_by_group: list[list[Found]],
+    views_by_group: list[list[StoredCells]],
     places: list[list[int] | None],
     versions: Sequence[tuple[str, int]] = (),
 ) -> BulkOnlineResponse:

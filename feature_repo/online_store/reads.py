@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .answer import Answer, seen_of
 from .few_rows import Stored, fetched
-from .plan import Found, KeyGroup, Plan
+from .plan import KeyGroup, Plan, StoredCells
 from .request import asked_of
 
 KeysByGroup = Sequence[tuple[KeyGroup, list[bytes]]]
@@ -25,7 +25,7 @@ class Reads(ABC):
     """What an online store has for the views of a plan, whose `ViewRead.view` is a Place."""
 
     @abstractmethod
-    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[StoredCells]]:
         """For each group of views, what is stored for its keys, view by view."""
 
     def one_row(self, plan: Plan, row_keys: Sequence[bytes | None]) -> list[Stored]:

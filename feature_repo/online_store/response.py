@@ -50,14 +50,14 @@ class BulkOnlineResponse(Answer, OnlineResponse):
         """Values by column; with event timestamps, their unix seconds by the column's name and `__ts`."""
         if not include_event_timestamps:
             values = self.values
-            if values.keys() <= self.wanted:
+            if values.keys() <= self.shown_names:
                 return values
-            return {name: column for name, column in values.items() if name in self.wanted}
-        found: dict[str, Any] = {}
+            return {name: column for name, column in values.items() if name in self.shown_names}
+        document: dict[str, Any] = {}
         for name, column in self.columns.items():
-            found[name] = column.values
-            found[name + TIMESTAMP_POSTFIX] = [(time or 0) // 1_000_000 for time in column.times()]
-        return found
+            document[name] = column.values
+            document[name + TIMESTAMP_POSTFIX] = [(time or 0) // 1_000_000 for time in column.times()]
+        return document
 
 
 def _stamp(time: int | None) -> Timestamp:

@@ -13,10 +13,10 @@ def joined(
     store: FeatureStoreResource, rows: pl.DataFrame, features: str | Sequence[str], time: str
 ) -> pl.DataFrame:
     """The rows with the features as they were known at `time`. Raises ClientError for rows that do not say one thing."""
-    source, service = named(store, features)
-    refuse_unclear(rows, time, set(source.feature_columns(service)))
+    resource, service = named(store, features)
+    refuse_unclear(rows, time, set(resource.feature_columns(service)))
     moments = rows.with_columns(pl.col(time).dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
-    answer = source.historical(service, moments, time)
+    answer = resource.historical(service, moments, time)
     return answer.with_columns(rows[time])
 
 

@@ -58,12 +58,12 @@ def comparison(
     """Fit the variant and judge it; other features are joined below `folder`, which may go afterwards."""
     one = variant(spec, systems.lake, trainer)
     if features is not None:
-        source, service = named(store, features)
-        one = with_features(one, systems.lake, source, service, folder)
-    return _shown(one, tried(one, systems))
+        resource, service = named(store, features)
+        one = with_features(one, systems.lake, resource, service, folder)
+    return _in_words(one, tried(one, systems))
 
 
-def _shown(one: Variant, outcome: Tried) -> Comparison:
+def _in_words(one: Variant, outcome: Tried) -> Comparison:
     spec, verdict, champion = one.spec, outcome.verdict, outcome.champion
     name = f"champion {champion.number}" if champion else "champion"
     theirs = verdict.champion or {}

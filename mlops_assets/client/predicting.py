@@ -32,8 +32,8 @@ class Predictor:
         items = [given] if isinstance(given, Mapping) else list(given)
         most, ask = self.home.serve_max_rows, self._by_endpoint if self.serves(model) else self._here
         parts = [ask(model, _body(items[i : i + most])) for i in range(0, len(items), most)]
-        replies = [answer for part in parts for answer in part]
-        return replies[0] if one else replies
+        answers = [answer for part in parts for answer in part]
+        return answers[0] if one else answers
 
     def serves(self, model: str) -> bool:
         """Whether an endpoint answers at the address, and serves the very model that is deployed here.

@@ -71,7 +71,7 @@ def compare_replays(where: Settings, use_case: str, through: str) -> int:
             replayed(whole.home(number), use_case, last)
     first, second = (read_snapshot(whole.snapshot(number)) for number in (0, 1))
     verdict = judged(first, second, EXPECTED)
-    print("\n".join(told(verdict)))
+    print("\n".join(verdict_lines(verdict)))
     whole.finish()
     return 1 if verdict.unlisted else 0
 
@@ -88,11 +88,11 @@ def _code(use_case: str) -> str:
     return digest.hexdigest()
 
 
-def told(verdict: "Verdict") -> Iterator[str]:
+def verdict_lines(verdict: "Verdict") -> Iterator[str]:
     """What was compared, how much of the expected was there, and every difference that nobody expects."""
     yield f"\ncompared: {verdict.tables} partitions of tables and scores, {verdict.documents} decisions and records"
-    for expected, found in verdict.expected.items():
-        yield f"  expected: {len(found)} of {expected.places}: {expected.why}"
+    for expected, differences in verdict.expected.items():
+        yield f"  expected: {len(differences)} of {expected.places}: {expected.why}"
     if not verdict.unlisted:
         yield "no other difference"
         return
@@ -161,9 +161,9 @@ def _on_cluster(home: Path, use_case: str, last: str) -> None:
         try:
             while_up(settings({"MLOPS_HOME": str(home), **given}), stopping, replay)
         except DevError:
-            if not stopping.asked:
+            if not stopping.due:
                 raise
-    if stopping.asked:
+    if stopping.due:
         raise KeyboardInterrupt
 
 

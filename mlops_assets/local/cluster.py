@@ -45,16 +45,16 @@ ENVIRONMENT = "environment.json"
 """What a command beside the cluster is started with; only its owner may read it, though no secret is in it."""
 
 
-def main(where: Settings, restart: bool = False, made: type[Parts] = Parts) -> int:
+def main(where: Settings, restart: bool = False, kind: type[Parts] = Parts) -> int:
     """Run the cluster until SIGINT or SIGTERM; 0 if it was stopped so, 1 if a part could not start or died.
 
-    With `restart`, a part that dies is started again. `made` exists for tests: parts that can be made to fail.
+    With `restart`, a part that dies is started again. `kind` exists for tests: parts that can be made to fail.
     """
     stopping = Stop()
     try:
-        while_up(where, stopping, lambda up: keep_up_and_tell(up, restart), made)
+        while_up(where, stopping, lambda up: keep_up_and_tell(up, restart), kind)
     except (DevError, at_work.AtWorkError) as error:
-        if stopping.asked:
+        if stopping.due:
             return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -79,7 +79,7 @@ class Up:
             try:
                 while process.poll() is None:
                     raise_if_ended(self.supervisor)
-                    if self.stopping.asked:
+                    if self.stopping.due:
                         raise DevError(f"stopped before {command[0]} had ended")
                     self.stopping.wait(0.5)
             finally:
@@ -92,7 +92,7 @@ def while_up(
     where: Settings,
     stopping: Stop,
     work: Callable[[Up], None],
-    made: type[Parts] = Parts,
+    kind: type[Parts] = Parts,
     platform: bool = True,
 ) -> None:
     """Start the cluster, do some work and stop it. Raises DevError where a part could not start, and what the work raises.
@@ -103,7 +103,7 @@ def while_up(
     state.mkdir(parents=True, exist_ok=True)
     with stopping.listening(), at_work.serving(where.home):
         check_ports(where)
-        parts = made(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
+        parts = kind(state, where, Ports.of(where), Passwords.of(state / "passwords.json"))
         _run(parts, supervisor, stopping, work, platform)
 
 
@@ -132,7 +132,7 @@ def _run(
         make_bucket_and_secret(parts)
         make_homes(parts)
         own = _platform_up(parts, supervisor, stopping) if platform else []
-        if not stopping.asked:
+        if not stopping.due:
             work(Up(parts, supervisor, stopping, own))
     finally:
         (parts.state / ENVIRONMENT).unlink(missing_ok=True)
@@ -161,7 +161,7 @@ def keep_up_and_tell(up: Up, restart: bool) -> None:
 def _up(servers: Sequence[Server], supervisor: Supervisor, stopping: Stop) -> None:
     """Start some servers and wait for all of them."""
     for server in servers:
-        if not stopping.asked:
+        if not stopping.due:
             supervisor.start(server)
     for server in servers:
         if server.health:
@@ -251,9 +251,9 @@ def _with_secrets(command: Sequence[str]) -> list[str]:
 
 def table(parts: Parts, own: Sequence[Server]) -> str:
     """The addresses, what to do at each, and where state and logs lie."""
-    told = [*(server for server in own if server.hint), parts.mlflow()]
-    width = max(len(server.name) for server in told)
-    lines = [f"  {server.name:<{width}}  {server.address:<22}  {server.hint}" for server in told]
+    servers = [*(server for server in own if server.hint), parts.mlflow()]
+    width = max(len(server.name) for server in servers)
+    lines = [f"  {server.name:<{width}}  {server.address:<22}  {server.hint}" for server in servers]
     beside = [
         f"  PostgreSQL {parts.ports.postgres}, Redis {parts.ports.redis}, S3 {parts.ports.s3}, code {parts.ports.code}, "
         "all on 127.0.0.1",

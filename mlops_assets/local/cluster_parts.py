@@ -42,11 +42,11 @@ class Passwords:
     def of(cls, file: Path) -> "Passwords":
         """Those of a state folder, made where there are none yet."""
         if not file.exists():
-            made = {
+            words = {
                 field.name: secrets.token_hex(32 if field.name == "audit_key" else 16)
                 for field in fields(cls)
             }
-            write_private(file, json.dumps(made))
+            write_private(file, json.dumps(words))
         return cls(**json.loads(file.read_text()))
 
 
@@ -261,8 +261,8 @@ class Parts:
 
 def postgres_program(name: str) -> str:
     """The path of one of PostgreSQL's programs, which Debian keeps out of the search path; DevError where it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    return str(found[-1]) if found else needed(name, "postgresql")
+    paths = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    return str(paths[-1]) if paths else needed(name, "postgresql")
 
 
 def as_postgres(command: list[str]) -> list[str]:
@@ -276,12 +276,12 @@ def as_postgres(command: list[str]) -> list[str]:
 
 def needed(program: str, package: str) -> str:
     """The path of a program; raises DevError with what to install where it is not there."""
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         raise DevError(
             f"{program} is not installed, which a cluster on one machine needs: apt-get install {package}"
         )
-    return found
+    return path
 
 
 def write_private(file: Path, text: str) -> None:

@@ -23,7 +23,7 @@ class Stop:
     """Whether SIGINT, SIGTERM or SIGHUP was received; repeated signals change nothing."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.due = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -39,11 +39,11 @@ class Stop:
     def wait(self, seconds: float) -> None:
         """Sleep in short steps, so that a signal is seen at once."""
         until = time.monotonic() + seconds
-        while not self.asked and time.monotonic() < until:
+        while not self.due and time.monotonic() < until:
             time.sleep(0.05)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.due = True
 
 
 def keep_up(supervisor: Supervisor, stopping: Stop, tell: Callable[[], None], restart: bool = False) -> None:
@@ -51,10 +51,10 @@ def keep_up(supervisor: Supervisor, stopping: Stop, tell: Callable[[], None], re
 
     With `restart`, what ends by itself is started again instead.
     """
-    if not stopping.asked:
+    if not stopping.due:
         tell()
     restarts = Restarts(supervisor) if restart else None
-    while not stopping.asked:
+    while not stopping.due:
         restarts.look() if restarts else raise_if_ended(supervisor)
         supervisor.collect_orphans()
         stopping.wait(0.5)
@@ -101,7 +101,7 @@ class Restarts:
 def wait_until_up(server: Server, supervisor: Supervisor, stopping: Stop) -> None:
     """Until a server answers; raises DevError, with the end of its log, where it ends or takes too long."""
     until = time.monotonic() + START_TIMEOUT_S
-    while not stopping.asked and not answers(server.health):
+    while not stopping.due and not answers(server.health):
         raise_if_ended(supervisor)
         if time.monotonic() > until:
             raise DevError(

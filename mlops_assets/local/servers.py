@@ -51,7 +51,7 @@ def main(
             prepare(settings)
             _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
     except (DevError, at_work.AtWorkError, YamlError) as error:
-        if stopping.asked:
+        if stopping.due:
             return 0
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,7 +65,7 @@ def _run(settings: Settings, parts: list[Server], supervisor: Supervisor, stoppi
 
     try:
         for server in parts:
-            if not stopping.asked:
+            if not stopping.due:
                 supervisor.start(server)
         for server in parts:
             wait_until_up(server, supervisor, stopping)

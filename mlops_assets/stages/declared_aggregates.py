@@ -29,28 +29,30 @@ def aggregate_table(
     spec: TableSpec, view: str, use_case: str, calendar: Calendar, **appearance: Any
 ) -> Table:
     """`<use case>/features/<view>`: of each key a row for every moment of a partition at which a feature may change."""
-    asked, raw, shape = spec.aggregates[view], f"{use_case}/{spec.name}", shape_of(spec)
-    back = looks_back_for(spec, asked)
-    decides = digest([asked.model_dump(mode="json"), shape.row, spec.time, spec.known_at, f"{spec.lateness}"])
+    aggregates, raw, shape = spec.aggregates[view], f"{use_case}/{spec.name}", shape_of(spec)
+    back = looks_back_for(spec, aggregates)
+    decides = digest(
+        [aggregates.model_dump(mode="json"), shape.row, spec.time, spec.known_at, f"{spec.lateness}"]
+    )
 
     def build(lake: Lake, span: Partition) -> pl.DataFrame:
         late, key = looks_back(spec), names.feature_table(use_case, view)
-        history = History(lake, raw, key, asked, shape, calendar, late, CODE)
+        history = History(lake, raw, key, aggregates, shape, calendar, late, CODE)
         if late:
             refuse_known_elsewhere(history.read([span.name]), spec, span)
         try:
-            return history.made(span)
+            return history.rows(span)
         except AggregateError as error:
             raise SourceError(f"aggregates.{view} of {spec.name!r}: {error}") from error
 
     return Table(
         names.feature_table(use_case, view),
         build,
-        aggregate_promises(spec, asked),
+        aggregate_promises(spec, aggregates),
         calendar,
         {raw: back},
-        {"description": asked.description, **appearance},
-        aggregate_columns(spec, asked, raw),
+        {"description": aggregates.description, **appearance},
+        aggregate_columns(spec, aggregates, raw),
         CODE,
         lambda: {"declared": decides},
     )
@@ -63,19 +65,19 @@ def shape_of(spec: TableSpec) -> Shape:
     return Shape(spec.columns, row, str(spec.time), known)
 
 
-def looks_back_for(spec: TableSpec, asked: Aggregates) -> timedelta:
+def looks_back_for(spec: TableSpec, aggregates: Aggregates) -> timedelta:
     """How long before a partition the rows may be that it is made of: the longest window, or how late a row may come."""
-    longest = asked.longest
+    longest = aggregates.longest
     return ALL_BEFORE if longest is None else max(longest + AN_HOUR, looks_back(spec))
 
 
-def aggregate_promises(spec: TableSpec, asked: Aggregates) -> Expectation:
+def aggregate_promises(spec: TableSpec, aggregates: Aggregates) -> Expectation:
     """What the feature table promises: its types, one row for each key and moment, and that what counts rows is never missing."""
-    kinds = shape_of(spec).kinds(asked)
-    keys = (*asked.key, EVENT_TIME)
-    counts = [name for name, one in asked.features.items() if one.word in ALWAYS_THERE]
+    kinds = shape_of(spec).kinds(aggregates)
+    keys = (*aggregates.key, EVENT_TIME)
+    counts = [name for name, one in aggregates.features.items() if one.word in ALWAYS_THERE]
     return Expectation(
-        schema={**{name: TYPES[spec.columns[name].kind] for name in asked.key}, EVENT_TIME: INSTANT}
+        schema={**{name: TYPES[spec.columns[name].kind] for name in aggregates.key}, EVENT_TIME: INSTANT}
         | {name: FEATURES[kind] for name, kind in kinds.items()},
         keys=keys,
         time=EVENT_TIME,
@@ -83,19 +85,24 @@ def aggregate_promises(spec: TableSpec, asked: Aggregates) -> Expectation:
     )
 
 
-def aggregate_columns(spec: TableSpec, asked: Aggregates, raw: str) -> Mapping[str, Column]:
+def aggregate_columns(spec: TableSpec, aggregates: Aggregates, raw: str) -> Mapping[str, Column]:
     """What the catalogue says of the columns, with the raw columns that each is made of."""
     shape, said = shape_of(spec), spec.columns
     moments = tuple((raw, name) for name in (shape.time, shape.known) if name)
-    made = {
+    features = {
         name: Column(
             one.description or f"{one.words[0].upper()}{one.words[1:]}.",
             one.unit,
             tuple(
-                (raw, column) for column in shape.needs(asked.model_copy(update={"features": {name: one}}))
+                (raw, column)
+                for column in shape.needs(aggregates.model_copy(update={"features": {name: one}}))
             ),
         )
-        for name, one in asked.features.items()
+        for name, one in aggregates.features.items()
     }
-    keys = {name: Column(said[name].description, said[name].unit, ((raw, name),)) for name in asked.key}
-    return {**keys, EVENT_TIME: Column("From when on the values hold, and known.", made_of=moments), **made}
+    keys = {name: Column(said[name].description, said[name].unit, ((raw, name),)) for name in aggregates.key}
+    return {
+        **keys,
+        EVENT_TIME: Column("From when on the values hold, and known.", made_of=moments),
+        **features,
+    }

@@ -120,10 +120,10 @@ def _evaluation(
 ) -> tuple[Attempt | None, Sequence[str]]:
     if evaluated is None:
         return None, ()
-    record = load_record(systems.lake, Attempt, attempt_name(spec, evaluated.evidence["week"]))
-    if record is None or record.digest != evaluated.evidence["evaluation"]:
+    attempt = load_record(systems.lake, Attempt, attempt_name(spec, evaluated.evidence["week"]))
+    if attempt is None or attempt.digest != evaluated.evidence["evaluation"]:
         return None, (UNHASHED,)
-    return record, ()
+    return attempt, ()
 
 
 def _frame(rows: Sequence[dict[str, object]]) -> pl.DataFrame:

@@ -43,29 +43,29 @@ class History:
     lake: Lake
     raw: str
     view: str
-    asked: Aggregates
+    aggregates: Aggregates
     shape: Shape
     calendar: Calendar
     late: timedelta
     code: Sequence[str]
 
-    def made(self, span: Partition) -> pl.DataFrame:
+    def rows(self, span: Partition) -> pl.DataFrame:
         """The rows of the view in a partition.
 
         They follow from what the settled rows come to before it, as kept, moved on from an earlier partition, or made anew; from
         the rows that are not settled then; and from those that leave a window in it.
         """
         name = self._name(span)
-        kept = self._load(name, span)
-        earlier = None if kept else next(self._earlier(span), None)
+        sums = self._load(name, span)
+        earlier = None if sums else next(self._earlier(span), None)
         versions = self._versions(self._needed(span, earlier[0] if earlier else None))
-        if kept is None:
+        if sums is None:
             now = self._span(span)
-            kept = earlier[1].moved(versions, self.features, now) if earlier else self._anew(span)
-            self._store(name, span, kept)
+            sums = earlier[1].moved(versions, self.features, now) if earlier else self._anew(span)
+            self._store(name, span, sums)
         self._tell(span)
         own = versions.filter(self._counts_beside(span))
-        return aggregate_versions(own, self.asked, self.shape, span.start, span.end, kept)
+        return aggregate_versions(own, self.aggregates, self.shape, span.start, span.end, sums)
 
     def _needed(self, span: Partition, was: Partition | None) -> list[str]:
         """The raw partitions that a partition is made of, and those by which what is kept of an earlier one moves on to it."""
@@ -91,7 +91,7 @@ class History:
 
     def read(self, names: Sequence[str]) -> pl.DataFrame:
         """The columns of raw partitions that the aggregates are made of."""
-        return self.lake.read(self.raw, names, self.shape.needs(self.asked))
+        return self.lake.read(self.raw, names, self.shape.needs(self.aggregates))
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -101,7 +101,7 @@ class History:
     @property
     def features(self) -> list[Aggregate]:
         """The aggregates in their order."""
-        return [*self.asked.features.values()]
+        return [*self.aggregates.features.values()]
 
     @cached_property
     def _there(self) -> list[str]:
@@ -130,14 +130,14 @@ class History:
 
     def _behind(self, span: Partition) -> list[str]:
         """The raw partitions of which settled rows may count in a partition."""
-        first, longest = self.calendar.first.start, self.asked.longest
+        first, longest = self.calendar.first.start, self.aggregates.longest
         since = first if longest is None else max(span.start - longest, first)
         return self.names(since, self.settled(span))
 
     def _name(self, span: Partition) -> str:
         made_of = {name: self.hashes[name] for name in self._behind(span)}
         decides = [
-            self.asked.model_dump(mode="json"),
+            self.aggregates.model_dump(mode="json"),
             list(self.shape.row),
             self.shape.time,
             self.shape.known,
@@ -154,37 +154,37 @@ class History:
             content = self.lake.storage.read(name)
         except AbsentError:
             return None
-        return Running.of_content(self.asked.key, self._span(span), content)
+        return Running.of_content(self.aggregates.key, self._span(span), content)
 
     def _earlier(self, span: Partition) -> Iterator[tuple[Partition, Running]]:
         """What is kept of partitions before, the newest first."""
         for name in reversed(self.calendar.back(span.name, KEPT_BEFORE)[:-1]):
             partition = self.calendar.partition(name)
-            if (found := self._load(self._name(partition), partition)) is not None:
-                yield partition, found
+            if (running := self._load(self._name(partition), partition)) is not None:
+                yield partition, running
 
-    def _store(self, name: str, span: Partition, made: Running) -> None:
+    def _store(self, name: str, span: Partition, running: Running) -> None:
         storage = self.lake.storage
-        storage.write(name, made.content())
+        storage.write(name, running.content())
         there = {file: file.split(".")[0] for file in storage.below(self._folder).names()}
         ended = sorted({*there.values()})
-        kept = {*[one for one in ended if one <= span.name][-KEPT_BEFORE:], *ended[-KEPT_NEWEST:]}
+        partitions = {*[one for one in ended if one <= span.name][-KEPT_BEFORE:], *ended[-KEPT_NEWEST:]}
         for file, partition in there.items():
-            if partition not in kept or (partition == span.name and not name.endswith(file)):
+            if partition not in partitions or (partition == span.name and not name.endswith(file)):
                 storage.delete(f"{self._folder}/{file}")
 
     def _anew(self, span: Partition) -> Running:
         """Made of all rows that may count, some partitions at a time."""
         now, behind = self._span(span), self._behind(span)
-        made = Running.nothing(self.asked.key, now, self._versions([]), self.features)
+        running = Running.nothing(self.aggregates.key, now, self._versions([]), self.features)
         for at in range(0, len(behind), TAKEN_TOGETHER):
             some = self._versions(behind[at : at + TAKEN_TOGETHER])
-            made = made.moved(some, self.features, now, anew=True)
-        return made
+            running = running.moved(some, self.features, now, anew=True)
+        return running
 
     def _versions(self, names: Sequence[str]) -> pl.DataFrame:
         rows = self.read(names) if names else self.read([next(iter(self.hashes))]).clear()
-        return versions_of(rows, self.asked, self.shape)
+        return versions_of(rows, self.aggregates, self.shape)
 
     def _tell(self, span: Partition) -> None:
         """Say of what the kept rows were made, as if they had been read."""

@@ -76,14 +76,14 @@ def join_partitions(
     whole = answered.height == questions.height
     probed = differing_cells(spec, lake, feature_store, spans, rows, joined) if whole else [{} for _ in spans]
     content, labels = cache(lake.hash), LabelTable(spec, lake)
-    results = {}
+    by_partition = {}
     for span, asked_for, frame, cells in zip(spans, rows, joined, probed, strict=True):
         lost = asked_for.height - frame.height
         duplicates = asked_for.height - asked_for.select(spec.prediction.key).n_unique()
         refused = lost or duplicates or cells
         manifest = None if refused else _write(spec, lake, feature_store, span, frame, content, labels)
-        results[span.name] = Joined(manifest, lost, duplicates, cells)
-    return results
+        by_partition[span.name] = Joined(manifest, lost, duplicates, cells)
+    return by_partition
 
 
 def together(
@@ -125,14 +125,14 @@ def differing_cells(
         for frames in (rows, joined)
     )
     parts = [which.len() for which in chosen]
-    results: list[dict[str, dict[str, int]]] = [{} for _ in spans]
+    counts: list[dict[str, dict[str, int]]] = [{} for _ in spans]
     for view in feature_store.view_tables(spec.feature_service):
         table, whole = _probed(spec, lake, feature_store, view, spans)
         for feature, cells in differing(questions, sample, spec.prediction.time, table, whole).items():
-            for one, begin, count in zip(results, accumulate([0, *parts]), parts, strict=False):
+            for one, begin, count in zip(counts, accumulate([0, *parts]), parts, strict=False):
                 if wrong := int(cells.slice(begin, count).sum()):
                     one.setdefault(view.name, {})[feature] = wrong
-    return results
+    return counts
 
 
 def _probed(

@@ -142,8 +142,8 @@ def with_features(
             raise VariantError(
                 f"{', '.join(meeting)} of {service} would stand for another column of {data.table}: leave it out"
             )
-        entities = entity_rows(spec, lake.read(spec.prediction.table, [partition]))
-        joined = store.historical(service, entities, spec.prediction.time)
+        questions = entity_rows(spec, lake.read(spec.prediction.table, [partition]))
+        joined = store.historical(service, questions, spec.prediction.time)
         more = joined.select(*spec.prediction.key, *(name for name in names if name not in same))
         if joined.height != rows.height or more.join(rows, on=spec.prediction.key, how="anti").height:
             raise VariantError(

@@ -132,7 +132,7 @@ def _planned(resource: Registered, name: str) -> PlannedService:
         join_keys=tuple(sorted(plan.join_keys)),
         entities=dict(plan.entities),
         request_data=tuple(sorted(plan.request_data)),
-        wanted=tuple(sorted(plan.wanted)),
+        wanted=tuple(sorted(plan.answered_names)),
         entityless=plan.entityless,
         forms=tuple(_form(view, paths[view.name]) for view in plan.on_demand),
     )

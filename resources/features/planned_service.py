@@ -131,7 +131,7 @@ class PlannedService(Planned):
             join_keys=frozenset(self.join_keys),
             entities=self.entities,
             request_data=frozenset(self.request_data),
-            wanted=frozenset(self.wanted),
+            answered_names=frozenset(self.wanted),
             on_demand=self.forms,
             entityless=self.entityless,
         )

@@ -40,16 +40,16 @@ def briefs(lake: Lake, table: str) -> Mapping[str, Brief]:
     if before and mark is not None and mark == before.folder:
         return before.briefs
     marks = lake.storage.marks(folder, ending)
-    now: dict[str, Brief] = {}
+    by_partition: dict[str, Brief] = {}
     for name, state in marks.items():
         partition = name[len(folder) + 1 :].removesuffix(ending)
         if before and before.marks.get(name) == state:
-            now[partition] = before.briefs[partition]
+            by_partition[partition] = before.briefs[partition]
         elif (stored := lake.storage.load_or_none(name)) is not None:
             manifest = json.loads(stored.content)
-            now[partition] = Brief(manifest["sha256"], manifest.get("notes") or {})
-    _KNOWN[lake.root, table] = _Known(mark, marks, now)
-    return now
+            by_partition[partition] = Brief(manifest["sha256"], manifest.get("notes") or {})
+    _KNOWN[lake.root, table] = _Known(mark, marks, by_partition)
+    return by_partition
 
 
 def hashes_of(lake: Lake, table: str) -> dict[str, str]:

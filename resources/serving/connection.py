@@ -142,8 +142,8 @@ class Plain:
         self.response_complete = True
         connection = self._connection
         ends = () if self.keep_alive else CLOSE
-        everything = (*connection.server_state.default_headers, *headers, *ends)
-        connection.transport.write_whole(written(status, everything, content))  # type: ignore[attr-defined]
+        all_headers = (*connection.server_state.default_headers, *headers, *ends)
+        connection.transport.write_whole(written(status, all_headers, content))  # type: ignore[attr-defined]
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()

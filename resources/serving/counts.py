@@ -98,10 +98,10 @@ class Counts:
 
     def answered(self, model: str, route: str, outcome: Outcome, seconds: float) -> None:
         """Count a request; from the event loop alone."""
-        found = self.answers.get((model, route))
-        if found is None:
-            found = self.answers[model, route] = Answers()
-        found.add(outcome, seconds, time.monotonic())
+        answers = self.answers.get((model, route))
+        if answers is None:
+            answers = self.answers[model, route] = Answers()
+        answers.add(outcome, seconds, time.monotonic())
 
     def served(self, batch: "ServedBatch") -> None:
         """Count the rows of a batch and the features that are null in them; from any thread."""
@@ -156,15 +156,16 @@ class Counts:
     def traffic(self, model: str) -> Traffic:
         """What a model had to do, by all routes; from any thread, as it works on copies."""
         now = time.monotonic()
-        found = [answers for (name, _), answers in list(self.answers.items()) if name == model]
-        outcomes: Counter[Outcome] = sum((Counter(dict(one.outcomes)) for one in found), Counter())
-        times = sorted(seconds for one in found for seconds in list(one.latest))
+        routes = [answers for (name, _), answers in list(self.answers.items()) if name == model]
+        outcomes: Counter[Outcome] = sum((Counter(dict(one.outcomes)) for one in routes), Counter())
+        times = sorted(seconds for one in routes for seconds in list(one.latest))
         return Traffic(
             requests=outcomes.total(),
             errors=sum(count for (_, kind), count in outcomes.items() if kind),
             rows=sum(rows for (name, _), rows in list(self.rows.items()) if name == model),
             minute=[
-                sum(second) for second in zip([0] * SECONDS, *(one.minute(now) for one in found), strict=True)
+                sum(second)
+                for second in zip([0] * SECONDS, *(one.minute(now) for one in routes), strict=True)
             ],
             median=times[len(times) // 2] if times else None,
             p99=times[len(times) * 99 // 100] if times else None,
@@ -205,8 +206,8 @@ def _ages(batch: "ServedBatch") -> list[tuple[str, float | None]]:
     return [(view.name, _age(vectors.times(view.features[0]), batch.requested_at)) for view in stored]
 
 
-def _age(times: Sequence[int | None], asked: datetime) -> float | None:
+def _age(times: Sequence[int | None], as_of: datetime) -> float | None:
     newest = max((moment for moment in times if moment is not None), default=None)
     if newest is None:
         return None
-    return (asked - (EPOCH + timedelta(microseconds=newest))).total_seconds()
+    return (as_of - (EPOCH + timedelta(microseconds=newest))).total_seconds()

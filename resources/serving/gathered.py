@@ -159,19 +159,19 @@ class _Columns:
         return [(self._rows + row, origin.gap(row, number, place)) for row in present]
 
     def series(self) -> list[pl.Series]:
-        series = {name: pl.Series(name, values, self._types[name]) for name, values in self._values.items()}
+        by_name = {name: pl.Series(name, values, self._types[name]) for name, values in self._values.items()}
         origins = _Origins(self._times, self._statuses, self._rows)
-        columns = [series[name] for name in self._names if name not in self._features]
-        titles = {name: f"{view}__{name}" for name, view in self._features.items()}
-        columns += [series[name].alias(title) for name, title in titles.items()]
-        for name, title in titles.items():
+        columns = [by_name[name] for name in self._names if name not in self._features]
+        called = {name: f"{view}__{name}" for name, view in self._features.items()}
+        columns += [by_name[name].alias(column) for name, column in called.items()]
+        for name, column in called.items():
             computed = name in self._inputs
             views = (
                 [self._places[one][0] for one in self._inputs[name]] if computed else [self._places[name][0]]
             )
             times = origins.newest(views)
             statuses = origins.statuses(None if computed else views[0], self._nulls.get(name))
-            columns += [times.alias(f"{title}__timestamp"), statuses.alias(f"{title}__status")]
+            columns += [times.alias(f"{column}__timestamp"), statuses.alias(f"{column}__status")]
         return columns
 
     def forget(self) -> None:
@@ -195,11 +195,11 @@ class _Origins:
 
     def newest(self, views: Sequence[int]) -> pl.Series:
         """The newest times of some views."""
-        key = frozenset(views)
-        if key not in self._newest:
-            times = pl.DataFrame([self._newest[frozenset([view])].alias(str(view)) for view in key])
-            self._newest[key] = times.max_horizontal()
-        return self._newest[key]
+        of_views = frozenset(views)
+        if of_views not in self._newest:
+            times = pl.DataFrame([self._newest[frozenset([view])].alias(str(view)) for view in of_views])
+            self._newest[of_views] = times.max_horizontal()
+        return self._newest[of_views]
 
     def statuses(self, view: int | None, nulls: Sequence[tuple[int, int]] | None) -> pl.Series:
         """A view's statuses, or of no view that all are present, with those of some rows that are null."""
@@ -227,14 +227,14 @@ class _Frames:
         names, vectors = [*self._service.inputs, *self._service.features], self._vectors
         whole = pl.concat([one.frame.select(names) for one in vectors], how="vertical_relaxed", rechunk=True)
         columns = [whole[name] for name in self._service.inputs]
-        titles = {name: f"{view}__{name}" for name, view in self._service.features.items()}
-        columns += [whole[name].alias(title) for name, title in titles.items()]
-        for name, title in titles.items():
+        called = {name: f"{view}__{name}" for name, view in self._service.features.items()}
+        columns += [whole[name].alias(column) for name, column in called.items()]
+        for name, column in called.items():
             times = [moment for one in vectors for moment in one.times(name)]
             codes = [code for one in vectors for code in one.status_codes(name)]
             columns += [
-                pl.Series(f"{title}__timestamp", times, INSTANT),
-                pl.Series(f"{title}__status", codes, CODE),
+                pl.Series(f"{column}__timestamp", times, INSTANT),
+                pl.Series(f"{column}__status", codes, CODE),
             ]
         return columns
 

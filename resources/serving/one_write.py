@@ -13,17 +13,17 @@ class Joining:
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._kept = b""
+        self._waiting = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Write what comes behind what is kept, or keep it."""
-        if self._kept:
+        if self._waiting:
             self._transport.write(self._taken() + data)
         elif data.startswith(HEAD):
-            self._kept = data
+            self._waiting = data
             self._loop.call_soon(self._leave)
         else:
             self._transport.write(data)
@@ -38,12 +38,12 @@ class Joining:
         self._transport.close()
 
     def _leave(self) -> None:
-        if self._kept:
+        if self._waiting:
             self._transport.write(self._taken())
 
     def _taken(self) -> bytes:
-        kept, self._kept = self._kept, b""
-        return kept
+        content, self._waiting = self._waiting, b""
+        return content
 
 
 class OneWrite(HttpToolsProtocol):

@@ -87,4 +87,4 @@ def jump(state: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(cluster.main(settings(), restart=True, made=FailingParts))
+    raise SystemExit(cluster.main(settings(), restart=True, kind=FailingParts))

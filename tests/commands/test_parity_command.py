@@ -107,7 +107,7 @@ def test_what_was_not_taken_down_in_order_is_made_anew_and_what_was_is_gone_on_w
 
 def test_ctrl_c_while_the_cluster_is_up_is_told_as_such(tmp_path, monkeypatch):
     def stopped(where: object, stopping: Stop, work: Callable[[Up], None]) -> None:
-        stopping.asked = True
+        stopping.due = True
         raise DevError("stopped before python had ended")
 
     monkeypatch.setattr("mlops_assets.local.cluster.while_up", stopped)

@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     ONLINE(
         "packed values are believed after stock Feast has written",
-        "feature_repo.online_store.redis.packing:ByRow.found",
+        "feature_repo.online_store.redis.packing:ByRow.cells",
         "stamp.startswith(mark)",
         "True",
         "tests/feature_repo/online/test_redis_packing.py::test_whatever_happens_ours_reads_what_stock_feast_reads",
@@ -116,7 +116,7 @@ MUTANTS = (
     ONLINE(
         "a value is served before it is known",
         "feature_repo.online_store.answer:sight",
-        "time is None or (asked is not None and time > asked)",
+        "time is None or (as_of is not None and time > as_of)",
         "time is None",
         f"{RULES}test_a_value_is_served_for_as_long_as_it_lives_and_not_longer",
     ),

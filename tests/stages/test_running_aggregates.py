@@ -122,7 +122,7 @@ def test_a_day_reads_what_is_new_and_what_leaves_and_no_history(tmp_path):
         CODE,
     )
     span = calendar.partition(days[-1])
-    made = history.made(span)
+    made = history.rows(span)
     assert {*read} == {days[-1], days[-2], days[-31]}
     assert made.filter(pl.col("customer") == 1)["n"].to_list()[-1] == 21
     assert len(folder(lake, "customer")) <= 9

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import chain
 from typing import Any
 
-from ..plan import Found, KeyGroup, ViewRead
+from ..plan import KeyGroup, StoredCells, ViewRead
 from ..reads import KeysByGroup, Place
 from .packing import ByField, ByRow, by_row
 
@@ -46,11 +46,11 @@ class Way:
         self._ends = [0, *(sum(map(len, fields[: n + 1])) for n in range(len(fields)))]
         self.command = Command(b"HMGET", project.encode(), list(chain.from_iterable(fields)))
 
-    def found(self, rows: Sequence[Any]) -> list[Found | None]:
+    def cells(self, rows: Sequence[Any]) -> list[StoredCells | None]:
         """View by view; None where a view has to be asked another way."""
         columns = list(zip(*rows, strict=True)) or [()] * self._ends[-1]
         return [
-            view.found(columns[start:end])
+            view.cells(columns[start:end])
             for view, start, end in zip(self._views, self._ends, self._ends[1:], strict=False)
         ]
 
@@ -77,7 +77,7 @@ class Ways:
         return self.by_field
 
 
-Fetching = Generator[Request, list[Any], list[list[Found]]]
+Fetching = Generator[Request, list[Any], list[list[StoredCells]]]
 
 
 def fetching(questions: KeysByGroup, ways: Sequence[Ways]) -> Fetching:
@@ -96,9 +96,9 @@ def _request(pairs: Sequence[tuple[Way, list[bytes]]]) -> Request:
     return b"".join([way.command.of(keys) for way, keys in pairs]), sum(len(keys) for _, keys in pairs)
 
 
-def _answered(pairs: Sequence[tuple[Way, list[bytes]]], replies: list[Any]) -> list[list[Found | None]]:
+def _answered(pairs: Sequence[tuple[Way, list[bytes]]], replies: list[Any]) -> list[list[StoredCells | None]]:
     answers, first = [], 0
     for way, keys in pairs:
-        answers.append(way.found(replies[first : first + len(keys)]))
+        answers.append(way.cells(replies[first : first + len(keys)]))
         first += len(keys)
     return answers

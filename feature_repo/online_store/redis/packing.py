@@ -15,7 +15,7 @@ import numpy as np
 from ..codec.decoding import Cells, event_micros
 from ..codec.kinds import ValueType, of
 from ..packing import Form, Reader
-from ..plan import Found, ViewRead
+from ..plan import StoredCells, ViewRead
 from ..reads import Place
 
 HEAD = [("event", "<i8")]
@@ -70,9 +70,9 @@ class ByField:
     def __init__(self, place: Place) -> None:
         self.fields = [*place.fields, place.stamp]
 
-    def found(self, columns: Sequence[Cells]) -> Found:
+    def cells(self, columns: Sequence[Cells]) -> StoredCells:
         """Times and bytes, from a column a field."""
-        return Found(times_of(columns[-1]), columns[:-1])
+        return StoredCells(times_of(columns[-1]), columns[:-1])
 
 
 class ByRow:
@@ -86,7 +86,7 @@ class ByRow:
         self._others = {slot: self._pieces + number for number, slot in enumerate(slots)}
         self.fields = [*packed, *(place.fields[slot] for slot in slots), place.stamp]
 
-    def found(self, columns: Sequence[Cells]) -> Found | None:
+    def cells(self, columns: Sequence[Cells]) -> StoredCells | None:
         """What the rows say; None where one that is stored was written without, so that its fields have to be asked."""
         stamps, mark, size = columns[-1], self._mark, self._size
         if len(stamps) == 1 and (row_of_one := self._of_one_key(columns)) is not None:
@@ -103,9 +103,9 @@ class ByRow:
                 return None
             known = [row or bytes(size) for row in known]
         others = {slot: columns[n] for slot, n in self._others.items()}
-        return self._reader.found(b"".join(known), others, absent)  # type: ignore[arg-type]
+        return self._reader.packed(b"".join(known), others, absent)  # type: ignore[arg-type]
 
-    def _of_one_key(self, columns: Sequence[Cells]) -> Found | None:
+    def _of_one_key(self, columns: Sequence[Cells]) -> StoredCells | None:
         """The same where one key was asked for and is stored; None where it has to be looked at closer."""
         stamp, row = columns[-1][0], columns[0][0]
         if stamp is None or row is None or not stamp.startswith(self._mark):
@@ -115,7 +115,7 @@ class ByRow:
             row = None if None in pieces else b"".join(pieces)  # type: ignore[arg-type]
         if row is None or len(row) != self._size:
             return None
-        return self._reader.found(row, {slot: columns[n] for slot, n in self._others.items()}, ())
+        return self._reader.packed(row, {slot: columns[n] for slot, n in self._others.items()}, ())
 
 
 def _whole(pieces: Sequence[Cells]) -> list[bytes | None]:

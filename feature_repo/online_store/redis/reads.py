@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..plan import Found, KeyGroup
+from ..plan import KeyGroup, StoredCells
 from ..reads import KeysByGroup, Reads
 from .commands import Ways, fetching
 from .sockets import Wires
@@ -14,7 +14,7 @@ class RedisReads(Reads):
     def __init__(self, client: Any, project: str) -> None:
         self._client, self._project, self._wires = client, project, Wires()
 
-    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[StoredCells]]:
         """A command an entity key, whatever the number of views that share it."""
         return self._wires.fetch(
             self._client, fetching(questions, [self._ways(group) for group, _ in questions])

@@ -26,7 +26,7 @@ from feast.repo_config import RepoConfig
 from ..batch import Batch, Row
 from ..codec.keys import values_end
 from ..codec.moment import NEVER
-from ..plan import Found, KeyGroup, ViewRead
+from ..plan import KeyGroup, StoredCells, ViewRead
 from ..reading import BulkReads
 from ..reads import Place
 from ..writing import BulkWrites, Progress, Reach
@@ -128,13 +128,13 @@ class BulkRedisOnlineStore(BulkReads, BulkWrites, RedisOnlineStore):
 
     def fetch(
         self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> list[list[Found]]:
+    ) -> list[list[StoredCells]]:
         """One round trip: a command an entity key, whatever the number of views that share it."""
         return self._wires.fetch(self._client_of(config), self._fetching(config, questions))
 
     async def fetch_async(
         self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> list[list[Found]]:
+    ) -> list[list[StoredCells]]:
         """`fetch` with the event loop's own sockets."""
         return await self._wires.fetch_async(self._client_of(config), self._fetching(config, questions))
 

@@ -56,7 +56,7 @@ class Reader(packing.Reader):
         size = self.form.dtype.itemsize
         content = b"".join([cell[:size] for cell in known])
         apart = [place for place, cell in enumerate(known) if cell is blank] if blank in known else []
-        return self.found(content, self._bytes(content, known), apart)
+        return self.packed(content, self._bytes(content, known), apart)
 
     def _bytes(self, content: bytes, cells: Sequence[bytes]) -> dict[int, Cells]:
         """The features whose values stand behind the numbers."""

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ..codec.moment import NEVER, asked_moment
-from ..plan import Found, ViewRead
+from ..plan import StoredCells, ViewRead
 from .packing import NAME, Form, Reader, version
 
 KEYS_A_QUERY = 5_000
@@ -32,7 +32,9 @@ def query_of(read: ViewRead, table: str) -> Query:
     return Query(table, read.features, Reader(Form(read.declared), read.features))
 
 
-def cells_of(connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]) -> list[Found]:
+def cells_of(
+    connection: sqlite3.Connection, queries: Sequence[Query], keys: Sequence[bytes]
+) -> list[StoredCells]:
     """Times and cells of the keys, in their order, view by view."""
     tables = tuple(query.table for query in queries)
     views: list[Sequence[bytes | None]] = []
@@ -45,7 +47,7 @@ def cells_of(connection: sqlite3.Connection, queries: Sequence[Query], keys: Seq
 
 def _of_view(
     connection: sqlite3.Connection, query: Query, keys: Sequence[bytes], cells: Sequence[bytes | None]
-) -> Found:
+) -> StoredCells:
     packed = query.reader.read(cells)
     stored = _of_rows(connection, query, [keys[place] for place in packed.apart]) if packed.apart else {}
     if not stored:
@@ -55,7 +57,7 @@ def _of_view(
     for place in packed.apart:
         answers[place] = stored.get(keys[place], missing)
     times, *columns = zip(*answers, strict=True)
-    return Found(times, columns)
+    return StoredCells(times, columns)
 
 
 @lru_cache(maxsize=256)

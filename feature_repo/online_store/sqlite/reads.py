@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..few_rows import Stored
-from ..plan import Found, KeyGroup, Plan
+from ..plan import KeyGroup, Plan, StoredCells
 from ..reads import KeysByGroup, Reads
 from .one_row import OneRow
 from .reading import Query, cells_of, query_of, set_up
@@ -18,7 +18,7 @@ class SqliteReads(Reads):
     def __init__(self, path: Path) -> None:
         self._path, self._connections = path, threading.local()
 
-    def fetch(self, questions: KeysByGroup) -> list[list[Found]]:
+    def fetch(self, questions: KeysByGroup) -> list[list[StoredCells]]:
         """A query for all views with the same key."""
         return [cells_of(self._connection(), self._queries(group), keys) for group, keys in questions]
 

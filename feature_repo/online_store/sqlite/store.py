@@ -23,7 +23,7 @@ from feast.repo_config import RepoConfig
 from ..batch import Batch
 from ..codec.moment import NEVER
 from ..few_rows import Stored
-from ..plan import Found, KeyGroup, Plan, ViewRead
+from ..plan import KeyGroup, Plan, StoredCells, ViewRead
 from ..reading import BulkReads
 from ..reads import Place
 from ..writing import BulkWrites, Progress, Reach
@@ -141,7 +141,7 @@ class BulkSqliteOnlineStore(BulkReads, BulkWrites, SqliteOnlineStore):
 
     def fetch(
         self, config: RepoConfig, questions: Sequence[tuple[KeyGroup, list[bytes]]]
-    ) -> list[list[Found]]:
+    ) -> list[list[StoredCells]]:
         """A query for all views with the same key, over a connection of the calling thread."""
         connection = self._reader(config)
         return [cells_of(connection, self._queries(config, group), keys) for group, keys in questions]

@@ -47,9 +47,9 @@ def newest_of_each(key: Ints, rank: Ints, counts: Bools) -> Bools:
     """Of each key and value the newest."""
     which = np.flatnonzero(counts)[::-1]
     _, first = np.unique(key[which] * (int(rank.max(initial=0)) + 1) + rank[which], return_index=True)
-    found = np.zeros(key.size, np.bool_)
-    found[which[first]] = True
-    return found
+    marks = np.zeros(key.size, np.bool_)
+    marks[which[first]] = True
+    return marks
 
 
 def unexceeded(key: Ints, rank: Ints, counts: Bools) -> Bools:

@@ -35,15 +35,15 @@ class Covered:
     @cached_property
     def count(self) -> Ints:
         """For each place how many rows count."""
-        found = counted(*self.places)
-        return found if self.base is None else found + self.base[0]
+        counts = counted(*self.places)
+        return counts if self.base is None else counts + self.base[0]
 
     @cached_property
     def total(self) -> Limbs:
         """For each place the sum of the values; of conditions, how many hold."""
         values = self.values.cast(pl.Int64) if self.values.dtype == pl.Boolean else self.values
-        found = summed(values.to_numpy(), running(*self.places))
-        return found if self.base is None else added(found, self.base[1])
+        totals = summed(values.to_numpy(), running(*self.places))
+        return totals if self.base is None else added(totals, self.base[1])
 
     @cached_property
     def rounded(self) -> npt.NDArray[np.float64]:
@@ -59,8 +59,8 @@ class Covered:
         """For each place the number, among these, of the row with the largest rank; NONE of no row."""
         order = np.empty_like(rank)
         order[rank] = np.arange(rank.size)
-        found = largest(self.low, self.high, rank, self.moment.size)
-        return np.where(found == NONE, NONE, order[found]) if rank.size else found
+        places = largest(self.low, self.high, rank, self.moment.size)
+        return np.where(places == NONE, NONE, order[places]) if rank.size else places
 
     @cached_property
     def newest(self) -> Ints:
@@ -76,11 +76,11 @@ def passed(rows: Covered) -> tuple[Ints, Bools]:
 
 
 def feature(name: str, one: Aggregate, kind: Kind, rows: Covered) -> pl.Series:
-    made = MAKERS[one.word](one, kind, rows)
-    stored = made.cast(FEATURES[kind]).alias(name)
+    values = MAKERS[one.word](one, kind, rows)
+    stored = values.cast(FEATURES[kind]).alias(name)
     if kind == "float" and (bad := stored.is_infinite().fill_null(False)).any():
         raise AggregateError(
-            f"feature {name!r} is {made[int(bad.arg_max() or 0)]!r} at a moment, more than 32 bits hold: scale it"
+            f"feature {name!r} is {values[int(bad.arg_max() or 0)]!r} at a moment, more than 32 bits hold: scale it"
         )
     return stored
 

@@ -51,9 +51,9 @@ class Places:
     @classmethod
     def of(cls, pairs: Sequence[tuple[Ints, Ints]], keys: int) -> Self:
         """All pairs of keys and moments, each once."""
-        key, found = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        moments = _each_once(found)
-        codes = key * (moments.size + 1) + np.searchsorted(moments, found)
+        key, times = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        moments = _each_once(times)
+        codes = key * (moments.size + 1) + np.searchsorted(moments, times)
         return cls(moments, _each_once(codes), keys)
 
     @property
@@ -71,11 +71,11 @@ class Places:
         if not self.moments.size:
             return np.zeros(key.size, np.int64)
         early, late = moment <= self.moments[0], moment > self.moments[-1]
-        found = np.where(early, self._begins[key], self._begins[key + 1])
+        places = np.where(early, self._begins[key], self._begins[key + 1])
         between = np.flatnonzero(~early & ~late)
         number = np.searchsorted(self.moments, moment[between])
-        found[between] = np.searchsorted(self.codes, key[between] * (self.moments.size + 1) + number)
-        return found
+        places[between] = np.searchsorted(self.codes, key[between] * (self.moments.size + 1) + number)
+        return places
 
     @cached_property
     def _begins(self) -> Ints:

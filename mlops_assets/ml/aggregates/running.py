@@ -95,14 +95,14 @@ class Running:
         sums = self._summed(final, number, keys.height, features, now, since, anew)
         new = final.with_columns(pl.Series(NUMBER, number), pl.lit(False).alias(FOR_EVER))
         new = new.filter(pl.col(TIME) >= since)
-        rows = _kept(self.rows, new.select(self.rows.columns), features, now)
+        rows = _deciding_rows(self.rows, new.select(self.rows.columns), features, now)
         return replace(self, span=now, keys=keys, rows=rows, sums=sums)._without_idle()
 
     def numbers(self, keys: pl.DataFrame) -> Ints:
         """The number of each of some keys, -1 of one that has none."""
         own = self.keys.with_row_index(NUMBER).with_columns(pl.col(NUMBER).cast(pl.Int64))
-        found = keys.join(own, on=self.keys.columns, how="left", maintain_order="left")
-        return found[NUMBER].fill_null(-1).to_numpy()
+        numbered = keys.join(own, on=self.keys.columns, how="left", maintain_order="left")
+        return numbered[NUMBER].fill_null(-1).to_numpy()
 
     def base(self, number: int, at: Ints) -> tuple[Ints, Limbs]:
         """For keys by number (-1: none) how many settled rows count for a feature, and the sum of their values."""
@@ -187,7 +187,9 @@ class Running:
         return replace(self, keys=self.keys.filter(pl.Series(used)), rows=rows, sums=sums)
 
 
-def _kept(old: pl.DataFrame, new: pl.DataFrame, features: Sequence[Aggregate], now: Span) -> pl.DataFrame:
+def _deciding_rows(
+    old: pl.DataFrame, new: pl.DataFrame, features: Sequence[Aggregate], now: Span
+) -> pl.DataFrame:
     """The rows that may still decide something, of those kept and of new ones: worked out for the keys of new ones alone."""
     columns = _decided(features)
     if not columns:

@@ -25,7 +25,7 @@ from mlops_assets.spec.columns import EVENT_TIME
 
 
 def aggregate_rows(
-    rows: pl.DataFrame, asked: Aggregates, shape: Shape, start: datetime, end: datetime
+    rows: pl.DataFrame, aggregates: Aggregates, shape: Shape, start: datetime, end: datetime
 ) -> pl.DataFrame:
     """Key, event timestamp and features: a row for each key and moment in `[start, end)` at which something changes for it.
 
@@ -34,12 +34,12 @@ def aggregate_rows(
 
     Raises AggregateError for a number that its feature does not hold, and where nothing decides between two rows.
     """
-    return aggregate_versions(versions_of(rows, asked, shape), asked, shape, start, end)
+    return aggregate_versions(versions_of(rows, aggregates, shape), aggregates, shape, start, end)
 
 
 def aggregate_versions(
     versions: pl.DataFrame,
-    asked: Aggregates,
+    aggregates: Aggregates,
     shape: Shape,
     start: datetime,
     end: datetime,
@@ -47,17 +47,17 @@ def aggregate_versions(
 ) -> pl.DataFrame:
     """The same of what `versions_of` gives; with what the settled ones come to `before`, those that are not settled, and
     those that leave a window in the span."""
-    kinds, features = shape.kinds(asked), [*asked.features.values()]
-    rows = Rows.of(versions, asked.key, before, all_keys=any(one.time_since for one in features))
+    kinds, features = shape.kinds(aggregates), [*aggregates.features.values()]
+    rows = Rows.of(versions, aggregates.key, before, all_keys=any(one.time_since for one in features))
     line = Timeline.over(rows, features, micros(start), micros(end))
-    made = {
+    columns = {
         name: feature(name, one, kinds[name], line.covered(n, one))
-        for n, (name, one) in enumerate(asked.features.items())
+        for n, (name, one) in enumerate(aggregates.features.items())
     }
     at = pl.Series(EVENT_TIME, line.places.moment, pl.Int64).cast(INSTANT)
-    found = pl.concat([rows.keys[line.places.key], pl.DataFrame([at, *made.values()])], how="horizontal")
-    told = line.told()
-    return found if told.all() else found.filter(pl.Series(told))
+    table = pl.concat([rows.keys[line.places.key], pl.DataFrame([at, *columns.values()])], how="horizontal")
+    is_row = line.row_places()
+    return table if is_row.all() else table.filter(pl.Series(is_row))
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class Rows:
         ours = np.full(before.keys.height, NONE, np.int64)
         ours[theirs[theirs >= 0]] = np.flatnonzero(theirs >= 0)
         of_kept = ours[before.rows[NUMBER].to_numpy()]
-        kept = before.rows.filter(pl.Series(of_kept >= 0)).with_columns(pl.lit(NEVER).alias(UNTIL))
+        of_before = before.rows.filter(pl.Series(of_kept >= 0)).with_columns(pl.lit(NEVER).alias(UNTIL))
         settled = versions[TIME].to_numpy() < before.span.settled
         parts = (
             values.filter(pl.Series(settled)),
-            kept.drop(NUMBER, FOR_EVER),
+            of_before.drop(NUMBER, FOR_EVER),
             values.filter(pl.Series(~settled)),
         )
         whole = pl.concat(parts, how="diagonal").select(values.columns)
         numbers = np.concatenate([number[settled], of_kept[of_kept >= 0], number[~settled]])
         read = parts[0].height
-        return cls(whole, Spells.of(whole, numbers), keys, read, read + kept.height, before, theirs)
+        return cls(whole, Spells.of(whole, numbers), keys, read, read + of_before.height, before, theirs)
 
     def count_for(self, one: Aggregate) -> Bools:
         """Which rows count for a feature themselves: not those that are in its base, or among the kept rows already."""
@@ -176,11 +176,11 @@ class Timeline:
             self._high[window] = self.places.before(spells.key, spells.end(window))
         return self._high[window]
 
-    def told(self) -> Bools:
+    def row_places(self) -> Bools:
         """Which places are rows: of those that are steps since a row alone, those whose newest row it is."""
-        found = self.happens.copy()
+        is_row = self.happens.copy()
         for n, one in enumerate(self.features):
             if one.time_since:
                 since, there = passed(self.covered(n, one))
-                found |= there & (since > 0) & (since % (one.time_since // MICRO) == 0)
-        return found
+                is_row |= there & (since > 0) & (since % (one.time_since // MICRO) == 0)
+        return is_row

@@ -33,22 +33,24 @@ class Shape:
     time: str
     known: str | None = None
 
-    def needs(self, asked: Aggregates) -> list[str]:
+    def needs(self, aggregates: Aggregates) -> list[str]:
         """The columns that the aggregates are made of, in the table's order."""
-        made = {
-            name for one in asked.features.values() for name in values_of(one, self.columns).meta.root_names()
+        roots = {
+            name
+            for one in aggregates.features.values()
+            for name in values_of(one, self.columns).meta.root_names()
         }
-        named = {*self.row, self.time, *([self.known] if self.known else ()), *asked.key, *made}
+        named = {*self.row, self.time, *([self.known] if self.known else ()), *aggregates.key, *roots}
         return [name for name in self.columns if name in named]
 
-    def kinds(self, asked: Aggregates) -> dict[str, Kind]:
+    def kinds(self, aggregates: Aggregates) -> dict[str, Kind]:
         """What each feature is. Raises ValueError for one that cannot be."""
-        return {name: value_kind(one, self.columns) for name, one in asked.features.items()}
+        return {name: value_kind(one, self.columns) for name, one in aggregates.features.items()}
 
 
-def refuse_unfit_sql(view: str, asked: Aggregates, columns: Mapping[str, Column]) -> None:
+def refuse_unfit_sql(view: str, aggregates: Aggregates, columns: Mapping[str, Column]) -> None:
     """Raise ValueError for an aggregate that these columns do not allow, with its name."""
-    for name, one in asked.features.items():
+    for name, one in aggregates.features.items():
         try:
             value_kind(one, columns)
         except ValueError as error:
@@ -61,7 +63,7 @@ def columns_of(features: Sequence[Aggregate]) -> list[str]:
     return [columns.setdefault((one.of, one.where), f"_value_{n}") for n, one in enumerate(features)]
 
 
-def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataFrame:
+def versions_of(rows: pl.DataFrame, aggregates: Aggregates, shape: Shape) -> pl.DataFrame:
     """Key, time, when it was known and until when it counts (microseconds), and the row's values (`columns_of`).
 
     Rows without a key are left out, and sorted from the oldest to the newest; those that are the same in all columns that
@@ -72,16 +74,18 @@ def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataF
     moment = pl.col(shape.known or shape.time)
     versions = [*shape.row, shape.time]
     order = [shape.time, *([shape.known] if shape.known else ()), *shape.row]
-    kept = rows.select(shape.needs(asked)).sort(order)
-    if kept.select(pl.all_horizontal([pl.col(n).eq_missing(pl.col(n).shift()) for n in order]).any()).item():
-        kept = kept.unique(maintain_order=True)
-        _refuse_undecided(kept, order, shape)
+    ordered = rows.select(shape.needs(aggregates)).sort(order)
+    if ordered.select(
+        pl.all_horizontal([pl.col(n).eq_missing(pl.col(n).shift()) for n in order]).any()
+    ).item():
+        ordered = ordered.unique(maintain_order=True)
+        _refuse_undecided(ordered, order, shape)
     replaced = moment.shift(-1).over(versions) if shape.known else pl.lit(None, INSTANT)
-    kept = kept.with_columns(replaced.alias(UNTIL))
-    features = [*asked.features.values()]
+    ordered = ordered.with_columns(replaced.alias(UNTIL))
+    features = [*aggregates.features.values()]
     values = dict(zip(columns_of(features), features, strict=True))
-    return kept.drop_nulls(asked.key).select(
-        *asked.key,
+    return ordered.drop_nulls(aggregates.key).select(
+        *aggregates.key,
         pl.col(shape.time).cast(pl.Int64).alias(TIME),
         moment.cast(pl.Int64).alias(KNOWN),
         pl.col(UNTIL).cast(pl.Int64).fill_null(NEVER),
@@ -91,9 +95,9 @@ def versions_of(rows: pl.DataFrame, asked: Aggregates, shape: Shape) -> pl.DataF
 
 def _refuse_undecided(rows: pl.DataFrame, names: Sequence[str], shape: Shape) -> None:
     same = [pl.col(name) == pl.col(name).shift() for name in names]
-    found = rows.with_row_index("_at").filter(pl.all_horizontal(same)).head(1)
-    if found.height:
-        one, other = rows.slice(int(found["_at"][0]) - 1, 2).to_dicts()
+    twins = rows.with_row_index("_at").filter(pl.all_horizontal(same)).head(1)
+    if twins.height:
+        one, other = rows.slice(int(twins["_at"][0]) - 1, 2).to_dicts()
         raise AggregateError(
             f"two rows are the same row ({', '.join(shape.row)}), known at one moment, and say different things, {_said(one)} "
             f"and {_said(other)}: name a key that tells them apart, or a known_at that says which is newer"

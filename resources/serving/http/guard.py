@@ -117,15 +117,15 @@ def form_of(
 ) -> tuple[tuple[Any, ...], int | None]:
     """Of a request what it is judged by, and how many bytes it says it has (None: that has to be looked at)."""
     size: int | None = 0
-    told: list[Any] = [method, path]
+    marks: list[Any] = [method, path]
     for name, value in headers:
         if name in JUDGED:
-            told += (name, value)
+            marks += (name, value)
         elif name == b"content-length":
             size = int(value) if not size and value.isdigit() and len(value) <= LONGEST_SIZE else None
         elif name in NOTICED:
-            told.append(name)
-    return tuple(told), size
+            marks.append(name)
+    return tuple(marks), size
 
 
 def _refuse_strangers(headers: Headers, hosts: frozenset[str], method: str) -> None:
@@ -147,8 +147,8 @@ def _refuse_strangers(headers: Headers, hosts: frozenset[str], method: str) -> N
 
 def _name(host: str) -> str:
     """A Host header without its port; empty where it is none."""
-    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", host)
-    return found[1] if found else ""
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", host)
+    return match[1] if match else ""
 
 
 def _takes_tensors(path: str) -> bool:

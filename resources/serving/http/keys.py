@@ -46,8 +46,8 @@ class Keyring:
 
     def lets_in(self, headers: Headers) -> bool:
         """Whether a request with these headers brings one of them."""
-        sent = [key_hash(key) for key in _sent(headers)]
-        right = [hmac.compare_digest(one, known) for one in sent for known in self._hashes]
+        hashes = [key_hash(key) for key in _keys_in(headers)]
+        right = [hmac.compare_digest(one, known) for one in hashes for known in self._hashes]
         return any(right)
 
 
@@ -69,7 +69,7 @@ class Keys:
         return await refused(scope["path"], 401, why, CHALLENGE)(scope, receive, send)
 
 
-def _sent(headers: Headers) -> Iterator[str]:
+def _keys_in(headers: Headers) -> Iterator[str]:
     """The keys that a request brings: two at most, so that nobody tries many at once."""
     if key := headers.get("x-api-key"):
         yield key

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from resources.serving.http.admission import FullError
 from resources.serving.http.guard import replayed
 from resources.serving.http.refusals import refused
-from resources.serving.http.together import Asked, Together
+from resources.serving.http.together import Question, Together
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Reader(Protocol):
         """The model that a path asks for a prediction in this form; None where it is not for the event loop."""
         ...
 
-    def asked(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Asked:
+    def question(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Question:
         """A body as it waits."""
         ...
 
@@ -45,8 +45,8 @@ class Rows:
     def model(self, path: str, models: LiveModels) -> Served | None:
         return models.served.get(asked_for(path))
 
-    def asked(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Asked:
-        return Asked(model, body, arrived)
+    def question(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Question:
+        return Question(model, body, arrived)
 
 
 class Lane:
@@ -58,29 +58,29 @@ class Lane:
         self.app, self._models, self._together, self._readers = app, models, together, readers
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        found = self._found(scope)
-        if found is None:
+        target = self._target(scope)
+        if target is None:
             return await self.app(scope, receive, send)
-        (reader, model), message = found, await receive()
+        (reader, model), message = target, await receive()
         body = message.get("body", b"")
         if message["type"] != "http.request" or message.get("more_body") or len(body) > LARGEST:
             return await self.app(scope, replayed(message, receive), send)
         arrived = self._models.clock.now() if by_the_wall_clock(model) else None
-        asked = reader.asked(scope, model, body, arrived)
+        question = reader.question(scope, model, body, arrived)
         try:
-            answer = await self._together.ask(asked)
+            answer = await self._together.ask(question)
         except FullError as full:
             return await full.answer(scope["path"])(scope, receive, send)
         except TimeoutError as why:
             return await refused(scope["path"], 504, str(why))(scope, receive, send)
         if answer is None:
             return await self.app(scope, replayed(message, receive), send)
-        headers, content = asked.response(answer)
+        headers, content = question.response(answer)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
         return None
 
-    def _found(self, scope: "Scope") -> tuple[Reader, Served] | None:
+    def _target(self, scope: "Scope") -> tuple[Reader, Served] | None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"] or TRIED in scope:
             return None
         for reader in self._readers:

@@ -149,12 +149,12 @@ class Metrics:
     def _place(self, scope: "Scope") -> tuple[str, str]:
         """The model and the route of a request; empty where there is none that is known."""
         path = scope["path"]
-        found = self._places.get(path)
-        if found is None:
-            name, found = _matched(scope, self._known)
-            if (not name or found[0]) and len(self._places) < MOST_PLACES:
-                self._places[path] = found
-        return found
+        place = self._places.get(path)
+        if place is None:
+            name, place = _matched(scope, self._known)
+            if (not name or place[0]) and len(self._places) < MOST_PLACES:
+                self._places[path] = place
+        return place
 
 
 def _outcome(message: "Message") -> Outcome:
@@ -169,9 +169,9 @@ def _outcome(message: "Message") -> Outcome:
 def _matched(scope: "Scope", known: Callable[[str], bool]) -> tuple[str, tuple[str, str]]:
     """What a path names, and the model (empty: none that is known) and route that it is of (empty: no route)."""
     for route in scope["app"].routes:
-        found = route.path_regex.match(scope["path"]) if hasattr(route, "path_regex") else None
-        if found:
-            named = found.groupdict()
+        match = route.path_regex.match(scope["path"]) if hasattr(route, "path_regex") else None
+        if match:
+            named = match.groupdict()
             name = named.get("name", "")
             return "".join(named.values()), (name if known(name) else "", route.path)
     return scope["path"], ("", "")
@@ -188,8 +188,8 @@ class Shared:
         """Write down the sums so far; where they are."""
         files = self._files or SharedCounts(self._models.folder / "metrics")
         self._files = files
-        told = self._log.status() if self._log else None
-        files.write(sums(self._counts, told), self._models.clock.now().timestamp())
+        log_status = self._log.status() if self._log else None
+        files.write(sums(self._counts, log_status), self._models.clock.now().timestamp())
         return files
 
     def answer(self, accept: str) -> Response:

@@ -112,8 +112,8 @@ def application(
     @app.get("/readyz")
     async def readyz(request: Request) -> JSONResponse:
         why = reasons(models)
-        told = {} if KEYLESS in request.scope else {"reasons": why, "problems": dict(models.problems)}
-        return JSONResponse({"ready": not why, **told}, 503 if why else 200)
+        details = {} if KEYLESS in request.scope else {"reasons": why, "problems": dict(models.problems)}
+        return JSONResponse({"ready": not why, **details}, 503 if why else 200)
 
     @app.get("/", response_class=HTMLResponse)
     def page() -> HTMLResponse:

@@ -18,7 +18,7 @@ from resources.serving.http.keys import Keyring
 from resources.serving.http.lane import LARGEST, PATHS, asked_for
 from resources.serving.http.metrics import GONE, OK, OVERLOADED, TOO_LATE, Meter, Outcome
 from resources.serving.http.refusals import refused
-from resources.serving.http.together import Asked, Parts, Together
+from resources.serving.http.together import Parts, Question, Together
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 
 LOG = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Straight:
 
     def prediction(self, url: bytes, headers: RawHeaders) -> "Prediction | None":
         """A request that was posted to an address; None where that is for the application."""
-        place = self._places.get(url) or self._found(url)
+        place = self._places.get(url) or self._target(url)
         if place is None:
             return None
         form, size = form_of("POST", place.path, headers)
@@ -137,19 +137,19 @@ class Straight:
         self.meter.turned_away(head.place.counted)
         if default_headers is not self._dated:
             self._dated, self._refusals = default_headers, {}
-        waits = full.waiting_ms, full.allowed_ms
-        answer = self._refusals.get(waits)
-        if answer is None:
-            headers, content = _come_again(full)
-            answer = written(STATUSES[OVERLOADED], (*default_headers, *headers), content)
-            self._refusals[waits] = answer
-        return answer
+        figures = full.waiting_ms, full.allowed_ms
+        content_sent = self._refusals.get(figures)
+        if content_sent is None:
+            headers, content = _refusal_parts(full)
+            content_sent = written(STATUSES[OVERLOADED], (*default_headers, *headers), content)
+            self._refusals[figures] = content_sent
+        return content_sent
 
     def full(self) -> FullError | None:
         """What the next request is told, where it is turned away before anything of it is read."""
         return self._short.full() if self._short.is_full else None
 
-    def _found(self, url: bytes) -> Place | None:
+    def _target(self, url: bytes) -> Place | None:
         if b"?" in url or b"%" in url or not url.isascii():
             return None
         path = url.decode()
@@ -163,7 +163,7 @@ class Straight:
 class Prediction:
     """One request to one model."""
 
-    __slots__ = ("_asked", "_began", "_model", "_sink", "_straight", "head")
+    __slots__ = ("_began", "_model", "_question", "_sink", "_straight", "head")
 
     def __init__(self, straight: Straight, head: Head, model: Served) -> None:
         self._straight, self.head, self._model = straight, head, model
@@ -176,9 +176,9 @@ class Prediction:
             if full := straight.full():
                 return self._turned_away(full)
             arrived = straight.models.clock.now() if by_the_wall_clock(model) else None
-            self._asked = Asked(model, body, arrived)
-            self._asked.tell, self._asked.fail = self._told, self._late
-            straight.together.put(self._asked)
+            self._question = Question(model, body, arrived)
+            self._question.tell, self._question.fail = self._tell, self._late
+            straight.together.put(self._question)
         except FullError as full_meanwhile:
             self._turned_away(full_meanwhile)
         except Exception:
@@ -187,11 +187,11 @@ class Prediction:
         return None
 
     def _turned_away(self, full: FullError) -> None:
-        self._end(OVERLOADED, _come_again(full))
+        self._end(OVERLOADED, _refusal_parts(full))
 
-    def _told(self, answer: Any) -> None:
+    def _tell(self, answer: Any) -> None:
         try:
-            parts = None if answer is None else self._asked.response(answer)
+            parts = None if answer is None else self._question.response(answer)
         except Exception:
             LOG.exception("an answer of %s cannot be written, and is asked for again", self.head.place.name)
             parts = None
@@ -229,12 +229,12 @@ REFUSALS: dict[tuple[int, int], Parts] = {}
 """What is sent to those that are turned away, by the milliseconds that it tells."""
 
 
-def _come_again(full: FullError) -> Parts:
-    waits = full.waiting_ms, full.allowed_ms
-    parts = REFUSALS.get(waits)
+def _refusal_parts(full: FullError) -> Parts:
+    figures = full.waiting_ms, full.allowed_ms
+    parts = REFUSALS.get(figures)
     if parts is None:
         answer = refused("", STATUSES[OVERLOADED], str(full), {"Retry-After": full.retry_after})
         parts = answer.raw_headers, bytes(answer.body)
         if len(REFUSALS) < MOST_REFUSALS:
-            REFUSALS[waits] = parts
+            REFUSALS[figures] = parts
     return parts

@@ -44,7 +44,7 @@ STANDING = 0.1
 
 
 @dataclass(eq=False)
-class Asked:
+class Question:
     """A body that waits to be predicted, and whom to tell: the answer, None where the route behind has to say what is wrong, or why it is too late."""
 
     model: Served
@@ -85,24 +85,24 @@ class Together:
 
     def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
         self._models, self._admission, self._limits = models, admission, limits
-        self._waiting: deque[Asked] = deque()
+        self._waiting: deque[Question] = deque()
         self._busy_since: float | None = None
         self._row_s: dict[str, float] = {}
         self._alone = True
         self._refused = 0
 
-    def ask(self, asked: Asked) -> "asyncio.Future[Any]":
+    def ask(self, question: Question) -> "asyncio.Future[Any]":
         """The answer, when it is there: in the form of the body; raises FullError where too much waits."""
         answer = asyncio.get_running_loop().create_future()
-        asked.tell, asked.fail = partial(_told, answer), partial(_failed, answer)
-        self.put(asked)
+        question.tell, question.fail = partial(_tell, answer), partial(_failed, answer)
+        self.put(question)
         return answer
 
-    def put(self, asked: Asked) -> None:
+    def put(self, question: Question) -> None:
         """Have a request answered, which is told; raises FullError where too much waits."""
-        asked.ticket = self._admission.admit(asked.model.record.name, len(asked.body))
+        question.ticket = self._admission.admit(question.model.record.name, len(question.body))
         loop = asyncio.get_running_loop()
-        self._waiting.append(asked)
+        self._waiting.append(question)
         if self._alone:
             self._alone = False
             self._predict_some()
@@ -136,9 +136,9 @@ class Together:
         self._busy_since = ended if self._waiting else None
         return ended - since
 
-    def _taken(self, began: float) -> list[Asked]:
+    def _taken(self, began: float) -> list[Question]:
         """The next to be predicted, read; those that cannot be are told so, and those that waited too long."""
-        some: list[Asked] = []
+        some: list[Question] = []
         rows, work_s = 0, 0.0
         hurry, self._refused = self._admission.refused > self._refused, self._admission.refused
         may_take_s = HURRY_S if hurry else PREDICTING_S
@@ -148,60 +148,60 @@ class Together:
             and work_s < may_take_s
             and time.perf_counter() - began < READING_S
         ):
-            asked = self._waiting.popleft()
-            if began - asked.ticket.since > self._limits.deadline_s:
-                asked.fail(TimeoutError(late(self._limits)))
-                self._admission.give_back(asked.ticket)
-            elif asked.read(min(MOST_ROWS, self._limits.rows)):
-                rows += len(asked.requests)
-                work_s += len(asked.requests) * self._row_s.get(asked.model.record.name, 0.0)
-                some.append(asked)
+            question = self._waiting.popleft()
+            if began - question.ticket.since > self._limits.deadline_s:
+                question.fail(TimeoutError(late(self._limits)))
+                self._admission.give_back(question.ticket)
+            elif question.read(min(MOST_ROWS, self._limits.rows)):
+                rows += len(question.requests)
+                work_s += len(question.requests) * self._row_s.get(question.model.record.name, 0.0)
+                some.append(question)
             else:
-                asked.tell(None)
-                self._admission.give_back(asked.ticket)
+                question.tell(None)
+                self._admission.give_back(question.ticket)
         return some
 
-    def _give_back(self, some: list[Asked], took_s: float) -> None:
-        size = sum(len(asked.body) for asked in some)
-        for asked in some:
-            self._admission.give_back(asked.ticket, took_s * len(asked.body) / size)
+    def _give_back(self, some: list[Question], took_s: float) -> None:
+        size = sum(len(question.body) for question in some)
+        for question in some:
+            self._admission.give_back(question.ticket, took_s * len(question.body) / size)
 
-    def _predict_group(self, group: list[Asked]) -> None:
+    def _predict_group(self, group: list[Question]) -> None:
         """A batch; where it fails, each by itself, so that one bad request spoils no other."""
         try:
             self._answer(group)
         except Exception:  # noqa: BLE001 - whoever asked is told by the route behind
             if len(group) == 1:
                 return group[0].tell(None)
-            for asked in group:
-                self._predict_group([asked])
+            for question in group:
+                self._predict_group([question])
 
-    def _answer(self, some: list[Asked]) -> None:
+    def _answer(self, some: list[Question]) -> None:
         first = some[0]
-        requests = [request for asked in some for request in asked.requests]
+        requests = [request for question in some for request in question.requests]
         began = time.perf_counter()
         answers = self._models.predict(first.model, requests, arrived=first.arrived)
         name, row_s = first.model.record.name, (time.perf_counter() - began) / len(requests)
         self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
         done = 0
-        for asked in some:
-            own = answers[done : done + len(asked.requests)]
-            asked.tell(own if asked.is_list else own[0])
-            done += len(asked.requests)
+        for question in some:
+            own = answers[done : done + len(question.requests)]
+            question.tell(own if question.is_list else own[0])
+            done += len(question.requests)
 
 
-def _grouped(some: Iterable[Asked]) -> list[list[Asked]]:
+def _grouped(some: Iterable[Question]) -> list[list[Question]]:
     """Those that are answered as of one moment by one model."""
-    groups: dict[int, list[Asked]] = defaultdict(list)
-    for asked in some:
-        alone = by_the_wall_clock(asked.model)
-        groups[id(asked) if alone else id(asked.model)].append(asked)
+    groups: dict[int, list[Question]] = defaultdict(list)
+    for question in some:
+        alone = by_the_wall_clock(question.model)
+        groups[id(question) if alone else id(question.model)].append(question)
     return list(groups.values())
 
 
-def _told(answer: "asyncio.Future[Any]", found: Any) -> None:
+def _tell(answer: "asyncio.Future[Any]", result: Any) -> None:
     if not answer.done():
-        answer.set_result(found)
+        answer.set_result(result)
 
 
 def _failed(answer: "asyncio.Future[Any]", why: TimeoutError) -> None:

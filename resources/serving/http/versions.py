@@ -111,16 +111,16 @@ class Asking:
         """An answer a request, each by the version that the split draws for it, or by the one that answers."""
         drawn = [split.takes(request) for request in requests]
         theirs = [request for request, taken in zip(requests, drawn, strict=True) if taken]
-        answers, told = await self._of_others(split, theirs, arrived, with_features)
-        own = [request for request, taken in zip(requests, drawn, strict=True) if not taken or told]
+        answers, fallback = await self._of_others(split, theirs, arrived, with_features)
+        own = [request for request, taken in zip(requests, drawn, strict=True) if not taken or fallback]
         mine, others = (
             iter(await self._of_champion(model, own, content, arrived, with_features)),
             iter(answers),
         )
-        if told is None:
+        if fallback is None:
             return [next(others if taken else mine) for taken in drawn]
         return [
-            {**answer, "fallback": told} if taken else answer
+            {**answer, "fallback": fallback} if taken else answer
             for answer, taken in zip(mine, drawn, strict=True)
         ]
 
@@ -184,10 +184,10 @@ class Divided:
         self._most = min(MOST_ROWS, limits.rows)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        found = self._divided(scope) if self._asking.models.splits else None
-        if found is None:
+        target = self._divided(scope) if self._asking.models.splits else None
+        if target is None:
             return await self.app(scope, receive, send)
-        (model, split), message = found, await receive()
+        (model, split), message = target, await receive()
         arrived, body = self._asking.models.clock.now(), message.get("body", b"")
         read = None if message.get("more_body") or len(body) > LARGEST else self._plain(body, model)
         if read is None or not any(split.takes(request) for request in read[1]):
@@ -198,8 +198,8 @@ class Divided:
         except FullError as full:
             return await full.answer(scope["path"])(scope, receive, send)
         except HTTPException as error:
-            told = error.status_code, error.detail, error.headers
-            return await refused(scope["path"], *told)(scope, receive, send)
+            refusal = error.status_code, error.detail, error.headers
+            return await refused(scope["path"], *refusal)(scope, receive, send)
         answer = JSONResponse(answers if isinstance(read[0], list) else answers[0])
         return await answer(scope, receive, send)
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 from resources.serving.http import admission, together
 from resources.serving.http.admission import Admission, FullError
-from resources.serving.http.together import AT_ANY_RATE, Asked, Together
+from resources.serving.http.together import AT_ANY_RATE, Question, Together
 from resources.serving_limits import Limits
 
 ROW_S, READ_S, REFUSE_S, ANSWER_S = 100e-6, 8e-6, 10e-6, 20e-6
@@ -42,7 +42,7 @@ class Outcome:
         return sorted(self.refused)[int(len(self.refused) * share)]
 
 
-class Known(Asked):
+class Known(Question):
     """A request of one row that needs no reading."""
 
     def read(self, most: int) -> bool:

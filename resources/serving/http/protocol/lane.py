@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from resources.serving.http.protocol.answers import response
 from resources.serving.http.protocol.forms import InferRequest, outputs
 from resources.serving.http.protocol.routes import HEADER_LENGTH, tensors
-from resources.serving.http.together import Asked, Parts
+from resources.serving.http.together import Parts, Question
 from resources.serving.live_models import LiveModels, Served
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LENGTH = HEADER_LENGTH.encode()
 BEFORE, BEHIND, VERSIONS = "/v2/models/", "/infer", "/versions/"
 
 
-class AskedTensors(Asked):
+class AskedTensors(Question):
     """A body of tensors that waits to be predicted."""
 
     form: InferRequest
@@ -41,8 +41,8 @@ class AskedTensors(Asked):
 
     def response(self, answer: Any) -> Parts:
         """What is sent of the rows' answers: the tensors that were asked for."""
-        found = response(self.form, self.model.record, answer, outputs(self.model))
-        return found.raw_headers, bytes(found.body)
+        reply = response(self.form, self.model.record, answer, outputs(self.model))
+        return reply.raw_headers, bytes(reply.body)
 
 
 class Tensors:
@@ -55,7 +55,7 @@ class Tensors:
             return None
         return model if version or name not in models.splits else None
 
-    def asked(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Asked:
+    def question(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Question:
         names = (value.decode("latin-1") for name, value in scope["headers"] if name == LENGTH)
         return AskedTensors(model, body, arrived, next(names, None))
 
