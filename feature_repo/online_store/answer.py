@@ -167,7 +167,7 @@ def _shown_names(plan: Plan, given: Mapping[str, Given]) -> frozenset[str]:
     """The columns of an answer to a request with these columns."""
     known = ("wanted", *given)
     if known not in plan.memo:
-        plan.memo[known] = plan.shown_names | (plan.join_keys & given.keys())
+        plan.memo[known] = plan.answered_names | (plan.join_keys & given.keys())
     return plan.memo[known]
 
 
