@@ -61,7 +61,7 @@ def test_what_a_kuberay_job_does_is_told_in_the_log_of_the_step_that_waits_for_i
     @dg.asset
     def fitted(compute: dg.ResourceParam[Compute]) -> None:
         asked = {"command": ("python",), "workers": 1, "each": {"CPU": 1.0}, "accelerator": None}
-        compute.send("mlops-fit", "content", **asked, paths=("/mlops",), done=lambda: True)
+        compute.send("mlops-fit", "content", **asked, paths=(), done=lambda: True)
 
     given = injected({"compute": Compute(folder=str(tmp_path), address="kuberay://ml")})
     with dg.instance_for_test() as instance:

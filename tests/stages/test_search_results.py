@@ -78,7 +78,8 @@ def test_a_refit_follows_its_challenger_although_another_search_has_ended_since(
     page = fit_metadata(fitted, version, data)
     assert page["parameters from"] == f"the search of {WEEK}: trial 1 of 2"
     pages = Pages(dagster="http://dagster", mlflow="http://mlflow")
-    known = gather(SPEC, version, lake, Audit(folder=str(tmp_path / "audit")), pages)
+    audit = Audit(folder=str(tmp_path / "audit"))
+    known = gather(SPEC, version, Systems(lake, audit=audit, pages=pages))
     lineage = next(section for section in sections(known) if section.title == "Lineage")
     told = {fact.name: (fact.value, fact.source.link) for fact in lineage.facts}
     assert told["parameters from"][0] == f"the search of {WEEK}: trial 1 of 2"
