@@ -46,14 +46,16 @@ class Opponents:
     anchor: Anchor | None
 
 
-def opponents(spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingData) -> Opponents:
+def opponents(
+    spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingData, attempt: bool = True
+) -> Opponents:
     """Whom a challenger trained on this data meets.
 
-    An attempt that is repeated meets the champion it met the first time. Raises NotReadyError where no fit of the
+    An `attempt` that is repeated meets the champion it met the first time; what is only tried meets the champion of now. Raises NotReadyError where no fit of the
     champion is a fair opponent; without one of the anchor, only superiority over the champion counts.
     """
     champion = tracking.champion(spec.name)
-    if champion and champion.identity == version_identity(spec, data, "refit"):
+    if attempt and champion and champion.identity == version_identity(spec, data, "refit"):
         champion = tracking.previous(spec.name)
     if champion is None:
         return Opponents(None, None)

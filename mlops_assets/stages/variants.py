@@ -79,7 +79,7 @@ def tried(one: Variant, systems: Systems) -> Tried:
     try:
         refuse_leaks(strongest(one.rows, spec, data.features), spec)
         fitted = fit(one.rows, spec, data.features, reach=systems.compute or None)
-        against = opponents(spec, systems.tracking, systems.audit, data)
+        against = opponents(spec, systems.tracking, systems.audit, data, attempt=False)
         champion, beaten = against.champion, None
         if champion:
             content = systems.tracking.load(champion)

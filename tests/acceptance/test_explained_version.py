@@ -6,6 +6,7 @@ from math import exp
 from typing import Any
 
 import httpx
+import polars as pl
 import psutil
 import pytest
 
@@ -61,7 +62,11 @@ def _is_up(http: httpx.Client) -> bool:
 def test_its_parts_sum_to_its_own_score_and_are_its_own_boosters(asked):
     answers, scorer = asked.by_version(OTHER), asked.state.declared(NAME).scorer(asked.model)
     frame = asked.state.store.online_vectors(SERVICE, entity_rows(asked.state.flights.head(ROWS)), NOW).frame
-    own = scorer.contributions(frame)
+    given = frame.select(scorer.features)
+    shown = [row | answer["features"] for row, answer in zip(given.to_dicts(), answers, strict=True)]
+    own = scorer.contributions(
+        pl.DataFrame([{n: row[n] for n in given.columns} for row in shown], given.schema)
+    )
     assert {answer["version"] for answer in answers} == {str(OTHER)}
     for row, answer in enumerate(answers):
         told = answer["explanation"]
@@ -71,7 +76,7 @@ def test_its_parts_sum_to_its_own_score_and_are_its_own_boosters(asked):
         assert answer["probability"] == pytest.approx(1 / (1 + exp(-told["raw"])), abs=1e-6)
         assert told["base"] == own.base[row]
         assert [parts[name] for name in scorer.features] == own.values[row].tolist()
-        assert all(answer["features"][p["feature"]] == p["value"] for p in told["contributions"])
+        assert all(shown[row][p["feature"]] == p["value"] for p in told["contributions"])
 
 
 def test_it_explains_otherwise_than_the_version_that_answers_and_scores_as_without_explaining(asked):

@@ -214,7 +214,7 @@ def test_a_rejected_challenger_is_neither_approved_nor_deployed(waiting):
 
 
 def test_where_promotion_is_automatic_nobody_approves(project):
-    parts = (project.lake, project.audit, "approved", 1, "ada", "")
+    parts = (Systems(project.lake, audit=project.audit), "approved", 1, "ada", "")
     assert "promotion.mode=automatic: a challenger that passes is promoted by itself" in refused(
         decide, AUTOMATIC, *parts
     )
