@@ -15,6 +15,7 @@ def run(small_home, tmp_path_factory):
     return executed(small_home.parent, tmp_path_factory.mktemp("root"))
 
 
+@pytest.mark.nightly
 def test_every_cell_shows_what_the_page_shows(run):
     import nbformat
 
