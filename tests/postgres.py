@@ -15,13 +15,18 @@ from mlops_assets.local.running import DevError
 PASSWORD = "open sesame"
 
 
+def needed_postgres(name: str) -> str:
+    """Path of one of PostgreSQL's programs; missing ones skip the test and say what to install."""
+    try:
+        return postgres_program(name)
+    except DevError as error:
+        pytest.skip(str(error))
+
+
 @contextmanager
 def served(folder: Path, port: int) -> Iterator[str]:
     """A server with an empty database; its address, with a password that needs quoting."""
-    try:
-        make, control = postgres_program("initdb"), postgres_program("pg_ctl")
-    except DevError as error:
-        pytest.skip(str(error))
+    make, control = needed_postgres("initdb"), needed_postgres("pg_ctl")
     data, secret = folder / "data", folder / "secret"
     folder.mkdir(parents=True, exist_ok=True)
     secret.write_text(PASSWORD)

@@ -136,6 +136,8 @@ def _detail(reply: Any) -> str:
 
 def _words(detail: Any) -> str:
     """What FastAPI says of a wrong request: each field and what is wrong with it."""
+    from resources.serving.http.refusals import problems_in_words
+
     if isinstance(detail, list):
-        return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in detail)
+        return problems_in_words(detail)
     return str(detail["message"]) if isinstance(detail, dict) and "message" in detail else str(detail)

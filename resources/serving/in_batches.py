@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from resources.features.vectors import UTC_TIME, OnlineVectors
 from resources.serving.fast.compiled import by_frames
 from resources.serving.http.bodies import validated
+from resources.serving.http.refusals import problems_in_words
 from resources.serving.live_models import Served
 
 SCORE, REFUSED, MISSING = "score", "refused", "missing"
@@ -99,4 +100,4 @@ def _one(request: type[pydantic.BaseModel], item: Mapping[str, Any]) -> pydantic
     try:
         return validated(request, [item], batch=False)[0]
     except RequestValidationError as error:
-        return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+        return problems_in_words(error.errors())

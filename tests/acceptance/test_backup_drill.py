@@ -11,14 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from resources.settings import PROJECT_ROOT
 from tests.acceptance.dagster_server import wait
 from tests.chaos.checker import breaches
 from tests.chaos.life import Life, lived
 from tests.conftest import needed_program
 from tests.loans.data import GRADES
+from tests.postgres import needed_postgres
 
 pytestmark = pytest.mark.nightly
 AT_ONCE, COUNT = 1000, 10_000
@@ -29,10 +28,7 @@ KEPT = {"backups", "passwords.json"}
 def life(tmp_path_factory: pytest.TempPathFactory, free_port: Any) -> Iterator[Life]:
     """Three weeks of loans on a cluster, with a champion."""
     needed_program("redis-server", "apt-get install redis-server")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     with lived(tmp_path_factory.mktemp("drill") / "life", free_port) as one:
         yield one
 

@@ -12,14 +12,13 @@ import httpx
 import psutil
 import pytest
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from resources.settings import PROJECT_ROOT
 from resources.storage.s3_server import client
 from tests.acceptance.dagster_server import Dagster, wait
 from tests.chaos.life import weekly_loans
 from tests.conftest import needed_program
 from tests.loans.data import write_loans
+from tests.postgres import needed_postgres
 from tests.small_year import environment
 
 pytestmark = pytest.mark.nightly
@@ -61,10 +60,7 @@ class Cluster:
 def cluster(tmp_path_factory, free_port) -> Iterator[Cluster]:
     """`mlops cluster up` over four weeks of loans, each ingested by a run of its own; sensors do the rest."""
     needed_program("redis-server", "apt-get install redis-server")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     folder = tmp_path_factory.mktemp("cluster")
     ports = {name: free_port() for name in ("DAGSTER", "MLFLOW", "SERVE")}
     given = environment(

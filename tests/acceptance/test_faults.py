@@ -5,12 +5,11 @@ One cluster lives through all of them, a week after another; `make chaos` walks 
 
 import pytest
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from tests.chaos.checker import breaches
 from tests.chaos.faults import FAULTS
 from tests.chaos.life import lived
 from tests.conftest import needed_program
+from tests.postgres import needed_postgres
 
 pytestmark = pytest.mark.nightly
 
@@ -19,10 +18,7 @@ pytestmark = pytest.mark.nightly
 def life(tmp_path_factory, free_port):
     """Three weeks of loans on a cluster, with a champion."""
     needed_program("redis-server", "apt-get install redis-server")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     with lived(tmp_path_factory.mktemp("faults") / "life", free_port) as one:
         yield one
 

@@ -3,12 +3,11 @@
 import pytest
 import yaml
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from tests.chaos.checker import breaches
 from tests.chaos.faults import HELD, OF_RAY
 from tests.chaos.life import lived
 from tests.conftest import needed_program
+from tests.postgres import needed_postgres
 
 pytestmark = pytest.mark.nightly
 INNER = {"kind": "xgboost", "rounds": 40, "early_stopping_rounds": 40, "threads": 1}
@@ -18,10 +17,7 @@ INNER = {"kind": "xgboost", "rounds": 40, "early_stopping_rounds": 40, "threads"
 def life(tmp_path_factory, free_port):
     """Three weeks of loans on a cluster with a Ray, on which every fit is made."""
     needed_program("redis-server", "apt-get install redis-server")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     folder = tmp_path_factory.mktemp("ray") / "life"
     (folder / HELD).mkdir(parents=True)
     (folder / HELD / "go").touch()
@@ -40,8 +36,8 @@ def trainer_of(folder):
     return {
         "kind": "function",
         "framework": "xgboost",
-        "loop": "tests.ml.trainers.loops:held",
-        "scorer": "tests.ml.trainers.loops:Bytes",
+        "loop": "tests.ml.training.trainers.loops:held",
+        "scorer": "tests.ml.training.trainers.loops:Bytes",
         "parameters": {"trainer": INNER, "folder": str(folder)},
         "rounds": INNER["rounds"],
         "threads": 1,

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from tests.acceptance.dagster_server import wait
 from tests.chaos.checker import UNFINISHED, breaches
 from tests.chaos.hosts import Host, hosts
 from tests.chaos.life import LOAN, Life, lived
 from tests.conftest import needed_program
+from tests.postgres import needed_postgres
 
 pytestmark = pytest.mark.nightly
 CLI = ("-m", "mlops_assets.cli")
@@ -31,10 +30,7 @@ def life(tmp_path_factory, free_port):
     needed_program("redis-server", "apt-get install redis-server")
     if os.geteuid() != 0:
         pytest.skip("networks of their own need root: run this test as root")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     with lived(tmp_path_factory.mktemp("hosts") / "life", free_port, weeks=0, change=waits) as one:
         for _ in range(3):
             one.arrive()

@@ -7,14 +7,13 @@ import sys
 
 import pytest
 
-from mlops_assets.local.cluster_parts import postgres_program
-from mlops_assets.local.running import DevError
 from mlops_assets.verify.snapshot import read_snapshot
 from resources.settings import PROJECT_ROOT
 from tests.acceptance.dagster_server import wait
 from tests.chaos.life import weekly_loans
 from tests.conftest import needed_program
 from tests.loans.data import write_loans
+from tests.postgres import needed_postgres
 from tests.small_year import environment
 
 pytestmark = pytest.mark.nightly
@@ -26,10 +25,7 @@ COMMAND = [sys.executable, "-m", "mlops_assets.cli", "parity", "loans"]
 def given(tmp_path):
     """The environment of a user who has four weeks of loans."""
     needed_program("redis-server", "apt-get install redis-server")
-    try:
-        postgres_program("initdb")
-    except DevError as error:
-        pytest.skip(str(error))
+    needed_postgres("initdb")
     return environment(
         tmp_path / "home",
         MLOPS_USE_CASES=str(weekly_loans(tmp_path / "loans")),

@@ -1,6 +1,6 @@
 """Answers that say why there is no other: `{"detail": ...}`, and under /v2 also the `error` that its clients read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi.encoders import jsonable_encoder
@@ -37,6 +37,11 @@ def tell(app: "FastAPI") -> None:
 
     app.add_exception_handler(RequestValidationError, wrong)
     app.add_exception_handler(HTTPException, other)
+
+
+def problems_in_words(problems: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with the fields of a request, each by its place behind the `body`."""
+    return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems)
 
 
 def _in_words(detail: Any) -> str:

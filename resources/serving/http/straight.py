@@ -233,7 +233,7 @@ def _refusal_parts(full: FullError) -> Parts:
     figures = full.waiting_ms, full.allowed_ms
     parts = REFUSALS.get(figures)
     if parts is None:
-        answer = refused("", STATUSES[OVERLOADED], str(full), {"Retry-After": full.retry_after})
+        answer = full.answer("")
         parts = answer.raw_headers, bytes(answer.body)
         if len(REFUSALS) < MOST_REFUSALS:
             REFUSALS[figures] = parts
