@@ -182,4 +182,4 @@ def test_a_run_that_had_not_begun_when_everything_was_killed_gives_its_place_to_
         after = dagster.launch("light")
         assert dagster.ended(after) == "SUCCESS"
         assert dagster.status(lost) == "FAILURE"
-        assert "before the run began: launch it again" in dagster.told(lost)
+        assert "launch it again, if no sensor does" in dagster.told(lost)

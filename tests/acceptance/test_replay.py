@@ -22,6 +22,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.card import gather, sections
 from resources.local import local_resources
 from resources.settings import settings
+from resources.systems import Systems
 from resources.tracking.client import download, use_uri
 from tests.flights.shortened import definitions, short_spec
 from tests.flights.thinned import thin
@@ -113,7 +114,9 @@ def test_the_attempts_record_says_why_as_well(replayed):
 def test_the_card_tells_what_became_of_a_champion_and_links_each_line_to_its_source(replayed):
     tracking, pages = replayed.resources["tracking"], replayed.resources["pages"]
     version = tracking.version("flight_delay", 2)
-    known = sections(gather(SPEC, version, replayed.lake, replayed.resources["audit"], pages))
+    known = sections(
+        gather(SPEC, version, Systems(replayed.lake, audit=replayed.resources["audit"], pages=pages))
+    )
     facts = {fact.name: fact for section in known for fact in section.facts}
     report = replayed.lake.read("flight_delay/performance", [LAST]).row(0, named=True)
     attempt = replayed.lake.read_json(f"flight_delay/attempts/{WEEKS[4]}")
