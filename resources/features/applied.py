@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from resources.features import feature_repository
 from resources.features.feature_repository import FeatureStoreError
-from resources.features.registered_services import outdated
+from resources.features.registered_services import elsewhere, outdated
 from resources.features.repository import Given
 from resources.storage.mirror import Mirror
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+LAKE = "lake"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Applied:
     repository: Given
     shared: str = ""
     """Where the marks lie for all machines, whose registry is a database of a server."""
+    lake: str = ""
+    """The root below which the files of the views' sources lie."""
 
     def looked(self) -> "Applied":
         """The marks, with what other machines wrote."""
@@ -42,25 +46,30 @@ class Applied:
 
     def begin(self) -> None:
         """Mark what changes as not applied, so that an apply that is killed half-way is neither believed nor skipped."""
-        before = json.loads(self._parts.read_text()) if self.complete else {}
+        before = json.loads(self._parts.read_text()) if self._parts.exists() else {}
         now = self._defined()
         unchanged = {name: digest for name, digest in before.items() if now.get(name) == digest}
-        self._put(self._parts, json.dumps(unchanged, sort_keys=True))
+        self._put(self._parts, json.dumps({LAKE: "", **unchanged}, sort_keys=True))
         self._mirror.remove(self._whole.name)
 
     def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
-        """Raise where the registry has something as it was before the code changed; what an earlier release applied is taken."""
+        """Raise where the registry has something as it was before the code changed, or files of another lake.
+
+        What an earlier release applied is taken.
+        """
         if not self._parts.exists():
             return
         before, now = json.loads(self._parts.read_text()), self._defined()
+        if (lake := before.get(LAKE)) is not None and not _is_one_place(lake, self.lake):
+            raise FeatureStoreError(elsewhere(lake, self.lake))
         for name in names:
             if before.get(f"{kind} {name}") != now.get(f"{kind} {name}"):
                 raise FeatureStoreError(outdated(kind, name))
 
     @property
     def complete(self) -> bool:
-        """Whether it is known of each part what was applied; earlier releases marked the whole alone."""
-        return self._parts.exists()
+        """Whether it is known of each part what was applied, and over which lake; earlier releases marked less."""
+        return self._parts.exists() and LAKE in json.loads(self._parts.read_text())
 
     @property
     def _mirror(self) -> Mirror:
@@ -78,8 +87,8 @@ class Applied:
         return self.folder / "applied.json"
 
     def _defined(self) -> dict[str, str]:
-        """A hash of what decides the values of each service and view, by kind and name."""
-        hashes = {}
+        """The lake, and by kind and name a hash of what decides the values of each service and view."""
+        hashes = {LAKE: self.lake}
         for thing in feature_repository.definitions(self.repository):
             if feature_repository.kind(thing) == "FeatureService":
                 hashes[f"feature service {thing.name}"] = feature_repository.content_hash(
@@ -88,6 +97,13 @@ class Applied:
             elif feature_repository.kind(thing) == "FeatureView":
                 hashes[f"feature view {thing.name}"] = feature_repository.view_hash(thing)
         return hashes
+
+
+def _is_one_place(lake: str, other: str) -> bool:
+    """Whether two roots of a lake are one, however its folder is written."""
+    if "://" in lake or "://" in other or not lake:
+        return lake == other
+    return Path(lake).resolve() == Path(other).resolve()
 
 
 def stale(store: "FeatureStore", objects: Iterable[Any]) -> list[Any]:

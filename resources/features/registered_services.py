@@ -60,6 +60,15 @@ def outdated(of: str, name: str) -> str:
     return f"the {of} {name!r} was changed since it was registered: {FIX}"
 
 
+def elsewhere(lake: str, here: str) -> str:
+    """What to say of a registry whose views read another lake than that of this state; "" is one that was half applied."""
+    names = f"names the files of {lake}" if lake else "was changed half-way to the files of another lake"
+    return (
+        f"the feature registry {names}, the lake of this state is {here}, and a join would read other files than "
+        f"those: {FIX}"
+    )
+
+
 def _looked_up(store: "FeatureStore", defined: "FeatureService") -> Any:
     from feast.errors import FeatureServiceNotFoundException
 

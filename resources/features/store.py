@@ -258,7 +258,7 @@ class FeatureStoreResource(Resource):
 
     @property
     def _applied(self) -> Applied:
-        return Applied(Path(self.home), self.repository, self.shared).looked()
+        return Applied(Path(self.home), self.repository, self.shared, self.lake_root).looked()
 
     def _objects(self) -> list[Any]:
         return feature_repository.rooted(self.repository, self.lake_root)

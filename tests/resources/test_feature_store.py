@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from mlops_assets.use_cases.flights.request import entity_rows
 from mlops_assets.use_cases.flights.schema import FEATURE_KEYS, FEATURES
+from resources.features.registered_services import FIX
 from resources.features.store import FeatureStoreError, FeatureStoreResource
 from resources.settings import PROJECT_ROOT
 from tests import forked
@@ -272,6 +274,38 @@ def test_what_is_missing_is_named(store: FeatureStoreResource, rows: pl.DataFram
     )
     with pytest.raises(FeatureStoreError, match="is defined but not registered"):
         fresh.historical(SERVICE, rows, "prediction_time")
+
+
+def test_a_copied_state_joins_its_own_files_or_none(
+    store: FeatureStoreResource, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    shutil.copytree(store.lake_root, tmp_path / "lake")
+    shutil.copytree(store.home, tmp_path / "feast")
+    moved = store.model_copy(update={"lake_root": str(tmp_path / "lake"), "home": str(tmp_path / "feast")})
+    asked = rows.head(20).with_columns(pl.lit(END).alias("as_of"))
+    view = store.view_tables(SERVICE)[0]
+    for ask in (
+        lambda: moved.historical(SERVICE, asked, "as_of"),
+        lambda: moved.materialize([view.name], END - timedelta(days=7), END),
+    ):
+        with pytest.raises(FeatureStoreError, match=f"names the files of {store.lake_root}, .*{FIX}"):
+            ask()
+    moved.apply()
+    here, there = moved.historical(SERVICE, asked, "as_of"), store.historical(SERVICE, asked, "as_of")
+    assert here.equals(there)
+    for path in (tmp_path / "lake" / view.table).glob("*.parquet"):
+        path.unlink()
+    with pytest.raises(FeatureStoreError, match=f"{view.table} has no partition"):
+        moved.historical(SERVICE, asked, "as_of")
+
+
+def test_the_same_lake_by_another_spelling_is_the_same_lake(
+    store: FeatureStoreResource, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "also").symlink_to(store.lake_root)
+    also = store.model_copy(update={"lake_root": str(tmp_path / "also")})
+    asked = rows.head(5).with_columns(pl.lit(END).alias("as_of"))
+    assert also.historical(SERVICE, asked, "as_of").equals(store.historical(SERVICE, asked, "as_of"))
 
 
 def python(code: str, **environment: str) -> str:
