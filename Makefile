@@ -43,7 +43,7 @@ serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
 test: $(VENV)/.development lint types  ## lint, types and the tests that need no process of their own for longer than seconds
-	$(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
 acceptance: $(VENV)/.development  ## the long tests: servers, daemons, browsers, replays and what is killed
 	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20

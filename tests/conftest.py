@@ -20,8 +20,12 @@ __all__ = ["pytest_runtest_makereport"]
 
 silence_usage_reports()
 
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True, database=None)
+hypothesis.settings.register_profile(
+    "steady", max_examples=60, deadline=None, derandomize=True, print_blob=True
+)
+hypothesis.settings.register_profile(
+    "fuzz", max_examples=200, deadline=None, derandomize=False, print_blob=True, database=None
+)
 hypothesis.settings.register_profile(
     "mutants",
     hypothesis.settings.get_profile("steady"),

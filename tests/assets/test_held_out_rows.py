@@ -75,7 +75,7 @@ def model_of(spec: ModelSpec, data: TrainingData, held: bool = True) -> bytes:
     return fit(training_files(spec, data, hold_out=held), spec, data.features).model
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000))
 def test_no_challenger_share_or_survey_changes_with_the_held_out_rows(data_of, clean, seed):
     data = data_of(seed)

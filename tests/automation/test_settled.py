@@ -69,7 +69,7 @@ ACTIONS = st.tuples(
 )
 
 
-@profile(max_examples=40)
+@profile(max_examples=25)
 @given(st.lists(ACTIONS, max_size=14))
 def test_whatever_happens_what_waits_is_what_the_manifests_say(spec, actions):
     with tempfile.TemporaryDirectory() as folder:

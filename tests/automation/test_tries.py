@@ -341,4 +341,4 @@ class Weeks(RuleBasedStateMachine):
 
 
 TestWeeks = Weeks.TestCase
-TestWeeks.settings = settings(max_examples=20, stateful_step_count=25)
+TestWeeks.settings = settings(max_examples=14, stateful_step_count=25)

@@ -238,5 +238,5 @@ class Held(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-Held.TestCase.settings = settings(max_examples=40, stateful_step_count=20)
+Held.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestHeld = Held.TestCase

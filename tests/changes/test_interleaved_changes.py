@@ -128,5 +128,5 @@ class Interleaved(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-Interleaved.TestCase.settings = settings(max_examples=40, stateful_step_count=20)
+Interleaved.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestInterleaved = Interleaved.TestCase

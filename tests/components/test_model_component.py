@@ -138,7 +138,7 @@ ODD = (
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(token=st.sampled_from(PLAIN), odd=st.sampled_from(ODD))
 def test_any_key_or_value_that_cannot_be_is_told_with_file_and_line(tmp_path, token, odd):
     text = YAML[: token.start_mark.index] + odd + YAML[token.end_mark.index :]

@@ -67,7 +67,7 @@ def same_twice(draw):
     return column(values, first), column(values, second)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(same_twice())
 def test_a_model_gives_a_value_the_same_code_whatever_type_the_request_has(pair):
     trained, asked = pair
@@ -81,7 +81,7 @@ def test_a_model_gives_a_value_the_same_code_whatever_type_the_request_has(pair)
     np.testing.assert_array_equal(np.vstack(one_by_one), expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(same_twice(), st.booleans())
 def test_the_same_values_in_another_type_have_not_drifted(pair, named):
     before, now = (pl.concat([side.to_frame()] * 60) for side in pair)
@@ -90,7 +90,7 @@ def test_the_same_values_in_another_type_have_not_drifted(pair, named):
     assert (found["psi_raw"], found["nulls_current"]) == (0.0, found["nulls_reference"])
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(same_twice())
 def test_slices_and_clusters_are_the_same_rows_in_another_type(pair):
     first, second = pair
@@ -250,7 +250,7 @@ def test_the_probe_for_leaks_and_the_replay_know_a_key_in_another_type(pair):
     assert then["event_now"].is_not_null().to_list() == asked.is_not_null().to_list()
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(same_twice(), same_twice())
 def test_a_category_is_unseen_where_it_is_there_and_has_no_code(known, asked):
     encoding = Encoding.fit(known[0].to_frame(), [], ["c"])

@@ -139,7 +139,7 @@ def test_an_event_of_a_machine_whose_clock_is_ahead_counts_and_hides_no_value(sa
         assert predict(http)["as_of"] == (WALL - timedelta(days=2)).isoformat()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["ask", "push", "jump"]), st.integers(-10, 10)), min_size=1, max_size=25
@@ -205,7 +205,7 @@ class Files:
             self.online = {row["station"]: row["temp"] for row in rows.to_dicts()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     pushes=st.lists(
         st.tuples(st.integers(-10, 10), st.integers(0, 1), st.floats(-50, 50, width=16)),

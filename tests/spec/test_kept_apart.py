@@ -200,7 +200,7 @@ def test_names_that_people_give_to_features_are_not_refused():
     assert {name: refusals(named("queue", name)) for name in accepted} == {name: [] for name in accepted}
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(role=st.sampled_from(ROLES), name=st.sampled_from(platform_names()))
 @example("queue", "score")
 @example("queue", "label")

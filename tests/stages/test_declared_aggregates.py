@@ -13,7 +13,7 @@ from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.declared_aggregates import aggregate_table, shape_of
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
-from tests.ml.aggregates_by_hand import ASKED, COLUMNS, DAYS, FOR_EVER, frame, timelines
+from tests.ml.aggregates.by_hand import ASKED, COLUMNS, DAYS, FOR_EVER, frame, timelines
 
 STEADY = {name: one for name, one in ASKED.features.items() if one.word != "time_since"}
 VIEWS: dict[str, Any] = {
@@ -47,7 +47,7 @@ def lake_of(folder, calendar, rows):
     return lake, days
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(timeline=timelines(), view=st.sampled_from([*VIEWS]), order=st.randoms())
 def test_in_any_order_the_partitions_are_the_whole(tmp_path_factory, timeline, view, order):
     calendar, rows = timeline

@@ -77,7 +77,7 @@ def by_hand(found, name, customer, hour, until):
     }[name]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(found=ROWS, name=st.sampled_from([*OUTCOMES]), order=st.randoms())
 def test_at_every_hour_the_newest_line_says_what_has_followed_by_then(tmp_path_factory, found, name, order):
     lake = Lake(root=str(tmp_path_factory.mktemp("lake")))

@@ -216,7 +216,7 @@ HEADER = "loan_id,amount,zipcode,applied_at,read_at"
 LATE = {"columns": KNOWN_COLUMNS, "known_at": "read_at", "lateness": "2d"}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(st.integers(0, 27 * 24), st.integers(0, 47)), min_size=1, max_size=15),
 )

@@ -13,7 +13,7 @@ from mlops_assets.stages.declared_aggregates import CODE, aggregate_table, shape
 from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
-from tests.ml.aggregates_by_hand import DAYS, frame, timelines
+from tests.ml.aggregates.by_hand import DAYS, frame, timelines
 from tests.stages.test_declared_aggregates import ORDERS, VIEWS, lake_of
 
 
@@ -28,7 +28,7 @@ def folder(lake: Lake, view: str) -> list[str]:
     return lake.storage.names(f"shop/features/{view}/running", ".running")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(
     timeline=timelines(),
     view=st.sampled_from(["recent", "ever"]),
@@ -57,7 +57,7 @@ def test_made_from_the_touched_partition_on_it_is_what_it_is_at_once(
     assert lake.read(table.key).sort(keys).equals(whole.sort(keys))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(timeline=timelines(), view=st.sampled_from(["recent", "ever"]))
 def test_what_is_kept_is_what_it_is_made_of_all_rows(tmp_path_factory, timeline, view):
     calendar, rows = timeline

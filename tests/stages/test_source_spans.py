@@ -54,7 +54,7 @@ FILES = st.tuples(st.integers(0, 4), st.lists(st.integers(1, 28), max_size=4, un
 ASKED = st.tuples(st.floats(0, 29), st.floats(0.1, 9))
 
 
-@profile(max_examples=60)
+@profile(max_examples=40)
 @given(st.sampled_from([PARQUET, CSV]), st.lists(st.one_of(FILES, ASKED), min_size=2, max_size=12))
 def test_the_rows_of_a_span_are_those_that_reading_every_file_gives_whatever_is_written_in_between(
     spec, steps

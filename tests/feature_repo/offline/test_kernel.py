@@ -52,7 +52,7 @@ def columns(rows: list[tuple[int, int, int]]) -> list[np.ndarray]:
     return list(np.array(rows, dtype=np.int64).reshape(-1, 3).T.copy())
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     tables(),
     st.one_of(st.none(), st.integers(0, 4), st.sampled_from([10**12, 2 * 10**12, 2**61])),

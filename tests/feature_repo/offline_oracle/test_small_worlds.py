@@ -39,7 +39,7 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(worlds())
 def test_no_small_world_is_answered_otherwise_than_by_the_oracle(world: World) -> None:
     with TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from mlops_assets.ml.aggregates.exact import nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.timeline import aggregate_rows
 from mlops_assets.ml.aggregates.versions import AggregateError
 from mlops_assets.spec.aggregates import Aggregates
-from tests.ml.aggregates_by_hand import (
+from tests.ml.aggregates.by_hand import (
     ASKED,
     DAYS,
     FOR_EVER,
@@ -50,7 +50,7 @@ def whole(asked, calendar, rows):
 
 
 @pytest.mark.parametrize("asked", [ASKED, FOR_EVER], ids=["windows", "lifetimes"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(timeline=timelines())
 def test_at_every_moment_the_newest_row_says_what_one_works_out_by_hand(asked, timeline):
     calendar, rows = timeline
@@ -75,7 +75,7 @@ def test_at_every_moment_the_newest_row_says_what_one_works_out_by_hand(asked, t
 
 
 @pytest.mark.parametrize("asked", [ASKED, FOR_EVER], ids=["windows", "lifetimes"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(timeline=timelines())
 def test_day_by_day_it_is_what_it_is_at_once_from_no_more_rows_than_can_count(asked, timeline):
     calendar, rows = timeline
@@ -90,7 +90,7 @@ def test_day_by_day_it_is_what_it_is_at_once_from_no_more_rows_than_can_count(as
     assert pl.concat(days).sort(keys).equals(made.sort(keys))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(timeline=timelines(), asked=st.sampled_from([ASKED, FOR_EVER]), day=st.integers(0, DAYS - 1))
 def test_what_becomes_known_later_changes_nothing_before(timeline, asked, day):
     calendar, rows = timeline
