@@ -185,4 +185,4 @@ def plain(name: str, root: str) -> str:
 
 def listed(names: Sequence[str], ending: str) -> list[str]:
     """Those with this ending, sorted, without what is storage's own."""
-    return sorted(n for n in names if n.endswith(ending) and not any(p.startswith(".") for p in n.split("/")))
+    return sorted(n for n in names if n.endswith(ending) and not n.startswith(".") and "/." not in n)
