@@ -216,6 +216,20 @@ def test_loading_the_code_location_loads_no_heavy_library(tmp_path):
     assert loaded & OURS == {"mlops_assets", "resources", "feature_repo"}
 
 
+def test_loading_the_code_location_starts_no_thread_that_a_fork_would_cut_off(tmp_path):
+    """With one, each run would be a process of its own that imports everything again, for eight seconds."""
+    code = "import mlops_assets.definitions; from mlops_assets.local.warm_server import other_threads; print(other_threads())"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[-2] == "[]"
+
+
 def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
     """Words about features, in modules of the standard library alone, so that nobody waits for Feast to read them."""
     words = (
