@@ -24,6 +24,7 @@ from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_u
 from mlops_assets.kit.pods import executor_of  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
 from mlops_assets.local.lost_runs import lost_runs_sensor  # noqa: E402
+from mlops_assets.ml.aggregates.apart import kinds_apart  # noqa: E402
 from mlops_assets.spec.model import ModelSpec  # noqa: E402
 from mlops_assets.stages.tables import Table  # noqa: E402
 from resources.cluster import dagster_resources, resources_of  # noqa: E402
@@ -39,7 +40,8 @@ def loaded() -> tuple[dict[str, LoadedUseCase], dict[str, str]]:
     broken: dict[str, str] = {}
     for folder in use_case_folders():
         try:
-            use_case = load_use_case(folder)
+            with kinds_apart():
+                use_case = load_use_case(folder)
             refuse_names_twice(use_case, there.values())
         except UseCaseError as error:
             broken[folder.name] = str(error)

@@ -216,18 +216,46 @@ def test_loading_the_code_location_loads_no_heavy_library(tmp_path):
     assert loaded & OURS == {"mlops_assets", "resources", "feature_repo"}
 
 
+AGGREGATES = """
+type: mlops_assets.components.table.TableComponent
+
+attributes:
+  name: sales
+  source: {kind: csv, path: sales.csv}
+  columns: {sale_id: int, shop: str, amount: float, pieces: int, sold_at: datetime}
+  key: [sale_id]
+  time: sold_at
+  aggregates:
+    shop:
+      key: [shop]
+      features:
+        dear_7d: {count: rows, over: 7d, where: amount > 10}
+        worth_7d: {sum: amount * pieces, over: 7d}
+"""
+
+
 def test_loading_the_code_location_starts_no_thread_that_a_fork_would_cut_off(tmp_path):
     """With one, each run would be a process of its own that imports everything again, for eight seconds."""
-    code = "import mlops_assets.definitions; from mlops_assets.local.warm_server import other_threads; print(other_threads())"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "use_case.yaml").write_text(
+        "owner: team:shop\ndescription: Sales.\ncalendar: {cadence: daily, start: 2024-01-01}\n"
+    )
+    (tmp_path / "shop" / "defs.yaml").write_text(AGGREGATES)
+    code = "import mlops_assets.definitions as d; from mlops_assets.local.warm_server import other_threads; print(d.loaded()[1], other_threads())"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        env={
+            **os.environ,
+            "MLOPS_HOME": str(tmp_path / "home"),
+            "PYTHONPATH": str(PROJECT_ROOT),
+            "MLOPS_USE_CASES": str(tmp_path / "shop"),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.split("\n")[-2] == "[]"
+    assert done.stdout.split("\n")[-2] == "{} []"
 
 
 def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():

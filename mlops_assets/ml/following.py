@@ -5,7 +5,8 @@ from datetime import datetime
 
 import polars as pl
 
-from mlops_assets.ml.aggregates.expressions import expression, kind_of
+from mlops_assets.ml.aggregates.apart import kind_of
+from mlops_assets.ml.aggregates.kinds import expression
 from mlops_assets.ml.typed import INSTANT
 from mlops_assets.spec.outcomes import GIVES, KNOWN_AT, Outcome
 from mlops_assets.spec.typed_columns import Column, Kind
