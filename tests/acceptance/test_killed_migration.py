@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from mlops_assets.commands import migrate
 from resources.audit.journal import journal_of
 from resources.settings import Settings
@@ -43,7 +45,8 @@ def _or_die(write: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any
     return written
 
 
-def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp_path):
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.nightly)])
+def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp_path, step):
     where = undeclared(unpack(tmp_path))
     with_everything(where.home, only=THROUGH)
     for untouched in ("dagster", "mlflow"):
@@ -67,7 +70,7 @@ def test_a_migration_that_is_killed_at_any_write_is_finished_by_the_next_one(tmp
         report = audit_of(where).verify()
         assert (report.problem, report.notes, report.head.seq) == (None, [], len(log) + 1)
         assert entries_in(audit_of(where))[:-1] == log and list(migrate.pending(where)) == []
-        writes += 1
+        writes += step
     moved = 4 * 2 + 3 * 2 + 4 * 3
     assert writes > 2 * RECORDS + 8 + moved, (
         "records with originals, the audit log, and what moves, as it is or rewritten"

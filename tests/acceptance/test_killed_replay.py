@@ -92,6 +92,7 @@ def test_a_replay_killed_ten_times_ends_as_an_unbroken_one(unbroken, winter, tmp
     assert materialized(killed) == materialized(home)
 
 
+@pytest.mark.nightly
 def test_a_replay_killed_while_it_recovers_still_finishes_what_a_sensor_had_asked_for(winter, tmp_path):
     run = "flight_delay_retrain 2013-02-18"
     deploying, asked_again, done_again = (
@@ -108,6 +109,7 @@ def test_a_replay_killed_while_it_recovers_still_finishes_what_a_sensor_had_aske
     assert unfinished(home) == []
 
 
+@pytest.mark.nightly
 def test_a_model_that_is_trained_once_is_deployed_though_the_replay_died_between_promotion_and_deployment(
     unbroken, winter, tmp_path
 ):

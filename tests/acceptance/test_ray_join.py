@@ -37,6 +37,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.nightly
 def test_two_workers_answer_as_one_process_does(tmp_path: Path) -> None:
     shop.write(tmp_path / "tables")
     with tempfile.TemporaryDirectory(prefix="ray-") as short:  # the names of Ray's sockets have little room

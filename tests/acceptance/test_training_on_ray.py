@@ -98,9 +98,8 @@ def test_two_workers_on_shares_of_the_files_learn_as_well_and_repeat_themselves(
     assert compute.storage.names(deep=True) == []
 
 
-@pytest.mark.parametrize(
-    "loop", ["xgboost", pytest.param(*TORCH_LOOP.values, marks=[*TORCH_LOOP.marks, pytest.mark.nightly])]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("loop", ["xgboost", TORCH_LOOP])
 def test_a_killed_worker_is_replaced_and_the_fit_ends_as_if_it_had_not_been(loop, compute, files, tmp_path):
     lossless, lossy = tmp_path / "lossless", tmp_path / "lossy"
     for folder in (lossless, lossy):

@@ -154,7 +154,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", TORCH, "function"])
+@pytest.mark.parametrize(
+    "kind", ["lightgbm", pytest.param(*TORCH.values, marks=[*TORCH.marks, pytest.mark.nightly]), "function"]
+)
 def test_every_kind_of_trainer_can_be_searched(compute, files, kind):
     space = {"space": {"share": {"low": 0, "high": 1}}} if kind == "function" else {}
     spec = search_spec(trials=3, asha={"grace": 1}, **space)
