@@ -26,6 +26,7 @@ from resources.yaml_files import (
 
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 TABLE = "mlops_assets.components.table.TableComponent"
+DBT = "mlops_assets.components.dbt.DbtComponent"
 ATTRIBUTES = "attributes"
 WORDS = frozenset({(ATTRIBUTES, "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
