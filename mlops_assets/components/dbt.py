@@ -11,6 +11,7 @@ import pydantic
 from mlops_assets.components.table import folder_of
 from mlops_assets.components.tree import refuse_files
 from mlops_assets.spec.dbt import DbtSpec
+from mlops_assets.spec.files import DBT, documents
 from mlops_assets.spec.use_case import UseCase, current_use_case
 from mlops_assets.stages.dbt_project import (
     DbtProject,
@@ -22,6 +23,7 @@ from mlops_assets.stages.dbt_project import (
     read_project,
 )
 from mlops_assets.stages.errors import SourceError
+from resources.use_case_folders import UseCaseFolder
 from resources.yaml_files import YamlError
 
 DONE, PASSED = "success", ("pass", "success")
@@ -44,10 +46,11 @@ class DbtComponent(dg.Component):
         use_case = current_use_case()
         if use_case is None:
             raise ValueError(f"dbt project {attributes.project!r} belongs to no use case: put it below one's")
+        folder = folder_of(context.path)
         try:
-            return cls(attributes, use_case, project_folder(attributes, folder_of(context.path)))
+            return cls(attributes, use_case, project_folder(attributes, folder))
         except SourceError as error:
-            raise YamlError(f"{context.path}: {error}") from error
+            raise YamlError(f"{_place(attributes, folder)}: {error}") from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         name = f"{self.use_case.name}_{self.project.name}"
@@ -96,6 +99,14 @@ class DbtComponent(dg.Component):
     def check(self, test: DbtTest) -> dg.AssetCheckKey:
         """The check of a test."""
         return dg.AssetCheckKey(self.key(test.table), re.sub(r"\W", "_", test.name))
+
+
+def _place(spec: DbtSpec, folder: Path) -> str:
+    """File and line at which a use case names the project."""
+    written = documents(UseCaseFolder(folder, folder.name))
+    return next(
+        one.at("project") for one in written if one.kind == DBT and one.attributes["project"] == spec.project
+    )
 
 
 def dbt_assets(project: DbtComponent, name: str) -> dg.AssetsDefinition:

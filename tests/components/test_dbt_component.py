@@ -134,7 +134,11 @@ def test_there_is_one_job_and_a_schedule_by_its_line(shop):
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("project: dbt", "project: elsewhere", "is no dbt project: it has no dbt_project.yml"),
+        (
+            "project: dbt",
+            "project: elsewhere",
+            r"defs\.yaml:2: .*elsewhere is no dbt project: it has no dbt_project\.yml",
+        ),
         ("project: dbt", 'project: "${NOWHERE}"', "needs the environment variable NOWHERE, which is not set"),
         ("schedule: 0 5 * * *", "schedule: 0 5 * *", "has 4 fields: a cron line has five"),
         ("project: dbt", "projekt: dbt", "projekt"),
