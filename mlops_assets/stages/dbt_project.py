@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from resources.settings import USAGE_REPORTS_OFF
 
 TABLES = ("model", "seed", "snapshot")
 MANIFEST, RESULTS = Path("target", "manifest.json"), Path("target", "run_results.json")
+TAKEN = ("features", "ingest")
 LINES_TOLD = 15
 
 
@@ -72,7 +73,10 @@ def project_folder(spec: DbtSpec, use_case: Path) -> Path:
 
 
 def read_project(folder: Path) -> DbtProject:
-    """The tables and tests of a project. Raises SourceError where dbt has not written its manifest yet."""
+    """The tables and tests of a project.
+
+    Raises SourceError where dbt has not written its manifest yet, or where names do not keep tables apart.
+    """
     if not (folder / MANIFEST).is_file():
         raise SourceError(
             f"{folder / MANIFEST} is not there: run `dbt parse` in {folder}, and again when models or tests change"
@@ -87,9 +91,26 @@ def read_project(folder: Path) -> DbtProject:
         for node in nodes.values()
         if node["resource_type"] in TABLES and not _is_inlined(node)
     }
+    _refuse_names(content["metadata"]["project_name"], tables.values())
     tests = [_test(node, nodes) for node in nodes.values() if node["resource_type"] == "test"]
     about = {one.id: one for one in tests if one.table in tables}
     return DbtProject(content["metadata"]["project_name"], tables, about)
+
+
+def _refuse_names(project: str, tables: Iterable[DbtTable]) -> None:
+    """Raise SourceError for a project that is called as another group of assets is, and for two tables of one name."""
+    if project in TAKEN:
+        raise SourceError(
+            f"a dbt project cannot be called {project!r}, as other assets of a use case are: choose another name in "
+            "dbt_project.yml"
+        )
+    by_path: dict[tuple[str, ...], DbtTable] = {}
+    for table in tables:
+        if (other := by_path.setdefault(table.path, table)) is not table:
+            raise SourceError(
+                f"{other.id} and {table.id} have one name, {'/'.join(table.path)!r}, by which assets are called: rename one, "
+                "or disable one of two versions"
+            )
 
 
 def _source(node: Mapping[str, Any]) -> DbtTable:

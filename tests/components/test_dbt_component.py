@@ -154,3 +154,22 @@ def test_a_project_that_was_not_parsed_says_how(shop):
     (shop.project / MANIFEST).unlink()
     with pytest.raises(UseCaseError, match=r"manifest\.json is not there: run `dbt parse` in "):
         load_use_case(shop.folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ('"project_name": "warehouse"', '"project_name": "ingest"', "cannot be called 'ingest'"),
+        (
+            '"name": "big_orders"',
+            '"name": "orders"',
+            "big_orders and model.warehouse.orders have one name, 'orders'",
+        ),
+    ],
+)
+def test_names_that_do_not_keep_assets_apart_are_refused(shop, before, after, says):
+    text = (shop.project / MANIFEST).read_text()
+    assert before in text
+    (shop.project / MANIFEST).write_text(text.replace(before, after))
+    with pytest.raises(UseCaseError, match=says):
+        load_use_case(shop.folder)
