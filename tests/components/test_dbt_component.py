@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.commands.check import complaints
 from mlops_assets.components.use_case import UseCaseError, load_use_case
 from mlops_assets.stages.dbt_project import MANIFEST, RESULTS
 from tests.dbt_shop import RECORDED, YAML, DbtShop, checks_of, failure_of, tables_of
@@ -148,6 +149,14 @@ def test_a_mistake_is_told_when_it_is_loaded(shop, before, after, says):
     (shop.folder.path / "defs.yaml").write_text(YAML.replace(before, after))
     with pytest.raises(UseCaseError, match=says):
         load_use_case(shop.folder)
+
+
+def test_a_warehouse_that_was_never_built_is_told_with_what_builds_it(shop):
+    (one,) = complaints(load_use_case(shop.folder))
+    assert "database does not exist" in one.sentence
+    assert one.sentence.endswith(
+        f"; {ORDERS} makes what is read here: materialize that first, if it never was"
+    )
 
 
 def test_a_project_that_was_not_parsed_says_how(shop):
