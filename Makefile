@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run dev cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
+.PHONY: setup run dev cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -29,6 +29,8 @@ $(VENV)/.installed: $(VENV)/.uv pyproject.toml
 $(VENV)/.development: $(VENV)/.installed requirements-dev.lock
 	$(UV) --require-hashes -r requirements-dev.lock
 	touch $@
+
+setup: $(VENV)/.installed  ## the environment in .venv, and nothing else
 
 run: $(VENV)/.installed  ## replay the year: features, training, scoring, reports, retraining
 	$(BIN)/mlops run

@@ -13,6 +13,7 @@ from mlops_assets.errors import WorkError
 from mlops_assets.spec.files import COMPONENT, TABLE, documents
 from mlops_assets.spec.maturity import judged_age
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.sources import AssetSource
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.typed_columns import Column
 from resources.use_case_folders import use_case_folder, use_case_folders
@@ -93,7 +94,7 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
             except NotYetThereError as error:
                 yield Complaint(one.at("source"), str(error), waits=True)
             except WorkError as error:
-                yield Complaint(one.at("source"), str(error))
+                yield Complaint(one.at("source"), f"{error}{_made_by_another(spec)}")
     known = {table.key: table.expected.schema for table in loaded.tables}
     whole = {table.key for table in loaded.tables if table.calendar is None}
     for one in written:
@@ -101,6 +102,13 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
             yield from _of_a_model(spec, one.at, known, tables)
             for problem in batch_problems(spec, known, whole):
                 yield Complaint(one.at("batch"), problem)
+
+
+def _made_by_another(spec: TableSpec) -> str:
+    """What to do first where another asset makes what is read."""
+    if not isinstance(spec.source, AssetSource):
+        return ""
+    return f"; {spec.source.asset} makes what is read here: materialize that first, if it never was"
 
 
 def _of_a_model(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from mlops_assets.commands.task import command
-from mlops_assets.spec.files import COMPONENT, TABLE
+from mlops_assets.spec.dbt import DbtSpec
+from mlops_assets.spec.files import COMPONENT, DBT, TABLE
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase
@@ -40,18 +41,18 @@ def _schema(
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """File name -> schema: of a use_case.yaml, and of one document of a defs.yaml."""
-    documents = {COMPONENT: ModelSpec, TABLE: TableSpec}
+    documents = {COMPONENT: ModelSpec, TABLE: TableSpec, DBT: DbtSpec}
     return {
         USE_CASE_SCHEMA: {"$schema": DIALECT, "title": "A use case", **_schema_of(UseCase)},
         DEFS_SCHEMA: {
             "$schema": DIALECT,
-            "title": "A model or a table",
+            "title": "A model, a table or a dbt project",
             "oneOf": [_component(path, spec) for path, spec in documents.items()],
         },
     }
 
 
-def _component(path: str, spec: type[ModelSpec] | type[TableSpec]) -> dict[str, Any]:
+def _component(path: str, spec: type[ModelSpec] | type[TableSpec] | type[DbtSpec]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {"type": {"const": path}, "attributes": _schema_of(spec)},
@@ -60,10 +61,10 @@ def _component(path: str, spec: type[ModelSpec] | type[TableSpec]) -> dict[str, 
     }
 
 
-def _schema_of(spec: type[ModelSpec] | type[TableSpec] | type[UseCase]) -> dict[str, Any]:
+def _schema_of(spec: type[ModelSpec] | type[TableSpec] | type[DbtSpec] | type[UseCase]) -> dict[str, Any]:
     """The schema of a spec with its parts inlined below itself, and without what is inherited among what must be given."""
     schema = spec.model_json_schema()
-    optional = set() if spec is TableSpec else INHERITED if spec is UseCase else {"calendar"}
+    optional = set() if spec in (TableSpec, DbtSpec) else INHERITED if spec is UseCase else {"calendar"}
     schema["required"] = [name for name in schema.get("required", []) if name not in optional]
     return _inlined(schema, schema.pop("$defs", {}))
 

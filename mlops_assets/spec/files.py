@@ -26,6 +26,7 @@ from resources.yaml_files import (
 
 COMPONENT = "mlops_assets.components.model.ModelComponent"
 TABLE = "mlops_assets.components.table.TableComponent"
+DBT = "mlops_assets.components.dbt.DbtComponent"
 ATTRIBUTES = "attributes"
 WORDS = frozenset({(ATTRIBUTES, "automation")})
 """Where `on` is a word of the spec, which takes it back from YAML's true."""
@@ -117,9 +118,9 @@ def declared_code() -> frozenset[str]:
 
 
 def documents(folder: UseCaseFolder) -> Iterator[Document]:
-    """The tables and models that the YAML files of a use case declare, in order of the files."""
+    """The tables, models and dbt projects that the YAML files of a use case declare, in order of the files."""
     for file in folder.component_files:
         text = file.read_text(encoding="utf-8")
         for content, places in zip(read_all(text, file, WORDS), lines_of_all(text), strict=True):
-            if isinstance(content, dict) and content.get("type") in (COMPONENT, TABLE):
+            if isinstance(content, dict) and content.get("type") in (COMPONENT, TABLE, DBT):
                 yield Document(file, content["type"], content.get(ATTRIBUTES) or {}, places)

@@ -1,6 +1,7 @@
 """docs/your-data.md, followed line by line: a use case of one's own from a skeleton to an answer of the endpoint."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 import yaml
 
 from mlops_assets.spec.batch import Batch
+from mlops_assets.spec.dbt import DbtSpec
 from mlops_assets.spec.http import HttpSource
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
 from resources.settings import PROJECT_ROOT
+from tests.acceptance.pages import Reader
 from tests.conftest import needed_program
 from tests.small_year import environment, serving
 
@@ -30,26 +33,15 @@ HEADER, DOCUMENTS, *_ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str], list[str]]]:
     """The page's commands in an empty folder: where, the variables they set, and what each printed."""
-    here = tmp_path_factory.mktemp("newcomer")
+    here, left = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("left")
     variables, said = environment(here / "state"), []
+    variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
+    reader = Reader(here, variables, left)
     for line in COMMANDS.strip().splitlines():
-        if line.startswith("export "):
-            name, _, value = line.removeprefix("export ").partition("=")
-            variables[name] = value
-            continue
-        program, *arguments = shlex.split(line)
-        assert program == "mlops"
-        done = subprocess.run(
-            [sys.executable, "-m", "mlops_assets.cli", *arguments],
-            env=variables,
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        said.append(done.stdout)
-    yield here, variables, said
+        done = reader.command(line)
+        assert done.status == 0, done.output[-2000:] + done.errors[-2000:]
+        said += [] if line.startswith("export ") else [done.output]
+    yield here, reader.variables, said
 
 
 def test_the_commands_of_the_page_lead_to_a_model_that_was_judged_on_real_labels(followed):
@@ -90,7 +82,7 @@ def test_the_files_that_the_page_shows_are_checked_as_they_stand():
 
 def test_every_field_of_the_pages_tables_is_a_field():
     tables = re.findall(r"\| field.*?\|\n\|---\|---\|\n(.*?)\n\n", PAGE, re.DOTALL)
-    for rows, spec in zip(tables, (UseCase, TableSpec, HttpSource, Batch), strict=True):
+    for rows, spec in zip(tables, (UseCase, TableSpec, HttpSource, DbtSpec, Batch), strict=True):
         named = [name for row in rows.splitlines() for name in re.findall(r"`([\w.]+)`", row.split("|")[1])]
         told, fields = {name.partition(".")[0] for name in named}, set(spec.model_fields)
         assert named and told <= fields

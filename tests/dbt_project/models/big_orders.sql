@@ -1,0 +1,1 @@
+select orders.*, shops.size from {{ ref("orders") }} orders join {{ ref("shops") }} shops using (shop) where amount > 100
