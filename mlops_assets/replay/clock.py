@@ -173,7 +173,7 @@ class Clock:
             if self._made_before(name, request.run_key):
                 continue
             reason = request.tags.get("mlops/reason")
-            progress.stage(partition, f"{sensor.job_name}{': ' + reason if reason else ''}")
+            progress.stage(partition, f"{sensor.job_name}{': ' + reason.rstrip('.') if reason else ''}")
             tags = {**request.tags, **more, SENSOR_TAG: name, RUN_KEY_TAG: str(request.run_key)}
             self.execute(str(sensor.job_name), progress, partition=request.partition_key, tags=tags)
             count += 1

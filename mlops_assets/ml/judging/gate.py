@@ -289,6 +289,7 @@ def _guards_text(criteria: list[Criterion]) -> str:
     if failed:
         return "; ".join(failed)
     slices = sum(c.kind == "slice" for c in criteria)
-    held = [f"none of {slices} slices"] * bool(slices)
-    held += ["not the calibration"] * any(c.kind == "calibration" for c in criteria)
-    return f"{' and '.join(held)} shown to be worse" if held else ""
+    calibrated = any(c.kind == "calibration" for c in criteria)
+    if not slices:
+        return "the calibration not shown to be worse" if calibrated else ""
+    return f"none of {slices} slices{' and not the calibration' * calibrated} shown to be worse"
