@@ -216,6 +216,20 @@ def test_loading_the_code_location_loads_no_heavy_library(tmp_path):
     assert loaded & OURS == {"mlops_assets", "resources", "feature_repo"}
 
 
+def test_loading_the_code_location_starts_no_thread_that_a_fork_would_cut_off(tmp_path):
+    """With one, each run would be a process of its own that imports everything again, for eight seconds."""
+    code = "import mlops_assets.definitions; from mlops_assets.local.warm_server import other_threads; print(other_threads())"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[-2] == "[]"
+
+
 def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
     """Words about features, in modules of the standard library alone, so that nobody waits for Feast to read them."""
     words = (
@@ -245,6 +259,11 @@ WALL_CLOCKS = {
     "mlops_assets/local/lost_runs.py": "how long ago a run was handed over, by the machine's time that Dagster notes",
     "mlops_assets/pods/reaping.py": "how long ago Kubernetes made or ended something, by its own clock",
     "resources/storage/local.py": "when a file was last changed is compared with now, before its stamp is trusted",
+    "mlops_assets/live/journal.py": "an event says when it really was, beside the simulated time",
+    "mlops_assets/live/conductor.py": "since when the platform has had time to look, which its sensors do by the machine's time",
+    "mlops_assets/live/run.py": "from when on runs are told of, by the machine's time that Dagster notes",
+    "mlops_assets/live/pace.py": "a simulated clock is set beside the machine's",
+    "mlops_assets/live/declared.py": "how far a source without an end goes that is lived again",
     "resources/command_errors.py": "a file of errors says when each was",
     "resources/tracking/searches.py": "MLflow's own times of a run",
     "resources/tracking/tracking.py": "MLflow's own times of a run",

@@ -71,12 +71,14 @@ class Conductor:
         self._run_to(span.end + self.source.lateness, self.order.every_s)
 
     def _run_to(self, moment: datetime, seconds: float) -> None:
-        """Let the clock run so that it is at a moment in so many seconds; where it is behind that already, it stands."""
+        """Let the clock run so that it is at a moment in so many seconds, and stop it there."""
         left = (moment - self.pace.now()).total_seconds()
         if left > 0:
-            self.pace.set(self.pace.now(), left / seconds)
-            self._look_until(lambda: self.pace.now() >= moment)
-        self.pace.set(max(moment, self.pace.now()) if left <= 0 else moment)
+            rate = left / seconds
+            self.pace.set(self.pace.now(), rate)
+            last = moment - timedelta(seconds=rate * LOOK_EVERY_S * 2)
+            self._look_until(lambda: self.pace.now() >= last)
+        self.pace.set(max(moment, self.pace.now()))
 
     def _bring(self, name: str) -> None:
         plant = self.schedule.plants.get(name)

@@ -33,6 +33,7 @@ GIVES: Mapping[str, Kind] = {
 }
 """What an aggregate gives, where that is not the kind of its values."""
 
+OF_VALUES: tuple[Kind, ...] = ("int", "float", "str", "bool", "date")
 TEXTS = re.compile("'[^']*'|\"[^\"]*\"")
 OVER_ROWS = re.compile(r"\bover\s*\(|\bselect\b|\brandom\b", re.IGNORECASE)
 SHOWN = 3
@@ -61,6 +62,8 @@ def kind_of(text: str, columns: Mapping[str, Column]) -> Kind:
 @lru_cache(maxsize=1024)
 def _kind_among(text: str, kinds: tuple[tuple[str, Kind], ...]) -> Kind:
     columns = dict(kinds)
+    if columns.get(text) in OF_VALUES:  # without polars, whose threads would keep a process from being forked
+        return columns[text]
     expression_of_row = expression(text, columns)
     if call := OVER_ROWS.search(TEXTS.sub("", text)):
         raise ValueError(f"{text!r} has {call[0]!r}, and a value is made of one row: leave it out")
