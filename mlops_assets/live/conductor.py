@@ -136,7 +136,7 @@ class Conductor:
                 raise EndedError
             self.alive()
             done = enough()
-            self._tell()
+            self._tell()  # also of what ended while it was looked whether it is enough
             if done:
                 return
             if what and time.monotonic() - said > SAYS_SO_EVERY_S:

@@ -39,7 +39,6 @@ class Watch:
     _entries: int = -1
     _reasons: dict[str, str] = field(default_factory=dict)
     _overdue: dict[str, set[str]] = field(default_factory=dict)
-    _ends: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def sensors(self) -> list[str]:
@@ -63,15 +62,19 @@ class Watch:
 
     def at_rest(self, since: datetime) -> bool:
         """Whether nothing runs, and every sensor has looked again since what it looks at changed last, `since` at the earliest."""
-        ingest = ingest_sensor_name(self.use_case)
-        after = {ingest: since}
-        arrived = self._ends.get(ingest_job_name(self.use_case), since)
+        arrived = self._ended_last(ingest_job_name(self.use_case), since)
+        after = {ingest_sensor_name(self.use_case): since}
         for model in self.models:
             score, retrain = sensors_of(model)
-            after[score] = max(since, arrived)
-            after[retrain] = max(after[score], self._ends.get(f"{model}_partition", since))
+            after |= {score: arrived, retrain: self._ended_last(f"{model}_partition", arrived)}
         looked = all(self._looked(name, moment) for name, moment in after.items())
         return looked and not self.instance.get_run_records(RunsFilter(statuses=UNFINISHED), limit=1)
+
+    def _ended_last(self, job: str, since: datetime) -> datetime:
+        """When the newest run of a job ended; `since` where that was before."""
+        records = self.instance.get_run_records(RunsFilter(job_name=job), limit=1)
+        ended = records[0].end_time if records else None
+        return max(since, datetime.fromtimestamp(ended, UTC)) if ended else since
 
     def is_reported(self, partition: str) -> bool:
         """Whether a partition was reported on for every model."""
@@ -100,8 +103,6 @@ class Watch:
         if run.status in UNFINISHED or run.run_id in self._ended:
             return
         self._ended.add(run.run_id)
-        ended = datetime.fromtimestamp(record.end_time or 0.0, UTC)
-        self._ends[run.job_name] = max(ended, self._ends.get(run.job_name, ended))
         partition = tags.get(PARTITION_TAG) or tags.get(FIRST_TAG) or tags.get(WORK)
         yield Event("run", f"{run.job_name} {partition}: {run.status.value}", partition, None, _times(record))
         if run.status == DagsterRunStatus.SUCCESS:
@@ -176,7 +177,10 @@ def _is_waiting(reason: str) -> bool:
 
 
 def _decision(entry: Entry) -> Event:
-    model, numbers = entry.model, {"version": entry.version, "entry": entry.seq}
+    model, numbers = (
+        entry.model,
+        {"version": entry.version, "entry": entry.seq, "recorded": entry.at.timestamp()},
+    )
     if entry.kind == "evaluated":
         passed = bool(entry.evidence.get("passed"))
         text = (
