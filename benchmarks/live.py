@@ -97,7 +97,7 @@ REPORTED = [f"{what}{job}" for job in ("ingest", "score and report") for what in
 
 def stages_of(events: list[dict[str, Any]], name: str) -> Stages:
     """The stages that a partition went through, in order: for each run until it was asked for, until it began, and its own time."""
-    at = landed = next(_moment(one) for one in events if one["kind"] == "landed" and one["partition"] == name)
+    began = at = landed = next(_moment(one) for one in events if one["kind"] == "landed" and one["partition"] == name)
     stages: Stages = {}
     for stage, job in JOBS.items():
         run = next(

@@ -8,8 +8,10 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick, InstigatorType, TickStatus
+from dagster._utils.error import SerializableErrorInfo
 
 from mlops_assets.automation.ingesting import ingest_sensor_name
+from mlops_assets.automation.unreported import REPORTS
 from mlops_assets.kit.run_tags import FIRST_TAG, PARTITION_TAG, REASON_TAG, TRIGGER_TAG, UNFINISHED
 from mlops_assets.live.journal import Event
 from mlops_assets.live.reports import reported
@@ -78,7 +80,8 @@ class Watch:
 
     def is_reported(self, partition: str) -> bool:
         """Whether a partition was reported on for every model."""
-        return all(self.lake.described(f"{model}/drift", partition) for model in self.models)
+        parts = [f"{model}/{part}" for model in self.models for part in REPORTS]
+        return all(self.lake.described(part, partition) for part in parts)
 
     def _looked(self, name: str, since: datetime) -> bool:
         tick = self._newest_tick(name)
@@ -159,7 +162,7 @@ class Watch:
             tick = self._newest_tick(name)
             if tick is None or tick.status not in (TickStatus.SKIPPED, TickStatus.FAILURE):
                 continue
-            reason = tick.error.message if tick.error else tick.skip_reason or ""
+            reason = _cause(tick.error) if tick.error else tick.skip_reason or ""
             if reason == self._reasons.get(name):
                 continue
             self._reasons[name] = reason
@@ -167,6 +170,13 @@ class Watch:
                 yield Event("failed", f"{name}: {_one_line(reason)}")
             elif _is_waiting(reason):
                 yield Event("waiting", _one_line(reason))
+
+
+def _cause(error: SerializableErrorInfo) -> str:
+    """What the innermost error says."""
+    while error.cause:
+        error = error.cause
+    return error.message
 
 
 def _is_waiting(reason: str) -> bool:

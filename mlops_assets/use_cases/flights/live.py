@@ -48,8 +48,8 @@ class Files:
 
     def names(self) -> list[str]:
         """The weeks of which there are flights."""
-        last = self._flights["at"].max()
-        return [name for name in WEEKS.names() if WEEKS.partition(name).start <= last]
+        starts = self._flights["at"].unique()
+        return [name for name in WEEKS.names() if (starts >= WEEKS.partition(name).start).any()]
 
     def there(self) -> list[str]:
         """The weeks whose files have come."""
