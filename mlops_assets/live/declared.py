@@ -13,7 +13,6 @@ import yaml
 
 from mlops_assets.live.order import LiveError
 from mlops_assets.replay.reach import partitions_to_replay
-from mlops_assets.spec.calendar import Partition
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.files import ATTRIBUTES, TABLE, specs_in, table_specs_in
 from mlops_assets.spec.model import ModelSpec
@@ -22,12 +21,11 @@ from mlops_assets.spec.table import TableSpec
 from mlops_assets.spec.use_case import UseCase, reading
 from mlops_assets.stages.errors import NotYetThereError
 from mlops_assets.stages.sources import read_rows
+from mlops_assets.stages.tables import WHOLE_TABLE
 from resources.clock import wall
 from resources.lake.lake import parquet
 from resources.storage.durable import write_bytes
 from resources.use_case_folders import VARIABLE, UseCaseFolder
-
-WHOLE = Partition("", *(None, None))  # type: ignore[arg-type]
 
 
 class DeclaredSource:
@@ -73,7 +71,7 @@ class DeclaredSource:
             )
         for spec in self._tables:
             if spec.static:
-                self._write(spec, "whole", read_rows(spec, self._folder.path, WHOLE).frame)
+                self._write(spec, "whole", read_rows(spec, self._folder.path, WHOLE_TABLE).frame)
 
     def _exchanged(self, document: Any) -> Any:
         if isinstance(document, dict) and document.get("type") == TABLE:

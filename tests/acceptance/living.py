@@ -73,7 +73,7 @@ class Life:
 
 
 @contextmanager
-def living(home: Path, data: Path, free_port: Callable[[], int], *words: str) -> Iterator[Life]:
+def living(home: Path, data: Path, free_port: Callable[[], int], *words: str, **more: str) -> Iterator[Life]:
     """A life that goes on beside the test, and is over afterwards."""
     home.mkdir(parents=True, exist_ok=True)
     variables = (
