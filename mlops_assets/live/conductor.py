@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from mlops_assets.live.customers import Customers, Traffic
 from mlops_assets.live.journal import Event, Journal
+from mlops_assets.live.landed import Landed
 from mlops_assets.live.order import Order, Plant, Schedule
 from mlops_assets.live.pace import Pace
 from mlops_assets.live.sources import HeldBack
@@ -36,6 +37,7 @@ class Conductor:
     schedule: Schedule
     calendar: Calendar
     source: HeldBack
+    landed: Landed
     pace: Pace
     watch: Watch
     customers: Customers
@@ -46,7 +48,7 @@ class Conductor:
 
     def live(self) -> None:
         """Live all partitions that are not there yet. Raises EndedError where somebody ends it first."""
-        there = {*self.source.there()}
+        there = {*self.landed.names()}
         waiting = [name for name in self.schedule.lived if name not in there]
         lived = [name for name in self.schedule.lived if name in there]
         begin = self.calendar.partition(lived[-1]).end + self.source.lateness if lived else None
@@ -101,13 +103,13 @@ class Conductor:
                     {"plant": change},
                 )
             )
-        count = self.source.bring(name, change)
-        landed = wall()
+        count = self.landed.bring(name, change)
+        begun = wall()
         self.journal.tell(
             Event("landed", f"{count:,} rows of {name} are put in", name, None, {"rows": count})
         )
         self.pace.set(self.pace.now() + A_MOMENT)
-        self._rest(name, landed)
+        self._rest(name, begun)
 
     def _hold_up(self, name: str, text: str, span: timedelta) -> None:
         """Let the time of a plant pass, in two parts, after each of which the platform comes to rest."""

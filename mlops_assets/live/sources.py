@@ -33,10 +33,6 @@ class HeldBack(Protocol):
         """The partitions of which there are rows, in order."""
         ...
 
-    def there(self) -> list[str]:
-        """Those whose rows have come, in order."""
-        ...
-
     def rows(self, name: str) -> pl.DataFrame:
         """What customers will ask about in a partition: rows with the columns of the prediction table."""
         ...
@@ -46,7 +42,7 @@ class HeldBack(Protocol):
         ...
 
     def spoil(self, name: str) -> str:
-        """Put in a file of the partition that cannot be read; which one."""
+        """Put in a partition's rows, with one file that cannot be read; which one. `bring` mends it."""
         ...
 
 

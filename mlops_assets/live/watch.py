@@ -1,6 +1,6 @@
 """What the platform did since the last look, read where it is written down: Dagster's runs and ticks, the audit log, the lake, the endpoint."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -221,8 +221,3 @@ def _utc(moment: datetime) -> datetime:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def names_of(models: Sequence[ModelSpec]) -> dict[str, ModelSpec]:
-    """Specs by name."""
-    return {spec.name: spec for spec in models}

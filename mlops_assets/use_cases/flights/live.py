@@ -51,10 +51,6 @@ class Files:
         starts = self._flights["at"].unique()
         return [name for name in WEEKS.names() if (starts >= WEEKS.partition(name).start).any()]
 
-    def there(self) -> list[str]:
-        """The weeks whose files have come."""
-        return sorted(path.stem.removeprefix("flights-") for path in self._folder.glob("flights-2*.parquet"))
-
     def rows(self, name: str) -> pl.DataFrame:
         """The week's flights, with the columns of `flights/raw`."""
         span = WEEKS.partition(name)
@@ -75,10 +71,10 @@ class Files:
         return flights.height
 
     def spoil(self, name: str) -> str:
-        """Put in a file of the week that ends in its middle; which one."""
-        span = WEEKS.partition(name)
-        whole = parquet(_between(self._flights, "at", span.start, span.end).drop("at"))
-        write_bytes(path := self._folder / f"flights-{name}.parquet", whole[: len(whole) // 2])
+        """Put in a week's files, that of the flights without its second half; which one that is."""
+        self.bring(name)
+        path = self._folder / f"flights-{name}.parquet"
+        write_bytes(path, path.read_bytes()[: path.stat().st_size // 2])
         return path.name
 
     def _write(self, stem: str, rows: pl.DataFrame) -> None:
