@@ -49,11 +49,10 @@ class Conductor:
     def live(self) -> None:
         """Live all partitions that are not there yet. Raises EndedError where somebody ends it first."""
         there = {*self.landed.names()}
-        waiting = [name for name in self.schedule.lived if name not in there]
         lived = [name for name in self.schedule.lived if name in there]
-        begin = self.calendar.partition(lived[-1]).end + self.source.lateness if lived else None
-        start = begin or self.calendar.partition(waiting[0]).start
-        self.pace.begin(self.pace.now() if self.pace.there and lived else start)
+        waiting = [name for name in self.schedule.lived if name not in there]
+        start = self.calendar.partition(self.schedule.lived[0]).start
+        self.pace.begin(max(start, self.pace.now()) if self.pace.there else start)
         self.customers.start()
         try:
             if lived:
