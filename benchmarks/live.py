@@ -20,8 +20,8 @@ from benchmarks.report import save
 from mlops_assets.live.journal import read_events
 from resources.settings import PROJECT_ROOT
 
-FIRST, PARTITIONS, GOAL_S = "2013-04-15", 5, 60.0
-"""Of these five the first and the last bring a new champion."""
+FIRST, PARTITIONS, GOAL_S = "2013-04-08", 6, 60.0
+"""Of these six the second and the last bring a new champion. The first is not counted: with it the servers load their code."""
 
 JOBS = {
     "ingest": "ingest_flights",
@@ -76,7 +76,7 @@ def lived(home: Path, first: str, partitions: int) -> list[dict[str, Any]]:
 
 def figures_of(events: list[dict[str, Any]]) -> dict[str, Any]:
     """By partition the seconds of each stage, and over all of them the median and the longest to a new champion and to a report."""
-    partitions = [one["partition"] for one in events if one["kind"] == "landed"]
+    _, *partitions = [one["partition"] for one in events if one["kind"] == "landed"]
     stages = {name: stages_of(events, name) for name in partitions}
     promoted = [sum(one.values()) for one in stages.values() if "endpoint takes it up" in one]
     reported = [sum(v for k, v in one.items() if k in REPORTED) for one in stages.values()]
@@ -97,7 +97,9 @@ REPORTED = [f"{what}{job}" for job in ("ingest", "score and report") for what in
 
 def stages_of(events: list[dict[str, Any]], name: str) -> Stages:
     """The stages that a partition went through, in order: for each run until it was asked for, until it began, and its own time."""
-    began = at = landed = next(_moment(one) for one in events if one["kind"] == "landed" and one["partition"] == name)
+    began = at = landed = next(
+        _moment(one) for one in events if one["kind"] == "landed" and one["partition"] == name
+    )
     stages: Stages = {}
     for stage, job in JOBS.items():
         run = next(

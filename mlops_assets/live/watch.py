@@ -64,13 +64,17 @@ class Watch:
 
     def at_rest(self, since: datetime) -> bool:
         """Whether nothing runs, and every sensor has looked again since what it looks at changed last, `since` at the earliest."""
+        if self._works():
+            return False
         arrived = self._ended_last(ingest_job_name(self.use_case), since)
         after = {ingest_sensor_name(self.use_case): since}
         for model in self.models:
             score, retrain = sensors_of(model)
             after |= {score: arrived, retrain: self._ended_last(f"{model}_partition", arrived)}
-        looked = all(self._looked(name, moment) for name, moment in after.items())
-        return looked and not self.instance.get_run_records(RunsFilter(statuses=UNFINISHED), limit=1)
+        return all(self._looked(name, moment) for name, moment in after.items()) and not self._works()
+
+    def _works(self) -> bool:
+        return bool(self.instance.get_run_records(RunsFilter(statuses=UNFINISHED), limit=1))
 
     def _ended_last(self, job: str, since: datetime) -> datetime:
         """When the newest run of a job ended; `since` where that was before."""
