@@ -126,9 +126,8 @@ def stages_of(events: list[dict[str, Any]], name: str) -> Stages:
     )
     if champion is None:
         return stages
-    answer = next(
-        one for one in events if one["kind"] == "answers" and one["version"] == str(champion["version"])
-    )
+    version = str(champion["version"])
+    answer = next(one for one in events if one["kind"] == "answers" and one["version"] == version)
     stages["train and judge"] = champion["recorded"] - began
     stages["endpoint takes it up"] = _moment(answer) - champion["recorded"]
     return stages

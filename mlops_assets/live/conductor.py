@@ -45,6 +45,7 @@ class Conductor:
     alive: Callable[[], None]
     due: Callable[[], bool]
     _answering: dict[str, str] = field(default_factory=dict)
+    _champions: dict[str, str] = field(default_factory=dict)
 
     def live(self) -> None:
         """Live all partitions that are not there yet. Raises EndedError where somebody ends it first."""
@@ -123,11 +124,14 @@ class Conductor:
             )
 
     def _rest(self, name: str, since: datetime) -> None:
-        """Until a partition is reported on, and the sensors want nothing more."""
+        """Until a partition is reported on, the sensors want nothing more, and the endpoint answers with the champions."""
         self._look_until(
-            lambda: self.watch.is_reported(name) and self.watch.at_rest(since),
+            lambda: self.watch.is_reported(name) and self.watch.at_rest(since) and self._champions_answer(),
             f"{name} is reported on and nothing is to do",
         )
+
+    def _champions_answer(self) -> bool:
+        return all(self._answering.get(model) == version for model, version in self._champions.items())
 
     def _look_until(self, enough: Callable[[], bool], what: str = "") -> None:
         """Tell what happens until it is enough."""
@@ -148,6 +152,8 @@ class Conductor:
     def _tell(self) -> None:
         for event in self.watch.events():
             self.journal.tell(event)
+            if event.kind == "promoted" and event.model:
+                self._champions[event.model] = str(event.numbers["version"])
         for model, version in self.customers.versions().items():
             if self._answering.get(model) != version:
                 self._answering[model] = version

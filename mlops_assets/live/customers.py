@@ -84,7 +84,8 @@ class Customers:
         import httpx
 
         try:
-            served = {one["name"]: one["version"] for one in client.get("/models").json() if one["version"]}
+            listed = client.get("/models").json()
+            served = {one["name"]: str(one["version"]) for one in listed if one["version"]}
             if unknown := [model for model in self._models if model in served and model not in self._fields]:
                 schemas = client.get("/openapi.json").json()["components"]["schemas"]
                 self._fields |= {model: [*schemas[f"{model}.request"]["properties"]] for model in unknown}
@@ -110,7 +111,7 @@ class Customers:
             self._other(traffic, type(error).__name__, str(error))
             return
         if reply.status_code == 200:
-            traffic.answered[reply.json()["version"]] += 1
+            traffic.answered[str(reply.json()["version"])] += 1
             traffic.seconds.append(time.perf_counter() - begun)
         else:
             self._other(traffic, str(reply.status_code), reply.text[:200])

@@ -76,9 +76,8 @@ class Life:
 def living(home: Path, data: Path, free_port: Callable[[], int], *words: str, **more: str) -> Iterator[Life]:
     """A life that goes on beside the test, and is over afterwards."""
     home.mkdir(parents=True, exist_ok=True)
-    variables = (
-        environment(home, data) | {name: str(free_port()) for name in PORTS} | {"PYTHONUNBUFFERED": "1"}
-    )
+    ports = {name: str(free_port()) for name in PORTS}
+    variables = environment(home, data) | ports | {"PYTHONUNBUFFERED": "1"} | more
     output = home / "output.txt"
     with output.open("ab") as out:
         process = subprocess.Popen(
