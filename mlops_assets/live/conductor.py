@@ -141,8 +141,8 @@ class Conductor:
                 raise EndedError
             self.alive()
             done = enough()
-            self._tell()  # also of what ended while it was looked whether it is enough
-            if done:
+            self._tell()
+            if done and enough():  # still, by what was told in between
                 return
             if what and time.monotonic() - said > SAYS_SO_EVERY_S:
                 said = time.monotonic()
