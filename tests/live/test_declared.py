@@ -9,7 +9,7 @@ from mlops_assets.spec.files import read_use_case, table_specs_in
 from mlops_assets.spec.use_case import reading
 from mlops_assets.stages.sources import awaited, read_rows
 from resources.use_case_folders import UseCaseFolder
-from tests.acceptance.test_live import write_shop
+from tests.acceptance.parcels import write_shop
 
 
 @pytest.fixture
