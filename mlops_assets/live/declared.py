@@ -85,14 +85,14 @@ class DeclaredSource:
 
     def rows(self, name: str) -> pl.DataFrame:
         """The rows of the first model's prediction table."""
-        spec = self._asked
+        spec = self._prediction_table
         return self._read(spec, name) if spec else pl.DataFrame()
 
     @cached_property
-    def _asked(self) -> TableSpec | None:
+    def _prediction_table(self) -> TableSpec | None:
         """The declared table whose rows the models predict; None where it is made of others."""
-        wanted_names = {model.prediction.table.rpartition("/")[2] for model in self._models}
-        return next((spec for spec in self._tables if spec.name in wanted_names), None)
+        predicted = {model.prediction.table.rpartition("/")[2] for model in self._models}
+        return next((spec for spec in self._tables if spec.name in predicted), None)
 
     def bring(self, name: str, change: str = "") -> int:
         """Put in the rows of every table with a time; how many the first has."""
@@ -119,11 +119,9 @@ class DeclaredSource:
 
     def _changed(self, spec: TableSpec, rows: pl.DataFrame, change: str) -> pl.DataFrame:
         labels = [model.label.column for model in self._models]
-        kept_as_they_are = {*spec.key, spec.time, spec.known_at, *labels, LABEL}
+        fixed = {*spec.key, spec.time, spec.known_at, *labels, LABEL}
         if change == "drift":
-            floats = [
-                name for name, kind in rows.schema.items() if kind.is_float() and name not in kept_as_they_are
-            ]
+            floats = [name for name, kind in rows.schema.items() if kind.is_float() and name not in fixed]
             return rows.with_columns(pl.col(name) * 2 + pl.col(name).std().fill_null(1) for name in floats)
         if change == "bad-labels":
             turned = [_turned(model, rows) for model in self._models if model.label.column in rows.columns]

@@ -28,7 +28,7 @@ from resources.use_case_folders import VARIABLE, UseCaseFolder, use_case_folder
 if TYPE_CHECKING:
     from mlops_assets.live.conductor import Conductor
 
-KEPT = (VARIABLE, "MLOPS_DAGSTER_PORT", "MLOPS_MLFLOW_PORT", "MLOPS_SERVE_PORT")
+PASSED_ON = (VARIABLE, "MLOPS_DAGSTER_PORT", "MLOPS_MLFLOW_PORT", "MLOPS_SERVE_PORT")
 """Variables of the caller that hold in the state of its own; all others say where another state or its parts lie."""
 
 ELSEWHERE = ("DAGSTER_HOME", "MLFLOW_TRACKING_URI")
@@ -109,7 +109,7 @@ def life_of(order: Order, folder: UseCaseFolder, source: HeldBack) -> Life:
 def move_to(own: Mapping[str, str]) -> None:
     """Make these this process's variables, and take away all that would reach another state."""
     for name in [*os.environ]:
-        if (name.startswith("MLOPS_") and name not in KEPT) or name in ELSEWHERE:
+        if (name.startswith("MLOPS_") and name not in PASSED_ON) or name in ELSEWHERE:
             del os.environ[name]
     os.environ.update(own)
 
