@@ -116,8 +116,8 @@ class Conductor:
         plant = self.schedule.plants[name]
         self.journal.tell(Event("planted", text, name, None, {"plant": plant}))
         for part in (1, 2):
-            begun = wall()
             self._run_to(self.pace.now() + span / 2, max(self.order.every_s / 4, 1.0))
+            begun = wall()
             self._look_until(
                 lambda begun=begun: self.watch.at_rest(begun),
                 f"the platform has looked for {name}, time {part}",
