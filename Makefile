@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup run dev cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
+.PHONY: setup run dev live cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -37,6 +37,9 @@ run: $(VENV)/.installed  ## replay the year: features, training, scoring, report
 
 dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1; Ctrl-C stops all
 	@exec $(BIN)/mlops dev
+
+live: $(VENV)/.installed  ## what dev starts, with a fast clock, data that arrives and customers that ask; Ctrl-C ends it
+	@exec $(BIN)/mlops live
 
 cluster: $(VENV)/.development  ## the parts of production on 127.0.0.1: PostgreSQL, Redis, S3, MLflow, Dagster's servers, the endpoint
 	@exec $(BIN)/mlops cluster up
@@ -90,6 +93,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.ticks
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.live
 
 screenshots: $(VENV)/.development  ## pictures of the UI for the README, from the state that make run left
 	$(BIN)/python -m docs.screenshots

@@ -23,6 +23,7 @@ from resources.settings import PROJECT_ROOT
 FLOORS = (
     ("cli",),
     ("commands",),
+    ("live",),
     ("replay", "project"),
     ("definitions",),
     ("use_cases", "components", "local"),

@@ -20,6 +20,7 @@ from mlops_assets.commands import (
     features,
     holds,
     keys,
+    live,
     migrate,
     new,
     parity,
@@ -117,6 +118,7 @@ schema.add(app)
 decisions.add(app)
 holds.add(app)
 keys.add(app)
+live.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

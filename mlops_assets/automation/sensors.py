@@ -238,7 +238,7 @@ def partitions_on_the_way(
 
 def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     """What the retrain policy says at the end of the newest partition that has been reported on."""
-    partitions = lake.partitions(f"{spec.name}/drift")
+    partitions = _reported_on(spec, lake)
     if not partitions:
         return None, Decision(False, "too_little_history", "no partition has been reported on yet")
     newest = partition_evidence(spec, lake, partitions[-1])
@@ -246,6 +246,12 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     last = spec.calendar.partition(attempts[-1]).end if attempts else None
     evidence = [newest, *_judged_before(spec, lake, partitions[:-1], last)] if not newest.rows else [newest]
     return partitions[-1], decide(evidence, last, spec, newest.end)
+
+
+def _reported_on(spec: ModelSpec, lake: Lake) -> list[str]:
+    """The partitions that have both reports, in order: a run that is under way may have written one of them."""
+    judged = {*lake.partitions(f"{spec.name}/performance")}
+    return [name for name in lake.partitions(f"{spec.name}/drift") if name in judged]
 
 
 def _judged_before(

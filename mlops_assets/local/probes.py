@@ -38,7 +38,7 @@ def _serves(host: str, port: str) -> bool:
 def load_errors(dagster: str) -> list[str]:
     """Why code locations of a Dagster server could not be loaded, one text each; none when all were."""
     try:
-        workspace = _locations(dagster)["data"]["workspaceOrError"]
+        workspace = _answer(dagster, {"query": LOCATIONS})["data"]["workspaceOrError"]
     except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
         return [f"{dagster} did not say which code it loaded: {error}"]
     if "message" in workspace:
@@ -48,16 +48,34 @@ def load_errors(dagster: str) -> list[str]:
     return [f"{name}: {_cause(problem)}" for name, problem in problems if "message" in problem]
 
 
+START = """mutation Start($of: SensorSelector!) { startSensor(sensorSelector: $of) {
+    __typename ... on PythonError { message } ... on SensorNotFoundError { message } } }"""
+
+
+def start_sensor(dagster: str, name: str) -> str | None:
+    """Switch a sensor on, as its page does; why that is not done, None where it is."""
+    of = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "mlops_assets",
+        "sensorName": name,
+    }
+    try:
+        answer = _answer(dagster, {"query": START, "variables": {"of": of}})["data"]["startSensor"]
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
+        return f"{dagster} did not switch the sensor {name} on: {error}"
+    return answer.get("message")
+
+
 def _cause(problem: dict[str, Any]) -> str:
     """The innermost message of a chain of errors: what a person has to correct."""
     chain = [link["error"]["message"] for link in problem.get("errorChain") or []]
     return (chain[-1] if chain else problem["message"]).strip()
 
 
-def _locations(dagster: str) -> dict[str, Any]:
+def _answer(dagster: str, question: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{dagster}/graphql",
-        data=json.dumps({"query": LOCATIONS}).encode(),
+        data=json.dumps(question).encode(),
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as reply:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ HOST = "127.0.0.1"
 DAGSTER_YAML = PROJECT_ROOT / "deployments" / "local" / "dagster.yaml"
 CLUSTER_YAML = PROJECT_ROOT / "deployments" / "cluster" / "dagster.yaml"
 ENDPOINT = (sys.executable, "-m", "resources.serving")
+Work = Callable[[Supervisor, Stop], None]
+"""What is done beside the servers once they are up; it looks whether they are, and ends where a signal came."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ def main(
     settings: Settings,
     workspace: Path = PROJECT_ROOT / "workspace.yaml",
     endpoint: Sequence[str] = ENDPOINT,
+    work: Work | None = None,
 ) -> int:
-    """Run the servers until SIGINT or SIGTERM; 0 if they were stopped so, 1 if one could not start or died.
+    """Run the servers until SIGINT or SIGTERM, or until some work beside them is done; 0 if they were stopped so, 1 if one
+    could not start or died.
 
     `workspace` and `endpoint` exist for tests: the Dagster workspace to load and the command that serves models.
     """
@@ -49,7 +53,7 @@ def main(
             check_ports(settings)
             read_yaml(workspace.read_text(), workspace)  # Dagster would take the last of two equal keys
             prepare(settings)
-            _run(settings, servers(settings, workspace, endpoint), supervisor, stopping)
+            _run(settings, servers(settings, workspace, endpoint), supervisor, stopping, work)
     except (DevError, at_work.AtWorkError, YamlError) as error:
         if stopping.due:
             return 0
@@ -58,7 +62,9 @@ def main(
     return 0
 
 
-def _run(settings: Settings, parts: list[Server], supervisor: Supervisor, stopping: Stop) -> None:
+def _run(
+    settings: Settings, parts: list[Server], supervisor: Supervisor, stopping: Stop, work: Work | None = None
+) -> None:
     def tell() -> None:
         print(table(parts, settings), flush=True)
         report_load_errors(parts[0])
@@ -69,7 +75,11 @@ def _run(settings: Settings, parts: list[Server], supervisor: Supervisor, stoppi
                 supervisor.start(server)
         for server in parts:
             wait_until_up(server, supervisor, stopping)
-        keep_up(supervisor, stopping, tell)
+        if work and not stopping.due:
+            tell()
+            work(supervisor, stopping)
+        else:
+            keep_up(supervisor, stopping, tell)
     finally:
         stop_all(supervisor)
 

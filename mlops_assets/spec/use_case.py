@@ -68,6 +68,10 @@ class UseCase(Part):
         default=None, description="Function of the calendar that gives further tables, made by Python."
     )
     replay: Replay = Replay()
+    live: ImportPath | None = Field(
+        default=None,
+        description="Class that holds back the rows of tables made by Python until their time has come, for `mlops live`.",
+    )
 
 
 def current_use_case() -> UseCase | None:

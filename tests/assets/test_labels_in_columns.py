@@ -194,6 +194,17 @@ def test_the_retraining_is_decided_by_the_newest_judged_week_and_by_none_from_be
     assert not decision.retrain and "no label is known yet: not held against" in decision.reason
 
 
+def test_a_partition_with_one_of_its_two_reports_decides_nothing_yet(tmp_path):
+    """They are written one after the other, and a sensor may look in between."""
+    living = Living(tmp_path, DELAY, 30)
+    for name in living.names[:3]:
+        living.live(name)
+    before = decision_now(DELAY, living.lake)
+    drift = living.lake.read("late_parcel/drift", [living.names[2]])
+    living.lake.write("late_parcel/drift", drift, living.names[3], notes={})
+    assert before[0] == living.names[2] and decision_now(DELAY, living.lake) == before
+
+
 @pytest.mark.parametrize("spec", [DELAY, HORIZON], ids=["delay", "horizon"])
 def test_with_a_horizon_a_row_is_trained_on_or_held_out_or_neither_and_never_both(tmp_path, spec):
     lake = parcel_lake(tmp_path, spec, rows_of(30 if spec is DELAY else 1))

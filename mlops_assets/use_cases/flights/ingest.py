@@ -5,7 +5,7 @@ Departures are New York local time, arrivals the destination's; whatever disagre
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -30,6 +30,7 @@ __all__ = [
     "Tables",
     "airports",
     "file_hashes",
+    "file_states",
     "flights",
     "in_week",
     "planes",
@@ -54,12 +55,12 @@ class Tables:
 
 def tables(folder: Path | None = None) -> Tables:
     """All five tables of a folder; kept in memory as long as the files stay the same, so that 53 weeks read once."""
-    return _tables(folder, tuple(_fingerprints(folder)))
+    return _tables(folder, tuple(file_states(folder)))
 
 
 def file_hashes(names: Iterable[str], folder: Path | None = None) -> dict[str, str]:
     """SHA-256 of the raw files of these tables, by file name; a file is read again only where its state changed."""
-    return {Path(state[0]).name: _file_hash(*state) for state in _fingerprints(folder, names)}
+    return {Path(state[0]).name: _file_hash(*state) for state in file_states(folder, names)}
 
 
 def flights(raw: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
@@ -147,14 +148,17 @@ def _tables(folder: Path | None, _fingerprints: tuple) -> Tables:
     )
 
 
-def _fingerprints(folder: Path | None, names: Iterable[str] = tuple(FILES)) -> Iterable[tuple]:
+def file_states(
+    folder: Path | None, names: Iterable[str] = tuple(FILES)
+) -> Iterator[tuple[str, int, int, int]]:
+    """Path, size, time and inode of the raw files of these tables: what changes whenever a file may have."""
     for name in names:
         for path in locate(name, folder):
             state: os.stat_result = path.stat()
             yield str(path), state.st_size, state.st_mtime_ns, state.st_ino
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _file_hash(path: str, *_state: int) -> str:
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

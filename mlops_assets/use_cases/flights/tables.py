@@ -1,7 +1,8 @@
 """The worked use case as assets: five raw tables, the feature tables made of them, and one job that ingests a week."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,8 @@ from mlops_assets.ml.tables import Expectation
 from mlops_assets.spec.calendar import Calendar, Partition
 from mlops_assets.spec.files import read_use_case
 from mlops_assets.spec.names import feature_table, features_group, ingest_group
-from mlops_assets.stages.tables import Table, TableError, recent
+from mlops_assets.stages.errors import NotYetThereError, SourceError
+from mlops_assets.stages.tables import Arrival, Table, TableError, nothing_else, recent
 from mlops_assets.use_cases.flights import feature_tables, ingest
 from mlops_assets.use_cases.flights.columns import RAW, feature_columns
 from mlops_assets.use_cases.flights.features.catalogue import VIEWS
@@ -21,6 +23,7 @@ from mlops_assets.use_cases.flights.schema import (
     FEATURES,
     KEYS,
     RANGES,
+    SCHEDULE_LEAD,
     TABLES,
     TIME_COLUMNS,
 )
@@ -38,6 +41,13 @@ SILENCE = {
     "weather": timedelta(hours=3),
 }
 """Longest silence that is not a gap: no flight leaves New York at night, weather is observed every hour."""
+
+LATENESS = timedelta(hours=6)
+"""After the end of a week, until the flights that left before it have landed."""
+
+AWAITED = {"flights/raw": SCHEDULE_LEAD, "flights/weather": timedelta()}
+"""Tables whose rows are waited for, and how long after the start of a week one is that shows that they are there: of the
+week's first day there are flights that are planned alone."""
 
 READ: dict[str, tuple[str, ...]] = dict.fromkeys(("flights", "schedule"), ("flights", "airports"))
 """Which files a raw table is made of; the others are of their own file alone."""
@@ -93,7 +103,39 @@ def raw_table(name: str, calendar: Calendar = WEEKS) -> Table:
         RAW[name],
         code=[f"{ingest.__name__}:{part}" for part in dict.fromkeys([short, *read, "read_table", "in_week"])],
         files=lambda: ingest.file_hashes(read, settings().data),
+        arrival=arrival(name, short) if name in AWAITED else None,
     )
+
+
+def arrival(name: str, short: str) -> Arrival:
+    """How the sensor that ingests sees whether a week's rows are there; a week that was ingested is not read again."""
+
+    def awaited(lake: Lake, span: Partition) -> NotYetThereError | None:
+        with _as_source():
+            times = getattr(ingest.tables(settings().data), short)[TIME_COLUMNS[name]]
+        if times.is_between(span.start + AWAITED[name], span.end, closed="left").any():
+            return None
+        newest = times.filter(times < span.end).max()
+        return NotYetThereError(
+            f"the files of {short} end at {newest}, before the week does: put in those that reach {span.end}",
+            "late",
+            {"newest row": str(newest)},
+        )
+
+    def states(lake: Lake, since: datetime | None) -> list[list[str | int]]:
+        with _as_source():
+            return [[*state] for state in ingest.file_states(settings().data)]
+
+    return Arrival(LATENESS, timedelta(days=1), states, awaited, nothing_else)
+
+
+@contextmanager
+def _as_source() -> Iterator[None]:
+    """A file that is not as it must be is for the run to tell, and waited for by nobody."""
+    try:
+        yield
+    except ingest.IngestError as error:
+        raise SourceError(str(error)) from error
 
 
 def table_of(view: str, calendar: Calendar = WEEKS) -> Table:
