@@ -22,6 +22,7 @@ from resources.state_folder import SettingsError, refuse_unusable
 COMMANDS = {
     "run": ["run"],
     "dev": ["dev"],
+    "live": ["live"],
     "cluster up": ["cluster", "up"],
     "cluster run": ["cluster", "run", "true"],
     "train": ["train", "m"],
