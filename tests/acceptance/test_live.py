@@ -9,7 +9,6 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from mlops_assets.cli import main
 from mlops_assets.spec.calendar import Calendar
 from resources.clock import Clock
 from resources.settings import settings
@@ -19,6 +18,9 @@ from tests.acceptance.parcels import MODEL, write_shop
 from tests.acceptance.state import tracking_of
 
 LIVED, LATENESS = 10, timedelta(hours=1)
+pytestmark = (
+    pytest.mark.nightly
+)  # 200 CPU-seconds, most of them of servers that wait for each other's intervals
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def lived_days(life: Life) -> list[str]:
 
 def test_each_partition_lands_once_is_ingested_once_and_reported_on_before_the_next_lands(life):
     days = lived_days(life)
-    calendar = Calendar(start=FIRST)
+    calendar = Calendar(cadence="daily", start=FIRST)
     assert [calendar.next(day) for day in days[:-1]] == days[1:]
     for kind in ("landed", "partition in", "speed"):
         assert life.partitions(kind)[:LIVED] == days, kind
@@ -50,7 +52,7 @@ def test_each_partition_lands_once_is_ingested_once_and_reported_on_before_the_n
 
 
 def test_a_partition_is_there_for_the_platform_only_once_it_is_over(life):
-    calendar = Calendar(start=FIRST)
+    calendar = Calendar(cadence="daily", start=FIRST)
     for landed in life.events("landed"):
         assert life.at(landed) >= calendar.partition(landed["partition"]).end + LATENESS
     newest = life.lake.partitions("parcels/orders")[-1]
@@ -101,19 +103,3 @@ def test_ctrl_c_leaves_a_state_to_look_at_whose_clock_stands(life):
     clock = Clock.of(settings({"MLOPS_HOME": str(life.state)}))
     assert clock.is_simulated and clock.now() == clock.now()
     assert not (life.home / "lake").exists(), "the user's own state was touched"
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--plant", "drift"], "give one --on DAY for each --plant"),
-        (["--plant", "drift", "--on", "2012-01-01"], "in no partition that is lived"),
-        (["--from", "2013-02-26"], "no such partition"),
-        (["purchases"], "lies in the project"),
-        (["--partitions", "0"], "1 or more"),
-    ],
-)
-def test_what_cannot_be_lived_is_refused_with_value_rule_and_fix(tmp_path, monkeypatch, capsys, words, says):
-    monkeypatch.setenv("MLOPS_HOME", str(tmp_path))
-    assert main(["live", *words]) == 1
-    assert says in capsys.readouterr().err
