@@ -180,19 +180,27 @@ class Answer:
         self.seen = seen
         self.computed: dict[str, Given] = {}
         self.shown_names = _shown_names(plan, given)
+        self._stored: dict[str, list[Any]] | None = None
 
-    @cached_property
+    @property
     def stored(self) -> dict[str, list[Any]]:
         """Values a row of the features that were read, those of one type decoded together where the store has bytes."""
+        if self._stored is None:
+            self._stored = self._read_values()
+        return self._stored
+
+    def _read_values(self) -> dict[str, list[Any]]:
         values: dict[str, list[Any]] = {}
+        spread = []
         for seen, view in zip(self.seen, self.plan.reads, strict=True):
             if seen.values is not None:
                 values.update(zip(view.outputs, seen.values, strict=True))
+            if seen.sight.hidden or seen.sight.places is not None:
+                spread.append((seen.sight, view.outputs))
         if len(values) < len(self.plan.names):
             values = self._decoded(values)
-        for seen, view in zip(self.seen, self.plan.reads, strict=True):
-            if seen.sight.hidden or seen.sight.places is not None:
-                values.update((name, seen.sight.shown(values[name])) for name in view.outputs)
+        for sight_of, names in spread:
+            values.update((name, sight_of.shown(values[name])) for name in names)
         return values
 
     def _decoded(self, known: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

@@ -141,7 +141,7 @@ class Reader:
         return encoding.values(pa.array(np.ascontiguousarray(numbers), mask=gaps), kind).to_pylist()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Packed(StoredCells):
     """What rows say; `apart` are the places of keys that have none of the form asked for."""
 

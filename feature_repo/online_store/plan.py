@@ -31,7 +31,7 @@ class ViewRead:
         return self.view.projection.name_alias or self.view.projection.name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class StoredCells:
     """Of one view, for each key asked for: event time in microseconds (None: not stored), and each feature's bytes.
 
@@ -104,6 +104,12 @@ class Plan:
     def needed(self) -> list[str]:
         """Columns of the request by which views are read."""
         return list(dict.fromkeys(c for group in self.groups for c in group.columns if c != DUMMY))
+
+    @cached_property
+    def only_keys(self) -> frozenset[str]:
+        """The columns by which views are read, where a request needs no others and none has to be looked at; else nothing."""
+        plain = not self.request_data and not self.moments and {*self.needed} <= self.kinds.keys()
+        return frozenset(self.needed) if plain else frozenset()
 
     @cached_property
     def moments(self) -> frozenset[str]:

@@ -61,6 +61,8 @@ def _listed(values: Any) -> list[Any]:
 
 def read_rows(plan: Plan, rows: Any) -> Request:
     """The columns that the plan needs, in Feast's types; what is missing is an error that names it."""
+    if type(rows) is dict and rows.keys() == plan.only_keys and set(map(type, rows.values())) == {list}:
+        return _of_keys(plan, rows)
     columns = columns_of(rows)
     joined, data = {}, {}
     for name, values in columns.items():
@@ -82,6 +84,15 @@ def read_rows(plan: Plan, rows: Any) -> Request:
         name: typed(name, values, plan.kinds.get(name, ValueType.UNKNOWN)) for name, values in used.items()
     }
     return Request(heights.pop() if heights else 0, given)
+
+
+def _of_keys(plan: Plan, columns: dict[str, list[Any]]) -> Request:
+    """The same where what is there is the join keys and nothing else is needed, as most ask."""
+    heights = {len(values) for values in columns.values()}
+    if len(heights) > 1:
+        raise ValueError("All entity rows must have the same columns.")
+    given = {name: typed(name, values, plan.kinds[name]) for name, values in columns.items()}
+    return Request(heights.pop(), given)
 
 
 def _require(plan: Plan, joined: Mapping[str, Any], data: Mapping[str, Any]) -> None:
