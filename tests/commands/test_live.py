@@ -1,4 +1,4 @@
-"""`mlops live` refuses what it cannot live before it starts anything; `tests/acceptance/test_live.py` lives."""
+"""`mlops live` refuses what it cannot live before it starts anything; `tests/acceptance/test_live_shop.py` lives."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What customers ask, and what is said of the answers they got; that they are answered is seen in tests/acceptance/test_live.py."""
+"""What customers ask, and what is said of the answers they got; that they are answered is seen in tests/acceptance/test_live_shop.py."""
 
 from collections import Counter
 from datetime import UTC, datetime
