@@ -10,10 +10,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from resources.lake.lake import Lake
 from resources.lake.names import manifest_names
-from resources.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -50,50 +50,102 @@ def unsettled(
     return waiting
 
 
+@dataclass(frozen=True)
+class Noted:
+    """What was found settled: the basis of each partition, the seal of its manifests, and the seal of the folders when these were listed."""
+
+    folders: str | None
+    partitions: Mapping[str, Sequence[str]]
+
+
 def _looked_at(
-    lake: Lake, model: str, bases: Mapping[str, str], tables: Sequence[str], look: Callable[[str], Look]
+    lake: Lake,
+    model: str,
+    bases: Mapping[str, str],
+    tables: Sequence[str],
+    look: Callable[[str], Look],
+    listed: bool = False,
 ) -> tuple[list[tuple[str, str]], bool]:
-    """What waits, and whether all else is final."""
-    there = [set(lake.partitions(table)) for table in tables]
-    marks = [manifest_marks(lake.storage, table) for table in tables]
-    whole = [name for name in bases if all(name in names for names in there)]
-    seals = {name: _seal(bases[name], *(mark.get(name, "") for mark in marks)) for name in whole}
-    before = _read(lake, model)
-    looks = {name: look(name) for name, seal in seals.items() if before.get(name) != seal}
-    is_open = {name for name, result in looks.items() if result.due is not None or not result.final}
-    settled = {name: seal for name, seal in seals.items() if name not in is_open}
-    if settled != before:
-        lake.storage.write(_record(model), json.dumps(settled, sort_keys=True).encode(), flush=False)
+    """What waits, and whether all else is final; folders are listed where one changed, or where something new is settled."""
+    before, folders = _read(lake, model), _folders(lake, tables)
+    known, manifests = before.partitions, None
+    if listed or folders is None or folders != before.folders:
+        manifests = _manifests(lake, tables)
+        known = {name: noted for name, noted in known.items() if manifests.get(name) == noted[1]}
+    settled = {name: known[name] for name in bases if name in known and known[name][0] == bases[name]}
+    looks = {
+        name: look(name) for name in bases if name not in settled and _is_there(lake, tables, name, manifests)
+    }
+    done = [name for name, result in looks.items() if result.due is None and result.final]
+    if done and manifests is None:  # which manifests these are has to be known before they are looked at
+        return _looked_at(lake, model, bases, tables, look, listed=True)
+    settled |= {name: [bases[name], manifests[name]] for name in done if manifests}
+    now = Noted(folders, settled)
+    if now != before:
+        lake.storage.write(_record(model), json.dumps(vars(now), sort_keys=True).encode(), flush=False)
     due = {name: looks[name].due if name in looks else bases[name] for name in bases if name not in settled}
     return [(name, basis) for name, basis in due.items() if basis is not None], len(settled) == len(bases)
 
 
+def _is_there(lake: Lake, tables: Sequence[str], name: str, manifests: Mapping[str, str] | None) -> bool:
+    if manifests is not None:
+        return name in manifests
+    return all(lake.exists(table, name) for table in tables)
+
+
+def _manifests(lake: Lake, tables: Sequence[str]) -> dict[str, str]:
+    """A seal of the manifests of each partition that all tables have."""
+    listings = [_list(lake, table) for table in tables]
+    names = set.intersection(*(names for names, _ in listings))
+    return {name: seal(*(marks.get(name, "") for _, marks in listings)) for name in names}
+
+
 def _whole(lake: Lake, rests_on: str | None, tables: Sequence[str]) -> str | None:
     """All that an answer rests on as one text; None where the storage cannot tell whether a folder changed."""
+    folders = _folders(lake, tables)
+    return None if None in (rests_on, folders) else seal(str(rests_on), str(folders))
+
+
+def _folders(lake: Lake, tables: Sequence[str]) -> str | None:
     folders = [folder for table in tables for folder in (table, manifest_names(table)[0])]
     marks = [lake.storage.folder_mark(folder) for folder in folders]
-    return None if None in (rests_on, *marks) else _seal(*map(str, (rests_on, *marks)))
+    return None if None in marks else seal(*map(str, marks))
 
 
-def manifest_marks(storage: Storage, table: str) -> dict[str, str]:
-    """The mark of each partition's manifest, by the partition's name."""
+def listing(lake: Lake, table: str) -> tuple[set[str], dict[str, str]]:
+    """The partitions of a table, and the mark of each one's manifest; listed again where something was written."""
+    folders = _folders(lake, [table])
+    return _list(lake, table) if folders is None else _listed(lake, table, folders)
+
+
+@lru_cache(maxsize=32)
+def _listed(lake: Lake, table: str, folders: str) -> tuple[set[str], dict[str, str]]:
+    """The listing of folders as they stand: many models look at one table."""
+    return _list(lake, table)
+
+
+def _list(lake: Lake, table: str) -> tuple[set[str], dict[str, str]]:
     folder, ending = manifest_names(table)
-    start = len(folder) + 1
-    return {name[start:].removesuffix(ending): mark for name, mark in storage.marks(folder, ending).items()}
+    start, marks = len(folder) + 1, lake.storage.marks(folder, ending)
+    return set(lake.partitions(table)), {n[start:].removesuffix(ending): mark for n, mark in marks.items()}
 
 
-def _seal(*parts: str) -> str:
+def seal(*parts: str) -> str:
+    """A short text that is another one after any change of the parts."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _read(lake: Lake, model: str) -> dict[str, str]:
+def _read(lake: Lake, model: str) -> Noted:
     """What was found settled; a record that cannot be read is none."""
     stored = lake.storage.load_or_none(_record(model))
     try:
         content = json.loads(stored.content) if stored else {}
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+        return Noted(
+            content["folders"],
+            {name: [*pair] for name, pair in content["partitions"].items() if len(pair) == 2},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Noted(None, {})
 
 
 def _whole_before(lake: Lake, model: str) -> str | None:

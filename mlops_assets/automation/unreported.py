@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from mlops_assets.automation.settled import Look, manifest_marks, unsettled
+from mlops_assets.automation.settled import Look, listing, seal, unsettled
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
@@ -34,12 +34,11 @@ def partitions_to_score(spec: ModelSpec, lake: Lake, clock: Clock | None = None)
     def bases_now() -> dict[str, str]:
         ready.update(online_in(stored.content if stored else None, online_key(spec.use_case)))
         parts.update(outcome_parts(spec, lake))
-        written = manifest_marks(lake.storage, spec.prediction.table)
-        partitions = [partition for partition in lake.partitions(spec.prediction.table) if partition in ready]
+        names, written = listing(lake, spec.prediction.table)
         bases.update(
             {
-                partition: digest([ready[partition], parts.get(partition), written.get(partition)])
-                for partition in partitions
+                name: seal(ready[name], written.get(name, ""), digest(parts[name]) if name in parts else "")
+                for name in sorted(names & ready.keys())
             }
         )
         return bases

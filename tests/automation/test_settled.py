@@ -190,3 +190,37 @@ def test_a_manifest_that_is_written_during_the_look_is_looked_at_again(tmp_path)
     asked = lambda: unsettled(lake, "m", lambda: {"2020-01-01": "x"}, "", ["m/report"], look)  # noqa: E731
     assert [asked(), asked()] == [[], [("2020-01-01", "x")]]
     assert lake.storage.exists(manifest_name("m/report", "2020-01-01"))
+
+
+def test_while_a_partition_waits_ticks_list_no_reports(spec, tmp_path, monkeypatch):
+    days = Days.of(spec, tmp_path, WEEKS)
+    weeks = days.lake.partitions(spec.prediction.table)
+    for week in weeks:
+        days.report(week)
+    monkeypatch.setattr(local, "STEADY_S", AT_ONCE_S)
+    time.sleep(2 * AT_ONCE_S)
+    assert partitions_to_score(spec, days.lake) == []
+    days.ingest(weeks[1], CONTENTS[1])
+    time.sleep(2 * AT_ONCE_S)
+    assert partitions_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
+    entries, listed = local._entries, list[Path]()
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "_entries", lambda folder: (listed.append(folder), entries(folder))[1])
+        assert partitions_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
+    assert not [folder for folder in listed if spec.name in folder.parts]
+    days.report(weeks[1])
+    assert partitions_to_score(spec, days.lake) == by_every_manifest(days) == []
+
+
+def test_a_record_of_another_shape_is_none(spec, tmp_path):
+    days = Days.of(spec, tmp_path, WEEKS)
+    weeks = days.lake.partitions(spec.prediction.table)
+    for content in (
+        [],
+        {"folders": None},
+        {"folders": "x", "partitions": {weeks[0]: "ab"}},
+        {"partitions": 1},
+    ):
+        record(days).parent.mkdir(parents=True, exist_ok=True)
+        record(days).write_text(json.dumps(content))
+        assert partitions_to_score(spec, days.lake) == by_every_manifest(days)
