@@ -52,6 +52,17 @@ class Applied:
         self._put(self._parts, json.dumps({LAKE: "", **unchanged}, sort_keys=True))
         self._mirror.remove(self._whole.name)
 
+    def is_elsewhere(self) -> bool:
+        """Whether what was applied is what the code defines now, but for its files, which lie in another lake: the state was copied or moved.
+
+        Not where machines share the registry: then one of them has a wrong address, and would change it for all.
+        """
+        if self.shared or not self._parts.exists():
+            return False
+        before, now = json.loads(self._parts.read_text()), self._defined()
+        lake = before.pop(LAKE, None)
+        return lake is not None and not _is_one_place(lake, now.pop(LAKE)) and before == now
+
     def refuse_outdated(self, kind: str, names: Iterable[str]) -> None:
         """Raise where the registry has something as it was before the code changed, or files of another lake.
 

@@ -31,7 +31,7 @@ from resources.features.repository_folder import write_folder
 from resources.features.service import DescribedService, describe
 from resources.features.types import request_types, stable
 from resources.features.vectors import Answered, Brought, OnlineVectors, nothing
-from resources.features.view_source import ViewSource
+from resources.features.view_source import ViewSource, source_of
 from resources.resource import Resource
 from resources.storage.addresses import storage_at
 
@@ -128,14 +128,7 @@ class FeatureStoreResource(Resource):
     def view_tables(self, service: str) -> list[ViewSource]:
         """Where the values of each view of a service come from, for whoever wants to check a join."""
         return [
-            ViewSource(
-                name=view.name,
-                table=feature_repository.table_of(view),
-                keys=tuple(view.join_keys),
-                features=tuple(field.name for field in view.features),
-                ttl=view.ttl or None,
-            )
-            for view in feature_repository.views_of(self._service(service), self.repository)
+            source_of(view) for view in feature_repository.views_of(self._service(service), self.repository)
         ]
 
     def request_fields(self, service: str) -> dict[str, Any]:
@@ -184,14 +177,15 @@ class FeatureStoreResource(Resource):
         from `start` no longer has are taken away; values later than `end` that are there already stay. `progress` is
         told of each view as it is done.
         """
+        self._follow_the_lake()
         store = self._store()
         self._applied.refuse_outdated("feature view", views)
         done = []
         with _LOCK, _quiet():
             for name in views:
-                view = registered_view(store, name)
                 # Not store.materialize: that also appends an interval to the registry, for ever longer.
                 engine: Any = store.provider.batch_engine  # type: ignore[attr-defined]
+                view = registered_view(store, name)
                 outcome = engine.bring_up(store.registry, store.project, view, start, end)
                 done.append(Brought(name, outcome.rows, outcome.removed, outcome.newest))
                 if progress:
@@ -248,6 +242,7 @@ class FeatureStoreResource(Resource):
 
     def feast_request(self, service: str) -> Any:
         """What Feast is asked for in a join: the registered service, refused where the code defines another one by now."""
+        self._follow_the_lake()
         definition = self.registered(service)
         self._applied.refuse_outdated("feature service", [service])
         return definition
@@ -255,6 +250,11 @@ class FeatureStoreResource(Resource):
     def unregistered_view(self, names: Iterable[str]) -> str | None:
         """What to say of the first of these views that the code defines and the registry has not; None where it has all."""
         return unregistered_view(self._store(), self.repository, names)
+
+    def _follow_the_lake(self) -> None:
+        """Register again over the files of this lake, where the state was copied or moved since."""
+        if self._applied.is_elsewhere():
+            self.apply()
 
     @property
     def _applied(self) -> Applied:

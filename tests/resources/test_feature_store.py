@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -276,27 +277,45 @@ def test_what_is_missing_is_named(store: FeatureStoreResource, rows: pl.DataFram
         fresh.historical(SERVICE, rows, "prediction_time")
 
 
-def test_a_copied_state_joins_its_own_files_or_none(
+def copied(store: FeatureStoreResource, folder: Path) -> FeatureStoreResource:
+    """The state in another place, as `cp -r` leaves it."""
+    shutil.copytree(store.lake_root, folder / "lake")
+    shutil.copytree(store.home, folder / "feast")
+    return store.model_copy(update={"lake_root": str(folder / "lake"), "home": str(folder / "feast")})
+
+
+def test_a_copied_state_joins_its_own_files(
     store: FeatureStoreResource, rows: pl.DataFrame, tmp_path: Path
 ) -> None:
-    shutil.copytree(store.lake_root, tmp_path / "lake")
-    shutil.copytree(store.home, tmp_path / "feast")
-    moved = store.model_copy(update={"lake_root": str(tmp_path / "lake"), "home": str(tmp_path / "feast")})
+    moved, view = copied(store, tmp_path), store.view_tables(SERVICE)[0]
     asked = rows.head(20).with_columns(pl.lit(END).alias("as_of"))
-    view = store.view_tables(SERVICE)[0]
-    for ask in (
-        lambda: moved.historical(SERVICE, asked, "as_of"),
-        lambda: moved.materialize([view.name], END - timedelta(days=7), END),
-    ):
-        with pytest.raises(FeatureStoreError, match=f"names the files of {store.lake_root}, .*{FIX}"):
-            ask()
-    moved.apply()
     here, there = moved.historical(SERVICE, asked, "as_of"), store.historical(SERVICE, asked, "as_of")
     assert here.equals(there)
     for path in (tmp_path / "lake" / view.table).glob("*.parquet"):
         path.unlink()
     with pytest.raises(FeatureStoreError, match=f"{view.table} has no partition"):
         moved.historical(SERVICE, asked, "as_of")
+
+
+def test_a_copied_state_brings_its_own_files_online(store: FeatureStoreResource, tmp_path: Path) -> None:
+    moved = copied(store, tmp_path)
+    view = next(one for one in moved.view_tables(SERVICE) if one.ttl is None)
+    for path in (tmp_path / "lake" / view.table).glob("*.parquet"):
+        pl.read_parquet(path).clear().write_parquet(path)
+    (brought,) = moved.materialize([view.name], END - timedelta(days=7), END)
+    assert brought.rows == 0
+
+
+def test_a_copied_state_whose_code_changed_since_is_refused(
+    store: FeatureStoreResource, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    moved, applied = copied(store, tmp_path), tmp_path / "feast" / "applied.json"
+    hashes = json.loads(applied.read_text())
+    applied.write_text(json.dumps(hashes | {f"feature service {SERVICE}": "another"}))
+    with pytest.raises(FeatureStoreError, match=f"names the files of {store.lake_root}, .*{FIX}"):
+        moved.historical(SERVICE, rows.head(5).with_columns(pl.lit(END).alias("as_of")), "as_of")
+    with pytest.raises(FeatureStoreError, match=f"names the files of {store.lake_root}, .*{FIX}"):
+        moved.materialize(moved.views(SERVICE), END - timedelta(days=7), END)
 
 
 def test_the_same_lake_by_another_spelling_is_the_same_lake(
