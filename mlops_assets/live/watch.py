@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick, InstigatorType, TickStatus
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.automation.ingesting import ingest_sensor_name
 from mlops_assets.automation.unreported import REPORTS
