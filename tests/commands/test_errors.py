@@ -28,7 +28,6 @@ COMMANDS = {
     "train": ["train", "m"],
     "schema": ["schema"],
     "key new": ["key", "new", "ada"],
-    "live": ["live"],
     "size": ["size"],
     "check": ["check"],
     "clean": ["clean"],
