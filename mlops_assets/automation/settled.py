@@ -10,10 +10,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from resources.lake.lake import Lake
 from resources.lake.names import manifest_names
+
+Listing = tuple[set[str], dict[str, str]]
+_LISTED: dict[str, tuple[str, Listing]] = {}
+"""By table of rows to predict, at which many models look, its listing and the seal of the folders as they then stood."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +115,18 @@ def _folders(lake: Lake, tables: Sequence[str]) -> str | None:
     return None if None in marks else seal(*map(str, marks))
 
 
-def listing(lake: Lake, table: str) -> tuple[set[str], dict[str, str]]:
+def listing(lake: Lake, table: str) -> Listing:
     """The partitions of a table, and the mark of each one's manifest; listed again where something was written."""
-    folders = _folders(lake, [table])
-    return _list(lake, table) if folders is None else _listed(lake, table, folders)
+    folders, place = _folders(lake, [table]), lake.storage.at(table)
+    if folders is None:
+        return _list(lake, table)
+    before = _LISTED.get(place)
+    if before is None or before[0] != folders:
+        before = _LISTED[place] = folders, _list(lake, table)
+    return before[1]
 
 
-@lru_cache(maxsize=32)
-def _listed(lake: Lake, table: str, folders: str) -> tuple[set[str], dict[str, str]]:
-    """The listing of folders as they stand: many models look at one table."""
-    return _list(lake, table)
-
-
-def _list(lake: Lake, table: str) -> tuple[set[str], dict[str, str]]:
+def _list(lake: Lake, table: str) -> Listing:
     folder, ending = manifest_names(table)
     start, marks = len(folder) + 1, lake.storage.marks(folder, ending)
     return set(lake.partitions(table)), {n[start:].removesuffix(ending): mark for n, mark in marks.items()}
