@@ -3,7 +3,6 @@
 import os
 import secrets
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -14,7 +13,7 @@ from pydantic_settings import InitSettingsSource, SettingsConfigDict
 from resources import variables
 from resources.addresses import shown, without_user
 from resources.cluster_settings import ClusterSettings
-from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state, working_folder
+from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
 from resources.use_case_folders import VARIABLE
 from resources.variables import KUBERAY
 
@@ -190,6 +189,12 @@ class Settings(ClusterSettings):
         description="How many days MLflow keeps a trial that no registered version is made of.",
     )
 
+    look_every_s: Annotated[int, BeforeValidator(variables.count)] = Field(
+        default=15,
+        validation_alias="MLOPS_LOOK_EVERY_S",
+        description="Seconds between two looks of each sensor that ingests, scores or retrains, at the least. `5`, which is what `make live` takes, is quicker where there are few models: every look costs the daemon some hundredths of a second.",
+    )
+
     clock_start: Annotated[datetime | None, BeforeValidator(variables.moment)] = Field(
         default=None,
         validation_alias="MLOPS_CLOCK_START",
@@ -295,18 +300,12 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
     """The settings of this process's environment, or of the one that is given; raises SettingsError with each value that cannot be used, its rule and its fix."""
     try:
         if environ is None:
-            return _of_process(frozenset(os.environ.items()), working_folder())
+            return Settings()
         given: dict[str, Any] = {name: value for name, value in environ.items() if value}
         alone: dict[str, Any] = {"_build_sources": ((InitSettingsSource(Settings, given),), {})}
         return Settings(**alone)
     except ValidationError as error:
         raise SettingsError("; ".join(filter(None, map(_sentence, error.errors())))) from error
-
-
-@lru_cache(maxsize=4)
-def _of_process(environment: frozenset[tuple[str, str]], folder: str) -> Settings:
-    """The settings of `os.environ` as it stands, and of the folder that relative paths begin at: both are all that decides."""
-    return Settings()
 
 
 def _sentence(wrong: Any) -> str | None:

@@ -37,6 +37,7 @@ from mlops_assets.stages.ingestion import TRIES_ALONE, Awaited, Line, State, in_
 from mlops_assets.stages.tables import Table
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
+from resources.settings import settings
 from resources.storage.files import listed_once
 
 NEW = "new"
@@ -81,7 +82,7 @@ def ingest_sensor(
     @dg.sensor(
         name=ingest_sensor_name(use_case.name),
         jobs=jobs,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=settings().look_every_s,
         default_status=dg.DefaultSensorStatus.RUNNING if by_wall else dg.DefaultSensorStatus.STOPPED,
         description="Ingest each partition once it is over, the oldest first; wait for what is late, read again what was "
         "corrected.",

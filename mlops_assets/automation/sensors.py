@@ -36,6 +36,7 @@ from resources.clock import Clock, wall
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
+from resources.settings import settings
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS_A_TICK = 10
@@ -56,7 +57,7 @@ def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Sens
     @dg.sensor(
         name=_score_name(spec),
         job_name=f"{spec.name}_partition",
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=settings().look_every_s,
         default_status=_at_first(spec),
         description="Join, score and report on each partition as its features arrive; what failed is tried again.",
     )
@@ -136,7 +137,7 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
     @dg.sensor(
         name=name,
         job_name=job,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=settings().look_every_s,
         default_status=_at_first(spec),
         description="Retrain when the newest partition's reports give the evidence that the retrain policy asks for.",
     )

@@ -47,6 +47,10 @@ class Life:
     schedule: Schedule
 
 
+LOOK_EVERY, QUICK = "MLOPS_LOOK_EVERY_S", "5"
+"""One use case has few sensors: they look as often as the daemon lets them, unless something else is asked for."""
+
+
 def live(where: Settings, order: Order) -> int:
     """Live a use case until its partitions are over or a signal comes; the exit status."""
     state, folder = where.home / "live", use_case_folder(order.use_case)
@@ -58,7 +62,7 @@ def live(where: Settings, order: Order) -> int:
     source.open()
     life = life_of(order, folder, source)
     own = {"MLOPS_HOME": str(state), **source.variables}
-    move_to(own)
+    move_to({LOOK_EVERY: os.environ.get(LOOK_EVERY, QUICK), **own})
     if life.schedule.history and before.get("history") != life.schedule.history[-1]:
         if status := replay_history(life):
             return status
