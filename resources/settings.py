@@ -3,6 +3,7 @@
 import os
 import secrets
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -11,9 +12,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import InitSettingsSource, SettingsConfigDict
 
 from resources import variables
-from resources.addresses import shown, without_user
+from resources.addresses import without_user
 from resources.cluster_settings import ClusterSettings
-from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state
+from resources.state_folder import DEFAULT, PROJECT_ROOT, SettingsError, fit_for_state, working_folder
 from resources.use_case_folders import VARIABLE
 from resources.variables import KUBERAY
 
@@ -300,19 +301,15 @@ def settings(environ: dict[str, str] | None = None) -> Settings:
     """The settings of this process's environment, or of the one that is given; raises SettingsError with each value that cannot be used, its rule and its fix."""
     try:
         if environ is None:
-            return Settings()
+            return _of_process(frozenset(os.environ.items()), working_folder())
         given: dict[str, Any] = {name: value for name, value in environ.items() if value}
         alone: dict[str, Any] = {"_build_sources": ((InitSettingsSource(Settings, given),), {})}
         return Settings(**alone)
     except ValidationError as error:
-        raise SettingsError("; ".join(filter(None, map(_sentence, error.errors())))) from error
+        raise SettingsError("; ".join(filter(None, map(variables.sentence, error.errors())))) from error
 
 
-def _sentence(wrong: Any) -> str | None:
-    """What is wrong with a variable; None where that only follows from another one."""
-    if wrong["type"] == "default_factory_not_called":
-        return None
-    cause = wrong.get("ctx", {}).get("error", wrong["msg"])
-    if isinstance(cause, SettingsError):
-        return str(cause)
-    return f"{wrong['loc'][0]}={shown(str(wrong['input']))!r}{cause}"
+@lru_cache(maxsize=4)
+def _of_process(environment: frozenset[tuple[str, str]], folder: str) -> Settings:
+    """The settings of `os.environ` and of where relative paths begin: loading fifty models asks for them 1,500 times."""
+    return Settings()

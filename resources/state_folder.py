@@ -41,6 +41,14 @@ def fit_for_state(name: str | Path) -> Path:
     return home
 
 
+def working_folder() -> str:
+    """Where relative paths begin; "" where that folder was deleted under this process, which then can have absolute paths alone."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""
+
+
 def refuse_unusable(home: Path, writes: bool = True) -> None:
     """Raise SettingsError where state cannot lie in a folder, or cannot be written there; nothing is made or changed.
 

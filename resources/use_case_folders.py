@@ -44,7 +44,8 @@ class UseCaseFolder:
     @property
     def component_files(self) -> list[Path]:
         """The YAML files of tables and models, in order of their paths."""
-        return sorted(file for name in COMPONENTS for file in self.path.rglob(name))
+        files = ((folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        return sorted(Path(folder, name) for folder, name in files if name in COMPONENTS)
 
 
 def use_case_folders() -> list[UseCaseFolder]:

@@ -5,7 +5,9 @@ import math
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from resources.addresses import shown
 from resources.moments import MomentError, read_moment
 from resources.state_folder import SettingsError
 
@@ -167,3 +169,13 @@ def addresses(value: str) -> str:
     for one in value.split():
         bucket(one) if one.startswith("s3://") else postgresql(one)
     return value
+
+
+def sentence(wrong: Any) -> str | None:
+    """What is wrong with a variable; None where that only follows from another one."""
+    if wrong["type"] == "default_factory_not_called":
+        return None
+    cause = wrong.get("ctx", {}).get("error", wrong["msg"])
+    if isinstance(cause, SettingsError):
+        return str(cause)
+    return f"{wrong['loc'][0]}={shown(str(wrong['input']))!r}{cause}"
