@@ -135,14 +135,20 @@ def test_a_tick_reads_the_manifests_of_what_is_new_alone(spec, tmp_path, monkeyp
     assert sorted(read) == sorted(f"{spec.name}/{part}@{weeks[-1]}" for part in REPORTS)
 
 
-def test_a_tick_after_one_that_found_all_settled_lists_nothing(spec, tmp_path, monkeypatch):
-    days = Days.of(spec, tmp_path, WEEKS)
+def all_settled(spec, folder: Path, monkeypatch) -> tuple[Days, list[str]]:
+    """Weeks that are all reported on, after a tick that found them so, and their names."""
+    days = Days.of(spec, folder, WEEKS)
     weeks = days.lake.partitions(spec.prediction.table)
     for week in weeks:
         days.report(week)
     monkeypatch.setattr(local, "STEADY_S", AT_ONCE_S)
     time.sleep(2 * AT_ONCE_S)
     assert partitions_to_score(spec, days.lake) == []
+    return days, weeks
+
+
+def test_a_tick_after_one_that_found_all_settled_lists_nothing(spec, tmp_path, monkeypatch):
+    days, weeks = all_settled(spec, tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(local, "_entries", lambda folder: pytest.fail(f"{folder} is listed"))
         assert partitions_to_score(spec, days.lake) == []
@@ -193,13 +199,7 @@ def test_a_manifest_that_is_written_during_the_look_is_looked_at_again(tmp_path)
 
 
 def test_while_a_partition_waits_ticks_list_no_reports(spec, tmp_path, monkeypatch):
-    days = Days.of(spec, tmp_path, WEEKS)
-    weeks = days.lake.partitions(spec.prediction.table)
-    for week in weeks:
-        days.report(week)
-    monkeypatch.setattr(local, "STEADY_S", AT_ONCE_S)
-    time.sleep(2 * AT_ONCE_S)
-    assert partitions_to_score(spec, days.lake) == []
+    days, weeks = all_settled(spec, tmp_path, monkeypatch)
     days.ingest(weeks[1], CONTENTS[1])
     time.sleep(2 * AT_ONCE_S)
     assert partitions_to_score(spec, days.lake) == [(weeks[1], CONTENTS[1])]
