@@ -29,7 +29,7 @@ from tests.resources.versions.server import QuickModels
 
 LEAVES = "2014-01-05T23:00:00-05:00"
 UP_S = 120
-ALL_KINDS = {"loading", "busy", "gone", "late", "raised", "not_finite", "shape", "memory"}
+ALL_KINDS = {"loading", "unloadable", "busy", "gone", "late", "raised", "not_finite", "shape", "memory"}
 DOES = {
     "2": "well",
     "3": "sleeps",
@@ -174,7 +174,7 @@ def test_a_version_is_asked_by_the_protocol_too(server):
         ("5", 503, "(raised): KeyError: 'no such carrier'"),
         ("7", 503, "(not_finite): it gives no finite number for 1 of 1 rows"),
         ("8", 503, "(shape): it gives numbers of the shape [2] for 1 rows"),
-        ("10", 503, "(loading): its model cannot be loaded: ValueError: the file is damaged"),
+        ("10", 503, "(unloadable): its model cannot be loaded: ValueError: the file is damaged"),
         ("11", 503, "(raised): TypeError"),
         ("99", 404, "version 99 of trips is not known: version 1 answers"),
         ("two", 404, "version two of trips is not known"),
