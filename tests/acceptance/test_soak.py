@@ -41,7 +41,10 @@ P99_MARGIN = 4
 
 
 class Watched:
-    """Memory, file descriptors and threads of a process and all that it started, by the second."""
+    """Memory of their own, file descriptors and threads of a process and all that it started, by the second.
+
+    What they share with others counts for none: it is more by itself when another process of the machine ends.
+    """
 
     def __init__(self, process: psutil.Process) -> None:
         self._process, self.rows = process, list[tuple[float, float, int, int]]()
@@ -49,7 +52,7 @@ class Watched:
     def look(self, at: float) -> None:
         """Note how it is now."""
         family = [self._process, *self._process.children(recursive=True)]
-        memory = sum(one.memory_full_info().pss for one in family) / 1e6
+        memory = sum(one.memory_full_info().uss for one in family) / 1e6
         self.rows.append(
             (at, memory, sum(one.num_fds() for one in family), sum(one.num_threads() for one in family))
         )
