@@ -92,7 +92,7 @@ class Shadow:
         if split is None or not split.shadow or split.version == copied.record.version:
             return
         if split.shadow < 1:
-            drawn = [row for row, told in enumerate(copied.answers) if split.shadows(told["request_id"])]
+            drawn = [row for row, answer in enumerate(copied.answers) if split.shadows(answer["request_id"])]
             if not drawn:
                 return
             copied = some_of(copied, drawn)
@@ -205,7 +205,7 @@ class Shadow:
             return
         done = 0
         for _, one in some:
-            ids = [told["request_id"] for told in one.answers]
+            ids = [answer["request_id"] for answer in one.answers]
             facts = split.name, split.version, service, one.now, one.served_at, ids, one.vectors
             self._log.append(ServedBatch(*facts, scores[done : done + len(ids)], shadow=True))
             done += len(ids)
