@@ -2,7 +2,7 @@
 
 The effect is that of `ml/judging/paired.py`, on all rows so far, by the jackknife over clusters. Its interval at a look is
 taken at the level that alpha spending leaves for that look (repeated confidence intervals, Jennison & Turnbull 1989), from
-Student's t as the paired test takes it (the significance-level approach, Jennison & Turnbull 2000, 11.5). Evidence is
+Student's t as the paired test takes it. Evidence is
 counted in clusters, so clusters have to be independent of each other: days that hang together cost more than is stated,
 which `benchmarks/rollout.py` measures.
 """
@@ -32,8 +32,7 @@ class Schedule:
 
     def levels(self, looks: Sequence[int]) -> tuple[float, ...]:
         """The level of each look, by the clusters that were there."""
-        shares = tuple(min(1.0, clusters / self.clusters) for clusters in looks)
-        return levels(shares, self.alpha, self.spending)
+        return levels(tuple(looks), self.clusters, self.alpha, self.spending)
 
     def next(self, looks: Sequence[int], clusters: int) -> tuple[int, ...]:
         """The looks once there are so many clusters: one more where there is new evidence that was planned for."""

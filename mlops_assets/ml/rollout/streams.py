@@ -19,6 +19,9 @@ from dataclasses import dataclass, replace
 PRIOR = (0.5, 0.5)
 """Jeffreys' prior, of which the part above the limit is mixed over: it decides how fast a fault is found, not how often falsely."""
 
+FARTHER = 10.0
+"""By this factor from the limit is what is bet on at first."""
+
 FLOOR = -700.0
 """Least logarithm that is kept: less is no number in a record."""
 
@@ -51,15 +54,15 @@ class Stream:
         """Share of faults; None before the first request."""
         return self.faults / self.requests if self.requests else None
 
-    def then(self, block: "Stream") -> "Stream":
-        """With what was counted since, as the next block."""
+    def then(self, block: "Stream", limit: float) -> "Stream":
+        """With what was counted since, as the next block; the bet on it begins from a version well above the limit."""
         return replace(
             self,
             requests=self.requests + block.requests,
             faults=self.faults + block.faults,
             champion_requests=self.champion_requests + block.champion_requests,
             champion_faults=self.champion_faults + block.champion_faults,
-            against=max(FLOOR, self.against + log_e_of_block(self, block)),
+            against=max(FLOOR, self.against + log_e_of_block(self, block, limit)),
         )
 
     def evidence(self, limit: float) -> float:
@@ -87,14 +90,17 @@ def log_e_above(faults: int, requests: int, limit: float) -> float:
     return max(FLOOR, mixed - float(xlogy(faults, limit) + xlog1py(requests - faults, -limit)))
 
 
-def log_e_of_block(past: Stream, block: Stream) -> float:
-    """Logarithm of the E-variable of one block against a rate of at most the champion's, by what was known before it."""
+def log_e_of_block(past: Stream, block: Stream, limit: float) -> float:
+    """Logarithm of the E-variable of one block against a rate of at most the champion's, by what was known before it.
+
+    Before anything is known the bet is on a version ten times above the limit, and a champion ten times below it.
+    """
     from scipy.special import xlog1py, xlogy
 
     if not block.requests or not block.champion_requests:
         return 0.0
-    ours = _suggested(past.faults, past.requests)
-    theirs = _suggested(past.champion_faults, past.champion_requests)
+    ours = (past.faults + 1) / (past.requests + max(2.0, 1 / (FARTHER * limit)))
+    theirs = (past.champion_faults + 1 / FARTHER) / (past.champion_requests + 1 / limit)
     if ours <= theirs:
         return 0.0
     both = block.requests + block.champion_requests
@@ -108,8 +114,3 @@ def log_e_of_block(past: Stream, block: Stream) -> float:
     return gained(block.faults, block.requests, ours) + gained(
         block.champion_faults, block.champion_requests, theirs
     )
-
-
-def _suggested(faults: int, requests: int) -> float:
-    """The rate that counts suggest, drawn a little towards one half."""
-    return (faults + 0.18) / (requests + 0.36)

@@ -36,15 +36,15 @@ def test_no_rate_up_to_the_limit_is_expected_to_give_evidence(requests, limit, s
     assert (chance * e).sum() <= 1 + 1e-9
 
 
-@given(counts, counts, st.integers(1, 6), st.integers(1, 6), rates, rates)
+@given(counts, counts, st.integers(1, 6), st.integers(1, 6), rates, rates, rates)
 def test_no_pair_of_rates_without_a_fault_is_expected_to_give_evidence_of_one(
-    ours, theirs, n, m, rate, share
+    ours, theirs, n, m, rate, share, limit
 ):
     past = Stream(ours[1], ours[0], theirs[1], theirs[0])
     expected = 0.0
     for x, y in itertools.product(range(n + 1), range(m + 1)):
         chance = binom(n, rate * share).pmf(x) * binom(m, rate).pmf(y)
-        expected += chance * math.exp(log_e_of_block(past, Stream(n, x, m, y)))
+        expected += chance * math.exp(log_e_of_block(past, Stream(n, x, m, y), limit))
     assert expected <= 1 + 1e-9
 
 
@@ -52,7 +52,7 @@ def test_no_pair_of_rates_without_a_fault_is_expected_to_give_evidence_of_one(
 def test_counts_add_up_and_one_block_more_never_loses_any(blocks, limit):
     stream = Stream()
     for (faults, requests), (more, champion) in blocks:
-        stream = stream.then(Stream(requests, faults, champion, more))
+        stream = stream.then(Stream(requests, faults, champion, more), limit)
     assert stream.requests == sum(block[0][1] for block in blocks)
     assert stream.champion_faults == sum(block[1][0] for block in blocks)
     assert math.isfinite(stream.evidence(limit))
@@ -68,8 +68,8 @@ def test_a_version_that_fails_one_row_in_fifty_is_found_and_an_outage_of_both_ac
     alone = both = Stream()
     for _ in range(40):
         faults, theirs = dice.binomial(50, 0.02), dice.binomial(950, 0.02)
-        alone = alone.then(Stream(50, faults, 950, 0))
-        both = both.then(Stream(50, faults, 950, theirs))
+        alone = alone.then(Stream(50, faults, 950, 0), 0.001)
+        both = both.then(Stream(50, faults, 950, theirs), 0.001)
     assert alone.shows(0.001, 0.01) and not both.shows(0.001, 0.01)
 
 
