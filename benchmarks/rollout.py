@@ -23,7 +23,7 @@ from mlops_assets.ml.rollout.sequential import Schedule, Side, compare_split, lo
 from mlops_assets.ml.rollout.steps import metric_schedule, steps_of, stream_alpha
 from mlops_assets.ml.rollout.streams import Stream
 from mlops_assets.spec.gate import Gate
-from mlops_assets.spec.rollout import Rollout
+from mlops_assets.spec.rollout import RolloutPlan
 
 TRIALS, DAYS, REQUESTS, TENTH = 2000, 28, 1000, 0.1
 RATE, LIMIT = 0.05, 0.001
@@ -33,7 +33,7 @@ BATCH = 150
 """Rows a day in the comparison of paired shadow with a split."""
 
 
-def plan(spending: str = "pocock", **limits: float | None) -> Rollout:
+def plan(spending: str = "pocock", **limits: float | None) -> RolloutPlan:
     """A roll-out of which every day of four weeks is looked at, because its shadow bakes for longer."""
     content = {
         "answers_influence_labels": False,
@@ -45,7 +45,7 @@ def plan(spending: str = "pocock", **limits: float | None) -> Rollout:
         "limits": {"error_rate": LIMIT, **limits},
         "clusters": DAYS,
     }
-    return Rollout.model_validate(content)
+    return RolloutPlan.model_validate(content)
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def share(trials: int, rolls_back: Callable[[np.random.Generator], int | None]) 
 
 
 def rolled_back(
-    rules: Rollout,
+    rules: RolloutPlan,
     draw: Callable[..., Arrays] | None,
     dice: np.random.Generator,
     faults: float = 0.0,
@@ -165,7 +165,7 @@ def recorded(dice: np.random.Generator, days: int = DAYS, rows: int = 60) -> Arr
 
 def _scored(learnt: pl.DataFrame, rows: pl.DataFrame) -> np.ndarray:
     """The share that was late of each carrier and hour, drawn towards that of all."""
-    overall = learnt["late"].mean()
+    overall = float(learnt.select(pl.col("late").mean()).item())
     share = (pl.col("late").sum() + 5 * overall) / (pl.len() + 5)
     by = learnt.group_by("carrier", "hour").agg(share.alias("score"))
     joined = rows.join(by, ["carrier", "hour"], how="left", maintain_order="left")
@@ -208,7 +208,9 @@ def paths(dice: np.random.Generator, worse: float, schedule: Schedule) -> dict[s
     sides = [Side(y[of], score[of], day[of], entity[of]) for of, score in ((share, ours), (~share, theirs))]
     judges: dict[str, Callable[[int], Effect]] = {
         "paired shadow": lambda last: _until((y, ours, theirs, day), last, "log_loss"),
-        "split of a tenth": lambda last: compare_split(*(_before(side, last) for side in sides), "log_loss"),
+        "split of a tenth": lambda last: compare_split(
+            _before(sides[0], last), _before(sides[1], last), "log_loss"
+        ),
     }
     over: dict[str, Any] = {name: _over(effect_of, schedule) for name, effect_of in judges.items()}
     return over | {"loss": -(compare(y, ours, theirs, day, "log_loss").gain or 0.0)}

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.model import fit_metadata
-from mlops_assets.assets.rollout import on_the_deployment
+from mlops_assets.kit.rollout_page import on_the_deployment
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.promotion.approval import by_a_person
 from mlops_assets.promotion.errors import HeldBackError

@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.rollout import on_the_deployment, rollout_event
 from mlops_assets.automation.decisions import deployment_event
+from mlops_assets.kit.rollout_page import on_the_deployment, rollout_event
 from mlops_assets.promotion.errors import ChampionError, PromotionError
 from mlops_assets.promotion.rollout_states import in_words, newest, under_way
 from mlops_assets.spec.model import ModelSpec

@@ -50,13 +50,13 @@ def _rollout(
     systems, spec = Systems.of(resources_of(where)), _spec(model)
     if verb is Verb.STATUS:
         return _status(systems, spec)
-    state = _asked(systems, spec, verb, version, ab, by or account(), why)
+    state = _act(systems, spec, verb, version, ab, by or account(), why)
     _print(state)
     _show_in_ui(where, systems, state)
     return 0
 
 
-def _asked(
+def _act(
     systems: "Systems", spec: "ModelSpec", verb: Verb, version: int | None, ab: bool, by: str, why: str
 ) -> "Rollout":
     from mlops_assets.automation.rollout import ACTS

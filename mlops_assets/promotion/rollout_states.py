@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlops_assets.ml.rollout.decision import Standing
 from mlops_assets.ml.rollout.steps import Step, steps_of
-from mlops_assets.spec.rollout import Rollout as Plan
+from mlops_assets.spec.rollout import RolloutPlan
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
 from resources.moments import read_moment
@@ -33,8 +33,8 @@ def rollout_lock(audit: Audit, model: str, wait: bool = True) -> AbstractContext
 
 def rollouts_of(lake: Lake, model: str) -> list[Rollout]:
     """Every roll-out of a model, oldest first."""
-    found = (_held(lake, model, int(name)) for name in lake.records(_folder(model)))
-    return [held.state for held in found if held]
+    states = (_held(lake, model, int(name)) for name in lake.records(_folder(model)))
+    return [held.state for held in states if held]
 
 
 def newest(lake: Lake, model: str) -> Rollout | None:
@@ -58,9 +58,9 @@ def put(lake: Lake, state: Rollout, before: Rollout | None) -> None:
     lake.storage.put(_name(state.model, state.number), _text(state), held and held.stored)
 
 
-def plan_of(state: Rollout) -> Plan:
+def plan_of(state: Rollout) -> RolloutPlan:
     """The plan that a roll-out goes by, whatever the spec says by now."""
-    return Plan.model_validate(state.plan)
+    return RolloutPlan.model_validate(state.plan)
 
 
 def steps_in(state: Rollout) -> tuple[Step, ...]:

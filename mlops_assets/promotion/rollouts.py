@@ -24,7 +24,7 @@ from mlops_assets.promotion.rollout_states import (
     steps_in,
     under_way,
 )
-from mlops_assets.spec.rollout import Rollout as Plan
+from mlops_assets.spec.rollout import RolloutPlan
 from resources.audit.log import Audit, Entry, Kind
 from resources.lake.lake import Lake
 from resources.moments import read_moment
@@ -75,7 +75,11 @@ class Act:
 
 
 def begin(
-    systems: Systems, change: Change, record: Deployment | None, plan: Plan, origin: Origin = "promotion"
+    systems: Systems,
+    change: Change,
+    record: Deployment | None,
+    plan: RolloutPlan,
+    origin: Origin = "promotion",
 ) -> Rollout:
     """Begin to give a version its requests in steps, instead of making the change of champion at once.
 
@@ -101,7 +105,7 @@ def begin(
         return followed(systems, state)
 
 
-def act(systems: Systems, model: str, asked: Act) -> Rollout:
+def act(systems: Systems, model: str, step: Act) -> Rollout:
     """Make the transition that a person asks for, of the roll-out that is under way, and follow it.
 
     Raises RolloutError where there is none or it cannot be made, and FrozenError where it completes and the model is on hold.
@@ -115,18 +119,18 @@ def act(systems: Systems, model: str, asked: Act) -> Rollout:
         state = followed(systems, there)
         if state.phase != "running":
             raise RolloutError(f"{model}: {in_words(state)}: nothing can be asked of it any more")
-        if asked.kind == "paused" and state.paused is not None:
+        if step.kind == "paused" and state.paused is not None:
             raise RolloutError(f"{model}: the roll-out is {state.paused}, already")
-        if asked.kind == "resumed" and state.paused is None:
+        if step.kind == "resumed" and state.paused is None:
             raise RolloutError(f"{model}: the roll-out is not paused")
-        if asked.kind == "promoted":
+        if step.kind == "promoted":
             refuse_frozen(systems.audit, model)
-        return move(systems, state, asked)
+        return move(systems, state, step)
 
 
-def move(systems: Systems, state: Rollout, asked: Act, **noted: Any) -> Rollout:
+def move(systems: Systems, state: Rollout, step: Act, **noted: Any) -> Rollout:
     """Record a transition in the state, `noted` with it, and bring everything else there; the lock is held."""
-    after = _with(state.model_copy(update=noted), asked)
+    after = _with(state.model_copy(update=noted), step)
     put(systems.lake, after, state)
     return followed(systems, after)
 
@@ -160,7 +164,7 @@ def followed(systems: Systems, state: Rollout) -> Rollout:
 
 
 def _first(
-    lake: Lake, change: Change, record: Deployment | None, plan: Plan, origin: Origin, promise: Promise
+    lake: Lake, change: Change, record: Deployment | None, plan: RolloutPlan, origin: Origin, promise: Promise
 ) -> Rollout:
     assert change.replaces is not None, "a roll-out replaces a champion"
     before, moment = newest(lake, change.model), change.moment.isoformat()
@@ -189,29 +193,29 @@ def _refuse_start(systems: Systems, change: Change) -> None:
         )
 
 
-def _with(state: Rollout, asked: Act) -> Rollout:
+def _with(state: Rollout, step: Act) -> Rollout:
     """The state after a transition."""
     transition = Transition(
         number=len(state.transitions),
-        kind=asked.kind,
+        kind=step.kind,
         step=steps_in(state)[state.step].name,
-        by=asked.by,
-        why=asked.why,
-        moment=asked.moment.isoformat(),
-        evidence=dict(asked.evidence),
+        by=step.by,
+        why=step.why,
+        moment=step.moment.isoformat(),
+        evidence=dict(step.evidence),
     )
     changes: dict[str, Any] = {"transitions": [*state.transitions, transition]}
-    changes["phase"] = PHASES.get(asked.kind, state.phase)
-    if asked.kind == "advanced":
-        changes |= {"step": state.step + 1, "since": transition.moment, "asked": False}
+    changes["phase"] = PHASES.get(step.kind, state.phase)
+    if step.kind == "advanced":
+        changes |= {"step": state.step + 1, "since": transition.moment, "has_asked": False}
         following = steps_in(state)[state.step + 1]
-        ends = asked.moment + following.bake
+        ends = step.moment + following.bake
         changes |= {"waits": f"{following.name}: bakes until {ends:%Y-%m-%d %H:%M} {ends:%Z}"}
         changes |= {"errors": Counted(), "slow": Counted(), "basis": ""}
-    if asked.kind == "asked":
-        changes["asked"] = True
-    if asked.kind in ("paused", "resumed"):
-        changes["paused"] = f"paused by {asked.by}: {asked.why}" if asked.kind == "paused" else None
+    if step.kind == "asked":
+        changes["has_asked"] = True
+    if step.kind in ("paused", "resumed"):
+        changes["paused"] = f"paused by {step.by}: {step.why}" if step.kind == "paused" else None
     return state.model_copy(update=changes)
 
 
@@ -240,14 +244,14 @@ def _divide(systems: Systems, state: Rollout) -> None:
     """Offer the version and send it its share, unless that is how it stands."""
     if state.record is None:
         return
-    endpoint, wanted = systems.endpoint, split_of(state)
+    endpoint, split = systems.endpoint, split_of(state)
     there = split_file(endpoint.looked(), state.model)
-    if there.exists() and split_in(there) == wanted:
+    if there.exists() and split_in(there) == split:
         return
     record = recorded(endpoint, state.record)
     with_model_file(systems.tracking, endpoint, record)
     endpoint.offer(record)
-    endpoint.divide(wanted)
+    endpoint.divide(split)
 
 
 def _undivide(systems: Systems, state: Rollout) -> None:

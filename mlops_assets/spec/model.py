@@ -22,7 +22,7 @@ from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.pods import Pods, pods_fit
 from mlops_assets.spec.prediction import Prediction
 from mlops_assets.spec.promotion import Deployment, Promotion
-from mlops_assets.spec.rollout import Rollout, rollout_fits
+from mlops_assets.spec.rollout import RolloutPlan, rollout_fits
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
 from mlops_assets.spec.use_case import current_use_case
@@ -177,7 +177,7 @@ class ModelSpec(Part):
     drift: Drift = Drift()
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
     promotion: Promotion = Promotion()
-    rollout: Rollout | None = Field(
+    rollout: RolloutPlan | None = Field(
         default=None,
         exclude_if=_is_none,
         description="Steps by which a version that passed takes the requests; without it, all at once.",

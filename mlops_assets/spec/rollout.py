@@ -89,7 +89,7 @@ class ABTest(Part):
     )
 
 
-class Rollout(Part):
+class RolloutPlan(Part):
     """The plan by which a promoted version takes traffic; without one it answers everything at once."""
 
     answers_influence_labels: bool = Field(
@@ -170,17 +170,17 @@ class Rollout(Part):
             if step is not None and step.bake >= self.ask_after:
                 raise ValueError(
                     f"rollout.ask_after={self.ask_after} is not longer than a step's bake of {step.bake}: a person would be "
-                    "asked before the step could end; set it higher"
+                    "named before the step could end; set it higher"
                 )
         return self
 
 
-def rollout_fits(value: Rollout | None, task: str) -> str | None:
+def rollout_fits(value: RolloutPlan | None, task: str) -> str | None:
     """What is wrong with a plan for a task; None where all is well."""
     if value is None:
         return None
-    asked = [*value.dry_run, *([value.ab_test.metric] if value.ab_test else [])]
-    unknown = next((metric for metric in asked if metric not in METRICS[task]), None)
+    named = [*value.dry_run, *([value.ab_test.metric] if value.ab_test else [])]
+    unknown = next((metric for metric in named if metric not in METRICS[task]), None)
     if unknown is None:
         return None
     return (

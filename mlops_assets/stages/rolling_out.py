@@ -85,17 +85,17 @@ def _look(spec: ModelSpec, systems: Systems, state: Rollout, now: datetime) -> L
     if kind == "completed" and (frozen := Holds.of(systems.audit).freeze(spec.name)):
         held = replace(decision, outcome="wait", kind="frozen", why=f"{decision.why}; and {frozen}")
         return Looked(note(systems.lake, state, **noted | {"waits": held.why}), held, evidence)
-    if kind is None or (kind == "asked" and state.asked):
+    if kind is None or (kind == "asked" and state.has_asked):
         return Looked(note(systems.lake, state, **noted), decision, evidence)
-    asked = Act(kind, SYSTEM, decision.why, now, numbers(decision, evidence))
-    return Looked(move(systems, state, asked, **noted), decision, evidence)
+    step = Act(kind, SYSTEM, decision.why, now, numbers(decision, evidence))
+    return Looked(move(systems, state, step, **noted), decision, evidence)
 
 
 def _has_ended(state: Rollout, now: datetime) -> bool:
     """Whether it is an A/B test at its declared end, of which nobody was told yet."""
     step = standing(state).step
     over = now >= read_moment(state.since) + step.bake
-    return step.name == AB_TEST and over and not state.asked
+    return step.name == AB_TEST and over and not state.has_asked
 
 
 def _remembered(state: Rollout, now: datetime) -> Evidence:

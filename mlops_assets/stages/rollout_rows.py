@@ -41,7 +41,7 @@ MOST_FAULTS = 50
 
 @dataclass(frozen=True)
 class Rows:
-    """What was found: faults in this step, looks at the metric (clusters at each) with the newest, and the judged rows.
+    """What was result: faults in this step, looks at the metric (clusters at each) with the newest, and the judged rows.
 
     `judged` has LABEL, the scores of both versions, the code of the row's cluster, the group of its entity and whether the
     version answered it.
@@ -90,13 +90,13 @@ def rows_since(spec: ModelSpec, systems: Systems, state: Rollout, now: datetime)
     judged = _judged(spec, rows.filter(_both_answer(spec, state)) if split and rows.height else rows, now)
     faults = _faults(rows, state, spec, split and standing(state).step.answers)
     looks, before = tuple(state.looks), Look(**state.look) if state.look else None
-    found = Rows(_basis(hashes, now), faults, looks, before, judged, split, spec)
+    result = Rows(_basis(hashes, now), faults, looks, before, judged, split, spec)
     schedule = metric_schedule(plan, spec.gate)
     more = schedule.next(looks, judged[CLUSTER].n_unique()) if judged.height else looks
-    effect = found.effect(spec.gate.metric) if more != looks else None
+    effect = result.effect(spec.gate.metric) if more != looks else None
     if effect is None or effect.gain is None:
-        return found
-    return replace(found, looks=more, look=look_at(effect, schedule, more))
+        return result
+    return replace(result, looks=more, look=look_at(effect, schedule, more))
 
 
 def basis_now(spec: ModelSpec, lake: Lake, state: Rollout, now: datetime) -> str:
@@ -141,12 +141,12 @@ def _scores(spec: ModelSpec, systems: Systems, number: int, rows: pl.DataFrame) 
     except Exception as error:  # noqa: BLE001 - a version that cannot be loaded fails every row, which is what is measured
         LOG.warning("%s cannot be loaded: %s", name, error)
         return np.full(rows.height, np.nan)
-    found = Faults(scorer)
-    return found.scores(rows)
+    result = Faults(scorer)
+    return result.scores(rows)
 
 
 class Faults:
-    """Scores of rows of which some may fail: the part that fails is halved until the rows are found that do."""
+    """Scores of rows of which some may fail: the part that fails is halved until the rows are result that do."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer, self.failed = scorer, 0
@@ -156,9 +156,9 @@ class Faults:
         if self.failed >= MOST_FAULTS:
             return np.full(rows.height, np.nan)
         try:
-            found = np.asarray(self.scorer.predict(rows), np.float64)
-            if found.shape != (rows.height,):
-                raise ScoreError(f"{self.scorer.name} gave {found.shape} scores for {rows.height} rows")
+            result = np.asarray(self.scorer.predict(rows), np.float64)
+            if result.shape != (rows.height,):
+                raise ScoreError(f"{self.scorer.name} gave {result.shape} scores for {rows.height} rows")
         except Exception as error:  # noqa: BLE001 - whatever the model's code raises is a fault of the version
             if rows.height > 1:
                 half = rows.height // 2
@@ -166,7 +166,7 @@ class Faults:
             LOG.debug("%s", error)
             self.failed += 1
             return np.full(rows.height, np.nan)
-        return found
+        return result
 
 
 def _faults(rows: pl.DataFrame, state: Rollout, spec: ModelSpec, split: bool) -> Stream:

@@ -7,7 +7,7 @@ from mlops_assets.promotion.records import account
 from mlops_assets.promotion.rollout_states import under_way
 from mlops_assets.promotion.rollouts import Act, RolloutError, act, begin
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.rollout import Rollout as Plan
+from mlops_assets.spec.rollout import RolloutPlan
 from mlops_assets.stages.deploying import endpoint_record
 from mlops_assets.stages.now import now_of
 from resources.audit.log import CHANGES
@@ -64,7 +64,7 @@ def _no_approver(spec: ModelSpec, by: str) -> str:
     return f"{by!r} may not decide about {spec.name}; promotion.approvers: {names}"
 
 
-def _plan(spec: ModelSpec, by: str, why: str, ab_test: bool) -> Plan:
+def _plan(spec: ModelSpec, by: str, why: str, ab_test: bool) -> RolloutPlan:
     if not by.strip() or not why.strip():
         raise RolloutError(NAMELESS)
     if spec.rollout is None:

@@ -78,7 +78,7 @@ class Rollout(Record):
     started: MomentText
     since: MomentText
     paused: str | None = None
-    asked: bool = False
+    has_asked: bool = Field(default=False, description="Whether a person was asked in this step.")
     looks: list[int] = Field(
         default_factory=list, description="Clusters of labels at each look at the metric."
     )

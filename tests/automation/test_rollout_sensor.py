@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.assets.rollout import rollout, rollout_metadata
+from mlops_assets.assets.rollout import rollout
 from mlops_assets.automation.rollout import rollout_jobs, rollout_sensor
 from mlops_assets.automation.sensors import model_sensors
+from mlops_assets.kit.rollout_page import rollout_metadata
 from mlops_assets.ml.rollout.plot import timeline
 from mlops_assets.promotion.rollout_states import newest
 from mlops_assets.stages.rollout_page import marks_of

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.spec.decides import FIELDS, of_a_stage, spec_digest
-from mlops_assets.spec.rollout import Rollout
+from mlops_assets.spec.rollout import RolloutPlan
 from tests.ml.conftest import parcel_spec
 
 SPLIT = {"answers_influence_labels": True, "judge": "split", "by": ["depot"]}
@@ -17,8 +17,8 @@ SPLIT = {"answers_influence_labels": True, "judge": "split", "by": ["depot"]}
 
 def test_a_plan_says_whether_answers_influence_labels_and_all_else_has_a_default():
     with pytest.raises(pydantic.ValidationError, match=r"answers_influence_labels\n.*Field required"):
-        Rollout.model_validate({})
-    plan = Rollout.model_validate({"answers_influence_labels": False})
+        RolloutPlan.model_validate({})
+    plan = RolloutPlan.model_validate({"answers_influence_labels": False})
     assert plan.judge == "paired_shadow" and plan.shadow is not None
     assert [step.share for step in plan.canary] == [0.05, 0.25]
 
@@ -43,7 +43,7 @@ def test_a_plan_says_whether_answers_influence_labels_and_all_else_has_a_default
 )
 def test_a_plan_that_could_not_be_kept_is_refused_with_the_field(content, said):
     with pytest.raises(pydantic.ValidationError, match=said):
-        Rollout.model_validate(content)
+        RolloutPlan.model_validate(content)
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=5))
@@ -51,7 +51,7 @@ def test_exactly_the_plans_whose_shares_grow_are_plans(shares):
     content = SPLIT | {"canary": [{"share": share} for share in shares]}
     grow = all(a < b for a, b in pairwise(shares))
     try:
-        assert [step.share for step in Rollout.model_validate(content).canary] == shares and grow
+        assert [step.share for step in RolloutPlan.model_validate(content).canary] == shares and grow
     except pydantic.ValidationError:
         assert not grow
 
@@ -74,6 +74,6 @@ def test_a_plan_changes_no_model_and_no_stage_and_a_spec_without_one_is_written_
 
 
 def test_a_plan_is_read_as_it_was_written():
-    plan = Rollout.model_validate(SPLIT | {"shadow": {"bake": "6h", "share": 0.5}, "ask_after": "3d"})
-    assert Rollout.model_validate(plan.model_dump(mode="json")) == plan
+    plan = RolloutPlan.model_validate(SPLIT | {"shadow": {"bake": "6h", "share": 0.5}, "ask_after": "3d"})
+    assert RolloutPlan.model_validate(plan.model_dump(mode="json")) == plan
     assert plan.shadow is not None and plan.shadow.bake == timedelta(hours=6)

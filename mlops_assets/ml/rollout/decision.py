@@ -15,7 +15,7 @@ from mlops_assets.ml.rollout.sequential import Look
 from mlops_assets.ml.rollout.steps import AB_TEST, Step, stream_alpha
 from mlops_assets.ml.rollout.streams import Stream
 from mlops_assets.spec.base import duration_text
-from mlops_assets.spec.rollout import Rollout
+from mlops_assets.spec.rollout import RolloutPlan
 
 Outcome = Literal["continue", "advance", "roll_back", "complete", "wait", "ask"]
 
@@ -66,7 +66,7 @@ class Decision:
     why: str
 
 
-def decide(plan: Rollout, state: Standing, evidence: Evidence) -> Decision:
+def decide(plan: RolloutPlan, state: Standing, evidence: Evidence) -> Decision:
     """What a roll-out does next."""
     if broken := _broken(plan, state, evidence):
         return broken
@@ -83,7 +83,7 @@ def decide(plan: Rollout, state: Standing, evidence: Evidence) -> Decision:
     return Decision("complete" if state.is_last else "advance", "evidence", good)
 
 
-def in_words(plan: Rollout, evidence: Evidence) -> str:
+def in_words(plan: RolloutPlan, evidence: Evidence) -> str:
     """What is known, as clauses."""
     clauses = [f"{evidence.samples:,} requests"]
     clauses += [
@@ -109,7 +109,7 @@ def metric_in_words(look: Look) -> str:
     return f"{look.metric} {_number(look.challenger)} beside {_number(look.champion)}, gain {look.gain:+.5f} ({interval}; {of})"
 
 
-def _broken(plan: Rollout, state: Standing, evidence: Evidence) -> Decision | None:
+def _broken(plan: RolloutPlan, state: Standing, evidence: Evidence) -> Decision | None:
     limits, name = plan.limits, state.step.name
     streams = (
         ("errors", evidence.errors, limits.error_rate, "failed"),
@@ -135,7 +135,7 @@ def _broken(plan: Rollout, state: Standing, evidence: Evidence) -> Decision | No
     return None
 
 
-def _missing(plan: Rollout, state: Standing, evidence: Evidence) -> tuple[str, str, bool] | None:
+def _missing(plan: RolloutPlan, state: Standing, evidence: Evidence) -> tuple[str, str, bool] | None:
     """What the step still waits for: its kind, in words, and whether no more of it is to come; None where nothing is missing."""
     least, samples = state.step.minimum_samples, evidence.samples
     if not samples:
@@ -154,7 +154,9 @@ def _missing(plan: Rollout, state: Standing, evidence: Evidence) -> tuple[str, s
     return "inconclusive", why, look.is_last
 
 
-def _waits(plan: Rollout, state: Standing, evidence: Evidence, kind: str, why: str, is_all: bool) -> Decision:
+def _waits(
+    plan: RolloutPlan, state: Standing, evidence: Evidence, kind: str, why: str, is_all: bool
+) -> Decision:
     asks = state.since + plan.ask_after
     if is_all:
         return Decision("ask", kind, f"{state.step.name}: {why}; all planned evidence is in")
@@ -166,7 +168,7 @@ def _waits(plan: Rollout, state: Standing, evidence: Evidence, kind: str, why: s
     )
 
 
-def _result(plan: Rollout, evidence: Evidence) -> Decision:
+def _result(plan: RolloutPlan, evidence: Evidence) -> Decision:
     """What an A/B test came to at its end: it is looked at once, and a person decides what follows."""
     test, effect = plan.ab_test, evidence.final
     assert test is not None, "an A/B test is started of a plan that declares one"

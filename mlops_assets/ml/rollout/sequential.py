@@ -145,8 +145,8 @@ def _gain(challenger: Side, champion: Side, metric: str) -> float:
 
 
 def _without(side: Side, code: int, by: str) -> Side:
-    kept = getattr(side, by) != code
-    return Side(side.y[kept], side.score[kept], side.cluster[kept], side.group[kept])
+    rest = getattr(side, by) != code
+    return Side(side.y[rest], side.score[rest], side.cluster[rest], side.group[rest])
 
 
 def _spread(values: Sequence[float], gain: float) -> float:

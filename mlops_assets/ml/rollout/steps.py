@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mlops_assets.ml.rollout.sequential import Schedule
 from mlops_assets.spec.gate import Gate
-from mlops_assets.spec.rollout import Bake, Rollout, Shadow
+from mlops_assets.spec.rollout import Bake, RolloutPlan, Shadow
 
 SHADOW, FULL, AB_TEST = "shadow", "full", "A/B test"
 METRIC_PART, STREAM_PART = 2, 1
@@ -29,7 +29,7 @@ class Step:
         return self.share > 0
 
 
-def steps_of(plan: Rollout, ab_test: bool = False) -> tuple[Step, ...]:
+def steps_of(plan: RolloutPlan, ab_test: bool = False) -> tuple[Step, ...]:
     """The steps of a plan in order; of its A/B test there is one."""
     if ab_test:
         assert plan.ab_test is not None, "an A/B test is started of a plan that declares one"
@@ -47,19 +47,19 @@ def _step(name: str, share: float, bake: Bake, shadow: Shadow | None) -> Step:
     return Step(name, share, copies, cpu, bake.bake, bake.minimum_samples)
 
 
-def metric_schedule(plan: Rollout, gate: Gate) -> Schedule:
+def metric_schedule(plan: RolloutPlan, gate: Gate) -> Schedule:
     """How the metric's part of the rate is spent over the days of labels."""
     rate = plan.false_rollbacks * METRIC_PART / _parts(plan)
     first = min(gate.minimum_clusters, plan.clusters)
     return Schedule(plan.clusters, rate, plan.spending, first)
 
 
-def stream_alpha(plan: Rollout, steps: int) -> float:
+def stream_alpha(plan: RolloutPlan, steps: int) -> float:
     """The rate of one kind of fault in one of so many steps, in each of which its stream begins anew."""
     return plan.false_rollbacks * STREAM_PART / _parts(plan) / steps
 
 
-def _parts(plan: Rollout) -> int:
+def _parts(plan: RolloutPlan) -> int:
     limits = plan.limits
     streams = (limits.error_rate is not None) + (limits.latency_ms is not None)
     return METRIC_PART * (limits.metric_worse_by is not None) + STREAM_PART * streams or 1

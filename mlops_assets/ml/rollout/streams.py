@@ -107,9 +107,9 @@ def log_e_of_block(past: Stream, block: Stream, limit: float) -> float:
     together = (block.requests * ours + block.champion_requests * theirs) / both
 
     def gained(faults: int, requests: int, rate: float) -> float:
-        kept = requests - faults
-        bet = xlogy(faults, rate) + xlog1py(kept, -rate)
-        return float(bet - xlogy(faults, together) - xlog1py(kept, -together))
+        good = requests - faults
+        bet = xlogy(faults, rate) + xlog1py(good, -rate)
+        return float(bet - xlogy(faults, together) - xlog1py(good, -together))
 
     return gained(block.faults, block.requests, ours) + gained(
         block.champion_faults, block.champion_requests, theirs

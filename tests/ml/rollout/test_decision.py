@@ -13,7 +13,7 @@ from mlops_assets.ml.rollout.sequential import Look
 from mlops_assets.ml.rollout.steps import METRIC_PART, metric_schedule, steps_of, stream_alpha
 from mlops_assets.ml.rollout.streams import Stream
 from mlops_assets.spec.gate import Gate
-from mlops_assets.spec.rollout import Rollout
+from mlops_assets.spec.rollout import RolloutPlan
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 PAIRED = {"answers_influence_labels": False}
@@ -27,7 +27,7 @@ LIMITS = st.fixed_dictionaries(
     }
 )
 plans = st.builds(
-    lambda judge, limits, canary: Rollout.model_validate(judge | {"limits": limits, "canary": canary}),
+    lambda judge, limits, canary: RolloutPlan.model_validate(judge | {"limits": limits, "canary": canary}),
     st.sampled_from([PAIRED, SPLIT]),
     LIMITS,
     st.sampled_from([[], [{"share": 0.05}], [{"share": 0.05}, {"share": 0.5}]]),
@@ -59,7 +59,7 @@ evidences = st.builds(
 
 
 @st.composite
-def cases(draw) -> tuple[Rollout, Standing, Evidence]:
+def cases(draw) -> tuple[RolloutPlan, Standing, Evidence]:
     plan = draw(plans)
     steps = steps_of(plan)
     paused = draw(st.sampled_from([None, "paused by ada: look first"]))
@@ -163,7 +163,7 @@ def test_what_is_missing_is_named_and_is_all_that_keeps_a_good_version_back(plan
 
 
 def test_inconclusive_is_an_outcome_of_its_own_and_asks_at_once_when_all_evidence_is_in():
-    plan = Rollout.model_validate(PAIRED | {"limits": {"metric_tolerance": 0.005}})
+    plan = RolloutPlan.model_validate(PAIRED | {"limits": {"metric_tolerance": 0.005}})
     state = Standing(steps_of(plan), 0, START)
     look = Look("auc", 20, 28, 900, 0.7, 0.7, 0.001, -0.02, 0.02)
     evidence = Evidence(START + timedelta(days=2), samples=500, metric=look)
@@ -179,7 +179,7 @@ def test_inconclusive_is_an_outcome_of_its_own_and_asks_at_once_when_all_evidenc
 )
 def test_an_ab_test_is_looked_at_once_at_its_end_and_a_person_decides(gain, kind):
     test = {"metric": "auc", "ends_after": "7d"}
-    plan = Rollout.model_validate(SPLIT | {"ab_test": test})
+    plan = RolloutPlan.model_validate(SPLIT | {"ab_test": test})
     state = Standing(steps_of(plan, ab_test=True), 0, START)
     effect = Effect("auc", 0.8, 0.7, gain, 0.1, 10, 7, 700)
     before = decide(plan, state, Evidence(START + timedelta(days=6), 900, final=effect))
