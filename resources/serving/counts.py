@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.features.column_vectors import ColumnVectors
 from resources.features.many_vectors import AT_ONCE, joined, nulls_of
+from resources.serving.version_counts import VersionCounts
 
 if TYPE_CHECKING:
     from resources.features.vectors import OnlineVectors
@@ -91,6 +92,7 @@ class Counts:
         self._missing: Counter[tuple[str, str, str]] = Counter()
         self._uncounted: list[ServedBatch] = []
         self.faults: Counter[tuple[str, str, str]] = Counter()
+        self.versions = VersionCounts()
         self.in_progress = 0
         self._features: dict[tuple[str, str], list[tuple[str, tuple[str, str, str]]]] = {}
         self._newest: dict[str, ServedBatch] = {}

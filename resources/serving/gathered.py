@@ -28,14 +28,14 @@ Part = tuple[Mapping[str, Sequence[Any]], Origin]
 def key_of(batch: ServedBatch) -> tuple[Any, ...]:
     """What batches have in common that are gathered: model, day and definition of the features, and how they were read."""
     of_file, vectors = file_of(batch), batch.vectors
-    if not isinstance(vectors, ColumnVectors):
+    if batch.shadow or not isinstance(vectors, ColumnVectors):
         return of_file
     return *of_file, id(vectors.types), id(vectors.places)
 
 
 def file_of(batch: ServedBatch) -> tuple[Any, ...]:
     """What batches have in common that go into one file."""
-    return batch.model, batch.served_at.date(), batch.service.definition
+    return batch.model, batch.served_at.date(), batch.service.definition, batch.shadow
 
 
 class Gathered:
@@ -45,7 +45,7 @@ class Gathered:
         self.first, self.rows = first, 0
         self._waiting: list[ServedBatch] = []
         self._facts = _Facts()
-        self._features = _Columns(first) if isinstance(first.vectors, ColumnVectors) else _Frames(first)
+        self._features = _features_of(first)
 
     def add(self, batch: ServedBatch) -> None:
         """One more."""
@@ -68,6 +68,12 @@ class Gathered:
     def forget(self) -> None:
         """Let go of all that was gathered, column by column: all at once would be one call, for which every other thread waits."""
         self._features.forget()
+
+
+def _features_of(first: ServedBatch) -> Any:
+    if first.shadow:
+        return _Nothing()
+    return _Columns(first) if isinstance(first.vectors, ColumnVectors) else _Frames(first)
 
 
 class _Facts:
@@ -94,7 +100,9 @@ class _Facts:
         def same(name: str, value: str) -> pl.Series:
             return pl.Series(name, [value], pl.String).new_from_index(0, rows)
 
+        shadow = [pl.Series(log.SHADOW, [True]).new_from_index(0, rows)] if first.shadow else []
         return [
+            *shadow,
             pl.Series(log.REQUEST, self._ids, pl.String),
             pl.Series(log.REQUESTED_AT, self._requested, INSTANT),
             served,
@@ -105,6 +113,19 @@ class _Facts:
             same(log.DEFINITION, first.service.definition),
             pl.Series(log.SCORE, np.concatenate(self._scores)),
         ]
+
+
+class _Nothing:
+    """Features of a shadow: they stand with the answer of the version that was asked."""
+
+    def add(self, some: Sequence[Any]) -> None:
+        """Leave them out."""
+
+    def series(self) -> list[pl.Series]:
+        return []
+
+    def forget(self) -> None:
+        """There is nothing."""
 
 
 class _Columns:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from resources.features.vectors import OnlineVectors
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.records.split import Split
-from resources.serving.answers import finite, with_vectors
+from resources.serving.answers import finite, plain, with_vectors
 from resources.serving.code import Code, Declared
 from resources.serving.explanations import explained
 from resources.serving.fast.compiled import FastModel, by_frames, compiled, vectors_by_frames
@@ -32,7 +32,7 @@ from resources.serving.holds import Notice, readable_notice
 from resources.serving.http.forms import default_request, example
 from resources.serving.loading import scorer_of, vouched
 from resources.serving.log import ServedBatch
-from resources.serving.parts import Answered, Features, Log, Scorer, Stores
+from resources.serving.parts import Answered, Copied, Features, Log, Scorer, Stores
 from resources.serving.reached import reached, reached_file
 from resources.serving.request_ids import RequestIds
 from resources.serving.splits import splits_in
@@ -40,7 +40,6 @@ from resources.serving.unseen_categories import UnseenCategories
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
-ANSWERS = {"classification": "probability", "regression": "value"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,7 @@ class LiveModels:
         self.declared = declared
         self.features = features
         self.log = log
+        self.copied: Callable[[Copied], None] | None = None
         self.pushed = PushedMoments(folder / "pushed")
         self.unseen = UnseenCategories()
         self._reached: Mapping[str, datetime | None] = {}
@@ -269,7 +269,10 @@ class LiveModels:
         """
         served_at, now = self.begun(model, arrived)
         scores = self._score(model, requests, now)
-        return self.answers_of(model, scores, now, served_at, with_features, with_explanations)
+        answers = self.answers_of(model, scores, now, served_at, with_features, with_explanations)
+        if self.splits and self.copied:
+            self.copied(Copied(model.record, requests, scores.vectors, now, served_at, answers))
+        return answers
 
     def begun(self, model: Served, arrived: datetime | None = None) -> tuple[datetime, datetime]:
         """What time it is as features are about to be read, and the moment as of which they are."""
@@ -290,22 +293,11 @@ class LiveModels:
     ) -> list[dict[str, Any]]:
         """Answers of what was found as of `now`, one a row, logged."""
         vectors, scores, record = result.vectors, result.scores, model.record
-        as_of = now.astimezone(UTC).isoformat()
         ids = [self._request_ids() for _ in range(len(scores))]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
             self.log.append(ServedBatch(*facts, vectors, scores))
-        score_name = ANSWERS[record.task]
-        answers = [
-            {
-                "model": record.name,
-                "version": record.version,
-                score_name: float(score),
-                "as_of": as_of,
-                "request_id": name,
-            }
-            for score, name in zip(scores, ids, strict=True)
-        ]
+        answers = plain(record, scores, now, ids)
         if result.unseen:
             answers = self.unseen.answers_with(record.name, result.unseen, answers)
         if with_explanations:

@@ -3,6 +3,9 @@
 Columns are named as in Feast's own feature logging (`<view>__<feature>` with `__timestamp` and `__status`,
 `__log_timestamp`, `__log_date`, `__request_id`), with what Feast leaves out beside them: the moment asked for, the
 model's version, the hash of the feature definitions and the score. `serving_log_writer` writes it.
+
+What another version scored in shadow lies apart, in the folder `shadow` of its model: it was served to nobody, and
+has the name of the request whose copy it scored.
 """
 
 import contextlib
@@ -31,7 +34,8 @@ VERSION = "__model_version"
 SERVICE = "__feature_service"
 DEFINITION = "__definition"
 SCORE = "__score"
-DEFINITIONS = "definitions"
+SHADOW = "__shadow"
+DEFINITIONS, SHADOWS = "definitions", "shadow"
 READS = 10
 
 
@@ -41,6 +45,7 @@ class ServedBatch:
 
     `vectors` is what `FeatureStoreResource.online_vectors` gave, one row a request; event times and statuses are
     worked out when the log asks for them. `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
+    Of a `shadow`, which another version has answered, all but the vectors is logged.
     """
 
     model: str
@@ -51,6 +56,7 @@ class ServedBatch:
     request_ids: Sequence[str]
     vectors: OnlineVectors
     scores: np.ndarray
+    shadow: bool = False
 
     @property
     def rows(self) -> int:
@@ -79,27 +85,45 @@ class ServingLogResource(Resource):
                 break
         return _once(pl.concat(frames, how="diagonal_relaxed")).tail(newest) if frames else pl.DataFrame()
 
+    def since(self, model: str, moment: datetime, shadows: bool = False) -> pl.DataFrame:
+        """What was served from a moment of the wall clock on, oldest first; or, with `shadows`, what was scored in shadow."""
+        folder = f"{model}/{SHADOWS}" if shadows else model
+        files = self.storage.names(folder, ".parquet", deep=True)
+        days = sorted({Path(name).parent for name in files})
+        wanted = [
+            day
+            for day in days
+            if (day.parent.name == SHADOWS) == shadows and day.name >= f"{moment:%Y-%m-%d}"
+        ]
+        frames = [self._read_day(str(day)) for day in wanted]
+        if not frames:
+            return pl.DataFrame()
+        whole = pl.concat(frames, how="diagonal_relaxed").filter(pl.col(SERVED_AT) >= moment)
+        return whole if shadows else _once(whole)
+
     def definitions(self, model: str) -> dict[str, DescribedService]:
         """The feature services that the requests were served with, by the hash that stands in the log."""
-        names = self._storage.names(f"{model}/{DEFINITIONS}", ".json")
-        return {Path(name).stem: described(self._storage.read(name).decode()) for name in names}
+        names = self.storage.names(f"{model}/{DEFINITIONS}", ".json")
+        return {Path(name).stem: described(self.storage.read(name).decode()) for name in names}
 
     @property
-    def _storage(self) -> Storage:
+    def storage(self) -> Storage:
+        """Where the files lie."""
         return storage_at(self.folder)
 
     def _days(self, model: str) -> list[str]:
         """Folders of the days that hold files, newest first."""
-        files = self._storage.names(model, ".parquet", deep=True)
-        return sorted({str(Path(name).parent) for name in files}, reverse=True)
+        files = self.storage.names(model, ".parquet", deep=True)
+        days = {Path(name).parent for name in files}
+        return sorted((str(day) for day in days if day.parent.name != SHADOWS), reverse=True)
 
     def _read_day(self, day: str) -> pl.DataFrame:
         """All rows of a day; files that are merged into another one meanwhile are looked for again."""
         for _ in range(READS):
             with contextlib.suppress(AbsentError):
-                files = self._storage.names(day, ".parquet")
+                files = self.storage.names(day, ".parquet")
                 return pl.concat(
-                    [pl.read_parquet(self._storage.read(name)) for name in files], how="diagonal_relaxed"
+                    [pl.read_parquet(self.storage.read(name)) for name in files], how="diagonal_relaxed"
                 )
         raise OSError(
             f"{day} of {self.folder}: its files went away {READS} times while they were read; read it again"

@@ -19,7 +19,7 @@ import polars as pl
 from resources.features.service import DescribedService
 from resources.lake.lake import write_frame
 from resources.serving.gathered import Gathered, file_of, key_of
-from resources.serving.log import DEFINITIONS, ServedBatch
+from resources.serving.log import DEFINITIONS, SHADOWS, ServedBatch
 from resources.storage.contained import below
 from resources.storage.durable import sweep, write_text
 
@@ -134,7 +134,8 @@ class _Files:
     def write(self, group: list[Gathered]) -> None:
         first = group[0].first
         self._describe(self.folder / first.model / DEFINITIONS, first.service)
-        day = below(self.folder, f"{first.model}/{first.served_at:%Y-%m-%d}")
+        folder = f"{first.model}/{SHADOWS}" if first.shadow else first.model
+        day = below(self.folder, f"{folder}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
         write_frame(path, pl.concat([one.frame() for one in group], how="vertical_relaxed"))
         self.parts[day].append(path)

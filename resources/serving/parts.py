@@ -1,6 +1,6 @@
 """What live models are made of, as they need it: a scorer, features, and a log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ import polars as pl
 
 from resources.features.service import DescribedService
 from resources.features.vectors import OnlineVectors
+from resources.records.deployment import Deployment
 from resources.serving.log import ServedBatch
 
 
@@ -50,3 +51,15 @@ class Answered:
     vectors: OnlineVectors
     scores: np.ndarray
     unseen: Mapping[int, Mapping[str, str]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Copied:
+    """What was answered by the version of `record`, as another one may score it too: `answers` has one a request, with its id."""
+
+    record: Deployment
+    requests: Sequence[Any]
+    vectors: OnlineVectors
+    now: datetime
+    served_at: datetime
+    answers: Sequence[Mapping[str, Any]]

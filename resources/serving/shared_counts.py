@@ -20,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 
 from resources.serving.counts import BUCKETS, Answers, Counts
 from resources.serving.folded_counts import OF_A_FOLDER, fold, hold, in_peace
+from resources.serving.version_counts import Traffic
 from resources.storage.durable import make_folder
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ FAULTS = Family(
     "counter",
     "mlops_version_faults",
     "Times that a version which does not answer for its model was asked and gave no answer, by kind.",
+)
+SHADOWS = Family(
+    "counter",
+    "mlops_shadow_copies",
+    "Copies of answered requests that another version was to score, by outcome and, of those not scored, why.",
 )
 LOG_WAITING = Family(
     "gauge_livesum", "mlops_serving_log_waiting", "Rows that wait to be written to the serving log."
@@ -153,10 +159,23 @@ def sums(counts: Counts, log: dict[str, int] | None) -> "Iterator[Value]":
         yield AGES, "", [("model", model), ("view", view)], age
     for (model, version, kind), faults in list(counts.faults.items()):
         yield FAULTS, "_total", [("model", model), ("version", version), ("kind", kind)], faults
+    for (model, version), traffic in counts.versions.shadows().items():
+        yield from _of_shadow(traffic, [("model", model), ("version", version)])
     yield IN_PROGRESS, "", [], counts.in_progress
     if log:
         yield LOG_WAITING, "", [], log["waiting"]
         yield LOG_LOST, "_total", [], log["lost"]
+
+
+def _of_shadow(traffic: Traffic, labels: list[tuple[str, str]]) -> "Iterator[Value]":
+    outcomes = {
+        "scored": {"": traffic.shadow_scored},
+        "dropped": traffic.shadow_dropped,
+        "failed": traffic.shadow_failed,
+    }
+    for outcome, kinds in outcomes.items():
+        for kind, count in kinds.items():
+            yield SHADOWS, "_total", [*labels, ("outcome", outcome), ("kind", kind)], count
 
 
 def _of_route(answers: Answers, labels: list[tuple[str, str]]) -> "Iterator[Value]":

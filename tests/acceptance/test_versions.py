@@ -1,16 +1,9 @@
 """Versions asked beside the one that answers: it is never slowed, spoiled or silently put in their place."""
 
 import asyncio
-import hashlib
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,18 +11,16 @@ import psutil
 import pytest
 
 from resources.living import lives
-from resources.records.deployment import Deployment
 from resources.records.split import Split
 from resources.serving.ray_serve import Endpoint
 from resources.serving.versions.versions import Bounds, UnknownVersionError, Versions
-from resources.settings import PROJECT_ROOT, settings
+from resources.settings import settings
+from tests.acceptance.versioned import LEAVES, Server, offer, record, started, trip, until
 from tests.resources.serving_fakes import FakeFeatures
-from tests.resources.versions.misbehaving import COMMAND, HERE, declared
+from tests.resources.versions.misbehaving import COMMAND, declared
 from tests.resources.versions.server import QuickModels
 
-LEAVES = "2014-01-05T23:00:00-05:00"
-UP_S = 120
-ALL_KINDS = {"loading", "busy", "gone", "late", "raised", "not_finite", "shape", "memory"}
+ALL_KINDS = {"loading", "unloadable", "busy", "gone", "late", "raised", "not_finite", "shape", "memory"}
 DOES = {
     "2": "well",
     "3": "sleeps",
@@ -46,84 +37,18 @@ DOES = {
 }
 
 
-def record(home: Path, version: str, does: str) -> Deployment:
-    content = json.dumps({"slope": int(version), "does": does}).encode()
-    path = home / "serving" / "models" / f"trips-{version}.model"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    told = {
-        "name": "trips",
-        "version": version,
-        "task": "regression",
-        "model_path": str(path),
-        "model_sha256": hashlib.sha256(content).hexdigest(),
-        "scorer": f"{HERE}:Misbehaving",
-        "feature_service": "trips_v1",
-        "time": "asked_at",
-        "moment": "2014-01-06T05:00:00+00:00",
-    }
-    return Deployment.of(told, "a test's record")
-
-
-class Server:
-    def __init__(self, home: Path, port: int, process: subprocess.Popen) -> None:
-        self.home, self.port, self.process = home, port, process
-        self.endpoint = Endpoint(folder=str(home / "serving"))
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-
-    def by_version(self, version: str, body: Any, query: str = "") -> httpx.Response:
-        return self.http.post(f"/v1/models/trips/versions/{version}/predict{query}", json=body)
-
-    def divide(self, version: str, share: float, deadline_ms: int = 150) -> None:
-        given = {"name": "trips", "version": version, "share": share, "by": ["distance"]}
-        self.endpoint.divide(Split.model_validate({**given, "deadline_ms": deadline_ms}))
-
-
-def until(holds: Any, what: str) -> Any:
-    deadline = time.monotonic() + UP_S
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {UP_S} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
-def _answers(http: httpx.Client) -> bool:
-    try:
-        return bool(http.get("/models").json())
-    except httpx.TransportError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, free_port: Any) -> Iterator[Server]:
-    home, port = tmp_path_factory.mktemp("versions"), free_port()
-    names = {"MLOPS_HOME": str(home), "MLOPS_SERVE_PORT": str(port), "MLOPS_SERVE_DEADLINE_S": "5", "MLOPS_SERVE_VERSION_MB": "700"}  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.resources.versions.server"],
-        env={**os.environ, **names},
-        cwd=PROJECT_ROOT,
-        start_new_session=True,
-    )
-    server = Server(home, port, process)
-    server.endpoint.publish(record(home, "1", "well"))
-    for version, does in DOES.items():
-        server.endpoint.offer(record(home, version, does))
-    try:
-        until(lambda: _answers(server.http), "the endpoint answers")
+    home = tmp_path_factory.mktemp("versions")
+    offer(home, DOES)
+    with started(home, free_port()) as server:
         yield server
-        children = psutil.Process(process.pid).children()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(UP_S)
+        children = psutil.Process(server.process.pid).children()
     assert children
     until(
         lambda: not any(lives(child.pid) for child in children),
         "no process of a version outlives the endpoint",
     )
-
-
-def trip(distance: float) -> dict[str, Any]:
-    return {"distance": distance, "leaves_at": LEAVES}
 
 
 def test_a_version_is_asked_by_its_number_and_answers_as_the_one_that_answers_would(server):
@@ -174,7 +99,7 @@ def test_a_version_is_asked_by_the_protocol_too(server):
         ("5", 503, "(raised): KeyError: 'no such carrier'"),
         ("7", 503, "(not_finite): it gives no finite number for 1 of 1 rows"),
         ("8", 503, "(shape): it gives numbers of the shape [2] for 1 rows"),
-        ("10", 503, "(loading): its model cannot be loaded: ValueError: the file is damaged"),
+        ("10", 503, "(unloadable): its model cannot be loaded: ValueError: the file is damaged"),
         ("11", 503, "(raised): TypeError"),
         ("99", 404, "version 99 of trips is not known: version 1 answers"),
         ("two", 404, "version two of trips is not known"),

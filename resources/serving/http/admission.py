@@ -82,6 +82,11 @@ class Admission:
         """Whether the next request will be turned away."""
         return self.waiting >= self._at_any_rate and self.waiting_s > self._may_wait_s()
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nobody was turned away lately."""
+        return time.perf_counter() >= self._calm_at
+
     def full(self) -> FullError:
         """What is said to one that is turned away, which is counted."""
         self.refused, self._calm_at = self.refused + 1, time.perf_counter() + CALM_S

@@ -65,6 +65,11 @@ class Behind:
         return ended - max(last, ticket.since)
 
 
+def is_busy(short: Admission, behind: Admission) -> bool:
+    """Whether somebody waits for an answer that the event loop gives, or for a thread; or was turned away not long ago."""
+    return short.waiting > 0 or behind.waiting > THREADS or not (short.is_calm and behind.is_calm)
+
+
 def late(limits: Limits) -> str:
     """That a request was not answered in time."""
     return (

@@ -4,9 +4,10 @@ from typing import Any
 
 import polars as pl
 
+from resources.serving.answers import ANSWERS
 from resources.serving.http.protocol.forms import InferRequest, kinds, outputs
 from resources.serving.http.protocol.tensors import TAKEN
-from resources.serving.live_models import ANSWERS, Served
+from resources.serving.live_models import Served
 
 REFERENCE = "#/components/schemas/{model}"
 NULL = {"type": "null"}

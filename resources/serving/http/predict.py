@@ -16,7 +16,7 @@ from resources.serving.counts import Counts
 from resources.serving.http import refusals
 from resources.serving.http.admission import Admission
 from resources.serving.http.answering import answered
-from resources.serving.http.behind import Behind
+from resources.serving.http.behind import Behind, is_busy
 from resources.serving.http.bodies import parsed
 from resources.serving.http.guard import Guard, Known
 from resources.serving.http.keys import KEYLESS, OPEN, Keyring, Keys
@@ -32,9 +32,12 @@ from resources.serving.http.shed import Shed
 from resources.serving.http.status import reasons, status
 from resources.serving.http.straight import Straight
 from resources.serving.http.together import AT_ANY_RATE, STANDING, Together
-from resources.serving.http.versions import Asking, Divided
+from resources.serving.http.versions import Asking
 from resources.serving.live_models import LiveModels
 from resources.serving.log_writer import ServingLog
+from resources.serving.version_counts import VersionCounts
+from resources.serving.version_counts_writer import WrittenCounts
+from resources.serving.versions.shadow import Shadow, running
 from resources.serving.versions.versions import Shown, Versions
 from resources.serving_limits import Limits
 
@@ -143,35 +146,41 @@ def _layered(
 ) -> tuple[Asking, Behind, Counts]:
     """Put before the routes what every request goes through, the last one first, and what answers plain predictions without them."""
     short, behind = Admission(limits.wait_s, AT_ANY_RATE, STANDING), Behind(models, limits)
-    asking = Asking(models, versions, behind, limits)
-    together, known, ring = Together(models, short, limits), Known(), Keyring(keys) if keys else None
+    counts = VersionCounts()
+    asking = Asking(models, versions, behind, limits, counts)
+    together, known, ring = Together(models, short, limits, asking), Known(), Keyring(keys) if keys else None
     anywhere = OPEN if ring else frozenset[str]()
     app.add_middleware(Lane, models=models, together=together, readers=(Rows(), Tensors()))
-    app.add_middleware(Divided, asking=asking, admission=short, limits=limits)
     app.add_middleware(Guard, hosts=hosts, largest=limits.body_bytes, anywhere=anywhere, known=known)
     app.add_middleware(Shed, models=models, short=short, behind=behind.admission)
     if ring:
         app.add_middleware(Keys, ring=ring)
     meter = metered(app, models, log)
+    meter.counts.versions = counts
     if versions:
         meter.counts.faults = versions.faults.counts
+        app.state.shadow = Shadow(models, versions, log, counts, lambda: is_busy(short, behind.admission))
+        models.copied = app.state.shadow.take
+    app.state.counts = counts
     app.state.admissions = {"short": short, "behind": behind.admission}
-    app.state.straight = Straight(
-        models, together, short, meter, known, ring, asking.is_divided, limits.body_bytes
-    )
+    app.state.straight = Straight(models, together, short, meter, known, ring, limits.body_bytes)
     return asking, behind, meter.counts
 
 
 def _closing(log: ServingLog | None, versions: Versions | None) -> Any:
-    """What a server does around serving: at the end, end the versions' processes and wait until the log is on disk."""
+    """What a server does around serving: score copies; at the end, end the versions' processes and wait until what was served is on disk."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        if versions:
-            await versions.close()
-        if log:
-            await to_thread.run_sync(log.close)
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            if log:
+                stack.push_async_callback(to_thread.run_sync, log.close)
+                counts = WrittenCounts(log.folder, app.state.counts)
+                stack.push_async_callback(to_thread.run_sync, counts.close)
+            if versions:
+                stack.push_async_callback(versions.close)
+                await stack.enter_async_context(running(app.state.shadow.run()))
+            yield
 
     return lifespan
 

@@ -5,7 +5,7 @@ counted. Whatever they have not let through before, or would answer otherwise, i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,12 +98,11 @@ class Straight:
         meter: Meter,
         known: Known,
         ring: Keyring | None,
-        is_divided: Callable[[Served], bool],
         largest: int,
     ) -> None:
-        """`short` lets in what `together` predicts; `is_divided` says whether a model's requests may be another version's."""
+        """`short` lets in what `together` predicts."""
         self.models, self.together, self.meter = models, together, meter
-        self._short, self._known, self._ring, self._is_divided = short, known, ring, is_divided
+        self._short, self._known, self._ring = short, known, ring
         self._largest = min(largest, LARGEST)
         self._places: dict[bytes, Place] = {}
         self.heads = Heads()
@@ -123,7 +122,7 @@ class Straight:
     def again(self, head: Head) -> "Prediction | None":
         """A request with a head of which no more is to be found out; None where it is for the application now."""
         model = self.models.served.get(head.place.name)
-        if model is None or model.fast is None or self._is_divided(model):
+        if model is None or model.fast is None:
             return None
         if self._ring is not None and not self._ring.lets_in(Headers(raw=head.headers)):
             return None

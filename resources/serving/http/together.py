@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import pydantic
 from pydantic_core import to_json
@@ -16,6 +16,7 @@ from resources.serving.http.admission import Admission, Ticket
 from resources.serving.http.behind import late
 from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+from resources.serving.versions.faults import LATE
 from resources.serving_limits import Limits
 
 Parts = tuple[Sequence[tuple[bytes, bytes]], bytes]
@@ -52,6 +53,8 @@ class Question:
     arrived: datetime | None = None
     requests: Sequence[pydantic.BaseModel] = ()
     is_list: bool = False
+    is_named: bool = False
+    """Whether the version is named that has to answer."""
     ticket: Ticket = field(init=False)
     tell: Callable[[Any], None] = field(init=False)
     fail: Callable[[TimeoutError], None] = field(init=False)
@@ -69,10 +72,30 @@ class Question:
             return False
         return True
 
+    def tell_all(self, answers: list[Any]) -> None:
+        """Tell the answers to its requests in the form of the body."""
+        self.tell(answers if self.is_list else answers[0])
+
     def response(self, answer: Any) -> Parts:
         """What is sent of an answer."""
         content = to_json(answer)
         return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))], content
+
+
+class Elsewhere(Protocol):
+    """Who knows of models whose requests are divided."""
+
+    def takes(self, question: Question) -> bool:
+        """Whether it is another version's to answer, by whom it is told then."""
+        ...
+
+    def answered(self, question: Question) -> None:
+        """The version that answers has answered it."""
+        ...
+
+    def failed(self, question: Question, kind: str) -> None:
+        """It has not."""
+        ...
 
 
 class Together:
@@ -83,8 +106,12 @@ class Together:
     milliseconds, so that what cannot be let in is told so meanwhile.
     """
 
-    def __init__(self, models: LiveModels, admission: Admission, limits: Limits) -> None:
+    def __init__(
+        self, models: LiveModels, admission: Admission, limits: Limits, elsewhere: Elsewhere | None = None
+    ) -> None:
+        """`elsewhere` is asked about nothing while no model is divided."""
         self._models, self._admission, self._limits = models, admission, limits
+        self._elsewhere = elsewhere
         self._waiting: deque[Question] = deque()
         self._busy_since: float | None = None
         self._row_s: dict[str, float] = {}
@@ -152,14 +179,22 @@ class Together:
             if began - question.ticket.since > self._limits.deadline_s:
                 question.fail(TimeoutError(late(self._limits)))
                 self._admission.give_back(question.ticket)
-            elif question.read(min(MOST_ROWS, self._limits.rows)):
+                if divided := self._divided():
+                    divided.failed(question, LATE)
+            elif not question.read(min(MOST_ROWS, self._limits.rows)):
+                question.tell(None)
+                self._admission.give_back(question.ticket)
+            elif (divided := self._divided()) and divided.takes(question):
+                self._admission.give_back(question.ticket)
+            else:
                 rows += len(question.requests)
                 work_s += len(question.requests) * self._row_s.get(question.model.record.name, 0.0)
                 some.append(question)
-            else:
-                question.tell(None)
-                self._admission.give_back(question.ticket)
         return some
+
+    def _divided(self) -> Elsewhere | None:
+        """Who knows of divided models, where there are any."""
+        return self._elsewhere if self._elsewhere and self._models.splits else None
 
     def _give_back(self, some: list[Question], took_s: float) -> None:
         size = sum(len(question.body) for question in some)
@@ -185,9 +220,11 @@ class Together:
         self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
         done = 0
         for question in some:
-            own = answers[done : done + len(question.requests)]
-            question.tell(own if question.is_list else own[0])
+            question.tell_all(answers[done : done + len(question.requests)])
             done += len(question.requests)
+        if divided := self._divided():
+            for question in some:
+                divided.answered(question)
 
 
 def _grouped(some: Iterable[Question]) -> list[list[Question]]:

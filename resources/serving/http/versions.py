@@ -4,40 +4,44 @@ Who names a version gets its answer or the reason why there is none. Who names n
 the split draws gives none in time, the one that answers does, and the answer says so.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic
 from fastapi import HTTPException
-from fastapi.exceptions import RequestValidationError
-from starlette.responses import JSONResponse
 
 from resources.records.split import Split
-from resources.serving.http.admission import Admission, FullError
 from resources.serving.http.answering import predicted, refuse_many_explained, served_model, unexplained
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
-from resources.serving.http.guard import replayed
-from resources.serving.http.lane import LARGEST, asked_for
-from resources.serving.http.refusals import refused
-from resources.serving.http.together import MOST_ROWS
+from resources.serving.http.together import MOST_ROWS, Question
 from resources.serving.live_models import LiveModels, Served
+from resources.serving.version_counts import VersionCounts
 from resources.serving.versions.faults import LATE, PASSING, FaultError, UnexplainedError
 from resources.serving.versions.versions import PLAIN, Shown, UnknownVersionError, Versions
 from resources.serving_limits import Limits
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
 Requests = Sequence[pydantic.BaseModel]
+FAILED, TOO_LATE = 500, 504
 
 
 class Asking:
     """Asks versions, and the one that answers where they do not."""
 
-    def __init__(self, models: LiveModels, versions: Versions | None, behind: Behind, limits: Limits) -> None:
+    def __init__(
+        self,
+        models: LiveModels,
+        versions: Versions | None,
+        behind: Behind,
+        limits: Limits,
+        counts: VersionCounts,
+    ) -> None:
         self.models, self._versions, self._behind, self._limits = models, versions, behind, limits
+        self._counts = counts
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def split_of(self, model: Served | None) -> Split | None:
         """The split of a model's requests, where it sends some elsewhere."""
@@ -46,9 +50,37 @@ class Asking:
             return None
         return split
 
-    def is_divided(self, model: Served) -> bool:
-        """Whether a split sends some of a model's requests elsewhere."""
-        return bool(self.models.splits) and self.split_of(model) is not None
+    def takes(self, question: Question) -> bool:
+        """Whether some of a question's requests are drawn for another version: it is told then, when both have answered."""
+        split = None if question.is_named else self.split_of(question.model)
+        if split is None or not any(split.takes(request) for request in question.requests):
+            return False
+        task = asyncio.get_running_loop().create_task(self._tell(question, split))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _tell(self, question: Question, split: Split) -> None:
+        arrived = question.arrived or self.models.clock.now()
+        given = question.model, split, question.requests, question.body, arrived, False, question.ticket.since
+        try:
+            answers = await self.divided(*given)
+        except Exception:  # noqa: BLE001 - the route behind asks again, and says what is wrong
+            question.tell(None)
+        else:
+            question.tell_all(answers)
+
+    def answered(self, question: Question) -> None:
+        """Count what the version that answers has answered, where requests are divided."""
+        if self.split_of(question.model) is not None:
+            record, took_s = question.model.record, time.perf_counter() - question.ticket.since
+            self._counts.answered(record.name, record.version, took_s)
+
+    def failed(self, question: Question, kind: str) -> None:
+        """Count what it has not."""
+        if self.split_of(question.model) is not None:
+            record = question.model.record
+            self._counts.failed(record.name, record.version, kind)
 
     async def named(self, name: str, version: str) -> Served | None:
         """What reads requests to a version that is asked by its number; None where it is the one that answers.
@@ -107,17 +139,24 @@ class Asking:
         content: bytes,
         arrived: datetime,
         with_features: bool = False,
+        began: float | None = None,
     ) -> list[dict[str, Any]]:
-        """An answer a request, each by the version that the split draws for it, or by the one that answers."""
+        """An answer a request, each by the version that the split draws for it, or by the one that answers; who answered is counted.
+
+        `began` is when the requests came, by `time.perf_counter`.
+        """
+        began = began or time.perf_counter()
         drawn = [split.takes(request) for request in requests]
         theirs = [request for request, taken in zip(requests, drawn, strict=True) if taken]
-        answers, fallback = await self._of_others(split, theirs, arrived, with_features)
+        asked_at = time.perf_counter()
+        answers, fallback = await self._of_others(split, theirs, arrived, with_features, began)
+        began += time.perf_counter() - asked_at  # the version that answers has not waited for the other one
         own = [request for request, taken in zip(requests, drawn, strict=True) if not taken or fallback]
-        mine, others = (
-            iter(await self._of_champion(model, own, content, arrived, with_features)),
-            iter(answers),
-        )
+        mine = iter(await self._of_champion(model, own, content, arrived, with_features))
+        if own and not fallback:
+            self._counts.answered(split.name, model.record.version, time.perf_counter() - began)
         if fallback is None:
+            others = iter(answers)
             return [next(others if taken else mine) for taken in drawn]
         return [
             {**answer, "fallback": fallback} if taken else answer
@@ -125,7 +164,7 @@ class Asking:
         ]
 
     async def _of_others(
-        self, split: Split, requests: Requests, arrived: datetime, with_features: bool
+        self, split: Split, requests: Requests, arrived: datetime, with_features: bool, began: float
     ) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
         """The answers by the version that a split names; or none, and why."""
         assert self._versions is not None
@@ -133,17 +172,26 @@ class Asking:
             return [], None
         given = requests, arrived, split.deadline_ms / 1000, Shown(with_features)
         try:
-            return await self._versions.answers(split.name, split.version, *given), None
+            answers = await self._versions.answers(split.name, split.version, *given)
+            self._counts.answered(split.name, split.version, time.perf_counter() - began)
+            return answers, None
         except FaultError as fault:
+            self._counts.failed(split.name, split.version, fault.kind)
             return [], {"version": split.version, "kind": fault.kind, "why": str(fault)}
 
     async def _of_champion(
         self, model: Served, requests: Requests, content: bytes, arrived: datetime, with_features: bool
     ) -> list[dict[str, Any]]:
         given = self.models, model, list(requests), with_features, arrived
-        if not requests or (model.fast is not None and len(requests) <= MOST_ROWS):
-            return predicted(*given) if requests else []
-        return await self._behind.answer(predicted, model.record.name, content, *given)
+        try:
+            if not requests or (model.fast is not None and len(requests) <= MOST_ROWS):
+                return predicted(*given) if requests else []
+            return await self._behind.answer(predicted, model.record.name, content, *given)
+        except HTTPException as error:
+            if error.status_code in (FAILED, TOO_LATE):
+                kind = "raised" if error.status_code == FAILED else LATE
+                self._counts.failed(model.record.name, model.record.version, kind)
+            raise
 
     async def named_body(self, model: Served, content: bytes, shown: Shown, arrived: datetime) -> Any:
         """The answer to a body of rows by a version that was asked by its number, in the body's form."""
@@ -174,45 +222,3 @@ def _refusal(name: str, version: str, fault: FaultError) -> HTTPException:
 def _read(content: bytes, model: Served, most: int) -> tuple[Any, Requests]:
     body = parsed(content, most)
     return body, validated(model.request, items_of(body, most), batch=isinstance(body, list))
-
-
-class Divided:
-    """An ASGI application before another one: of plain requests to a model that is divided, it answers those with rows drawn away."""
-
-    def __init__(self, app: "ASGIApp", asking: Asking, admission: Admission, limits: Limits) -> None:
-        self.app, self._asking, self._admission = app, asking, admission
-        self._most = min(MOST_ROWS, limits.rows)
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        target = self._divided(scope) if self._asking.models.splits else None
-        if target is None:
-            return await self.app(scope, receive, send)
-        (model, split), message = target, await receive()
-        arrived, body = self._asking.models.clock.now(), message.get("body", b"")
-        read = None if message.get("more_body") or len(body) > LARGEST else self._plain(body, model)
-        if read is None or not any(split.takes(request) for request in read[1]):
-            return await self.app(scope, replayed(message, receive), send)
-        try:
-            self._admission.give_back(self._admission.admit(model.record.name, len(body)))
-            answers = await self._asking.divided(model, split, read[1], body, arrived)
-        except FullError as full:
-            return await full.answer(scope["path"])(scope, receive, send)
-        except HTTPException as error:
-            refusal = error.status_code, error.detail, error.headers
-            return await refused(scope["path"], *refusal)(scope, receive, send)
-        answer = JSONResponse(answers if isinstance(read[0], list) else answers[0])
-        return await answer(scope, receive, send)
-
-    def _divided(self, scope: "Scope") -> tuple[Served, Split] | None:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
-            return None
-        model = self._asking.models.served.get(asked_for(scope["path"]))
-        split = self._asking.split_of(model)
-        return None if model is None or split is None or model.fast is None else (model, split)
-
-    def _plain(self, body: bytes, model: Served) -> tuple[Any, Requests] | None:
-        """The requests in a body; None where the routes behind have to read it, or say what is wrong."""
-        try:
-            return _read(body, model, self._most)
-        except RequestValidationError:
-            return None

@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,15 +81,17 @@ def _converse(connection: socket.socket, scorer: Any) -> None:
 
 
 def _answered(scorer: Any, content: bytes) -> bytes:
+    began = time.process_time()
     try:
         given = wire.columns_of(content)
         explain = content[:1] == wire.EXPLAIN
-        return wire.reply(*_scores(scorer, given), scorer.contributions(given) if explain else None)
+        scores, contributions = _scores(scorer, given), scorer.contributions(given) if explain else None
+        return wire.reply(*scores, contributions, time.process_time() - began)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - told to the endpoint, which counts it
         kind = "not_finite" if type(error).__name__ == NOT_FINITE else "raised"
-        return wire.fault(kind, f"{type(error).__name__}: {error}")
+        return wire.fault(kind, f"{type(error).__name__}: {error}", time.process_time() - began)
 
 
 def _scores(scorer: Any, given: Any) -> tuple[Any, Mapping[int, Mapping[str, str]]]:

@@ -30,6 +30,7 @@ HANGS_S = 5.0
 """Seconds after a missed deadline in which a process has to answer after all; then it is killed."""
 
 MOST_WAITING = 32
+STOPPED = "it was stopped"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class Explained:
     def contributions(self, frame: pl.DataFrame) -> wire.ContributionsOfRows:
         """What the version said; its frame it had already."""
         return self.reply
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What came of copies: scores [rows] or why there are none, and the seconds that the process worked for it."""
+
+    result: np.ndarray | FaultError
+    cpu_s: float
 
 
 class Candidate:
@@ -69,24 +78,41 @@ class Candidate:
 
         Who is `patient` waits until the model is loaded, within the same time.
         """
-        self._asking += 1
-        try:
-            async with asyncio.timeout(within_s):
-                hello = await self._loaded(patient)
-                if explain and not (hello.explains and hello.features):
-                    raise UnexplainedError(self.model.record.name)
-                answer = await asyncio.shield(self._send(vectors, hello, explain))
-        except TimeoutError:
-            raise self._missed(within_s) from None
-        finally:
-            self._asking -= 1
-            self._asked_at = time.monotonic()
+        hello, answer = await self._answered(vectors, within_s, patient, explain)
         if answer.fault:
             raise FaultError(answer.fault, answer.why)
         answered = Answered(vectors, _right(answer.scores, rows), answer.unseen)
         if not explain:
             return answered, None
         return answered, Explained(hello.features or (), _all_of(answer.contributions, hello))
+
+    async def copies_scored(self, vectors: OnlineVectors, rows: int, within_s: float) -> Copies:
+        """The same of copies, for which nobody waits: they are refused as `busy` while somebody does."""
+        if self._asking:
+            raise FaultError("busy", "it is asked for answers that somebody waits for")
+        _, answer = await self._answered(vectors, within_s, patient=False, explain=False)
+        if answer.fault:
+            return Copies(FaultError(answer.fault, answer.why), answer.cpu_s)
+        try:
+            return Copies(_right(answer.scores, rows), answer.cpu_s)
+        except FaultError as fault:
+            return Copies(fault, answer.cpu_s)
+
+    async def _answered(
+        self, vectors: OnlineVectors, within_s: float, patient: bool, explain: bool
+    ) -> tuple[wire.Hello, wire.Reply]:
+        self._asking += 1
+        try:
+            async with asyncio.timeout(within_s):
+                hello = await self._loaded(patient)
+                if explain and not (hello.explains and hello.features):
+                    raise UnexplainedError(self.model.record.name)
+                return hello, await asyncio.shield(self._send(vectors, hello, explain))
+        except TimeoutError:
+            raise self._missed(within_s) from None
+        finally:
+            self._asking -= 1
+            self._asked_at = time.monotonic()
 
     def idle_s(self) -> float:
         """Seconds in which nobody has asked."""
@@ -95,10 +121,10 @@ class Candidate:
     async def close(self) -> None:
         """End its process; who waits for it is told."""
         self._task.cancel()
-        self._hello, self._failed = None, "it was stopped"
+        self._hello, self._failed = None, STOPPED
         self._tell()
         await to_thread.run_sync(self._keeper.close)
-        self._lost("it was stopped")
+        self._lost(STOPPED)
 
     async def _loaded(self, patient: bool) -> wire.Hello:
         while self._hello is None:
@@ -111,7 +137,8 @@ class Candidate:
         """Raise FaultError unless its process has the model."""
         self._asked_at = time.monotonic()
         if self._hello is None:
-            raise FaultError("loading", self._failed or self._why_not)
+            kind = "loading" if self._failed in (None, STOPPED) else "unloadable"
+            raise FaultError(kind, self._failed or self._why_not)
 
     def _send(self, vectors: OnlineVectors, hello: wire.Hello, explain: bool) -> "asyncio.Future[wire.Reply]":
         if self._late:

@@ -13,7 +13,7 @@ LATE, PASSING = "late", frozenset({"loading", "busy", "gone"})
 
 
 class FaultError(Exception):
-    """No answer: `kind` is loading, busy, gone, late, raised, not_finite, shape, memory, unknown or features."""
+    """No answer: `kind` is loading, unloadable, busy, gone, late, raised, not_finite, shape, memory, unknown or features."""
 
     def __init__(self, kind: str, why: str) -> None:
         super().__init__(why)

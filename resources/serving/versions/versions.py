@@ -3,17 +3,22 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
+from resources.features.service import DescribedService
 from resources.features.vectors import OnlineVectors
+from resources.records.deployment import Deployment
 from resources.serving.explanations import explained
 from resources.serving.keeper import Keeper
 from resources.serving.live_models import LiveModels, Served
-from resources.serving.versions.candidate import HANGS_S, LOADS_IN_S, Candidate
+from resources.serving.parts import Copied
+from resources.serving.versions.candidate import HANGS_S, LOADS_IN_S, Candidate, Copies
+from resources.serving.versions.copies import together
 from resources.serving.versions.faults import FaultError, Faults, UnexplainedError
 from resources.serving.versions.records import VERSION, version_file, version_in
 from resources.settings import Settings
@@ -37,6 +42,7 @@ ENDS_IN_S = 2.0
 SAME = {"version", "model_path", "model_sha256", "scorer", "owner", "moment"}
 """What two versions of a model may differ in whose requests are read alike."""
 
+MOST_COMPARED = 64
 Mark = tuple[int, int]
 
 
@@ -82,6 +88,7 @@ class Versions:
         self._opening: asyncio.Lock | None = None
         self._reading: CapacityLimiter | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._alike: dict[tuple[int, int], tuple[Deployment, Deployment, bool]] = {}
 
     def known(self, name: str, version: str) -> bool:
         """Whether there is a record of a version."""
@@ -123,9 +130,7 @@ class Versions:
         except UnknownVersionError as error:
             fault = FaultError("unknown", str(error))
         except Exception as error:  # noqa: BLE001 - whoever asks tells it, or has another version answer
-            fault = FaultError(
-                "features", f"what it is to score cannot be read: {type(error).__name__}: {error}"
-            )
+            fault = _unread(error)
         self.faults.add(name, version, fault)
         raise fault
 
@@ -149,6 +154,46 @@ class Versions:
         answers = self._models.answers_of(model, result, now, served_at, shown.features)
         return explained(why, vectors.frame, answers) if why else answers
 
+    async def copies(
+        self, name: str, version: str, some: Sequence[Copied], within_s: float
+    ) -> tuple[Copies, DescribedService]:
+        """What a version says of copies of requests that another one has answered, and by which features; raises FaultError.
+
+        What was read for an answer is scored where both versions read alike. Nothing of it is counted, and nobody waits for it.
+        """
+        candidate = await self._candidate(name, version)
+        candidate.refuse_unloaded()
+        model, vectors, read_s = candidate.model, [one.vectors for one in some], 0.0
+        if not self._read_alike(some[0].record, model.record):
+            self._reading = self._reading or CapacityLimiter(1)
+            try:
+                vectors, read_s = await to_thread.run_sync(
+                    self._read_again, model, some, limiter=self._reading
+                )
+            except Exception as error:
+                raise _unread(error) from error
+        copies = await candidate.copies_scored(
+            together(vectors), sum(len(one.requests) for one in some), within_s
+        )
+        return replace(copies, cpu_s=copies.cpu_s + read_s), model.service
+
+    def _read_again(self, model: Served, some: Sequence[Copied]) -> tuple[list[OnlineVectors], float]:
+        """The features of another version than the one that answered, and what it took to read them."""
+        began = time.thread_time()
+        vectors = [self._models.vectors(model, one.requests, one.now) for one in some]
+        return vectors, time.thread_time() - began
+
+    def _read_alike(self, one: Deployment, other: Deployment) -> bool:
+        """Whether the same is read for requests to two versions; what was compared is remembered."""
+        pair = id(one), id(other)
+        known = self._alike.get(pair)
+        if known is None or known[0] is not one or known[1] is not other:
+            same = one.model_copy(update={name: getattr(other, name) for name in SAME}) == other
+            if len(self._alike) >= MOST_COMPARED:
+                self._alike.clear()
+            known = self._alike[pair] = one, other, same
+        return known[2]
+
     async def close(self) -> None:
         """End all processes."""
         if self._watch:
@@ -159,10 +204,8 @@ class Versions:
     async def _vectors(self, model: Served, requests: Any, now: datetime) -> OnlineVectors:
         """The features, by the way of the version that answers where both read alike; else in a thread."""
         answering = self._models.served.get(model.record.name)
-        alike = answering and answering.record.model_copy(
-            update={name: getattr(model.record, name) for name in SAME}
-        )
-        if answering and answering.fast and alike == model.record and len(requests) <= FEW:
+        alike = answering and self._read_alike(answering.record, model.record)
+        if answering and answering.fast and alike and len(requests) <= FEW:
             try:
                 return answering.fast.vectors(requests, now)
             except Exception:
@@ -201,7 +244,7 @@ class Versions:
             record = version_in(self._models.folder, name, version)
             model = await to_thread.run_sync(self._models.unscored, record)
         except Exception as error:
-            raise FaultError("loading", f"it cannot be read: {type(error).__name__}: {error}") from error
+            raise FaultError("unloadable", f"it cannot be read: {type(error).__name__}: {error}") from error
         called = f"the process of version {version} of {name}"
         keeper = Keeper(self._home, (*self._command, name, version), called, ENDS_IN_S)
         candidate = Candidate(model, keeper, self._bounds.loads_s, self._bounds.hangs_s)
@@ -229,3 +272,7 @@ class Versions:
                     LOG.info("version %s of %s is ended, nobody asks for it", version, name)
                     del self._open[name, version]
                     await candidate.close()
+
+
+def _unread(error: Exception) -> FaultError:
+    return FaultError("features", f"what it is to score cannot be read: {type(error).__name__}: {error}")

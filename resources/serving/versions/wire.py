@@ -5,6 +5,7 @@ A frame is JSON, or a table in Arrow's format where values have no JSON. Neither
 
 import io
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,13 +52,17 @@ class ContributionsOfRows:
 
 @dataclass(frozen=True)
 class Reply:
-    """Scores [rows], unseen categories by row and contributions; or the kind of a fault, and in words what it was."""
+    """Scores [rows], unseen categories by row and contributions; or the kind of a fault, and in words what it was.
+
+    `cpu_s` is what its process worked for it.
+    """
 
     scores: np.ndarray
     unseen: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     fault: str | None = None
     why: str = ""
     contributions: ContributionsOfRows | None = None
+    cpu_s: float = 0.0
 
 
 def framed(content: bytes) -> bytes:
@@ -120,11 +125,13 @@ def hello_of(content: bytes) -> Hello:
     return Hello(failed, features, document.get("by_columns") is True, document.get("explains") is True)
 
 
-def reply(scores: Any, unseen: Mapping[int, Mapping[str, str]], contributions: Any = None) -> bytes:
+def reply(
+    scores: Any, unseen: Mapping[int, Mapping[str, str]], contributions: Any = None, cpu_s: float = 0.0
+) -> bytes:
     """Scores and contributions, to be sent; raises what numpy does where they are no numbers."""
     numbers = np.asarray(scores, np.float64)
     listed = {str(row): dict(values) for row, values in unseen.items()}
-    document: dict[str, Any] = {"scores": numbers.tolist(), "unseen": listed}
+    document: dict[str, Any] = {"scores": numbers.tolist(), "unseen": listed, "cpu_s": cpu_s}
     if contributions is not None:
         document["contributions"] = {
             "link": contributions.link,
@@ -134,16 +141,18 @@ def reply(scores: Any, unseen: Mapping[int, Mapping[str, str]], contributions: A
     return json.dumps(document).encode()
 
 
-def fault(kind: str, why: str) -> bytes:
+def fault(kind: str, why: str, cpu_s: float = 0.0) -> bytes:
     """That there are no scores, to be sent."""
-    return json.dumps({"fault": kind, "why": why[:1000]}).encode()
+    return json.dumps({"fault": kind, "why": why[:1000], "cpu_s": cpu_s}).encode()
 
 
 def reply_of(content: bytes) -> Reply:
     """What a process answered, as far as it has the form of an answer."""
     document = _object(content)
+    cpu_s = _seconds(document.get("cpu_s"))
     if "fault" in document:
-        return Reply(np.empty(0), fault=str(document["fault"]), why=str(document.get("why", "")))
+        told = str(document["fault"]), str(document.get("why", ""))
+        return Reply(np.empty(0), fault=told[0], why=told[1], cpu_s=cpu_s)
     try:
         scores = np.asarray(document["scores"], np.float64)
         unseen = {
@@ -151,7 +160,13 @@ def reply_of(content: bytes) -> Reply:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"an answer without scores: {type(error).__name__}: {error}") from error
-    return Reply(scores, unseen, contributions=_contributions(document.get("contributions"), len(scores)))
+    contributions = _contributions(document.get("contributions"), len(scores))
+    return Reply(scores, unseen, contributions=contributions, cpu_s=cpu_s)
+
+
+def _seconds(value: Any) -> float:
+    """Of what a process says, which may be anything."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
 
 
 def _contributions(document: Any, rows: int) -> ContributionsOfRows | None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from resources.records.split import Split
 from resources.serving.connection import Connection, Plain
 from resources.serving.http import together
 from resources.serving.http.guard import MOST_KNOWN, Known
@@ -237,12 +238,34 @@ def test_a_server_that_ends_answers_what_waits_and_then_ends_the_connection(app)
     assert closed and found.startswith(b"HTTP/1.1 200") and b"connection: close" in found
 
 
-def test_a_model_that_is_divided_is_asked_through_the_application(app, monkeypatch):
-    paths = taken(app, monkeypatch)
+class Other:
+    """Another version, which answers the trips that are longer than two."""
+
+    def __init__(self) -> None:
+        self.counted: list[float] = []
+
+    def takes(self, question: Any) -> bool:
+        if question.requests[0].distance <= 2.0:
+            return False
+        question.tell_all([{"model": "trips", "version": "9", "value": 0.5}])
+        return True
+
+    def answered(self, question: Any) -> None:
+        self.counted.append(question.requests[0].distance)
+
+
+def test_requests_to_a_model_that_is_divided_are_answered_on_the_connection_by_either_version(
+    app, monkeypatch
+):
+    paths, other = taken(app, monkeypatch), Other()
     written(app, Connection, [request(trip(1.0))])
-    monkeypatch.setattr(app.state.straight, "_is_divided", lambda model: True)
-    assert written(app, Connection, [request(trip(1.0))])[0].startswith(b"HTTP/1.1 200")
-    assert paths == []
+    plain = told(written(app, Connection, [request(trip(2.0))]))
+    monkeypatch.setattr(app.state.straight.together, "_elsewhere", other)
+    assert b'"version":"9"' not in written(app, Connection, [request(trip(3.0))])[0], "nothing is divided yet"
+    app.state.models.splits = {"trips": Split(name="trips", version="9", share=0.5)}
+    assert told(written(app, Connection, [request(trip(2.0))])) == plain
+    assert written(app, Connection, [request(trip(3.0))])[0].endswith(b'"version":"9","value":0.5}')
+    assert paths == [PATH] * 4 and other.counted == [2.0]
 
 
 def test_heads_are_forgotten_where_there_are_too_many():

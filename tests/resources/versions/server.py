@@ -7,6 +7,7 @@ from resources.serving import process
 from resources.serving.fast.compiled import by_frames, vectors_by_frames
 from resources.serving.http.predict import application
 from resources.serving.live_models import LiveModels, Served
+from resources.serving.log_writer import ServingLog
 from resources.serving.versions.versions import Bounds, Versions
 from resources.serving_limits import Limits
 from tests.resources.serving_fakes import FakeFeatures
@@ -35,11 +36,12 @@ class QuickModels(LiveModels):
 
 def build(home):
     """The application over the records of a state folder; a process of a version that hangs is killed soon."""
-    models = QuickModels(home.serving, FakeFeatures(), declared)
+    log = ServingLog(home.serving_log, every_s=0.2)
+    models = QuickModels(home.serving, FakeFeatures(), declared, log)
     models.follow(every_s=0.05)
     versions = Versions(models, home, COMMAND, Bounds(loads_s=20.0, hangs_s=0.5, most=16))
     limits = Limits(deadline_s=home.serve_deadline_s)
-    return application(models, home.serve_address, limits=limits, versions=versions)
+    return application(models, home.serve_address, log, limits=limits, versions=versions)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import pydantic
 
+from resources.serving.answers import ANSWERS
 from resources.serving.http.forms import fields
 from resources.serving.http.protocol.tensors import BYTES
-from resources.serving.live_models import ANSWERS, Served
+from resources.serving.live_models import Served
 
 Datatype = Literal[
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64", "BYTES"

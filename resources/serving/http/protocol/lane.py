@@ -1,7 +1,7 @@
 """The short way of tensors: read in the event loop, and predicted together with what else has arrived.
 
 Whatever is not plain goes on to the route behind, as that of rows does: a large body, a version that does not answer for its
-model, a model whose requests are divided or that answers by frames, and whatever is wrong.
+model, a model that answers by frames, and whatever is wrong.
 """
 
 from datetime import datetime
@@ -27,8 +27,10 @@ class AskedTensors(Question):
 
     form: InferRequest
 
-    def __init__(self, model: Served, body: bytes, arrived: datetime | None, length: str | None) -> None:
-        super().__init__(model, body, arrived, is_list=True)
+    def __init__(
+        self, model: Served, body: bytes, arrived: datetime | None, length: str | None, is_named: bool
+    ) -> None:
+        super().__init__(model, body, arrived, is_list=True, is_named=is_named)
         self._length = length
 
     def read(self, most: int) -> bool:
@@ -51,13 +53,12 @@ class Tensors:
     def model(self, path: str, models: LiveModels) -> Served | None:
         name, version = tensors_asked_for(path)
         model = models.served.get(name)
-        if model is None or version not in ("", model.record.version):
-            return None
-        return model if version or name not in models.splits else None
+        return model if model is not None and version in ("", model.record.version) else None
 
     def question(self, scope: "Scope", model: Served, body: bytes, arrived: datetime | None) -> Question:
         names = (value.decode("latin-1") for name, value in scope["headers"] if name == LENGTH)
-        return AskedTensors(model, body, arrived, next(names, None))
+        _, version = tensors_asked_for(scope["path"])
+        return AskedTensors(model, body, arrived, next(names, None), bool(version))
 
 
 def tensors_asked_for(path: str) -> tuple[str, str]:
