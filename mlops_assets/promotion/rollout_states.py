@@ -1,7 +1,6 @@
 """Where roll-outs lie and what their states say: one record each, replaced only by who has seen what is there."""
 
 import json
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -76,10 +75,16 @@ def standing(state: Rollout) -> Standing:
 def split_of(state: Rollout, number: int | None = None) -> Split:
     """How the requests are divided in a step (from 0), by default the one that the roll-out is in."""
     step, plan = steps_in(state)[state.step if number is None else number], plan_of(state)
-    shadow: Mapping[str, float] = {"shadow": step.shadow, "shadow_cpu": step.cpu} if step.shadow else {}
-    known = {name: value for name, value in shadow.items() if name in Split.model_fields}
-    content = {"name": state.model, "version": str(state.version), "share": step.share, "by": plan.by}
-    return Split.model_validate({**content, "salt": state.id, **known})
+    return Split(
+        name=state.model,
+        version=str(state.version),
+        share=step.share,
+        by=plan.by,
+        salt=state.id,
+        deadline_ms=plan.deadline_ms,
+        shadow=step.shadow,
+        shadow_cpu=step.cpu or 1.0,
+    )
 
 
 def in_words(state: Rollout) -> str:

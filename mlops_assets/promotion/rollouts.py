@@ -211,7 +211,7 @@ def _with(state: Rollout, step: Act) -> Rollout:
         following = steps_in(state)[state.step + 1]
         ends = step.moment + following.bake
         changes |= {"waits": f"{following.name}: bakes until {ends:%Y-%m-%d %H:%M} {ends:%Z}"}
-        changes |= {"errors": Counted(), "slow": Counted(), "basis": ""}
+        changes |= {"errors": Counted(), "traffic": Counted(), "slow": Counted(), "basis": ""}
     if step.kind == "asked":
         changes["has_asked"] = True
     if step.kind in ("paused", "resumed"):

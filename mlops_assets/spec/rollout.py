@@ -103,6 +103,9 @@ class RolloutPlan(Part):
         default_factory=list,
         description="Fields of a request that name the entity, which meets one version only; all fields by default.",
     )
+    deadline_ms: int = Field(
+        default=100, gt=0, le=60_000, description="After so long without an answer the champion has answered."
+    )
     shadow: Shadow | None = Shadow()
     canary: list[Canary] = Field(
         default_factory=lambda: [Canary(share=0.05), Canary(share=0.25)],

@@ -11,17 +11,18 @@ from typing import Any
 
 from mlops_assets.ml.rollout.decision import Decision, Evidence, decide
 from mlops_assets.ml.rollout.sequential import Look
-from mlops_assets.ml.rollout.steps import AB_TEST
+from mlops_assets.ml.rollout.steps import AB_TEST, stream_alpha
 from mlops_assets.ml.rollout.streams import Stream
 from mlops_assets.promotion.champion import champion_now
 from mlops_assets.promotion.errors import FrozenError
 from mlops_assets.promotion.holds import Holds
-from mlops_assets.promotion.rollout_states import plan_of, rollout_lock, standing, under_way
+from mlops_assets.promotion.rollout_states import plan_of, rollout_lock, standing, steps_in, under_way
 from mlops_assets.promotion.rollouts import SYSTEM, Act, followed, move, note
 from mlops_assets.spec.base import duration_text
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.rollout_rows import Rows, basis_now, rows_since
+from mlops_assets.stages.rollout_traffic import Counts, traffic_since
 from resources.moments import read_moment
 from resources.records.rollout import Counted, Rollout, TransitionKind
 from resources.systems import Systems
@@ -79,8 +80,11 @@ def _look(spec: ModelSpec, systems: Systems, state: Rollout, now: datetime) -> L
         rows = rows_since(spec, systems, state, now)
         evidence = evidence_of(spec, state, rows, now)
         noted = _noted(evidence, rows)
+    traffic = traffic_since(systems, state)
+    evidence = with_traffic(spec, state, evidence, traffic)
     decision = decide(plan_of(state), standing(state), evidence)
-    noted |= {"waits": decision.why}
+    noted |= {"waits": decision.why, "counts": traffic.counts}
+    noted |= {"traffic": _counted(traffic.errors), "slow": _counted(traffic.slow)}
     kind = TRANSITIONS.get(decision.outcome)
     if kind == "completed" and (frozen := Holds.of(systems.audit).freeze(spec.name)):
         held = replace(decision, outcome="wait", kind="frozen", why=f"{decision.why}; and {frozen}")
@@ -115,10 +119,29 @@ def _noted(evidence: Evidence, rows: Rows) -> dict[str, Any]:
     return {
         "looks": list(rows.looks),
         "look": asdict(evidence.metric) if evidence.metric else None,
-        "errors": Counted.model_validate(asdict(rows.errors)),
+        "errors": _counted(rows.errors),
         "basis": rows.basis,
         "dry_run": {name: list(pair) for name, pair in evidence.dry_run.items()},
     }
+
+
+def _counted(stream: Stream) -> Counted:
+    return Counted.model_validate(asdict(stream))
+
+
+def with_traffic(spec: ModelSpec, state: Rollout, evidence: Evidence, traffic: Counts) -> Evidence:
+    """The evidence with that of the endpoint: by the wall clock its requests count, by the data's they can only show a fault."""
+    limits = plan_of(state).limits
+    if limits.latency_ms is not None and traffic.slow.requests:
+        evidence = replace(evidence, slow=traffic.slow)
+    alpha = stream_alpha(plan_of(state), len(steps_in(state)))
+    by_wall = spec.clock == "wall" and state.record is not None
+    if by_wall:
+        evidence = replace(evidence, samples=traffic.errors.requests)
+    if limits.error_rate is None:
+        return evidence
+    at_fault = traffic.errors.shows(limits.error_rate, alpha)
+    return replace(evidence, errors=traffic.errors) if by_wall or at_fault else evidence
 
 
 def evidence_of(spec: ModelSpec, state: Rollout, rows: Rows, now: datetime) -> Evidence:
@@ -140,6 +163,7 @@ def numbers(decision: Decision, evidence: Evidence) -> dict[str, Any]:
         "decided by": decision.kind,
         "requests": evidence.samples,
         "errors": asdict(evidence.errors) if evidence.errors else None,
+        "slow": asdict(evidence.slow) if evidence.slow else None,
         "metric": asdict(evidence.metric) if evidence.metric else None,
         "dry run": {name: list(pair) for name, pair in evidence.dry_run.items()},
     }

@@ -62,7 +62,8 @@ def evidence_table(state: Rollout) -> list[dict[str, Any]]:
     """A row for each thing that the version is held to, and for each dry run, which decides nothing."""
     limits, rows = plan_of(state).limits, []
     for what, counted, limit in (
-        ("errors", state.errors, limits.error_rate),
+        ("errors of the same rows", state.errors, limits.error_rate),
+        ("errors of requests", state.traffic, limits.error_rate),
         ("slow answers", state.slow, limits.slow_share if limits.latency_ms else None),
     ):
         if limit is not None:

@@ -83,10 +83,11 @@ class Rollout(Record):
         default_factory=list, description="Clusters of labels at each look at the metric."
     )
     look: dict[str, Any] | None = Field(default=None, description="What the newest of them showed.")
-    errors: Counted = Counted()
+    errors: Counted = Field(default=Counted(), description="Of the rows that both versions scored.")
+    traffic: Counted = Field(default=Counted(), description="The same of requests to the endpoint.")
     slow: Counted = Counted()
     counts: dict[str, Any] | None = Field(
-        default=None, description="The endpoint's counts of both versions at the newest look."
+        default=None, description="By version the endpoint's counts at the newest look."
     )
     basis: str = Field(default="", description="Hash of the rows that the newest look has seen.")
     waits: str = Field(default="", description="What the next step waits for, in a sentence.")
