@@ -64,6 +64,8 @@ def rollout_sensor(spec: ModelSpec) -> dg.SensorDefinition:
         clock: dg.ResourceParam[Clock],
         serving_log: dg.ResourceParam[ServingLogResource],
     ) -> dg.SkipReason:
+        if who := lake.worked_on():
+            return dg.SkipReason(f"{who} is at work on this state alone, and looks by itself")
         before = under_way(lake, spec.name)
         if before is None:
             return dg.SkipReason("no roll-out is under way")
