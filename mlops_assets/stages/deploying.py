@@ -154,13 +154,18 @@ def _make_champion(
 
 
 def refuse_while_rolling_out(spec: ModelSpec, lake: Lake, attempt: Attempt) -> None:
-    """Raise HeldBackError where a roll-out is under way, or one of this very evaluation has ended without its version."""
+    """Raise HeldBackError where a roll-out is under way, or one of this very evaluation has ended without its version.
+
+    A run that was killed once it had begun one is completed: the evaluation's record names the version that came of it.
+    """
     if spec.rollout is None:
         return
     for state in rollouts_of(lake, spec.name):
+        of_this = state.promise.evidence.get("evaluation") == attempt.digest
+        if of_this and attempt.final is None:
+            save_record(lake, attempt_name(spec, attempt.partition), attempt.with_version(state.version))
         if not state.ended:
             raise HeldBackError(busy(state))
-        of_this = state.promise.evidence.get("evaluation") == attempt.digest
         if of_this and state.phase != "completed":
             last = state.transitions[-1]
             raise HeldBackError(

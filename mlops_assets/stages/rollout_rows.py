@@ -149,11 +149,11 @@ class Faults:
     """Scores of rows of which some may fail: the part that fails is halved until the rows are result that do."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self.scorer, self.failed = scorer, 0
+        self.scorer, self.failed, self.scored = scorer, 0, 0
 
     def scores(self, rows: pl.DataFrame) -> np.ndarray:
-        """Float64 [rows], NaN of each row that failed; once too many did, all that are left are taken to fail."""
-        if self.failed >= MOST_FAULTS:
+        """Float64 [rows], NaN of each row that failed; once many did, and most, all that are left are taken to fail."""
+        if self.failed >= max(MOST_FAULTS, self.scored):
             return np.full(rows.height, np.nan)
         try:
             result = np.asarray(self.scorer.predict(rows), np.float64)
@@ -166,6 +166,7 @@ class Faults:
             LOG.debug("%s", error)
             self.failed += 1
             return np.full(rows.height, np.nan)
+        self.scored += rows.height
         return result
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from mlops_assets.promotion.rollout_states import rollouts_of
 from mlops_assets.replay.clock import Clock, Progress, sensors_of
+from mlops_assets.replay.tables import partitions_table
 from resources.audit.log import CHANGES
 from resources.local import local_resources
 from resources.serving.splits import split_file
@@ -72,6 +73,19 @@ def test_each_step_ends_with_a_week_by_the_evidence_of_its_rows(replayed):
     decided = state.transitions[1].evidence
     assert decided["requests"] == 336 and decided["metric"]["clusters"] == 7
     assert None not in decided["dry run"]["auc"]
+
+
+def test_the_table_of_the_replay_tells_what_was_rolled_out_and_how_it_went(replayed):
+    resources, _ = replayed
+    table = partitions_table(PLANNED, resources["lake"])
+    state = rollouts_of(resources["lake"], SPEC.name)[0]
+    by_end = {
+        WEEKS.partition(name).end.isoformat(): text
+        for name, text in table.select("partition", "decision").rows()
+    }
+    assert f"rolled out as version {state.version}" in by_end[state.started]
+    for one in state.transitions[1:]:
+        assert f"the roll-out of version {state.version} {one.kind.replace('_', ' ')}" in by_end[one.moment]
 
 
 def test_what_has_ended_leaves_no_split_and_its_page_has_the_time_line(replayed):
