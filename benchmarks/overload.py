@@ -1,19 +1,19 @@
-"""More requests than the endpoint can answer, through real sockets: they come at random at a rate, whatever those before them got.
+"""More requests than the endpoint can answer, through real sockets, at a steady rate whatever those before them got.
 
-The capacity is what it answers over 64 connections that always wait for an answer. Then it is offered once, twice, three and five
-times that, over a thousand connections that are kept alive; a time counts from the moment at which a request was due. Whoever is
-turned away does not come again. The client shares the machine: by how much it was late is told beside the figures.
+The capacity is what it answers over 64 connections that always wait for an answer. Then it is offered four fifths of that, once, twice,
+three and five times as much, over a thousand connections that are kept alive. Whoever is turned away does not come again. The client is
+`h2load` (Debian: nghttp2-client), which needs a tenth of what one in Python would: it shares the machine with the endpoint.
 """
 
 import argparse
-import asyncio
-import gc
+import json
+import shutil
+import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import save
-from benchmarks.serving_client import turn
 from benchmarks.serving_servers import endpoint, free_port, running, wait_for
 from benchmarks.serving_setup import bodies, prepare
-from benchmarks.wire import Line, lines, request, run
+from benchmarks.wire import ALLOWED, HOST
 
-TIMES = (1, 2, 3, 5)
+TIMES = (0.8, 1, 2, 3, 5)
 """Of the capacity."""
 
 CONNECTIONS = 1000
@@ -38,17 +37,16 @@ CALM_S = 2.0
 """Between two loads: a second after the last one was turned away, the endpoint takes bursts again."""
 
 SOON_S = 0.05
-TICK_S = 0.001
+CLIENT = "h2load"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Met:
-    """Of each request when it was due, by how much later it was sent and answered, and by which status."""
+    """Of each request when it was sent (seconds after the first), how long its answer took, and the status of that."""
 
-    due: list[float] = field(default_factory=list)
-    late: list[float] = field(default_factory=list)
-    took: list[float] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
+    sent: np.ndarray
+    took: np.ndarray
+    status: np.ndarray
 
 
 def main() -> None:
@@ -68,15 +66,15 @@ def measured(folder: Path, seconds: float, turns: int, stack: ExitStack) -> dict
     server, port = endpoint(), free_port()
     process = stack.enter_context(running(server, port, folder))
     wait_for(server, process, port, "the endpoint")
-    each: dict[int, list[dict[str, float]]] = {times: [] for times in TIMES}
+    client = Client(f"http://{HOST}:{port}{server.path}", bodies(1)[0], folder)
+    each: dict[float, list[dict[str, float]]] = {times: [] for times in TIMES}
     capacities = []
-    for number in range(turns):
-        asked = [port], [process], server.path, server.bodies(1), CAPACITY_CONNECTIONS
-        capacities.append(turn(*asked, seconds / 2)["requests_a_second"])
+    for _ in range(turns):
+        capacities.append(capacity_of(client.met(CAPACITY_CONNECTIONS, seconds / 2)))
         for times in TIMES:
             time.sleep(CALM_S)
-            met = run(offered(port, server.path, times * capacities[-1], seconds, seed=number))
-            each[times].append(figures_of(met, capacities[-1], seconds))
+            met = client.met(CONNECTIONS, seconds, times * capacities[-1])
+            each[times].append(figures_of(met, capacities[-1]))
     loads = {
         str(times): {name: median(one[name] for one in some) for name in some[0]}
         for times, some in each.items()
@@ -84,55 +82,73 @@ def measured(folder: Path, seconds: float, turns: int, stack: ExitStack) -> dict
     return {"capacity": median(capacities), "times": loads}
 
 
-async def offered(port: int, path: str, rate: float, seconds: float, seed: int) -> Met:
-    """Send requests at random moments, so many a second, and wait until all are answered."""
-    met, clock = Met(), time.perf_counter
-    moments = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds))).tolist()
-    asked = [request(path, body) for body in bodies(1)]
-    idle: deque[Line] = deque()
-    over, sent = asyncio.Event(), 0
+class Client:
+    """`h2load` that posts one body to an address."""
 
-    def answered(line: Line, status: int) -> None:
-        met.took.append(clock() - began - line.began)
-        met.due.append(line.began)
-        met.statuses.append(status)
-        idle.append(line)
-        if len(met.due) == len(moments):
-            over.set()
+    def __init__(self, address: str, body: Any, folder: Path) -> None:
+        self._program = shutil.which(CLIENT)
+        if self._program is None:
+            raise SystemExit(f"{CLIENT} is missing: apt-get install nghttp2-client")
+        self._address, self._body, self._log = address, folder / "body.json", folder / "requests.log"
+        self._body.write_text(json.dumps(body))
 
-    idle += await lines([port], CONNECTIONS, answered)
-    everyone, began = list(idle), clock()
-    gc.disable()
-    while sent < len(moments):
-        now = clock() - began
-        while idle and sent < len(moments) and moments[sent] <= now:
-            line = idle.popleft()
-            line.began = moments[sent]
-            met.late.append(now - line.began)
-            line.ask(asked[sent % len(asked)])
-            sent += 1
-        await asyncio.sleep(TICK_S)
-    await over.wait()
-    gc.enable()
-    for line in everyone:
-        line.close()
-    return met
+    def met(self, connections: int, seconds: float, rate: float | None = None) -> Met:
+        """What so many connections met: each asks so that all send `rate` requests a second, or as soon as it is answered."""
+        self._log.unlink(missing_ok=True)
+        subprocess.run(
+            [
+                str(self._program),
+                "--h1",
+                "--threads=1",
+                *self._load(connections, seconds, rate),
+                self._address,
+            ],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        return read_log(self._log)
+
+    def _load(self, connections: int, seconds: float, rate: float | None) -> list[str]:
+        """Connections come one after the other within the pause between two requests of one, so that their requests do not come at once."""
+        common = [f"--clients={connections}", f"--data={self._body}", f"--log-file={self._log}"]
+        common += ["--header=Content-Type: application/json"]
+        if rate is None:
+            return [*common, f"--duration={max(1, round(seconds))}"]
+        each = [f"--requests={int(rate * seconds)}", f"--rps={rate / connections:.4f}"]
+        return [*common, *each, f"--rate={max(1, round(rate / 1000))}", "--rate-period=1ms"]
 
 
-def figures_of(met: Met, capacity: float, seconds: float) -> dict[str, float]:
+def read_log(path: Path) -> Met:
+    """The requests of a log of h2load: microseconds since the epoch, status and microseconds until the answer. Refuses other statuses than 200 and 503."""
+    sent, status, took = np.loadtxt(path, ndmin=2).T
+    if others := {int(one) for one in status} - set(ALLOWED):
+        raise SystemExit(f"requests were answered with {sorted(others)}")
+    return Met((sent - sent.min()) / 1e6, took / 1e6, status)
+
+
+def capacity_of(met: Met) -> float:
+    """Answers a second."""
+    return float((met.status == 200).sum() / np.ptp(met.sent))
+
+
+def figures_of(met: Met, capacity: float) -> dict[str, float]:
     """Shares of the capacity and milliseconds, after the first second."""
-    due, took, statuses = np.array(met.due), np.array(met.took), np.array(met.statuses)
-    counted = due >= CROWDED_S
-    answered, refused = took[counted & (statuses == 200)], took[counted & (statuses == 503)]
+    counted = met.sent >= CROWDED_S
+    seconds = float(np.ptp(met.sent[counted])) if counted.any() else 0.0
+    if not seconds:
+        raise SystemExit(
+            f"no two requests were sent after the first {CROWDED_S:g} s: offer the load for longer"
+        )
+    answered, refused = (met.took[counted & (met.status == status)] for status in ALLOWED)
     return {
-        "answered_of_capacity": len(answered) / (seconds - CROWDED_S) / capacity,
-        "refused_share": len(refused) / max(len(refused) + len(answered), 1),
+        "offered_of_capacity": int(counted.sum()) / seconds / capacity,
+        "answered_of_capacity": len(answered) / seconds / capacity,
+        "refused_share": len(refused) / int(counted.sum()),
         "accepted_p50_ms": _at(answered, 50),
         "accepted_p99_ms": _at(answered, 99),
         "refused_p50_ms": _at(refused, 50),
         "refused_p99_ms": _at(refused, 99),
         "refused_soon_share": float(np.mean(refused <= SOON_S)) if len(refused) else 1.0,
-        "client_late_p99_ms": _at(np.array(met.late), 99),
     }
 
 
@@ -152,18 +168,17 @@ def ratios_of(found: dict[str, Any]) -> dict[str, float]:
 
 def page_table(found: dict[str, Any]) -> str:
     """What the screen and the page show of them."""
-    titles = ("answered, of", "accepted", "", "503", "", "503 within", "client late")
-    units = ("the capacity", "p50 ms", "p99 ms", "p50 ms", "p99 ms", "50 ms", "p99 ms")
+    titles = ("sent, of", "answered, of", "accepted", "", "503", "", "503 within")
+    units = ("the capacity", "the capacity", "p50 ms", "p99 ms", "p50 ms", "p99 ms", "50 ms")
     lines = [f"{'requests':>10}{_cells(titles)}", f"{'':>10}{_cells(units)}"]
     for times, one in found["times"].items():
-        numbers = [f"{one['answered_of_capacity']:.2f}"]
+        numbers = [f"{one[f'{what}_of_capacity']:.2f}" for what in ("offered", "answered")]
         numbers += [f"{one[f'accepted_{at}_ms']:.0f}" for at in ("p50", "p99")]
         if one["refused_share"]:
             numbers += [f"{one[f'refused_{at}_ms']:.0f}" for at in ("p50", "p99")]
             numbers += [f"{one['refused_soon_share']:.1%}"]
         else:
             numbers += ["-"] * 3
-        numbers.append(f"{one['client_late_p99_ms']:.0f}")
         lines.append(f"{times + ' x':>10}{_cells(numbers)}")
     return "\n".join([*lines, "", f"capacity: {found['capacity']:,.0f} answers a second"])
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks import serving_rollout
 from benchmarks.report import save
 from benchmarks.serving_client import memory, turn
 from benchmarks.serving_servers import Server, free_port, running, servers, wait_for
@@ -46,13 +47,19 @@ def main() -> None:
         "--bentoml-python",
         help="interpreter that has bentoml and xgboost-cpu; without it BentoML is left out",
     )
+    parser.add_argument(
+        "--rollout", action="store_true", help="the endpoint alone, while a version is rolled out"
+    )
     options = parser.parse_args()
+    if options.rollout:
+        return serving_rollout.main(options)
     with tempfile.TemporaryDirectory(prefix="serving-bench-") as folder, ExitStack() as stack:
         prepare(Path(folder))
         alone = in_process(Path(folder))
         found = {**measured(Path(folder), options, stack), "in_process_cpu_ms": alone}
     print(table_of(found))
     print(save("serving", {"before": options.before, **found}, ratios_of(found)))
+    return None
 
 
 def in_process(folder: Path) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What tests of every part share: free ports, a state folder of their own, and system programs that may be missing."""
 
+import gc
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ import hypothesis
 import pytest
 
 from resources.settings import Settings, settings, silence_usage_reports
-from tests import forked, parts, registries, workers
+from tests import forked, generated, parts, registries, workers
 from tests.skips import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -38,6 +39,10 @@ hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
 
 
+ALLOCATIONS = 20_000
+"""Objects that are made between two rounds of the garbage collector."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--parts=cluster` runs the tests that work over `tests.parts` over those of a cluster."""
     parser.addoption(
@@ -46,8 +51,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Which parts there are is known before the first test."""
+    """Which parts there are is known before the first test, and what tests are generated from is the same in every run."""
     parts.choose(config)
+    if config.getoption("--hypothesis-profile") != "fuzz":
+        generated.draw_from_nothing_loaded()
+    gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: the garbage collector does not walk through it in every round."""
+    gc.freeze()
+    gc.set_threshold(ALLOCATIONS, 10, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

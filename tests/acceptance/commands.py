@@ -8,13 +8,16 @@ from pathlib import Path
 from resources.settings import PROJECT_ROOT
 
 RUN = ("run", "--no-compare", "--no-second-model")
+LOOK_EVERY_S = "5"
+"""Sensors look so often: a test waits for many looks, one after the other."""
 
 
 def environment(home: Path, data: Path) -> dict[str, str]:
     """The environment of a user whose state lies in `home` and whose raw files in `data`."""
     clean = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI")}
     path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
-    return clean | {"MLOPS_HOME": str(home), "MLOPS_DATA": str(data), "PYTHONPATH": path}
+    own = {"MLOPS_HOME": str(home), "MLOPS_DATA": str(data), "PYTHONPATH": path}
+    return {"MLOPS_LOOK_EVERY_S": LOOK_EVERY_S} | clean | own
 
 
 def python(home: Path, data: Path, *arguments: str) -> str:

@@ -18,9 +18,6 @@ from tests.acceptance.parcels import MODEL, write_shop
 from tests.acceptance.state import tracking_of
 
 LIVED, LATENESS = 10, timedelta(hours=1)
-pytestmark = (
-    pytest.mark.nightly
-)  # 200 CPU-seconds, most of them of servers that wait for each other's intervals
 
 
 @pytest.fixture(scope="module")

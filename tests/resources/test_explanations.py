@@ -77,7 +77,8 @@ def test_more_rows_than_are_explained_at_once_are_refused_before_anything_is_pre
 def test_a_model_that_cannot_be_explained_says_so(tmp_path):
     http = client(endpoint(tmp_path))
     reply = http.post("/predict/trips?explain=true", json=TRIP)
-    assert (reply.status_code, "ask without explain=true" in reply.text) == (501, True)
+    assert (reply.status_code, "ask without explain=true" in reply.text) == (422, True)
+    assert reply.json()["detail"][0]["loc"] == ["query", "explain"]
     wrong = http.post("/predict/trips?explain=true", json={})
     assert wrong.status_code == 422, "what is sent wrong is told first"
 

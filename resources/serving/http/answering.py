@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 from fastapi import HTTPException
+from fastapi.exceptions import RequestValidationError
 
 from resources.serving.explanations import MOST_ROWS, explains
 from resources.serving.http.bodies import items_of, parsed, refusal, validated
@@ -59,19 +60,19 @@ def predicted(
 
 
 def refuse_unexplained(model: Served, rows: int) -> None:
-    """Raise the answer 501 for a model that cannot be explained, and 422 for more rows than are explained at once."""
+    """Raise the answer 422 for a model that cannot be explained, and for more rows than are explained at once."""
     if not explains(model.scorer):
         raise unexplained(model.record.name)
     refuse_many_explained(rows)
 
 
-def unexplained(name: str) -> HTTPException:
-    """The answer 501 of a model that cannot be explained."""
-    return HTTPException(
-        501,
+def unexplained(name: str) -> RequestValidationError:
+    """The answer 422 of a model that cannot be explained."""
+    why = (
         f"model {name!r} cannot say what its features add to a score, its kind of trainer gives no contributions: "
-        "ask without explain=true",
+        "ask without explain=true"
     )
+    return refusal("unsupported", why, "explain", part="query")
 
 
 def refuse_many_explained(rows: int) -> None:

@@ -163,9 +163,9 @@ def items_of(body: Any, most: int = LARGEST_BATCH) -> list[Any]:
     return items
 
 
-def refusal(kind: str, message: str, *where: str | int) -> RequestValidationError:
-    """The answer 422 with one problem, located in the body as FastAPI does."""
-    return RequestValidationError([_shortened(_problem(kind, ("body", *where), message))])
+def refusal(kind: str, message: str, *where: str | int, part: str = "body") -> RequestValidationError:
+    """The answer 422 with one problem, located in a part of the request (the body, or its query) as FastAPI does."""
+    return RequestValidationError([_shortened(_problem(kind, (part, *where), message))])
 
 
 def validated(request: type[pydantic.BaseModel], items: list[Any], batch: bool) -> list[pydantic.BaseModel]:

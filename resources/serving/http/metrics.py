@@ -45,7 +45,6 @@ KINDS = {
     422: "invalid",
     429: "overloaded",
     500: "failed",
-    501: "unsupported",
     503: "unavailable",
     504: "too_late",
 }

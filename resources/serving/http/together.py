@@ -31,7 +31,7 @@ READING_S = 0.005
 PREDICTING_S = 0.02
 """Seconds in which it predicts them, by what a row took lately; one request at any rate."""
 
-HURRY_S = 0.0025
+HURRY_S = 0.003
 """The same while some are turned away: whoever comes is heard once a turn, and between two turns those are told so that came meanwhile."""
 
 NEWS = 0.1

@@ -118,7 +118,7 @@ class Asking:
     async def by_number(
         self, model: Served, requests: Requests, arrived: datetime, shown: Shown = PLAIN
     ) -> list[dict[str, Any]]:
-        """An answer a request by a version that was asked by its number, or the answers 501, 503 and 504."""
+        """An answer a request by a version that was asked by its number, or the answers 422, 503 and 504."""
         assert self._versions is not None
         name, version = model.record.name, model.record.version
         if shown.explanations:

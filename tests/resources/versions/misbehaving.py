@@ -18,6 +18,8 @@ COMMAND = (
     "raise SystemExit(main(*sys.argv[1:4], declared))",
 )
 ONE_IN = 50
+SHORT, LONG = 10, 99.0
+SLOW_S = 0.02
 LEAK = 100 * 2**20
 HELD: list[Any] = []
 
@@ -46,6 +48,16 @@ class Misbehaving:
                 time.sleep(10)
             case "exits":
                 os._exit(3)
+            case "raises":
+                raise ValueError("the model is broken")
+            case "takes ten times as long":
+                time.sleep(SLOW_S)
+            case "takes two seconds for a long trip" if any(frame["distance"] == LONG):
+                time.sleep(2.0)
+            case "says one thing":
+                return np.full(len(scores), 7.0)
+            case "is wrong for short trips":
+                return np.where(frame["distance"] < SHORT, scores + 1000.0, scores)
             case "raises for one row in fifty" if any(frame["distance"] % ONE_IN == 0):
                 raise KeyError("no such carrier")
             case "leaks":
