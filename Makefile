@@ -89,6 +89,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.skew
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.promotion
+	$(BIN)/python -m benchmarks.rollout
 	$(BIN)/python -m benchmarks.launcher
 	$(BIN)/python -m benchmarks.ticks
 	$(BIN)/python -m benchmarks.serving

@@ -27,6 +27,7 @@ from mlops_assets.commands import (
     pushes,
     reap,
     retention,
+    rollout,
     schema,
     verify,
 )
@@ -116,6 +117,7 @@ check.add(app)
 new.add(app)
 schema.add(app)
 decisions.add(app)
+rollout.add(app)
 holds.add(app)
 keys.add(app)
 live.add(app)

@@ -20,6 +20,7 @@ from mlops_assets.automation.holding import hold_jobs  # noqa: E402
 from mlops_assets.automation.reaping import reaper_job, reaper_schedule  # noqa: E402
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
+from mlops_assets.automation.rollout import rollout_jobs  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.pods import executor_of  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
@@ -79,7 +80,15 @@ def build() -> dg.Definitions:
     backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
         assets=[verification(specs, tables), *(_broken_use_case(name, why) for name, why in broken.items())],
-        jobs=[*decision_jobs(specs), *hold_jobs(specs), verify_job(), retention, *reaper, *backups],
+        jobs=[
+            *decision_jobs(specs),
+            *hold_jobs(specs),
+            *rollout_jobs(specs),
+            verify_job(),
+            retention,
+            *reaper,
+            *backups,
+        ],
         schedules=[
             retention_schedule(retention),
             *map(reaper_schedule, reaper),

@@ -90,6 +90,7 @@ SEVEN_DAYS = {
     "mlops_assets/spec/cron.py": "a cron line names days of the week",
     "mlops_assets/spec/gate.py": "a cluster may be the week of the prediction time",
     "mlops_assets/spec/columns.py": "a cluster may be the week of the prediction time",
+    "mlops_assets/stages/rollout_rows.py": "a cluster may be the week of the prediction time",
     "mlops_assets/ml/judging/gate.py": "a cluster may be the week of the prediction time",
     "mlops_assets/spec/ticks.py": "changes of a zone's clock are looked for week by week",
     "mlops_assets/replay/policies.py": "the policy that retrains every four weeks",

@@ -9,6 +9,7 @@ from mlops_assets.assets.evaluation import evaluation
 from mlops_assets.assets.model import model
 from mlops_assets.assets.monitoring import drift, performance
 from mlops_assets.assets.predictions import predictions
+from mlops_assets.assets.rollout import rollout
 from mlops_assets.assets.search import search
 from mlops_assets.assets.skew import skew
 from mlops_assets.assets.training_set import training_set
@@ -18,6 +19,7 @@ STAGES = (training_set, model, evaluation, deployment, predictions, performance,
 
 
 def model_assets(spec: ModelSpec) -> list[dg.AssetsDefinition]:
-    """The assets of a model, and its search and its batch predictions where the spec has them."""
-    optional = [*([search] if spec.search else []), *([batch_predictions] if spec.batch else [])]
+    """The assets of a model, and its search, its batch predictions and its roll-out where the spec has them."""
+    has = {search: spec.search, batch_predictions: spec.batch, rollout: spec.rollout}
+    optional = [stage for stage, part in has.items() if part]
     return [stage(spec) for stage in (*STAGES, *optional)]

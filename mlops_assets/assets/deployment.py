@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.model import fit_metadata
+from mlops_assets.kit.rollout_page import on_the_deployment
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.promotion.approval import by_a_person
 from mlops_assets.promotion.errors import HeldBackError
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.promotion.records import audit_entry
+from mlops_assets.promotion.rollout_states import in_words, under_way
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.deploying import decided_by, deploy, is_live, passed_gate, rejection
@@ -46,7 +48,9 @@ def deployment(spec: ModelSpec) -> dg.AssetsDefinition:
             result = _result(champion(), run.shown_before() | run.reuse.counts())
         else:
             result = refit_and_deploy(spec, run)
-        yield result
+        yield result._replace(
+            metadata={**(result.metadata or {}), **on_the_deployment(run.systems.lake, spec.name)}
+        )
         return None
 
     return deployment_
@@ -67,6 +71,10 @@ def refit_and_deploy(spec: ModelSpec, run: Run) -> dg.MaterializeResult:
         return _result(run.systems.tracking.champion(spec.name), {"promotion": f"none: {held}"})
     run.reuse.note(None, version.sha256)
     shown = fit_metadata(fitted, version, data) | audit_entry(run.systems.audit, spec.name)
+    if (state := under_way(run.systems.lake, spec.name)) and state.version == version.number:
+        run.log(in_words(state))
+        shown |= {"promotion": f"none yet: {in_words(state)}"}
+        version = run.systems.tracking.champion(spec.name) or version
     return _result(version, shown | run.reuse.counts())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.jobs import REPORT_PARTS, RETRAIN_PARTS
+from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.automation.tries import (
     BASIS_TAG,
     FOR_TAG,
@@ -44,8 +45,9 @@ WAITS = "{} is at work on this state alone: it asks for the runs itself, and thi
 
 
 def model_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
-    """The two sensors of a model: one scores what was ingested, one retrains on evidence."""
-    return [score_sensor(spec), retrain_sensor(spec)]
+    """The sensors of a model: one scores what was ingested, one retrains on evidence, one moves its roll-outs on where it plans any."""
+    rolls_out = [rollout_sensor(spec)] if spec.rollout else []
+    return [score_sensor(spec), *rolls_out, retrain_sensor(spec)]
 
 
 def score_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.SensorDefinition:

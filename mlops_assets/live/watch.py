@@ -69,7 +69,7 @@ class Watch:
         arrived = self._ended_last(ingest_job_name(self.use_case), since)
         after = {ingest_sensor_name(self.use_case): since}
         for model in self.models:
-            score, retrain = sensors_of(model)
+            score, _, retrain = sensors_of(model)
             after |= {score: arrived, retrain: self._ended_last(f"{model}_partition", arrived)}
         return all(self._looked(name, moment) for name, moment in after.items()) and not self._works()
 

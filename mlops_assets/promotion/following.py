@@ -73,7 +73,7 @@ def record_of(audit: Audit, endpoint: Endpoint, model: str, version: int) -> Dep
     """How a version was served last, from the log; of one that was deployed before the log said so, as it was kept."""
     entries = audit.entries(model, (*CHANGES, "deployed"))
     digests = [e.evidence[SERVES] for e in entries if e.version == version and e.evidence.get(SERVES)]
-    return _record(endpoint, digests[-1]) if digests else _earlier_record(audit, endpoint, model, version)
+    return recorded(endpoint, digests[-1]) if digests else _earlier_record(audit, endpoint, model, version)
 
 
 def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment | None:
@@ -81,7 +81,7 @@ def wanted_record(audit: Audit, endpoint: Endpoint, change: Entry) -> Deployment
     deployment = deployed(audit, change)
     says = deployment if deployment is not None and SERVES in deployment.evidence else change
     if SERVES in says.evidence:
-        return _record(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
+        return recorded(endpoint, says.evidence[SERVES]) if says.evidence[SERVES] else None
     assert change.version is not None
     return _earlier_record(audit, endpoint, _model(change), change.version)
 
@@ -156,7 +156,7 @@ def _serve(systems: Systems, change: Entry, record: Deployment | None) -> list[s
     if record is None:
         gone = SERVES in change.evidence and endpoint.withdraw(_model(change))
         return [f"the endpoint answered, and {named(change.version)} is not deployed"] if gone else []
-    sentences = _with_model_file(systems.tracking, endpoint, record)
+    sentences = with_model_file(systems.tracking, endpoint, record)
     if now != record:
         _keep_unrecorded(systems.audit, endpoint, now)
         endpoint.publish(record)
@@ -165,7 +165,7 @@ def _serve(systems: Systems, change: Entry, record: Deployment | None) -> list[s
     return sentences
 
 
-def _with_model_file(tracking: Tracking, endpoint: Endpoint, record: Deployment) -> list[str]:
+def with_model_file(tracking: Tracking, endpoint: Endpoint, record: Deployment) -> list[str]:
     """Put the model file that a record names in place, from the registry, if it is missing or not what it was."""
     path = Path(record.model_path)
     if path.is_file() and sha256(path.read_bytes()) == record.model_sha256:
@@ -186,7 +186,8 @@ def _keep_unrecorded(audit: Audit, endpoint: Endpoint, now: Deployment | None) -
         endpoint.keep_record(now)
 
 
-def _record(endpoint: Endpoint, held: Mapping[str, Any]) -> Deployment:
+def recorded(endpoint: Endpoint, held: Mapping[str, Any]) -> Deployment:
+    """The deployment record of which the log, or a state, holds the contents; its model file lies in this folder."""
     path = endpoint.model_file(held["name"], held["version"])
     return Deployment.of(
         {**held, "model_path": str(path)}, f"the deployment record that the audit log holds of {held['name']}"

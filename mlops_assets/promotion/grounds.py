@@ -1,4 +1,4 @@
-"""What a change of champion rests on, read from the audit log: training, evaluation and, where asked, approval.
+"""What a change of champion rests on, read from the audit log: training, evaluation, approval where asked, and roll-out.
 
 A seal shows that an entry was written by a holder of the key. That its evidence is there, was passed and is about this
 very version is checked before a change is recorded, and again before registry and endpoint follow it.
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_assets.promotion.errors import UnfoundedError
-from mlops_assets.promotion.history import REPLACES
+from mlops_assets.promotion.history import REPLACES, ROLLOUT
 from mlops_assets.promotion.records import spec_then
-from resources.audit.log import CHANGES, Audit, Entry, Kind
+from resources.audit.log import CHANGES, ROLLOUTS, Audit, Entry, Kind
 
 LOG = logging.getLogger(__name__)
 END = 2**62
 """As a number of an entry: behind all there are."""
 
-KINDS: tuple[Kind, ...] = (*CHANGES, "trained", "evaluated", "approved", "rejected")
+KINDS: tuple[Kind, ...] = (*CHANGES, *ROLLOUTS, "trained", "evaluated", "approved", "rejected")
 _sound: set[str] = set()
 """Hashes of changes that rest on what they need; an entry's hash covers all that it can rest on."""
 
@@ -65,6 +65,7 @@ class Grounds:
             return self._of_return(version, before)
         return (
             self._of_training(version, evidence, before)
+            or self._of_rollout(version, evidence, before)
             or self._of_evaluation(evidence, before)
             or self._of_approval(evidence, before)
         )
@@ -94,8 +95,29 @@ class Grounds:
             )
         return None
 
+    def _of_rollout(self, version: int, evidence: Mapping[str, Any], before: int) -> str | None:
+        """Of a promotion that says it comes after a roll-out: that this one was completed, of this version in this one's place."""
+        name = evidence.get(ROLLOUT)
+        if name is None:
+            return None
+        about = [e for e in self._of(before, *ROLLOUTS) if e.evidence.get(ROLLOUT) == name]
+        kinds = {entry.kind for entry in about}
+        if "rollout_started" not in kinds or not kinds & {"rollout_completed", "rollout_promoted"}:
+            return f"its roll-out {name} was not begun and completed in the log before it"
+        if another := next((e for e in about if e.version != version), None):
+            return f"its roll-out {name}, entry {another.seq}, is of version {another.version}"
+        replaced = evidence.get(REPLACES)
+        if another := next((e for e in about if e.evidence["champion"] != replaced), None):
+            return (
+                f"its roll-out {name}, entry {another.seq}, was beside version {another.evidence['champion']}, and it "
+                f"replaces {replaced or 'none'}"
+            )
+        return None
+
     def _of_evaluation(self, evidence: Mapping[str, Any], before: int) -> str | None:
         digest = evidence.get("evaluation")
+        if digest is None and self._started_by_hand(evidence, before):
+            return None
         known = [e for e in self._of(before, "evaluated") if e.evidence["evaluation"] == digest]
         if not known:
             return f"its evaluation (sha256 {digest}) is not in the log before it"
@@ -121,6 +143,9 @@ class Grounds:
             return "the log has no configuration of the model before it"
         if spec["promotion"]["mode"] != "approval":
             return None
+        if evidence.get("evaluation") is None and (start := self._started_by_hand(evidence, before)):
+            known = start.by in spec["promotion"]["approvers"]
+            return None if known else f"its roll-out was started by {start.by}, who is no approver"
         about = [
             e
             for e in self._of(before, "approved", "rejected")
@@ -135,6 +160,13 @@ class Grounds:
         if approval.by not in (*spec["promotion"]["approvers"], *then["promotion"]["approvers"]):
             return f"its approval, entry {approval.seq}, is by {approval.by}, who is no approver"
         return None
+
+    def _started_by_hand(self, evidence: Mapping[str, Any], before: int) -> Entry | None:
+        """The entry by which a person started the roll-out that takes an evaluation's place; None where none did."""
+        started = (
+            e for e in self._of(before, "rollout_started") if e.evidence[ROLLOUT] == evidence.get(ROLLOUT)
+        )
+        return next((e for e in started if e.evidence["origin"] != "promotion"), None)
 
     def _names(self, version: int | None, before: int) -> set[int | None]:
         """What an evaluation calls a champion: its number, or that of the challenger that it was refitted from."""

@@ -7,6 +7,9 @@ from resources.audit.log import Entry
 from resources.tracking.versions import utc
 
 REPLACES = "replaces"
+ROLLOUT = "rollout"
+"""Evidence of a promotion: the roll-out that it comes after."""
+
 SHOWN_BETTER = "shown_better"
 """Whether a promoted version was shown to be better than the champion before it, and not merely not much worse."""
 

@@ -83,9 +83,13 @@ class Shared(Protocol):
         ...
 
 
-def sensors_of(model: str) -> tuple[str, str]:
-    """Names of a model's sensors: one scores, one retrains."""
-    return f"score_{model}_when_features_arrive", f"retrain_{model}_on_evidence"
+def sensors_of(model: str) -> tuple[str, str, str]:
+    """Names of a model's sensors: one scores, one moves its roll-out on where it plans any, one retrains."""
+    return (
+        f"score_{model}_when_features_arrive",
+        f"advance_{model}_rollout",
+        f"retrain_{model}_on_evidence",
+    )
 
 
 def said(partitions: Sequence[str]) -> str:

@@ -5,13 +5,16 @@ that one, with what got labels since, and at the end.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mlops_assets.automation.unreported import partitions_to_score
 from mlops_assets.ml.monitoring.policy import quiet_until
 from mlops_assets.project import Project
+from mlops_assets.promotion.rollout_states import under_way
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.model import ModelSpec
+
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class SharedRuns:
@@ -44,6 +47,9 @@ class SharedRuns:
                 yield f"{spec.name}_partition", names
 
     def _quiet_until(self, spec: ModelSpec) -> datetime | None:
+        """Until when nothing can be decided about a model; while a roll-out is under way each partition decides."""
+        if spec.rollout and under_way(self.project.lake, spec.name):
+            return LONG_AGO
         attempts = self.project.lake.records(f"{spec.name}/attempts")
         last = spec.calendar.partition(attempts[-1]).end if attempts else None
         return quiet_until(last, spec, self.project.tracking.champion(spec.name) is not None)

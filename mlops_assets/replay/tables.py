@@ -9,13 +9,16 @@ import polars as pl
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.scores import defined
+from mlops_assets.promotion.rollout_states import rollouts_of
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake
+from resources.moments import read_moment
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
+from resources.records.rollout import Rollout
 
 SHOWN = {"classification": ("auc", "log_loss"), "regression": ("mae", "rmse")}
 
@@ -39,7 +42,7 @@ def partition_row(spec: ModelSpec, lake: Lake, partition: str) -> dict[str, Any]
         **{name: defined(report[name]) for name in SHOWN[spec.task]},
         "drift": drift.get("drift_share"),
         "version": report["model_version"],
-        "decision": decision(load_record(lake, Attempt, attempt_name(spec, partition))),
+        "decision": _decided(spec, lake, partition),
     }
 
 
@@ -68,19 +71,37 @@ def _step_row(spec: ModelSpec, lake: Lake, scored: pl.DataFrame, step: Sequence[
         "judged": figures.get("rows", 0),
         **{name: defined(figures.get(name)) for name in SHOWN[spec.task]},
         "version": version[-1] if version.len() else None,
-        "decision": decision(load_record(lake, Attempt, attempt_name(spec, step[-1]))),
+        "decision": _decided(spec, lake, step[-1]),
     }
 
 
-def decision(attempt: Attempt | None) -> str:
-    """What was decided at the end of a partition, and why."""
+def _decided(spec: ModelSpec, lake: Lake, name: str) -> str:
+    """What was decided at the end of a partition, and what roll-outs did at it."""
+    attempt = load_record(lake, Attempt, attempt_name(spec, name))
+    states = rollouts_of(lake, spec.name) if spec.rollout else []
+    return "; ".join([decision(attempt, states), *moves(spec, states, name)])
+
+
+def moves(spec: ModelSpec, states: Sequence[Rollout], name: str) -> list[str]:
+    """What roll-outs did at the end of a partition, beside beginning."""
+    end = spec.calendar.partition(name).end
+    return [
+        f"the roll-out of version {state.version} {one.kind.replace('_', ' ')}"
+        for state in states
+        for one in state.transitions
+        if one.kind != "started" and read_moment(one.moment) == end
+    ]
+
+
+def decision(attempt: Attempt | None, states: Sequence[Rollout] = ()) -> str:
+    """What was decided at the end of a partition, and why; `states` are the roll-outs that may have come of it."""
     if attempt is None:
         return "kept"
     trigger = (attempt.trigger or "by hand").replace("_", " ")
     final = attempt.final.version if attempt.final else None
-    outcome = (
-        f"promoted as version {final}" if final else "rejected" if not attempt.promote else "not promoted"
-    )
+    steps = any(state.promise.evidence.get("evaluation") == attempt.digest for state in states)
+    how = "rolled out" if steps else "promoted"
+    outcome = f"{how} as version {final}" if final else "rejected" if not attempt.promote else "not promoted"
     return f"retrained ({trigger}), {outcome}: {attempt.verdict}"
 
 

@@ -21,6 +21,8 @@ from mlops_assets.spec.label import Label, label_fits, labels_come_in_time, long
 from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.pods import Pods, pods_fit
 from mlops_assets.spec.prediction import Prediction
+from mlops_assets.spec.promotion import Deployment, Promotion
+from mlops_assets.spec.rollout import RolloutPlan, rollout_fits
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
 from mlops_assets.spec.use_case import current_use_case
@@ -74,24 +76,6 @@ class Retrain(Part):
     )
 
 
-class Promotion(Part):
-    """Who lets a challenger that passed the gate become champion: nobody, or a person who is named."""
-
-    mode: Literal["automatic", "approval"] = Field(
-        default="automatic", description="approval: a challenger that passed waits for one of the approvers."
-    )
-    approvers: list[str] = Field(default_factory=list, description="Names of those who may approve.")
-
-    @pydantic.model_validator(mode="after")
-    def _somebody_may_approve(self) -> Self:
-        if self.mode == "approval" and not any(name.strip() for name in self.approvers):
-            raise ValueError(
-                "promotion.mode=approval and promotion.approvers names nobody: no challenger could ever be promoted; "
-                "name at least one person, for example approvers: [ada]"
-            )
-        return self
-
-
 class Leaks(Part):
     """When a feature that alone predicts the label nearly perfectly stops a training."""
 
@@ -111,12 +95,6 @@ class Skew(Part):
     """How much of the serving log is replayed through the offline store."""
 
     requests: int = Field(default=20_000, ge=1, description="Newest logged requests that are compared.")
-
-
-class Deployment(Part):
-    """Whether the champion answers at the endpoint, `/v1/models/<name>/predict`."""
-
-    enabled: bool = True
 
 
 def _window_fits(window: Window, calendar: Calendar) -> str | None:
@@ -149,6 +127,7 @@ RULES: dict[str, tuple[str, Callable[[Any, Any], str | None]]] = {
     "window": ("calendar", _window_fits),
     "gate": ("task", gate_fits),
     "retrain": ("window", _cool_down_fits),
+    "rollout": ("task", rollout_fits),
     "pods": ("trainer", lambda value, trainer: pods_fit(value, trainer) if value else None),
 }
 """Part of a spec -> the part above it that it must agree with, and how; an error carries the line of the part."""
@@ -198,6 +177,11 @@ class ModelSpec(Part):
     drift: Drift = Drift()
     retrain: Retrain = Field(default=Retrain(), validate_default=True)
     promotion: Promotion = Promotion()
+    rollout: RolloutPlan | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Steps by which a version that passed takes the requests; without it, all at once.",
+    )
     deployment: Deployment = Deployment()
     batch: Batch | None = Field(
         default=None,
@@ -274,7 +258,7 @@ class ModelSpec(Part):
     def _yaml_reads_on_as_true(cls, value: object) -> object:
         return "on" if value is True else value
 
-    @pydantic.field_validator("label", "window", "gate", "retrain", "pods")
+    @pydantic.field_validator("label", "window", "gate", "retrain", "rollout", "pods")
     @classmethod
     def _agrees_with_what_stands_above(cls, value: Part | None, info: pydantic.ValidationInfo) -> Part | None:
         other, rule = RULES[str(info.field_name)]

@@ -1,4 +1,7 @@
-"""Deploying: a challenger that passed is refitted on everything up to now, made champion and handed to the endpoint."""
+"""Deploying: a challenger that passed is refitted on everything up to now, made champion and handed to the endpoint.
+
+Where the spec plans a roll-out and there is a champion, the refit's very bytes take its place in steps instead.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +11,10 @@ from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.promotion.approval import Warrant, warranted
 from mlops_assets.promotion.champion import change_champion
+from mlops_assets.promotion.errors import HeldBackError
 from mlops_assets.promotion.records import record_trained
+from mlops_assets.promotion.rollout_states import busy, in_words, rollouts_of
+from mlops_assets.promotion.rollouts import begin
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotPassedError, NotReadyError, OtherRulesError
@@ -48,6 +54,7 @@ def _deploy(
     lake, tracking, audit = systems.lake, systems.tracking, systems.audit
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
+    refuse_while_rolling_out(spec, lake, attempt)
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate.version)
     _refuse_other_rules(spec, challenger)
     data = training_data(spec, lake, attempt.partition)
@@ -139,7 +146,32 @@ def _make_champion(
         endpoint.advance(data.now, spec.use_case)
     now = now_of(spec, systems.lake, systems.clock)
     moment = max(data.now, now or data.now)
-    change_champion(systems, warrant.change(version, moment), record)
+    change = warrant.change(version, moment)
+    if spec.rollout is None or change.replaces in (None, version.number):
+        change_champion(systems, change, record)
+    else:
+        begin(systems, change, record, spec.rollout)
+
+
+def refuse_while_rolling_out(spec: ModelSpec, lake: Lake, attempt: Attempt) -> None:
+    """Raise HeldBackError where a roll-out is under way, or one of this very evaluation has ended without its version.
+
+    A run that was killed once it had begun one is completed: the evaluation's record names the version that came of it.
+    """
+    if spec.rollout is None:
+        return
+    for state in rollouts_of(lake, spec.name):
+        of_this = state.promise.evidence.get("evaluation") == attempt.digest
+        if of_this and attempt.final is None:
+            save_record(lake, attempt_name(spec, attempt.partition), attempt.with_version(state.version))
+        if not state.ended:
+            raise HeldBackError(busy(state))
+        if of_this and state.phase != "completed":
+            last = state.transitions[-1]
+            raise HeldBackError(
+                f"{spec.name}: {in_words(state)} by {last.by} ({last.why}) and is not begun again by itself: train a new "
+                f"challenger, or `mlops rollout {spec.name} start --version {state.version} --by NAME --why WHY`"
+            )
 
 
 def endpoint_record(spec: ModelSpec, version: Version, path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from resources.storage.errors import ConflictError
 from resources.storage.storage import Storage
 from resources.tracking.versions import utc
 
-__all__ = ["CHANGES", "KINDS", "Audit", "AuditError", "Entry", "Kind"]
+__all__ = ["CHANGES", "KINDS", "ROLLOUTS", "Audit", "AuditError", "Entry", "Kind"]
 Kind = Literal[
     "trained",
     "evaluated",
@@ -39,9 +39,19 @@ Kind = Literal[
     "configuration_changed",
     "key_changed",
     "migrated",
+    "rollout_started",
+    "rollout_advanced",
+    "rollout_asked",
+    "rollout_paused",
+    "rollout_resumed",
+    "rollout_completed",
+    "rollout_promoted",
+    "rollout_rolled_back",
+    "rollout_aborted",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CHANGES: tuple[Kind, ...] = ("promoted", "rolled_back")
+ROLLOUTS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.startswith("rollout_"))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ COMMANDS = {
     "retire": ["retire", "m", "--why", "why"],
     "retention": ["retention"],
     "rollback": ["rollback", "m", "--by", "ada", "--reason", "why"],
+    "rollout": ["rollout", "m", "start", "--version", "1", "--why", "why"],
     "data log": ["data", "log", "flights/raw"],
     "data show": ["data", "show", "flights/raw@0123abcd"],
     "data clean": ["data", "clean"],

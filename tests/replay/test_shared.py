@@ -11,6 +11,7 @@ from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.monitoring.naive import naive_rule
 from mlops_assets.replay.shared import SharedRuns, in_a_row
 from mlops_assets.spec.files import specs_in
+from mlops_assets.spec.rollout import RolloutPlan
 from resources.use_case_folders import use_case_folder
 
 BUYS, SPENDS = specs_in(use_case_folder("purchases"))
@@ -55,6 +56,16 @@ def test_a_model_rests_where_nothing_can_be_decided_on_it(attempts, end, resting
     shared.project.resources = {"clock": None}
     jobs = [job for job, _ in shared.due(shared.resting(end))]
     assert jobs == [f"{name}_partition" for name in ("buys_again", "spends_next") if name not in resting]
+
+
+def test_while_a_roll_out_is_under_way_each_partition_decides(monkeypatch):
+    planned = BUYS.model_copy(update={"rollout": RolloutPlan(answers_influence_labels=False)})
+    states = {planned.name: "running"}
+    monkeypatch.setattr("mlops_assets.replay.shared.under_way", lambda _, name: states.get(name))
+    shared = SharedRuns(project({planned.name: [DAYS[134]]}), [planned])
+    assert shared.count(DAYS[135:]) == 1 and shared.resting(DAYS[135]) == set()
+    states.clear()
+    assert shared.count(DAYS[135:]) > 1 and shared.resting(DAYS[135]) == {planned.name}
 
 
 def test_partitions_that_follow_each_other_are_one_group():

@@ -57,7 +57,9 @@ LEFT_OUT = {
     **dict.fromkeys(
         ("trainer.accelerator_type", "trainer.resources_per_worker"), "on which machine of a cluster"
     ),
-    **dict.fromkeys(("gate", "retrain", "promotion", "automation", "deployment"), "what becomes of a model"),
+    **dict.fromkeys(
+        ("gate", "retrain", "promotion", "rollout", "automation", "deployment"), "what becomes of a model"
+    ),
     **dict.fromkeys(("drift", "skew"), "how it is watched"),
     "pods": "on which machine of a cluster",
     "leaks": "what a training is refused for",
@@ -124,6 +126,7 @@ def another(what: Any, value: Any) -> Any:
         float: lambda: (value or 0.0) + 0.07,
         str: lambda: f"{value or ''}other",
         date: lambda: value + timedelta(days=28),
+        timedelta: lambda: (value or timedelta()) + timedelta(days=3),
         list: lambda: [*(value or []), "other"],
         dict: lambda: {**(value or {}), "other": 1.0},
     }
