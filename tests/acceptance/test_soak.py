@@ -48,13 +48,21 @@ class Watched:
 
     def __init__(self, process: psutil.Process) -> None:
         self._process, self.rows = process, list[tuple[float, float, int, int]]()
+        self.memories = list[dict[str, float]]()
+        """Of each process by the end of its command."""
 
     def look(self, at: float) -> None:
         """Note how it is now."""
         family = [self._process, *self._process.children(recursive=True)]
-        memory = sum(one.memory_full_info().uss for one in family) / 1e6
+        own = {" ".join(one.cmdline())[-40:]: one.memory_full_info().uss / 1e6 for one in family}
+        self.memories.append(own)
         self.rows.append(
-            (at, memory, sum(one.num_fds() for one in family), sum(one.num_threads() for one in family))
+            (
+                at,
+                sum(own.values()),
+                sum(one.num_fds() for one in family),
+                sum(one.num_threads() for one in family),
+            )
         )
 
 
@@ -236,4 +244,8 @@ def _told(most: float, met: Met, watched: Watched, seconds: float) -> str:
             f"third {n + 1}: {np.median(third[:, 1]):.1f} MB, {third[:, 2].max():.0f} descriptors, "
             f"{third[:, 3].max():.0f} threads, p99 {_p99(met, seconds, n) * 1e3:.1f} ms"
         )
+    tenths = watched.memories[:: max(1, len(watched.memories) // 10)]
+    for command in sorted(set().union(*tenths)):
+        own = ", ".join(f"{one[command]:.0f}" if command in one else "-" for one in tenths)
+        lines.append(f"MB of ...{command}: {own}")
     return "\n".join(lines)
