@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from resources.serving.version_counts import Traffic
@@ -84,3 +85,18 @@ def test_no_user_sees_a_failed_request_and_the_evidence_says_what_the_model_did(
         return bool(set(found.faults) & kinds) if kinds else found.answered > SOME
 
     until(counted, "what it did is on record")
+
+
+def test_a_process_that_is_killed_at_full_traffic_costs_nobody_an_answer_and_comes_back(server):
+    server.divide("11", 1.0, deadline_ms=PATIENT_MS)
+    with load(server.port) as users:
+        until(lambda: {one.version for one in users.more(SOME)} == {"11"}, "it has all traffic")
+        children = psutil.Process(server.process.pid).children()
+        [process] = [one for one in children if one.cmdline()[-2] == "11"]
+        began = users.more(1)[0].began
+        process.kill()
+        until(lambda: any(one.fallback for one in users.since(began)), "the other one answers")
+        until(lambda: {one.version for one in users.more(SOME)} == {"11"}, "it is back")
+    right(users.seen, "11")
+    assert {one.fallback for one in users.since(began)} <= {"", "gone", "loading"}
+    server.endpoint.undivide("trips")
