@@ -90,12 +90,12 @@ class ServingLogResource(Resource):
         folder = f"{model}/{SHADOWS}" if shadows else model
         files = self.storage.names(folder, ".parquet", deep=True)
         days = sorted({Path(name).parent for name in files})
-        wanted = [
+        chosen = [
             day
             for day in days
             if (day.parent.name == SHADOWS) == shadows and day.name >= f"{moment:%Y-%m-%d}"
         ]
-        frames = [self._read_day(str(day)) for day in wanted]
+        frames = [self._read_day(str(day)) for day in chosen]
         if not frames:
             return pl.DataFrame()
         whole = pl.concat(frames, how="diagonal_relaxed").filter(pl.col(SERVED_AT) >= moment)

@@ -39,12 +39,12 @@ def shadow_pairs(
     served = log.since(model, since)
     if served.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    told = theirs.select(REQUEST, pl.col(SCORE).alias(CHALLENGER))
-    pairs = served.filter(pl.col(VERSION) == champion).join(told, on=REQUEST, maintain_order="left")
-    asked = {name for one in log.definitions(model).values() for name in one.inputs}
+    scores = theirs.select(REQUEST, pl.col(SCORE).alias(CHALLENGER))
+    pairs = served.filter(pl.col(VERSION) == champion).join(scores, on=REQUEST, maintain_order="left")
+    inputs = {name for one in log.definitions(model).values() for name in one.inputs}
     facts = {REQUEST: "request_id", REQUESTED_AT: "time", SERVED_AT: "served_at", SCORE: CHAMPION}
     return pairs.select(
         *(pl.col(name).alias(called) for name, called in facts.items()),
         CHALLENGER,
-        *(name for name in served.columns if name in asked and name not in SCHEMA),
+        *(name for name in served.columns if name in inputs and name not in SCHEMA),
     )

@@ -79,11 +79,8 @@ class Traffic:
 
 def version_counts(log: ServingLogResource, model: str) -> dict[str, Traffic]:
     """By version what it did since counts are kept; differences of two looks are the traffic between them."""
-    found: dict[str, Traffic] = {}
-    for sums in _sums_in(log.storage, model).values():
-        for version, document in sums.versions.items():
-            found[version] = found.get(version, Traffic()) + _traffic(document)
-    return dict(sorted(found.items(), key=lambda one: int(one[0])))
+    totals = added(_sums_in(log.storage, model).values())
+    return dict(sorted(totals.items(), key=lambda one: int(one[0])))
 
 
 @dataclass(frozen=True)
@@ -131,13 +128,18 @@ def _sums(content: bytes) -> Sums:
     return Sums(document["versions"], tuple(document["holds"]))
 
 
-def added(some: Iterable[Sums]) -> dict[str, Any]:
-    """The traffic of several, by version, as a file holds it."""
+def added(some: Iterable[Sums]) -> dict[str, Traffic]:
+    """The traffic of several, by version."""
     totals: dict[str, Traffic] = {}
     for sums in some:
         for version, document in sums.versions.items():
             totals[version] = totals.get(version, Traffic()) + _traffic(document)
-    return {version: document_of(traffic) for version, traffic in totals.items()}
+    return totals
+
+
+def documents(traffic: Mapping[str, Traffic]) -> dict[str, Any]:
+    """Traffic by version as a file holds it."""
+    return {version: document_of(one) for version, one in traffic.items()}
 
 
 def document_of(traffic: Traffic) -> dict[str, Any]:
@@ -220,11 +222,11 @@ class VersionCounts:
         """By model and version the sums of the models that have changed since the last time."""
         with self._lock:
             changed, self._changed = self._changed, set()
-            found: dict[str, dict[str, Traffic]] = {name: {} for name in changed}
+            sums: dict[str, dict[str, Traffic]] = {name: {} for name in changed}
             for (name, version), one in self._of.items():
                 if name in changed:
-                    found[name][version] = one.traffic()
-        return found
+                    sums[name][version] = one.traffic()
+        return sums
 
     def again(self, model: str) -> None:
         """The sums of a model could not be written."""

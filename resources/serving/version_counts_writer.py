@@ -13,7 +13,7 @@ from resources.serving.version_counts import (
     Sums,
     VersionCounts,
     added,
-    document_of,
+    documents,
     file_name,
     newest_files,
     sums_of,
@@ -59,9 +59,8 @@ class WrittenCounts:
                 if model not in self._numbers:
                     self._begin(model)
                 number = self._numbers[model] + 1
-                documents = {version: document_of(traffic) for version, traffic in versions.items()}
                 self._storage.write(
-                    file_name(model, self.writer, number), Sums(documents).content(), flush=False
+                    file_name(model, self.writer, number), Sums(documents(versions)).content(), flush=False
                 )
                 self._storage.delete(file_name(model, self.writer, number - 1))
                 self._numbers[model] = number
@@ -84,7 +83,7 @@ class WrittenCounts:
         files = newest_files(self._storage, model)
         sums = sums_of(self._storage, {one: files[one] for one in ended})
         together = f"{socket.gethostname()}-ended-{uuid.uuid4().hex[:8]}"
-        whole = Sums(added(sums.values()), tuple(sorted(ended)))
+        whole = Sums(documents(added(sums.values())), tuple(sorted(ended)))
         self._storage.write(file_name(model, together, 1), whole.content())
         for name in self._storage.names(f"{model}/{COUNTS}", ".json"):
             if name.rpartition("/")[2].rpartition("-")[0] in ended:

@@ -6,7 +6,8 @@ the split draws gives none in time, the one that answers does, and the answer sa
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +19,10 @@ from resources.serving.http.answering import predicted, refuse_many_explained, s
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.http.together import MOST_ROWS, Question
-from resources.serving.live_models import LiveModels, Served
+from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 from resources.serving.version_counts import VersionCounts
-from resources.serving.versions.faults import LATE, PASSING, FaultError, UnexplainedError
-from resources.serving.versions.versions import PLAIN, Shown, UnknownVersionError, Versions
+from resources.serving.versions.faults import LATE, PASSING, SINGLY, FaultError, UnexplainedError
+from resources.serving.versions.versions import FEW, PLAIN, Shown, UnknownVersionError, Versions
 from resources.serving_limits import Limits
 
 Requests = Sequence[pydantic.BaseModel]
@@ -41,6 +42,7 @@ class Asking:
     ) -> None:
         self.models, self._versions, self._behind, self._limits = models, versions, behind, limits
         self._counts = counts
+        self._drawn: list[tuple[Question, Split]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def split_of(self, model: Served | None) -> Split | None:
@@ -55,10 +57,59 @@ class Asking:
         split = None if question.is_named else self.split_of(question.model)
         if split is None or not any(split.takes(request) for request in question.requests):
             return False
-        task = asyncio.get_running_loop().create_task(self._tell(question, split))
+        if not self._drawn:
+            asyncio.get_running_loop().call_soon(self._ask_drawn)
+        self._drawn.append((question, split))
+        return True
+
+    def _ask_drawn(self) -> None:
+        """Ask of those that have come together each that is drawn in part alone, and the others at once."""
+        some, self._drawn = self._drawn, []
+        groups: dict[tuple[int, int], list[tuple[Question, Split]]] = defaultdict(list)
+        for question, split in some:
+            if by_the_wall_clock(question.model) or not all(map(split.takes, question.requests)):
+                self._begin(self._tell(question, split))
+            else:
+                groups[id(question.model), id(split)].append((question, split))
+        for group in groups.values():
+            for questions in _few([question for question, _ in group]):
+                self._begin(self._tell_whole(questions, group[0][1], time.perf_counter()))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return True
+
+    async def _tell_whole(self, questions: list[Question], split: Split, began: float) -> None:
+        """Questions of which the other version has all requests: where one of them is at fault, each is asked alone."""
+        assert self._versions is not None
+        requests = [request for question in questions for request in question.requests]
+        within_s = max(0.0, split.deadline_ms / 1000 - (time.perf_counter() - began))
+        given = requests, self.models.clock.now(), within_s
+        try:
+            answers = iter(await self._versions.answers(split.name, split.version, *given))
+        except FaultError as fault:
+            for question in questions:
+                if len(questions) > 1 and fault.kind in SINGLY:
+                    await self._tell_whole([question], split, began)
+                else:
+                    await self._fall_back(question, split, fault)
+            return
+        for question in questions:
+            took_s = time.perf_counter() - question.ticket.since
+            self._counts.answered(split.name, split.version, took_s)
+            question.tell_all([next(answers) for _ in question.requests])
+
+    async def _fall_back(self, question: Question, split: Split, fault: FaultError) -> None:
+        """Have the version that answers answer what the other one has not."""
+        self._counts.failed(split.name, split.version, fault.kind)
+        given = question.model, question.requests, question.body, self.models.clock.now(), False
+        try:
+            answers = await self._of_champion(*given)
+        except Exception:  # noqa: BLE001 - the route behind asks again, and says what is wrong
+            question.tell(None)
+        else:
+            question.tell_all([{**answer, "fallback": _why(split, fault)} for answer in answers])
 
     async def _tell(self, question: Question, split: Split) -> None:
         arrived = question.arrived or self.models.clock.now()
@@ -177,7 +228,7 @@ class Asking:
             return answers, None
         except FaultError as fault:
             self._counts.failed(split.name, split.version, fault.kind)
-            return [], {"version": split.version, "kind": fault.kind, "why": str(fault)}
+            return [], _why(split, fault)
 
     async def _of_champion(
         self, model: Served, requests: Requests, content: bytes, arrived: datetime, with_features: bool
@@ -211,6 +262,24 @@ class Asking:
     async def read(self, work: Any, content: bytes, *given: Any) -> Any:
         """What `work` makes of a body, outside of the event loop; what it takes says nothing of how long an answer does."""
         return await self._behind.answer(work, "", content, *given)
+
+
+def _few(questions: Sequence[Question]) -> Iterator[list[Question]]:
+    """Questions in their order, as many at a time as have few rows; one that has more is alone."""
+    some, rows = list[Question](), 0
+    for question in questions:
+        rows += len(question.requests)
+        if some and rows > FEW:
+            yield some
+            some, rows = [], len(question.requests)
+        some.append(question)
+    if some:
+        yield some
+
+
+def _why(split: Split, fault: FaultError) -> dict[str, str]:
+    """Why an answer is not of the version that was drawn."""
+    return {"version": split.version, "kind": fault.kind, "why": str(fault)}
 
 
 def _refusal(name: str, version: str, fault: FaultError) -> HTTPException:

@@ -96,7 +96,10 @@ def _answered(scorer: Any, content: bytes) -> bytes:
 
 def _scores(scorer: Any, given: Any) -> tuple[Any, Mapping[int, Mapping[str, str]]]:
     if isinstance(given, Mapping):
-        return scorer.by_columns.predict(given, len(next(iter(given.values()), ())))
+        rows = len(next(iter(given.values()), ()))
+        if rows == 1:
+            return scorer.by_columns.one({name: values[0] for name, values in given.items()})
+        return scorer.by_columns.predict(given, rows)
     unseen = getattr(scorer, "unseen", None)
     return scorer.predict(given), unseen(given) if unseen else {}
 

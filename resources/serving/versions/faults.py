@@ -12,6 +12,10 @@ LATE, PASSING = "late", frozenset({"loading", "busy", "gone"})
 """Faults after which the same request may be answered a little later."""
 
 
+SINGLY = frozenset({"raised", "not_finite", "shape"})
+"""Faults of one row that others have nothing to do with."""
+
+
 class FaultError(Exception):
     """No answer: `kind` is loading, unloadable, busy, gone, late, raised, not_finite, shape, memory, unknown or features."""
 

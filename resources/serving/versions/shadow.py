@@ -22,7 +22,7 @@ from resources.serving.parts import Copied, Log
 from resources.serving.version_counts import VersionCounts
 from resources.serving.versions.candidate import Copies
 from resources.serving.versions.copies import some_of
-from resources.serving.versions.faults import FaultError
+from resources.serving.versions.faults import SINGLY, FaultError
 from resources.serving.versions.versions import UnknownVersionError, Versions
 
 LOG = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ WITHIN_S = 5.0
 Waiting = tuple[float, Copied]
 """Since when, by a clock that never goes back, and what."""
 
-SINGLY, WAITING = frozenset({"raised", "not_finite", "shape"}), frozenset({"busy", "loading"})
-"""Faults of one row that others have nothing to do with, and those that pass while copies wait."""
+WAITING = frozenset({"busy", "loading"})
+"""Faults that pass while copies wait."""
 
 NEWS = 0.2
 """How much the newest measurement of a row counts."""
@@ -92,7 +92,7 @@ class Shadow:
         if split is None or not split.shadow or split.version == copied.record.version:
             return
         if split.shadow < 1:
-            drawn = [row for row, told in enumerate(copied.answers) if split.shadows(told["request_id"])]
+            drawn = [row for row, answer in enumerate(copied.answers) if split.shadows(answer["request_id"])]
             if not drawn:
                 return
             copied = some_of(copied, drawn)
@@ -205,7 +205,7 @@ class Shadow:
             return
         done = 0
         for _, one in some:
-            ids = [told["request_id"] for told in one.answers]
+            ids = [answer["request_id"] for answer in one.answers]
             facts = split.name, split.version, service, one.now, one.served_at, ids, one.vectors
             self._log.append(ServedBatch(*facts, scores[done : done + len(ids)], shadow=True))
             done += len(ids)

@@ -151,8 +151,8 @@ def reply_of(content: bytes) -> Reply:
     document = _object(content)
     cpu_s = _seconds(document.get("cpu_s"))
     if "fault" in document:
-        told = str(document["fault"]), str(document.get("why", ""))
-        return Reply(np.empty(0), fault=told[0], why=told[1], cpu_s=cpu_s)
+        kind, why = str(document["fault"]), str(document.get("why", ""))
+        return Reply(np.empty(0), fault=kind, why=why, cpu_s=cpu_s)
     try:
         scores = np.asarray(document["scores"], np.float64)
         unseen = {
