@@ -37,11 +37,16 @@ def traffic_since(systems: Systems, state: Rollout) -> Counts:
     documents = {name: document_of(traffic) for name, traffic in zip(names, now, strict=True)}
     if state.counts is None:
         return Counts(documents, errors, slow)
-    blocks = [traffic - _traffic(state.counts.get(name)) for name, traffic in zip(names, now, strict=True)]
-    if any(block.requests < 0 or block.shadow_scored < 0 for block in blocks):
+    version, champion = (
+        traffic - _traffic(state.counts.get(name)) for name, traffic in zip(names, now, strict=True)
+    )
+    if any(block.requests < 0 or block.shadow_scored < 0 for block in (version, champion)):
         return Counts(documents, errors, slow)
     limits, alone = plan_of(state).limits, standing(state).step.share == 1
-    failed, late = failures(*blocks), slowness(*blocks, limits.latency_ms or BUCKETS_MS[-1])
+    failed, late = (
+        failures(version, champion),
+        slowness(version, champion, limits.latency_ms or BUCKETS_MS[-1]),
+    )
     if alone:
         failed, late = (replace(one, champion_requests=0, champion_faults=0) for one in (failed, late))
     return Counts(
@@ -51,7 +56,7 @@ def traffic_since(systems: Systems, state: Rollout) -> Counts:
 
 def failures(version: Traffic, champion: Traffic) -> Stream:
     """Requests of each, and how many gave no answer; copies that the version scored in shadow count as requests."""
-    copies = sum(version.shadow_failed.values())
+    copies = _faults(version.shadow_failed)
     ours, theirs = _faults(version.faults), _faults(champion.faults)
     return Stream(
         requests=version.answered + ours + version.shadow_scored + copies,
