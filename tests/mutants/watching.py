@@ -54,7 +54,7 @@ MUTANTS = (
     ),
     DRIFT(
         "a value that fills several deciles has no bin of its own",
-        "mlops_assets.ml.monitoring.drift:_edges",
+        "mlops_assets.ml.monitoring.bins:inner_edges",
         "np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)])",
         "deciles",
         f"{DRIFTED}test_a_column_of_mostly_zeros_still_shows_that_the_rest_grew",

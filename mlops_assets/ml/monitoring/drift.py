@@ -14,16 +14,23 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import DatasetError, require
-from mlops_assets.ml.monitoring.psi import LEAST_ROWS, Psi, measured, pooled
-from mlops_assets.ml.scores import defined
-from mlops_assets.ml.values import SINGLE, Known, canonical, kind_of, numbers
+from mlops_assets.ml.monitoring.bins import binned, in_order
+from mlops_assets.ml.monitoring.comparison import category_distances
+from mlops_assets.ml.monitoring.distances import in_deviations, jensen_shannon, largest_gap
+from mlops_assets.ml.monitoring.psi import measured, pooled, told
+from mlops_assets.ml.monitoring.reference_summary import numbers_of, value_counts
+from mlops_assets.ml.values import Known, canonical, kind_of, numbers
 
-BINS = 10
 QUANTILES = 101
 REPORT_COLUMNS = 12
 SCORE = "score"
-NUMBERS = ("psi", "psi_raw", "psi_expected", "psi_chance", "wasserstein", "nulls_reference", "nulls_current")
-TOO_FEW = "too few rows"
+NUMBERS = (
+    *("psi", "psi_raw", "psi_expected", "psi_chance", "wasserstein", "nulls_reference", "nulls_current"),
+    *("ks", "ks_error", "jensen_shannon", "chi_square", "chi_square_freedom", "new_categories", "new_share"),
+)
+COUNTED = ("chi_square_freedom", "new_categories")
+KEPT = 256
+"""Values of a number that a profile keeps at most; see `reference_summary.py`."""
 
 
 def reference_profile(
@@ -32,7 +39,8 @@ def reference_profile(
     """What a comparison needs of the reference rows, as JSON values, by column.
 
     A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
-    standard deviation, in single precision, which is what a model sees. A category, and any text: counts of its values
+    standard deviation, in single precision, which is what a model sees, and KEPT values for the Kolmogorov-Smirnov
+    statistic. A category, and any text: counts of its values
     by their canonical text (`ml/values.py`). NaN and infinity count as null.
     """
     require(frame, columns, "a drift reference")
@@ -49,18 +57,19 @@ def column_drift(profile: Mapping[str, Any], current: pl.DataFrame, threshold: f
     `psi` is the population stability index with nulls as a bin of their own (0.1 is usually called small, 0.25 large),
     less `psi_expected`, what two samples of one distribution have (`ml/psi.py`), and not below 0; `psi_raw` is as it was
     before. `wasserstein` is the first distance in standard deviations of the reference, null for categories; nulls are
-    shares. `drifted` says whether `psi` exceeds the threshold and `psi_chance`. Where either side has too few rows,
+    shares. `ks` is within `ks_error`, under 0.4%, of the exact one; it, Jensen-Shannon, `chi_square` and what is new are as in
+    `comparison.py`, except that a profile of an earlier release has no `ks`. `drifted` says whether `psi` exceeds the threshold and `psi_chance`. Where either side has too few rows,
     the PSI and `drifted` are null and `remark` says so.
     """
     require(current, list(profile["columns"]), "a drift comparison")
     if not current.height:
         raise DatasetError("a drift comparison needs at least one current row: the frame is empty")
-    rows = [
-        _compare(name, reference, current[name], threshold) for name, reference in profile["columns"].items()
-    ]
-    floats = dict.fromkeys(NUMBERS, pl.Float64)
-    schema = {"column": pl.String, **floats, "drifted": pl.Boolean, "remark": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    compared = profile["columns"].items()
+    rows = [{"column": name, **_compare(reference, current[name], threshold)} for name, reference in compared]
+    figures = {name: pl.Int64 if name in COUNTED else pl.Float64 for name in NUMBERS}
+    return pl.DataFrame(
+        rows, schema={"column": pl.String, **figures, "drifted": pl.Boolean, "remark": pl.String}
+    )
 
 
 def score_profile(score: np.ndarray) -> dict[str, Any]:
@@ -153,21 +162,21 @@ def _page_without_values(columns: Sequence[str], samples: Sequence[pl.DataFrame]
 
 
 def _number_profile(column: pl.Series) -> dict[str, Any]:
-    values = _sorted_numbers(column)
-    quantiles = _quantiles(values, QUANTILES)
-    edges = _edges(values)
+    values = in_order(column)
+    kept = numbers_of(values, len(column), exact_values=KEPT, ranks=KEPT - 1)
     return {
         "kind": "number",
         "precision": "single",
-        "edges": edges.tolist(),
-        "counts": [*_counts(values, edges), len(column) - len(values)],
-        "quantiles": quantiles.tolist(),
-        "deviation": _deviation(values) if len(values) else 0.0,
+        "edges": kept.edges.tolist(),
+        "counts": [*kept.bins.tolist(), kept.missing],
+        "quantiles": _quantiles(values, QUANTILES).tolist(),
+        "deviation": kept.deviation,
+        "kept": {name: getattr(kept, name).tolist() for name in ("values", "counts", "at")},
     }
 
 
 def _category_profile(column: pl.Series) -> dict[str, Any]:
-    counted = _value_counts(canonical(column))
+    counted = value_counts(column, canonical)
     nulls = len(column) - sum(counted.values())
     return {
         "kind": "category",
@@ -177,73 +186,66 @@ def _category_profile(column: pl.Series) -> dict[str, Any]:
     }
 
 
-def _compare(name: str, reference: Mapping[str, Any], column: pl.Series, threshold: float) -> tuple[Any, ...]:
+def _compare(reference: Mapping[str, Any], column: pl.Series, threshold: float) -> dict[str, Any]:
     compare = _compare_numbers if reference["kind"] == "number" else _compare_categories
-    expected, actual, distance = compare(reference, column)
+    expected, actual, distances = compare(reference, column)
     value = measured(expected, actual)
-    nulls = [float(c[-1] / c.sum()) for c in (expected, actual)]
-    rows = [int(side.sum()) for side in (expected, actual)]
-    return (
-        name,
-        *_figures(value),
-        distance,
-        *nulls,
-        value and value.exceeds(threshold),
-        _remark(value, *rows),
-    )
-
-
-def _figures(psi: Psi | None) -> tuple[float | None, ...]:
-    return (psi.value, psi.raw, psi.expected, psi.chance) if psi else (None,) * 4
-
-
-def _remark(psi: Psi | None, reference: int, current: int) -> str:
-    few = f"{TOO_FEW}: {current} against {reference} of the reference, {LEAST_ROWS} on each side are needed"
-    return "" if psi else few
+    return {
+        **told(value, expected, actual),
+        **distances,
+        "drifted": value.exceeds(threshold) if value else None,
+    }
 
 
 def _compare_numbers(
     reference: Mapping[str, Any], column: pl.Series
-) -> tuple[np.ndarray, np.ndarray, float | None]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     expected = np.asarray(reference["counts"], np.float64)
-    values = _sorted_numbers(column, single=reference.get("precision") == "single")
+    values = in_order(column, single=reference.get("precision") == "single")
     actual = np.array(
-        [*_counts(values, np.asarray(reference["edges"])), len(column) - len(values)], np.float64
+        [*binned(values, np.asarray(reference["edges"])), len(column) - len(values)], np.float64
     )
+    distances = {
+        "wasserstein": _distance(reference, values),
+        "jensen_shannon": jensen_shannon(expected[:-1], actual[:-1]),
+        **_gap(reference.get("kept"), values),
+    }
+    return expected, actual, distances
+
+
+def _distance(reference: Mapping[str, Any], values: np.ndarray) -> float | None:
+    """The mean distance of the quantiles, in standard deviations of the reference."""
     quantiles = np.asarray(reference["quantiles"])
     if not len(values) or not len(quantiles):
-        return expected, actual, None
-    if reference["deviation"] is None:
-        return expected, actual, None
+        return None
     with np.errstate(over="ignore", invalid="ignore"):
         moved = np.abs(quantiles - _quantiles(values, QUANTILES)).mean()
-        return expected, actual, defined(moved / max(reference["deviation"], 1e-3))
+        return in_deviations(moved, reference["deviation"])
+
+
+def _gap(kept: Mapping[str, Any] | None, values: np.ndarray) -> dict[str, float | None]:
+    """Kolmogorov-Smirnov with its error; nothing of a profile of before, which kept no values for it."""
+    if kept is None or not kept["values"] or not len(values):
+        return {"ks": None, "ks_error": None}
+    points, counts, at = (np.asarray(kept[name]) for name in ("values", "counts", "at"))
+    before = (counts.cumsum() - at, counts.cumsum())
+    below, up_to = (np.searchsorted(values, points, side=side) for side in ("left", "right"))
+    rows = int(counts.sum())
+    error = float((counts - at).max()) / rows
+    return {"ks": largest_gap(before, (below, up_to), rows, len(values)), "ks_error": error}
 
 
 def _compare_categories(
     reference: Mapping[str, Any], column: pl.Series
-) -> tuple[np.ndarray, np.ndarray, None]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     *counts, nulls = reference["counts"]
     before = dict(zip(reference["values"], counts, strict=True))
     known = Known(reference["values"], reference.get("value_kind", "text"))
-    now = _value_counts(known.read(column))
+    now = value_counts(column, known.read)
     nulls_now = len(column) - sum(now.values())
     expected, actual = pooled(before, now, sum(counts) + nulls, len(column))
-    return np.append(expected, nulls), np.append(actual, nulls_now), None
-
-
-def _deviation(values: np.ndarray) -> float | None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return defined(values.std())
-
-
-def _sorted_numbers(column: pl.Series, single: bool = True) -> np.ndarray:
-    values = numbers(column).drop_nulls().to_numpy()
-    values = np.sort(values[np.isfinite(values)])
-    if not single:
-        return values
-    with np.errstate(over="ignore"):
-        return np.where(np.abs(values) <= SINGLE, values.astype(np.float32).astype(np.float64), values)
+    distances = category_distances(before, now, len(column))
+    return np.append(expected, nulls), np.append(actual, nulls_now), distances
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
@@ -251,29 +253,6 @@ def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
     if not len(values):
         return values
     return values[((np.arange(count) + 0.5) / count * len(values)).astype(np.int64)]
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Inner bin edges at the deciles; where deciles coincide, that value becomes a bin of its own."""
-    if not len(values):
-        return values
-    deciles, times = np.unique(_quantiles_at(values, np.arange(1, BINS) / BINS), return_counts=True)
-    return np.unique(np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)]))
-
-
-def _quantiles_at(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    return values[np.minimum((shares * len(values)).astype(np.int64), len(values) - 1)]
-
-
-def _counts(values: np.ndarray, edges: np.ndarray) -> list[int]:
-    """Rows of sorted values by bin: below the first edge, from each edge up to the next, from the last on."""
-    ends = np.searchsorted(values, edges, side="left")
-    return np.diff(np.concatenate([[0], ends, [len(values)]])).astype(int).tolist()
-
-
-def _value_counts(texts: pl.Series) -> dict[str, int]:
-    counted = texts.drop_nulls().rename("value").value_counts(name="count")
-    return dict(sorted(counted.iter_rows()))
 
 
 def _sample(

@@ -11,6 +11,7 @@ That holds where a bin has some rows. So rare categories are pooled, and under L
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ RARE = 5
 """A category is rare if its share of both sides together would make fewer rows than this of the smaller side."""
 NOT_RARE = 3 * RARE
 """It is not rare if its share of one side alone would make so many, which a rare one all but never does by chance."""
+TOO_FEW = "too few rows"
 SMALLEST_SHARE = 1e-4
 ONE_IN_A_THOUSAND = 3.090
 """The normal quantile that chance passes once in a thousand."""
@@ -54,6 +56,19 @@ def measured(reference: np.ndarray, current: np.ndarray) -> Psi | None:
     freedom, unit = int(((reference + current) > 0).sum()) - 1, 1 / n + 1 / m
     chance = (chi_square_quantile(freedom) - freedom) * unit
     return Psi(psi(reference, current), freedom * unit, chance)
+
+
+def told(psi: Psi | None, reference: np.ndarray, current: np.ndarray) -> dict[str, Any]:
+    """What a report says of a comparison of counts whose last are the rows without a value: figures, null where there is none, and why."""
+    before, now = int(reference.sum()), int(current.sum())
+    few = f"{TOO_FEW}: {now} against {before} of the reference, {LEAST_ROWS} on each side are needed"
+    values = (psi.value, psi.raw, psi.expected, psi.chance) if psi else (None,) * 4
+    return {
+        **dict(zip(("psi", "psi_raw", "psi_expected", "psi_chance"), values, strict=True)),
+        "nulls_reference": float(reference[-1] / before),
+        "nulls_current": float(current[-1] / now),
+        "remark": "" if psi else few,
+    }
 
 
 def psi(expected: np.ndarray, actual: np.ndarray) -> float:
