@@ -6,7 +6,15 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import materialize, online_features, overload, point_in_time, serving, training
+from benchmarks import (
+    materialize,
+    online_features,
+    overload,
+    point_in_time,
+    serving,
+    serving_rollout,
+    training,
+)
 from benchmarks.report import RESULTS
 from docs.variables import variables_table
 from mlops_assets.local.probes import answers
@@ -34,6 +42,7 @@ MEASURED = {
     "online_features": ("online-features", online_features.table_of, (FEATURE_STORE,)),
     "training": ("training", training.table_of, (TRAINING,)),
     "serving": ("serving", serving.page_table, (SERVING,)),
+    "serving_rollout": ("rollout", serving_rollout.table_of, (SERVING,)),
     "overload": ("overload", overload.page_table, (SERVING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks import serving
+from benchmarks import serving, serving_rollout
 from benchmarks.report import RESULTS
 from docs.tables import SERVING, block_in
 
@@ -40,3 +40,8 @@ def test_the_pages_table_has_a_line_for_each_server_that_was_asked():
 def test_the_page_shows_the_figures_that_were_left():
     figures = json.loads((RESULTS / "serving.json").read_text())["figures"]
     assert block_in(SERVING.read_text(), "serving") == serving.page_table(figures)
+
+
+def test_the_page_shows_the_figures_of_a_rollout():
+    figures = json.loads((RESULTS / "serving_rollout.json").read_text())["figures"]
+    assert block_in(SERVING.read_text(), "rollout") == serving_rollout.table_of(figures)
