@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.kit.catalogue import SCHEMA
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
+from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value, table_schema
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
@@ -117,8 +119,9 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         kinds={"polars"},
         code_version=report_code("drift")[:12],
         check_specs=[check_spec([spec.name, "drift"], STILL, False)],
-        description="PSI, less what few rows make of it, and Wasserstein distance of every feature on all rows of the "
-        "partition, and Evidently's report on a seeded sample, against the rows the partition's champion was trained on.",
+        description="PSI, less what few rows make of it, Wasserstein, Kolmogorov-Smirnov and Jensen-Shannon distance of every "
+        "feature on all rows of the partition, of categories chi-square and what is new, and Evidently's report on a seeded "
+        "sample, against the rows the partition's champion was trained on.",
     )
     def drift_(run: Run) -> Iterator[Any]:
         lake, written, which = run.systems.lake, {}, run.tag(PAGES_TAG) or EACH
@@ -130,10 +133,15 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
-        yield from materialized(run, written, len(written))
+        yield from materialized(run, written, len(written), drift_columns)
         yield drift_check(spec, written)
 
     return drift_
+
+
+def drift_columns(manifest: Manifest) -> dict[str, Any]:
+    """What each column of the report says."""
+    return {SCHEMA: table_schema(manifest, MEANINGS)}
 
 
 def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetCheckResult:

@@ -1,6 +1,7 @@
 """Frames, metrics and plots as the metadata that the Dagster UI shows."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -17,16 +18,22 @@ ALL_METRICS = {name for names in METRICS.values() for name in names}
 
 def table_metadata(manifest: Manifest) -> dict[str, Any]:
     """What one partition holds, from its manifest."""
-    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in manifest.columns.items()])
     return {
         "dagster/row_count": manifest.rows,
-        "dagster/column_schema": schema,
+        "dagster/column_schema": table_schema(manifest, {}),
         "rows changed since last time": "first time"
         if manifest.rows_changed is None
         else manifest.rows_changed,
         "content sha256": manifest.sha256,
         **(manifest.notes or {}),
     }
+
+
+def table_schema(manifest: Manifest, meanings: Mapping[str, str]) -> dg.TableSchema:
+    """The columns of a partition, each with its meaning where there is one."""
+    return dg.TableSchema(
+        [dg.TableColumn(name, kind, meanings.get(name)) for name, kind in manifest.columns.items()]
+    )
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:

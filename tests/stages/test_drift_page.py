@@ -12,6 +12,7 @@ import pytest
 
 from mlops_assets.assets.monitoring import drift
 from mlops_assets.ml.monitoring.drift import score_profile
+from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_page import NONE, PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
 from mlops_assets.stages.reference import reference, reference_name
@@ -112,6 +113,11 @@ def test_a_share_of_drifted_columns_over_the_policys_limit_has_its_page(tmp_path
     _, _, numbers = write_drift(spec, lake, WEEK, WHERE_IT_DRIFTS)
     assert 0.1 < numbers["drift_share"] < 0.9 and not numbers["prediction_drifted"]
     assert page_path(spec, lake).exists() is drawn
+
+
+def test_the_page_of_the_newest_week_says_what_each_column_of_the_report_means(tmp_path):
+    schema = materialized(reported(tmp_path), {PAGES_TAG: NONE})["dagster/column_schema"]
+    assert {column.name: column.description for column in schema.columns} == MEANINGS
 
 
 def drawn_again(lake: Lake) -> str:

@@ -1,7 +1,9 @@
 """Every statistic of every column of some rows against the summary of a reference: rows in memory, or read in parts."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,8 @@ SCHEMA = {
     "remark": pl.String,
 }
 ROWS_AT_ONCE = 1_000_000
+THREADS = 4
+"""Columns that are compared at a time, at most."""
 
 
 def compare(summary: Summary, frame: pl.DataFrame) -> pl.DataFrame:
@@ -76,12 +80,12 @@ def _compared(summary: Summary, parts: Iterable[pl.DataFrame], whole: bool) -> p
         for name, column in summary.columns.items()
     }
     rows = 0
-    for part in parts:
-        require(part, list(seen), "a drift comparison")
-        refuse_lists(part, list(seen))
-        rows += part.height
-        for name, column in seen.items():
-            column.add(part[name])
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
+        for part in parts:
+            require(part, list(seen), "a drift comparison")
+            refuse_lists(part, list(seen))
+            rows += part.height
+            list(pool.map(lambda one, part=part: one[1].add(part[one[0]]), seen.items()))
     if not rows:
         raise DatasetError("a drift comparison needs at least one current row: there is none")
     told = [{"column": name, **column.told()} for name, column in seen.items()]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlops_assets.ml.scores import defined
 
-AT_ONCE = 1 << 14
+AT_ONCE = 1 << 16
 """Values of the reference that are merged at a time, so that what is worked on stays near the processor."""
 LEAST_DEVIATION = 1e-3
 """A reference that hardly varies counts as if it varied by so much, as in Evidently."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import DatasetError
+from mlops_assets.ml.monitoring.comparison import compare
 from mlops_assets.ml.monitoring.drift import (
     column_drift,
     detach_script,
@@ -19,6 +20,8 @@ from mlops_assets.ml.monitoring.drift import (
     summary,
     worst_columns,
 )
+from mlops_assets.ml.monitoring.reference_summary import summarize
+from mlops_assets.ml.monitoring.report_columns import MEANINGS
 
 NUMBERS = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(0.0)), min_size=50, max_size=110)
 TEXTS = st.lists(st.one_of(st.none(), st.sampled_from("abc")), min_size=50, max_size=110)
@@ -183,3 +186,34 @@ def test_numbers_are_reported_of_columns_without_a_value():
     profile = reference_profile(frame_of([None] * 60), ["x"])
     told = column_drift(profile, frame_of([None] * 60)).row(0, named=True)
     assert (told["nulls_reference"], told["nulls_current"], told["drifted"]) == (1.0, 1.0, False)
+
+
+def test_every_column_of_a_report_has_its_meaning():
+    report = column_drift(reference_profile(frame_of([1.0]), ["x"]), frame_of([1.0]))
+    assert report.columns == [*MEANINGS] and all(MEANINGS.values())
+
+
+@given(NUMBERS, NUMBERS, TEXTS, TEXTS)
+def test_what_a_report_says_of_a_column_that_is_kept_whole_is_what_a_comparison_does(old, new, before, now):
+    sides = [frame_of(numbers[:50], texts[:50]) for numbers, texts in ((old, before), (new, now))]
+    report = column_drift(json.loads(json.dumps(reference_profile(sides[0], ["x", "c"]))), sides[1])
+    exact = compare(summarize(sides[0], ["x", "c"]), sides[1])
+    same = [name for name in exact.columns if name in report.columns and name != "wasserstein"]
+    assert report.select(same).equals(exact.select(same))
+
+
+def test_the_gap_of_a_column_of_many_values_is_within_its_error():
+    draw = np.random.default_rng(3)
+    old, new = frame_of(draw.normal(size=9000)), frame_of(draw.normal(0.2, size=4000))
+    report = column_drift(reference_profile(old, ["x"]), new).row(0, named=True)
+    exact = compare(summarize(old, ["x"]), new)["ks"][0]
+    assert 0 < report["ks_error"] < 0.004
+    assert abs(report["ks"] - exact) <= report["ks_error"]
+
+
+def test_a_profile_of_before_has_no_values_for_a_gap_and_says_none():
+    profile = reference_profile(frame_of([1.0, 2.0] * 50), ["x"])
+    del profile["columns"]["x"]["kept"]
+    report = column_drift(profile, frame_of([1.0, 3.0] * 50)).row(0, named=True)
+    assert report["ks"] is report["ks_error"] is None
+    assert report["wasserstein"] > 0 and report["jensen_shannon"] > 0
