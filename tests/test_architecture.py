@@ -202,6 +202,21 @@ def test_no_heavy_library_is_imported_when_a_module_is(package):
     assert offenders(ours, *HEAVY, module_level=True) == []
 
 
+def test_a_server_can_load_the_code_location(tmp_path):
+    code = (
+        "import dagster, mlops_assets.definitions as ours; dagster.Definitions.validate_loadable(ours.defs)"
+    )
+    environment = {**os.environ, "MLOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_loading_the_code_location_loads_no_heavy_library(tmp_path):
     code = "import sys, mlops_assets.definitions; print(*sorted({n.split('.')[0] for n in sys.modules}))"
     done = subprocess.run(

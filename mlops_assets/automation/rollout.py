@@ -111,7 +111,7 @@ class Steer(dg.Config):
 def rollout_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDefinition]:
     """The jobs `start_rollout`, `pause_rollout`, `resume_rollout`, `promote_rollout` and `abort_rollout`."""
 
-    @dg.op(name="start", description="Roll a registered version out by its model's plan.")
+    @dg.op(name="start_the_rollout", description="Roll a registered version out by its model's plan.")
     def start_(
         context: dg.OpExecutionContext,
         config: Start,
@@ -130,7 +130,7 @@ def rollout_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDef
         )
 
     def steering(name: str) -> Any:
-        @dg.op(name=name, description=SAID[name])
+        @dg.op(name=f"{name}_the_rollout", description=SAID[name])
         def steer(
             context: dg.OpExecutionContext,
             config: Steer,

@@ -55,7 +55,7 @@ def tick(project: Project, instance: dg.DagsterInstance) -> str:
 
 def run_job(project: Project, job: str, **config: Any) -> dg.ExecuteInProcessResult:
     defs = dg.Definitions(jobs=rollout_jobs(lambda: {NAME: PLANNED}), resources=project.parts)
-    run_config = {"ops": {job.split("_")[0]: {"config": {**WHO, **config}}}}
+    run_config = {"ops": {job.replace("_", "_the_"): {"config": {**WHO, **config}}}}
     return defs.resolve_job_def(job).execute_in_process(run_config=run_config, raise_on_error=False)
 
 
