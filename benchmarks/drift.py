@@ -121,10 +121,10 @@ def evidently_run(reference: pl.DataFrame, current: pl.DataFrame) -> Callable[[]
     old, new = (_pandas(frame) for frame in (reference, current))
 
     def run() -> dict[str, float]:
-        sides = [Dataset.from_pandas(frame, definition) for frame in (new, old)]
+        now, before = (Dataset.from_pandas(frame, definition) for frame in (new, old))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            told = Report([DataDriftPreset(columns=NAMES)]).run(*sides).dict()
+            told = Report([DataDriftPreset(columns=NAMES)]).run(now, before).dict()
         by_column = [one for one in told["metrics"] if "column" in one.get("config", {})]
         return {one["config"]["column"]: float(one["value"]) for one in by_column}
 

@@ -1,9 +1,7 @@
 """Every statistic of every column of some rows against the summary of a reference: rows in memory, or read in parts."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from mlops_assets.ml.monitoring.distances import (
     largest_gap,
     moved,
 )
-from mlops_assets.ml.monitoring.psi import measured, pooled, told
+from mlops_assets.ml.monitoring.psi import figures, measured, pooled
 from mlops_assets.ml.monitoring.reference_summary import (
     Categories,
     Numbers,
@@ -41,8 +39,6 @@ SCHEMA = {
     "remark": pl.String,
 }
 ROWS_AT_ONCE = 1_000_000
-THREADS = 4
-"""Columns that are compared at a time, at most."""
 
 
 def compare(summary: Summary, frame: pl.DataFrame) -> pl.DataFrame:
@@ -80,16 +76,16 @@ def _compared(summary: Summary, parts: Iterable[pl.DataFrame], whole: bool) -> p
         for name, column in summary.columns.items()
     }
     rows = 0
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
-        for part in parts:
-            require(part, list(seen), "a drift comparison")
-            refuse_lists(part, list(seen))
-            rows += part.height
-            list(pool.map(lambda one, part=part: one[1].add(part[one[0]]), seen.items()))
+    for part in parts:
+        require(part, list(seen), "a drift comparison")
+        refuse_lists(part, list(seen))
+        rows += part.height
+        for name, column in seen.items():
+            column.add(part[name])
     if not rows:
         raise DatasetError("a drift comparison needs at least one current row: there is none")
-    told = [{"column": name, **column.told()} for name, column in seen.items()]
-    return pl.DataFrame(told, schema=SCHEMA)
+    compared = [{"column": name, **column.statistics()} for name, column in seen.items()]
+    return pl.DataFrame(compared, schema=SCHEMA)
 
 
 class _SeenNumbers:
@@ -126,7 +122,7 @@ class _SeenNumbers:
             self.beyond += (values[0] - ordered[:first]).sum() + (ordered[last:] - values[-1]).sum()
             self.shifted += max(float(at_each @ values - inside.sum()), 0.0)
 
-    def told(self) -> dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
         reference, nulls = self.reference, self.rows - self.total
         expected, actual = np.append(reference.bins, reference.missing), np.append(self.bins, nulls)
         return {
@@ -175,7 +171,7 @@ class _SeenCategories:
         self.rows += len(column)
         self.counted.update(value_counts(column, self.known.read))
 
-    def told(self) -> dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
         reference, missing = self.reference, self.reference.missing
         before = dict(zip(reference.values, reference.counts.tolist(), strict=True))
         nulls, rows = self.rows - self.counted.total(), int(reference.counts.sum()) + missing
@@ -201,4 +197,4 @@ def category_distances(before: dict[str, int], now: dict[str, int], rows: int) -
 
 
 def _psi(expected: np.ndarray, actual: np.ndarray) -> dict[str, Any]:
-    return told(measured(expected, actual), expected, actual)
+    return figures(measured(expected, actual), expected, actual)

@@ -17,7 +17,7 @@ from mlops_assets.ml.dataset import DatasetError, require
 from mlops_assets.ml.monitoring.bins import binned, in_order
 from mlops_assets.ml.monitoring.comparison import category_distances
 from mlops_assets.ml.monitoring.distances import in_deviations, jensen_shannon, largest_gap
-from mlops_assets.ml.monitoring.psi import measured, pooled, told
+from mlops_assets.ml.monitoring.psi import figures, measured, pooled
 from mlops_assets.ml.monitoring.reference_summary import numbers_of, value_counts
 from mlops_assets.ml.values import Known, canonical, kind_of, numbers
 
@@ -29,7 +29,7 @@ NUMBERS = (
     *("ks", "ks_error", "jensen_shannon", "chi_square", "chi_square_freedom", "new_categories", "new_share"),
 )
 COUNTED = ("chi_square_freedom", "new_categories")
-KEPT = 256
+POINTS = 256
 """Values of a number that a profile keeps at most; see `reference_summary.py`."""
 
 
@@ -39,7 +39,7 @@ def reference_profile(
     """What a comparison needs of the reference rows, as JSON values, by column.
 
     A number: bin edges at its deciles (a value that fills a bin of its own gets one), counts, nulls, quantiles and
-    standard deviation, in single precision, which is what a model sees, and KEPT values for the Kolmogorov-Smirnov
+    standard deviation, in single precision, which is what a model sees, and POINTS values for the Kolmogorov-Smirnov
     statistic. A category, and any text: counts of its values
     by their canonical text (`ml/values.py`). NaN and infinity count as null.
     """
@@ -66,9 +66,9 @@ def column_drift(profile: Mapping[str, Any], current: pl.DataFrame, threshold: f
         raise DatasetError("a drift comparison needs at least one current row: the frame is empty")
     compared = profile["columns"].items()
     rows = [{"column": name, **_compare(reference, current[name], threshold)} for name, reference in compared]
-    figures = {name: pl.Int64 if name in COUNTED else pl.Float64 for name in NUMBERS}
+    numeric = {name: pl.Int64 if name in COUNTED else pl.Float64 for name in NUMBERS}
     return pl.DataFrame(
-        rows, schema={"column": pl.String, **figures, "drifted": pl.Boolean, "remark": pl.String}
+        rows, schema={"column": pl.String, **numeric, "drifted": pl.Boolean, "remark": pl.String}
     )
 
 
@@ -163,15 +163,15 @@ def _page_without_values(columns: Sequence[str], samples: Sequence[pl.DataFrame]
 
 def _number_profile(column: pl.Series) -> dict[str, Any]:
     values = in_order(column)
-    kept = numbers_of(values, len(column), exact_values=KEPT, ranks=KEPT - 1)
+    points = numbers_of(values, len(column), exact_values=POINTS, ranks=POINTS - 1)
     return {
         "kind": "number",
         "precision": "single",
-        "edges": kept.edges.tolist(),
-        "counts": [*kept.bins.tolist(), kept.missing],
+        "edges": points.edges.tolist(),
+        "counts": [*points.bins.tolist(), points.missing],
         "quantiles": _quantiles(values, QUANTILES).tolist(),
-        "deviation": kept.deviation,
-        "kept": {name: getattr(kept, name).tolist() for name in ("values", "counts", "at")},
+        "deviation": points.deviation,
+        "points": {name: getattr(points, name).tolist() for name in ("values", "counts", "at")},
     }
 
 
@@ -191,7 +191,7 @@ def _compare(reference: Mapping[str, Any], column: pl.Series, threshold: float) 
     expected, actual, distances = compare(reference, column)
     value = measured(expected, actual)
     return {
-        **told(value, expected, actual),
+        **figures(value, expected, actual),
         **distances,
         "drifted": value.exceeds(threshold) if value else None,
     }
@@ -208,7 +208,7 @@ def _compare_numbers(
     distances = {
         "wasserstein": _distance(reference, values),
         "jensen_shannon": jensen_shannon(expected[:-1], actual[:-1]),
-        **_gap(reference.get("kept"), values),
+        **_gap(reference.get("points"), values),
     }
     return expected, actual, distances
 
@@ -223,13 +223,13 @@ def _distance(reference: Mapping[str, Any], values: np.ndarray) -> float | None:
         return in_deviations(moved, reference["deviation"])
 
 
-def _gap(kept: Mapping[str, Any] | None, values: np.ndarray) -> dict[str, float | None]:
+def _gap(points: Mapping[str, Any] | None, values: np.ndarray) -> dict[str, float | None]:
     """Kolmogorov-Smirnov with its error; nothing of a profile of before, which kept no values for it."""
-    if kept is None or not kept["values"] or not len(values):
+    if points is None or not points["values"] or not len(values):
         return {"ks": None, "ks_error": None}
-    points, counts, at = (np.asarray(kept[name]) for name in ("values", "counts", "at"))
+    ordered, counts, at = (np.asarray(points[name]) for name in ("values", "counts", "at"))
     before = (counts.cumsum() - at, counts.cumsum())
-    below, up_to = (np.searchsorted(values, points, side=side) for side in ("left", "right"))
+    below, up_to = (np.searchsorted(values, ordered, side=side) for side in ("left", "right"))
     rows = int(counts.sum())
     error = float((counts - at).max()) / rows
     return {"ks": largest_gap(before, (below, up_to), rows, len(values)), "ks_error": error}

@@ -58,7 +58,7 @@ def measured(reference: np.ndarray, current: np.ndarray) -> Psi | None:
     return Psi(psi(reference, current), freedom * unit, chance)
 
 
-def told(psi: Psi | None, reference: np.ndarray, current: np.ndarray) -> dict[str, Any]:
+def figures(psi: Psi | None, reference: np.ndarray, current: np.ndarray) -> dict[str, Any]:
     """What a report says of a comparison of counts whose last are the rows without a value: figures, null where there is none, and why."""
     before, now = int(reference.sum()), int(current.sum())
     few = f"{TOO_FEW}: {now} against {before} of the reference, {LEAST_ROWS} on each side are needed"

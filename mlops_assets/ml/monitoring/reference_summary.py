@@ -21,7 +21,7 @@ from mlops_assets.ml.values import Kind, Known, canonical, kind_of
 
 EXACT_VALUES = 1_000_000
 """A column of at most so many different values is kept whole: 8 MB of each million."""
-RANKS = 1000
+RANKS = 10_000
 FORMAT = 1
 """The version of the bytes: a line of JSON, then the arrays that it lists, little-endian, one after another."""
 
@@ -160,14 +160,14 @@ def numbers_of(ordered: np.ndarray, rows: int, exact_values: int, ranks: int) ->
     edges = inner_edges(ordered)
     values, counts = _runs(ordered)
     exact = len(values) <= exact_values
-    kept = values if exact else _at_ranks(ordered, ranks)
-    up_to, below = (np.searchsorted(ordered, kept, side=side) for side in ("right", "left"))
+    points = values if exact else _at_ranks(ordered, ranks)
+    up_to, below = (np.searchsorted(ordered, points, side=side) for side in ("right", "left"))
     per_value = np.diff(up_to, prepend=0)
     with np.errstate(over="ignore", invalid="ignore"):
         deviation = defined(float(ordered.std())) if len(ordered) else 0.0
-        shifted = 0.0 if exact else defined(float((np.repeat(kept, per_value) - ordered).mean()))
+        shifted = 0.0 if exact else defined(float((np.repeat(points, per_value) - ordered).mean()))
     return Numbers(
-        kept,
+        points,
         per_value,
         counts if exact else up_to - below,
         edges,
@@ -238,6 +238,7 @@ def _head(line: bytes) -> dict[str, Any]:
 
 
 def _column(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Numbers | Categories:
+    content: dict[str, Any] = {**plain, **arrays}
     if "values" in plain:
-        return Categories(**{**plain, "values": tuple(plain["values"])}, **arrays)
-    return Numbers(**{"at": arrays["counts"], **plain, **arrays})
+        return Categories(**content | {"values": tuple(plain["values"])})
+    return Numbers(**{"at": content["counts"], **content})

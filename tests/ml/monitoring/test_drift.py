@@ -213,7 +213,7 @@ def test_the_gap_of_a_column_of_many_values_is_within_its_error():
 
 def test_a_profile_of_before_has_no_values_for_a_gap_and_says_none():
     profile = reference_profile(frame_of([1.0, 2.0] * 50), ["x"])
-    del profile["columns"]["x"]["kept"]
+    del profile["columns"]["x"]["points"]
     report = column_drift(profile, frame_of([1.0, 3.0] * 50)).row(0, named=True)
     assert report["ks"] is report["ks_error"] is None
     assert report["wasserstein"] > 0 and report["jensen_shannon"] > 0
