@@ -240,5 +240,6 @@ def _head(line: bytes) -> dict[str, Any]:
 def _column(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Numbers | Categories:
     content: dict[str, Any] = {**plain, **arrays}
     if "values" in plain:
-        return Categories(**content | {"values": tuple(plain["values"])})
+        content["values"] = tuple(plain["values"])
+        return Categories(**content)
     return Numbers(**{"at": content["counts"], **content})
