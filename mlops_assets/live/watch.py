@@ -44,11 +44,9 @@ class Watch:
 
     @property
     def sensors(self) -> list[str]:
-        """The sensors that do the work: of the use case, and the two of each model."""
-        return [
-            ingest_sensor_name(self.use_case),
-            *(name for model in self.models for name in sensors_of(model)),
-        ]
+        """The sensors that do the work: of the use case, and those of each model."""
+        of_models = (sensors_of(name, spec.rollout is not None) for name, spec in self.models.items())
+        return [ingest_sensor_name(self.use_case), *(name for names in of_models for name in names)]
 
     def events(self) -> Iterator[Event]:
         """What is new."""
@@ -69,7 +67,7 @@ class Watch:
         arrived = self._ended_last(ingest_job_name(self.use_case), since)
         after = {ingest_sensor_name(self.use_case): since}
         for model in self.models:
-            score, _, retrain = sensors_of(model)
+            score, *_, retrain = sensors_of(model)
             after |= {score: arrived, retrain: self._ended_last(f"{model}_partition", arrived)}
         return all(self._looked(name, moment) for name, moment in after.items()) and not self._works()
 

@@ -83,13 +83,13 @@ class Shared(Protocol):
         ...
 
 
-def sensors_of(model: str) -> tuple[str, str, str]:
+def sensors_of(model: str, rolls_out: bool = True) -> list[str]:
     """Names of a model's sensors: one scores, one moves its roll-out on where it plans any, one retrains."""
-    return (
+    return [
         f"score_{model}_when_features_arrive",
-        f"advance_{model}_rollout",
+        *([f"advance_{model}_rollout"] if rolls_out else []),
         f"retrain_{model}_on_evidence",
-    )
+    ]
 
 
 def said(partitions: Sequence[str]) -> str:
