@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("steady")
 """Generated cases are the same in every run but those of `make fuzz`, and no slow machine makes one fail."""
 
 
-ALLOCATIONS = 20_000
+ALLOCATIONS = 100_000
 """Objects that are made between two rounds of the garbage collector."""
 
 

@@ -5,8 +5,12 @@ depends on the tests that the process ran before, so a case would come on one ma
 """
 
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
+
+ITS_OWN = providers._get_local_constants
 
 
 def draw_from_nothing_loaded() -> None:
     """Have no case depend on the modules that are loaded."""
-    providers._get_local_constants = lambda: providers._local_constants
+    nothing = Constants()
+    providers._get_local_constants = lambda: nothing

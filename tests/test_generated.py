@@ -1,53 +1,34 @@
 """Generated cases are the same whatever the process has loaded before."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+from hypothesis.internal.constants_ast import Constants
 
-from resources.settings import PROJECT_ROOT
+from tests import generated
 
-TEST = """
-import sys
-from hypothesis import given, strategies as st
-
-{loaded}
-
-@given(st.text(), st.integers(), st.floats())
-def test_any(text, whole, number):
-    print((text, whole, number))
-"""
+KINDS = ("integer", "float", "bytes", "string")
 
 
-def drawn(folder: Path, loaded: str, *options: str) -> str:
-    """What a test was given, in a process that has loaded some modules."""
-    file = folder / "tests" / "test_any.py"
-    file.parent.mkdir(parents=True)
-    file.write_text(TEST.format(loaded=loaded))
-    conftest = PROJECT_ROOT / "tests" / "conftest.py"
-    (file.parent / "conftest.py").write_text(conftest.read_text())
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-s",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        *options,
-        str(file),
-    ]
-    run = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return "\n".join(line for line in run.stdout.splitlines() if line.startswith("("))
+def drawn_from() -> int:
+    """Of how many constants of loaded modules of ours a case could be made."""
+    constants = HypothesisProvider(None)._local_constants
+    return sum(len(constants.set_for_type(kind)) for kind in KINDS)
 
 
-@pytest.mark.parametrize("profile, same", [("steady", True), ("fuzz", False)])
-def test_cases_do_not_depend_on_what_is_loaded_except_where_new_ones_are_looked_for(tmp_path, profile, same):
-    options = f"--hypothesis-profile={profile}", "--hypothesis-seed=1"
-    nothing = drawn(tmp_path / "nothing", "", *options)
-    much = drawn(tmp_path / "much", "import mlops_assets.spec.model, tests.moment_texts", *options)
-    assert nothing.count("\n") > 20
-    assert (nothing == much) is same
+@pytest.fixture(autouse=True)
+def as_loaded(monkeypatch):
+    """Hypothesis as it is when a process begins, and afterwards as it was."""
+    monkeypatch.setattr(providers, "_get_local_constants", generated.ITS_OWN)
+    monkeypatch.setattr(providers, "_local_constants", Constants())
+    monkeypatch.setattr(providers, "_sys_modules_len", None)
+    monkeypatch.setattr(providers, "_seen_modules", set())
+
+
+def test_no_case_is_made_of_what_is_loaded():
+    generated.draw_from_nothing_loaded()
+    assert drawn_from() == 0
+
+
+def test_left_to_itself_hypothesis_makes_cases_of_what_is_loaded():
+    assert drawn_from() > 0
