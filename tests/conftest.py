@@ -138,6 +138,16 @@ def ingested(pumps_features: None, tmp_path_factory: pytest.TempPathFactory) -> 
     return ingested(tmp_path_factory.mktemp("ingested"))
 
 
+@pytest.fixture(scope="module")
+def championed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that folder in which version 2 is champion and version 1 is its challenger; not to be changed."""
+    from tests.pumps.promotion import AUTOMATIC, copied
+
+    project = copied(ingested, tmp_path_factory.mktemp("championed"))
+    project.make(AUTOMATIC)
+    return project.home
+
+
 @pytest.fixture
 def project(ingested: Path, tmp_path: Path) -> Any:
     """The pumps' model over a copy of that folder."""

@@ -185,7 +185,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         systems = Systems(
             lake, tracking=tracking, endpoint=endpoint, audit=audit, compute=compute, clock=clock
         )
-        spec = _spec(specs(), config.model)
+        spec = spec_named(specs(), config.model)
         with_words(approve, spec, systems, config.version, config.by, config.reason)
         entry = audit.latest(config.model, CHANGES)
         assert entry is not None
@@ -198,7 +198,7 @@ def decision_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDe
         audit: dg.ResourceParam[Audit],
         clock: dg.ResourceParam[Clock],
     ) -> None:
-        spec = _spec(specs(), config.model)
+        spec = spec_named(specs(), config.model)
         systems = Systems(lake, audit=audit, clock=clock)
         with_words(decide, spec, systems, "rejected", config.version, config.by, config.reason)
 
@@ -236,7 +236,8 @@ def _job(name: str, op: Any) -> dg.JobDefinition:
     return job
 
 
-def _spec(specs: Mapping[str, ModelSpec], model: str) -> ModelSpec:
+def spec_named(specs: Mapping[str, ModelSpec], model: str) -> ModelSpec:
+    """The spec of a model that somebody named in a run's configuration; ends the run where there is none."""
     if model not in specs:
         raise dg.Failure(f"model {model!r} does not exist; there are: {', '.join(sorted(specs))}")
     return specs[model]

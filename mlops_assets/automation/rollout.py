@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.decisions import deployment_event
+from mlops_assets.automation.decisions import deployment_event, spec_named
 from mlops_assets.kit.rollout_page import on_the_deployment, rollout_event
 from mlops_assets.promotion.errors import ChampionError, PromotionError
 from mlops_assets.promotion.rollout_states import in_words, newest, under_way
@@ -122,7 +122,7 @@ def rollout_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDef
         clock: dg.ResourceParam[Clock],
     ) -> None:
         systems = Systems(lake, tracking=tracking, endpoint=endpoint, audit=audit, clock=clock)
-        spec = _spec(specs(), config.model)
+        spec = spec_named(specs(), config.model)
         _tell(
             context,
             lake,
@@ -141,7 +141,7 @@ def rollout_jobs(specs: Callable[[], Mapping[str, ModelSpec]]) -> list[dg.JobDef
             clock: dg.ResourceParam[Clock],
         ) -> None:
             systems = Systems(lake, tracking=tracking, endpoint=endpoint, audit=audit, clock=clock)
-            spec = _spec(specs(), config.model)
+            spec = spec_named(specs(), config.model)
             _tell(context, lake, _with_words(ask, spec, systems, ACTS[name], config.by, config.why))
 
         return steer
@@ -162,12 +162,6 @@ def _with_words(act: Callable[..., Rollout], *arguments: Any) -> Rollout:
         return act(*arguments)
     except (PromotionError, ChampionError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-
-
-def _spec(specs: Mapping[str, ModelSpec], model: str) -> ModelSpec:
-    if model not in specs:
-        raise dg.Failure(f"model {model!r} does not exist; there are: {', '.join(sorted(specs))}")
-    return specs[model]
 
 
 def _job(name: str, op: Any) -> dg.JobDefinition:

@@ -38,14 +38,6 @@ PLANNED = spec(rollout=PLAN)
 SPLIT = spec(rollout=PLAN | {"judge": "split", "by": ["check_id"], "answers_influence_labels": True})
 
 
-@pytest.fixture(scope="module")
-def championed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder in which version 2 is champion and version 1 is its challenger; not to be changed."""
-    project = copied(ingested, tmp_path_factory.mktemp("championed"))
-    project.make(AUTOMATIC)
-    return project.home
-
-
 @pytest.fixture
 def project(championed: Path, tmp_path: Path) -> Project:
     return copied(championed, tmp_path)

@@ -16,7 +16,7 @@ from mlops_assets.stages.rollout_traffic import failures, slowness, traffic_sinc
 from resources.records.rollout import Counted
 from resources.serving.version_counts import BUCKETS_MS, Sums, Traffic, document_of, file_name
 from resources.systems import Systems
-from tests.pumps.promotion import AUTOMATIC, NAME, Project, copied, spec
+from tests.pumps.promotion import NAME, Project, copied, spec
 
 pytestmark = pytest.mark.usefixtures("pumps_features")
 STEP = {"bake": "6d", "minimum_samples": 20}
@@ -58,14 +58,6 @@ def test_slow_is_what_took_longer_than_the_first_bound_from_the_limit_on(limit, 
 def test_an_answer_that_came_too_late_is_slow_and_a_fault():
     version = traffic(10, {"late": 4})
     assert slowness(version, Traffic(), 100).faults == failures(version, Traffic()).faults == 4
-
-
-@pytest.fixture(scope="module")
-def championed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder in which version 2 is champion and version 1 is its challenger; not to be changed."""
-    project = copied(ingested, tmp_path_factory.mktemp("championed"))
-    project.make(AUTOMATIC)
-    return project.home
 
 
 @pytest.fixture
