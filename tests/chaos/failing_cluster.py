@@ -27,6 +27,9 @@ CLOCK = "clock"
 
 RAY_HEAD, RAY_WORKER = "Ray head", "Ray worker"
 
+CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""What a node asks, on every system, whether it may join another; the address it is given keeps it on the loopback."""
+
 
 class FailingParts(Parts):
     """The parts of a cluster whose object store is reached through a door, and whose daemon's clock can jump."""
@@ -70,12 +73,12 @@ class FailingParts(Parts):
         begin = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         begin += [f"--node-ip-address={HOST}", f"--object-store-memory={256 * 2**20}"]
         head = [*begin, "--head", f"--port={address.rpartition(':')[2]}", "--num-cpus=0"]
-        worker = [*begin, f"--address={address}", "--num-cpus=2"]
+        worker, joins = [*begin, f"--address={address}", "--num-cpus=2"], {CLUSTERS: "1"}
         return [
             self._server(
                 RAY_HEAD, [*head, "--include-dashboard=false"], f"tcp://{address}", given, ends="SIGTERM"
             ),
-            self._server(RAY_WORKER, worker, "", given),
+            self._server(RAY_WORKER, worker, "", given | joins),
         ]
 
 

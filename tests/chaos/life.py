@@ -112,7 +112,10 @@ class Life:
 
     @property
     def redis_port(self) -> int:
-        return int(self.part("redis").cmdline()[1].rpartition(":")[2])
+        _, address, *_ = " ".join(
+            self.part("redis").cmdline()
+        ).split()  # it names itself anew, in one word or in more
+        return int(address.rpartition(":")[2])
 
     @property
     def postgres_port(self) -> int:

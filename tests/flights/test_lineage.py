@@ -26,6 +26,9 @@ from tests.flights.shortened import short_spec
 
 START = datetime(2013, 3, 4, tzinfo=UTC)
 END = START + timedelta(days=3)
+QUIET = (10, 11, 66)
+"""Worlds of few rows that between them show every dependency which a busy one hides."""
+
 YEARS = timedelta(days=30 * 365)
 Make = Callable[[pl.DataFrame, datetime, datetime], pl.DataFrame]
 Moved = dict[str, set[str]]
@@ -67,7 +70,7 @@ def worlds(view: str) -> list[pl.DataFrame]:
     if VIEWS[view].source == "flights/planes":
         return [lakes.some_planes()]
     busy = [oracle.random_flights(seed, datetime(2013, 2, 27), 9, 120) for seed in range(2)]
-    quiet = [oracle.random_flights(seed, datetime(2013, 3, 3), 4, 6) for seed in (*range(10, 18), 65)]
+    quiet = [oracle.random_flights(seed, datetime(2013, 3, 3), 4, 6) for seed in QUIET]
     worlds = busy + quiet
     return [ingest.schedule(raw) for raw in worlds] if VIEWS[view].source == "flights/schedule" else worlds
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlops_assets.ml.dataset import DatasetError, split_newest
 from mlops_assets.ml.judging.metrics import auc
 from mlops_assets.ml.training import distributed
-from mlops_assets.ml.training.fit import Scorer, fit
+from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import kind_of
 from mlops_assets.ml.training.trainers import function
 from mlops_assets.ml.training.trainers.base import aside, pack
@@ -26,7 +26,7 @@ KINDS = {
         "rounds": 40,
         "parameters": {"bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.7},
     },
-    "torch_tabular": {"rounds": 8, "batch_size": 64, "hidden": [32, 16]},
+    "torch_tabular": {"rounds": 8, "batch_size": 128, "hidden": [32, 16]},
     "function": {
         "rounds": 6,
         "loop": "tests.ml.training.trainers.loops:depot_rates",
@@ -57,6 +57,17 @@ def spec_of(make_spec, kind) -> Callable:
     return spec
 
 
+FITS: dict[str, Fit] = {}
+"""What the fit of a kind's spec, with nothing changed, came to: made once for all that look at it."""
+
+
+@pytest.fixture
+def fitted(spec_of, kind, known, features) -> Fit:
+    if kind not in FITS:
+        FITS[kind] = fit(known, spec_of(), features)
+    return FITS[kind]
+
+
 class BrokenError(Exception):
     pass
 
@@ -83,8 +94,7 @@ def reach_of(folder):
     return Storage()
 
 
-def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
-    fitted = fit(known, spec_of(), features)
+def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features, fitted):
     scorer = Scorer(fitted.model, code=spec_of().code)
     assert kind_of(fitted.model) == kind
     assert auc(known["_label"].to_numpy(), scorer.predict(known)) > LEARNED[kind]
@@ -93,23 +103,24 @@ def test_it_learns_and_its_bytes_say_what_it_is(spec_of, kind, known, features):
     assert scorer.task == "classification"
 
 
-def test_the_model_so_far_at_the_best_round_is_the_one_that_is_kept(spec_of, known, features, monkeypatch):
+def test_the_model_so_far_at_the_best_round_is_the_one_that_is_kept(
+    spec_of, known, features, fitted, monkeypatch
+):
     told = {}
 
     class Asking(distributed.Alone):
         def reached(self, rounds, model):
             told[rounds] = aside(model)
 
-    unasked = fit(known, spec_of(), features)
     monkeypatch.setattr(distributed, "Alone", Asking)
-    fitted = fit(known, spec_of(), features)
-    assert fitted.model == unasked.model == told[fitted.rounds]
+    asking = fit(known, spec_of(), features)
+    assert asking.model == fitted.model == told[fitted.rounds]
     assert sorted(told)[: fitted.rounds] == list(range(1, fitted.rounds + 1))
 
 
-def test_the_same_rows_in_any_order_give_the_same_bytes(spec_of, known, features):
+def test_the_same_rows_in_any_order_give_the_same_bytes(spec_of, known, features, fitted):
     shuffled = known.sample(fraction=1, shuffle=True, seed=3)
-    assert fit(shuffled, spec_of(), features).model == fit(known, spec_of(), features).model
+    assert fit(shuffled, spec_of(), features).model == fitted.model
 
 
 def test_a_fit_that_was_broken_off_ends_as_one_that_was_not(spec_of, known, features, tmp_path, monkeypatch):
@@ -160,17 +171,16 @@ def test_a_refit_takes_exactly_the_rounds_given(spec_of, known, features):
     assert (refitted.rounds, refitted.history, refitted.rows) == (3, {}, known.height)
 
 
-def test_the_best_round_is_what_a_refit_on_the_older_rows_gives(spec_of, kind, known, features):
+def test_the_best_round_is_what_a_refit_on_the_older_rows_gives(spec_of, known, features, fitted):
     spec = spec_of()
-    fitted = fit(known, spec, features)
     older, _ = split_newest(known, "sent", spec.trainer.validation_share)
     again = fit(older, spec, features, rounds=fitted.rounds)
     first, second = (Scorer(model, code=spec.code).predict(known) for model in (fitted.model, again.model))
     np.testing.assert_array_equal(first, second)
 
 
-def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, known, features):
-    scorer = Scorer(fit(known, spec_of(), features).model, code=spec_of().code)
+def test_rows_score_alike_alone_and_together_and_strange_values_pass(spec_of, known, fitted):
+    scorer = Scorer(fitted.model, code=spec_of().code)
     some = known.head(20)
     alone = [scorer.predict(some[i])[0] for i in range(some.height)]
     np.testing.assert_allclose(scorer.predict(some), alone, rtol=1e-5)
@@ -189,8 +199,8 @@ def test_a_regression_predicts_the_value(kind, make_regression_spec, known, feat
 
 
 @pytest.mark.parametrize("kind", ["xgboost", "lightgbm", TORCH])
-def test_importances_are_shares_and_the_strongest_feature_leads(kind, spec_of, known, features):
-    importance = fit(known, spec_of(), features).importance
+def test_importances_are_shares_and_the_strongest_feature_leads(kind, fitted):
+    importance = fitted.importance
     assert sum(importance.values()) == pytest.approx(1)
     assert max(importance, key=importance.__getitem__) == "queue"
 
