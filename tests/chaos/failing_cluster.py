@@ -18,6 +18,7 @@ from mlops_assets.local.cluster_parts import HOST, Parts
 from mlops_assets.local.processes import Server
 from resources.ports import free
 from resources.settings import private_ray, settings
+from tests.chaos.ray_worker import MEMORY
 
 DOOR = "s3.door"
 """The file, in the cluster's folder, that says how the door stands."""
@@ -26,9 +27,6 @@ CLOCK = "clock"
 """The file, there too, with the seconds by which the clock of the daemon and its runs is ahead."""
 
 RAY_HEAD, RAY_WORKER = "Ray head", "Ray worker"
-
-CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""What a node asks, on every system, whether it may join another; the address it is given keeps it on the loopback."""
 
 
 class FailingParts(Parts):
@@ -71,14 +69,14 @@ class FailingParts(Parts):
         address = self._ray["MLOPS_RAY_ADDRESS"]
         given = {**super().aws, **self._ray, "PYTHONPATH": self.environment("runs")["PYTHONPATH"]}
         begin = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-        begin += [f"--node-ip-address={HOST}", f"--object-store-memory={256 * 2**20}"]
+        begin += [f"--node-ip-address={HOST}", f"--object-store-memory={MEMORY}"]
         head = [*begin, "--head", f"--port={address.rpartition(':')[2]}", "--num-cpus=0"]
-        worker, joins = [*begin, f"--address={address}", "--num-cpus=2"], {CLUSTERS: "1"}
+        worker = [sys.executable, "-m", "tests.chaos.ray_worker", address, "2"]
         return [
             self._server(
                 RAY_HEAD, [*head, "--include-dashboard=false"], f"tcp://{address}", given, ends="SIGTERM"
             ),
-            self._server(RAY_WORKER, worker, "", given | joins),
+            self._server(RAY_WORKER, worker, "", given),
         ]
 
 

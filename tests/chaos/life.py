@@ -48,7 +48,7 @@ COMMANDS = {
     "postgres": "/postgres ",
     "s3": "resources.storage.s3_server",
     "ray head": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --head",
-    "ray worker": "ray.scripts.scripts start --block --disable-usage-stats --node-ip-address=127.0.0.1 --object-store-memory=268435456 --address",
+    "ray worker": "tests.chaos.ray_worker",
 }
 """What tells the leader of each part by its command line."""
 
