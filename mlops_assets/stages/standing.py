@@ -27,6 +27,7 @@ from resources.records.documents import load_note
 from resources.records.notes import Making
 from resources.records.rollout import Rollout
 from resources.records.standing import Platform, Standing
+from resources.serving.rows_served import rows_served
 from resources.systems import Systems
 
 __all__ = ["Operations", "Platform", "Standing", "describe_platform"]
@@ -179,7 +180,7 @@ def _traffic(systems: Systems, spec: ModelSpec, asked_at: datetime) -> dict[str,
     """Rows that were answered in the last day of the wall clock; errors are counted by no record, but by `/metrics`."""
     log = systems.serving_log if spec.deployment.enabled else None
     return {
-        "requests_24h": log.count_since(spec.name, asked_at - DAY) if log else None,
+        "requests_24h": rows_served(log, spec.name, asked_at - DAY) if log else None,
         "errors_24h": None,
     }
 

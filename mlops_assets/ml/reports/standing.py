@@ -33,6 +33,11 @@ def drift_alarm(psi: float | None, limit: float | None, partition: str, remark: 
     return f"drift alarm on {partition}" + (f": {why}" if why else "")
 
 
+def broken_use_case(name: str, why: str) -> str:
+    """That a use case cannot be read, with the first line of why."""
+    return f"the use case {name} does not load: {why.splitlines()[0] if why else 'no reason was given'}"
+
+
 def overdue(table: str, partitions: Sequence[str]) -> str:
     """That partitions of a table did not arrive within their limit."""
     names = ", ".join(partitions[:3]) + (f" and {len(partitions) - 3} more" if len(partitions) > 3 else "")
