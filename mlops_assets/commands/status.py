@@ -84,11 +84,13 @@ def _operations(where: Settings, models: list[str]) -> "Operations":
         return Operations()
     import dagster as dg
 
-    from mlops_assets.kit.operations import operations_of
+    from mlops_assets.kit.operations import month_costs, platform_waits
+    from mlops_assets.stages.standing import Operations
     from resources.clock import wall
 
     with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
-        return operations_of(instance, models, where.dagster_url, wall())
+        waits = platform_waits(instance, where.dagster_url, now := wall())
+        return Operations(waits=waits, costs=month_costs(instance, models, now))
 
 
 def _print(platform: "Platform", detail: bool) -> None:

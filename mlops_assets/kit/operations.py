@@ -8,12 +8,11 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
 from mlops_assets.kit.run_tags import FIRST_TAG, LAST_TAG, PARTITION_TAG, UNFINISHED
-from mlops_assets.stages.standing import Operations
 
 LOOKED_BACK = timedelta(days=7)
 """A run that failed longer ago is history: whoever was on call has seen it."""
 
-MOST_RUNS = 200
+MOST_RUNS, MOST_EVENTS = 200, 1000
 MOST_NAMED = 3
 SILENT = timedelta(minutes=5)
 """Dagster's daemons report every thirty seconds."""
@@ -39,18 +38,16 @@ class Work:
         return cls(run.job_name, frozenset(run.asset_selection or ()), partition)
 
 
-def operations_of(
-    instance: DagsterInstance, models: Iterable[str], address: str, now: datetime
-) -> Operations:
-    """Sentences on failed runs and silent daemons, and the CPU-hours of each model since the first of the month, in UTC.
+def platform_waits(instance: DagsterInstance, address: str, now: datetime) -> list[str]:
+    """Sentences on silent daemons and failed runs; `address` is that of Dagster's pages, `now` the wall clock."""
+    return [*silent_daemons(instance, now), *failed_runs(instance, address, now)]
 
-    `address` is that of Dagster's pages, `now` the wall clock.
-    """
+
+def month_costs(instance: DagsterInstance, models: Iterable[str], now: datetime) -> dict[str, float]:
+    """CPU-hours of each model since the first of the month, in UTC; a model of which no run says what it took is left out."""
     begin = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    costs = {model: cost for model in models if (cost := cpu_hours(instance, model, begin)) is not None}
-    return Operations(
-        waits=(*silent_daemons(instance, now), *failed_runs(instance, address, now)), costs=costs
-    )
+    costs = {model: cpu_hours(instance, model, begin) for model in models}
+    return {model: cost for model, cost in costs.items() if cost is not None}
 
 
 def failed_runs(instance: DagsterInstance, address: str, now: datetime) -> Iterator[str]:
@@ -110,9 +107,6 @@ def cpu_hours(instance: DagsterInstance, model: str, begin: datetime) -> float |
             if seconds is not None:
                 spent[record.run_id, key] = seconds
     return sum(spent.values()) / 3600 if spent else None
-
-
-MOST_EVENTS = 1000
 
 
 def _seconds(metadata: Mapping[str, dg.MetadataValue]) -> float | None:

@@ -85,7 +85,8 @@ def _standing(
     }
     alerts = tuple(operations.alerts.get(name, ()))
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
-    needs = [*decisions, *alerts, *_problems(spec, lake, parts, report)]
+    judged = None if change or decisions else audit.latest(name, ("evaluated",))
+    needs = [*decisions, *alerts, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
         owner=spec.owner or None,
@@ -186,11 +187,15 @@ def _traffic(systems: Systems, spec: ModelSpec, asked_at: datetime) -> dict[str,
 
 
 def _problems(
-    spec: ModelSpec, lake: Lake, parts: Mapping[str, Any], report: Mapping[str, Any] | None
+    spec: ModelSpec,
+    lake: Lake,
+    parts: Mapping[str, Any],
+    report: Mapping[str, Any] | None,
+    judged: Entry | None,
 ) -> Iterator[str]:
-    """What the records show to be wrong, in sentences."""
-    if parts["champion"] is None and parts["newest_partition"] is not None:
-        yield without_champion()
+    """What the records show to be wrong, in sentences; `judged` is the newest challenger where no version is champion."""
+    if judged is not None:
+        yield without_champion(judged.version, judged.why)
     for metric, numbers in floors_missed(spec, dict(report)).items() if report else ():
         yield below_the_floor(metric, parts["quality_partition"], numbers)
     if parts["alarm"]:

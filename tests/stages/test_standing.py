@@ -172,7 +172,9 @@ def test_quality_is_that_of_the_newest_partition_whose_labels_say_something(syst
 def test_each_thing_that_is_wrong_is_one_reason_and_nothing_else_is(tmp_path_factory, wrong):
     systems = systems_in(tmp_path_factory.mktemp("state"))
     ingest(systems)
-    if "champion" not in wrong:
+    if "champion" in wrong:
+        evaluated(systems, 1, champion=None, passed=False)
+    else:
         promote(systems, 1, END)
     report(systems, SECOND, auc=0.5 if "floor" in wrong else 0.9)
     drifted(systems, prediction_psi=0.4, prediction_drifted=True, alarm="alarm" in wrong)
@@ -185,7 +187,7 @@ def test_each_thing_that_is_wrong_is_one_reason_and_nothing_else_is(tmp_path_fac
         "alarm": "drift alarm on 2020-02-10: PSI of the scores 0.4000, limit 0.25",
         "overdue": "parcels is overdue: 2020-02-17",
         "alert": "the error budget burns",
-        "champion": "no version is champion",
+        "champion": "no version is champion; version 1 was judged last: better",
     }
     assert len(one.needs_hands) == len(wrong)
     assert all(any(reason.startswith(words[name]) for reason in one.needs_hands) for name in wrong)
@@ -243,7 +245,8 @@ def test_a_hold_is_told_with_what_lifts_it_and_asks_nothing_of_whoever_is_on_cal
     one = standing(systems)
     assert "everything is paused" in one.waits[0] and "`mlops resume` lifts it" in one.waits[0]
     resume(systems.audit, systems.endpoint, None, "lin", "over")
-    assert standing(systems).needs_hands == ("no version is champion, so nothing scores its partitions",)
+    evaluated(systems, 1, champion=None, passed=False)
+    assert standing(systems).needs_hands == ("no version is champion; version 1 was judged last: better",)
     retire(systems.audit, systems.endpoint, SPEC.name, "lin", "another one does it")
     one = standing(systems)
     assert (one.needs_hands, len(one.waits)) == ((), 1)

@@ -16,9 +16,9 @@ def in_order(models: Iterable[Standing]) -> tuple[Standing, ...]:
     return tuple(sorted(models, key=lambda one: (not one.needs_hands, one.model)))
 
 
-def without_champion() -> str:
-    """That a model with data has no champion."""
-    return "no version is champion, so nothing scores its partitions"
+def without_champion(version: int | None, verdict: str) -> str:
+    """That a model has no champion although a challenger was judged, with what was said of it."""
+    return f"no version is champion; version {version} was judged last: {verdict}"
 
 
 def below_the_floor(metric: str, partition: str, numbers: str) -> str:
