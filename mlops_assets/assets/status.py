@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 
 from mlops_assets.kit.stage import Run, stage
-from mlops_assets.kit.status_page import STATUS, described, status_metadata, tell, with_costs
+from mlops_assets.kit.status_page import STATUS, described, status_metadata, tell
 from mlops_assets.spec.model import ModelSpec
-from resources.clock import wall
 
 USES = ("audit", "endpoint", "clock", "serving_log", "pages")
 REPORTS = ("performance", "drift")
@@ -29,9 +28,8 @@ def status(
         "The sensor keep_platform_status writes it by itself; materializing writes it now.",
     )
     def status_(run: Run) -> Iterator[dg.MaterializeResult]:
-        instance, now = run.context.instance, wall()
-        platform = with_costs(described(run.systems, specs(), broken(), instance, now), instance, now)
-        tell(run.systems, platform)
+        instance = run.context.instance
+        platform = tell(run.systems, described(run.systems, specs(), broken(), instance), instance)
         yield dg.MaterializeResult(metadata=status_metadata(platform))
 
     return status_

@@ -1,18 +1,18 @@
 """The sensor that keeps the platform's status fresh, on the endpoint's page and on that of `platform/status`."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.status_page import described, status_event, tell, with_costs
+from mlops_assets.kit.status_page import described, moment_of, status_event, tell
 from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Audit
-from resources.clock import Clock, wall
+from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.pages import Pages
-from resources.records.standing import Platform, PlatformStatus, Standing
+from resources.records.standing import Platform, Standing
 from resources.records.standing_words import headline
 from resources.serving.log import ServingLogResource
 from resources.serving.ray_serve import Endpoint
@@ -48,20 +48,18 @@ def status_sensor(
         systems = Systems(
             lake, audit=audit, endpoint=endpoint, pages=pages, clock=clock, serving_log=serving_log
         )
-        now = wall()
-        platform = described(systems, specs(), broken(), context.instance, now)
-        return dg.SkipReason(brought_up(context.instance, systems, platform, now))
+        platform = described(systems, specs(), broken(), context.instance)
+        return dg.SkipReason(brought_up(context.instance, systems, platform))
 
     return sensor
 
 
-def brought_up(instance: dg.DagsterInstance, systems: Systems, platform: Platform, now: datetime) -> str:
+def brought_up(instance: dg.DagsterInstance, systems: Systems, platform: Platform) -> str:
     """Write the status where it is another or old, and an event on the asset's page where it is another; what it says."""
     before = systems.endpoint.status()
     is_another = before is None or news(before.platform()) != news(platform)
-    if before is None or is_another or _is_old(before, now):
-        whole = with_costs(platform, instance, now)
-        tell(systems, whole)
+    if before is None or is_another or moment_of(platform) - moment_of(before) > OLD:
+        whole = tell(systems, platform, instance)
         if is_another:
             instance.report_runless_asset_event(status_event(whole))
     return headline(platform)
@@ -76,7 +74,3 @@ def _news(one: Standing) -> tuple[Any, ...]:
     versions = one.champion, one.champion_since, one.rollout, one.rollout_waits
     partitions = one.newest_partition, one.quality_partition, one.quality, one.drift_partition, one.drift
     return (*versions, *partitions, one.waits, one.alerts, one.needs_hands)
-
-
-def _is_old(status: PlatformStatus, now: datetime) -> bool:
-    return now - datetime.fromisoformat(status.asked_at) > OLD

@@ -51,7 +51,7 @@ def month_costs(instance: DagsterInstance, models: Iterable[str], now: datetime)
 
 
 def failed_runs(instance: DagsterInstance, address: str, now: datetime) -> Iterator[str]:
-    """A sentence for each job of which a run failed in the last week and no later one of the same work ended well or is at it."""
+    """A sentence for each job of which a run failed in the last seven days and no later one of the same work ended well or is at it."""
     failing = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=now - LOOKED_BACK)
     newest: dict[Work, RunRecord] = {}
     for record in instance.get_run_records(failing, limit=MOST_RUNS):

@@ -12,6 +12,7 @@ from mlops_assets.kit.operations import month_costs, platform_waits
 from mlops_assets.ml.reports.standing import broken_use_case
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.standing import Operations, describe_platform
+from resources.clock import wall
 from resources.records.standing import Platform, PlatformStatus, Standing
 from resources.records.standing_words import LINK_OF, headline, lines
 from resources.systems import Systems
@@ -20,29 +21,26 @@ STATUS = ["platform", "status"]
 
 
 def described(
-    systems: Systems,
-    specs: Mapping[str, ModelSpec],
-    broken: Mapping[str, str],
-    instance: dg.DagsterInstance,
-    now: datetime,
+    systems: Systems, specs: Mapping[str, ModelSpec], broken: Mapping[str, str], instance: dg.DagsterInstance
 ) -> Platform:
     """How the models stand by the records and by what Dagster knows, without costs; `broken` are use cases that do not load."""
     waits = [broken_use_case(name, why) for name, why in sorted(broken.items())]
-    waits += platform_waits(instance, systems.pages.dagster, now)
+    waits += platform_waits(instance, systems.pages.dagster, wall())
     return describe_platform(systems, specs, Operations(waits=waits))
 
 
-def with_costs(platform: Platform, instance: dg.DagsterInstance, now: datetime) -> Platform:
-    """The same with what each model took since the month began."""
-    costs = month_costs(instance, [one.model for one in platform.models], now)
-    return replace(
-        platform, models=tuple(replace(one, cost_month=costs.get(one.model)) for one in platform.models)
-    )
+def tell(systems: Systems, platform: Platform, instance: dg.DagsterInstance) -> Platform:
+    """Tell the endpoint's page, with what each model took since the month began; returns what it is told."""
+    costs = month_costs(instance, [one.model for one in platform.models], moment_of(platform))
+    models = [replace(one, cost_month=costs.get(one.model)) for one in platform.models]
+    whole = replace(platform, models=tuple(models))
+    systems.endpoint.show(PlatformStatus.of_platform(whole))
+    return whole
 
 
-def tell(systems: Systems, platform: Platform) -> None:
-    """Tell the endpoint's page."""
-    systems.endpoint.show(PlatformStatus.of_platform(platform))
+def moment_of(status: Platform | PlatformStatus) -> datetime:
+    """When the models were described, by the wall clock."""
+    return datetime.fromisoformat(status.asked_at)
 
 
 def status_metadata(platform: Platform) -> dict[str, Any]:

@@ -17,14 +17,13 @@ from mlops_assets.promotion.rollout_states import in_words, standing, under_way
 from mlops_assets.promotion.waiting import waits_for_a_person
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.arrivals import overdue_name
+from mlops_assets.stages.history import interval_on_record
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reporting import floors_missed
 from mlops_assets.stages.rollout_page import waits_for
 from resources.audit.log import CHANGES, Entry
 from resources.clock import wall
 from resources.lake.lake import Lake
-from resources.records.documents import load_note
-from resources.records.notes import Making
 from resources.records.rollout import Rollout
 from resources.records.standing import Platform, Standing
 from resources.serving.rows_served import rows_served
@@ -34,9 +33,6 @@ __all__ = ["Operations", "Platform", "Standing", "describe_platform"]
 
 LOOKED_BACK = 12
 """So many of the newest reports are looked at for one whose labels are known."""
-
-INTERVAL = "interval"
-"""What a report's note keeps beside the report: the 95% interval of the gate's metric on the partition."""
 
 DAY = timedelta(days=1)
 CPU_HOURS = "CPU-hours"
@@ -134,7 +130,7 @@ def _newest_report(spec: ModelSpec, lake: Lake) -> Mapping[str, Any] | None:
 def _quality(spec: ModelSpec, lake: Lake, report: Mapping[str, Any] | None) -> dict[str, Any]:
     """The gate's metric of a report, its interval and floor, and how many of the rows that may have a label have one."""
     metric = spec.gate.metric
-    low, high = _interval(spec, lake, report["partition"]) if report else (None, None)
+    low, high = interval_on_record(spec, lake, report["partition"]) if report else (None, None)
     matured = report["labelled"] + report["unlabelled"] if report else 0
     return {
         "metric": metric,
@@ -145,13 +141,6 @@ def _quality(spec: ModelSpec, lake: Lake, report: Mapping[str, Any] | None) -> d
         "coverage": report["labelled"] / matured if report and matured else None,
         "quality_partition": report["partition"] if report else None,
     }
-
-
-def _interval(spec: ModelSpec, lake: Lake, name: str) -> tuple[float | None, float | None]:
-    """The interval that was worked out with a report; a report of an earlier release has none."""
-    note = load_note(lake, Making, f"{spec.name}/performance", name)
-    low, high = (note.kept.get(INTERVAL) if note else None) or (None, None)
-    return low, high
 
 
 def _drift(spec: ModelSpec, lake: Lake) -> dict[str, Any]:

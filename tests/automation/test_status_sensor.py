@@ -1,7 +1,8 @@
 """The status is written where it is another or old, and the asset's page has an event only where it is another."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +14,7 @@ from mlops_assets.kit.status_page import STATUS, described
 from mlops_assets.promotion.holds import pause
 from resources.lake.lake import Lake
 from resources.local import local_resources
-from resources.serving.status_notice import STATUS as NOTICE
+from resources.serving import status_notice
 from resources.settings import settings
 from resources.systems import Systems
 from tests.ml.conftest import parcel_spec
@@ -45,13 +46,14 @@ def events(instance: dg.DagsterInstance) -> int:
 
 
 def look(instance: dg.DagsterInstance, parts: dict, later: timedelta = timedelta()) -> str:
-    now = datetime.now(UTC) + later
     systems = Systems.of(parts)
-    return brought_up(instance, systems, described(systems, SPECS, {}, instance, now), now)
+    platform = described(systems, SPECS, {}, instance)
+    at = datetime.fromisoformat(platform.asked_at) + later
+    return brought_up(instance, systems, replace(platform, asked_at=at.isoformat()))
 
 
 def test_what_is_the_same_is_written_again_only_when_it_is_old_and_gives_no_event(instance, parts, tmp_path):
-    notice = tmp_path / "serving" / NOTICE
+    notice = tmp_path / "serving" / status_notice.STATUS
     assert look(instance, parts) == "1 model, nothing needs hands"
     first = notice.stat().st_mtime_ns
     look(instance, parts)
@@ -66,7 +68,7 @@ def test_what_is_another_is_told_at_once_on_the_page_and_to_the_endpoint(instanc
     pause(parts["audit"], parts["endpoint"], None, "lin", "a storm")
     look(instance, parts)
     assert events(instance) == 2
-    (model,) = json.loads((tmp_path / "serving" / NOTICE).read_text())["models"]
+    (model,) = json.loads((tmp_path / "serving" / status_notice.STATUS).read_text())["models"]
     assert "a storm" in model["waits"][0]
 
 
@@ -79,7 +81,7 @@ def test_the_asset_writes_the_same_and_shows_it(instance, parts, tmp_path):
     assert "the use case shops does not load: use_case.yaml:3: calendar: is missing" in str(
         event.metadata["needs hands"].value
     )
-    document = json.loads((tmp_path / "serving" / NOTICE).read_text())
+    document = json.loads((tmp_path / "serving" / status_notice.STATUS).read_text())
     assert [one["model"] for one in document["models"]] == ["late_parcel"]
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import polars as pl
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.promotion.history import REPLACES
@@ -15,14 +15,15 @@ from mlops_assets.promotion.holds import pause, resume, retire
 from mlops_assets.promotion.rollout_states import put
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.arrivals import overdue_name
-from mlops_assets.stages.standing import INTERVAL, Operations, Standing, describe_platform
+from mlops_assets.stages.history import INTERVAL
+from mlops_assets.stages.standing import Operations, Standing, describe_platform
 from resources.clock import wall
 from resources.local import local_resources
 from resources.records.documents import save_note
 from resources.records.notes import Making
 from resources.records.rollout import Promise, Rollout, Transition
 from resources.serving.log_writer import ServingLog
-from resources.settings import settings as settings_of
+from resources.settings import settings
 from resources.systems import Systems
 from tests.ml.conftest import parcel_spec
 from tests.resources.serving_log_samples import answered
@@ -40,7 +41,7 @@ PLAN = {
 
 
 def systems_in(folder: Path) -> Systems:
-    return Systems.of(local_resources(settings_of({"MLOPS_HOME": str(folder)})))
+    return Systems.of(local_resources(settings({"MLOPS_HOME": str(folder)})))
 
 
 @pytest.fixture
@@ -167,8 +168,8 @@ def test_quality_is_that_of_the_newest_partition_whose_labels_say_something(syst
     assert (one.quality, one.quality_partition, one.coverage) == (0.8, FIRST, 90 / 95)
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.lists(st.sampled_from(["floor", "alarm", "overdue", "alert", "champion"]), unique=True))
+@hypothesis.settings(max_examples=8, deadline=None)
+@hypothesis.given(st.lists(st.sampled_from(["floor", "alarm", "overdue", "alert", "champion"]), unique=True))
 def test_each_thing_that_is_wrong_is_one_reason_and_nothing_else_is(tmp_path_factory, wrong):
     systems = systems_in(tmp_path_factory.mktemp("state"))
     ingest(systems)
