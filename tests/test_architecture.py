@@ -106,6 +106,7 @@ KEPT_NAMES = {
     "mlops_assets/stages/evidence.py": "entries of the audit log",
     "mlops_assets/stages/attempt.py": "the record of an evaluation, which is hashed",
     "mlops_assets/stages/reporting.py": "a column of the reports in the lake",
+    "mlops_assets/ml/reports/table_columns.py": "a column of the reports in the lake",
     "mlops_assets/stages/searching.py": "the record of a search, and a tag in MLflow",
     "mlops_assets/stages/training.py": "a tag in MLflow",
     "mlops_assets/stages/card.py": "a tag in MLflow, entries of the audit log, and a column of the reports",

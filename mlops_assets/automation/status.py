@@ -56,7 +56,7 @@ def status_sensor(
 
 def brought_up(instance: dg.DagsterInstance, systems: Systems, platform: Platform) -> str:
     """Write the status where it is another or old, and an event on the asset's page where it is another; what it says."""
-    before = systems.endpoint.status()
+    before = systems.endpoint.shown_status()
     is_another = before is None or news(before.platform()) != news(platform)
     if before is None or is_another or moment_of(platform) - moment_of(before) > OLD:
         whole = tell(systems, platform, instance)

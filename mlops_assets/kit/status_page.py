@@ -34,7 +34,7 @@ def tell(systems: Systems, platform: Platform, instance: dg.DagsterInstance) -> 
     costs = month_costs(instance, [one.model for one in platform.models], moment_of(platform))
     models = [replace(one, cost_month=costs.get(one.model)) for one in platform.models]
     whole = replace(platform, models=tuple(models))
-    systems.endpoint.show(PlatformStatus.of_platform(whole))
+    systems.endpoint.show_status(PlatformStatus.of_platform(whole))
     return whole
 
 

@@ -47,8 +47,8 @@ def champion(one: Standing) -> str:
     """The version that answers, since when."""
     if one.champion is None:
         return "none"
-    since = f" since {minute(one.champion_since)}" if one.champion_since else ""
-    return f"version {one.champion}{since}{_days(one.champion_age_days, ' ({} old)')}"
+    since = f", since {minute(one.champion_since)}" if one.champion_since else ""
+    return f"version {one.champion}{since}{_days(one.champion_age_days, ', {} old')}"
 
 
 def data(one: Standing) -> str:
@@ -89,7 +89,7 @@ def drift(one: Standing) -> str:
 def rollout(one: Standing) -> str:
     """Where the roll-out stands and what it waits for."""
     if one.rollout is None:
-        return "none under way"
+        return "none"
     share = f", {one.rollout_share:.0%} of the requests" if one.rollout_share is not None else ""
     return f"{one.rollout}{share}" + (f"; waits for {one.rollout_waits}" if one.rollout_waits else "")
 
@@ -104,7 +104,12 @@ def traffic(one: Standing) -> str:
 
 def cost(one: Standing) -> str:
     """What the model's runs took since the month began."""
-    return "-" if one.cost_month is None else f"{one.cost_month:,.2f} {one.cost_unit} this month"
+    return "-" if one.cost_month is None else f"{amount(one.cost_month)} {one.cost_unit} this month"
+
+
+def amount(cost: float) -> str:
+    """A cost to a hundredth, a small one to two digits."""
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.2g}"
 
 
 def minute(moment: str | None) -> str:

@@ -134,11 +134,11 @@ class Endpoint(Resource):
         """Tell it of other holds; by `mlops_assets/promotion/holds.py` alone, under the lock of the holds."""
         self._mirror.put(NOTICE, json.dumps(notice.document(), indent=1, sort_keys=True).encode())
 
-    def status(self) -> PlatformStatus | None:
+    def shown_status(self) -> PlatformStatus | None:
         """How the models stand, as its page was told last; None where it was not."""
         return status_in(self.looked())
 
-    def show(self, status: PlatformStatus) -> None:
+    def show_status(self, status: PlatformStatus) -> None:
         """Tell its page how the models stand."""
         self._mirror.put(STATUS, json.dumps(status.document(), indent=1, sort_keys=True).encode())
 

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from resources.records.standing import Platform, Standing
-from resources.records.standing_words import LINK_OF, headline, lines, minute
+from resources.records.standing_words import LINK_OF, amount, headline, lines, minute
 
 WIDTH = 100
 NAMES = 10
@@ -107,7 +107,7 @@ def _brief(one: Standing) -> dict[str, str]:
         "drift": "-" if one.drift is None else f"{one.drift:.3f}{' !' if one.alarm else ''}",
         "roll-out": share or ("yes" if one.rollout else "-"),
         "rows/24 h": "-" if one.requests_24h is None else f"{one.requests_24h:,}",
-        one.cost_unit: "-" if one.cost_month is None else f"{one.cost_month:,.2f}",
+        one.cost_unit: "-" if one.cost_month is None else amount(one.cost_month),
     }
 
 
