@@ -171,6 +171,7 @@ def main() -> int:
         card(page, address)
     with endpoint(home) as address, browser(1200, 1300) as page:
         first_page(page, address)
+        on_call(page, address)
     too_large = 0
     for picture in sorted(IMAGES.glob("*.png")):
         size = picture.stat().st_size
@@ -246,6 +247,13 @@ def first_page(page: "Page", address: str) -> None:
     asked = open_answer(page, address)
     page.wait_for_timeout(500)
     asked.screenshot(path=IMAGES / "endpoint.png")
+
+
+def on_call(page: "Page", address: str) -> None:
+    """How the models stand, on top of the endpoint's page."""
+    page.goto(address, wait_until="networkidle")
+    page.locator(".standing table").wait_for()
+    page.locator(".standing").screenshot(path=IMAGES / "on-call.png")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ KEPT_NAMES = {
     "mlops_assets/stages/evidence.py": "entries of the audit log",
     "mlops_assets/stages/attempt.py": "the record of an evaluation, which is hashed",
     "mlops_assets/stages/reporting.py": "a column of the reports in the lake",
+    "mlops_assets/ml/reports/table_columns.py": "a column of the reports in the lake",
     "mlops_assets/stages/searching.py": "the record of a search, and a tag in MLflow",
     "mlops_assets/stages/training.py": "a tag in MLflow",
     "mlops_assets/stages/card.py": "a tag in MLflow, entries of the audit log, and a column of the reports",
@@ -295,6 +296,10 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
 WALL_CLOCKS = {
     "mlops_assets/automation/retention.py": "how old a log or a trial is, by when its run really ended",
     "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
+    "mlops_assets/stages/standing.py": "when somebody asked how the models stand, and what was served in the day before",
+    "mlops_assets/commands/status.py": "which runs of Dagster's ended lately, and what the month cost",
+    "mlops_assets/kit/status_page.py": "the same",
+    "resources/serving/http/page/first_page.py": "how old what the page shows of the models is",
     "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
     "resources/backup/backup.py": "when a backup was really begun, and how much work a restore loses",
     "resources/clock.py": "the clock itself",

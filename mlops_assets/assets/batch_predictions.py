@@ -6,9 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized, upstream
+from mlops_assets.ml.reports.table_columns import batch_columns
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
@@ -56,7 +58,7 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
                 run.reuse.note(name, scored.manifest.sha256)
                 run.show(name, _shown(scored))
             written[name] = lake.manifest(run.reuse.table, name)
-        yield from materialized(run, written, len(written))
+        yield from materialized(run, written, len(written), partial(report_schema, batch_columns(spec)))
         refused = {name or "all": (m.notes or {})["rows refused"] for name, m in written.items()}
         yield check_result(CLAIM, not any(refused.values()), False, {"rows without a score": refused})
 

@@ -6,15 +6,18 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.catalogue import SCHEMA
+from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value, table_schema
+from mlops_assets.kit.history_page import drift_history, performance_history
+from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
+from mlops_assets.ml.reports.table_columns import performance_columns
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
+from mlops_assets.stages.history import INTERVAL, metric_interval
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
     FIRST,
@@ -52,15 +55,20 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     )
     def performance_(run: Run) -> Iterator[Any]:
         lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
+        last = max(run.partitions)
         for name in run.partitions:
             content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
             if content is None:
                 manifest, report, slices = write_performance(spec, lake, name, clock)
-                content = {"report": report, "slices": slices}
+                interval = metric_interval(spec, lake, name)
+                content = {"report": report, "slices": slices, INTERVAL: list(interval)}
                 run.reuse.note(name, manifest.sha256, content)
             reports[name], written[name] = content["report"], lake.manifest(run.reuse.table, name)
-            run.show(name, performance_metadata(content["report"], content["slices"], written[name].notes))
-        yield from materialized(run, written, len(written))
+            low, high = content.get(INTERVAL) or (None, None)
+            pictures = performance_history(spec, lake, name, (low, high)) if name == last else {}
+            shown = performance_metadata(content["report"], content["slices"], written[name].notes)
+            run.show(name, pictures | shown)
+        yield from materialized(run, written, len(written), partial(report_schema, performance_columns(spec)))
         waits = spec.label.waits is not None
         blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
         below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
@@ -132,16 +140,12 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
                 run.reuse.note(name, write_drift(spec, lake, name, which)[0].sha256)
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
-            run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
-        yield from materialized(run, written, len(written), drift_columns)
+            pictures = drift_history(spec, lake, name) if name == max(run.partitions) else {}
+            run.show(name, {**pictures, "columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
+        yield from materialized(run, written, len(written), partial(report_schema, MEANINGS))
         yield drift_check(spec, written)
 
     return drift_
-
-
-def drift_columns(manifest: Manifest) -> dict[str, Any]:
-    """What each column of the report says."""
-    return {SCHEMA: table_schema(manifest, MEANINGS)}
 
 
 def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetCheckResult:

@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.metadata import markdown_table, table_schema
 from mlops_assets.ml.reports.distributions import distributions
 from mlops_assets.ml.tables import Column, Expectation
+from resources.lake.lake import Manifest
 
 SCHEMA, LINEAGE, DISTRIBUTIONS = "dagster/column_schema", "dagster/column_lineage", "distributions"
 
@@ -68,6 +69,11 @@ def newest_metadata(
 
 def _names_of(models: Sequence[str]) -> str:
     return ", ".join(models) or "**no model**"
+
+
+def report_schema(meanings: Mapping[str, str], manifest: Manifest) -> dict[str, Any]:
+    """The schema of a model's own table, as metadata: its columns as they were written, each with its meaning."""
+    return {SCHEMA: table_schema(manifest, meanings)}
 
 
 def described(column: Column) -> str:

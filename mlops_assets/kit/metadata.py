@@ -56,6 +56,13 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+def drawing(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """A drawing that the asset page shows on a click, as text that browsers draw."""
+    return dg.MetadataValue.md(
+        f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+    )
+
+
 def small_picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
     """A picture that stands in the table of metadata itself, because its Markdown is short enough."""
     return dg.MetadataValue.md(f"![{title}]({data_uri(svg)})")

@@ -180,10 +180,21 @@ def _replay(settings: Settings, order: ReplayOrder) -> str:
     lines += [answers_since(spec, project) for spec in retrained] if by_wall else []
     parts += ["\n".join(lines)] if lines else []
     print("\n" + "\n\n".join(parts))
+    tell_status(project)
     seconds = time.monotonic() - started
     print("\n" + text_table(stage_rows(progress.seconds, seconds)))
     print(f"\nDone in {clock(seconds)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def tell_status(project: "Project") -> None:
+    """Have the endpoint's first page and the asset `platform/status` show how the models stand at the end."""
+    from mlops_assets.kit.status_page import described, status_event, tell
+    from resources.systems import Systems
+
+    systems, instance = Systems.of(project.resources), project.instance
+    platform = described(systems, project.specs, project.declared.broken, instance)
+    instance.report_runless_asset_event(status_event(tell(systems, platform, instance)))
 
 
 def up_to(names: Sequence[str], through: str | None) -> list[str]:

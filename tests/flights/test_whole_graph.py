@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.kit.catalogue import SCHEMA
 from mlops_assets.local.servers import prepare_dagster_home
 from mlops_assets.use_cases.flights.tables import all_tables
 from resources.local import local_resources
@@ -70,6 +71,34 @@ def test_every_table_shows_words_lineage_and_distributions_of_its_newest_week(gr
             columns
         )
         assert set(shown["dagster/column_lineage"].value.deps_by_column) <= set(columns)
+
+
+def test_every_column_of_every_table_that_an_asset_shows_is_described(graph):
+    defs, resources, instance = graph
+    shown = {}
+    for key in defs.resolve_asset_graph().materializable_asset_keys:
+        event = instance.get_latest_materialization_event(key)
+        if (
+            event
+            and event.asset_materialization
+            and (one := event.asset_materialization.metadata.get(SCHEMA))
+        ):
+            shown[key.to_user_string()] = one.value.columns
+    reports = {f"{spec.name}/{name}" for spec in SPECS for name in ("predictions", "performance", "drift")}
+    assert reports <= shown.keys()
+    undescribed = {name: [c.name for c in columns if not c.description] for name, columns in shown.items()}
+    assert {name: columns for name, columns in undescribed.items() if columns} == {}
+    for name in reports:
+        assert [column.name for column in shown[name]] == resources["lake"].read(name, WEEKS[-1:]).columns
+
+
+def test_the_pages_of_performance_and_drift_begin_with_a_picture_of_the_last_partitions(graph):
+    _, _, instance = graph
+    for spec in SPECS:
+        for name in ("performance", "drift"):
+            event = instance.get_latest_materialization_event(dg.AssetKey([spec.name, name]))
+            first, second, *_ = event.asset_materialization.metadata
+            assert (first, second) == ("last partitions", "last partitions, in full")
 
 
 def test_training_columns_lead_back_to_feature_tables_and_to_the_request(graph):
