@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mlops_assets.commands import (
+    alerts,
     audit,
     backup,
     check,
@@ -111,6 +112,7 @@ def _train(
     return try_variant(settings(), model, changes or [], register=not no_register)
 
 
+alerts.add(app)
 audit.add(app)
 backup.add(app)
 check.add(app)
