@@ -22,6 +22,7 @@ from mlops_assets.commands import (
     holds,
     keys,
     live,
+    metrics,
     migrate,
     new,
     parity,
@@ -123,6 +124,7 @@ rollout.add(app)
 holds.add(app)
 keys.add(app)
 live.add(app)
+metrics.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

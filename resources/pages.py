@@ -22,3 +22,8 @@ class Pages(Resource):
     def version(self, model: str, number: int) -> str:
         """The page of a registered version."""
         return f"{self.mlflow.rstrip('/')}/#/models/{quote(model)}/versions/{number}"
+
+
+def safe_link(address: str) -> str:
+    """An address as a link may have it: of a page, or nothing where following it would run something."""
+    return address if address.startswith(("http://", "https://")) else ""

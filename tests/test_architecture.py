@@ -301,6 +301,7 @@ WALL_CLOCKS = {
     "resources/features/push.py": "when an event got in is compared with when files were written and requests served",
     "resources/serving/live_models.py": "when a request was served is compared with when files were written",
     "mlops_assets/automation/alerting.py": "how long ago a run failed, and when people are told",
+    "mlops_assets/local/exporter.py": "when people are told",
     "mlops_assets/commands/alerts.py": "when somebody took an alert in hand",
     "mlops_assets/local/lost_runs.py": "how long ago a run was handed over, by the machine's time that Dagster notes",
     "mlops_assets/pods/reaping.py": "how long ago Kubernetes made or ended something, by its own clock",

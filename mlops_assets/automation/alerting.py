@@ -80,12 +80,12 @@ def tell(
 ) -> str:
     """One look at everything, and what was sent, in a sentence."""
     policy = alerts.policy
-    found = look_at_models(systems, specs, policy.limits)
+    findings = look_at_models(systems, specs, policy.limits)
     problems = problems_at(settings().serve_address)
     if problems is not None:
-        found += look_at_endpoint(systems, specs, problems)
-    found += Findings([*failed_runs(instance, systems.pages, specs, now)])
-    raised, over = settle(alerts, found, now, policy)
+        findings += look_at_endpoint(systems, specs, problems)
+    findings += Findings([*failed_runs(instance, systems.pages, specs, now)])
+    raised, over = settle(alerts, findings, now, policy)
     over += resolve_runs(instance, alerts, now)
     lines = alerts.send_due(now)
     return "; ".join([f"{raised} alerts hold, {over} are over", *lines])

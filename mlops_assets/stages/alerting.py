@@ -14,6 +14,7 @@ from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.standing import Standing, describe_platform
 from resources.addresses import shown
 from resources.alerts.alert import Alert
+from resources.alerts.alertmanager import is_by_rule, twin
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import Limits, Policy
 from resources.audit.log import Audit, Entry
@@ -49,6 +50,8 @@ class Findings:
 
     def settles(self, state: AlertState) -> bool:
         """Whether an open alert is over by what was found."""
+        if is_by_rule(state):
+            return False
         there = {one.id for one in self.alerts}
         of_table = (state.kind, state.subject.partition("/")[0])
         return (
@@ -88,9 +91,11 @@ def look_at_endpoint(
 
 def settle(alerts: Alerts, findings: Findings, now: datetime, policy: Policy) -> tuple[int, int]:
     """Raise what was found and note what is over; how many are raised and how many are over."""
+    there = {state.id: state for state in alerts.states()}
     for one in findings.alerts:
-        alerts.raise_alert(one, now, policy)
-    over = [state for state in alerts.states() if state.resolved is None and findings.settles(state)]
+        if not twin(one, there):
+            alerts.raise_alert(one, now, policy)
+    over = [state for state in there.values() if state.resolved is None and findings.settles(state)]
     for state in over:
         alerts.resolve(state.id, now)
     return len(findings.alerts), len(over)
@@ -116,9 +121,9 @@ def acknowledge(alerts: Alerts, audit: Audit, id: str, by: str, why: str, now: d
 def _of_model(systems: Systems, spec: ModelSpec, limits: Limits) -> list[Alert]:
     (standing,) = describe_platform(systems, {spec.name: spec}).models
     look: tuple[Callable[..., Iterable[Alert]], ...] = (_drift, _quality, _freshness, _coverage)
-    found = [one for check in look for one in check(standing, limits)]
+    alerts = [one for check in look for one in check(standing, limits)]
     return [
-        *found,
+        *alerts,
         *_rollout(systems, spec),
         *_decisions(systems, spec, standing),
         *_refusals(systems, spec, limits),

@@ -58,6 +58,7 @@ COMMANDS = {
     "parity": ["parity", "flights"],
     "reap": ["reap"],
     "features": ["features"],
+    "metrics": ["metrics"],
     "alerts list": ["alerts", "list"],
     "alerts ack": ["alerts", "ack", "0123456789ab", "--by", "ada", "--why", "why"],
     "alerts test": ["alerts", "test", "team"],
