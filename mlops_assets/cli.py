@@ -24,6 +24,7 @@ from mlops_assets.commands import (
     live,
     metrics,
     migrate,
+    monitoring,
     new,
     parity,
     pushes,
@@ -125,6 +126,7 @@ holds.add(app)
 keys.add(app)
 live.add(app)
 metrics.add(app)
+monitoring.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

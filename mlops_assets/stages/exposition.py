@@ -135,6 +135,7 @@ def metrics_of(view: View) -> Iterator[Metric]:
         view.late.items(),
     )
     yield _alerts(view)
+    yield _untaken(view)
     readable = [(one.model, 1) for one in view.standings] + [(name, 0) for name in view.unreadable]
     yield _family("mlops_model_readable", "0 where how a model stands cannot be read.", ("model",), readable)
     yield _family(
@@ -212,6 +213,16 @@ def _alerts(view: View) -> Metric:
         key = state.severity, state.phase
         counts[key] = counts.get(key, 0) + 1
     return _family("mlops_alerts", "Alerts in the outbox.", ("severity", "phase"), sorted(counts.items()))
+
+
+def _untaken(view: View) -> Metric:
+    """By route the alerts that were given to it and that its receiver has not taken yet; 0 for one that takes all."""
+    deliveries = [(route, one) for state in view.alerts for route, one in state.deliveries.items()]
+    counts = {route: 0 for route, _ in deliveries}
+    for route, one in deliveries:
+        counts[route] += one.at is None
+    said = "Alerts that were given to a route and that its receiver did not take."
+    return _family("mlops_alerts_untaken", said, ("route",), sorted(counts.items()))
 
 
 def _late(systems: Systems, use_cases: Iterable[str]) -> dict[str, int]:

@@ -17,17 +17,12 @@ from resources.alerts.policy import Limits
 from resources.systems import Systems
 from tests import record_samples
 from tests.pumps.project import SPEC
-from tests.pumps.promotion import NAME, Project, copied
+from tests.pumps.promotion import NAME, Project
 from tests.receivers import webhooks
 
 pytestmark = pytest.mark.usefixtures("pumps_features")
 NOW = datetime.now(UTC)
 SPECS = {NAME: SPEC}
-
-
-@pytest.fixture
-def project(championed: Path, tmp_path: Path) -> Project:
-    return copied(championed, tmp_path)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ COMMANDS = {
     "reap": ["reap"],
     "features": ["features"],
     "metrics": ["metrics"],
+    "monitoring": ["monitoring"],
     "alerts list": ["alerts", "list"],
     "alerts ack": ["alerts", "ack", "0123456789ab", "--by", "ada", "--why", "why"],
     "alerts test": ["alerts", "test", "team"],
