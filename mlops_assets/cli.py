@@ -32,6 +32,7 @@ from mlops_assets.commands import (
     retention,
     rollout,
     schema,
+    status,
     verify,
 )
 from mlops_assets.commands.task import Task, command, group
@@ -114,6 +115,7 @@ def _train(
     return try_variant(settings(), model, changes or [], register=not no_register)
 
 
+status.add(app)
 alerts.add(app)
 audit.add(app)
 backup.add(app)

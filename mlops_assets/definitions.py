@@ -13,6 +13,7 @@ silence_usage_reports()
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
+from mlops_assets.assets.status import status  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
 from mlops_assets.automation.alerting import alert_sensor  # noqa: E402
 from mlops_assets.automation.backup import backup_job, backup_schedule  # noqa: E402
@@ -22,6 +23,7 @@ from mlops_assets.automation.reaping import reaper_job, reaper_schedule  # noqa:
 from mlops_assets.automation.reconciling import reconcile_sensor  # noqa: E402
 from mlops_assets.automation.retention import retention_job, retention_schedule  # noqa: E402
 from mlops_assets.automation.rollout import rollout_jobs  # noqa: E402
+from mlops_assets.automation.status import status_sensor  # noqa: E402
 from mlops_assets.components.use_case import LoadedUseCase, UseCaseError, load_use_case  # noqa: E402
 from mlops_assets.kit.pods import executor_of  # noqa: E402
 from mlops_assets.kit.systems import injected  # noqa: E402
@@ -68,6 +70,11 @@ def specs() -> dict[str, ModelSpec]:
     return {name: spec for one in loaded()[0].values() for name, spec in one.specs.items()}
 
 
+def unloaded() -> dict[str, str]:
+    """Of each use case that does not load, why."""
+    return loaded()[1]
+
+
 def tables() -> list[Table]:
     """Every lake table that is built here, each after those that it is made from."""
     return [table for one in loaded()[0].values() for table in one.tables]
@@ -80,7 +87,11 @@ def build() -> dg.Definitions:
     retention, reaper = retention_job(), [reaper_job()] if where.run_namespace else []
     backups = [backup_job()] if where.backup_address else []
     shared = dg.Definitions(
-        assets=[verification(specs, tables), *(_broken_use_case(name, why) for name, why in broken.items())],
+        assets=[
+            verification(specs, tables),
+            status(specs, unloaded),
+            *(_broken_use_case(name, why) for name, why in broken.items()),
+        ],
         jobs=[
             *decision_jobs(specs),
             *hold_jobs(specs),
@@ -95,7 +106,12 @@ def build() -> dg.Definitions:
             *map(reaper_schedule, reaper),
             *map(backup_schedule, backups),
         ],
-        sensors=[reconcile_sensor(specs), lost_runs_sensor(), alert_sensor(specs)],
+        sensors=[
+            reconcile_sensor(specs),
+            lost_runs_sensor(),
+            status_sensor(specs, unloaded),
+            alert_sensor(specs),
+        ],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=executor_of([spec for one in there.values() for spec in one.specs.values()]),
     )

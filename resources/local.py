@@ -33,7 +33,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             address=handed_on("MLOPS_RAY_ADDRESS", where.ray_address),
             rayjob=str(where.rayjob),
         ),
-        "endpoint": Endpoint(folder=str(where.serving)),
+        "endpoint": Endpoint(folder=str(where.serving), address=where.serve_address),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=where.audit, key_file=str(where.audit_key)),
         "alerts": Alerts(folder=str(where.alerts), policy_file=str(where.alerts_file or "")),

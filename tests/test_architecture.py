@@ -295,6 +295,11 @@ def test_what_the_platform_reads_of_the_feature_repository_is_plain_data():
 WALL_CLOCKS = {
     "mlops_assets/automation/retention.py": "how old a log or a trial is, by when its run really ended",
     "mlops_assets/kit/reuse.py": "a page says when something was left as it is",
+    "mlops_assets/stages/standing.py": "when somebody asked how the models stand, and what was served in the day before",
+    "mlops_assets/commands/status.py": "which runs of Dagster's ended lately, and what the month cost",
+    "mlops_assets/assets/status.py": "the same",
+    "mlops_assets/automation/status.py": "the same, and how old what is shown is",
+    "resources/serving/http/page/first_page.py": "how old what the page shows of the models is",
     "resources/audit/log.py": "an entry says when it was really written, whatever time is simulated",
     "resources/backup/backup.py": "when a backup was really begun, and how much work a restore loses",
     "resources/clock.py": "the clock itself",

@@ -10,8 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.tries import FOR_TAG
-from mlops_assets.kit.run_tags import PARTITION_TAG
+from mlops_assets.kit.operations import Work
 from mlops_assets.promotion.records import launched_by
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.alerting import Findings, look_at_endpoint, look_at_models, settle
@@ -38,7 +37,6 @@ LONGEST = timedelta(days=7)
 """After so long a failure that nobody has repeated is no news any more."""
 
 RUN, ASSET_JOB = "run_failed", "__ASSET_JOB"
-PARTITION_TAGS = (PARTITION_TAG, FOR_TAG)
 
 
 def alert_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorDefinition:
@@ -116,26 +114,19 @@ def _is_over(instance: dg.DagsterInstance, state: AlertState, now: datetime) -> 
 
 
 def _succeeded_since(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether a later run of the same job, partition and assets did what this one was to do."""
-    run = record.dagster_run
-    tag = next((tag for tag in PARTITION_TAGS if tag in run.tags), None)
-    same = dg.RunsFilter(
-        job_name=run.job_name,
-        statuses=[dg.DagsterRunStatus.SUCCESS],
-        tags={tag: run.tags[tag]} if tag else None,
-        created_after=record.create_timestamp,
-    )
-    return any(
-        later.dagster_run.asset_selection == run.asset_selection
-        for later in instance.get_run_records(same, limit=MOST_RUNS)
-    )
+    """Whether a later run of the same job, partition and assets did what this one was to do; one that is at it did not yet."""
+    work = Work.of(record.dagster_run)
+    success = [dg.DagsterRunStatus.SUCCESS]
+    later = dg.RunsFilter(job_name=work.job, statuses=success, created_after=record.create_timestamp)
+    return any(Work.of(one.dagster_run) == work for one in instance.get_run_records(later, limit=MOST_RUNS))
 
 
 def _of_run(
     instance: dg.DagsterInstance, pages: Pages, specs: Mapping[str, ModelSpec], run: dg.DagsterRun
 ) -> Alert:
-    partition = next((run.tags[tag] for tag in PARTITION_TAGS if tag in run.tags), "")
-    assets = sorted(key.to_user_string() for key in run.asset_selection or ())
+    work = Work.of(run)
+    partition = " to ".join(dict.fromkeys(work.partition))
+    assets = sorted(key.to_user_string() for key in work.assets)
     named = run.job_name if run.job_name != ASSET_JOB else ", ".join(assets[:3]) or "assets"
     numbers: dict[str, Fact] = {"run": run.run_id, "job": run.job_name, "launched by": launched_by(run.tags)}
     numbers |= {"partition": partition} if partition else {}

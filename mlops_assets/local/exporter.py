@@ -2,12 +2,15 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.kit.operations import month_costs
 from mlops_assets.local.watch_page import watch_page
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.exposition import Exposition, view_of
+from mlops_assets.stages.exposition import Exposition, View, view_of
+from mlops_assets.stages.standing import Operations
 from resources.alerts.alertmanager import take_webhook
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import PolicyError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 SEND_EVERY_S = 5.0
+COSTS_EVERY_S = 300.0
 
 
 def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], cached_s: float) -> "ASGIApp":
@@ -37,7 +41,13 @@ def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], c
 
     parts = resources_of(where)
     alerts: Alerts = parts["alerts"]
-    exposition = Exposition(lambda: view_of(Systems.of(parts), specs(), alerts.states), cached_s)
+    costs = Costs(where)
+
+    def look() -> View:
+        known = specs()
+        return view_of(Systems.of(parts), known, alerts.states, Operations(costs=costs.of(sorted(known))))
+
+    exposition = Exposition(look, cached_s)
 
     def metrics(request: "Request") -> "Response":
         content, kind = _text(exposition, request.headers.get("accept", ""))
@@ -56,6 +66,24 @@ def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], c
         Route("/alertmanager", _webhook(alerts), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), where.serve_names)
+
+
+class Costs:
+    """What the models cost this month by what Dagster's runs say, asked for anew every few minutes: it reads many events."""
+
+    def __init__(self, where: Settings) -> None:
+        self._where, self._until = where, 0.0
+        self._costs: Mapping[str, float] = {}
+
+    def of(self, models: list[str]) -> Mapping[str, float]:
+        """CPU-hours by model; none of a model of which no run says what it took, or where there is no Dagster instance yet."""
+        if time.monotonic() >= self._until and (self._where.dagster_home / "dagster.yaml").exists():
+            import dagster as dg
+
+            with dg.DagsterInstance.from_config(str(self._where.dagster_home)) as instance:
+                self._costs = month_costs(instance, models, wall())
+            self._until = time.monotonic() + COSTS_EVERY_S
+        return self._costs
 
 
 def _text(exposition: Exposition, accept: str) -> tuple[bytes, str]:

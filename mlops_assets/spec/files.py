@@ -61,6 +61,18 @@ def read_specs() -> dict[str, ModelSpec]:
     return {spec.name: spec for folder in use_case_folders() for spec in specs_in(folder)}
 
 
+def readable_specs() -> tuple[dict[str, ModelSpec], dict[str, str]]:
+    """The specs of the models of every use case that can be read, by name, and of each other use case why it cannot."""
+    specs: dict[str, ModelSpec] = {}
+    broken: dict[str, str] = {}
+    for folder in use_case_folders():
+        try:
+            specs |= {spec.name: spec for spec in specs_in(folder)}
+        except (YamlError, pydantic.ValidationError) as error:
+            broken[folder.name] = str(error)
+    return specs, broken
+
+
 @dataclass(frozen=True)
 class Document:
     """One component of a file: what it says, and the lines of its fields."""

@@ -13,7 +13,7 @@ from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.promotion.rollout_states import newest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.arrivals import overdue_name
-from mlops_assets.stages.standing import Standing, describe_platform
+from mlops_assets.stages.standing import NOTHING, Operations, Standing, describe_platform
 from resources.records.alerts import AlertState
 from resources.records.rollout import Rollout
 from resources.systems import Systems
@@ -82,7 +82,10 @@ class View:
 
 
 def view_of(
-    systems: Systems, specs: Mapping[str, ModelSpec], alerts: Callable[[], Iterable[AlertState]]
+    systems: Systems,
+    specs: Mapping[str, ModelSpec],
+    alerts: Callable[[], Iterable[AlertState]],
+    operations: Operations = NOTHING,
 ) -> View:
     """Look at every model by itself: one that cannot be read takes no other with it."""
     began = time.monotonic()
@@ -91,7 +94,7 @@ def view_of(
     rollouts: dict[str, Rollout] = {}
     for name, spec in sorted(specs.items()):
         try:
-            standings += describe_platform(systems, {name: spec}).models
+            standings += describe_platform(systems, {name: spec}, operations).models
             state = newest(systems.lake, name)
             rollouts |= {name: state} if state else {}
         except Exception:

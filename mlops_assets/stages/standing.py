@@ -27,6 +27,7 @@ from resources.records.documents import load_note
 from resources.records.notes import Making
 from resources.records.rollout import Rollout
 from resources.records.standing import Platform, Standing
+from resources.serving.rows_served import rows_served
 from resources.systems import Systems
 
 __all__ = ["Operations", "Platform", "Standing", "describe_platform"]
@@ -84,7 +85,8 @@ def _standing(
     }
     alerts = tuple(operations.alerts.get(name, ()))
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
-    needs = [*decisions, *alerts, *_problems(spec, lake, parts, report)]
+    judged = None if change or decisions else audit.latest(name, ("evaluated",))
+    needs = [*decisions, *alerts, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
         owner=spec.owner or None,
@@ -179,17 +181,21 @@ def _traffic(systems: Systems, spec: ModelSpec, asked_at: datetime) -> dict[str,
     """Rows that were answered in the last day of the wall clock; errors are counted by no record, but by `/metrics`."""
     log = systems.serving_log if spec.deployment.enabled else None
     return {
-        "requests_24h": log.count_since(spec.name, asked_at - DAY) if log else None,
+        "requests_24h": rows_served(log, spec.name, asked_at - DAY) if log else None,
         "errors_24h": None,
     }
 
 
 def _problems(
-    spec: ModelSpec, lake: Lake, parts: Mapping[str, Any], report: Mapping[str, Any] | None
+    spec: ModelSpec,
+    lake: Lake,
+    parts: Mapping[str, Any],
+    report: Mapping[str, Any] | None,
+    judged: Entry | None,
 ) -> Iterator[str]:
-    """What the records show to be wrong, in sentences."""
-    if parts["champion"] is None and parts["newest_partition"] is not None:
-        yield without_champion()
+    """What the records show to be wrong, in sentences; `judged` is the newest challenger where no version is champion."""
+    if judged is not None:
+        yield without_champion(judged.version, judged.why)
     for metric, numbers in floors_missed(spec, dict(report)).items() if report else ():
         yield below_the_floor(metric, parts["quality_partition"], numbers)
     if parts["alarm"]:

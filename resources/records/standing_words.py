@@ -18,12 +18,13 @@ LINK_OF = {
 
 def headline(platform: Platform) -> str:
     """How many models there are, and of how many something is asked."""
-    asked_of = sum(bool(one.needs_hands) for one in platform.models)
-    number = len(platform.models)
+    number, urgent = len(platform.models), sum(bool(one.needs_hands) for one in platform.models)
     models = "1 model" if number == 1 else f"{number} models"
-    if not asked_of and not platform.waits:
-        return f"{models}, nothing needs hands"
-    needs = "1 needs hands" if asked_of == 1 else f"{asked_of} need hands"
+    if not urgent:
+        return f"{models}, " + (
+            "none needs hands, but the platform does" if platform.waits else "nothing needs hands"
+        )
+    needs = "1 needs hands" if urgent == 1 else f"{urgent} need hands"
     return f"{models}, {needs}" + (", and the platform does" if platform.waits else "")
 
 

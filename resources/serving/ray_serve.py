@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from resources.records.deployment import Deployment, deployment_in
 from resources.records.reader import RecordError
 from resources.records.split import Split
+from resources.records.standing import PlatformStatus
 from resources.resource import Resource
 from resources.serving.holds import NOTICE, Notice, readable_notice
 from resources.serving.hosting import HOST, can_serve, http_application, log_to_file
 from resources.serving.reached import reach
 from resources.serving.splits import split_file
+from resources.serving.status_notice import STATUS, status_in
 from resources.serving.versions.records import version_file
 from resources.settings import Settings, private_ray, settings, silence_usage_reports
 from resources.storage.contained import below
@@ -131,6 +133,14 @@ class Endpoint(Resource):
     def post(self, notice: Notice) -> None:
         """Tell it of other holds; by `mlops_assets/promotion/holds.py` alone, under the lock of the holds."""
         self._mirror.put(NOTICE, json.dumps(notice.document(), indent=1, sort_keys=True).encode())
+
+    def status(self) -> PlatformStatus | None:
+        """How the models stand, as its page was told last; None where it was not."""
+        return status_in(self.looked())
+
+    def show(self, status: PlatformStatus) -> None:
+        """Tell its page how the models stand."""
+        self._mirror.put(STATUS, json.dumps(status.document(), indent=1, sort_keys=True).encode())
 
     def records(self) -> dict[str, Deployment]:
         """Every published record by model name."""

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from docs import screenshots
 from resources.serving.http.page.fields import FormField, form_fields
-from resources.serving.http.page.first_page import POLICY, _age, _sparkline
+from resources.serving.http.page.first_page import POLICY, _sparkline
+from resources.serving.http.page.words import age
 from tests.resources.endpoint_in_process import TRIP, client, endpoint
 from tests.resources.test_explanations import Explaining
 
@@ -238,7 +239,7 @@ def test_fields_are_made_from_the_model_of_the_request():
 
 
 def test_ages_and_the_last_minute_are_told_in_words():
-    told = [_age(seconds) for seconds in (-5, 3, 61, 7200, 90_000, 4e8)]
+    told = [age(seconds) for seconds in (-5, 3, 61, 7200, 90_000, 4e8)]
     assert told == [
         "ahead of the clock",
         "just now",

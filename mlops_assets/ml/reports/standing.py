@@ -16,9 +16,9 @@ def in_order(models: Iterable[Standing]) -> tuple[Standing, ...]:
     return tuple(sorted(models, key=lambda one: (not one.needs_hands, one.model)))
 
 
-def without_champion() -> str:
-    """That a model with data has no champion."""
-    return "no version is champion, so nothing scores its partitions"
+def without_champion(version: int | None, verdict: str) -> str:
+    """That a model has no champion although a challenger was judged, with what was said of it."""
+    return f"no version is champion; version {version} was judged last: {verdict}"
 
 
 def below_the_floor(metric: str, partition: str, numbers: str) -> str:
@@ -31,6 +31,11 @@ def drift_alarm(psi: float | None, limit: float | None, partition: str, remark: 
     moved = f"PSI of the scores {psi:.4f}, limit {limit:g}" if psi is not None and limit is not None else ""
     why = "; ".join(part for part in (moved, remark) if part)
     return f"drift alarm on {partition}" + (f": {why}" if why else "")
+
+
+def broken_use_case(name: str, why: str) -> str:
+    """That a use case cannot be read, with the first line of why."""
+    return f"the use case {name} does not load: {why.splitlines()[0] if why else 'no reason was given'}"
 
 
 def overdue(table: str, partitions: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import html
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +11,18 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 
+from resources.clock import wall
 from resources.features.push import Pusher
 from resources.features.push_sources import PushSource
 from resources.serving.counts import Counts, Traffic
 from resources.serving.explanations import explains
 from resources.serving.http.forms import example
 from resources.serving.http.page.fields import FormField, form_fields
+from resources.serving.http.page.standing import standing_section
+from resources.serving.http.page.words import age, moment, text
 from resources.serving.http.status import status
 from resources.serving.live_models import LiveModels, Served
+from resources.serving.status_notice import status_in
 
 STYLE, SCRIPT = (
     Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
@@ -59,20 +62,17 @@ def first_page(models: LiveModels, counts: Counts, address: str, pusher: Pusher 
     nothing = (
         '<p class="card">No model is deployed yet: materialize a deployment asset in the Dagster UI.</p>'
     )
+    standing = standing_section(status_in(models.folder), wall())
     events = f"<h2 class=group>Events</h2>{''.join(sources)}" if sources else ""
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Deployed models</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><link rel="icon" href="{ICON}"><style>{STYLE}</style></head><body><header><h1>Deployed models</h1>'
         '<nav><a href="docs">Addresses</a><a href="openapi.json">OpenAPI</a><a href="models">Models as JSON</a>'
-        f'<a href="metrics">Metrics</a></nav></header><main>{"".join(sections) or nothing}{events}</main>'
+        f'<a href="metrics">Metrics</a></nav></header><main>{standing}{"".join(sections) or nothing}{events}</main>'
         f"<script>{SCRIPT}</script></body></html>",
         headers=HEADERS,
     )
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
 
 
 def _model(
@@ -81,13 +81,13 @@ def _model(
     name = entry["name"]
     state, word = _state(entry, model)
     lines = [(kind, entry[key]) for kind, key in (("Problem", "problem"), ("On hold", "held")) if entry[key]]
-    warnings = "".join(f'<p class="told {state}"><strong>{k}:</strong> {_text(v)}</p>' for k, v in lines)
-    version = f'<span class="tag">version {_text(entry["version"])}</span>' if model else ""
-    owner = f'<span class="owner">owned by {_text(entry["owner"] or "nobody named")}</span>' if model else ""
-    head = f'<h2>{_text(name)}</h2>{version}<span class="tag {state}">{word}</span>{owner}'
+    warnings = "".join(f'<p class="told {state}"><strong>{k}:</strong> {text(v)}</p>' for k, v in lines)
+    version = f'<span class="tag">version {text(entry["version"])}</span>' if model else ""
+    owner = f'<span class="owner">owned by {text(entry["owner"] or "nobody named")}</span>' if model else ""
+    head = f'<h2>{text(name)}</h2>{version}<span class="tag {state}">{word}</span>{owner}'
     body = f"{_facts(entry, traffic, now)}{_form(model, name, address)}" if model else ""
     return (
-        f'<section class="card" data-model="{_text(name)}"><div class="head" data-live="{_text(name)} head">{head}</div>'
+        f'<section class="card" data-model="{text(name)}"><div class="head" data-live="{text(name)} head">{head}</div>'
         f"{warnings}{body}</section>"
     )
 
@@ -104,36 +104,21 @@ def _state(entry: Mapping[str, Any], model: Served | None) -> tuple[str, str]:
 def _facts(entry: Mapping[str, Any], traffic: Traffic, now: datetime) -> str:
     as_of = entry["as_of"]
     facts = [
-        ("Features", _text(entry["feature_service"])),
+        ("Features", text(entry["feature_service"])),
         ("As of", _as_of(entry["clock"], as_of, now)),
-        ("Since", _moment(entry["since"])),
+        ("Since", moment(entry["since"])),
         ("Requests", _requests(traffic)),
         ("Last minute", _sparkline(traffic.minute)),
         ("Answered in", _times(traffic)),
     ]
     pairs = "".join(f"<div><dt>{word}</dt><dd>{value}</dd></div>" for word, value in facts)
-    return f'<dl data-live="{_text(entry["name"])} facts">{pairs}</dl>'
+    return f'<dl data-live="{text(entry["name"])} facts">{pairs}</dl>'
 
 
 def _as_of(clock: str, as_of: str, now: datetime) -> str:
     if clock == "wall":
         return "the arrival of each request"
-    return f"{_moment(as_of)} <small>{_age((now - datetime.fromisoformat(as_of)).total_seconds())}</small>"
-
-
-def _moment(text: str) -> str:
-    moment = datetime.fromisoformat(text)
-    return f'<time datetime="{_text(text)}">{moment:%Y-%m-%d %H:%M} {_text(moment.tzname() or "")}</time>'
-
-
-def _age(seconds: float) -> str:
-    """How long ago, in the largest unit that fits."""
-    units = (("year", 365.25 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60))
-    for unit, length in units:
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return "just now" if seconds >= 0 else "ahead of the clock"
+    return f"{moment(as_of)} <small>{age((now - datetime.fromisoformat(as_of)).total_seconds())}</small>"
 
 
 def _requests(traffic: Traffic) -> str:
@@ -180,29 +165,29 @@ def _form(model: Served, name: str, address: str) -> str:
 
 
 def _input(field: FormField) -> str:
-    name, hint = _text(field.name), _text(field.hint)
+    name, hint = text(field.name), text(field.hint)
     needed = " required" if field.required else ""
     shared = f'name="{name}" data-kind="{field.kind}" title="{hint}"{needed}'
     if field.kind in ("choice", "boolean"):
         choices = ("true", "false") if field.kind == "boolean" else field.choices
         offered = [("", "" if field.required else "not given"), *((one, one) for one in choices)]
         options = "".join(
-            f'<option value="{_text(value)}"{" selected" if value == field.shown else ""}>{_text(word)}</option>'
+            f'<option value="{text(value)}"{" selected" if value == field.shown else ""}>{text(word)}</option>'
             for value, word in offered
         )
         control = f"<select {shared}>{options}</select>"
     elif field.kind == "json":
-        control = f'<textarea {shared} rows="2" spellcheck="false">{_text(field.shown)}</textarea>'
+        control = f'<textarea {shared} rows="2" spellcheck="false">{text(field.shown)}</textarea>'
     else:
         mode = ' inputmode="decimal"' if field.kind == "number" else ""
-        control = f'<input {shared} value="{_text(field.shown)}" autocomplete="off" spellcheck="false"{mode}>'
+        control = f'<input {shared} value="{text(field.shown)}" autocomplete="off" spellcheck="false"{mode}>'
     optional = "" if field.required else " <small>may be empty</small>"
     wide = ' class="wide"' if len(field.shown) > 18 else ""
     return f"<label{wide}><span>{name}{optional}</span>{control}<small>{hint}</small></label>"
 
 
 def _copied(line: str) -> str:
-    return f'<div class="curl"><pre><code>{_text(line)}</code></pre><button type="button" class="copy">Copy</button></div>'
+    return f'<div class="curl"><pre><code>{text(line)}</code></pre><button type="button" class="copy">Copy</button></div>'
 
 
 def _curl(url: str, body: Mapping[str, Any]) -> str:
@@ -211,9 +196,9 @@ def _curl(url: str, body: Mapping[str, Any]) -> str:
 
 
 def _source(source: PushSource, address: str) -> str:
-    head = f'<div class="head"><h2>{_text(source.name)}</h2><span class="tag">push</span></div>'
+    head = f'<div class="head"><h2>{text(source.name)}</h2><span class="tag">push</span></div>'
     if source.refusal:
-        return f'<section class="card">{head}<p class="told bad">{_text(source.refusal)}</p></section>'
+        return f'<section class="card">{head}<p class="told bad">{text(source.refusal)}</p></section>'
     views = _listed(source.views)
     curl = _curl(f"{address}/push/{source.name}", example(source.event, also=list(source.features)[:1]))
     facts = f"Events for {views}; from <code>event_timestamp</code> on, predictions use them."
@@ -221,4 +206,4 @@ def _source(source: PushSource, address: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"<code>{_text(name)}</code>" for name in names)
+    return ", ".join(f"<code>{text(name)}</code>" for name in names)

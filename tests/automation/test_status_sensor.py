@@ -1,0 +1,99 @@
+"""The status is written where it is another or old, and the asset's page has an event only where it is another."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlops_assets.assets.status import status
+from mlops_assets.automation.status import OLD, brought_up, status_sensor
+from mlops_assets.kit.status_page import STATUS, described
+from mlops_assets.promotion.holds import pause
+from resources.lake.lake import Lake
+from resources.local import local_resources
+from resources.serving.status_notice import STATUS as NOTICE
+from resources.settings import settings
+from resources.systems import Systems
+from tests.ml.conftest import parcel_spec
+
+SPECS = {"late_parcel": parcel_spec()}
+
+
+class InAReplay(Lake):
+    """A lake on which another process works alone."""
+
+    def worked_on(self) -> str | None:
+        return "a replay"
+
+
+@pytest.fixture
+def parts(tmp_path: Path):
+    return local_resources(settings({"MLOPS_HOME": str(tmp_path)}))
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def events(instance: dg.DagsterInstance) -> int:
+    found = instance.fetch_materializations(dg.AssetKey(STATUS), limit=50)
+    return len(found.records)
+
+
+def look(instance: dg.DagsterInstance, parts: dict, later: timedelta = timedelta()) -> str:
+    now = datetime.now(UTC) + later
+    systems = Systems.of(parts)
+    return brought_up(instance, systems, described(systems, SPECS, {}, instance, now), now)
+
+
+def test_what_is_the_same_is_written_again_only_when_it_is_old_and_gives_no_event(instance, parts, tmp_path):
+    notice = tmp_path / "serving" / NOTICE
+    assert look(instance, parts) == "1 model, nothing needs hands"
+    first = notice.stat().st_mtime_ns
+    look(instance, parts)
+    assert (notice.stat().st_mtime_ns, events(instance)) == (first, 1)
+    look(instance, parts, OLD + timedelta(seconds=1))
+    assert notice.stat().st_mtime_ns > first
+    assert events(instance) == 1
+
+
+def test_what_is_another_is_told_at_once_on_the_page_and_to_the_endpoint(instance, parts, tmp_path):
+    look(instance, parts)
+    pause(parts["audit"], parts["endpoint"], None, "lin", "a storm")
+    look(instance, parts)
+    assert events(instance) == 2
+    (model,) = json.loads((tmp_path / "serving" / NOTICE).read_text())["models"]
+    assert "a storm" in model["waits"][0]
+
+
+def test_the_asset_writes_the_same_and_shows_it(instance, parts, tmp_path):
+    asset = status(lambda: SPECS, lambda: {"shops": "use_case.yaml:3: calendar: is missing\nmore"})
+    spec_of_reports = [dg.AssetSpec(["late_parcel", name]) for name in ("performance", "drift")]
+    made = dg.materialize([asset, *spec_of_reports], instance=instance, resources=parts)
+    (event,) = made.asset_materializations_for_node("platform__status")
+    assert event.metadata["status"].value == "1 model, none needs hands, but the platform does"
+    assert "the use case shops does not load: use_case.yaml:3: calendar: is missing" in str(
+        event.metadata["needs hands"].value
+    )
+    document = json.loads((tmp_path / "serving" / NOTICE).read_text())
+    assert [one["model"] for one in document["models"]] == ["late_parcel"]
+
+
+def test_the_sensor_looks_by_itself_but_leaves_a_state_alone_that_a_replay_works_on(
+    instance, parts, tmp_path
+):
+    sensor = status_sensor(lambda: SPECS, dict)
+
+    def ticked(parts: dict) -> str | None:
+        with dg.build_sensor_context(instance=instance, resources=parts) as context:
+            said = sensor(context)
+        assert isinstance(said, dg.SkipReason)
+        return said.skip_message
+
+    busy = parts | {"lake": InAReplay(root=parts["lake"].root)}
+    assert (ticked(busy), events(instance)) == ("a replay is at work on this state alone", 0)
+    assert (ticked(parts), events(instance)) == ("1 model, nothing needs hands", 1)
