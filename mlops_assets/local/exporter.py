@@ -11,11 +11,12 @@ from mlops_assets.local.watch_page import watch_page
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.exposition import Exposition, View, view_of
 from mlops_assets.stages.standing import Operations
-from resources.alerts.alertmanager import take_webhook
+from resources.alerts.alertmanager import FindPlace, take_webhook
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import PolicyError
 from resources.clock import wall
 from resources.cluster import resources_of
+from resources.pages import Pages
 from resources.settings import Settings
 from resources.storage.errors import StorageError
 from resources.systems import Systems
@@ -29,6 +30,14 @@ LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 SEND_EVERY_S = 5.0
 COSTS_EVERY_S = 300.0
+PAGE_OF = {
+    "drift_alarm": "drift",
+    "quality_under_floor": "performance",
+    "labels_missing": "performance",
+    "rollout_rolled_back": "rollout",
+    "rollout_waits": "rollout",
+}
+"""Which asset of a model shows what a kind of alert is about; the others are on the deployment's page."""
 
 
 def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], cached_s: float) -> "ASGIApp":
@@ -63,7 +72,7 @@ def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], c
         Route("/metrics", metrics),
         Route("/", page),
         Route("/healthz", healthy),
-        Route("/alertmanager", _webhook(alerts), methods=["POST"]),
+        Route("/alertmanager", _webhook(alerts, _finder(parts["pages"], specs)), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), where.serve_names)
 
@@ -97,7 +106,19 @@ def _text(exposition: Exposition, accept: str) -> tuple[bytes, str]:
     return encoder(registry), kind
 
 
-def _webhook(alerts: Alerts) -> Callable[["Request"], Any]:
+def _finder(pages: Pages, specs: Callable[[], Mapping[str, ModelSpec]]) -> FindPlace:
+    """Who answers for what a rule is about, and the page of the asset that shows it."""
+
+    def find_place(kind: str, subject: str) -> tuple[str | None, str]:
+        spec = specs().get(subject)
+        if spec is None:
+            return None, pages.asset(*subject.split("/")) if kind == "stale_data" else ""
+        return spec.owner, pages.asset(subject, PAGE_OF.get(kind, "deployment"))
+
+    return find_place
+
+
+def _webhook(alerts: Alerts, find_place: FindPlace) -> Callable[["Request"], Any]:
     """Answer 200 once what came lies in the outbox; anything else has Alertmanager try again."""
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
@@ -105,7 +126,9 @@ def _webhook(alerts: Alerts) -> Callable[["Request"], Any]:
     async def take(request: "Request") -> "Response":
         body = await request.body()
         try:
-            return JSONResponse({"alerts": await run_in_threadpool(take_webhook, alerts, body, wall())})
+            return JSONResponse(
+                {"alerts": await run_in_threadpool(take_webhook, alerts, body, wall(), find_place)}
+            )
         except ValueError as error:
             return JSONResponse({"error": f"this is no webhook of Alertmanager, version 4: {error}"}, 422)
 

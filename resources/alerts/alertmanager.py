@@ -1,6 +1,6 @@
 """What Prometheus's Alertmanager tells by its webhook, put into the outbox: it goes the way of every other alert."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -23,16 +23,16 @@ class Firing(pydantic.BaseModel):
     starts_at: Annotated[str, pydantic.Field(alias="startsAt")]
     generator: Annotated[str, pydantic.Field(alias="generatorURL")] = ""
 
-    def alert(self) -> Alert:
+    def alert(self, find_place: "FindPlace") -> Alert:
         """The same as an alert of ours: by the kind that the rule names, of the model that its series is about."""
         name = self.labels.get("alertname", "")
         severity: Severity = "critical" if self.labels.get("severity") == "critical" else "warning"
         kind = self.labels.get("kind", "")
         subject = self.labels.get("model") or self.labels.get("table") or self.labels.get("job") or name
+        owner, link = find_place(kind, subject)
+        apart = ("alertname", "severity", "kind", *(("instance", "job") if kind in KINDS else ()))
         shown = {"rule": name, "since": self.starts_at} | {
-            label: value
-            for label, value in self.labels.items()
-            if label not in ("alertname", "severity", "kind")
+            label: value for label, value in self.labels.items() if label not in apart
         }
         return Alert(
             kind if kind in KINDS else "prometheus",
@@ -40,11 +40,15 @@ class Firing(pydantic.BaseModel):
             f"{BY_RULE}{name} since {self.starts_at}",
             self.annotations.get("summary", name),
             shown | {name: value for name, value in self.annotations.items() if name == "value"},
-            self.annotations.get("link", "") or self.generator,
-            self.labels.get("owner"),
+            link or self.generator,
+            owner,
             severity,
             f"see the runbook: {self.annotations['runbook']}" if "runbook" in self.annotations else "",
         )
+
+
+FindPlace = Callable[[str, str], tuple[str | None, str]]
+"""From kind and subject of an alert to who answers for it and the page that shows it ("": none)."""
 
 
 class Webhook(pydantic.BaseModel):
@@ -54,14 +58,14 @@ class Webhook(pydantic.BaseModel):
     alerts: list[Firing]
 
 
-def take_webhook(alerts: Alerts, body: bytes, now: datetime) -> int:
+def take_webhook(alerts: Alerts, body: bytes, now: datetime, find_place: FindPlace) -> int:
     """Raise what fires and note what is over; how many alerts it named. Raises pydantic's ValidationError for another body.
 
     What is open of the same kind and subject already is the same thing seen by the platform itself, and is not told twice.
     """
     webhook, policy = Webhook.model_validate_json(body), alerts.policy
     for one in webhook.alerts:
-        alert, there = one.alert(), {state.id: state for state in alerts.states()}
+        alert, there = one.alert(find_place), {state.id: state for state in alerts.states()}
         if one.status == "firing" and not twin(alert, there):
             alerts.raise_alert(alert, now, policy)
         elif one.status == "resolved" and alert.id in there:
