@@ -6,7 +6,7 @@ MLOPS_HOME ?= $(CURDIR)/.mlops
 export MLOPS_HOME
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup run dev live cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
+.PHONY: setup run dev live monitoring cluster serve test acceptance fuzz mutants chaos nightly lint types bench clean lock screenshots help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -40,6 +40,9 @@ dev: $(VENV)/.installed  ## Dagster UI, MLflow UI and the endpoint on 127.0.0.1;
 
 live: $(VENV)/.installed  ## what dev starts, with a fast clock, data that arrives and customers that ask; Ctrl-C ends it
 	@exec $(BIN)/mlops live
+
+monitoring: $(VENV)/.installed  ## Prometheus, Alertmanager and the exporter on 127.0.0.1, beside make dev; Ctrl-C stops all
+	@exec $(BIN)/mlops monitoring
 
 cluster: $(VENV)/.development  ## the parts of production on 127.0.0.1: PostgreSQL, Redis, S3, MLflow, Dagster's servers, the endpoint
 	@exec $(BIN)/mlops cluster up

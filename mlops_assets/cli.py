@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mlops_assets.commands import (
+    alerts,
     audit,
     backup,
     check,
@@ -21,7 +22,9 @@ from mlops_assets.commands import (
     holds,
     keys,
     live,
+    metrics,
     migrate,
+    monitoring,
     new,
     parity,
     pushes,
@@ -113,6 +116,7 @@ def _train(
 
 
 status.add(app)
+alerts.add(app)
 audit.add(app)
 backup.add(app)
 check.add(app)
@@ -123,6 +127,8 @@ rollout.add(app)
 holds.add(app)
 keys.add(app)
 live.add(app)
+metrics.add(app)
+monitoring.add(app)
 verify.add(app)
 clean.add(app)
 pushes.add(app)

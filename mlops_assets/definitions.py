@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from mlops_assets.assets.status import status  # noqa: E402
 from mlops_assets.assets.verification import verification, verify_job  # noqa: E402
+from mlops_assets.automation.alerting import alert_sensor  # noqa: E402
 from mlops_assets.automation.backup import backup_job, backup_schedule  # noqa: E402
 from mlops_assets.automation.decisions import decision_jobs  # noqa: E402
 from mlops_assets.automation.holding import hold_jobs  # noqa: E402
@@ -105,7 +106,12 @@ def build() -> dg.Definitions:
             *map(reaper_schedule, reaper),
             *map(backup_schedule, backups),
         ],
-        sensors=[reconcile_sensor(specs), lost_runs_sensor(), status_sensor(specs, unloaded)],
+        sensors=[
+            reconcile_sensor(specs),
+            lost_runs_sensor(),
+            status_sensor(specs, unloaded),
+            alert_sensor(specs),
+        ],
         resources={**injected(resources_of(where)), **dagster_resources(where)},
         executor=executor_of([spec for one in there.values() for spec in one.specs.values()]),
     )

@@ -21,7 +21,14 @@ def cluster_resources(where: Settings) -> dict[str, Any]:
     tracking = here["tracking"].model_copy(update={"shared": where.shared("mlflow/spool")})
     served = here["serving_log"].model_copy(update={"folder": where.shared(where.serving_log.name)})
     compute = here["compute"].model_copy(update={"folder": where.shared(where.training.name)})
-    return here | {"endpoint": endpoint, "tracking": tracking, "serving_log": served, "compute": compute}
+    alerts = here["alerts"].model_copy(update={"folder": where.shared(where.alerts.name)})
+    return here | {
+        "endpoint": endpoint,
+        "tracking": tracking,
+        "serving_log": served,
+        "compute": compute,
+        "alerts": alerts,
+    }
 
 
 def dagster_resources(where: Settings) -> dict[str, Any]:

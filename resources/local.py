@@ -3,6 +3,7 @@
 from typing import Any
 
 from resources.addresses import handed_on
+from resources.alerts.outbox import Alerts
 from resources.audit.log import Audit
 from resources.clock import Clock
 from resources.compute.compute import Compute
@@ -16,7 +17,7 @@ from resources.tracking.tracking import Tracking
 
 
 def local_resources(given: Settings | None = None) -> dict[str, Any]:
-    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log and clock over the folders below `MLOPS_HOME`."""
+    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log, alerts and clock over the folders below `MLOPS_HOME`."""
     where = given or settings()
     return {
         "lake": Lake(root=where.lake, state=str(where.home)),
@@ -35,6 +36,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
         "endpoint": Endpoint(folder=str(where.serving), address=where.serve_address),
         "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
         "audit": Audit(folder=where.audit, key_file=str(where.audit_key)),
+        "alerts": Alerts(folder=str(where.alerts), policy_file=str(where.alerts_file or "")),
         "clock": Clock.of(where),
         "serving_log": ServingLogResource(folder=str(where.serving_log)),
     }

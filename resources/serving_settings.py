@@ -4,10 +4,11 @@ import ipaddress
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import NoDecode
 
 from resources import variables
 from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, VERSION_MB, WAIT_MS
+from resources.watch_settings import WatchSettings
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of a machine's, and the one of them that is its own alone."""
@@ -15,7 +16,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 Count = Annotated[int, BeforeValidator(variables.count)]
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(WatchSettings):
     """Each field is a variable, described as people read it; those of the whole project are in `resources.settings`."""
 
     serve_host: Annotated[str, BeforeValidator(variables.host)] = Field(

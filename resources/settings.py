@@ -293,6 +293,10 @@ class Settings(ClusterSettings):
         return self.home / "serving_log"
 
     @property
+    def alerts(self) -> Path:
+        return self.home / "alerts"
+
+    @property
     def replay(self) -> Path:
         return self.home / "replay"
 

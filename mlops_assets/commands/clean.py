@@ -14,7 +14,7 @@ from resources.state_folder import PROJECT_ROOT, state_folder
 
 PARTS = {
     *("audit", "cluster", "dagster", "feast", "keys", "lake", "logs", "migrated", "mlflow", "replay"),
-    *("serving", "serving_log", "training"),
+    *("serving", "serving_log", "training", "alerts", "monitoring"),
     *(RUNS, SERVERS),
 }
 """What a state folder holds; anything else in it is somebody's."""

@@ -101,6 +101,14 @@ class ServingLogResource(Resource):
         whole = pl.concat(frames, how="diagonal_relaxed").filter(pl.col(SERVED_AT) >= moment)
         return whole if shadows else _once(whole)
 
+    def count_since(self, model: str, moment: datetime) -> int:
+        """How many requests were served from a moment of the wall clock on; one that two files hold counts once."""
+        days = [day for day in self._days(model) if Path(day).name >= f"{moment:%Y-%m-%d}"]
+        frames = [
+            self._read_day(day, [REQUEST, SERVED_AT]).filter(pl.col(SERVED_AT) >= moment) for day in days
+        ]
+        return pl.concat(frames)[REQUEST].n_unique() if frames else 0
+
     def definitions(self, model: str) -> dict[str, DescribedService]:
         """The feature services that the requests were served with, by the hash that stands in the log."""
         names = self.storage.names(f"{model}/{DEFINITIONS}", ".json")
@@ -117,13 +125,14 @@ class ServingLogResource(Resource):
         days = {Path(name).parent for name in files}
         return sorted((str(day) for day in days if day.parent.name != SHADOWS), reverse=True)
 
-    def _read_day(self, day: str) -> pl.DataFrame:
-        """All rows of a day; files that are merged into another one meanwhile are looked for again."""
+    def _read_day(self, day: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """All rows of a day, of all columns or some; files that are merged into another one meanwhile are looked for again."""
         for _ in range(READS):
             with contextlib.suppress(AbsentError):
                 files = self.storage.names(day, ".parquet")
                 return pl.concat(
-                    [pl.read_parquet(self.storage.read(name)) for name in files], how="diagonal_relaxed"
+                    [pl.read_parquet(self.storage.read(name), columns=columns) for name in files],
+                    how="diagonal_relaxed",
                 )
         raise OSError(
             f"{day} of {self.folder}: its files went away {READS} times while they were read; read it again"

@@ -59,9 +59,16 @@ COMMANDS = {
     "parity": ["parity", "flights"],
     "reap": ["reap"],
     "features": ["features"],
+    "metrics": ["metrics"],
+    "monitoring": ["monitoring"],
+    "alerts list": ["alerts", "list"],
+    "alerts ack": ["alerts", "ack", "0123456789ab", "--by", "ada", "--why", "why"],
+    "alerts test": ["alerts", "test", "team"],
     "pushes undo": ["pushes", "undo", "s", "2013-01-01T00:00:00Z", "--by", "ada", "--reason", "why"],
 }
 READERS = {
+    "alerts list",
+    "alerts test",
     "check",
     "schema",
     "key new",
