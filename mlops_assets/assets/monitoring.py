@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.kit.catalogue import SCHEMA
 from mlops_assets.kit.checks import check_result, check_spec
@@ -13,6 +14,7 @@ from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.label_state import STATE
@@ -31,7 +33,8 @@ from resources.lake.lake import Manifest
 
 FLOORS, LABELS = "partition_meets_the_floors", "labels_are_known"
 SAYS_SOMETHING = "Of every partition at least one label is known, so that its metrics say something."
-STILL = "scores_have_not_drifted"
+STILL, QUIET = "scores_have_not_drifted", "no_drift_alarm"
+ALARM_SAYS = "No reading of a column has added up over partitions to more than chance makes of it as often as drift.false_alarm_every says."
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -118,7 +121,10 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("drift")[:12],
-        check_specs=[check_spec([spec.name, "drift"], STILL, False)],
+        check_specs=[
+            check_spec([spec.name, "drift"], STILL, False),
+            check_spec([spec.name, "drift"], QUIET, False, ALARM_SAYS),
+        ],
         description="PSI, less what few rows make of it, Wasserstein, Kolmogorov-Smirnov and Jensen-Shannon distance of every "
         "feature on all rows of the partition, of categories chi-square and what is new, and Evidently's report on a seeded "
         "sample, against the rows the partition's champion was trained on.",
@@ -132,9 +138,13 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
                 run.reuse.note(name, write_drift(spec, lake, name, which)[0].sha256)
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
-            run.show(name, {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
+            page = {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores}
+            run.show(
+                name, page | alarm_metadata(strongest_readings(spec, lake, name), written[name].notes or {})
+            )
         yield from materialized(run, written, len(written), drift_columns)
         yield drift_check(spec, written)
+        yield alarm_check(written)
 
     return drift_
 
@@ -154,6 +164,22 @@ def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetChe
     few = {name: remark for name, one in written.items() if (remark := _note(one, "prediction_remark"))}
     numbers = {"PSI over the limit": moved, "limit": spec.drift.psi, "without a PSI": few}
     return check_result(STILL, not moved, False, numbers)
+
+
+def alarm_metadata(readings: pl.DataFrame | None, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of a partition's alarm: the outcome in words, and the readings behind it, the strongest first."""
+    said = {True: "alarm", False: "no alarm", None: "nothing said"}[notes.get(ALARM)]
+    shown = {} if readings is None else {"drift readings": frame_table(readings)}
+    return {"drift alarm": f"{said}: {notes.get(REMARK)}", **shown}
+
+
+def alarm_check(written: Mapping[str, Manifest]) -> dg.AssetCheckResult:
+    """The claim about a run's partitions: in which an alarm was raised, by which columns, and where none could be."""
+    raised = {name: _note(one, REMARK) for name, one in written.items() if _note(one, ALARM)}
+    silent = {name: _note(one, REMARK) for name, one in written.items() if _note(one, ALARM) is None}
+    columns = sorted({column for one in written.values() for column in _note(one, COLUMNS) or []})
+    numbers = {"alarms": raised, "columns": ", ".join(columns) or "none", "without a statement": silent}
+    return check_result(QUIET, not raised, False, numbers)
 
 
 def _note(manifest: Manifest, name: str) -> Any:

@@ -13,6 +13,7 @@ from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_alarm import NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_page import EACH, write_page
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
@@ -113,13 +114,14 @@ def _reaches(metric: str, value: float | None, limit: float) -> bool:
 
 
 def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
-    """The version that a partition is compared by, with its profile and the hash of its sample; None without champion."""
+    """The version that a partition is compared by, its profile, the hash of its sample and what its alarm rests on; None without champion."""
     version = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
     if version is None:
         return None
     sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
     profile = load_record(lake, Reference, reference_name(spec, int(version)))  # type: ignore[arg-type]
-    return [version, profile.content() if profile else None, sample]
+    alarm = rests_on(spec, lake, name, int(version))  # type: ignore[arg-type]
+    return [version, profile.content() if profile else None, sample, *alarm]
 
 
 def write_drift(
@@ -139,6 +141,8 @@ def partition_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFram
         return pl.DataFrame(schema=empty), {
             "drift_share": None,
             **dict.fromkeys(SCORES),
+            **NOTHING,
+            REMARK: "no champion scored the partition",
             "reference version": None,
         }
     version = int(scored[STORED_VERSION].max())  # type: ignore[arg-type]
@@ -153,6 +157,7 @@ def partition_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFram
         **moved,
         "drift_share": moved["share_drifted"],
         **{noted: scores[name] for noted, name in SCORES.items()},
+        **write_alarm(spec, lake, name, version, profile.features.content()),
         "reference metric": profile.metrics[spec.gate.metric],
         "reference version": version,
     }
