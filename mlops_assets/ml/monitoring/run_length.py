@@ -3,9 +3,10 @@
 Days of the model's own history are drawn anew in blocks, which keep what days of a fortnight share and what columns share
 on a day (the moving-block bootstrap: Künsch 1989, https://doi.org/10.1214/aos/1176347265, on a circle: Politis & Romano
 1992). Of the days partitions are made, of these paths, and the threshold is the one at which the mean number of
-partitions to an alarm over all paths is the stated one. Each path is held against the mean of another drawn history of
-the same length, so that a short history, whose mean is not known well, makes a higher threshold (as in Gandy & Kvaløy
-2013, https://doi.org/10.1111/sjos.12006).
+partitions to an alarm over all paths is the stated one. Each path is held against the means and deviations of another
+drawn history of the same length, so that a short history, of which they are not known well, makes a higher threshold (as
+in Gandy & Kvaløy 2013, https://doi.org/10.1111/sjos.12006). What is drawn is smoothed (Silverman & Young 1987,
+https://doi.org/10.1093/biomet/74.3.469), because a history of some weeks has not seen the worst of them.
 
 The rate holds for what varies as the history did. A season that the history has not seen is a change, and is found.
 """
@@ -22,6 +23,8 @@ from mlops_assets.ml.monitoring.readings import Readings, ratio
 BLOCK_DAYS = 14
 LEAST_DAYS, LEAST_PARTITIONS = 4 * BLOCK_DAYS, 8
 PATHS = 100
+SMOOTHING = 1.06
+"""Silverman's width of a kernel for a normal distribution, in deviations, times the history's partitions to the power -1/5."""
 LEAST_THRESHOLD = 3.0
 """Deviations between partitions under which nothing is told from chance, however calm a short history was."""
 SMALLEST_DEVIATION = 0.1
@@ -57,15 +60,15 @@ def calibrated(
     `history` has the readings of each partition, oldest first, `days_of_one` how long one is; `effect` is the smallest
     worth an alarm, on the readings' scale from 0 to 1.
     """
-    pool, means = Readings.joined(history), Readings.joined(history).means
+    pool = Readings.joined(history)
     size = max(1, round(pool.days / len(history)))
-    block = max(2 * size, round(BLOCK_DAYS / days_of_one * size))
-    random = np.random.default_rng(seed)
-    drawn = _effects(pool, size, 2 * every, min(block, pool.days), paths, random)
-    floor = SMALLEST_DEVIATION * effect
-    deviations = np.maximum(np.nan_to_num(np.nanstd(drawn, axis=(0, 1))), floor)
-    threshold, rate = threshold_for(statistics(drawn, deviations, effect), every)
-    return Calibration(np.nan_to_num(means), deviations, threshold, rate, pool.days, len(history))
+    block = min(max(2 * size, round(BLOCK_DAYS / days_of_one * size)), pool.days)
+    drawn, varied = _effects(pool, size, 2 * every, block, paths, np.random.default_rng(seed))
+    least = SMALLEST_DEVIATION * effect
+    statistic = statistics(drawn, np.maximum(varied, least)[:, None], effect)
+    threshold, rate = threshold_for(statistic, every)
+    deviations = np.maximum(_deviations(pool.sums, pool.counts, size), least)
+    return Calibration(np.nan_to_num(pool.means), deviations, threshold, rate, pool.days, len(history))
 
 
 def threshold_for(statistic: np.ndarray, every: float) -> tuple[float, float]:
@@ -101,16 +104,38 @@ def _above(value: float) -> float:
 
 def _effects(
     pool: Readings, size: int, length: int, block: int, paths: int, random: np.random.Generator
-) -> np.ndarray:
-    """Paths of drawn partitions less the mean of a drawn history each [paths, partitions, readings], float32."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paths of drawn partitions less the mean of a drawn history [paths, partitions, readings], and its deviations [paths, readings]."""
     effects = np.empty((paths, length, len(pool.names)), np.float32)
+    varied = np.empty((paths, len(pool.names)))
+    parts = pool.days // size
+    width = SMOOTHING * max(parts, 1) ** -0.2 * _deviations(pool.sums, pool.counts, size)
     for path in range(paths):
-        before = _drawn(pool.days, pool.days, block, random)
-        base = ratio(pool.sums[before].sum(axis=0), pool.counts[before].sum(axis=0))
-        days = _drawn(pool.days, length * size, block, random).reshape(length, size)
-        sums, counts = (each[days].sum(axis=1) for each in (pool.sums, pool.counts))
-        effects[path] = ratio(sums, counts) - base
-    return effects
+        sums, counts = _smoothed(pool, _drawn(pool.days, pool.days, block, random), size, width, random)
+        varied[path] = _deviations(sums, counts, size)
+        base = ratio(sums.sum(axis=0), counts.sum(axis=0))
+        later = _smoothed(pool, _drawn(pool.days, length * size, block, random), size, width, random)
+        effects[path] = ratio(*(one.reshape(length, size, -1).sum(axis=1) for one in later)) - base
+    return effects, varied
+
+
+def _smoothed(
+    pool: Readings, days: np.ndarray, size: int, width: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and counts of drawn days, moved by what is drawn anew for each `size` of them."""
+    noise = random.normal(size=(-(-len(days) // size), len(width))) * width
+    counts = pool.counts[days]
+    return pool.sums[days] + np.repeat(noise, size, axis=0)[: len(days)] * counts, counts
+
+
+def _deviations(sums: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
+    """The standard deviation of each reading over all runs of `size` days of a history [readings], the first following the last."""
+    runs = (np.arange(len(sums))[:, None] + np.arange(size)) % len(sums)
+    values = ratio(*(each[runs].sum(axis=1) for each in (sums, counts)))
+    base = ratio(sums.sum(axis=0), counts.sum(axis=0))
+    known = ~np.isnan(values)
+    squares = np.where(known, values - base, 0.0) ** 2
+    return np.sqrt(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
 
 
 def _drawn(days: int, count: int, block: int, random: np.random.Generator) -> np.ndarray:
