@@ -230,7 +230,7 @@ def others(
             rows = pl.concat([days[day] for day in drawn(days, 7, random)]).drop("day")
             rows = plant(rows) if plant else rows
             moved = evidently_columns(summary, rows)
-            told["evidently, data set"].append(np.mean(moved) >= SHARE)
+            told["evidently, data set"].append(bool(np.mean(moved) >= SHARE))
             told["evidently, any column"].append(any(moved))
             told["alibi-detect's method"].append(by_tests(before, rows))
             if nannyml and len(theirs) < 6:
@@ -251,13 +251,14 @@ def by_tests(before: pl.DataFrame, rows: pl.DataFrame) -> bool:
     """Whether any column's test is significant at 0.05 divided by their number."""
     from scipy import stats
 
-    p = []
+    p: list[Any] = []
     for name in NUMBERS:
-        p.append(stats.ks_2samp(*(side[name].drop_nulls().to_numpy() for side in (before, rows))).pvalue)
+        first, second = (side[name].drop_nulls().to_numpy() for side in (before, rows))
+        p.append(tuple(stats.ks_2samp(first, second))[1])
     for name in NAMED:
         values = before[name].unique().sort()
         table = np.array([[int((side[name] == value).sum()) for value in values] for side in (before, rows)])
-        p.append(stats.chi2_contingency(table[:, table.sum(axis=0) > 0], correction=False).pvalue)
+        p.append(stats.chi2_contingency(table[:, table.sum(axis=0) > 0], correction=False)[1])
     return min(p) < 0.05 / len(p)
 
 

@@ -14,6 +14,7 @@ from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.fingerprints import of_report, report_code
@@ -45,20 +46,23 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "performance",
         after=["predictions", "training_set"],
-        uses=["clock"],
+        uses=["clock", "tracking", "audit"],
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("performance")[:12],
         check_specs=[check_spec(path, FLOORS, False), check_spec(path, LABELS, False, SAYS_SOMETHING)],
         description="The partition's metrics on every scored row whose label counts by now, made again as labels arrive; the "
-        "numbers of the first report stay beside them.",
+        "numbers of the first report stay beside them, and so does what the anchor of promotion makes of the same rows.",
     )
     def performance_(run: Run) -> Iterator[Any]:
         lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
+        tracking, audit = run.systems.tracking, run.systems.audit
         for name in run.partitions:
-            content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
+            anchor = anchor_then(spec, lake, tracking, audit, name)
+            decides = of_report(spec, lake, "performance", name, str(anchor), clock)
+            content = run.reuse.unchanged(name, decides)
             if content is None:
-                manifest, report, slices = write_performance(spec, lake, name, clock)
+                manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
                 content = {"report": report, "slices": slices}
                 run.reuse.note(name, manifest.sha256, content)
             reports[name], written[name] = content["report"], lake.manifest(run.reuse.table, name)
@@ -81,7 +85,9 @@ def performance_metadata(
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
     rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
-    return {**labels, **numbers, **at_first(report, notes or {}), "slices": markdown_table(rows)}
+    line = (notes or {}).get(ANCHOR)
+    held = {"against the anchor": line["remark"]} if line else {}
+    return {**labels, **numbers, **held, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 
 def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
