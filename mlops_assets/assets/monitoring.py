@@ -17,6 +17,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
+from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
@@ -59,7 +60,8 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         tracking, audit = run.systems.tracking, run.systems.audit
         for name in run.partitions:
             anchor = anchor_then(spec, lake, tracking, audit, name)
-            decides = of_report(spec, lake, "performance", name, str(anchor), clock)
+            rests_on = [str(anchor), estimated_from(spec, lake, name)]
+            decides = of_report(spec, lake, "performance", name, rests_on, clock)
             content = run.reuse.unchanged(name, decides)
             if content is None:
                 manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
@@ -85,9 +87,10 @@ def performance_metadata(
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
     rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
-    line = (notes or {}).get(ANCHOR)
-    held = {"against the anchor": line["remark"]} if line else {}
-    return {**labels, **numbers, **held, **at_first(report, notes or {}), "slices": markdown_table(rows)}
+    line, note = (notes or {}).get(ANCHOR), (notes or {}).get(ESTIMATE)
+    beside = {"against the anchor": line["remark"]} if line else {}
+    beside |= shown_estimate(dict(report), note) if note else {}
+    return {**labels, **numbers, **beside, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 
 def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import AnchorThen, anchor_line
 from mlops_assets.stages.drift_alarm import NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_page import EACH, write_page
+from mlops_assets.stages.estimating import estimate_note
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
@@ -65,15 +66,15 @@ def write_performance(
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
     """Measure one partition by the labels that are known by now, and write its one row of numbers.
 
-    The manifest notes what the labels were, the anchor on the same rows, and the numbers of the first report, which no
-    later one replaces.
+    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, and the
+    numbers of the first report, which no later one replaces.
     """
     table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
     judged, version = judged_rows(spec, lake, name, state)
     report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    line = anchor_line(spec, judged, anchor, tracking)
-    notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **line}
+    more = {**anchor_line(spec, judged, anchor, tracking), **estimate_note(spec, lake, name)}
+    notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
 
 
