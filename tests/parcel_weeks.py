@@ -6,7 +6,10 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.spec.model import ModelSpec
+from resources.audit.log import Audit
+from resources.clock import Clock
 from resources.lake.lake import Lake
+from resources.tracking.tracking import Tracking
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 ROWS = 4000
@@ -34,3 +37,9 @@ def parcel_lake(folder: Path, spec: ModelSpec, frame: pl.DataFrame | None = None
         if part.height:
             lake.write(f"{spec.name}/training_set", part, name, spec.prediction.key, notes)
     return lake
+
+
+def report_parts(lake: Lake) -> dict[str, Any]:
+    """What a report on a partition is made with, beside a lake: an empty audit log and registry."""
+    tracking = Tracking(uri=f"sqlite:///{lake.root}-mlflow.db", artifacts=f"{lake.root}-artifacts")
+    return {"lake": lake, "clock": Clock(), "tracking": tracking, "audit": Audit(folder=f"{lake.root}-audit")}

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
@@ -15,7 +16,10 @@ from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.ml.reports.table_columns import performance_columns
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
+from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
+from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.history import INTERVAL, metric_interval
 from mlops_assets.stages.label_state import STATE
@@ -34,7 +38,8 @@ from resources.lake.lake import Manifest
 
 FLOORS, LABELS = "partition_meets_the_floors", "labels_are_known"
 SAYS_SOMETHING = "Of every partition at least one label is known, so that its metrics say something."
-STILL = "scores_have_not_drifted"
+STILL, QUIET = "scores_have_not_drifted", "no_drift_alarm"
+ALARM_SAYS = "No reading of a column has added up over partitions to more than chance makes of it as often as drift.false_alarm_every says."
 
 
 def performance(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -45,21 +50,24 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "performance",
         after=["predictions", "training_set"],
-        uses=["clock"],
+        uses=["clock", "tracking", "audit"],
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("performance")[:12],
         check_specs=[check_spec(path, FLOORS, False), check_spec(path, LABELS, False, SAYS_SOMETHING)],
         description="The partition's metrics on every scored row whose label counts by now, made again as labels arrive; the "
-        "numbers of the first report stay beside them.",
+        "numbers of the first report stay beside them, and so does what the anchor of promotion makes of the same rows.",
     )
     def performance_(run: Run) -> Iterator[Any]:
         lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
-        last = max(run.partitions)
+        tracking, audit, last = run.systems.tracking, run.systems.audit, max(run.partitions)
         for name in run.partitions:
-            content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, clock=clock))
+            anchor = anchor_then(spec, lake, tracking, audit, name)
+            rests_on = [str(anchor), estimated_from(spec, lake, name)]
+            decides = of_report(spec, lake, "performance", name, rests_on, clock)
+            content = run.reuse.unchanged(name, decides)
             if content is None:
-                manifest, report, slices = write_performance(spec, lake, name, clock)
+                manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
                 interval = metric_interval(spec, lake, name)
                 content = {"report": report, "slices": slices, INTERVAL: list(interval)}
                 run.reuse.note(name, manifest.sha256, content)
@@ -86,7 +94,10 @@ def performance_metadata(
     numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
     rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
-    return {**labels, **numbers, **at_first(report, notes or {}), "slices": markdown_table(rows)}
+    line, note = (notes or {}).get(ANCHOR), (notes or {}).get(ESTIMATE)
+    beside = {"against the anchor": line["remark"]} if line else {}
+    beside |= shown_estimate(dict(report), note) if note else {}
+    return {**labels, **numbers, **beside, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 
 def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +137,10 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("drift")[:12],
-        check_specs=[check_spec([spec.name, "drift"], STILL, False)],
+        check_specs=[
+            check_spec([spec.name, "drift"], STILL, False),
+            check_spec([spec.name, "drift"], QUIET, False, ALARM_SAYS),
+        ],
         description="PSI, less what few rows make of it, Wasserstein, Kolmogorov-Smirnov and Jensen-Shannon distance of every "
         "feature on all rows of the partition, of categories chi-square and what is new, and Evidently's report on a seeded "
         "sample, against the rows the partition's champion was trained on.",
@@ -141,9 +155,12 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             pictures = drift_history(spec, lake, name) if name == max(run.partitions) else {}
-            run.show(name, {**pictures, "columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
+            page = {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores}
+            alarm = alarm_metadata(strongest_readings(spec, lake, name), written[name].notes or {})
+            run.show(name, {**pictures, **page, **alarm})
         yield from materialized(run, written, len(written), partial(report_schema, MEANINGS))
         yield drift_check(spec, written)
+        yield alarm_check(written)
 
     return drift_
 
@@ -158,6 +175,22 @@ def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetChe
     few = {name: remark for name, one in written.items() if (remark := _note(one, "prediction_remark"))}
     numbers = {"PSI over the limit": moved, "limit": spec.drift.psi, "without a PSI": few}
     return check_result(STILL, not moved, False, numbers)
+
+
+def alarm_metadata(readings: pl.DataFrame | None, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of a partition's alarm: the outcome in words, and the readings behind it, the strongest first."""
+    said = {True: "alarm", False: "no alarm", None: "nothing said"}[notes.get(ALARM)]
+    shown = {} if readings is None else {"drift readings": frame_table(readings)}
+    return {"drift alarm": f"{said}: {notes.get(REMARK)}", **shown}
+
+
+def alarm_check(written: Mapping[str, Manifest]) -> dg.AssetCheckResult:
+    """The claim about a run's partitions: in which an alarm was raised, by which columns, and where none could be."""
+    raised = {name: _note(one, REMARK) for name, one in written.items() if _note(one, ALARM)}
+    silent = {name: _note(one, REMARK) for name, one in written.items() if _note(one, ALARM) is None}
+    columns = sorted({column for one in written.values() for column in _note(one, COLUMNS) or []})
+    numbers = {"alarms": raised, "columns": ", ".join(columns) or "none", "without a statement": silent}
+    return check_result(QUIET, not raised, False, numbers)
 
 
 def _note(manifest: Manifest, name: str) -> Any:

@@ -41,14 +41,17 @@ FIT = (
 )
 """What the bytes of a model follow from; a search counts by the parameters it found, which are the trainer's by then."""
 
+COMPARED = ("drift.sample_rows", "drift.psi", "drift.columns")
+"""What of `drift` decides beside the drift report itself: when an alarm is raised is no part of a deployment."""
+
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "training_set": TRAINING_SET,
     "fit": FIT,
     "evaluation": ("prediction", "label", "slices", "task", "window", "gate", "trainer"),
-    "deployment": ("prediction", "deployment", "drift", "features", "feature_service", "owner"),
+    "deployment": ("prediction", "deployment", *COMPARED, "features", "feature_service", "owner"),
     "predictions": ("prediction", "task"),
     "batch": ("prediction", "batch.key", "task", "features", "feature_service"),
-    "performance": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
+    "performance": ("prediction", "label", "slices", "task", "gate", *COMPARED, "trainer"),
     "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
 }
 """Stage -> fields, or parts of the spec with all of their fields; a deployment's come on top of its fit's.

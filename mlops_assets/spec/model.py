@@ -27,6 +27,9 @@ from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
 from mlops_assets.spec.use_case import current_use_case
 
+EVERY, EFFECT = 52, 0.05
+"""What `drift` says of alarms where a spec does not: these values are in no fingerprint."""
+
 
 class Window(Part):
     """Which labelled rows train the model: all so far, or the newest `days`."""
@@ -56,6 +59,19 @@ class Drift(Part):
         description="A column whose PSI exceeds this, and what chance reaches, has drifted.",
     )
     columns: list[str] | None = Field(default=None, description="Features compared; all by default.")
+    false_alarm_every: Annotated[int, Field(ge=4, le=1000)] | None = Field(
+        default=EVERY,
+        exclude_if=EVERY.__eq__,
+        description="Partitions in which chance alone raises one drift alarm; null: none is raised.",
+    )
+    minimum_effect: float = Field(
+        default=EFFECT,
+        ge=0.01,
+        lt=0.5,
+        exclude_if=EFFECT.__eq__,
+        description="Smallest change worth a drift alarm: of the share of rows with a value, or without any, or of the chance, "
+        "0.5 where nothing moved, that a row of now exceeds one of the reference.",
+    )
 
 
 class Retrain(Part):

@@ -13,7 +13,10 @@ from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.anchor_line import AnchorThen, anchor_line
+from mlops_assets.stages.drift_alarm import NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_page import EACH, write_page
+from mlops_assets.stages.estimating import estimate_note
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
@@ -21,6 +24,7 @@ from resources.clock import Clock
 from resources.lake.lake import Lake, LakeError, Manifest
 from resources.records.documents import load_record
 from resources.records.references import Reference
+from resources.tracking.tracking import Tracking
 
 FIRST = "first report"
 """The note of a report with the numbers of the first one on its partition."""
@@ -53,16 +57,24 @@ def is_blind(report: Mapping[str, Any], waits: bool = False) -> bool:
 
 
 def write_performance(
-    spec: ModelSpec, lake: Lake, name: str, clock: Clock | None = None
+    spec: ModelSpec,
+    lake: Lake,
+    name: str,
+    clock: Clock | None = None,
+    anchor: AnchorThen | None = None,
+    tracking: Tracking | None = None,
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
     """Measure one partition by the labels that are known by now, and write its one row of numbers.
 
-    The manifest notes what the labels were, and the numbers of the first report, which no later one replaces.
+    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, and the
+    numbers of the first report, which no later one replaces.
     """
     table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
-    report, slices = partition_performance(spec, lake, name, state)
+    judged, version = judged_rows(spec, lake, name, state)
+    report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first}
+    more = {**anchor_line(spec, judged, anchor, tracking), **estimate_note(spec, lake, name)}
+    notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
 
 
@@ -83,18 +95,22 @@ def coverage(report: Mapping[str, Any]) -> str:
     return f"{known:,} labelled of {matured:,} matured{share} of {report['rows']:,} rows"
 
 
-def partition_performance(
-    spec: ModelSpec, lake: Lake, name: str, state: LabelState
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One row of numbers for a partition, and its metrics by slice; a metric is null where nothing scored has a label yet."""
+def judged_rows(spec: ModelSpec, lake: Lake, name: str, state: LabelState) -> tuple[pl.DataFrame, int | None]:
+    """The partition's scored rows whose labels count, with LABEL and SCORE, and the newest version that scored any row."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, state.as_of).join(
         scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
     )
+    return judged, scored[STORED_VERSION].max() if scored.height else None  # type: ignore[return-value]
+
+
+def partition_performance(
+    spec: ModelSpec, name: str, state: LabelState, judged: pl.DataFrame, version: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One row of numbers for a partition, and its metrics by slice; a metric is null where nothing scored has a label yet."""
     figures = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
     metrics = {name: figures[name] for name in METRICS[spec.task]}
-    version = scored[STORED_VERSION].max() if scored.height else None
     report = {"week": name, **state.counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
 
@@ -113,13 +129,14 @@ def _reaches(metric: str, value: float | None, limit: float) -> bool:
 
 
 def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
-    """The version that a partition is compared by, with its profile and the hash of its sample; None without champion."""
+    """The version that a partition is compared by, its profile, the hash of its sample and what its alarm rests on; None without champion."""
     version = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
     if version is None:
         return None
     sample = lake.manifest(f"{spec.name}/reference", f"{version:06d}").sha256
     profile = load_record(lake, Reference, reference_name(spec, int(version)))  # type: ignore[arg-type]
-    return [version, profile.content() if profile else None, sample]
+    alarm = rests_on(spec, lake, name, int(version))  # type: ignore[arg-type]
+    return [version, profile.content() if profile else None, sample, *alarm]
 
 
 def write_drift(
@@ -139,6 +156,8 @@ def partition_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFram
         return pl.DataFrame(schema=empty), {
             "drift_share": None,
             **dict.fromkeys(SCORES),
+            **NOTHING,
+            REMARK: "no champion scored the partition",
             "reference version": None,
         }
     version = int(scored[STORED_VERSION].max())  # type: ignore[arg-type]
@@ -153,6 +172,7 @@ def partition_drift(spec: ModelSpec, lake: Lake, name: str) -> tuple[pl.DataFram
         **moved,
         "drift_share": moved["share_drifted"],
         **{noted: scores[name] for noted, name in SCORES.items()},
+        **write_alarm(spec, lake, name, version, profile.features.content()),
         "reference metric": profile.metrics[spec.gate.metric],
         "reference version": version,
     }

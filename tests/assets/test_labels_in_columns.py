@@ -31,7 +31,7 @@ from resources.lake.lake import Lake
 from resources.records.documents import save_record
 from resources.records.progress import OnlineContent
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
-from tests.parcel_weeks import TRAINER, parcel_lake
+from tests.parcel_weeks import TRAINER, parcel_lake, report_parts
 
 A_DAY, A_WEEK, WEEKS = 96, 7 * 96, 10
 POLICY = {"cool_down_days": 14, "metric_worse_by": 0.05}
@@ -135,7 +135,7 @@ def test_what_was_first_reported_is_never_overwritten(tmp_path):
 
 def materialized(living: Living, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     result = dg.materialize(
-        [performance(living.spec)], resources={"lake": living.lake, "clock": Clock()}, partition_key=name
+        [performance(living.spec)], resources=report_parts(living.lake), partition_key=name
     )
     (event,) = result.asset_materializations_for_node("late_parcel__performance")
     found = {key: value.value for key, value in event.metadata.items()}

@@ -20,12 +20,11 @@ from mlops_assets.stages.card import Evidence, sections
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.reporting import labels_known, write_performance
 from mlops_assets.stages.training_set import training_data
-from resources.clock import Clock
 from resources.lake.lake import Lake
 from resources.pages import Pages
 from resources.tracking.versions import Version
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
-from tests.parcel_weeks import TRAINER, parcel_lake
+from tests.parcel_weeks import TRAINER, parcel_lake, report_parts
 
 A_WEEK = 7 * 96
 """Parcels of a week."""
@@ -76,9 +75,7 @@ def test_every_week_says_that_no_label_is_known_yet(lake):
 def materialized(lake: Lake, spec: ModelSpec) -> tuple[dict[str, Any], dict[str, dg.AssetCheckEvaluation]]:
     """The metadata of the newest week's report as Dagster has it, and its checks."""
     name = lake.partitions("late_parcel/performance")[-1]
-    result = dg.materialize(
-        [performance(spec)], resources={"lake": lake, "clock": Clock()}, partition_key=name
-    )
+    result = dg.materialize([performance(spec)], resources=report_parts(lake), partition_key=name)
     (event,) = result.asset_materializations_for_node("late_parcel__performance")
     found = {key: value.value for key, value in event.metadata.items()}
     return found, {check.check_name: check for check in result.get_asset_check_evaluations()}

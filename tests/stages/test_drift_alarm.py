@@ -1,0 +1,137 @@
+"""A partition's alarm is noted with its columns, rests on the weeks before it, and says in words where nothing can be said yet."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mlops_assets.assets.monitoring import alarm_check
+from mlops_assets.ml.monitoring.drift import reference_profile
+from mlops_assets.spec.decides import of_a_stage
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_alarm import (
+    ALARM,
+    COLUMNS,
+    REMARK,
+    THRESHOLD,
+    alarm_table,
+    rests_on,
+    strongest_readings,
+    write_alarm,
+)
+from mlops_assets.stages.judging import attempt_name
+from resources.lake.lake import Lake, Manifest
+from resources.records.documents import save_record
+from tests.ml.conftest import FEATURES, parcel_spec, parcels
+from tests.parcel_weeks import parcel_lake
+from tests.record_samples import attempt
+
+SPEC = parcel_spec(drift={"false_alarm_every": 10})
+WEEKS = SPEC.calendar.names()[:12]
+TRAINED = WEEKS[8]
+NOTED = (ALARM, COLUMNS, REMARK)
+
+
+def moved(rows: pl.DataFrame, since: str = "") -> pl.DataFrame:
+    """Parcels that are heavier from a week on."""
+    start = SPEC.calendar.partition(since).start
+    return rows.with_columns(pl.col("weight") + (pl.col("sent") >= start).cast(pl.Float32) * 0.8)
+
+
+@pytest.fixture(scope="module")
+def profile() -> dict[str, Any]:
+    rows = parcels(4 * 24 * 7 * 9)
+    return reference_profile(rows, FEATURES, ["depot"])
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Lake:
+    """Twelve weeks, of which version 1 was trained on nine, and the last two are heavier."""
+    made = parcel_lake(tmp_path_factory.mktemp("lake"), SPEC, moved(parcels(4 * 24 * 7 * 12), WEEKS[10]))
+    trained(made, 1, TRAINED)
+    return made
+
+
+def trained(lake: Lake, version: int, at: str) -> None:
+    save_record(lake, attempt_name(SPEC, at), attempt(week=at, final={"version": version}))
+
+
+@pytest.fixture(scope="module")
+def said(lake, profile) -> dict[str, dict[str, Any]]:
+    return {week: write_alarm(SPEC, lake, week, 1, profile) for week in WEEKS[9:]}
+
+
+def test_a_week_like_those_before_is_no_alarm_and_a_shift_is_one_that_names_its_column(said):
+    quiet, *shifted = (said[week] for week in WEEKS[9:])
+    assert quiet[ALARM] is False and quiet[COLUMNS] == [] and "within the threshold of" in quiet[REMARK]
+    raised = next(one for one in shifted if one[ALARM])
+    assert raised[COLUMNS] == ["weight"] and raised["alarm_value"] >= raised[THRESHOLD] >= 3
+    assert "weight (place) +0.2" in raised[REMARK] and "one false alarm in" in raised[REMARK]
+
+
+def test_the_strongest_reading_stands_first_on_the_page(lake, said):
+    readings = strongest_readings(SPEC, lake, WEEKS[11])
+    assert readings is not None and readings["column"][0] == "weight" and readings["reading"][0] == "place"
+
+
+def test_the_check_fails_by_an_alarm_and_names_the_column(said):
+    def manifest(notes: dict[str, Any]) -> Manifest:
+        return Manifest("late_parcel/drift", "x", 1, "hash", {}, notes=notes)
+
+    outcome = alarm_check({week: manifest(notes) for week, notes in said.items()})
+    assert not outcome.passed and outcome.metadata["columns"].value == "weight"
+    assert alarm_check({WEEKS[9]: manifest(said[WEEKS[9]])}).passed
+
+
+def test_saying_it_again_says_the_same(lake, profile, said):
+    stored = lake.hash(alarm_table(SPEC), WEEKS[11])
+    assert write_alarm(SPEC, lake, WEEKS[11], 1, profile) == said[WEEKS[11]]
+    assert lake.hash(alarm_table(SPEC), WEEKS[11]) == stored
+
+
+def test_what_an_alarm_rests_on_changes_with_a_week_before_it(lake, profile, said):
+    before = rests_on(SPEC, lake, WEEKS[11], 1)
+    table = f"{SPEC.name}/training_set"
+    rows, notes = lake.read(table, [WEEKS[10]]), lake.manifest(table, WEEKS[10]).notes
+    lake.write(table, rows[:100], WEEKS[10], notes=notes)
+    write_alarm(SPEC, lake, WEEKS[10], 1, profile)
+    assert rests_on(SPEC, lake, WEEKS[11], 1) != before
+    lake.write(table, rows, WEEKS[10], notes=notes)
+    write_alarm(SPEC, lake, WEEKS[10], 1, profile)
+    assert rests_on(SPEC, lake, WEEKS[11], 1) == before
+
+
+def test_a_version_of_too_short_a_history_says_how_much_is_missing_and_takes_the_first_weeks_after_it(
+    tmp_path, profile
+):
+    lake = parcel_lake(tmp_path, SPEC, parcels(4 * 24 * 7 * 10))
+    trained(lake, 2, WEEKS[4])
+    early = write_alarm(SPEC, lake, WEEKS[6], 2, profile)
+    assert (
+        early[ALARM] is None
+        and early[REMARK] == "not calibrated yet: 6 of 8 partitions of history for version 2"
+    )
+    assert write_alarm(SPEC, lake, WEEKS[9], 2, profile)[ALARM] is False
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "remark"),
+    [
+        (parcel_spec(drift={"false_alarm_every": None}), 1, "off: drift.false_alarm_every is null"),
+        (SPEC, 7, "not calibrated: no evaluation on record led to version 7"),
+    ],
+)
+def test_where_nothing_is_said_it_says_why(lake, profile, spec: ModelSpec, version, remark):
+    said = write_alarm(spec, lake, WEEKS[9], version, profile)
+    assert [said[name] for name in NOTED] == [None, [], remark]
+    assert rests_on(spec, lake, WEEKS[9], version) == []
+
+
+def test_a_spec_that_says_nothing_of_alarms_decides_what_it_decided_before_there_were_any():
+    silent, loud = parcel_spec(), parcel_spec(drift={"false_alarm_every": 20, "minimum_effect": 0.1})
+    before = {"sample_rows": 1500, "psi": 0.25, "columns": None}
+    for stage in ("deployment", "performance", "drift"):
+        assert of_a_stage(stage, silent.model_dump(mode="json"))["drift"] == before
+    for stage in ("deployment", "performance"):
+        assert of_a_stage(stage, loud.model_dump(mode="json"))["drift"] == before
+    assert of_a_stage("drift", loud.model_dump(mode="json"))["drift"] != before
