@@ -48,6 +48,8 @@ Kind = Literal[
     "rollout_promoted",
     "rollout_rolled_back",
     "rollout_aborted",
+    "held_back",
+    "superseded",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CHANGES: tuple[Kind, ...] = ("promoted", "rolled_back")
