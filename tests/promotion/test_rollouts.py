@@ -13,6 +13,7 @@ from mlops_assets.promotion.holds import pause
 from mlops_assets.promotion.rollout_states import newest, rollouts_of, split_of
 from mlops_assets.promotion.rollouts import Act, RolloutError, act
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages import rollout_rows
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.rolling_out import Looked, advance
 from mlops_assets.stages.rollout_start import start
@@ -37,6 +38,12 @@ PLAN = {
 PLANNED = spec(rollout=PLAN)
 QUIET = spec(rollout=PLAN | {"shadow": STEP | {"minimum_samples": 10_000}, "ask_after": "13d"})
 SPLIT = spec(rollout=PLAN | {"judge": "split", "by": ["check_id"], "answers_influence_labels": True})
+
+
+@pytest.fixture(autouse=True)
+def scored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version scores in this process, which is spoilt and killed here; its own process has tests of its own."""
+    monkeypatch.setattr(rollout_rows, "alone", rollout_rows.here)
 
 
 @pytest.fixture
