@@ -11,6 +11,7 @@ from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.metadata import markdown_table, metric_value, picture, small_picture
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.kit.stage import Run, model_stage
+from mlops_assets.promotion.queueing import record_superseded
 from mlops_assets.promotion.records import record_evaluated
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.fingerprints import judge_code
@@ -43,6 +44,7 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
             reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
             judged = judge_challenger(spec, run.systems, reason)
             record_evaluated(audit, spec, judged.attempt, run.lineage)
+            record_superseded(audit, lake, spec.name, judged.attempt)
             verdict = judged.verdict
             content = {"digest": judged.digest, "promote": verdict.promote, "verdict": verdict.reason}
             run.reuse.note(None, judged.attempt.digest, content)

@@ -7,7 +7,6 @@ the next one, in a record that may be lost at any time (`settled`).
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +14,9 @@ import dagster as dg
 
 from mlops_assets.automation.jobs import REPORT_PARTS, RETRAIN_PARTS
 from mlops_assets.automation.rollout import rollout_sensor
+from mlops_assets.automation.trainings import promotion_cut_off, training_of, waits_in_turn
 from mlops_assets.automation.tries import (
     BASIS_TAG,
-    FOR_TAG,
     TRY_TAG,
     Order,
     Past,
@@ -27,16 +26,12 @@ from mlops_assets.automation.tries import (
     training_runs,
 )
 from mlops_assets.automation.unreported import partitions_to_score
-from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.monitoring.policy import Decision, PartitionEvidence, decide
 from mlops_assets.promotion.holds import Holds
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.judging import attempt_name
 from resources.audit.log import Audit
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
-from resources.records.attempts import Attempt
-from resources.records.documents import load_record
 from resources.settings import settings
 
 LOG = logging.getLogger(__name__)
@@ -155,14 +150,15 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
         if frozen := holds.freeze(spec.name):
             return dg.SkipReason(frozen)
         partition, decision = decision_now(spec, lake)
-        training = Training(
-            str(partition), decision.reason, decision.trigger, RETRAIN_PARTS, holds.since_lifted(spec.name)
-        )
+        lifted = holds.since_lifted(spec.name)
+        training = training_of(spec, lake, partition, decision.reason, decision.trigger, lifted)
         if not decision.retrain:
-            cut_off = promotion_cut_off(spec, lake)
-            cut_off = cut_off and replace(cut_off, lifted=training.lifted)
+            why_not = f"{partition or 'no partition'}: {decision.reason}"
+            if in_turn := waits_in_turn(spec, lake):
+                return dg.SkipReason(f"{why_not.rstrip('.')}; {in_turn}")
+            cut_off = promotion_cut_off(spec, lake, lifted)
             if cut_off is None or cut_off.is_made(runs(context, cut_off.partition)):
-                return dg.SkipReason(f"{partition or 'no partition'}: {decision.reason}")
+                return dg.SkipReason(why_not)
             training = cut_off
         elif missing := partitions_on_the_way(spec, lake, context.instance, training.partition, now(), clock):
             return dg.SkipReason(
@@ -175,51 +171,6 @@ def retrain_sensor(spec: ModelSpec, now: Callable[[], datetime] = wall) -> dg.Se
         return training_runs(context.instance, job, name, partition, _keys(spec, RETRAIN_PARTS[:-1]))
 
     return sensor
-
-
-@dataclass(frozen=True)
-class Training:
-    """What the retrain sensor asks for: a challenger at the end of a partition, or what is left of one that was cut off."""
-
-    partition: str
-    reason: str
-    trigger: str
-    parts: tuple[str, ...]
-    lifted: int = 0
-
-    @property
-    def basis(self) -> str:
-        """What a try rests on: the partition, and that no hold was lifted since; one that was held back then is tried again."""
-        return f"{self.partition} after entry {self.lifted}" if self.lifted else self.partition
-
-    def is_made(self, runs: Sequence[Past]) -> bool:
-        """Whether the last run did what there was to do; one that a sensor asked for under a hold did not."""
-        return all(run.succeeded and run.basis in (None, self.basis) for run in runs[:1])
-
-    def request(self, spec: ModelSpec) -> Callable[[Order, int], dg.RunRequest]:
-        """The request of the n-th try."""
-        tags = {
-            REASON_TAG: self.reason,
-            TRIGGER_TAG: self.trigger,
-            FOR_TAG: self.partition,
-            BASIS_TAG: self.basis,
-        }
-        some = None if self.parts == RETRAIN_PARTS else sorted(_keys(spec, self.parts))
-        return lambda one, number: dg.RunRequest(
-            run_key=f"{spec.name}:{one.partition}:{number}",
-            tags={**tags, TRY_TAG: str(number)},
-            asset_selection=some,
-        )
-
-
-def promotion_cut_off(spec: ModelSpec, lake: Lake) -> Training | None:
-    """The deployment of the newest challenger, where it passed the gate and no version came of it yet."""
-    attempts = lake.records(f"{spec.name}/attempts")
-    attempt = load_record(lake, Attempt, attempt_name(spec, attempts[-1])) if attempts else None
-    if attempt is None or not attempt.promote or attempt.final or spec.automation == "paused":
-        return None
-    reason, trigger = str(attempt.reason), str(attempt.trigger)
-    return Training(attempt.partition, reason, trigger, ("deployment", "card"))
 
 
 def partitions_on_the_way(

@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Past:
-    """A run of a partition; `ended` None while it is in progress, `basis` None where a person launched it.
+    """A run of a partition; `ended` None while it is in progress, `basis` None where a person launched it, or a replay.
 
     One that is `left` was written down by the sensor and never handed over, since the daemon ended in between; a sensor
     that looks has no tick under way, so nobody else will.
@@ -50,6 +50,8 @@ class Past:
     ended: datetime | None = None
     succeeded: bool = False
     left: bool = False
+    request_basis: str | None = None
+    """What it was asked for with, whoever launched it."""
 
     @classmethod
     def of(cls, record: RunRecord, sensor: str, partition: str) -> Self:
@@ -64,6 +66,7 @@ class Past:
             None if run.status in UNFINISHED else _ended(record),
             run.status == DagsterRunStatus.SUCCESS,
             by_sensor and run.status == DagsterRunStatus.NOT_STARTED,
+            tags.get(BASIS_TAG),
         )
 
 

@@ -12,6 +12,7 @@ from mlops_assets.ml.training.fit import Fit, fit
 from mlops_assets.promotion.approval import Warrant, warranted
 from mlops_assets.promotion.champion import change_champion
 from mlops_assets.promotion.errors import HeldBackError
+from mlops_assets.promotion.queueing import in_turn, record_held_back
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.promotion.rollout_states import busy, in_words, rollouts_of
 from mlops_assets.promotion.rollouts import begin
@@ -54,7 +55,7 @@ def _deploy(
     lake, tracking, audit = systems.lake, systems.tracking, systems.audit
     candidate, attempt = passed_gate(spec, lake)
     warrant = warranted(spec, tracking, audit, attempt)
-    refuse_while_rolling_out(spec, lake, attempt)
+    refuse_while_rolling_out(spec, systems, attempt)
     spec, challenger = as_trained(spec, candidate), tracking.version(spec.name, candidate.version)
     _refuse_other_rules(spec, challenger)
     data = training_data(spec, lake, attempt.partition)
@@ -153,17 +154,22 @@ def _make_champion(
         begin(systems, change, record, spec.rollout)
 
 
-def refuse_while_rolling_out(spec: ModelSpec, lake: Lake, attempt: Attempt) -> None:
+def refuse_while_rolling_out(spec: ModelSpec, systems: Systems, attempt: Attempt) -> None:
     """Raise HeldBackError where a roll-out is under way, or one of this very evaluation has ended without its version.
 
     A run that was killed once it had begun one is completed: the evaluation's record names the version that came of it.
+    A challenger that waits for the end of another's is in the log from here on.
     """
     if spec.rollout is None:
         return
+    lake = systems.lake
     for state in rollouts_of(lake, spec.name):
         of_this = state.promise.evidence.get("evaluation") == attempt.digest
         if of_this and attempt.final is None:
             save_record(lake, attempt_name(spec, attempt.partition), attempt.with_version(state.version))
+        if not state.ended and not of_this:
+            record_held_back(systems.audit, state, attempt)
+            raise HeldBackError(f"{busy(state)}; {in_turn(state, attempt)}")
         if not state.ended:
             raise HeldBackError(busy(state))
         if of_this and state.phase != "completed":

@@ -1,8 +1,10 @@
-"""The rows since a roll-out began, scored by both versions: the requests of a replay, and what labels judge."""
+"""The rows since a roll-out began, scored by both versions: the requests of a replay, and what labels judge.
+
+The champion scores them here; the version that is rolled out, of which nothing is known yet, in a process of its own.
+"""
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,24 +21,20 @@ from mlops_assets.ml.judging.paired import Effect
 from mlops_assets.ml.rollout.sequential import GROUPS, Look, Side, compare_paired, compare_split, look_at
 from mlops_assets.ml.rollout.steps import metric_schedule
 from mlops_assets.ml.rollout.streams import Stream
-from mlops_assets.ml.scores import ScoreError, defined
-from mlops_assets.ml.training.fit import Scorer
+from mlops_assets.ml.scores import defined
 from mlops_assets.promotion.rollout_states import plan_of, split_of, standing, steps_in
 from mlops_assets.spec.columns import CHAMPION_SCORE, CLUSTER, LABEL, SCORE
 from mlops_assets.spec.gate import DAY, WEEK
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.rollout_scores import alone, here, scores_of
 from resources.lake.lake import Lake
 from resources.moments import read_moment
 from resources.records.rollout import Rollout
 from resources.systems import Systems
 
-LOG = logging.getLogger(__name__)
 ANSWERED, GROUP = "_answered", "_group"
 USUAL = 0.001
 """Share of faults that is held against a version where its plan has no limit, which decides nothing then."""
-
-MOST_FAULTS = 50
-"""Rows that are tried one by one before a version that fails them all is believed."""
 
 
 @dataclass(frozen=True)
@@ -127,47 +125,10 @@ def _read(spec: ModelSpec, lake: Lake, names: Sequence[str], state: Rollout, now
 def _scored(spec: ModelSpec, systems: Systems, state: Rollout, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the scores of both versions, NaN where one could not score a row."""
     scores = [
-        pl.Series(column, _scores(spec, systems, number, rows), dtype=pl.Float64)
-        for column, number in ((SCORE, state.version), (CHAMPION_SCORE, state.champion))
+        pl.Series(column, scores_of(spec, systems, number, rows, where), dtype=pl.Float64)
+        for column, number, where in ((SCORE, state.version, alone), (CHAMPION_SCORE, state.champion, here))
     ]
     return rows.with_columns(scores)
-
-
-def _scores(spec: ModelSpec, systems: Systems, number: int, rows: pl.DataFrame) -> np.ndarray:
-    version = systems.tracking.version(spec.name, number)
-    name = f"version {number} of {spec.name}"
-    try:
-        scorer = Scorer(systems.tracking.load(version), code=spec.code, kind=version.trainer, name=name)
-    except Exception as error:  # noqa: BLE001 - a version that cannot be loaded fails every row, which is what is measured
-        LOG.warning("%s cannot be loaded: %s", name, error)
-        return np.full(rows.height, np.nan)
-    result = Faults(scorer)
-    return result.scores(rows)
-
-
-class Faults:
-    """Scores of rows of which some may fail: the part that fails is halved until the rows are result that do."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer, self.failed, self.scored = scorer, 0, 0
-
-    def scores(self, rows: pl.DataFrame) -> np.ndarray:
-        """Float64 [rows], NaN of each row that failed; once many did, and most, all that are left are taken to fail."""
-        if self.failed >= max(MOST_FAULTS, self.scored):
-            return np.full(rows.height, np.nan)
-        try:
-            result = np.asarray(self.scorer.predict(rows), np.float64)
-            if result.shape != (rows.height,):
-                raise ScoreError(f"{self.scorer.name} gave {result.shape} scores for {rows.height} rows")
-        except Exception as error:  # noqa: BLE001 - whatever the model's code raises is a fault of the version
-            if rows.height > 1:
-                half = rows.height // 2
-                return np.concatenate([self.scores(rows[:half]), self.scores(rows[half:])])
-            LOG.debug("%s", error)
-            self.failed += 1
-            return np.full(rows.height, np.nan)
-        self.scored += rows.height
-        return result
 
 
 def _faults(rows: pl.DataFrame, state: Rollout, spec: ModelSpec, split: bool) -> Stream:

@@ -49,6 +49,8 @@ Kind = Literal[
     "rollout_rolled_back",
     "rollout_aborted",
     "alert_acknowledged",
+    "held_back",
+    "superseded",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CHANGES: tuple[Kind, ...] = ("promoted", "rolled_back")

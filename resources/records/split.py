@@ -1,18 +1,25 @@
 """Which share of a model's requests another version than the one that answers is asked for, and of which it scores copies."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
 from resources.records.reader import Content, Record, RecordError, numbered, read_record
 
+DIGEST = 8
+"""Bytes of the hash that draws an entity."""
+
 HEX_DRAWN = 8
 """So many digits of a request's name draw it for the shadow."""
+
+
+_Text = tuple[str, Callable[[Mapping[str, Any]], Any]]
 
 
 def _without_shadow(content: Content) -> Content:
@@ -46,13 +53,28 @@ class Split(Record):
         default=0.25, description="The largest share of one processor that scoring copies may take."
     )
 
-    def takes(self, request: Any) -> bool:
-        """Whether a request (a model of its fields) is of the share."""
+    @cached_property
+    def takes(self) -> Callable[[Any], bool]:
+        """Whether a request (a model of its fields) is of the share: BLAKE2b of the salt and its fields, as text, lies below it."""
         if self.share in (0.0, 1.0):
-            return self.share == 1.0
-        values = self._values(request) if self.by else _all_of(request)
-        drawn = hashlib.blake2b(repr([self.salt, *values]).encode(), digest_size=8).digest()
-        return int.from_bytes(drawn) < self.share * 2**64
+            is_whole = self.share == 1.0
+            return lambda request: is_whole
+        below = math.ceil(self.share * 2 ** (8 * DIGEST)).to_bytes(DIGEST)
+        texts, by, blake2b = dict[type, _Text](), self.by, hashlib.blake2b
+
+        def takes(request: Any) -> bool:
+            form, pick = texts.get(type(request)) or texts.setdefault(
+                type(request), _text(self.salt, by, request)
+            )
+            try:
+                text = form % pick(request.__dict__)
+            except KeyError:
+                text = repr(
+                    [self.salt, *(getattr(request, name, None) for name in by or type(request).model_fields)]
+                )
+            return blake2b(text.encode(), digest_size=DIGEST).digest() < below
+
+        return takes
 
     def shadows(self, request_id: str) -> bool:
         """Whether a copy of an answer is scored, by the name of its request in hexadecimal digits."""
@@ -60,22 +82,21 @@ class Split(Record):
             return self.shadow == 1.0
         return int(request_id[:HEX_DRAWN], 16) < self.shadow * 16**HEX_DRAWN
 
-    @cached_property
-    def _values(self) -> Callable[[Any], Sequence[Any]]:
-        """The fields that name the entity, None for one that a request does not have."""
-        pick = attrgetter(*self.by)
-
-        def values(request: Any) -> Sequence[Any]:
-            try:
-                return pick(request) if len(self.by) > 1 else (pick(request),)
-            except AttributeError:
-                return [getattr(request, name, None) for name in self.by]
-
-        return values
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy that draws by its own fields."""
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied).pop("takes", None)
+        return copied
 
 
-def _all_of(request: Any) -> Sequence[Any]:
-    return [getattr(request, name, None) for name in type(request).model_fields]
+def _text(salt: str, by: Sequence[str], request: Any) -> _Text:
+    """How the text of a request is made: of a list of the salt and the named fields, or of all where none is named."""
+    names = by or list(type(request).model_fields)
+    form = f"[{repr(salt).replace('%', '%%')}{', %r' * len(names)}]"
+    if len(names) == 1:
+        [name] = names
+        return form, lambda values: (values[name],)
+    return form, itemgetter(*names) if names else lambda values: ()
 
 
 def split_in(path: Path) -> Split:

@@ -26,9 +26,14 @@ LEAVES = "2014-01-05T23:00:00-05:00"
 UP_S = 60
 
 
-def record(home: Path, version: str, does: str) -> Deployment:
-    content = json.dumps({"slope": int(version), "does": does}).encode()
-    path = home / "serving" / "models" / f"trips-{version}.model"
+def model_file(home: Path, version: str) -> Path:
+    return home / "serving" / "models" / f"trips-{version}.model"
+
+
+def record(home: Path, version: str, does: str, slope: float | None = None) -> Deployment:
+    """The record of a version that multiplies by its number, or by a slope, after it did what it does."""
+    content = json.dumps({"slope": int(version) if slope is None else slope, "does": does}).encode()
+    path = model_file(home, version)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     told = {

@@ -13,6 +13,7 @@ from mlops_assets.automation.sensors import model_sensors
 from mlops_assets.kit.rollout_page import rollout_metadata
 from mlops_assets.ml.rollout.plot import timeline
 from mlops_assets.promotion.rollout_states import newest
+from mlops_assets.stages import rollout_rows
 from mlops_assets.stages.rollout_page import marks_of
 from tests.command_lines import command_line
 from tests.pumps.project import SPEC
@@ -30,6 +31,12 @@ PLANNED = spec(
     }
 )
 WHO = {"model": NAME, "by": "lin", "why": "to see"}
+
+
+@pytest.fixture(autouse=True)
+def scored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version scores in this process, which is spoilt and killed here; its own process has tests of its own."""
+    monkeypatch.setattr(rollout_rows, "alone", rollout_rows.here)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from mlops_assets.promotion.holds import pause
 from mlops_assets.promotion.rollout_states import newest, rollouts_of, split_of
 from mlops_assets.promotion.rollouts import Act, RolloutError, act
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages import rollout_rows
 from mlops_assets.stages.deploying import deploy
 from mlops_assets.stages.rolling_out import Looked, advance
 from mlops_assets.stages.rollout_start import start
@@ -35,7 +36,14 @@ PLAN = {
     "ask_after": "21d",
 }
 PLANNED = spec(rollout=PLAN)
+QUIET = spec(rollout=PLAN | {"shadow": STEP | {"minimum_samples": 10_000}, "ask_after": "13d"})
 SPLIT = spec(rollout=PLAN | {"judge": "split", "by": ["check_id"], "answers_influence_labels": True})
+
+
+@pytest.fixture(autouse=True)
+def scored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version scores in this process, which is spoilt and killed here; its own process has tests of its own."""
+    monkeypatch.setattr(rollout_rows, "alone", rollout_rows.here)
 
 
 @pytest.fixture
@@ -162,9 +170,7 @@ def test_one_that_was_rolled_back_is_not_begun_again_by_itself(project):
     assert project.champion == 2 and len(rollouts_of(project.lake, NAME)) == 1
 
 
-def worse(
-    project: Project, version: int, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], Any]
-) -> None:
+def worse(version: int, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], Any]) -> None:
     """A version whose scores are spoilt, in this process alone."""
     from mlops_assets.ml.training.fit import Scorer
 
@@ -202,7 +208,7 @@ def one_in_fifty(scores: Any) -> Any:
 def test_a_bad_version_is_rolled_back_by_itself_and_the_champion_has_everything(
     project, monkeypatch, fault, by
 ):
-    worse(project, 1, monkeypatch, fault)
+    worse(1, monkeypatch, fault)
     long = spec(rollout=PLAN | {"shadow": STEP | {"bake": "20d"}})
     begun(project, long)
     assert weeks(project, 3, long)[-1] == "rolled_back"
@@ -213,10 +219,9 @@ def test_a_bad_version_is_rolled_back_by_itself_and_the_champion_has_everything(
 
 
 def test_no_traffic_waits_says_so_and_asks_a_person_once(project):
-    quiet = spec(rollout=PLAN | {"shadow": STEP | {"minimum_samples": 10_000}, "ask_after": "13d"})
-    begun(project, quiet)
+    begun(project, QUIET)
     for expected in (["started"], ["started", "asked"], ["started", "asked"]):
-        weeks(project, 1, quiet)
+        weeks(project, 1, QUIET)
         assert kinds(project) == expected
     assert "and 10,000 are needed; it has waited for 13d" in newest(project.lake, NAME).waits
 
@@ -346,40 +351,48 @@ def story(project: Project) -> Any:
     return states, kinds(project), project.champion, divided(project), published.version
 
 
-def moves(kind: str) -> Callable[[Project], Any]:
-    return {
-        "started": begun,
-        "completed": looked,
-        "advanced": looked,
-        "aborted": lambda project: act(systems(project), NAME, asked("aborted")),
-        "promoted": lambda project: act(systems(project), NAME, asked("promoted")),
-    }[kind]
+BY_EVIDENCE: tuple[TransitionKind, ...] = ("advanced", "asked", "completed", "rolled_back")
+BY_PEOPLE: tuple[TransitionKind, ...] = ("paused", "resumed", "promoted", "aborted")
+WEEKS_BEFORE = {"asked": 1, "completed": 2}
 
 
-def before_it(project: Project, kind: str) -> None:
-    if kind != "started":
+def move(project: Project, kind: TransitionKind) -> None:
+    if kind in BY_PEOPLE:
+        act(systems(project), NAME, asked(kind))
+    elif kind == "started":
         begun(project)
-    if kind == "completed":
-        weeks(project, 2)
-    if kind in ("completed", "advanced"):
+    else:
+        looked(project)
+
+
+def before_it(project: Project, kind: TransitionKind) -> None:
+    if kind == "started":
+        return
+    begun(project, QUIET if kind == "asked" else PLANNED)
+    weeks(project, WEEKS_BEFORE.get(kind, 0))
+    if kind in BY_EVIDENCE:
         add_week(project.lake, NAMES[len(project.lake.partitions(SPEC.prediction.table))])
+    if kind == "resumed":
+        act(systems(project), NAME, asked("paused"))
 
 
-@pytest.mark.parametrize("kind", ["started", "advanced", "completed", "promoted", "aborted"])
+@pytest.mark.parametrize("kind", ["started", *BY_EVIDENCE, *BY_PEOPLE])
 def test_a_process_that_is_killed_before_any_write_of_a_transition_resumes_and_ends_in_the_same_place(
     championed, tmp_path, monkeypatch, kind
 ):
+    if kind == "rolled_back":
+        worse(1, monkeypatch, fails)
     whole = copied(championed, tmp_path / "whole")
     before_it(whole, kind)
     with killed_at(10**6, monkeypatch) as writes:
-        moves(kind)(whole)
+        move(whole, kind)
     settled(whole)
-    assert len(writes) >= 3
+    assert len(writes) >= 3 and kinds(whole)[-1] == kind
     for write in range(len(writes)):
         project = copied(championed, tmp_path / str(write))
         before_it(project, kind)
         with killed_at(write, monkeypatch), pytest.raises(KilledError):
-            moves(kind)(project)
+            move(project, kind)
         again(project, kind)
         settled(project)
         assert story(project) == story(whole), f"killed before write {write}, of {writes[write]}"
@@ -394,11 +407,11 @@ def settled(project: Project) -> None:
         advance(PLANNED, systems(project))
 
 
-def again(project: Project, kind: str) -> None:
+def again(project: Project, kind: TransitionKind) -> None:
     """The next process: what a sensor does, and the person who got no answer and asks again."""
     if kind == "started":
         begun(project)
     state = newest(project.lake, NAME)
-    if kind in ("promoted", "aborted") and state.phase == "running":
-        moves(kind)(project)
+    if kind in BY_PEOPLE and state.transitions[-1].kind != kind:
+        move(project, kind)
     advance(PLANNED, systems(project))

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.stages.rollout_rows import MOST_FAULTS, Faults
+from mlops_assets.stages.rollout_scores import MOST_FAULTS, Faults
 
 
 class Breaks:

@@ -73,6 +73,11 @@ class Misbehaving:
         return scores
 
 
+def read_alone(model: bytes, *, code: Any, kind: str | None, name: str) -> Misbehaving:
+    """The same as a judge reads it, in a process of its own."""
+    return Misbehaving(model)
+
+
 def declared(name: str) -> Code:
     """What a repository with this scorer would say of every model."""
     paths = {
