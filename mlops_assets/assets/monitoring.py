@@ -59,23 +59,14 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         "numbers of the first report stay beside them, and so does what the anchor of promotion makes of the same rows.",
     )
     def performance_(run: Run) -> Iterator[Any]:
-        lake, clock, reports, written = run.systems.lake, run.systems.clock, {}, {}
-        tracking, audit, last = run.systems.tracking, run.systems.audit, max(run.partitions)
+        reports, written = {}, {}
         for name in run.partitions:
-            anchor = anchor_then(spec, lake, tracking, audit, name)
-            rests_on = [str(anchor), estimated_from(spec, lake, name)]
-            decides = of_report(spec, lake, "performance", name, rests_on, clock)
-            content = run.reuse.unchanged(name, decides)
-            if content is None:
-                manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
-                interval = metric_interval(spec, lake, name)
-                content = {"report": report, "slices": slices, INTERVAL: list(interval)}
-                run.reuse.note(name, manifest.sha256, content)
-            reports[name], written[name] = content["report"], lake.manifest(run.reuse.table, name)
-            low, high = content.get(INTERVAL) or (None, None)
-            pictures = performance_history(spec, lake, name, (low, high)) if name == last else {}
-            shown = performance_metadata(content["report"], content["slices"], written[name].notes)
-            run.show(name, pictures | shown)
+            content = performance_report(spec, run, name)
+            reports[name], written[name] = (
+                content["report"],
+                run.systems.lake.manifest(run.reuse.table, name),
+            )
+            run.show(name, performance_page(spec, run, name, content, written[name]))
         yield from materialized(run, written, len(written), partial(report_schema, performance_columns(spec)))
         waits = spec.label.waits is not None
         blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
@@ -85,6 +76,29 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
 
     return performance_
+
+
+def performance_report(spec: ModelSpec, run: Run, name: str) -> dict[str, Any]:
+    """The report on a partition with its slices and the interval of its metric: made now, or as it was where nothing has changed."""
+    lake, tracking, clock = run.systems.lake, run.systems.tracking, run.systems.clock
+    anchor = anchor_then(spec, lake, tracking, run.systems.audit, name)
+    rests_on = [str(anchor), estimated_from(spec, lake, name)]
+    content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, rests_on, clock))
+    if content is None:
+        manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
+        content = {"report": report, "slices": slices, INTERVAL: list(metric_interval(spec, lake, name))}
+        run.reuse.note(name, manifest.sha256, content)
+    return content
+
+
+def performance_page(
+    spec: ModelSpec, run: Run, name: str, content: Mapping[str, Any], written: Manifest
+) -> dict[str, Any]:
+    """What the page shows of one partition, and before it, for the newest of a run, the picture of those up to it."""
+    low, high = content.get(INTERVAL) or (None, None)
+    newest = name == max(run.partitions)
+    pictures = performance_history(spec, run.systems.lake, name, (low, high)) if newest else {}
+    return pictures | performance_metadata(content["report"], content["slices"], written.notes)
 
 
 def performance_metadata(
