@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.history_page import drift_history, performance_history
+from mlops_assets.kit.history_page import drift_history, on_top, performance_history
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
@@ -68,7 +68,8 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
             pictures = performance_history(spec, lake, name, (low, high)) if name == last else {}
             shown = performance_metadata(content["report"], content["slices"], written[name].notes)
             run.show(name, pictures | shown)
-        yield from materialized(run, written, len(written), partial(report_schema, performance_columns(spec)))
+        schema = partial(report_schema, performance_columns(spec))
+        yield from materialized(run, written, len(written), schema, first=on_top(last))
         waits = spec.label.waits is not None
         blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
         below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
@@ -142,7 +143,8 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             pictures = drift_history(spec, lake, name) if name == max(run.partitions) else {}
             run.show(name, {**pictures, "columns": frame_table(lake.read(run.reuse.table, [name])), **scores})
-        yield from materialized(run, written, len(written), partial(report_schema, MEANINGS))
+        schema, top = partial(report_schema, MEANINGS), on_top(max(run.partitions))
+        yield from materialized(run, written, len(written), schema, first=top)
         yield drift_check(spec, written)
 
     return drift_
