@@ -70,14 +70,22 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
             run.show(name, pictures | shown)
         schema = partial(report_schema, performance_columns(spec))
         yield from materialized(run, written, len(written), schema, first=on_top(last))
-        waits = spec.label.waits is not None
-        blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
-        below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
-        numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
-        yield check_result(FLOORS, not below, False, numbers)
-        yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
+        yield from performance_checks(spec, reports)
 
     return performance_
+
+
+def performance_checks(
+    spec: ModelSpec, reports: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dg.AssetCheckResult]:
+    """The claims about a run's partitions: that each reaches the floors of the gate, and that labels are known of each."""
+    waits = spec.label.waits is not None
+    blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
+    below = {name: floors_missed(spec, dict(report)) for name, report in reports.items()}
+    below = {name: missed for name, missed in below.items() if missed}
+    numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
+    yield check_result(FLOORS, not below, False, numbers)
+    yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
 
 
 def performance_metadata(
