@@ -9,7 +9,7 @@ import polars as pl
 
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
-from mlops_assets.kit.history_page import drift_history, performance_history
+from mlops_assets.kit.history_page import drift_history, on_top, performance_history
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
@@ -62,18 +62,12 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         reports, written = {}, {}
         for name in run.partitions:
             content = performance_report(spec, run, name)
-            reports[name], written[name] = (
-                content["report"],
-                run.systems.lake.manifest(run.reuse.table, name),
-            )
+            reports[name] = content["report"]
+            written[name] = run.systems.lake.manifest(run.reuse.table, name)
             run.show(name, performance_page(spec, run, name, content, written[name]))
-        yield from materialized(run, written, len(written), partial(report_schema, performance_columns(spec)))
-        waits = spec.label.waits is not None
-        blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
-        below = {name: missed for name, report in reports.items() if (missed := floors_missed(spec, report))}
-        numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
-        yield check_result(FLOORS, not below, False, numbers)
-        yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
+        schema, top = partial(report_schema, performance_columns(spec)), on_top(max(run.partitions))
+        yield from materialized(run, written, len(written), schema, first=top)
+        yield from performance_checks(spec, reports)
 
     return performance_
 
@@ -99,6 +93,19 @@ def performance_page(
     newest = name == max(run.partitions)
     pictures = performance_history(spec, run.systems.lake, name, (low, high)) if newest else {}
     return pictures | performance_metadata(content["report"], content["slices"], written.notes)
+
+
+def performance_checks(
+    spec: ModelSpec, reports: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dg.AssetCheckResult]:
+    """The claims about a run's partitions: that each reaches the floors of the gate, and that labels are known of each."""
+    waits = spec.label.waits is not None
+    blind = {name: labels_known(report) for name, report in reports.items() if is_blind(report, waits)}
+    below = {name: floors_missed(spec, dict(report)) for name, report in reports.items()}
+    below = {name: missed for name, missed in below.items() if missed}
+    numbers = {"floors": spec.gate.floors, "missed": below, "not measured": blind}
+    yield check_result(FLOORS, not below, False, numbers)
+    yield check_result(LABELS, not blind, False, {"partitions without a known label": blind})
 
 
 def performance_metadata(
@@ -172,7 +179,8 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             page = {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores}
             alarm = alarm_metadata(strongest_readings(spec, lake, name), written[name].notes or {})
             run.show(name, {**pictures, **page, **alarm})
-        yield from materialized(run, written, len(written), partial(report_schema, MEANINGS))
+        schema, top = partial(report_schema, MEANINGS), on_top(max(run.partitions))
+        yield from materialized(run, written, len(written), schema, first=top)
         yield drift_check(spec, written)
         yield alarm_check(written)
 

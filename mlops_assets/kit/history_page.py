@@ -25,6 +25,12 @@ def drift_history(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any]:
     return _pictures(drift_points(spec, lake, name), PSI, {"limit": spec.drift.psi})
 
 
+def on_top(newest: str) -> dict[str, Any]:
+    """What stands first on the page of every partition of a run, in the place of the pictures, which that of the newest has."""
+    said = f"drawn for {newest}, the newest partition of the run"
+    return {SMALL: said, LARGE: said}
+
+
 def _pictures(points: list[history.Point], what: str, limits: dict[str, float | None]) -> dict[str, Any]:
     first = next(iter(limits.values()))
     small, large = history.small_picture(points, what, first), history.picture(points, what, limits)

@@ -115,10 +115,12 @@ def materialized(
     partitions: int,
     newest: Callable[[Manifest], dict[str, Any]] | None = None,
     refused: Sequence[str] = (),
+    first: Mapping[str, Any] | None = None,
 ) -> Iterator[dg.MaterializeResult]:
     """One result for the partitions a run wrote: metadata for each, the content hash as data version.
 
-    `newest` gives what is shown of the newest of them alone. Fails where fewer were written than asked for, with the
+    `newest` gives what is shown of the newest of them alone; `first` stands on top of every page, unless a partition shows
+    something else by the same name. Fails where fewer were written than asked for, with the
     first reasons of `refused`; what was sound is written and stays.
     """
     if len(written) < partitions:
@@ -130,7 +132,7 @@ def materialized(
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
         run.show(name, {**table_metadata(manifest), **run.reuse.metadata(name), **more})
-    yield run.result(combined(written.values()), {})
+    yield run.result(combined(written.values()), dict(first or {}))
 
 
 def upstream(

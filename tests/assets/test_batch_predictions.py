@@ -74,6 +74,7 @@ def test_what_was_scored_is_told_and_is_not_scored_again(state, spec):
         assert first and again
         assert (first["dagster/row_count"], first["version"], first["rows refused"]) == (60, VERSION, 0)
         assert first["scored in"] == "this process" and first["features without a value"].endswith("%")
+        assert all(column.description for column in first["dagster/column_schema"].columns)
         assert first["seconds"] > 0 and first["check"].passed and BECAUSE in first and SKIPPED in again
         lake = Lake(root=state.home.lake)
         before = lake.manifest(f"{spec.name}/batch_predictions", SECOND)

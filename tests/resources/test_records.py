@@ -16,8 +16,10 @@ from resources.records.notes import Making, Reading
 from resources.records.progress import OnlineContent, ReplayProgress
 from resources.records.reader import Content, Record, RecordError, numbered, read_record
 from resources.records.searches import WinningParameters
+from resources.records.standing import PlatformStatus
 from resources.records.tags import tags_forward, tags_to_write
 from tests import record_samples
+from tests.standings import unknown
 
 SAMPLES = {
     "challenger": record_samples.challenger(),
@@ -31,6 +33,7 @@ SAMPLES = {
     ),
     "reading": Reading(read="a", rows="b"),
     "progress": ReplayProgress(through="2024-01-22"),
+    "status": PlatformStatus(asked_at="2024-01-15T06:00:00+00:00", models=(unknown("m", champion=3),)),
 }
 KINDS = st.sampled_from(sorted(SAMPLES))
 

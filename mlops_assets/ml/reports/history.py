@@ -83,16 +83,16 @@ def picture(points: Sequence[Point], what: str, limits: Mapping[str, float | Non
 
 
 def small_picture(points: Sequence[Point], what: str, limit: float | None) -> str:
-    """SVG of 320 by 96 pixels of the newest partitions, short enough to stand in place: the line, one limit, promotions, alarms."""
+    """SVG of 240 by 96 pixels of the newest partitions, short enough to stand in place: the line, one limit, promotions, alarms."""
     shown = _from_the_first_value(points[-MOST_SMALL:])
     lines = {"": limit} if defined(limit) is not None else {}
-    plot = Plot(max(len(shown), 1), *_range(shown, lines), 320, 96, (4, 4, 22, 6))
+    plot = Plot(max(len(shown), 1), *_range(shown, lines), 240, 96, (4, 4, 22, 6))
     path = "".join(_strokes(plot, shown))
     dots = "".join(f"M{plot.x(place):.0f} {plot.y(value):.0f}h0" for place, value in _alarmed(shown))
     marks = "".join(f"M{plot.x(place - 0.5):.0f} 22V90" for place, _ in promotions(shown))
-    across = f"M4 {plot.y(limit):.0f}H316" if limit is not None and lines else ""
+    across = f"M4 {plot.y(limit):.0f}H236" if limit is not None and lines else ""
     return (
-        "<svg xmlns='http://www.w3.org/2000/svg' width='320' height='96' font-family='Arial' font-size='11' fill='none'>"
+        "<svg xmlns='http://www.w3.org/2000/svg' width='240' height='96' font-family='Arial' font-size='11' fill='none'>"
         f"<text y='12' fill='gray'>{escape(_title(what, shown))}</text>"
         f"<path d='{marks}' stroke='green' stroke-dasharray='2'/><path d='{across}' stroke='gray' stroke-dasharray='4'/>"
         f"<path d='{path}' stroke='blue' stroke-width='2'/>"

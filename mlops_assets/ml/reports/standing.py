@@ -88,7 +88,7 @@ def overview(models: Sequence[Standing]) -> list[str]:
     """A line a model: champion, newest partition, quality, drift, roll-out, traffic and cost, in aligned columns."""
     rows = [_brief(one) for one in models]
     names = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    widths = {name: max(1, len(name), *(len(row[name]) for row in rows)) for name in names}
     head = "  ".join(name.ljust(widths[name]) for name in names).rstrip()
     return [head, *("  ".join(row[name].ljust(widths[name]) for name in names).rstrip() for row in rows)]
 

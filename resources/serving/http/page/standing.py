@@ -1,5 +1,6 @@
 """The table on top of the page: how every model stands, what needs hands first, each figure with the page that it is from."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from resources.records.standing_words import LINK_OF, headline, lines
 from resources.serving.http.page.words import age, moment, text
 
 COLUMNS = ("champion", "data", "quality", "drift", "roll-out", "traffic", "cost")
-SHORT = 28
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?,?")
 NOT_WRITTEN = (
     "Nobody has written yet how the models stand: materialize <code>platform/status</code> in the Dagster UI, "
     "or ask <code>mlops status</code>."
@@ -73,7 +74,5 @@ def _linked(one: Standing, name: str, said: str) -> str:
 
 
 def _in_parts(said: str) -> str:
-    """Its short parts whole on a line each, so that no date is broken."""
-    parts = said.split(", ")
-    whole = [f"<span>{text(part)}</span>" if len(part) <= SHORT else text(part) for part in parts]
-    return ", ".join(whole)
+    """As text in which no date is broken over two lines."""
+    return DATE.sub(r"<span>\g<0></span>", text(said))
