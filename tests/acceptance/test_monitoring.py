@@ -125,12 +125,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], in
 
 def asks(models: str) -> None:
     for body in ([TRIP], [{"wrong": 1}]):
-        httpx.post(f"{models}/predict/trips", json={"instances": body}, timeout=30)
+        httpx.post(f"{models}/predict/trips", json=body, timeout=30)
 
 
 def at_once(where: Settings) -> list[Any]:
-    """Prometheus and Alertmanager that look twice a second, by rules that do not wait."""
-    folder = monitoring.write_configuration(where, 0.5)
+    """Prometheus and Alertmanager that look every second, by rules that do not wait."""
+    folder = monitoring.write_configuration(where, 1.0)
     rules = (folder / "rules.yml").read_text()
     (folder / "rules.yml").write_text(rules.replace("for: 1m", "for: 0s").replace("[5m]", "[1m]"))
     routes = (folder / "alertmanager.yml").read_text()
