@@ -35,8 +35,12 @@ from tests.acceptance.test_first_page import served
 from tests.conftest import needed_program
 from tests.receivers import Webhooks, webhooks
 from tests.resources.endpoint_in_process import TRIP, endpoint
-from tests.stages.test_drift_page import SPEC, WEEK, reported
+from tests.stages.test_drift_page import SPEC as NOT_SERVED
+from tests.stages.test_drift_page import WEEK, reported
 
+SPEC = NOT_SERVED.model_copy(
+    update={"deployment": NOT_SERVED.deployment.model_copy(update={"enabled": True})}
+)
 NAME = SPEC.name
 PATIENCE_S = 90.0
 
