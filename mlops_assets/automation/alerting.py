@@ -136,7 +136,7 @@ def _of_run(
         f"{partition} {'/'.join(assets)}".strip() or "whole",
         f"{named}{f' of {partition}' if partition else ''} failed",
         numbers | {"why": _why(instance, run)},
-        pages.run(run.run_id),
+        pages.run_page(run.run_id),
         _owner(specs, run.job_name, assets),
     )
 

@@ -48,7 +48,6 @@ Kind = Literal[
     "rollout_promoted",
     "rollout_rolled_back",
     "rollout_aborted",
-    "alert_acknowledged",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CHANGES: tuple[Kind, ...] = ("promoted", "rolled_back")
