@@ -61,10 +61,10 @@ class Watched:
         return answer["data"]["result"]
 
 
-def wait_for(what: Callable[[], Any]) -> Any:
+def wait_for(what: Callable[[], Any], said: str = "it") -> Any:
     until = time.monotonic() + PATIENCE_S
     while not (value := what()):
-        assert time.monotonic() < until, "it did not come in time"
+        assert time.monotonic() < until, f"{said} did not come in time"
         time.sleep(0.2)
     return value
 
@@ -190,7 +190,7 @@ def test_every_query_of_every_panel_gives_series(file: Path, watched: Watched):
     for panel in panels:
         for target in panel["targets"]:
             query = target["expr"].replace("$model", ".*").replace("[5m]", "[1m]")
-            wait_for(lambda query=query: watched.asked(query))
+            wait_for(lambda query=query: watched.asked(query), query)
 
 
 def test_what_is_not_defined_has_no_series(watched: Watched):
