@@ -15,7 +15,7 @@ class Pages(Resource):
         """The page of an asset."""
         return f"{self.dagster.rstrip('/')}/assets/{'/'.join(quote(part) for part in path)}"
 
-    def run(self, run_id: str) -> str:
+    def run_page(self, run_id: str) -> str:
         """The page of a run."""
         return f"{self.dagster.rstrip('/')}/runs/{quote(run_id)}"
 

@@ -93,14 +93,14 @@ def failed_runs(
     instance: dg.DagsterInstance, pages: Pages, specs: Mapping[str, ModelSpec], now: datetime
 ) -> Iterator[Alert]:
     """Runs that failed within the last day and have not succeeded since, one alert for each job and partition."""
-    asked = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - LOOKED_BACK)
-    for record in instance.get_run_records(asked, limit=MOST_RUNS):
+    failing = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - LOOKED_BACK)
+    for record in instance.get_run_records(failing, limit=MOST_RUNS):
         if not _succeeded_since(instance, record):
             yield _of_run(instance, pages, specs, record.dagster_run)
 
 
 def resolve_runs(instance: dg.DagsterInstance, alerts: Alerts, now: datetime) -> int:
-    """Note which failures are over: the same succeeded since, the run was removed, or it is a week old; how many."""
+    """Note which failures are over: the same succeeded since, the run was removed, or it is seven days old; how many."""
     open_ = [state for state in alerts.states() if state.kind == RUN and state.resolved is None]
     over = [state for state in open_ if _is_over(instance, state, now)]
     for state in over:
@@ -136,7 +136,7 @@ def _of_run(
         f"{partition} {'/'.join(assets)}".strip() or "whole",
         f"{named}{f' of {partition}' if partition else ''} failed",
         numbers | {"why": _why(instance, run)},
-        pages.run(run.run_id),
+        pages.run_page(run.run_id),
         _owner(specs, run.job_name, assets),
     )
 

@@ -18,6 +18,7 @@ from mlops_assets.kit.partitions import time_windows
 from mlops_assets.kit.pods import pod_tags, pool_of
 from mlops_assets.kit.reuse import Reuse
 from mlops_assets.kit.run_tags import run_lineage
+from mlops_assets.kit.traces import step_traced
 from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.model import ModelSpec
 from resources.systems import Systems
@@ -93,7 +94,8 @@ def stage(
             systems = Systems.of(given)
             run = Run(context, systems, Reuse.of(context, systems.lake, table))
             try:
-                yield from work(run)
+                with step_traced(context, table):
+                    yield from work(run)
             except WorkError as error:
                 raise dg.Failure(str(error), metadata=plain(error.numbers)) from error
             run.reuse.remember()

@@ -17,6 +17,7 @@ from resources.alerts.alert import Alert
 from resources.alerts.alertmanager import is_by_rule, twin
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import Limits, Policy
+from resources.audit.acknowledged import record_acknowledged
 from resources.audit.log import Audit, Entry
 from resources.records.alerts import AlertState, Fact
 from resources.records.attempts import Attempt
@@ -106,13 +107,11 @@ def acknowledge(alerts: Alerts, audit: Audit, id: str, by: str, why: str, now: d
     state = alerts.acknowledge(id, by, why, now)
     first = state.acknowledgement
     assert first is not None
-    return audit.record(
-        "alert_acknowledged",
-        None,
+    return record_acknowledged(
+        audit,
         identity={"alert": state.id, "occurrence": state.occurrence, "raised": state.raised},
         by=first.by,
         why=first.why,
-        moment=None,
         evidence={"alert": state.id, "kind": state.kind, "subject": state.subject, "cause": state.cause}
         | {"severity": state.severity, "raised": state.raised, "numbers": dict(state.evidence)},
     )

@@ -24,7 +24,10 @@ class Firing(pydantic.BaseModel):
     generator: Annotated[str, pydantic.Field(alias="generatorURL")] = ""
 
     def alert(self, find_place: "FindPlace") -> Alert:
-        """The same as an alert of ours: by the kind that the rule names, of the model that its series is about."""
+        """The same as an alert of ours: by the kind that the rule names, of the model that its series is about.
+
+        Its cause is the series, not since when it fires: one that flickers is one alert.
+        """
         name = self.labels.get("alertname", "")
         severity: Severity = "critical" if self.labels.get("severity") == "critical" else "warning"
         kind = self.labels.get("kind", "")
@@ -37,7 +40,17 @@ class Firing(pydantic.BaseModel):
         return Alert(
             kind if kind in KINDS else "prometheus",
             subject,
-            f"{BY_RULE}{name} since {self.starts_at}",
+            BY_RULE
+            + " ".join(
+                [
+                    name,
+                    *(
+                        f"{label}={value}"
+                        for label, value in sorted(self.labels.items())
+                        if label not in apart
+                    ),
+                ]
+            ),
             self.annotations.get("summary", name),
             shown | {name: value for name, value in self.annotations.items() if name == "value"},
             link or self.generator,

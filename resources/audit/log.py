@@ -48,7 +48,6 @@ Kind = Literal[
     "rollout_promoted",
     "rollout_rolled_back",
     "rollout_aborted",
-    "alert_acknowledged",
     "held_back",
     "superseded",
 ]

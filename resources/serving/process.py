@@ -47,6 +47,7 @@ def serve(app: "FastAPI", home: Settings) -> None:
     import uvicorn
 
     from resources.serving.connection import Connection
+    from resources.telemetry.requests import traced
 
     class Server(uvicorn.Server):
         """Says when it answers."""
@@ -57,7 +58,7 @@ def serve(app: "FastAPI", home: Settings) -> None:
                 print(f"serving on {home.serve_address}", flush=True)
 
     config = uvicorn.Config(
-        app,
+        traced(app),
         host=home.serve_host,
         port=home.serve_port,
         http=Connection,

@@ -35,8 +35,12 @@ from tests.acceptance.test_first_page import served
 from tests.conftest import needed_program
 from tests.receivers import Webhooks, webhooks
 from tests.resources.endpoint_in_process import TRIP, endpoint
-from tests.stages.test_drift_page import SPEC, WEEK, reported
+from tests.stages import test_drift_page
+from tests.stages.test_drift_page import WEEK, reported
 
+SPEC = test_drift_page.SPEC.model_copy(
+    update={"deployment": test_drift_page.SPEC.deployment.model_copy(update={"enabled": True})}
+)
 NAME = SPEC.name
 PATIENCE_S = 90.0
 
@@ -57,10 +61,10 @@ class Watched:
         return answer["data"]["result"]
 
 
-def wait_for(what: Callable[[], Any]) -> Any:
+def wait_for(what: Callable[[], Any], said: str = "it") -> Any:
     until = time.monotonic() + PATIENCE_S
     while not (value := what()):
-        assert time.monotonic() < until, "it did not come in time"
+        assert time.monotonic() < until, f"{said} did not come in time"
         time.sleep(0.2)
     return value
 
@@ -125,12 +129,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], in
 
 def asks(models: str) -> None:
     for body in ([TRIP], [{"wrong": 1}]):
-        httpx.post(f"{models}/predict/trips", json={"instances": body}, timeout=30)
+        httpx.post(f"{models}/predict/trips", json=body, timeout=30)
 
 
 def at_once(where: Settings) -> list[Any]:
-    """Prometheus and Alertmanager that look twice a second, by rules that do not wait."""
-    folder = monitoring.write_configuration(where, 0.5)
+    """Prometheus and Alertmanager that look every second, by rules that do not wait."""
+    folder = monitoring.write_configuration(where, 1.0)
     rules = (folder / "rules.yml").read_text()
     (folder / "rules.yml").write_text(rules.replace("for: 1m", "for: 0s").replace("[5m]", "[1m]"))
     routes = (folder / "alertmanager.yml").read_text()
@@ -186,7 +190,7 @@ def test_every_query_of_every_panel_gives_series(file: Path, watched: Watched):
     for panel in panels:
         for target in panel["targets"]:
             query = target["expr"].replace("$model", ".*").replace("[5m]", "[1m]")
-            wait_for(lambda query=query: watched.asked(query))
+            wait_for(lambda query=query: watched.asked(query), query)
 
 
 def test_what_is_not_defined_has_no_series(watched: Watched):

@@ -14,6 +14,7 @@ from mlops_assets.stages.alerting import acknowledge, look_at_models
 from mlops_assets.stages.arrivals import overdue_name
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import Limits
+from resources.audit.acknowledged import acknowledged_entries
 from resources.systems import Systems
 from tests import record_samples
 from tests.pumps.project import SPEC
@@ -146,7 +147,7 @@ def test_who_acknowledges_is_in_the_audit_log_once_and_first(project, tmp_path, 
     assert f"{state.id} [warning] open" in capsys.readouterr().out
     assert cli.main(["alerts", "ack", state.id, "--by", "ada", "--why", "I call the vendor"]) == 0
     acknowledge(alerts, project.audit, state.id, "bob", "I too", NOW)
-    (entry,) = project.audit.entries(kinds=("alert_acknowledged",))
+    (entry,) = acknowledged_entries(project.audit)
     assert (entry.by, entry.why, entry.evidence["alert"]) == ("ada", "I call the vendor", state.id)
     assert project.audit.verify().problem is None
     assert cli.main(["alerts", "list"]) == 0

@@ -12,7 +12,7 @@ from tests.mutants.trial import Scratch
 
 AREAS = {
     *("gate", "split", "labels", "alias", "publish", "audit", "fingerprint", "identity", "drift", "join"),
-    *("online store", "policy", "resume", "cost", "storage"),
+    *("online store", "policy", "resume", "cost", "storage", "alerts"),
 }
 SOURCE = """
 def first(x):

@@ -1,0 +1,1 @@
+"""Traces and logs for a collector by OpenTelemetry, where its standard variables name one; off by default."""
