@@ -79,17 +79,19 @@ def main() -> None:
         }
     for name, figure in figures.items():
         print(f"{name:<24} {figure}")
-    told = figures["stationary"]
+    rates = figures["stationary"]
     ratios = {
-        "stated_vs_measured_rate": round(told["stated"] / max(told["false alarms a week"], 1e-9), 2),
-        "evidently_vs_our_false_alarms": _times(figures["stationary, others"]["evidently, any column"], told),
-        "alibi_vs_our_false_alarms": _times(figures["stationary, others"]["alibi-detect's method"], told),
+        "stated_vs_measured_rate": round(rates["stated"] / max(rates["false alarms a week"], 1e-9), 2),
+        "evidently_vs_our_false_alarms": _times(
+            figures["stationary, others"]["evidently, any column"], rates
+        ),
+        "alibi_vs_our_false_alarms": _times(figures["stationary, others"]["alibi-detect's method"], rates),
     }
     print(save("alarms", figures, ratios))
 
 
-def _times(share: float, told: dict[str, float]) -> float:
-    return round(share / max(told["false alarms a week"], 1e-9), 1)
+def _times(share: float, rates: dict[str, float]) -> float:
+    return round(share / max(rates["false alarms a week"], 1e-9), 1)
 
 
 def flights(count: int = DAYS) -> list[pl.DataFrame]:

@@ -28,8 +28,8 @@ STYLE = "font:14px sans-serif;padding:1em 2em;background:#fff;color:#222"
 def conclusions(compared: pl.DataFrame) -> dict[str, bool]:
     """By column of a comparison whether its distance reaches Evidently's limit; columns without a distance are left out."""
     distance = pl.coalesce("wasserstein", "jensen_shannon")
-    told = compared.select("column", over=distance >= LIMIT).drop_nulls("over")
-    return dict(told.iter_rows())
+    concluded = compared.select("column", over=distance >= LIMIT).drop_nulls("over")
+    return dict(concluded.iter_rows())
 
 
 def agreeing_sample(
@@ -45,13 +45,15 @@ def agreeing_sample(
     `exact` compares all rows, a line a column (`drift.column_drift`). Of TRIES samples it is the first with the fewest such
     columns: a distance beside the limit may fall on either side of it by the luck of a draw.
     """
-    wanted = {column: over for column, over in conclusions(exact).items() if column in current.columns}
-    known = summarize(reference, [*wanted], [c for c in named if c in wanted]) if reference.height else None
-    best, differing = current.sample(min(rows, current.height), seed=seed), [*wanted]
-    for attempt in range(TRIES if known and wanted and current.height else 0):
+    expected = {column: over for column, over in conclusions(exact).items() if column in current.columns}
+    known = (
+        summarize(reference, [*expected], [c for c in named if c in expected]) if reference.height else None
+    )
+    best, differing = current.sample(min(rows, current.height), seed=seed), [*expected]
+    for attempt in range(TRIES if known and expected and current.height else 0):
         sample = current.sample(min(rows, current.height), seed=seed + attempt)
-        told = conclusions(compare(known, sample)) if known else {}
-        wrong = [column for column, over in wanted.items() if told.get(column) is not over]
+        concluded = conclusions(compare(known, sample)) if known else {}
+        wrong = [column for column, over in expected.items() if concluded.get(column) is not over]
         if len(wrong) < len(differing) or not attempt:
             best, differing = sample, wrong
         if not differing or rows >= current.height:
