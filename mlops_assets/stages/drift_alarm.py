@@ -54,14 +54,14 @@ def alarm_basis(spec: ModelSpec, lake: Lake, name: str, version: int) -> Basis |
     trained = trained_at(spec, lake, version) if spec.drift.false_alarm_every else None
     if trained is None:
         return None
-    there = lake.partitions(f"{spec.name}/training_set")
+    there = _readable(spec, lake, trained)
     needed = partitions_needed(_days(spec, trained))
     before, after = [p for p in there if p <= trained], [p for p in there if trained < p < name]
     window = sum(_in_window(spec, one, trained) for one in before)
     most = max(needed, round(LONGEST_HISTORY / _days(spec, trained)))
     history = before[-min(max(window, needed), most) :]
     history += after[: max(0, needed - len(history))]
-    seen = [p for p in _of_version(spec, lake, name, version) if p > history[-1]]
+    seen = [p for p in _of_version(spec, lake, name, version) if history and p > history[-1]]
     return Basis(history, needed, seen)
 
 
@@ -89,7 +89,7 @@ def write_alarm(
     columns, what = zip(*now.names, strict=True)
     table = pl.DataFrame({"column": columns, "reading": what, "value": now.means})
     calibration = _calibration(spec, lake, version, basis, profile)
-    if calibration is None or name <= basis.history[-1]:
+    if calibration is None or not basis.history or name <= basis.history[-1]:
         notes = {**NOTHING, REMARK: _why_nothing(basis, version)}
     else:
         outcome = _outcome(spec, lake, basis, calibration, now)
@@ -194,6 +194,14 @@ def _outcome(spec: ModelSpec, lake: Lake, basis: Basis, calibration: Calibration
         calibration.threshold,
     )
     return chart[-1]
+
+
+def _readable(spec: ModelSpec, lake: Lake, trained: str) -> list[str]:
+    """The joined partitions that have rows and every column of the one that the version was trained at the end of."""
+    table = f"{spec.name}/training_set"
+    manifests = {one: lake.manifest(table, one) for one in lake.partitions(table)}
+    needed = manifests[trained].columns.keys() if trained in manifests else set()
+    return [one for one, its in manifests.items() if its.rows and needed <= its.columns.keys()]
 
 
 def _of_version(spec: ModelSpec, lake: Lake, name: str, version: int) -> list[str]:

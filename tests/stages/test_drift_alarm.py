@@ -18,6 +18,7 @@ from mlops_assets.stages.drift_alarm import (
     COLUMNS,
     REMARK,
     THRESHOLD,
+    alarm_basis,
     alarm_table,
     rests_on,
     strongest_readings,
@@ -118,6 +119,19 @@ def test_a_version_of_too_short_a_history_says_how_much_is_missing_and_takes_the
         and early[REMARK] == "not calibrated yet: 6 of 8 partitions of history for version 2"
     )
     assert write_alarm(SPEC, lake, WEEKS[9], 2, profile)[ALARM] is False
+
+
+def test_a_week_without_rows_or_without_a_column_is_no_part_of_the_history(tmp_path, profile):
+    lake = parcel_lake(tmp_path, SPEC, parcels(4 * 24 * 7 * 10))
+    trained(lake, 1, TRAINED)
+    table = f"{SPEC.name}/training_set"
+    rows, whole = lake.read(table, [WEEKS[0]]), alarm_basis(SPEC, lake, WEEKS[9], 1)
+    assert whole is not None and list(whole.history) == WEEKS[:9]
+    lake.write(table, rows.clear(), WEEKS[0])
+    lake.write(table, rows.drop("weight"), WEEKS[1])
+    left = alarm_basis(SPEC, lake, WEEKS[9], 1)
+    assert left is not None and list(left.history) == WEEKS[2:9]
+    assert "7 of 8 partitions" in write_alarm(SPEC, lake, WEEKS[9], 1, profile)[REMARK]
 
 
 @pytest.mark.parametrize(
