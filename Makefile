@@ -91,6 +91,7 @@ bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.skew
 	$(BIN)/python -m benchmarks.drift
+	$(BIN)/python -m benchmarks.alarms
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.promotion
 	$(BIN)/python -m benchmarks.rollout

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
+from mlops_assets.kit.alarm_page import alarm_page
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.history_page import drift_history, on_top, performance_history
@@ -17,7 +17,7 @@ from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.ml.reports.table_columns import performance_columns
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
-from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
+from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
@@ -74,12 +74,12 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
 
 def performance_report(spec: ModelSpec, run: Run, name: str) -> dict[str, Any]:
     """The report on a partition with its slices and the interval of its metric: made now, or as it was where nothing has changed."""
-    lake, tracking, clock = run.systems.lake, run.systems.tracking, run.systems.clock
-    anchor = anchor_then(spec, lake, tracking, run.systems.audit, name)
+    lake, clock = run.systems.lake, run.systems.clock
+    anchor = anchor_then(spec, run.systems, name)
     rests_on = [str(anchor), estimated_from(spec, lake, name)]
     content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, rests_on, clock))
     if content is None:
-        manifest, report, slices = write_performance(spec, lake, name, clock, anchor, tracking)
+        manifest, report, slices = write_performance(spec, lake, name, clock, anchor)
         content = {"report": report, "slices": slices, INTERVAL: list(metric_interval(spec, lake, name))}
         run.reuse.note(name, manifest.sha256, content)
     return content
@@ -154,7 +154,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "drift",
         after=["training_set", "predictions"],
-        uses=[],
+        uses=["tracking"],
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("drift")[:12],
@@ -172,12 +172,12 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             decides = of_report(spec, lake, "drift", name, compared_with(spec, lake, name))
             whole = partial(with_its_page, spec, lake, name, which)
             if run.reuse.unchanged(name, decides, whole) is None:
-                run.reuse.note(name, write_drift(spec, lake, name, which)[0].sha256)
+                run.reuse.note(name, write_drift(spec, lake, name, which, run.systems.tracking)[0].sha256)
             written[name] = lake.manifest(run.reuse.table, name)
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             pictures = drift_history(spec, lake, name) if name == max(run.partitions) else {}
             page = {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores}
-            alarm = alarm_metadata(strongest_readings(spec, lake, name), written[name].notes or {})
+            alarm = alarm_page(spec, lake, name, written[name].notes or {})
             run.show(name, {**pictures, **page, **alarm})
         schema, top = partial(report_schema, MEANINGS), on_top(max(run.partitions))
         yield from materialized(run, written, len(written), schema, first=top)
@@ -197,13 +197,6 @@ def drift_check(spec: ModelSpec, written: Mapping[str, Manifest]) -> dg.AssetChe
     few = {name: remark for name, one in written.items() if (remark := _note(one, "prediction_remark"))}
     numbers = {"PSI over the limit": moved, "limit": spec.drift.psi, "without a PSI": few}
     return check_result(STILL, not moved, False, numbers)
-
-
-def alarm_metadata(readings: pl.DataFrame | None, notes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page shows of a partition's alarm: the outcome in words, and the readings behind it, the strongest first."""
-    said = {True: "alarm", False: "no alarm", None: "nothing said"}[notes.get(ALARM)]
-    shown = {} if readings is None else {"drift readings": frame_table(readings)}
-    return {"drift alarm": f"{said}: {notes.get(REMARK)}", **shown}
 
 
 def alarm_check(written: Mapping[str, Manifest]) -> dg.AssetCheckResult:

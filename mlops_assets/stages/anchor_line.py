@@ -4,6 +4,7 @@ Each promotion may lose a little against the champion before it. Held against th
 a champion that sinks step by step is seen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,9 @@ from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.promotion import history
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_VERSION
 from mlops_assets.spec.model import ModelSpec
-from resources.audit.log import CHANGES, Audit
-from resources.lake.lake import Lake
-from resources.tracking.tracking import Tracking, TrackingError, Version
+from resources.audit.log import CHANGES
+from resources.systems import Systems
+from resources.tracking.tracking import TrackingError, Version
 
 ANCHOR = "anchor"
 """The note of a report with the anchor's numbers, and whether it is worse or better in words."""
@@ -35,28 +36,27 @@ class AnchorThen:
     champion: int
     version: Version | None = None
     why: str = ""
+    load: Callable[[Version], bytes] | None = None
 
     def __str__(self) -> str:
         """What decides the line."""
         return f"{self.champion} {self.version.number} {self.version.sha256}" if self.version else self.why
 
 
-def anchor_then(
-    spec: ModelSpec, lake: Lake, tracking: Tracking, audit: Audit, name: str
-) -> AnchorThen | None:
+def anchor_then(spec: ModelSpec, systems: Systems, name: str) -> AnchorThen | None:
     """The anchor of the champion that scored a partition, by the promotions up to the partition's end; None without champion."""
-    scored = lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
+    scored = systems.lake.read(f"{spec.name}/predictions", [name], [STORED_VERSION])[STORED_VERSION].max()
     if scored is None:
         return None
     champion, span = int(scored), spec.calendar.partition(name)  # type: ignore[arg-type]
-    changes = [c for c in audit.entries(spec.name, CHANGES) if (c.moment or c.at) <= span.end]
+    changes = [c for c in systems.audit.entries(spec.name, CHANGES) if (c.moment or c.at) <= span.end]
     if not changes:
         return AnchorThen(champion, why=f"no promotion is on record up to {span.end}")
     number = history.find_anchor(changes, champion)
     if number == champion:
         return AnchorThen(champion, why=f"the champion, version {champion}, is the anchor")
     try:
-        version = tracking.version(spec.name, number)
+        version = systems.tracking.version(spec.name, number)
     except TrackingError as error:
         return AnchorThen(champion, why=f"version {number} is not in the registry any more: {error}")
     if version.trained_until is None or version.trained_until > span.start:
@@ -64,12 +64,10 @@ def anchor_then(
             champion,
             why=f"version {number} was trained until {version.trained_until} and may have seen the partition's rows",
         )
-    return AnchorThen(champion, version)
+    return AnchorThen(champion, version, load=systems.tracking.load)
 
 
-def anchor_line(
-    spec: ModelSpec, judged: pl.DataFrame, anchor: AnchorThen | None, tracking: Tracking | None
-) -> dict[str, Any]:
+def anchor_line(spec: ModelSpec, judged: pl.DataFrame, anchor: AnchorThen | None) -> dict[str, Any]:
     """The note of a report: metric of the anchor and of the champion on the labelled rows [LABEL, SCORE], and how far they are apart.
 
     `gain` is how much better the champion is, in units of the gate's metric, `low` and `high` its 95% interval by
@@ -77,13 +75,13 @@ def anchor_line(
     """
     if anchor is None:
         return {}
-    if anchor.version is None or tracking is None:
+    if anchor.version is None or anchor.load is None:
         return {ANCHOR: {"remark": anchor.why}}
     number, metric = anchor.version.number, spec.gate.metric
     if not judged.height:
         return {ANCHOR: {"version": number, "remark": f"version {number}; no label is known yet"}}
     try:
-        theirs = _scores(spec, judged, anchor.version, tracking)
+        theirs = _scores(spec, judged, anchor.version, anchor.load(anchor.version))
     except (DatasetError, ScoreError, TrackingError) as error:
         return {
             ANCHOR: {"version": number, "remark": f"version {number} cannot score the partition: {error}"}
@@ -107,9 +105,9 @@ def anchor_line(
     }
 
 
-def _scores(spec: ModelSpec, rows: pl.DataFrame, version: Version, tracking: Tracking) -> Any:
+def _scores(spec: ModelSpec, rows: pl.DataFrame, version: Version, model: bytes) -> Any:
     name = f"version {version.number} of {spec.name}"
-    scorer = Scorer(tracking.load(version), code=spec.code, kind=version.trainer, name=name)
+    scorer = Scorer(model, code=spec.code, kind=version.trainer, name=name)
     return scorer.predict(rows)
 
 

@@ -1,6 +1,6 @@
 """Whether a partition raises a drift alarm: its readings, and those of the partitions before it, against the champion's history.
 
-What is read of a partition is kept as the table `<model>/alarms`, so that the next one reads no rows of it again. What
+What is read of a partition is stored as the table `<model>/alarms`, so that the next one reads no rows of it again. What
 a version's alarms are calibrated on is its training window; where that is too short, partitions before it, and then the
 first ones after it, of which none is an alarm.
 """
@@ -30,7 +30,7 @@ VALUE, THRESHOLD, EVERY = "alarm_value", "alarm_threshold", "alarm_false_every"
 """Notes beside them: the statistic, the threshold, and the partitions in which chance alone raises one, as calibrated."""
 
 VERSION, LONGEST_HISTORY = "version", 366
-FOUND, DECIDES = ("threshold", "every", "days", "partitions"), "decides"
+FIGURES, DECIDES = ("threshold", "every", "days", "partitions"), "decides"
 CODE = ("mlops_assets.ml.monitoring.run_length:calibrated", "mlops_assets.ml.monitoring.readings:readings")
 NOTHING = {ALARM: None, COLUMNS: [], VALUE: None, THRESHOLD: None, EVERY: None}
 
@@ -54,14 +54,14 @@ def alarm_basis(spec: ModelSpec, lake: Lake, name: str, version: int) -> Basis |
     trained = trained_at(spec, lake, version) if spec.drift.false_alarm_every else None
     if trained is None:
         return None
-    there = lake.partitions(f"{spec.name}/training_set")
+    there = _readable(spec, lake, trained)
     needed = partitions_needed(_days(spec, trained))
     before, after = [p for p in there if p <= trained], [p for p in there if trained < p < name]
     window = sum(_in_window(spec, one, trained) for one in before)
     most = max(needed, round(LONGEST_HISTORY / _days(spec, trained)))
     history = before[-min(max(window, needed), most) :]
     history += after[: max(0, needed - len(history))]
-    seen = [p for p in _of_version(spec, lake, name, version) if p > history[-1]]
+    seen = [p for p in _of_version(spec, lake, name, version) if history and p > history[-1]]
     return Basis(history, needed, seen)
 
 
@@ -89,11 +89,11 @@ def write_alarm(
     columns, what = zip(*now.names, strict=True)
     table = pl.DataFrame({"column": columns, "reading": what, "value": now.means})
     calibration = _calibration(spec, lake, version, basis, profile)
-    if calibration is None or name <= basis.history[-1]:
+    if calibration is None or not basis.history or name <= basis.history[-1]:
         notes = {**NOTHING, REMARK: _why_nothing(basis, version)}
     else:
         outcome = _outcome(spec, lake, basis, calibration, now)
-        table = table.with_columns(**_told(outcome, calibration))
+        table = table.with_columns(**_columns_of(outcome, calibration))
         notes = noted(outcome, calibration, now.names)
     lake.write(alarm_table(spec), table, name, notes={VERSION: version})
     return notes
@@ -106,7 +106,7 @@ def _why_nothing(basis: Basis, version: int) -> str:
     return f"part of the history that alarms of version {version} are calibrated on"
 
 
-def _told(outcome: Outcome, calibration: Calibration) -> dict[str, pl.Series]:
+def _columns_of(outcome: Outcome, calibration: Calibration) -> dict[str, pl.Series]:
     return {
         "mean": pl.Series(calibration.means),
         "deviation": pl.Series(calibration.deviations),
@@ -118,16 +118,16 @@ def _told(outcome: Outcome, calibration: Calibration) -> dict[str, pl.Series]:
 
 def noted(outcome: Outcome, calibration: Calibration, names: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The notes of an alarm, or of none."""
-    found = strongest(outcome, names, calibration.threshold) if outcome.alarm else []
+    figures = strongest(outcome, names, calibration.threshold) if outcome.alarm else []
     rate = f"one false alarm in {calibration.every:.0f} partitions, by {calibration.partitions} of history"
     said = f"{outcome.statistic:.1f} {'over' if outcome.alarm else 'within'} the threshold of {calibration.threshold:.1f} ({rate})"
     each = [
         f"{column} ({what}) {outcome.effects[place]:+.3f} over {outcome.since[place]:.0f} partitions"
-        for column, what, place in found
+        for column, what, place in figures
     ]
     return {
         ALARM: outcome.alarm,
-        COLUMNS: list(dict.fromkeys(column for column, _, _ in found)),
+        COLUMNS: list(dict.fromkeys(column for column, _, _ in figures)),
         VALUE: outcome.statistic,
         THRESHOLD: calibration.threshold,
         EVERY: calibration.every,
@@ -162,24 +162,24 @@ def read_partition(spec: ModelSpec, lake: Lake, name: str, profile: Mapping[str,
 def _calibration(
     spec: ModelSpec, lake: Lake, version: int, basis: Basis, profile: Mapping[str, Any]
 ) -> Calibration | None:
-    """What the version's chart compares with, kept in the lake for as long as history, rules and code are the same."""
+    """What the version's chart compares with, stored in the lake for as long as history, rules and code are the same."""
     every, effect = spec.drift.false_alarm_every, spec.drift.minimum_effect
     if every is None or len(basis.history) < basis.needed:
         return None
     table, name, rows = f"{spec.name}/alarm_calibrations", f"{version:06d}", f"{spec.name}/training_set"
     hashes = {one: lake.hash(rows, one) for one in basis.history}
     decides = digest([code_digest(CODE), hashes, dict(profile), every, effect, spec.trainer.seed])
-    kept = lake.manifest(table, name).notes if lake.exists(table, name) else None
-    if kept is None or kept.get(DECIDES) != decides:
+    stored = lake.manifest(table, name).notes if lake.exists(table, name) else None
+    if stored is None or stored.get(DECIDES) != decides:
         history = [read_partition(spec, lake, one, profile) for one in basis.history]
         days = sum(_days(spec, one) for one in basis.history) / len(basis.history)
-        found = calibrated(history, days, every, effect, spec.trainer.seed)
-        frame = pl.DataFrame({"mean": found.means, "deviation": found.deviations})
-        kept = {DECIDES: decides, **{one: getattr(found, one) for one in FOUND}}
-        lake.write(table, frame, name, notes=kept)
+        figures = calibrated(history, days, every, effect, spec.trainer.seed)
+        frame = pl.DataFrame({"mean": figures.means, "deviation": figures.deviations})
+        stored = {DECIDES: decides, **{one: getattr(figures, one) for one in FIGURES}}
+        lake.write(table, frame, name, notes=stored)
     frame = lake.read(table, [name])
     numbers = frame["mean"].to_numpy(), frame["deviation"].to_numpy()
-    return Calibration(*numbers, **{one: kept[one] for one in FOUND})
+    return Calibration(*numbers, **{one: stored[one] for one in FIGURES})
 
 
 def _outcome(spec: ModelSpec, lake: Lake, basis: Basis, calibration: Calibration, now: Readings) -> Outcome:
@@ -194,6 +194,14 @@ def _outcome(spec: ModelSpec, lake: Lake, basis: Basis, calibration: Calibration
         calibration.threshold,
     )
     return chart[-1]
+
+
+def _readable(spec: ModelSpec, lake: Lake, trained: str) -> list[str]:
+    """The joined partitions that have rows and every column of the one that the version was trained at the end of."""
+    table = f"{spec.name}/training_set"
+    manifests = {one: lake.manifest(table, one) for one in lake.partitions(table)}
+    needed = manifests[trained].columns.keys() if trained in manifests else set()
+    return [one for one, its in manifests.items() if its.rows and needed <= its.columns.keys()]
 
 
 def _of_version(spec: ModelSpec, lake: Lake, name: str, version: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.monitoring.drift import detach_script, report_html, worst_columns
+from mlops_assets.ml.monitoring.page_sample import agreeing_sample, with_exact_scores
 from mlops_assets.ml.monitoring.policy import PartitionEvidence, drift_signal
 from mlops_assets.spec.model import ModelSpec
 from resources.lake.lake import Lake
@@ -70,8 +71,12 @@ def evidently_report(spec: ModelSpec, lake: Lake, name: str, version: int, colum
     """Write Evidently's page on the columns that moved most, and say where; the script that all pages share lies beside them once."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     reference, worst = lake.read(f"{spec.name}/reference", [f"{version:06d}"]), worst_columns(columns)
-    html = report_html(reference, rows, worst, seed=spec.trainer.seed, rows=spec.drift.sample_rows)
+    most, named = spec.drift.sample_rows, spec.trainer.categories
+    exact = columns.filter(pl.col("column").is_in(worst))
+    sample, differing = agreeing_sample(reference, rows.select(worst), exact, named, spec.trainer.seed, most)
+    html = report_html(reference, sample, worst, seed=spec.trainer.seed, rows=most)
     page, script = detach_script(html, SCRIPT)
+    page = with_exact_scores(page, exact, rows.height, sample.height, differing)
     folder = lake.folder(f"{spec.name}/drift")
     if script and not folder.exists(SCRIPT):
         folder.write(SCRIPT, script.encode())

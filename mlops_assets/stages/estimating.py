@@ -52,10 +52,10 @@ def estimate_note(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any]:
         return {}
     known = {one: _known_rows(spec, lake, one, name) for one in _before(spec, lake, name)}
     curve = _curve(known)
-    found = estimates(scores, curve or Curve(), spec.trainer.seed)
+    expected = estimates(scores, curve or Curve(), spec.trainer.seed)
     past = {metric: _past(spec, lake, known, metric) for metric in ESTIMATED}
     metrics = {
-        metric: {"calibrated": curve is not None, **_figures(found[metric], past[metric])}
+        metric: {"calibrated": curve is not None, **_figures(expected[metric], past[metric])}
         for metric in ESTIMATED
     }
     basis = (

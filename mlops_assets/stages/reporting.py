@@ -14,7 +14,8 @@ from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import AnchorThen, anchor_line
-from mlops_assets.stages.drift_alarm import NOTHING, REMARK, rests_on, write_alarm
+from mlops_assets.stages.drift_alarm import ALARM, NOTHING, REMARK, rests_on, write_alarm
+from mlops_assets.stages.drift_cause import CAUSE, write_cause
 from mlops_assets.stages.drift_page import EACH, write_page
 from mlops_assets.stages.estimating import estimate_note
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
@@ -62,7 +63,6 @@ def write_performance(
     name: str,
     clock: Clock | None = None,
     anchor: AnchorThen | None = None,
-    tracking: Tracking | None = None,
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
     """Measure one partition by the labels that are known by now, and write its one row of numbers.
 
@@ -73,7 +73,7 @@ def write_performance(
     judged, version = judged_rows(spec, lake, name, state)
     report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    more = {**anchor_line(spec, judged, anchor, tracking), **estimate_note(spec, lake, name)}
+    more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name)}
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
 
@@ -140,10 +140,12 @@ def compared_with(spec: ModelSpec, lake: Lake, name: str) -> list[Any] | None:
 
 
 def write_drift(
-    spec: ModelSpec, lake: Lake, name: str, which: str = EACH
+    spec: ModelSpec, lake: Lake, name: str, which: str = EACH, tracking: Tracking | None = None
 ) -> tuple[Manifest, pl.DataFrame, dict[str, Any]]:
-    """Measure one partition's drift and write it, with Evidently's page beside it where it is due."""
+    """Measure one partition's drift and write it, with Evidently's page beside it where it is due, and the cause of an alarm."""
     columns, numbers = partition_drift(spec, lake, name)
+    if numbers[ALARM] and tracking is not None:
+        numbers[CAUSE] = write_cause(spec, lake, tracking, name, int(numbers["reference version"]))
     notes = numbers | basis(spec, lake, name) | write_page(spec, lake, name, columns, numbers, which)
     return lake.write(f"{spec.name}/drift", columns, name, notes=notes), columns, numbers
 

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 DRIFT, POLICY = (partial(Mutant, area) for area in ("drift", "policy"))
 PSI = "tests/ml/monitoring/test_psi.py::"
 DRIFTED = "tests/ml/monitoring/test_drift.py::"
+ALARM = "tests/ml/monitoring/test_alarms.py::"
 WHEN = "tests/ml/monitoring/test_policy.py::"
 
 MUTANTS = (
@@ -65,6 +66,20 @@ MUTANTS = (
         "drifted / measured_columns.height if measured_columns.height else None",
         "drifted / drift.height",
         f"{PSI}test_columns_of_too_few_rows_are_in_no_share",
+    ),
+    DRIFT(
+        "an alarm is raised by a threshold that no history was asked for",
+        "mlops_assets.ml.monitoring.alarms:_outcome",
+        "statistic >= threshold",
+        "statistic >= 1.0",
+        f"{ALARM}test_where_nothing_changes_alarms_are_as_rare_as_stated",
+    ),
+    DRIFT(
+        "an estimate is calibrated on labels of later",
+        "mlops_assets.stages.estimating:_known_rows",
+        "spec.calendar.partition(name).end",
+        "spec.calendar.partition(name).end.replace(year=2100)",
+        "tests/stages/test_estimating.py::test_labels_that_became_known_after_a_weeks_end_change_nothing_of_its_estimate",
     ),
     POLICY(
         "a paused model is retrained",

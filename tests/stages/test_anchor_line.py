@@ -16,6 +16,7 @@ from mlops_assets.stages.anchor_line import ANCHOR, AnchorThen, anchor_line, anc
 from mlops_assets.stages.reporting import write_performance
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
+from resources.systems import Systems
 from resources.tracking.tracking import TrackingError
 from resources.tracking.versions import Version
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
@@ -40,7 +41,7 @@ def model() -> bytes:
     return fit(known, SPEC, FEATURES).model
 
 
-def registry(model: bytes, *versions: Version) -> Any:
+def registry(lake: Lake, audit: Audit, model: bytes, *versions: Version) -> Systems:
     held = {one.number: one for one in versions}
 
     def found(_: str, number: int) -> Version:
@@ -48,7 +49,8 @@ def registry(model: bytes, *versions: Version) -> Any:
             raise TrackingError(f"version {number} does not exist")
         return held[number]
 
-    return SimpleNamespace(version=found, load=lambda _: model)
+    tracking = SimpleNamespace(version=found, load=lambda _: model)
+    return Systems.of({"lake": lake, "audit": audit, "tracking": tracking})
 
 
 @pytest.fixture
@@ -83,10 +85,10 @@ UNTIL = SPEC.calendar.partition(WEEKS[1]).end
 
 
 def test_the_line_has_both_metrics_on_the_very_rows_and_their_difference_by_day(tmp_path, lake, model):
-    audit, tracking = promoted(tmp_path, (1, WEEKS[1]), (2, WEEKS[3])), registry(model, version(1, UNTIL))
-    anchor = anchor_then(SPEC, lake, tracking, audit, LAST)
+    audit = promoted(tmp_path, (1, WEEKS[1]), (2, WEEKS[3]))
+    anchor = anchor_then(SPEC, registry(lake, audit, model, version(1, UNTIL)), LAST)
     assert anchor is not None and str(anchor) == "2 1 sha1"
-    write_performance(SPEC, lake, LAST, anchor=anchor, tracking=tracking)
+    write_performance(SPEC, lake, LAST, anchor=anchor)
     line = (lake.manifest(f"{NAME}/performance", LAST).notes or {})[ANCHOR]
     report = lake.read(f"{NAME}/performance", [LAST]).row(0, named=True)
     rows = labelled(lake.read(f"{NAME}/training_set", [LAST]), SPEC, SPEC.calendar.partition(LAST).end)
@@ -118,26 +120,26 @@ def test_where_the_anchor_cannot_be_held_against_the_report_says_why(
     tmp_path, lake, model, promotions, better, versions, why
 ):
     audit = promoted(tmp_path, *((number, WEEKS[week]) for number, week in promotions), better=better)
-    anchor = anchor_then(SPEC, lake, registry(model, *versions), audit, LAST)
+    anchor = anchor_then(SPEC, registry(lake, audit, model, *versions), LAST)
     assert anchor is not None and why in str(anchor)
-    rows = pl.DataFrame()
-    assert why in anchor_line(SPEC, rows, anchor, registry(model))[ANCHOR]["remark"]
+    assert why in anchor_line(SPEC, pl.DataFrame(), anchor)[ANCHOR]["remark"]
 
 
 def test_a_promotion_after_a_partition_does_not_change_its_anchor(tmp_path, lake, model):
     audit = promoted(tmp_path, (1, WEEKS[1]), (2, WEEKS[3]), (3, WEEKS[8]), better=(3,))
-    found = anchor_then(SPEC, lake, registry(model, version(1, UNTIL)), audit, LAST)
+    found = anchor_then(SPEC, registry(lake, audit, model, version(1, UNTIL)), LAST)
     assert found is not None and found.version is not None and found.version.number == 1
 
 
 def test_a_model_that_cannot_score_the_rows_is_told_and_no_number_given(lake):
     rows = labelled(lake.read(f"{NAME}/training_set", [LAST]), SPEC, UNTIL + timedelta(days=90))
     judged = rows.with_columns(pl.Series("_score", np.full(rows.height, 0.4)))
-    line = anchor_line(SPEC, judged, AnchorThen(2, version(1, UNTIL)), registry(b"no model"))[ANCHOR]
+    anchor = AnchorThen(2, version(1, UNTIL), load=lambda _: b"no model")
+    line = anchor_line(SPEC, judged, anchor)[ANCHOR]
     assert line.keys() == {"version", "remark"} and "cannot score the partition" in line["remark"]
 
 
 def test_a_partition_that_nobody_scored_has_no_line(tmp_path, lake):
     lake.write(f"{NAME}/predictions", lake.read(f"{NAME}/predictions", [LAST]).clear(), LAST)
-    assert anchor_then(SPEC, lake, registry(b""), promoted(tmp_path), LAST) is None
-    assert anchor_line(SPEC, pl.DataFrame(), None, None) == {}
+    assert anchor_then(SPEC, registry(lake, promoted(tmp_path), b""), LAST) is None
+    assert anchor_line(SPEC, pl.DataFrame(), None) == {}

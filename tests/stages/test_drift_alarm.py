@@ -1,12 +1,16 @@
 """A partition's alarm is noted with its columns, rests on the weeks before it, and says in words where nothing can be said yet."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import alarm_check
+from mlops_assets.kit.alarm_page import alarm_page
+from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.drift import reference_profile
+from mlops_assets.ml.training.fit import fit
 from mlops_assets.spec.decides import of_a_stage
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_alarm import (
@@ -14,19 +18,22 @@ from mlops_assets.stages.drift_alarm import (
     COLUMNS,
     REMARK,
     THRESHOLD,
+    alarm_basis,
     alarm_table,
     rests_on,
     strongest_readings,
     write_alarm,
 )
+from mlops_assets.stages.drift_cause import CAUSE, write_cause
 from mlops_assets.stages.judging import attempt_name
 from resources.lake.lake import Lake, Manifest
 from resources.records.documents import save_record
+from resources.tracking.versions import Version
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
-from tests.parcel_weeks import parcel_lake
+from tests.parcel_weeks import TRAINER, parcel_lake
 from tests.record_samples import attempt
 
-SPEC = parcel_spec(drift={"false_alarm_every": 10})
+SPEC = parcel_spec(drift={"false_alarm_every": 10}, trainer=TRAINER)
 WEEKS = SPEC.calendar.names()[:12]
 TRAINED = WEEKS[8]
 NOTED = (ALARM, COLUMNS, REMARK)
@@ -114,6 +121,19 @@ def test_a_version_of_too_short_a_history_says_how_much_is_missing_and_takes_the
     assert write_alarm(SPEC, lake, WEEKS[9], 2, profile)[ALARM] is False
 
 
+def test_a_week_without_rows_or_without_a_column_is_no_part_of_the_history(tmp_path, profile):
+    lake = parcel_lake(tmp_path, SPEC, parcels(4 * 24 * 7 * 10))
+    trained(lake, 1, TRAINED)
+    table = f"{SPEC.name}/training_set"
+    rows, whole = lake.read(table, [WEEKS[0]]), alarm_basis(SPEC, lake, WEEKS[9], 1)
+    assert whole is not None and list(whole.history) == WEEKS[:9]
+    lake.write(table, rows.clear(), WEEKS[0])
+    lake.write(table, rows.drop("weight"), WEEKS[1])
+    left = alarm_basis(SPEC, lake, WEEKS[9], 1)
+    assert left is not None and list(left.history) == WEEKS[2:9]
+    assert "7 of 8 partitions" in write_alarm(SPEC, lake, WEEKS[9], 1, profile)[REMARK]
+
+
 @pytest.mark.parametrize(
     ("spec", "version", "remark"),
     [
@@ -135,3 +155,31 @@ def test_a_spec_that_says_nothing_of_alarms_decides_what_it_decided_before_there
     for stage in ("deployment", "performance"):
         assert of_a_stage(stage, loud.model_dump(mode="json"))["drift"] == before
     assert of_a_stage("drift", loud.model_dump(mode="json"))["drift"] != before
+
+
+def registry(model: bytes) -> Any:
+    version = Version(SPEC.name, 1, "1", "run", "sha", {"trainer": "xgboost"}, None)
+    return SimpleNamespace(version=lambda *_: version, load=lambda _: model)
+
+
+def test_of_an_alarm_the_page_shows_what_moved_the_score_where_it_comes_from_and_pictures(tmp_path, profile):
+    rows = moved(parcels(4 * 24 * 7 * 12), WEEKS[10]).with_columns(pl.col("delay") + 8 * pl.col("weight"))
+    lake = parcel_lake(tmp_path, SPEC, rows)
+    trained(lake, 1, TRAINED)
+    week, table = WEEKS[11], f"{SPEC.name}/training_set"
+    now, manifest = lake.read(table, [week]), lake.manifest(table, week)
+    lake.write("features/parcel", now.select("parcel", "weight"), week)
+    lake.write(table, now, week, notes=manifest.notes, made_of={f"features/parcel@{week}": "hash"})
+    known = labelled(rows, SPEC, SPEC.calendar.partition(TRAINED).end)
+    model = fit(known, SPEC, FEATURES).model
+    lake.write(f"{SPEC.name}/reference", known.select(*FEATURES, "depot").head(1500), "000001")
+    assert write_cause(SPEC, lake, registry(model), week, 1) == ""
+    notes = {ALARM: True, REMARK: "over", COLUMNS: ["weight"], CAUSE: "", "reference version": 1}
+    page = alarm_page(SPEC, lake, week, notes)
+    first = page["what moved the score"].value.splitlines()[2]
+    assert first.startswith("| weight | ") and f"features/parcel {week} (content " in first
+    assert "depot" in page["slices that moved the score"].value
+    assert page["then and now"].value.count("data:image/svg") >= 2
+    why = write_cause(SPEC, lake, registry(b"no model"), week, 1)
+    told = alarm_page(SPEC, lake, week, notes | {CAUSE: why})["what moved the score"]
+    assert told.startswith("not attributed: version 1 cannot be loaded")

@@ -21,7 +21,7 @@ from mlops_assets.stages.training import Files
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
 from tests.ml.conftest import FEATURES, parcel_spec
-from tests.parcel_weeks import TRAINER, parcel_lake
+from tests.parcel_weeks import TRAINER, parcel_lake, report_parts
 
 WEEK = "2020-01-27"
 SPEC = parcel_spec(trainer=TRAINER)
@@ -67,7 +67,7 @@ def materialized(lake: Lake, tags: dict[str, str]) -> dict[str, Any]:
     """What the week's page in the UI shows after a run with these tags."""
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
-            [drift(SPEC)], partition_key=WEEK, tags=tags, instance=instance, resources={"lake": lake}
+            [drift(SPEC)], partition_key=WEEK, tags=tags, instance=instance, resources=report_parts(lake)
         )
         event = result.asset_materializations_for_node("late_parcel__drift")[0]
         return {name: value.value for name, value in event.metadata.items()}

@@ -156,8 +156,8 @@ def verdict(past: Mapping[str, PastError | None]) -> str:
     ]
     if wrong:
         return f"the method fails: {'; '.join(wrong)} (limit {FAILS:g})"
-    told = ", ".join(f"{name} {one.error:.4f}" for name, one in known.items())
-    return f"past error: {told}, within {FAILS:g} times the luck of the labels"
+    parts = ", ".join(f"{name} {one.error:.4f}" for name, one in known.items())
+    return f"past error: {parts}, within {FAILS:g} times the luck of the labels"
 
 
 def _auc(score: np.ndarray, chance: np.ndarray, seed: int) -> Estimate:

@@ -5,8 +5,8 @@ on a day (the moving-block bootstrap: Künsch 1989, https://doi.org/10.1214/aos/
 1992). Of the days partitions are made, of these paths, and the threshold is the one at which the mean number of
 partitions to an alarm over all paths is the stated one. Each path is held against the means and deviations of another
 drawn history of the same length, so that a short history, of which they are not known well, makes a higher threshold (as
-in Gandy & Kvaløy 2013, https://doi.org/10.1111/sjos.12006). What is drawn is smoothed (Silverman & Young 1987,
-https://doi.org/10.1093/biomet/74.3.469), because a history of some weeks has not seen the worst of them.
+in Gandy & Kvaløy, https://doi.org/10.1111/sjos.12006). What is drawn is smoothed (Silverman & Young 1987,
+https://doi.org/10.1093/biomet/74.3.469), because a short history has not seen the worst of them.
 
 The rate holds for what varies as the history did. A season that the history has not seen is a change, and is found.
 """
