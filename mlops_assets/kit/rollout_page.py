@@ -16,6 +16,12 @@ from mlops_assets.stages.rollout_page import (
 from resources.lake.lake import Lake
 from resources.records.rollout import Rollout
 
+JUDGES = {
+    "paired_shadow": "labels of the rows since its start, which both versions score",
+    "split": "labels of the entities that each version answered",
+}
+"""What decides about the metric, by the plan's `judge`."""
+
 
 def rollout_metadata(state: Rollout) -> dict[str, Any]:
     """What the page of a roll-out says."""
@@ -26,7 +32,7 @@ def rollout_metadata(state: Rollout) -> dict[str, Any]:
         "evidence": markdown_table(evidence_table(state)),
         "steps": markdown_table(steps_table(state)),
         "transitions": markdown_table(transitions_table(state)),
-        "judge": str(state.plan["judge"]),
+        "judged by": JUDGES[state.plan["judge"]],
         "version": state.version,
         "champion at its start": state.champion,
     }

@@ -27,7 +27,7 @@ def record_held_back(audit: Audit, state: Rollout, attempt: Attempt) -> Entry:
         by=SYSTEM,
         why=in_turn(state, attempt),
         moment=read_moment(attempt.now),
-        evidence={"evaluation": digest, "week": attempt.partition, "behind": state.id},
+        evidence={"evaluation": digest, "partition": attempt.partition, "behind": state.id},
         version=attempt.challenger.version,
     )
 

@@ -48,11 +48,11 @@ def steps_table(state: Rollout) -> list[dict[str, Any]]:
     return [
         {
             "step": step.name,
-            "share": f"{step.share:.0%}",
-            "shadow": f"{step.shadow:.0%}",
-            "bakes for": duration_text(step.bake),
-            "requests needed": step.minimum_samples,
-            "is": "over" if over or number < state.step else "now" if number == state.step else "to come",
+            "answers": f"{step.share:.0%} of requests",
+            "scores copies of": f"{step.shadow:.0%}",
+            "lasts at least": duration_text(step.bake),
+            "requests needed": f"{step.minimum_samples:,}",
+            "state": "over" if over or number < state.step else "now" if number == state.step else "to come",
         }
         for number, step in enumerate(steps_in(state))
     ]
@@ -62,9 +62,13 @@ def evidence_table(state: Rollout) -> list[dict[str, Any]]:
     """A row for each thing that the version is held to, and for each dry run, which decides nothing."""
     limits, rows = plan_of(state).limits, []
     for what, counted, limit in (
-        ("errors of the same rows", state.errors, limits.error_rate),
-        ("errors of requests", state.traffic, limits.error_rate),
-        ("slow answers", state.slow, limits.slow_share if limits.latency_ms else None),
+        ("rows that it could not score", state.errors, limits.error_rate),
+        ("requests to the endpoint that it failed", state.traffic, limits.error_rate),
+        (
+            f"answers slower than {limits.latency_ms or 0:g} ms",
+            state.slow,
+            limits.slow_share if limits.latency_ms else None,
+        ),
     ):
         if limit is not None:
             rows.append(
@@ -72,21 +76,23 @@ def evidence_table(state: Rollout) -> list[dict[str, Any]]:
                     "what": what,
                     "version": f"{counted.faults:,} of {counted.requests:,}",
                     "champion": f"{counted.champion_faults:,} of {counted.champion_requests:,}",
-                    "limit": f"{limit:g}",
+                    "limit": f"at most {limit * 100:g}%",
                 }
             )
     if look := state.look:
         interval = (
-            f", gain {_number(look['low'])} to {_number(look['high'])}" if look["gain"] is not None else ""
+            f", better by {_number(look['low'])} to {_number(look['high'])}"
+            if look["gain"] is not None
+            else ""
         )
         rows.append(
             {
                 "what": f"{look['metric']} of {look['rows']:,} rows, {look['clusters']} of {look['planned']} clusters",
                 "version": f"{_number(look['challenger'])}{interval}",
                 "champion": _number(look["champion"]),
-                "limit": f"worse by {limits.metric_worse_by:g}"
-                if limits.metric_worse_by is not None
-                else "none",
+                "limit": "none"
+                if limits.metric_worse_by is None
+                else f"not worse by more than {limits.metric_worse_by:g}",
             }
         )
     for name, (champion, version) in state.dry_run.items():

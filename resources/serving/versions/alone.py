@@ -67,7 +67,8 @@ class Alone:
             self._connection.close()
         if self._process is not None:
             self._process.kill()
-            self._process.wait(ENDS_IN_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(ENDS_IN_S)
             assert self._process.stdin is not None
             self._process.stdin.close()
         self._process = self._connection = self._hello = None
@@ -77,7 +78,7 @@ class Alone:
             raise self._over
         try:
             hello = self._hello or self._started()
-            reply = self._asked(frame, hello)
+            reply = self._reply(frame, hello)
         except FaultError as fault:
             self._stop(fault)
             raise
@@ -85,7 +86,7 @@ class Alone:
             raise FaultError(reply.fault, reply.why)
         return reply.scores
 
-    def _asked(self, frame: pl.DataFrame, hello: wire.Hello) -> wire.Reply:
+    def _reply(self, frame: pl.DataFrame, hello: wire.Hello) -> wire.Reply:
         assert self._connection is not None
         content = io.BytesIO()
         read = frame if hello.features is None else frame.select(_there(hello.features, frame))

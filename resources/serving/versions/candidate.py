@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,17 @@ class Copies:
 
 
 class Candidate:
-    """A version that may be asked; `model` is what reads requests to it, `keeper` keeps its process."""
+    """A version that may be asked; `model` is what reads requests to it, `keeper` keeps its process, `path` is its record's."""
 
     def __init__(
-        self, model: Served, keeper: Keeper, loads_in_s: float = LOADS_IN_S, hangs_s: float = HANGS_S
+        self,
+        model: Served,
+        keeper: Keeper,
+        loads_in_s: float = LOADS_IN_S,
+        hangs_s: float = HANGS_S,
+        path: Path | None = None,
     ) -> None:
-        self.model, self._keeper = model, keeper
+        self.model, self._keeper, self.path = model, keeper, path
         self._loads_in_s, self._hangs_s = loads_in_s, hangs_s
         self._hello: wire.Hello | None = None
         self._failed: str | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -214,23 +215,23 @@ class Versions:
         return await to_thread.run_sync(self._models.vectors, model, requests, now, limiter=self._reading)
 
     async def _candidate(self, name: str, version: str) -> Candidate:
-        if not self.known(name, version):
-            raise UnknownVersionError(f"version {version[:20]} of {name} is not known")
-        stat = version_file(self._models.folder, name, version).stat()
-        mark, (before, candidate) = (
-            (stat.st_mtime_ns, stat.st_ino),
-            self._open.get((name, version), (None, None)),
-        )
+        before, candidate = self._open.get((name, version), (None, None))
+        mark = _mark(candidate.path) if candidate else None
         if candidate is not None and mark == before:
             return candidate
+        if not self.known(name, version):
+            raise UnknownVersionError(f"version {version[:20]} of {name} is not known")
+        path = version_file(self._models.folder, name, version)
+        if (mark := _mark(path)) is None:
+            raise UnknownVersionError(f"version {version} of {name} is not known any more")
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             before, candidate = self._open.get((name, version), (None, None))
             if candidate is None or mark != before:
-                candidate = await self._opened(name, version, mark)
+                candidate = await self._opened(name, version, mark, path)
         return candidate
 
-    async def _opened(self, name: str, version: str, mark: Mark) -> Candidate:
+    async def _opened(self, name: str, version: str, mark: Mark, path: Path) -> Candidate:
         if replaced := self._open.pop((name, version), None):
             await replaced[1].close()
         await self._make_room()
@@ -247,7 +248,7 @@ class Versions:
             raise FaultError("unloadable", f"it cannot be read: {type(error).__name__}: {error}") from error
         called = f"the process of version {version} of {name}"
         keeper = Keeper(self._home, (*self._command, name, version), called, ENDS_IN_S)
-        candidate = Candidate(model, keeper, self._bounds.loads_s, self._bounds.hangs_s)
+        candidate = Candidate(model, keeper, self._bounds.loads_s, self._bounds.hangs_s, path)
         self._open[name, version] = mark, candidate
         if self._watch is None or self._watch.done():
             self._watch = asyncio.get_running_loop().create_task(self._watched())
@@ -272,6 +273,15 @@ class Versions:
                     LOG.info("version %s of %s is ended, nobody asks for it", version, name)
                     del self._open[name, version]
                     await candidate.close()
+
+
+def _mark(path: Path | None) -> Mark | None:
+    """What tells a record that was replaced; None where there is none."""
+    try:
+        stat = path.stat() if path else None
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_ino) if stat else None
 
 
 def _unread(error: Exception) -> FaultError:

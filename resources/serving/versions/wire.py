@@ -103,7 +103,7 @@ def scoring_frame(vectors: OnlineVectors, greeting: Hello, explain: bool = False
 def columns_of(content: bytes) -> Mapping[str, Sequence[Any]] | pl.DataFrame:
     """What is to be scored."""
     if content[:1] == COLUMNS:
-        return json.loads(content[1:])
+        return json.loads(content[1:].decode())
     if content[:1] in (TABLE, EXPLAIN):
         return pl.read_ipc(io.BytesIO(content[1:]))
     raise WireError(f"a frame of kind {content[:1]!r}")
@@ -186,7 +186,7 @@ def _contributions(document: Any, rows: int) -> ContributionsOfRows | None:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        document = json.loads(content.decode())
     except ValueError as error:
         raise WireError(f"an answer that is no JSON: {error}") from error
     if not isinstance(document, dict):
