@@ -72,7 +72,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
     return performance_
 
 
-def performance_report(spec: ModelSpec, run: Run, name: str) -> dict[str, Any]:
+def performance_report(spec: ModelSpec, run: Run, name: str) -> Mapping[str, Any]:
     """The report on a partition with its slices and the interval of its metric: made now, or as it was where nothing has changed."""
     lake, clock = run.systems.lake, run.systems.clock
     anchor = anchor_then(spec, run.systems, name)
