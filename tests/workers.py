@@ -28,6 +28,7 @@ REPLAYED = {
             "curl_line",
             "loans_replayed",
             "notebook",
+            "on_call",
             "promotion_is_served",
             "retention",
             "third_model_followed",
