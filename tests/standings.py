@@ -44,7 +44,11 @@ BY_NAME: dict[str, Any] = {
 }
 
 STANDINGS = st.builds(
-    Standing, **{one.name: BY_NAME.get(one.name, OF_TYPE.get(str(one.type))) for one in fields(Standing)}
+    Standing,
+    **{
+        one.name: BY_NAME[one.name] if one.name in BY_NAME else OF_TYPE[str(one.type)]
+        for one in fields(Standing)
+    },
 )
 PLATFORMS = st.builds(
     Platform,
@@ -56,6 +60,7 @@ PLATFORMS = st.builds(
 
 def unknown(model: str, **known: Any) -> Standing:
     """A model of which nothing is known but what is given."""
-    empty = {"tuple[str, ...]": (), "dict[str, str]": {}}
-    nothing = {one.name: empty.get(str(one.type)) for one in fields(Standing)}
-    return replace(Standing(**nothing | {"model": model, "cost_unit": "CPU-hours"}), **known)
+    empty: dict[str, Any] = {"tuple[str, ...]": (), "dict[str, str]": {}}
+    nothing: dict[str, Any] = {one.name: empty.get(str(one.type)) for one in fields(Standing)}
+    nothing["model"], nothing["cost_unit"] = model, "CPU-hours"
+    return replace(Standing(**nothing), **known)

@@ -63,7 +63,7 @@ def report(systems: Systems, name: str, **numbers: Any) -> None:
     """A report of 100 rows, of which 90 are labelled, unless the test says otherwise."""
     counts = {"rows": 100, "labelled": 90, "unlabelled": 5, "not_yet_known": 5, "scored": 90}
     row = {"week": name, **counts, "auc": 0.8, "log_loss": 0.4, "brier": 0.1, "calibration_error": 0.0}
-    schema = dict.fromkeys(("auc", "log_loss", "brier", "calibration_error"), pl.Float64)
+    schema: dict[str, Any] = dict.fromkeys(("auc", "log_loss", "brier", "calibration_error"), pl.Float64)
     frame = pl.DataFrame([row | {"model_version": 1} | numbers], schema_overrides=schema)
     systems.lake.write(f"{SPEC.name}/performance", frame, name)
 
