@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 ALERTS = partial(Mutant, "alerts")
 OUTBOX = "tests/resources/alerts/test_outbox.py::"
-RULES = "tests/resources/alerts/test_policy.py::"
+RULES = "tests/resources/alerts/test_alert_policy.py::"
 
 MUTANTS = (
     ALERTS(
