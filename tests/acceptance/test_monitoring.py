@@ -35,12 +35,8 @@ from tests.acceptance.test_first_page import served
 from tests.conftest import needed_program
 from tests.receivers import Webhooks, webhooks
 from tests.resources.endpoint_in_process import TRIP, endpoint
-from tests.stages import test_drift_page
-from tests.stages.test_drift_page import WEEK, reported
+from tests.stages.test_drift_page import SPEC, WEEK, reported
 
-SPEC = test_drift_page.SPEC.model_copy(
-    update={"deployment": test_drift_page.SPEC.deployment.model_copy(update={"enabled": True})}
-)
 NAME = SPEC.name
 PATIENCE_S = 90.0
 
