@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
+    from resources.alerts.outbox import Alerts
     from resources.audit.log import Audit
     from resources.clock import Clock
     from resources.compute.compute import Compute
@@ -42,7 +43,7 @@ def _missing(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Systems:
-    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log, the addresses of pages and the clock.
+    """Lake, feature store, tracking, Ray, endpoint, audit log, serving log, alerts, the addresses of pages and the clock.
 
     What was not given raises MissingSystemError, with its name, when it is first asked for.
     """
@@ -54,6 +55,7 @@ class Systems:
     endpoint: "Endpoint" = field(default=_missing("endpoint"))
     audit: "Audit" = field(default=_missing("audit"))
     serving_log: "ServingLogResource" = field(default=_missing("serving_log"))
+    alerts: "Alerts" = field(default=_missing("alerts"))
     pages: "Pages" = field(default=_missing("pages"))
     clock: "Clock" = field(default=_missing("clock"))
 

@@ -8,7 +8,7 @@ from mlops_assets.kit.stage import Run, stage
 from mlops_assets.kit.status_page import STATUS, described, status_metadata, tell
 from mlops_assets.spec.model import ModelSpec
 
-USES = ("audit", "endpoint", "clock", "serving_log", "pages")
+USES = ("audit", "endpoint", "clock", "serving_log", "alerts", "pages")
 REPORTS = ("performance", "drift")
 
 

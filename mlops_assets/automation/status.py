@@ -8,6 +8,7 @@ import dagster as dg
 
 from mlops_assets.kit.status_page import described, moment_of, status_event, tell
 from mlops_assets.spec.model import ModelSpec
+from resources.alerts.outbox import Alerts
 from resources.audit.log import Audit
 from resources.clock import Clock
 from resources.lake.lake import Lake
@@ -42,11 +43,18 @@ def status_sensor(
         pages: dg.ResourceParam[Pages],
         clock: dg.ResourceParam[Clock],
         serving_log: dg.ResourceParam[ServingLogResource],
+        alerts: dg.ResourceParam[Alerts],
     ) -> dg.SkipReason:
         if who := lake.worked_on():
             return dg.SkipReason(f"{who} is at work on this state alone")
         systems = Systems(
-            lake, audit=audit, endpoint=endpoint, pages=pages, clock=clock, serving_log=serving_log
+            lake,
+            audit=audit,
+            endpoint=endpoint,
+            pages=pages,
+            clock=clock,
+            serving_log=serving_log,
+            alerts=alerts,
         )
         platform = described(systems, specs(), broken(), context.instance)
         return dg.SkipReason(brought_up(context.instance, systems, platform))

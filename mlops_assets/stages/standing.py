@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mlops_assets.ml.reports.standing import (
+    alert_in_words,
     below_the_floor,
     drift_alarm,
     in_order,
@@ -24,6 +25,7 @@ from mlops_assets.stages.rollout_page import waits_for
 from resources.audit.log import CHANGES, Entry
 from resources.clock import wall
 from resources.lake.lake import Lake
+from resources.records.alerts import AlertState
 from resources.records.rollout import Rollout
 from resources.records.standing import Platform, Standing
 from resources.serving.rows_served import rows_served
@@ -40,15 +42,19 @@ CPU_HOURS = "CPU-hours"
 
 @dataclass(frozen=True)
 class Operations:
-    """What the records do not say: failed runs and dead daemons in sentences, and by model open alerts and this month's cost."""
+    """What the records do not say: failed runs and dead daemons in sentences, and by model this month's cost."""
 
     waits: Sequence[str] = ()
-    alerts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     cost_unit: str = CPU_HOURS
 
 
 NOTHING = Operations()
+
+TOLD = frozenset(
+    ("drift_alarm", "quality_under_floor", "stale_data", "rollout_waits", "approval_waits", "run_failed")
+)
+"""Kinds of alerts that say of a model what its records say too: they are no reason of their own why it needs hands."""
 
 
 def describe_platform(
@@ -59,14 +65,20 @@ def describe_platform(
     Who is champion is what the audit log says, so that neither the registry nor any server is asked.
     """
     asked_at, holds = wall(), Holds.of(systems.audit)
-    models = [_standing(systems, specs[name], holds, operations, asked_at) for name in sorted(specs)]
+    alerts = [one for one in systems.alerts.states() if one.resolved is None] if systems.alerts else []
+    models = [_standing(systems, specs[name], holds, operations, alerts, asked_at) for name in sorted(specs)]
     return Platform(asked_at.isoformat(timespec="seconds"), in_order(models), tuple(operations.waits))
 
 
 def _standing(
-    systems: Systems, spec: ModelSpec, holds: Holds, operations: Operations, asked_at: datetime
+    systems: Systems,
+    spec: ModelSpec,
+    holds: Holds,
+    operations: Operations,
+    alerts: Sequence[AlertState],
+    asked_at: datetime,
 ) -> Standing:
-    """How one model stands."""
+    """How one model stands; `alerts` are all that are open, the oldest first."""
     lake, audit, name = systems.lake, systems.audit, spec.name
     change, rollout = audit.latest(name, CHANGES), under_way(lake, name)
     now = now_of(spec, lake, systems.clock)
@@ -79,16 +91,17 @@ def _standing(
         **_rollout(rollout),
         **_traffic(systems, spec, asked_at),
     }
-    alerts = tuple(operations.alerts.get(name, ()))
+    about = [one for one in reversed(alerts) if one.subject == name]
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
     judged = None if change or decisions else audit.latest(name, ("evaluated",))
-    needs = [*decisions, *alerts, *_problems(spec, lake, parts, report, judged)]
+    untold = [alert_in_words(one) for one in about if one.kind not in TOLD and not one.acknowledgement]
+    needs = [*decisions, *untold, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
         owner=spec.owner or None,
         **parts,
         waits=(*decisions, *_held(holds, name)),
-        alerts=alerts,
+        alerts=tuple(alert_in_words(one) for one in about),
         cost_month=operations.costs.get(name),
         cost_unit=operations.cost_unit,
         links=_links(systems, spec, parts["champion"]),

@@ -17,6 +17,7 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.arrivals import overdue_name
 from mlops_assets.stages.history import INTERVAL
 from mlops_assets.stages.standing import Operations, Standing, describe_platform
+from resources.alerts.alert import Alert
 from resources.clock import wall
 from resources.local import local_resources
 from resources.records.documents import save_note
@@ -38,6 +39,9 @@ PLAN = {
     "canary": [{"bake": "6d", "minimum_samples": 20, "share": 0.1}],
     "full": {"bake": "6d", "minimum_samples": 20},
 }
+
+
+BURNING = Alert("prometheus", SPEC.name, "ErrorBudget", "the error budget burns", {})
 
 
 def systems_in(folder: Path) -> Systems:
@@ -181,8 +185,9 @@ def test_each_thing_that_is_wrong_is_one_reason_and_nothing_else_is(tmp_path_fac
     drifted(systems, prediction_psi=0.4, prediction_drifted=True, alarm="alarm" in wrong)
     if "overdue" in wrong:
         systems.lake.write_json(overdue_name(SPEC.use_case), {"parcels": {"2020-02-17": {}}})
-    alerts = {SPEC.name: ["the error budget burns"]} if "alert" in wrong else {}
-    one = standing(systems, operations=Operations(alerts=alerts))
+    if "alert" in wrong:
+        systems.alerts.raise_alert(BURNING, END)
+    one = standing(systems)
     words = {
         "floor": "auc of 2020-02-10 is below its floor: 0.5",
         "alarm": "drift alarm on 2020-02-10: PSI of the scores 0.4000, limit 0.25",
@@ -192,6 +197,26 @@ def test_each_thing_that_is_wrong_is_one_reason_and_nothing_else_is(tmp_path_fac
     }
     assert len(one.needs_hands) == len(wrong)
     assert all(any(reason.startswith(words[name]) for reason in one.needs_hands) for name in wrong)
+
+
+def test_an_open_alert_is_listed_and_needs_hands_until_somebody_has_it_in_hand(systems):
+    promote(systems, 1, END)
+    state = systems.alerts.raise_alert(BURNING, END)
+    assert standing(systems).needs_hands == standing(systems).alerts
+    assert f"`mlops alerts ack {state.id} --by NAME --why WHY`" in standing(systems).alerts[0]
+    systems.alerts.acknowledge(state.id, "ada", "it is the load test", END)
+    assert standing(systems).alerts == ("the error budget burns (warning; in the hands of ada)",)
+    assert standing(systems).needs_hands == ()
+    systems.alerts.resolve(state.id, END)
+    assert standing(systems).alerts == ()
+
+
+def test_an_alert_on_what_the_records_say_by_themselves_is_one_reason(systems):
+    promote(systems, 1, END)
+    report(systems, SECOND, auc=0.5)
+    systems.alerts.raise_alert(Alert("quality_under_floor", SPEC.name, SECOND, "auc is low", {}), END)
+    one = standing(systems)
+    assert len(one.alerts) == len(one.needs_hands) == 1 and "below its floor" in one.needs_hands[0]
 
 
 def test_the_alarm_of_a_report_that_has_none_is_the_check_on_the_scores(systems):

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from resources.records.alerts import AlertState
 from resources.records.standing import Platform, Standing
 from resources.records.standing_words import LINK_OF, amount, headline, lines, minute
 
@@ -31,6 +32,13 @@ def drift_alarm(psi: float | None, limit: float | None, partition: str, remark: 
     moved = f"PSI of the scores {psi:.4f}, limit {limit:g}" if psi is not None and limit is not None else ""
     why = "; ".join(part for part in (moved, remark) if part)
     return f"drift alarm on {partition}" + (f": {why}" if why else "")
+
+
+def alert_in_words(state: AlertState) -> str:
+    """An open alert, with who has it in hand or the command that says so."""
+    if state.acknowledgement:
+        return f"{state.summary} ({state.severity}; in the hands of {state.acknowledgement.by})"
+    return f"{state.summary} ({state.severity}): `mlops alerts ack {state.id} --by NAME --why WHY`"
 
 
 def broken_use_case(name: str, why: str) -> str:
