@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +21,7 @@ from resources.records.documents import save_record
 from resources.serving.ray_serve import Endpoint
 from tests import record_samples
 from tests.flights.shortened import short_spec
+from tests.generated import slow_cases
 from tests.sensor_days import Days
 
 SPEC = short_spec()
@@ -341,4 +341,4 @@ class Weeks(RuleBasedStateMachine):
 
 
 TestWeeks = Weeks.TestCase
-TestWeeks.settings = settings(max_examples=14, stateful_step_count=25)
+TestWeeks.settings = slow_cases(10, stateful_step_count=25)

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -13,6 +12,7 @@ from resources.storage import durable
 from resources.storage.errors import LeaseHeldError
 from tests.changes.interleaving import Operation
 from tests.changes.world import NAME, World
+from tests.generated import slow_cases
 
 MOST_AT_ONCE = 3
 OPERATIONS = ["promote", "approve", "roll_back", "ingest"]
@@ -128,5 +128,5 @@ class Interleaved(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-Interleaved.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
+Interleaved.TestCase.settings = slow_cases(16, stateful_step_count=20)
 TestInterleaved = Interleaved.TestCase

@@ -63,6 +63,10 @@ def parcels(rows: int, seed: int = 0) -> pl.DataFrame:
     ).with_columns(pl.col("queue").fill_nan(None), pl.when(pl.col("noise") < 2).then("delay").alias("delay"))
 
 
+MANY = pytest.mark.parametrize("many", [300, pytest.param(1000, marks=pytest.mark.nightly)])
+"""How many experiments a rate is counted in."""
+
+
 def between(count: int, trials: int, rate: float) -> bool:
     """Whether a count is what a rate gives in all but one of a thousand such experiments."""
     low, high = stats.binom.ppf((0.0005, 0.9995), trials, rate)

@@ -90,7 +90,7 @@ MUTANTS = (
         "mlops_assets.ml.judging.guardrails:_slice_criteria",
         "_not_shown(corrected, gate.alpha)",
         "_not_shown(p, gate.alpha)",
-        f"{GUARDS}test_of_a_thousand_equal_challengers_no_more_than_alpha_are_held_back_by_any_of_their_slices",
+        f"{GUARDS}test_of_many_equal_challengers_no_more_than_alpha_are_held_back_by_any_of_their_slices",
     ),
     GATE(
         "a harmed slice trips nothing",

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pydantic
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlops_assets.ml.dataset import label_counts, labelled
@@ -42,6 +42,7 @@ from mlops_assets.stages.scoring import score
 from resources.features.inputs import ServiceInputs
 from resources.serving import log
 from resources.storage.addresses import storage_at
+from tests.generated import slow_cases
 from tests.ml.conftest import FEATURES, NOW, parcel_spec, parcels
 from tests.platform_names import platform_names
 
@@ -201,7 +202,7 @@ def test_names_that_people_give_to_features_are_not_refused():
     assert {name: refusals(named("queue", name)) for name in accepted} == {name: [] for name in accepted}
 
 
-@settings(max_examples=20)
+@slow_cases(10)
 @given(role=st.sampled_from(ROLES), name=st.sampled_from(platform_names()))
 @example("queue", "score")
 @example("queue", "label")

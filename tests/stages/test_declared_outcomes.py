@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.ml.following import following_rows, outcome_kind
@@ -14,6 +14,7 @@ from mlops_assets.spec.table import TableSpec
 from mlops_assets.stages.declared_outcomes import outcome_table
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
+from tests.generated import slow_cases
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 6
@@ -77,7 +78,7 @@ def by_hand(found, name, customer, hour, until):
     }[name]
 
 
-@settings(max_examples=12, deadline=None)
+@slow_cases(8)
 @given(found=ROWS, name=st.sampled_from([*OUTCOMES]), order=st.randoms())
 def test_at_every_hour_the_newest_line_says_what_has_followed_by_then(tmp_path_factory, found, name, order):
     lake = Lake(root=str(tmp_path_factory.mktemp("lake")))

@@ -13,6 +13,7 @@ from mlops_assets.stages.declared_aggregates import CODE, aggregate_table, shape
 from mlops_assets.stages.running_aggregates import History
 from mlops_assets.stages.tables import build_partition
 from resources.lake.lake import Lake
+from tests.generated import slow_cases
 from tests.ml.aggregates.by_hand import DAYS, frame, timelines
 from tests.stages.test_declared_aggregates import ORDERS, VIEWS, lake_of
 
@@ -28,7 +29,7 @@ def folder(lake: Lake, view: str) -> list[str]:
     return lake.storage.names(f"shop/features/{view}/running", ".running")
 
 
-@settings(max_examples=7, deadline=None)
+@slow_cases(5)
 @given(
     timeline=timelines(),
     view=st.sampled_from(["recent", "ever"]),

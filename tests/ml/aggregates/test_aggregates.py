@@ -15,6 +15,7 @@ from mlops_assets.ml.aggregates.exact import nearest, summed, whole_numbers
 from mlops_assets.ml.aggregates.timeline import aggregate_rows
 from mlops_assets.ml.aggregates.versions import AggregateError
 from mlops_assets.spec.aggregates import Aggregates
+from tests.generated import slow_cases
 from tests.ml.aggregates.by_hand import (
     ASKED,
     DAYS,
@@ -50,7 +51,7 @@ def whole(asked, calendar, rows):
 
 
 @pytest.mark.parametrize("asked", [ASKED, FOR_EVER], ids=["windows", "lifetimes"])
-@settings(max_examples=16, deadline=None)
+@slow_cases(10)
 @given(timeline=timelines())
 def test_at_every_moment_the_newest_row_says_what_one_works_out_by_hand(asked, timeline):
     calendar, rows = timeline
@@ -75,7 +76,7 @@ def test_at_every_moment_the_newest_row_says_what_one_works_out_by_hand(asked, t
 
 
 @pytest.mark.parametrize("asked", [ASKED, FOR_EVER], ids=["windows", "lifetimes"])
-@settings(max_examples=16, deadline=None)
+@slow_cases(10)
 @given(timeline=timelines())
 def test_day_by_day_it_is_what_it_is_at_once_from_no_more_rows_than_can_count(asked, timeline):
     calendar, rows = timeline

@@ -12,7 +12,7 @@ from benchmarks.simulated import false_promotions, lead_error, leading, two_mode
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.paired import Effect, compare, estimate, gain_by_cluster, holm, whole
 from mlops_assets.spec.gate import METRICS
-from tests.ml.conftest import between
+from tests.ml.conftest import MANY, between
 
 TASK_OF = {metric: task for task, metrics in METRICS.items() for metric in metrics}
 METRIC = st.sampled_from(sorted(TASK_OF))
@@ -140,8 +140,9 @@ def test_the_whole_is_what_the_evaluation_says(metric, seed):
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier", "auc", "mae", "rmse"])
-def test_of_a_thousand_pairs_of_equal_models_as_many_are_shown_to_differ_as_alpha_says(metric):
-    assert between(false_promotions(metric, trials=1000, alpha=0.05), 1000, 0.05)
+@MANY
+def test_of_many_pairs_of_equal_models_as_many_are_shown_to_differ_as_alpha_says(many, metric):
+    assert between(false_promotions(metric, trials=many, alpha=0.05), many, 0.05)
 
 
 def test_a_test_that_counts_rows_instead_of_days_would_promote_equal_models_far_too_often():

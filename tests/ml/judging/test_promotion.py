@@ -25,7 +25,7 @@ from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.ml.judging.paired import Effect
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.spec.gate import METRICS, Gate
-from tests.ml.conftest import between
+from tests.ml.conftest import MANY, between
 
 NUMBER = st.one_of(st.floats(0, 1), st.just(math.nan))
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -176,9 +176,6 @@ def parcels_of_two(seed: int, rows: int = 60) -> pl.DataFrame:
     sent = [start + timedelta(days=int(d), minutes=i % 1440) for i, d in enumerate(day)]
     frame = pl.DataFrame({"_label": y, "ours": ours, "theirs": theirs, "sent": sent, "depot": "north"})
     return frame.with_columns(seen=pl.col("sent") + pl.duration(hours=30))
-
-
-MANY = pytest.mark.parametrize("many", [300, pytest.param(1000, marks=pytest.mark.nightly)])
 
 
 @MANY

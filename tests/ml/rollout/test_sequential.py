@@ -9,6 +9,7 @@ from scipy.stats import binom
 from benchmarks.simulated import leading
 from mlops_assets.ml.judging.paired import compare
 from mlops_assets.ml.rollout.sequential import Schedule, Side, compare_paired, compare_split, look_at
+from tests.ml.conftest import MANY
 
 PLAN = Schedule(clusters=14, alpha=0.05, spending="pocock", first=3)
 
@@ -30,8 +31,9 @@ def shown(seed: int, trials: int, gain: float) -> int:
     return sum(any(look.shows_loss(0) for look in looked(PLAN, *leading(dice, gain))) for _ in range(trials))
 
 
-def test_equal_models_looked_at_every_day_are_accused_no_more_often_than_is_stated():
-    assert shown(2013, 400, 0.0) <= binom(400, PLAN.alpha).ppf(0.999)
+@MANY
+def test_equal_models_looked_at_every_day_are_accused_no_more_often_than_is_stated(many):
+    assert shown(2013, many, 0.0) <= binom(many, PLAN.alpha).ppf(0.999)
 
 
 def test_a_model_that_is_clearly_worse_is_found():

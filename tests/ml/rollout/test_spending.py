@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_1samp
 
 from mlops_assets.ml.rollout.spending import PATHS, SpendingError, levels, spent
+from tests.generated import slow_cases
 
 MANY = (20_000, 40_000, 60_000, 80_000, 100_000)
 FUNCTIONS = ("obrien_fleming", "pocock")
@@ -43,7 +44,7 @@ def test_looks_at_few_days_cross_as_often_as_is_stated(function):
     assert crossed == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / 20_000) ** 0.5)
 
 
-@settings(max_examples=10)  # each simulates twice
+@slow_cases(6)  # each simulates twice
 @given(growing, st.sampled_from(FUNCTIONS), st.sampled_from([0.01, 0.05, 0.2]))
 def test_what_was_seen_later_changes_no_level_and_no_level_is_above_what_is_spent(days, function, alpha):
     looks = tuple(days)
