@@ -52,7 +52,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "predictions": ("prediction", "task"),
     "batch": ("prediction", "batch.key", "task", "features", "feature_service"),
     "performance": ("prediction", "label", "slices", "task", "gate", *COMPARED, "trainer"),
-    "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer"),
+    "drift": ("prediction", "label", "slices", "task", "gate", "drift", "trainer", "window.days"),
 }
 """Stage -> fields, or parts of the spec with all of their fields; a deployment's come on top of its fit's.
 

@@ -35,6 +35,12 @@ CODE = ("mlops_assets.ml.monitoring.run_length:calibrated", "mlops_assets.ml.mon
 NOTHING = {ALARM: None, COLUMNS: [], VALUE: None, THRESHOLD: None, EVERY: None}
 
 
+def alarm_of(notes: Mapping[str, Any]) -> bool | None:
+    """Whether a drift report raised an alarm; as long as the model's alarms are not calibrated, whether its scores moved beyond the limit of PSI."""
+    alarm = notes.get(ALARM)
+    return notes.get("prediction_drifted") if alarm is None else alarm
+
+
 @dataclass(frozen=True)
 class Basis:
     """The partitions that a version's alarms are calibrated on, how many are needed, and those watched since."""

@@ -12,6 +12,7 @@ from mlops_assets.ml.reports.history import MOST, Point
 from mlops_assets.ml.scores import defined
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.drift_alarm import alarm_of
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reference import reference_name
@@ -101,7 +102,7 @@ def drift_points(spec: ModelSpec, lake: Lake, through: str) -> list[Point]:
     points = []
     for name in _last(lake, table := f"{spec.name}/drift", through):
         notes = lake.manifest(table, name).notes or {}
-        alarm = notes.get("alarm", notes.get("prediction_drifted"))
+        alarm = alarm_of(notes)
         psi, version = notes.get("prediction_psi"), notes.get("reference version")
         points.append(Point(name, psi, version=version, alarm=bool(alarm)))
     return points

@@ -18,6 +18,7 @@ from mlops_assets.promotion.rollout_states import in_words, standing, under_way
 from mlops_assets.promotion.waiting import waits_for_a_person
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.arrivals import overdue_name
+from mlops_assets.stages.drift_alarm import alarm_of
 from mlops_assets.stages.history import interval_on_record
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reporting import floors_missed
@@ -165,7 +166,7 @@ def _drift(spec: ModelSpec, lake: Lake) -> dict[str, Any]:
         "drift": notes.get("prediction_psi"),
         "drift_limit": spec.drift.psi,
         "drift_partition": there[-1] if there else None,
-        "alarm": notes.get("alarm", notes.get("prediction_drifted")),
+        "alarm": alarm_of(notes),
         "alarm_remark": notes.get("alarm_remark") or notes.get("prediction_remark") or None,
     }
 

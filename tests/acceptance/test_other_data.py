@@ -95,13 +95,13 @@ AROUND = {
     "evaluation": {"earlier_code", "calendar", "search", *Guards.model_fields},
     "predictions": {"earlier_code", "trainer", "trainer.kind", "trainer.scorer", "calendar"},
     "performance": {"calendar"},
-    "drift": {"calendar"},
+    "drift": {"calendar", "window"},
 }
 """Fields of a part inside a listed one, which are told without it; what may be imported for earlier versions; the code of the scorer and of the trainer's kind is digested, not its name."""
 
 
 def test_what_a_verdict_the_scores_and_the_reports_read_of_a_spec_is_listed(pumps):
-    """The window of a search, a card or a retraining is none of theirs."""
+    """The window of a search, a card or a retraining is none of theirs; a drift alarm is calibrated on a fit's."""
     resources, _ = pumps
     lake, tracking, newest = resources["lake"], resources["tracking"], WEEKS.names()[-1]
     stages = {
