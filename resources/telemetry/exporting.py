@@ -27,10 +27,9 @@ class Telemetry:
         refuse_other_protocols()
         self._traces = _traces(service)
         self._logs = _logs(service) if is_on("logs") else None
-        if self._logs is not None:
-            handler = Records(self._logs)
-            for name in LOGGERS:
-                logging.getLogger(name).addHandler(handler)
+        self._handler = Records(self._logs) if self._logs is not None else logging.NullHandler()
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self._handler)
 
     @property
     def tracer(self) -> "Tracer":
@@ -41,6 +40,14 @@ class Telemetry:
         """Give what was said to the collector, waiting for seconds at most."""
         for provider in filter(None, (self._traces, self._logs)):
             provider.force_flush(FLUSH_MS)
+
+    def shut_down(self) -> None:
+        """Give what was said to the collector, and take nothing more."""
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
+        self.flush()
+        for provider in filter(None, (self._traces, self._logs)):
+            provider.shutdown()
 
 
 class Records(logging.Handler):
@@ -80,6 +87,12 @@ def telemetry(service: str) -> Telemetry | None:
         _processes.clear()
         _processes[pid] = Telemetry(service)
     return _processes[pid]
+
+
+def shut_down() -> None:
+    """End the telemetry of this process, if there is any; asked for again, it begins anew."""
+    if (ours := _processes.pop(os.getpid(), None)) is not None:
+        ours.shut_down()
 
 
 _processes: dict[int, Telemetry] = {}

@@ -14,7 +14,7 @@ from mlops_assets.kit.stage import Run, stage
 from mlops_assets.kit.traces import TRACE_TAG, trace_id
 from resources.lake.lake import Lake
 from resources.settings import PROJECT_ROOT
-from resources.telemetry.exporting import Telemetry, telemetry
+from resources.telemetry.exporting import Telemetry, shut_down, telemetry
 from resources.telemetry.requests import SERVICE, traced
 from resources.telemetry.switch import TelemetryError, is_on
 from tests.collectors import Collector, collector
@@ -29,6 +29,7 @@ def collecting():
     with collector() as here, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", here.address)
         yield here
+        shut_down()
 
 
 @pytest.fixture
