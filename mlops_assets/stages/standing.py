@@ -52,7 +52,7 @@ class Operations:
 
 NOTHING = Operations()
 
-TOLD = frozenset(
+REASONS = frozenset(
     ("drift_alarm", "quality_under_floor", "stale_data", "rollout_waits", "approval_waits", "run_failed")
 )
 """Kinds of alerts that say of a model what its records say too: they are no reason of their own why it needs hands."""
@@ -95,7 +95,7 @@ def _standing(
     about = [one for one in reversed(alerts) if one.subject == name]
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
     judged = None if change or decisions else audit.latest(name, ("evaluated",))
-    untold = [alert_in_words(one) for one in about if one.kind not in TOLD and not one.acknowledgement]
+    untold = [alert_in_words(one) for one in about if one.kind not in REASONS and not one.acknowledgement]
     needs = [*decisions, *untold, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
