@@ -52,10 +52,10 @@ class Operations:
 
 NOTHING = Operations()
 
-REASONS = frozenset(
+ON_RECORD = frozenset(
     ("drift_alarm", "quality_under_floor", "stale_data", "rollout_waits", "approval_waits", "run_failed")
 )
-"""Kinds of alerts that say of a model what its records say too: they are no reason of their own why it needs hands."""
+"""Kinds of alerts on what the records say by themselves: they are no reason of their own why a model needs hands."""
 
 
 def describe_platform(
@@ -95,7 +95,7 @@ def _standing(
     about = [one for one in reversed(alerts) if one.subject == name]
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
     judged = None if change or decisions else audit.latest(name, ("evaluated",))
-    untold = [alert_in_words(one) for one in about if one.kind not in REASONS and not one.acknowledgement]
+    untold = [alert_in_words(one) for one in about if one.kind not in ON_RECORD and not one.acknowledgement]
     needs = [*decisions, *untold, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
