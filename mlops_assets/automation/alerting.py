@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.operations import Work
+from mlops_assets.kit.operations import MOST_RUNS, Work, repeated_since
 from mlops_assets.promotion.records import launched_by
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.alerting import Findings, look_at_endpoint, look_at_models, settle
@@ -31,7 +31,6 @@ from resources.systems import Systems
 
 EVERY_S = 60
 LOOKED_BACK = timedelta(days=1)
-MOST_RUNS = 200
 LONGEST_REASON = 500
 LONGEST = timedelta(days=7)
 """After so long a failure that nobody has repeated is no news any more."""
@@ -115,10 +114,7 @@ def _is_over(instance: dg.DagsterInstance, state: AlertState, now: datetime) -> 
 
 def _succeeded_since(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether a later run of the same job, partition and assets did what this one was to do; one that is at it did not yet."""
-    work = Work.of(record.dagster_run)
-    success = [dg.DagsterRunStatus.SUCCESS]
-    later = dg.RunsFilter(job_name=work.job, statuses=success, created_after=record.create_timestamp)
-    return any(Work.of(one.dagster_run) == work for one in instance.get_run_records(later, limit=MOST_RUNS))
+    return repeated_since(instance, record, [dg.DagsterRunStatus.SUCCESS])
 
 
 def _of_run(

@@ -58,15 +58,18 @@ def failed_runs(instance: DagsterInstance, address: str, now: datetime) -> Itera
         newest.setdefault(Work.of(record.dagster_run), record)
     by_job: dict[str, list[RunRecord]] = {}
     for work, record in newest.items():
-        if not _made_good(instance, work, record):
+        if not repeated_since(instance, record, (DagsterRunStatus.SUCCESS, *UNFINISHED)):
             by_job.setdefault(work.job, []).append(record)
     for records in by_job.values():
         yield _failure(records, address)
 
 
-def _made_good(instance: DagsterInstance, work: Work, failed: RunRecord) -> bool:
-    statuses = [DagsterRunStatus.SUCCESS, *UNFINISHED]
-    later = RunsFilter(job_name=work.job, statuses=statuses, created_after=failed.create_timestamp)
+def repeated_since(
+    instance: DagsterInstance, failed: RunRecord, statuses: Sequence[DagsterRunStatus]
+) -> bool:
+    """Whether a later run of the same work is in one of these states."""
+    work = Work.of(failed.dagster_run)
+    later = RunsFilter(job_name=work.job, statuses=[*statuses], created_after=failed.create_timestamp)
     return any(Work.of(one.dagster_run) == work for one in instance.get_run_records(later, limit=MOST_RUNS))
 
 
