@@ -21,7 +21,7 @@ from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
 from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
-from mlops_assets.stages.history import INTERVAL, metric_interval
+from mlops_assets.stages.history import INTERVAL
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reporting import (
     FIRST,
@@ -79,8 +79,8 @@ def performance_report(spec: ModelSpec, run: Run, name: str) -> Mapping[str, Any
     rests_on = [str(anchor), estimated_from(spec, lake, name)]
     content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, rests_on, clock))
     if content is None:
-        manifest, report, slices = write_performance(spec, lake, name, clock, anchor)
-        content = {"report": report, "slices": slices, INTERVAL: list(metric_interval(spec, lake, name))}
+        manifest, report, slices, interval = write_performance(spec, lake, name, clock, anchor)
+        content = {"report": report, "slices": slices, INTERVAL: list(interval)}
         run.reuse.note(name, manifest.sha256, content)
     return content
 

@@ -3,22 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
-from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.judging.gate import clusters
-from mlops_assets.ml.judging.paired import estimate
 from mlops_assets.ml.reports.history import MOST, Point
 from mlops_assets.ml.scores import defined
-from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_alarm import alarm_of
 from mlops_assets.stages.judging import attempt_name
-from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.reference import reference_name
-from mlops_assets.stages.reporting import floors_missed
+from mlops_assets.stages.reporting import Interval, floors_missed
 from resources.lake.lake import Lake
-from resources.moments import read_moment
 from resources.records.attempts import Attempt
 from resources.records.documents import load_note, load_record
 from resources.records.notes import Making
@@ -26,31 +18,6 @@ from resources.records.references import Reference
 
 INTERVAL = "interval"
 """What a report's note keeps beside the report: the 95% interval of the gate's metric on the partition."""
-
-Interval = tuple[float | None, float | None]
-
-
-def metric_interval(spec: ModelSpec, lake: Lake, name: str) -> Interval:
-    """The 95% interval of the gate's metric on a partition's report, by the jackknife over the gate's clusters (`estimate`).
-
-    It is of the rows that the report counts. (None, None) where it is not defined: no row, one cluster, or one class.
-    """
-    table = f"{spec.name}/training_set"
-    notes = lake.manifest(f"{spec.name}/performance", name).notes or {}
-    scored = lake.read(f"{spec.name}/predictions", [name])
-    if STATE not in notes or not scored.height:
-        return None, None
-    needed = [*spec.prediction.key, spec.prediction.time, *spec.label.facts, *spec.gate.cluster_columns]
-    rows = labelled(
-        lake.read(table, [name], [*dict.fromkeys(needed)]), spec, read_moment(notes[STATE]["as of"])
-    )
-    scores = scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE))
-    judged = rows.join(scores, on=spec.prediction.key)
-    if not judged.height:
-        return None, None
-    label, score = judged[LABEL].to_numpy(), judged[SCORE].to_numpy()
-    _, low, high = estimate(label, score, clusters(judged, spec)[1], spec.gate.metric)
-    return low, high
 
 
 def interval_on_record(spec: ModelSpec, lake: Lake, name: str) -> Interval:
@@ -63,7 +30,8 @@ def interval_on_record(spec: ModelSpec, lake: Lake, name: str) -> Interval:
 def performance_points(spec: ModelSpec, lake: Lake, through: str, newest: Interval) -> list[Point]:
     """The reports of the last partitions up to one, whose interval is `newest`; an alarm is a floor that was missed."""
     table = f"{spec.name}/performance"
-    reports = [lake.read(table, [name]).row(0, named=True) for name in _last(lake, table, through)]
+    names = _last(lake, table, through)
+    reports = [lake.read(table, [name]).row(0, named=True) for name in names]
     versions = {report["model_version"] for report in reports} - {None}
     references = {version: reference_metric(spec, lake, version) for version in versions}
     return [
@@ -74,7 +42,7 @@ def performance_points(spec: ModelSpec, lake: Lake, through: str, newest: Interv
             newest if name == through else interval_on_record(spec, lake, name),
             references,
         )
-        for name, report in zip(_last(lake, table, through), reports, strict=True)
+        for name, report in zip(names, reports, strict=True)
     ]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.ml.dataset import labelled
-from mlops_assets.ml.judging.gate import goodness
+from mlops_assets.ml.judging.gate import clusters, goodness
 from mlops_assets.ml.judging.metrics import by_slice, evaluate
+from mlops_assets.ml.judging.paired import estimate
 from mlops_assets.ml.monitoring.drift import column_drift, score_drift, summary
 from mlops_assets.ml.scores import in_words
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
@@ -57,14 +58,19 @@ def is_blind(report: Mapping[str, Any], waits: bool = False) -> bool:
     )
 
 
+Interval = tuple[float | None, float | None]
+
+
 def write_performance(
     spec: ModelSpec,
     lake: Lake,
     name: str,
     clock: Clock | None = None,
     anchor: AnchorThen | None = None,
-) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]], Interval]:
     """Measure one partition by the labels that are known by now, and write its one row of numbers.
+
+    Returned are that row, the metrics by slice, and the interval of the gate's metric on the same rows.
 
     The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, and the
     numbers of the first report, which no later one replaces.
@@ -75,7 +81,20 @@ def write_performance(
     first = first_report(spec, lake, name) or report
     more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name)}
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
-    return lake.write(table, pl.DataFrame([report]), name, notes=notes), report, slices
+    manifest = lake.write(table, pl.DataFrame([report]), name, notes=notes)
+    return manifest, report, slices, metric_interval(spec, judged)
+
+
+def metric_interval(spec: ModelSpec, judged: pl.DataFrame) -> Interval:
+    """The 95% interval of the gate's metric on labelled rows [LABEL, SCORE], by the jackknife over the gate's clusters (`estimate`).
+
+    (None, None) where it is not defined: no row, one cluster, or one class.
+    """
+    if not judged.height:
+        return None, None
+    label, score = judged[LABEL].to_numpy(), judged[SCORE].to_numpy()
+    _, low, high = estimate(label, score, clusters(judged, spec)[1], spec.gate.metric)
+    return low, high
 
 
 def first_report(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any] | None:
