@@ -92,7 +92,10 @@ def figures_of(events: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-REPORTED = [f"{what}{job}" for job in ("ingest", "score and report") for what in ("wait for ", "start ", "")]
+STAGES = [*(f"{what}{job}" for job in JOBS for what in ("wait for ", "start ", "")), "endpoint takes it up"]
+"""In the order in which a partition goes through them."""
+
+REPORTED = STAGES[: STAGES.index("score and report") + 1]
 
 
 def stages_of(events: list[dict[str, Any]], name: str) -> Stages:
@@ -144,26 +147,32 @@ def _summary(seconds: list[float]) -> dict[str, float | None]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """A line for each stage, a column for each partition."""
-    stages = dict.fromkeys(stage for one in figures["by_partition"].values() for stage in one)
-    head = f"{'seconds':<28}" + "".join(f"{name:>12}" for name in figures["by_partition"])
+    """A line for each stage, a column for each partition that was lived."""
+    partitions = figures["by_partition"]
+    stages = [stage for stage in STAGES if any(stage in one for one in partitions.values())]
     lines = [
-        f"{stage:<28}"
-        + "".join(f"{one.get(stage, float('nan')):>12.1f}" for one in figures["by_partition"].values())
-        for stage in stages
+        f"{stage:<28}" + "".join(_cell(one.get(stage)) for one in partitions.values()) for stage in stages
     ]
-    total = f"{'all':<28}" + "".join(
-        f"{sum(one.values()):>12.1f}" for one in figures["by_partition"].values()
-    )
-    champion = figures["to_a_new_champion_s"]
     return "\n".join(
         [
-            head,
+            f"{'seconds':<28}" + "".join(f"{name:>12}" for name in partitions),
             *lines,
-            total,
-            f"to a new champion that answers: {champion['each']} s, goal under {GOAL_S:.0f} s",
+            f"{'all':<28}" + "".join(_cell(sum(one.values())) for one in partitions.values()),
+            "",
+            f"to a new champion that answers: {_seconds(figures['to_a_new_champion_s'])}, goal under {GOAL_S:.0f} s",
+            f"to a report: {_seconds(figures['to_a_report_s'])}",
         ]
     )
+
+
+def _cell(seconds: float | None) -> str:
+    return f"{'-' if seconds is None else f'{seconds:.1f}':>12}"
+
+
+def _seconds(summary: dict[str, Any]) -> str:
+    if summary["median"] is None:
+        return "none"
+    return f"{summary['median']:.1f} s in the middle, {summary['longest']:.1f} s at the longest"
 
 
 def ratios(figures: dict[str, Any]) -> dict[str, float]:

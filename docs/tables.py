@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from benchmarks import (
+    live,
     materialize,
     online_features,
     overload,
@@ -26,6 +27,7 @@ YEAR = PROJECT_ROOT / "docs" / "the-year.md"
 FEATURE_STORE = PROJECT_ROOT / "docs" / "feature-store.md"
 TRAINING = PROJECT_ROOT / "docs" / "training.md"
 SERVING = PROJECT_ROOT / "docs" / "serving.md"
+LIVE = PROJECT_ROOT / "docs" / "live.md"
 PURCHASES = PROJECT_ROOT / "docs" / "purchases.md"
 OF_THE_REPORT = {
     "partitions": ("flights", "partition ", YEAR),
@@ -43,6 +45,7 @@ MEASURED = {
     "training": ("training", training.table_of, (TRAINING,)),
     "serving": ("serving", serving.page_table, (SERVING,)),
     "serving_rollout": ("rollout", serving_rollout.table_of, (SERVING,)),
+    "live": ("live", live.table, (LIVE,)),
     "overload": ("overload", overload.page_table, (SERVING,)),
 }
 """Benchmarks by the name of their results: the marker of their table, what prints it, and the pages that have it."""
