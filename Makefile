@@ -80,8 +80,8 @@ lint: $(VENV)/.development  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.development  ## pyright
-	$(BIN)/basedpyright --level error
+types: $(VENV)/.development  ## pyrefly
+	$(BIN)/pyrefly check --min-severity=error
 
 bench: $(VENV)/.development  ## benchmarks, each against its peer in one run
 	$(BIN)/python -m benchmarks.materialize

@@ -38,7 +38,8 @@ def main() -> None:
     if options.policies:
         policies()
         return
-    figures = {"trials": options.trials, "alpha": ALPHA, "days": DAYS, **simulated(options.trials)}
+    figures: dict[str, Any] = {"trials": options.trials, "alpha": ALPHA, "days": DAYS}
+    figures |= simulated(options.trials)
     for name, table in figures.items():
         print(name if isinstance(table, dict) else f"{name}: {table}")
         for key, value in table.items() if isinstance(table, dict) else ():
@@ -128,7 +129,8 @@ def _rounded(table: dict[str, Any]) -> dict[str, float]:
 
 
 def _equal(metric: str, trials: int, **more: Any) -> float:
-    return false_promotions(metric, trials, ALPHA, **{"days": DAYS, "rows": 200, **more}) / trials
+    size: dict[str, Any] = {"days": DAYS, "rows": 200}
+    return false_promotions(metric, trials, ALPHA, **(size | more)) / trials
 
 
 def _rate(trials: int, draw: Callable[[np.random.Generator], Effect], limit: float = 0.0) -> float:

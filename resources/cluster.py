@@ -38,7 +38,7 @@ def dagster_resources(where: Settings) -> dict[str, Any]:
     from dagster_aws.s3 import S3PickleIOManager, S3Resource
 
     bucket, prefix = bucket_of(where.shared("dagster/values"))
-    return {IO_MANAGER: S3PickleIOManager(s3_resource=S3Resource(), s3_bucket=bucket, s3_prefix=prefix)}
+    return {IO_MANAGER: S3PickleIOManager(s3_resource=S3Resource(), s3_bucket=bucket, s3_prefix=prefix)}  # type: ignore[arg-type]
 
 
 def bucket_of(address: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def test_what_develops_has_all_that_runs_in_the_same_versions_and_with_the_same_
 
 def test_what_runs_has_no_tool_for_tests_lint_or_types():
     names = {re.split(r"[\[=]", pin)[0] for pin in entries("requirements.lock")}
-    tools = {"pytest", "hypothesis", "ruff", "basedpyright", "moto", "playwright", "schemathesis", "duckdb"}
+    tools = {"pytest", "hypothesis", "ruff", "pyrefly", "moto", "playwright", "schemathesis", "duckdb"}
     assert names & tools == set()
     assert {"uv", "setuptools", "dagster"} <= names
 

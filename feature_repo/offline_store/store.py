@@ -169,7 +169,7 @@ class PolarsOfflineStore(OfflineStore):
         if progress:
             progress(table.num_rows)
 
-    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:  # type: ignore[override]
         """Refuse a source whose files lack its timestamps or cannot be read; one without a file yet is accepted."""
         name = f"source {data_source.name!r}"
         where = place_of(data_source, name, config.repo_path)

@@ -47,7 +47,7 @@ class Form:
             for dtype in dict.fromkeys(NUMBERS[kinds[name]] for name in self.numbers)
         }
         blocks = [(dtype, dtype, (len(names),)) for dtype, names in self.by_type.items()]
-        members = [*head, ("here", "?", (len(self.numbers),)), *blocks, *tail]
+        members: list[Any] = [*head, ("here", "?", (len(self.numbers),)), *blocks, *tail]
         self.dtype: Any = np.dtype(members)
         letters = [_letters(*member) for member in members]
         self.one = struct.Struct("<" + "".join(f"{count}{letter}" for letter, count in letters))

@@ -1,6 +1,6 @@
 """The evaluation: challenger and champion on the same newest days, which neither has seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,9 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     def evaluation_(run: Run) -> Iterator[Any]:
         lake, audit = run.systems.lake, run.systems.audit
         decides = judged_on(spec, run.systems)
-        content = run.reuse.unchanged(None, decides, partial(is_on_record, spec, lake))
+        content: Mapping[str, Any] | None = run.reuse.unchanged(
+            None, decides, partial(is_on_record, spec, lake)
+        )
         if content is None:
             reason = {"reason": run.tag(REASON_TAG), "trigger": run.tag(TRIGGER_TAG)}
             judged = judge_challenger(spec, run.systems, reason)

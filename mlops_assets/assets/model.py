@@ -1,6 +1,6 @@
 """The model: a challenger fitted on everything but the newest days, logged and registered in MLflow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,9 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
     def model_(run: Run) -> Iterator[Any]:
         lake, tracking = run.systems.lake, run.systems.tracking
         decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
-        content = run.reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
+        content: Mapping[str, Any] | None = run.reuse.unchanged(
+            None, decides, partial(is_challenger, spec, lake, tracking)
+        )
         if content is None:
             strengths: list[SingleFeature] = []
             try:

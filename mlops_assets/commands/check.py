@@ -87,14 +87,14 @@ def complaints(loaded: "LoadedUseCase") -> Iterator[Complaint]:
     tables: dict[str, TableSpec] = {}
     for one in written:
         if one.kind == TABLE:
-            spec = one.table()
-            tables[f"{loaded.use_case.name}/{spec.name}"] = spec
+            table = one.table()
+            tables[f"{loaded.use_case.name}/{table.name}"] = table
             try:
-                refuse_unfit_source(spec, loaded.folder.path)
+                refuse_unfit_source(table, loaded.folder.path)
             except NotYetThereError as error:
                 yield Complaint(one.at("source"), str(error), waits=True)
             except WorkError as error:
-                yield Complaint(one.at("source"), f"{error}{_made_by_another(spec)}")
+                yield Complaint(one.at("source"), f"{error}{_made_by_another(table)}")
     known = {table.key: table.expected.schema for table in loaded.tables}
     whole = {table.key for table in loaded.tables if table.calendar is None}
     for one in written:

@@ -22,7 +22,7 @@ GPU = "nvidia.com/gpu"
 
 def pod_tags(spec: ModelSpec, stage: str = RUN) -> dict[str, str]:
     """The tag by which a stage, or a run, of a model gets its pod; none where runs are no pods, or the spec says nothing."""
-    where, pod = settings(), spec.pods and spec.pods.of(stage)
+    where, pod = settings(), spec.pods.of(stage) if spec.pods else None
     if pod is None or not where.run_namespace:
         return {}
     return {CONFIG_TAG: json.dumps(pod_config(pod, spec.name, stage, where), sort_keys=True)}

@@ -13,7 +13,8 @@ class Pace:
 
     def __init__(self, where: Settings) -> None:
         self._file, self._clock = where.home / CLOCK_FILE, Clock.of(where)
-        self._since, self._first = time.monotonic(), None
+        self._since = time.monotonic()
+        self._first: datetime | None = None
 
     @property
     def there(self) -> bool:

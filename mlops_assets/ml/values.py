@@ -85,8 +85,8 @@ def spelled(text: str) -> str | None:
 def groups(values: pl.Series) -> tuple[list[str], pl.Series]:
     """The different values by canonical text, numbers by size and others by text, and each row's place [rows], Int64."""
     texts = canonical(values)
-    order = Decimal if kind_of(values.dtype) == "number" else None
-    names = sorted(texts.drop_nulls().unique().to_list(), key=order)
+    names: list[str] = texts.drop_nulls().unique().to_list()
+    names.sort(key=Decimal if kind_of(values.dtype) == "number" else None)
     return names, places(texts, names)
 
 

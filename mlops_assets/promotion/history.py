@@ -22,7 +22,7 @@ def in_line(changes: Sequence[Entry]) -> list[int]:
     line: list[int] = []
     for change in changes:
         before, now = change.evidence.get(REPLACES), _version(change)
-        if before not in (None, now) and line[-1:] != [before]:
+        if before is not None and before != now and line[-1:] != [before]:
             line.append(before)
         if change.kind == "rolled_back" and now in line:
             line = line[: len(line) - line[::-1].index(now)]

@@ -40,7 +40,7 @@ def newest(lake: Lake, model: str) -> Rollout | None:
     """The newest roll-out of a model; None where there never was one."""
     names = lake.records(_folder(model))
     held = _held(lake, model, int(names[-1])) if names else None
-    return held and held.state
+    return held.state if held else None
 
 
 def under_way(lake: Lake, model: str) -> Rollout | None:
@@ -54,7 +54,7 @@ def put(lake: Lake, state: Rollout, before: Rollout | None) -> None:
     held = _held(lake, state.model, state.number)
     if (held and held.stored.content) != (before and _text(before)):
         raise ConflictError(f"{state.id}: somebody else has moved this roll-out on meanwhile; look again")
-    lake.storage.put(_name(state.model, state.number), _text(state), held and held.stored)
+    lake.storage.put(_name(state.model, state.number), _text(state), held.stored if held else None)
 
 
 def plan_of(state: Rollout) -> RolloutPlan:
@@ -117,4 +117,6 @@ def _text(state: Rollout) -> bytes:
 def _held(lake: Lake, model: str, number: int) -> Held | None:
     name = _name(model, number)
     stored = lake.storage.load_or_none(name)
-    return stored and Held(read_record(Rollout, stored.content, lake.storage.at(name)), stored)
+    if stored is None:
+        return None
+    return Held(read_record(Rollout, stored.content, lake.storage.at(name)), stored)

@@ -51,7 +51,7 @@ class ReplayOrder:
 def replay_history(settings: Settings, order: ReplayOrder) -> int:
     """Replay all partitions (or up to one), train the other models once, write and print what came of it."""
     folder = order.folder(settings)
-    content = {
+    content: dict[str, Any] = {
         "through": order.through,
         "compare": order.compare,
         "models": _models(order),

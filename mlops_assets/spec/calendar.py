@@ -105,7 +105,7 @@ class Calendar(Part):
     @property
     def over(self) -> datetime | None:
         """The moment at which the last partition ends; None for a calendar without an end."""
-        return self.end and self.ticks.moment(self.ticks.of(self.end, self.timezone))
+        return self.ticks.moment(self.ticks.of(self.end, self.timezone)) if self.end else None
 
     def partition(self, name: str) -> Partition:
         """The partition of this name; also one outside of the calendar's ends, which may have been others before.

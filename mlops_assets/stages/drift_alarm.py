@@ -175,7 +175,7 @@ def _calibration(
     table, name, rows = f"{spec.name}/alarm_calibrations", f"{version:06d}", f"{spec.name}/training_set"
     hashes = {one: lake.hash(rows, one) for one in basis.history}
     decides = digest([code_digest(CODE), hashes, dict(profile), every, effect, spec.trainer.seed])
-    stored = lake.manifest(table, name).notes if lake.exists(table, name) else None
+    stored: Mapping[str, Any] | None = lake.manifest(table, name).notes if lake.exists(table, name) else None
     if stored is None or stored.get(DECIDES) != decides:
         history = [read_partition(spec, lake, one, profile) for one in basis.history]
         days = sum(_days(spec, one) for one in basis.history) / len(basis.history)

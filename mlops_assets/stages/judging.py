@@ -111,7 +111,7 @@ def contender(spec: ModelSpec, tracking: Tracking, version: Version, rows: pl.Da
 def anchor_on_trial(spec: ModelSpec, anchor: Anchor | None) -> Contender | Unjudged | None:
     """The anchor as the gate takes it; nobody asks how long its predictions take."""
     if anchor is None or anchor.fit is None:
-        return anchor and anchor.unjudged
+        return anchor.unjudged if anchor else None
     try:
         scorer = Scorer(anchor.model, code=spec.code, kind=anchor.fit.trainer, name=anchor.name)
     except DatasetError as error:

@@ -7,7 +7,7 @@ from typing import Any
 from mlops_assets.ml.rollout.streams import Stream
 from mlops_assets.promotion.rollout_states import plan_of, standing
 from resources.records.rollout import Rollout
-from resources.serving.version_counts import BUCKETS_MS, Traffic, document_of, version_counts
+from resources.serving.version_counts import BUCKETS_MS, Traffic, document_of, traffic_in, version_counts
 from resources.systems import Systems
 
 NOT_ITS_FAULT = frozenset({"loading", "busy"})
@@ -38,7 +38,8 @@ def traffic_since(systems: Systems, state: Rollout) -> Counts:
     if state.counts is None:
         return Counts(documents, errors, slow)
     version, champion = (
-        traffic - _traffic(state.counts.get(name)) for name, traffic in zip(names, now, strict=True)
+        traffic - (traffic_in(before) if (before := state.counts.get(name)) else Traffic())
+        for name, traffic in zip(names, now, strict=True)
     )
     if any(block.requests < 0 or block.shadow_scored < 0 for block in (version, champion)):
         return Counts(documents, errors, slow)
@@ -82,7 +83,3 @@ def _slow(traffic: Traffic, latency_ms: float) -> tuple[int, int]:
 
 def _faults(kinds: Mapping[str, int]) -> int:
     return sum(count for kind, count in kinds.items() if kind not in NOT_ITS_FAULT)
-
-
-def _traffic(document: Mapping[str, Any] | None) -> Traffic:
-    return Traffic(**{**document, "buckets": tuple(document["buckets"])}) if document else Traffic()

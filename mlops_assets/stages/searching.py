@@ -152,7 +152,7 @@ def result(
     metric, winner, own = metric_of(spec), better(metric_of(spec), trials)[0], trials[0]
     space = space_of(spec.search, spec.trainer)
     count = {state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")}
-    record = {
+    record: dict[str, Any] = {
         "week": data.partition,
         "now": data.now.isoformat(),
         "known_by": hold_out_start(spec, data).isoformat(),

@@ -81,10 +81,11 @@ class Spans:
         before = self._files.get(file.address)
         if before is None or before[0] != list(file.state[1:]):
             bounds = self.of(file)
-            self._files[file.address] = before = [list(file.state[1:]), bounds and list(bounds)]
+            self._files[file.address] = [list(file.state[1:]), list(bounds) if bounds else None]
             self._new += 1
             if self._new >= SAVE_AFTER:
                 self._save()
+            return bounds
         return before[1]
 
     @property

@@ -36,7 +36,8 @@ def chosen_features(store: FeatureStoreResource, names: Sequence[str]) -> Chosen
                     f"feature {feature!r} is in the views {other} and {one.view}, and a frame has one column of a name: "
                     f"leave one of {other}:{feature} and {one.view}:{feature} out"
                 )
-    return ChosenFeatures(**{**dict(store), "repository": with_services(store.repository, [service])})
+    known: dict[str, Any] = dict(store)
+    return ChosenFeatures(**(known | {"repository": with_services(store.repository, [service])}))
 
 
 def full_name(name: str, views: Mapping[str, Sequence[str]]) -> str:

@@ -27,7 +27,7 @@ def _code_where_it_is_now(content: Content) -> Content:
 class Deployment(Record):
     """What one deployed model is made of."""
 
-    model_config = pydantic.ConfigDict(**{**Part.model_config, "coerce_numbers_to_str": True})
+    model_config = Part.model_config | pydantic.ConfigDict(coerce_numbers_to_str=True)
 
     CALLED: ClassVar[str] = "the deployment record"
     AGAIN: ClassVar[str] = "publish the deployment again"

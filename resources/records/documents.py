@@ -9,7 +9,8 @@ from resources.records.reader import Kind, Record, RecordError, read_record
 class Documents(Protocol):
     """The part of the lake that holds JSON documents by name."""
 
-    root: str
+    @property
+    def root(self) -> str: ...
 
     def read_json(self, name: str) -> dict[str, Any] | None: ...
 

@@ -47,7 +47,7 @@ class FeaturesThen:
 
 def then(model: Served) -> Served:
     """The model with the features of the past in the place of those of now."""
-    return replace(model, features=FeaturesThen(model.features), fast=None)
+    return replace(model, features=FeaturesThen(model.features), fast=None)  # type: ignore[arg-type]
 
 
 def scored(model: Served, rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

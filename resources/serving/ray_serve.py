@@ -247,7 +247,7 @@ def _deployment(home: Settings, build: Any) -> Any:
     class Models:
         """Every deployed model, in one process."""
 
-    return Models.bind()
+    return Models.bind()  # type: ignore[attr-defined]
 
 
 def stop() -> None:

@@ -133,7 +133,7 @@ def added(some: Iterable[Sums]) -> dict[str, Traffic]:
     totals: dict[str, Traffic] = {}
     for sums in some:
         for version, document in sums.versions.items():
-            totals[version] = totals.get(version, Traffic()) + _traffic(document)
+            totals[version] = totals.get(version, Traffic()) + traffic_in(document)
     return totals
 
 
@@ -147,9 +147,12 @@ def document_of(traffic: Traffic) -> dict[str, Any]:
     return {name: getattr(traffic, name) for name in Traffic.__dataclass_fields__}
 
 
-def _traffic(document: Mapping[str, Any]) -> Traffic:
-    known = {name: value for name, value in document.items() if name in Traffic.__dataclass_fields__}
-    return Traffic(**{**known, "buckets": tuple(document["buckets"])})
+def traffic_in(document: Mapping[str, Any]) -> Traffic:
+    """Traffic out of what `document_of` gave; fields of a later release are left out."""
+    known: dict[str, Any] = {
+        name: value for name, value in document.items() if name in Traffic.__dataclass_fields__
+    }
+    return Traffic(**(known | {"buckets": tuple(document["buckets"])}))
 
 
 class Counting:

@@ -49,7 +49,7 @@ def client(port: int, service: str) -> Any:
     """boto3's client of a service of the server."""
     import boto3
 
-    return boto3.client(service, endpoint_url=f"http://{HOST}:{port}", **KEYS)
+    return boto3.client(service, endpoint_url=f"http://{HOST}:{port}", **KEYS)  # type: ignore[call-overload]
 
 
 def read_back(s3: Any, folder: Path) -> None:

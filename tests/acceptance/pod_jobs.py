@@ -21,7 +21,7 @@ def tags(memory: str, up_to: str, **more: object) -> dict[str, object]:
     """What a spec's pod becomes on a run."""
     import json
 
-    pod = Pod(cpu=0.1, memory=memory, memory_up_to=up_to, **more)  # pyright: ignore[reportArgumentType]
+    pod = Pod(cpu=0.1, memory=memory, memory_up_to=up_to, **more)  # type: ignore[arg-type]
     return {CONFIG_TAG: json.loads(json.dumps(pod_config(pod, "tried", "run", settings())))}
 
 

@@ -4,8 +4,8 @@ import json
 import sys
 
 import numpy as np
-import tritonclient.http as triton  # pyright: ignore[reportMissingImports]
-from tritonclient.utils import InferenceServerException  # pyright: ignore[reportMissingImports]
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 
 def tensors(distances, leaves_at, binary):

@@ -43,7 +43,7 @@ def form_of(view: Any) -> Form:
 class Reader(packing.Reader):
     """Takes wanted features out of the cells of a view."""
 
-    form: Form
+    form: Form  # type: ignore[misc]
 
     def __init__(self, form: Form, features: Sequence[str]) -> None:
         super().__init__(form, features)

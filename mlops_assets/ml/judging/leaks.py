@@ -77,7 +77,7 @@ def _tell(values: pl.Series, label: np.ndarray, task: str, category: bool) -> Si
     order, codes = _order_and_codes(values, category)
     known = codes != MISSING
     places = {"all rows": slice(None)} | ({} if known.all() else {"the rows that have it": known})
-    strengths = []
+    strengths: list[SingleFeature] = []
     for where, rows in places.items():
         figure = _on(codes[rows], None if order is None else order[rows], label[rows], task)
         strengths += [] if figure is None else [SingleFeature(values.name, figure, where)]

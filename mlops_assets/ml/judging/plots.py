@@ -136,10 +136,11 @@ def _with_intervals(
     """The slices whose gain and interval are defined, with both."""
     intervals = []
     for criterion in slices:
-        gain = criterion.effect and criterion.effect.gain
-        low, high = criterion.effect.interval(gate.alpha) if criterion.effect else (None, None)
-        if gain is not None and low is not None and high is not None:
-            intervals.append((criterion, gain, (low, high)))
+        if (effect := criterion.effect) is None or effect.gain is None:
+            continue
+        low, high = effect.interval(gate.alpha)
+        if low is not None and high is not None:
+            intervals.append((criterion, effect.gain, (low, high)))
     return intervals
 
 

@@ -1,7 +1,7 @@
 """A rule that anybody would have thought of: a logistic or linear model of one or two features, to see what a model is worth."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ def naive_rule(
     if not label.size or (task == "classification" and len(np.unique(label)) < 2):
         raise DatasetError("a naive rule needs labelled rows, of a classification both of 0 and of 1")
     model = LogisticRegression() if task == "classification" else LinearRegression()
-    fitted = make_pipeline(StandardScaler(), model).fit(_columns(rows, features), label)
+    fitted: Any = make_pipeline(StandardScaler(), model).fit(_columns(rows, features), label)
     if task == "regression":
         return lambda frame: fitted.predict(_columns(frame, features))
     return lambda frame: fitted.predict_proba(_columns(frame, features))[:, 1]

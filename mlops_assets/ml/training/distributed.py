@@ -105,8 +105,8 @@ def _on_workers(job: Job, checkpoints: Checkpoints, rung: Rung) -> tuple[Outcome
     )
     run_config = RunConfig(
         **for_ray(checkpoints),
-        failure_config=FailureConfig(max_failures=LOST_WORKERS),
-        checkpoint_config=CheckpointConfig(num_to_keep=2),
+        failure_config=FailureConfig(max_failures=LOST_WORKERS),  # type: ignore[arg-type]
+        checkpoint_config=CheckpointConfig(num_to_keep=2),  # type: ignore[arg-type]
     )
     result = train(lambda: _on_worker(job, checkpoints), scaling_config=scaling, run_config=run_config).fit()
     costs = [checkpoints.load_or_none(COST.format(rank)) for rank in range(rung.workers)]

@@ -48,7 +48,9 @@ class Trial:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read back what `record` gave."""
-        return cls(**{**record, "rungs": [(int(rounds), float(score)) for rounds, score in record["rungs"]]})
+        known: dict[str, Any] = {**record}
+        known["rungs"] = [(int(rounds), float(score)) for rounds, score in record["rungs"]]
+        return cls(**known)
 
 
 def metric_of(spec: ModelSpec) -> str:

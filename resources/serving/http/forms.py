@@ -59,7 +59,7 @@ def _column(word: str) -> tuple[Any, Any]:
 def _field(kind: Any) -> tuple[Any, Any]:
     inner = [part for part in get_args(kind) if part is not NoneType]
     if NoneType not in get_args(kind):
-        return Annotated[_declared(kind), pydantic.BeforeValidator(_key_there)], ...
+        return Annotated[_declared(kind), pydantic.BeforeValidator(_key_there)], ...  # type: ignore[valid-type]
     declared = _declared(inner[0])
     shown = _kind(pydantic.TypeAdapter(inner[0]).json_schema())[1]
     return declared | None, pydantic.Field(default=None, examples=[shown])
