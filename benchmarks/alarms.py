@@ -145,7 +145,7 @@ def stationary(days: Sequence[pl.DataFrame], histories: int, weeks: int) -> dict
     for seed in range(histories):
         random = np.random.default_rng(seed)
         before = list(weekly(pool, drawn(days, 7 * HISTORY, random), random))
-        known = calibrated(before, 7.0, EVERY, EFFECT, seed)
+        known = calibrated(Readings.joined(before), len(before), 7.0, EVERY, EFFECT, seed)
         after = weekly(pool, drawn(days, 7 * weeks, random), random)
         shares.append(np.mean([one.alarm for one in outcomes(known, after)]))
     error = float(np.std(shares, ddof=1) / np.sqrt(histories))
@@ -205,7 +205,7 @@ def delays(
     for seed in range(times):
         random = np.random.default_rng(1000 + seed)
         before = list(weekly(pool, drawn(days, 7 * HISTORY, random), random))
-        known = calibrated(before, 7.0, EVERY, EFFECT, seed)
+        known = calibrated(Readings.joined(before), len(before), 7.0, EVERY, EFFECT, seed)
         said = outcomes(known, weekly(moved, drawn(days, 7 * 52, random), random))
         found.append(next((week for week, one in enumerate(said, 1) if one.alarm), 53))
     return {

@@ -5,7 +5,7 @@ a version's alarms are calibrated on is its training window; where that is too s
 first ones after it, of which none is an alarm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlops_assets.ml.provenance.code_digest import code_digest
 from mlops_assets.ml.provenance.digest import digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name
+from resources.lake.briefs import briefs
 from resources.lake.lake import Lake
 from resources.records.attempts import Attempt
 from resources.records.documents import load_record
@@ -30,6 +31,7 @@ VALUE, THRESHOLD, EVERY = "alarm_value", "alarm_threshold", "alarm_false_every"
 """Notes beside them: the statistic, the threshold, and the partitions in which chance alone raises one, as calibrated."""
 
 VERSION, LONGEST_HISTORY = "version", 366
+ROWS_AT_ONCE, DAYS_APART = 500_000, 10_000_000
 FIGURES, DECIDES = ("threshold", "every", "days", "partitions"), "decides"
 CODE = ("mlops_assets.ml.monitoring.run_length:calibrated", "mlops_assets.ml.monitoring.readings:readings")
 NOTHING = {ALARM: None, COLUMNS: [], VALUE: None, THRESHOLD: None, EVERY: None}
@@ -55,6 +57,11 @@ def alarm_table(spec: ModelSpec) -> str:
     return f"{spec.name}/alarms"
 
 
+def joined_table(spec: ModelSpec) -> str:
+    """Where the rows that are read lie."""
+    return f"{spec.name}/training_set"
+
+
 def alarm_basis(spec: ModelSpec, lake: Lake, name: str, version: int) -> Basis | None:
     """What the alarm of a partition rests on; None where alarms are off, or no evaluation on record led to the version."""
     trained = trained_at(spec, lake, version) if spec.drift.false_alarm_every else None
@@ -76,10 +83,10 @@ def rests_on(spec: ModelSpec, lake: Lake, name: str, version: int) -> list[Any]:
     basis = alarm_basis(spec, lake, name, version)
     if basis is None:
         return []
-    rows, table = f"{spec.name}/training_set", alarm_table(spec)
+    rows, read = briefs(lake, joined_table(spec)), briefs(lake, alarm_table(spec))
     return [
-        {one: lake.hash(rows, one) for one in basis.history},
-        {one: lake.hash(table, one) for one in basis.watched},
+        {one: rows[one].sha256 for one in basis.history},
+        {one: read[one].sha256 for one in basis.watched},
     ]
 
 
@@ -91,7 +98,7 @@ def write_alarm(
     if basis is None:
         off = "off: drift.false_alarm_every is null" if spec.drift.false_alarm_every is None else ""
         return {**NOTHING, REMARK: off or f"not calibrated: no evaluation on record led to version {version}"}
-    now = read_partition(spec, lake, name, profile)
+    now = read_partitions(spec, lake, [name], profile)
     columns, what = zip(*now.names, strict=True)
     table = pl.DataFrame({"column": columns, "reading": what, "value": now.means})
     calibration = _calibration(spec, lake, version, basis, profile)
@@ -158,11 +165,31 @@ def trained_at(spec: ModelSpec, lake: Lake, version: int) -> str | None:
     return None
 
 
-def read_partition(spec: ModelSpec, lake: Lake, name: str, profile: Mapping[str, Any]) -> Readings:
-    """The readings of a partition's rows by day, in the time zone of the calendar."""
-    time = spec.prediction.time
-    rows = lake.read(f"{spec.name}/training_set", [name], list(dict.fromkeys([time, *profile["columns"]])))
-    return readings(profile, rows, rows[time].dt.convert_time_zone(spec.calendar.timezone).dt.date())
+def read_partitions(
+    spec: ModelSpec, lake: Lake, names: Sequence[str], profile: Mapping[str, Any]
+) -> Readings:
+    """The readings of partitions' rows by day, in the time zone of the calendar; a day that two of them share is two."""
+    time, known = spec.prediction.time, briefs(lake, joined_table(spec))
+    columns = list(dict.fromkeys([time, *profile["columns"]]))
+    parts = []
+    for some in _batches(names, [known[one].rows for one in names]):
+        rows = lake.read(joined_table(spec), some, columns)
+        day = rows[time].dt.convert_time_zone(spec.calendar.timezone).dt.date().to_physical().cast(pl.Int64)
+        place = np.repeat(np.arange(len(some)), [known[one].rows for one in some])
+        parts.append(readings(profile, rows, pl.Series(place * DAYS_APART) + day))
+    return Readings.joined(parts)
+
+
+def _batches(names: Sequence[str], rows: Sequence[int]) -> Iterator[list[str]]:
+    """The names in turn, as many at once as have ROWS_AT_ONCE rows together; one alone may have more."""
+    batch, height = list[str](), 0
+    for name, its in zip(names, rows, strict=True):
+        if batch and height + its > ROWS_AT_ONCE:
+            yield batch
+            batch, height = [], 0
+        batch.append(name)
+        height += its
+    yield batch
 
 
 def _calibration(
@@ -172,14 +199,14 @@ def _calibration(
     every, effect = spec.drift.false_alarm_every, spec.drift.minimum_effect
     if every is None or len(basis.history) < basis.needed:
         return None
-    table, name, rows = f"{spec.name}/alarm_calibrations", f"{version:06d}", f"{spec.name}/training_set"
-    hashes = {one: lake.hash(rows, one) for one in basis.history}
+    table, name, rows = f"{spec.name}/alarm_calibrations", f"{version:06d}", briefs(lake, joined_table(spec))
+    hashes = {one: rows[one].sha256 for one in basis.history}
     decides = digest([code_digest(CODE), hashes, dict(profile), every, effect, spec.trainer.seed])
     stored: Mapping[str, Any] | None = lake.manifest(table, name).notes if lake.exists(table, name) else None
     if stored is None or stored.get(DECIDES) != decides:
-        history = [read_partition(spec, lake, one, profile) for one in basis.history]
-        days = sum(_days(spec, one) for one in basis.history) / len(basis.history)
-        figures = calibrated(history, days, every, effect, spec.trainer.seed)
+        history, count = read_partitions(spec, lake, basis.history, profile), len(basis.history)
+        days = sum(_days(spec, one) for one in basis.history) / count
+        figures = calibrated(history, count, days, every, effect, spec.trainer.seed)
         frame = pl.DataFrame({"mean": figures.means, "deviation": figures.deviations})
         stored = {DECIDES: decides, **{one: getattr(figures, one) for one in FIGURES}}
         lake.write(table, frame, name, notes=stored)
@@ -204,20 +231,19 @@ def _outcome(spec: ModelSpec, lake: Lake, basis: Basis, calibration: Calibration
 
 def _readable(spec: ModelSpec, lake: Lake, trained: str) -> list[str]:
     """The joined partitions that have rows and every column of the one that the version was trained at the end of."""
-    table = f"{spec.name}/training_set"
-    manifests = {one: lake.manifest(table, one) for one in lake.partitions(table)}
-    needed = manifests[trained].columns.keys() if trained in manifests else set()
-    return [one for one, its in manifests.items() if its.rows and needed <= its.columns.keys()]
+    table = joined_table(spec)
+    known = briefs(lake, table)
+    needed = known[trained].columns if trained in known else frozenset()
+    there = [one for one in lake.partitions(table) if one in known]
+    return [one for one in there if known[one].rows and needed <= known[one].columns]
 
 
 def _of_version(spec: ModelSpec, lake: Lake, name: str, version: int) -> list[str]:
     """The partitions before this one, up to the newest that was compared with another version, oldest first."""
-    seen: list[str] = []
-    for one in reversed([p for p in lake.partitions(alarm_table(spec)) if p < name]):
-        if (lake.manifest(alarm_table(spec), one).notes or {}).get(VERSION) != version:
-            break
-        seen.append(one)
-    return seen[::-1]
+    known = briefs(lake, alarm_table(spec))
+    before = [p for p in lake.partitions(alarm_table(spec)) if p < name and p in known]
+    others = (n for n in range(len(before), 0, -1) if known[before[n - 1]].notes.get(VERSION) != version)
+    return before[next(others, 0) :]
 
 
 def _days(spec: ModelSpec, name: str) -> float:

@@ -7,6 +7,7 @@ one look at the folder, and none where nothing was written to it.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from resources.lake.lake import Lake
@@ -14,10 +15,12 @@ from resources.lake.names import manifest_names
 
 
 class Brief(NamedTuple):
-    """The hash of a partition's content, and its notes."""
+    """The hash of a partition's content, its notes, how many rows it has, and the names of its columns."""
 
     sha256: str
     notes: Mapping[str, Any]
+    rows: int
+    columns: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,20 @@ def briefs(lake: Lake, table: str) -> Mapping[str, Brief]:
         if before and before.marks.get(name) == state:
             by_partition[partition] = before.briefs[partition]
         elif (stored := lake.storage.load_or_none(name)) is not None:
-            manifest = json.loads(stored.content)
-            by_partition[partition] = Brief(manifest["sha256"], manifest.get("notes") or {})
+            by_partition[partition] = _brief(json.loads(stored.content))
     _KNOWN[lake.root, table] = _Known(mark, marks, by_partition)
     return by_partition
+
+
+def _brief(manifest: Mapping[str, Any]) -> Brief:
+    notes, columns = manifest.get("notes") or {}, _names(tuple(manifest["columns"]))
+    return Brief(manifest["sha256"], notes, manifest["rows"], columns)
+
+
+@lru_cache(maxsize=256)
+def _names(columns: tuple[str, ...]) -> frozenset[str]:
+    """One set for all partitions that have the same columns."""
+    return frozenset(columns)
 
 
 def hashes_of(lake: Lake, table: str) -> dict[str, str]:

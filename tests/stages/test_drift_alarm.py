@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,9 +11,11 @@ from mlops_assets.assets.monitoring import alarm_check
 from mlops_assets.kit.alarm_page import alarm_page
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.drift import reference_profile
+from mlops_assets.ml.monitoring.readings import Readings
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.spec.decides import of_a_stage
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages import drift_alarm
 from mlops_assets.stages.drift_alarm import (
     ALARM,
     COLUMNS,
@@ -20,6 +23,7 @@ from mlops_assets.stages.drift_alarm import (
     THRESHOLD,
     alarm_basis,
     alarm_table,
+    read_partitions,
     rests_on,
     strongest_readings,
     write_alarm,
@@ -183,3 +187,24 @@ def test_of_an_alarm_the_page_shows_what_moved_the_score_where_it_comes_from_and
     why = write_cause(SPEC, lake, registry(b"no model"), week, 1)
     told = alarm_page(SPEC, lake, week, notes | {CAUSE: why})["what moved the score"]
     assert told.startswith("not attributed: version 1 cannot be loaded")
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 1_000_000])
+def test_a_history_that_is_read_at_once_says_what_each_of_its_weeks_says(lake, profile, monkeypatch, at_once):
+    each = Readings.joined([read_partitions(SPEC, lake, [week], profile) for week in WEEKS])
+    monkeypatch.setattr(drift_alarm, "ROWS_AT_ONCE", at_once)
+    together = read_partitions(SPEC, lake, WEEKS, profile)
+    assert together.names == each.names and together.days == each.days
+    np.testing.assert_array_equal(together.sums, each.sums)
+    np.testing.assert_array_equal(together.counts, each.counts)
+
+
+def test_what_an_alarm_rests_on_is_told_without_reading_the_history_again(lake, said, monkeypatch):
+    before = rests_on(SPEC, lake, WEEKS[11], 1)
+    reads = list[str]()
+    load = type(lake.storage).load
+    monkeypatch.setattr(
+        type(lake.storage), "load", lambda self, name: (reads.append(name), load(self, name))[1]
+    )
+    assert rests_on(SPEC, lake, WEEKS[11], 1) == before
+    assert [name for name in reads if "training_set" in name or "alarms" in name] == []

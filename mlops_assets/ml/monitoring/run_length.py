@@ -12,7 +12,6 @@ The rate holds for what varies as the history did. A season that the history has
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,22 +52,27 @@ def partitions_needed(days_of_one: float) -> int:
 
 
 def calibrated(
-    history: Sequence[Readings], days_of_one: float, every: int, effect: float, seed: int, paths: int = PATHS
+    pool: Readings,
+    partitions: int,
+    days_of_one: float,
+    every: int,
+    effect: float,
+    seed: int,
+    paths: int = PATHS,
 ) -> Calibration:
     """Find the threshold at which a chart of partitions like the history's raises a false alarm once in `every` of them.
 
-    `history` has the readings of each partition, oldest first, `days_of_one` how long one is; `effect` is the smallest
-    worth an alarm, on the readings' scale from 0 to 1.
+    `pool` has the readings of a history of so many partitions by day, oldest first, `days_of_one` how long a partition
+    is; `effect` is the smallest worth an alarm, on the readings' scale from 0 to 1.
     """
-    pool = Readings.joined(history)
-    size = max(1, round(pool.days / len(history)))
+    size = max(1, round(pool.days / partitions))
     block = min(max(2 * size, round(BLOCK_DAYS / days_of_one * size)), pool.days)
     drawn, varied = _effects(pool, size, 2 * every, block, paths, np.random.default_rng(seed))
     least = SMALLEST_DEVIATION * effect
     statistic = statistics(drawn, np.maximum(varied, least)[:, None], effect)
     threshold, rate = threshold_for(statistic, every)
     deviations = np.maximum(_deviations(pool.sums, pool.counts, size), least)
-    return Calibration(np.nan_to_num(pool.means), deviations, threshold, rate, pool.days, len(history))
+    return Calibration(np.nan_to_num(pool.means), deviations, threshold, rate, pool.days, partitions)
 
 
 def threshold_for(statistic: np.ndarray, every: float) -> tuple[float, float]:

@@ -45,7 +45,9 @@ def lives():
     found = []
     for seed in range(HISTORIES):
         random = np.random.default_rng(seed)
-        known = calibrated(weeks_of(WEEKS, random), 7.0, EVERY, EFFECT, seed, paths=40)
+        known = calibrated(
+            Readings.joined(weeks_of(WEEKS, random)), WEEKS, 7.0, EVERY, EFFECT, seed, paths=40
+        )
         found.append((known, means(weeks_of(WATCHED, random))))
     return found
 
@@ -121,7 +123,10 @@ def test_the_threshold_is_the_lowest_whose_mean_run_length_is_long_enough(seed, 
 
 
 def test_the_same_history_gives_the_same_threshold():
-    one, two = (calibrated(weeks_of(8, np.random.default_rng(1)), 7.0, 10, EFFECT, 3, paths=10) for _ in "ab")
+    one, two = (
+        calibrated(Readings.joined(weeks_of(8, np.random.default_rng(1))), 8, 7.0, 10, EFFECT, 3, paths=10)
+        for _ in "ab"
+    )
     assert one.threshold == two.threshold and np.array_equal(one.deviations, two.deviations)
 
 
