@@ -20,6 +20,7 @@ from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.model import ModelSpec
 
 ROWS = "rows.parquet"
+ROWS_AT_ONCE = 500_000
 GROUPS_A_WORKER = 8
 """With fewer row groups than this for each worker, every group is cut, so that the shares are alike."""
 
@@ -122,10 +123,10 @@ class Files:
         return sum(rows for path in self.paths for rows in _row_groups(path))
 
     def _labelled(self, spec: ModelSpec, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
-        """Each file is cut down before the next is read."""
+        """Rows are cut down before more are read; small files are taken several at once."""
         parts = [
             between(labelled(f, spec, self.known_by), spec.prediction.time, self.since, self.until)
-            for f in frames
+            for f in _gathered(frames)
         ]
         return pl.concat(parts, how="vertical_relaxed")
 
@@ -143,6 +144,19 @@ class Files:
             stripes += [(path, a, b - a) for a, b in pairwise(edges)]
             first, last = first + rows, path
         return stripes
+
+
+def _gathered(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Frames of the same columns that follow each other as one, up to ROWS_AT_ONCE rows; one alone may have more."""
+    some, rows = list[pl.DataFrame](), 0
+    for frame in frames:
+        if some and (frame.schema != some[0].schema or rows + frame.height > ROWS_AT_ONCE):
+            yield pl.concat(some)
+            some, rows = [], 0
+        some.append(frame)
+        rows += frame.height
+    if some:
+        yield pl.concat(some)
 
 
 def numbers_of(spec: ModelSpec, encoding: Encoding) -> list[str]:
