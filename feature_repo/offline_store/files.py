@@ -149,15 +149,22 @@ def _footer(where: Place, path: str, timestamp: str, above: int) -> Footer:
     ]
     if path.endswith(ARROW):
         with where.filesystem.open_input_file(where.bare(path)) as handle:
-            return Footer(path, ipc.open_file(handle).schema, (), *names)
+            return Footer(path, _alike(ipc.open_file(handle).schema.remove_metadata()), (), *names)
     meta = pq.read_metadata(where.bare(path), filesystem=where.filesystem if where.remote else None)
-    return Footer(path, meta.schema.to_arrow_schema(), tuple(_spans(meta, timestamp)), *names)
+    schema = _alike(meta.schema.to_arrow_schema().remove_metadata())
+    return Footer(path, schema, tuple(_spans(meta, timestamp)), *names)
 
 
 def _fixed(uri: str) -> int:
     """How many parts of a source's path are no pattern: those below may stand for columns."""
     parts = PurePosixPath(uri).parts
     return next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
+
+
+@lru_cache(maxsize=256)
+def _alike(schema: pa.Schema) -> pa.Schema:
+    """One schema for all files that have the same: a table has many files, and their footers are remembered."""
+    return schema
 
 
 @lru_cache(maxsize=256)
