@@ -1,15 +1,18 @@
-"""Dagster's SQLite storages with one engine each, kept open.
+"""Dagster's SQLite storages with one engine a process for each file.
 
 Dagster makes a new engine for every statement, so each statement is compiled anew: 14 ms an event, and a partition's
 run has 250 of them. With one engine an event costs a third, and with what its tables are asked once and one transaction
-an event, half of that. Schema, files and queries stay Dagster's own.
+an event, half of that. And whoever opens an instance, as each tick of each sensor does, reads the program of every
+migration that Dagster ever had; here a process does it once a file. Schema, files and queries stay Dagster's own.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
 
 import sqlalchemy as db
 import sqlalchemy.event
@@ -22,6 +25,8 @@ from dagster._core.storage.event_log import SqlPollingEventWatcher
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sqlite import create_db_conn_string
 
 BUSY_TIMEOUT_SECONDS = 60
 PLANNED, SUCCEEDED, FAILED = (
@@ -46,7 +51,37 @@ ANY_MATERIALIZATION = (
 )
 
 
-def one_engine(address: str) -> db.Engine:
+Opened = TypeVar("Opened", bound="Runs | Schedules")
+
+
+def open_once(kind: type[Opened], base_dir: str, name: str, inst_data: Any) -> Opened:
+    """A storage as Dagster's `from_local` opens it; where this process did so before, its schema is not asked for again."""
+    address = create_db_conn_string(base_dir, name)
+    before = _whole(address)
+    if before in _WHOLE:
+        return kind(address, inst_data)
+    storage = kind.from_local(base_dir=base_dir, inst_data=inst_data)
+    _WHOLE.add(_whole(address))
+    return storage  # type: ignore[return-value]
+
+
+_WHOLE: set[str] = set()
+"""Files whose schema this process has seen to be there."""
+
+
+def _whole(address: str) -> str:
+    """A file's address and number: another file in its place has another one, and a missing one none that was seen."""
+    path = Path(str(db.make_url(address).database))
+    return f"{address} {path.stat().st_ino if path.exists() else os.urandom(8).hex()}"
+
+
+def engine_of(address: str) -> db.Engine:
+    """This process's engine for a file; a process that was forked has its own."""
+    return _engine(address, _whole(address), os.getpid())
+
+
+@lru_cache(maxsize=32)
+def _engine(address: str, _file: str, _process: int) -> db.Engine:
     """An engine whose connections wait for each other; the write-ahead log is safe when a process is killed."""
     waiting = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = db.create_engine(address, connect_args=waiting)
@@ -65,7 +100,7 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
 
     @cached_property
     def _engine(self) -> db.Engine:
-        return one_engine(self._conn_string)
+        return engine_of(self._conn_string)
 
     @cached_property
     def _open(self) -> threading.local:
@@ -209,11 +244,33 @@ class Runs(SqliteRunStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "Runs":
-        return cls.from_local(inst_data=inst_data, **config_value)
+        return open_once(cls, config_value["base_dir"], "runs", inst_data)
 
     @cached_property
     def _engine(self) -> db.Engine:
-        return one_engine(self._conn_string)
+        return engine_of(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[db.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+class Schedules(SqliteScheduleStorage):
+    """Sensors, schedules and their ticks."""
+
+    _conn_string: str
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> "Schedules":
+        return open_once(cls, config_value["base_dir"], "schedules", inst_data)
+
+    @cached_property
+    def _engine(self) -> db.Engine:
+        return engine_of(self._conn_string)
 
     @contextmanager
     def connect(self) -> Iterator[db.Connection]:

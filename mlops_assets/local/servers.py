@@ -142,6 +142,10 @@ event_log_storage:
   module: resources.instance_storage
   class: EventLog
   config: {{base_dir: {folder}}}
+schedule_storage:
+  module: resources.instance_storage
+  class: Schedules
+  config: {{base_dir: {schedules}}}
 """
 
 LOGS = """
@@ -169,7 +173,13 @@ def _instance(settings: Settings) -> str:
     """What Dagster's instance is made of: its file, and what is known here alone."""
     file = CLUSTER_YAML if settings.is_cluster else DAGSTER_YAML
     bucket, prefix = bucket_of(settings.shared("dagster/output"))
-    places = {"bucket": bucket, "prefix": prefix, "folder": settings.dagster_home / "storage"}
+    home = settings.dagster_home
+    places = {
+        "bucket": bucket,
+        "prefix": prefix,
+        "folder": home / "storage",
+        "schedules": home / "schedules",
+    }
     quoted = {name: json.dumps(str(place), ensure_ascii=False) for name, place in places.items()}
     text = file.read_text() + (LOGS if settings.is_cluster else STORAGE).format(**quoted)
     read_yaml(text, file)

@@ -45,7 +45,7 @@ JUDGED = {"11": "says one thing", "12": "is wrong for short trips"}
 """What only labels show: they answer like any other, and multiply as version 1 does but for that."""
 
 STEP = {"bake": "3s", "minimum_samples": 20}
-ENDS_S, WITHIN_S, CLIENTS = 60, 5.0, 4
+ENDS_S, WITHIN_S, CLIENTS, PAUSE_S = 60, 5.0, 4, 0.005
 TRIPS = ModelSpec.model_validate(
     SPEC.model_dump()
     | {
@@ -137,6 +137,7 @@ class Load:
         with httpx.Client(base_url=f"http://127.0.0.1:{self.server.port}", timeout=30) as http:
             while not self.over.is_set():
                 distance += CLIENTS
+                time.sleep(PAUSE_S)
                 reply = http.post("/v1/models/trips/predict", json=trip(distance))
                 if reply.status_code == 200:
                     self.answers.append((time.monotonic(), reply.json()["version"]))
