@@ -20,6 +20,7 @@ LIBRARIES = [
     "tests.libraries",
     *("dagster", "dagster.components", "evidently.presets", "feast.on_demand_feature_view", "lightgbm"),
     *("matplotlib.backends.backend_agg", "mlflow.xgboost", "mlflow.store.db.utils", "pandas", "polars"),
+    *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store"),
     *("scipy.stats", "sklearn.metrics", "sqlalchemy.dialects.sqlite", "xgboost"),
 ]
 HERE = str(Path(__file__).parents[1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
-from dagster._core.scheduler.instigation import InstigatorTick, InstigatorType, TickStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
 from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.automation.ingesting import ingest_sensor_name
@@ -41,6 +41,8 @@ class Watch:
     _entries: int = -1
     _reasons: dict[str, str] = field(default_factory=dict)
     _overdue: dict[str, set[str]] = field(default_factory=dict)
+    _ticked: dict[str, float] = field(default_factory=dict)
+    """When the newest tick of each sensor ended that was looked at."""
 
     @property
     def sensors(self) -> list[str]:
@@ -69,7 +71,9 @@ class Watch:
         for model in self.models:
             score, *_, retrain = sensors_of(model)
             after |= {score: arrived, retrain: self._ended_last(f"{model}_partition", arrived)}
-        return all(self._looked(name, moment) for name, moment in after.items()) and not self._works()
+        states = self._states()
+        looked = (self._looked(states.get(name), moment) for name, moment in after.items())
+        return all(looked) and not self._works()
 
     def _works(self) -> bool:
         return bool(self.instance.get_run_records(RunsFilter(statuses=UNFINISHED), limit=1))
@@ -85,17 +89,21 @@ class Watch:
         parts = [f"{model}/{part}" for model in self.models for part in REPORTS]
         return all(self.lake.described(part, partition) for part in parts)
 
-    def _looked(self, name: str, since: datetime) -> bool:
-        tick = self._newest_tick(name)
+    def _looked(self, state: InstigatorState | None, since: datetime) -> bool:
+        tick = self._newest_tick(state)
         done = (TickStatus.SKIPPED, TickStatus.SUCCESS)
         return tick is not None and tick.status in done and tick.timestamp >= since.timestamp()
 
-    def _newest_tick(self, name: str) -> InstigatorTick | None:
-        for state in self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-            if state.instigator_name == name:
-                ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-                return ticks[0] if ticks else None
-        return None
+    def _states(self) -> dict[str, InstigatorState]:
+        """What Dagster notes of each sensor, by name."""
+        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+        return {state.instigator_name: state for state in states}
+
+    def _newest_tick(self, state: InstigatorState | None) -> InstigatorTick | None:
+        if state is None:
+            return None
+        ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        return ticks[0] if ticks else None
 
     def _of_run(self, record: RunRecord) -> Iterator[Event]:
         run, tags = record.dagster_run, record.dagster_run.tags
@@ -160,8 +168,15 @@ class Watch:
 
     def _refusals(self) -> Iterator[Event]:
         """Why a sensor asks for nothing, where that is because something is waited for, failed or is held back."""
+        states = self._states()
         for name in self.sensors:
-            tick = self._newest_tick(name)
+            data: Any = states[name].instigator_data if name in states else None
+            ended = data and data.last_tick_timestamp
+            if ended is None or ended == self._ticked.get(name):
+                continue
+            tick = self._newest_tick(states[name])
+            if tick is not None and tick.status != TickStatus.STARTED:
+                self._ticked[name] = ended
             if tick is None or tick.status not in (TickStatus.SKIPPED, TickStatus.FAILURE):
                 continue
             reason = _cause(tick.error) if tick.error else tick.skip_reason or ""

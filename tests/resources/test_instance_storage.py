@@ -1,12 +1,20 @@
 """The event log that is cheaper than Dagster's own holds, after the same runs, just what Dagster's own holds."""
 
 import re
+import shutil
 import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 from dagster._core.events import ASSET_CHECK_EVENTS, DagsterEventType
+
+from mlops_assets.local.servers import prepare_dagster_home
+from resources.instance_storage import engine_of
+from resources.settings import settings
 
 TABLES = ("event_logs", "asset_keys", "asset_event_tags", "asset_check_executions")
 OURS = "resources.instance_storage", "EventLog"
@@ -107,3 +115,56 @@ def test_a_check_names_the_materialization_it_was_made_for(tmp_path):
         )
     assert oldest.asset_check_evaluation_data.target_materialization_data is None
     assert newest.asset_check_evaluation_data.target_materialization_data is not None
+
+
+@pytest.fixture
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Dagster's home as `mlops` prepares it."""
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return prepare_dagster_home(settings({"MLOPS_HOME": str(tmp_path)}))
+
+
+def cursor_of(instance: dg.DagsterInstance, cursor: str | None = None) -> str | None:
+    """What the instance keeps below a key, and is to keep."""
+    before = instance.run_storage.get_cursor_values({"test"}).get("test")
+    if cursor:
+        instance.run_storage.set_cursor_values({"test": cursor})
+    return before
+
+
+def test_a_process_reads_dagsters_migrations_once_however_often_it_opens_an_instance(ours, monkeypatch):
+    with dg.DagsterInstance.from_config(str(ours)) as instance:
+        assert cursor_of(instance, "kept") is None and instance.all_instigator_state() == []
+    read = list[object]()
+    monkeypatch.setattr(ScriptDirectory, "from_config", lambda config: read.append(config))
+    with dg.DagsterInstance.from_config(str(ours)) as instance:
+        assert cursor_of(instance) == "kept" and instance.all_instigator_state() == []
+    assert read == []
+
+
+def test_a_home_that_was_removed_is_made_anew_and_not_taken_for_the_one_that_was_there(ours):
+    with dg.DagsterInstance.from_config(str(ours)) as instance:
+        cursor_of(instance, "kept")
+    for folder in ("storage", "schedules"):
+        shutil.rmtree(ours / folder)
+    with dg.DagsterInstance.from_config(str(ours)) as instance:
+        assert cursor_of(instance) is None and instance.all_instigator_state() == []
+        assert list(instance.get_runs()) == []
+
+
+def test_a_forked_process_has_connections_of_its_own(ours):
+    address = f"sqlite:///{ours}/storage/runs.db"
+    with dg.DagsterInstance.from_config(str(ours)) as instance:
+        cursor_of(instance, "kept")
+        here = engine_of(address)
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as other:
+            assert other.submit(is_of_another_engine, address, id(here)).result()
+        assert engine_of(address) is here and cursor_of(instance) == "kept"
+
+
+def is_of_another_engine(address: str, number: int) -> bool:
+    engine = engine_of(address)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM runs LIMIT 1")
+        return id(engine) != number
