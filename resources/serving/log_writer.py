@@ -1,8 +1,8 @@
 """The writer of the serving log: a queue, and a thread that turns it into parquet files behind the predictions' back.
 
 Under `<folder>/<model>/<day>/` lies one file for every `EVERY_S` seconds in which requests came. A writer merges its
-own files by `MERGE`, and what is left of a day once the day is over, so that a day leaves a few hundred files a
-writer at most. SIGKILL loses what came in the last `EVERY_S` seconds and the file being written; an orderly end loses
+own files by `MERGE`, or by fewer that have `MERGED_ROWS` rows together, and what is left of a day once the day is over:
+a day leaves a few hundred files a writer, or one for so many rows, and a merge holds no more of them in memory. SIGKILL loses what came in the last `EVERY_S` seconds and the file being written; an orderly end loses
 nothing. A writer killed while it merges leaves the merged file and its parts: readers take each request once.
 """
 
@@ -28,6 +28,7 @@ EVERY_S = 2.0
 MOST_ROWS = 5_000
 MOST_WAITING = 50_000
 MERGE = 256
+MERGED_ROWS = 100_000
 
 
 class ServingLog:
@@ -128,7 +129,8 @@ class _Files:
     def __init__(self, folder: Path, merge: int) -> None:
         self.folder, self.merge = folder, merge
         self.writer, self.number = uuid.uuid4().hex[:8], 0
-        self.parts: dict[Path, list[Path]] = defaultdict(list)
+        self.parts: dict[Path, dict[Path, int]] = defaultdict(dict)
+        """By day the files that are not merged yet, with their rows."""
         self.known: set[Path] = set()
 
     def write(self, group: list[Gathered]) -> None:
@@ -137,16 +139,18 @@ class _Files:
         folder = f"{first.model}/{SHADOWS}" if first.shadow else first.model
         day = below(self.folder, f"{folder}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
-        write_frame(path, pl.concat([one.frame() for one in group], how="vertical_relaxed"))
-        self.parts[day].append(path)
+        frame = pl.concat([one.frame() for one in group], how="vertical_relaxed")
+        write_frame(path, frame)
+        self.parts[day][path] = frame.height
 
     def merge_due(self) -> None:
         """Merge the parts of a day that are many, and of a day after which another has begun."""
         newest = max((day.name for day in self.parts), default="")
         for day, parts in list(self.parts.items()):
-            if len(parts) >= self.merge or day.name < newest:
+            many = len(parts) >= self.merge or sum(parts.values()) >= MERGED_ROWS
+            if many or day.name < newest:
                 del self.parts[day]
-                self._merge(parts)
+                self._merge(list(parts))
 
     def _merge(self, parts: list[Path]) -> None:
         """Write the rows of some parts into one file, then remove the parts; they stay as they are if that fails."""

@@ -125,6 +125,18 @@ def test_a_writer_merges_its_files_so_that_they_stay_few(tmp_path):
     assert len(files(tmp_path)) < 16
 
 
+def test_a_merge_holds_no_more_rows_in_memory_however_many_are_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_writer, "MERGED_ROWS", 12)
+    log = ServingLog(tmp_path, every_s=0.001)
+    for number in range(20):
+        log.append(answered([f"r{number:02}{place}" for place in range(5)]))
+        until(lambda number=number: log.written == 5 * (number + 1))
+    log.close()
+    assert ids(tmp_path) == [f"r{number:02}{place}" for number in range(20) for place in range(5)]
+    assert max(pl.read_parquet(path).height for path in files(tmp_path)) == 15
+    assert len(files(tmp_path)) < 10
+
+
 def test_a_writer_killed_while_it_merges_leaves_no_request_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
     log = ServingLog(tmp_path, every_s=0.001, merge=2)
