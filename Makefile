@@ -54,7 +54,7 @@ test: $(VENV)/.development lint types  ## lint, types and the tests that need no
 	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20
 
 acceptance: $(VENV)/.development  ## the long tests: servers, daemons, browsers, replays and what is killed
-	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=2 --dist=loadfile --durations=20
+	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=3 --dist=loadfile --durations=20
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)

@@ -42,8 +42,11 @@ LONGEST_FIRST = (
     *(
         f"tests/acceptance/test_{name}.py"
         for name in (
+            "live_shop",
             "dagster_dev",
             "browser",
+            "rollout_under_load",
+            "launcher",
             "killed_replay",
             "training_on_ray",
             "your_data",
@@ -55,7 +58,6 @@ LONGEST_FIRST = (
             "ingesting_at_once",
             "january_to_march",
             "ray_join",
-            "launcher",
             "verify",
             "dev",
             "no_telemetry",
