@@ -229,5 +229,5 @@ def _links(systems: Systems, spec: ModelSpec, champion: int | None) -> dict[str,
     if champion is not None:
         links["registry"] = pages.version(name, champion)
     if spec.deployment.enabled:
-        links["endpoint"] = systems.endpoint.address
+        links["endpoint"] = pages.endpoint or systems.endpoint.address
     return links
