@@ -137,7 +137,7 @@ class _Files:
         folder = f"{first.model}/{SHADOWS}" if first.shadow else first.model
         day = below(self.folder, f"{folder}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
-        write_frame(path, pl.concat([one.frame() for one in group], how="vertical_relaxed"))
+        write_frame(path, pl.concat([one.frame() for one in group], how="diagonal_relaxed"))
         self.parts[day].append(path)
 
     def merge_due(self) -> None:
