@@ -181,7 +181,6 @@ def _traffic(systems: Systems, spec: ModelSpec, asked_at: datetime) -> dict[str,
     log = systems.serving_log if spec.deployment.enabled else None
     return {
         "requests_24h": rows_served(log, spec.name, asked_at - DAY) if log else None,
-        "errors_24h": None,
     }
 
 
