@@ -1,6 +1,7 @@
 """A second model in a watched state, whose newest week raised a calibrated alarm: parcels that are heavier, which come later."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -54,7 +55,9 @@ def workspace(folder: Path) -> Path:
 
 def alarm(where: Settings, dagster: str, endpoint: str) -> None:
     """Twelve weeks of which nine were learnt and the last two are heavier, the last week's report made by a run, and its alert raised."""
-    parts = resources_of(where) | {"pages": Pages(dagster=dagster, mlflow="", endpoint=endpoint)}
+    parts: dict[str, Any] = resources_of(where) | {
+        "pages": Pages(dagster=dagster, mlflow="", endpoint=endpoint)
+    }
     lake, tracking = parts["lake"], parts["tracking"]
     heavy_weeks(lake, tracking)
     with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
