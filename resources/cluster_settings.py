@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from resources import variables
+from resources.addresses import without_user
 from resources.serving_settings import ServingSettings
 from resources.state_folder import SettingsError
 
@@ -93,6 +94,11 @@ class ClusterSettings(ServingSettings):
         examples=["none"],
         description="What a backup takes along that no other variable names, with spaces between: the databases of MLflow's server and the bucket of its artifacts.",
     )
+
+    @property
+    def serve_url(self) -> str:
+        """Where people open the endpoint: `MLOPS_SERVE_URL`, or on a laptop where it listens; empty where nobody knows."""
+        return without_user(self.serve_page)[0] or ("" if self.env == "cluster" else self.serve_address)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -34,7 +34,7 @@ def local_resources(given: Settings | None = None) -> dict[str, Any]:
             rayjob=str(where.rayjob),
         ),
         "endpoint": Endpoint(folder=str(where.serving), address=where.serve_address),
-        "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url),
+        "pages": Pages(dagster=where.dagster_url, mlflow=where.mlflow_url, endpoint=where.serve_url),
         "audit": Audit(folder=where.audit, key_file=str(where.audit_key)),
         "alerts": Alerts(folder=str(where.alerts), policy_file=str(where.alerts_file or "")),
         "clock": Clock.of(where),

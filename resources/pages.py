@@ -1,4 +1,4 @@
-"""Addresses of the pages that show a thing: an asset in Dagster's UI, a version in MLflow's."""
+"""Addresses of the pages that show a thing: an asset in Dagster's UI, a version in MLflow's, a report at the endpoint."""
 
 from urllib.parse import quote
 
@@ -6,10 +6,11 @@ from resources.resource import Resource
 
 
 class Pages(Resource):
-    """The two web UIs, by the addresses under which people open them."""
+    """The web UIs, by the addresses under which people open them; `endpoint` is empty where nobody knows it."""
 
     dagster: str
     mlflow: str
+    endpoint: str = ""
 
     def asset(self, *path: str) -> str:
         """The page of an asset."""
@@ -22,6 +23,11 @@ class Pages(Resource):
     def version(self, model: str, number: int) -> str:
         """The page of a registered version."""
         return f"{self.mlflow.rstrip('/')}/#/models/{quote(model)}/versions/{number}"
+
+    def report(self, model: str, partition: str) -> str:
+        """The page that Evidently drew of a partition's drift, as the endpoint shows it; empty where nobody knows its address."""
+        path = f"/reports/{quote(model)}/drift/{quote(partition)}"
+        return f"{self.endpoint.rstrip('/')}{path}" if self.endpoint else ""
 
 
 def safe_link(address: str) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -26,6 +27,13 @@ class ServingSettings(WatchSettings):
     )
     serve_port: Annotated[int, BeforeValidator(variables.port)] = Field(
         default=8000, validation_alias="MLOPS_SERVE_PORT", description="Port of the endpoint."
+    )
+    serve_page: str = Field(
+        default="",
+        validation_alias="MLOPS_SERVE_URL",
+        repr=False,
+        examples=["that port on 127.0.0.1, on a laptop"],
+        description="Where people open the endpoint; asset pages link to it.",
     )
     serve_with: Annotated[Literal["process", "ray"], BeforeValidator(variables.server)] = Field(
         default="process",
@@ -88,9 +96,10 @@ class ServingSettings(WatchSettings):
 
     @property
     def serve_names(self) -> tuple[str, ...]:
-        """The names by which it may be called: those that are allowed, and the address that it listens on."""
+        """The names by which it may be called: those that are allowed, the address that it listens on, and where people open it."""
         own = () if self.serve_host in EVERYWHERE else (_in_url(self.serve_host),)
-        return (*self.allowed_hosts, *own)
+        opened = urlsplit(self.serve_page).hostname
+        return (*self.allowed_hosts, *own, *([_in_url(opened)] if opened else ()))
 
 
 def _in_url(host: str) -> str:

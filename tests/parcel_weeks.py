@@ -9,6 +9,7 @@ from mlops_assets.spec.model import ModelSpec
 from resources.audit.log import Audit
 from resources.clock import Clock
 from resources.lake.lake import Lake
+from resources.pages import Pages
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
@@ -40,6 +41,7 @@ def parcel_lake(folder: Path, spec: ModelSpec, frame: pl.DataFrame | None = None
 
 
 def report_parts(lake: Lake) -> dict[str, Any]:
-    """What a report on a partition is made with, beside a lake: an empty audit log and registry."""
+    """What a report on a partition is made with, beside a lake: an empty audit log and registry, and no server."""
     tracking = Tracking(uri=f"sqlite:///{lake.root}-mlflow.db", artifacts=f"{lake.root}-artifacts")
-    return {"lake": lake, "clock": Clock(), "tracking": tracking, "audit": Audit(folder=f"{lake.root}-audit")}
+    audit, pages = Audit(folder=f"{lake.root}-audit"), Pages(dagster="", mlflow="")
+    return {"lake": lake, "clock": Clock(), "tracking": tracking, "audit": audit, "pages": pages}

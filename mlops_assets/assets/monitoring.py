@@ -11,6 +11,7 @@ from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.history_page import drift_history, on_top, performance_history
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
+from mlops_assets.kit.report_link import report_link
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
@@ -154,7 +155,7 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
         spec,
         "drift",
         after=["training_set", "predictions"],
-        uses=["tracking"],
+        uses=["tracking", "pages"],
         calendar=spec.calendar,
         kinds={"polars"},
         code_version=report_code("drift")[:12],
@@ -177,8 +178,9 @@ def drift(spec: ModelSpec) -> dg.AssetsDefinition:
             scores = {key: value for key in SCORES if (value := _note(written[name], key)) not in (None, "")}
             pictures = drift_history(spec, lake, name) if name == max(run.partitions) else {}
             page = {"columns": frame_table(lake.read(run.reuse.table, [name])), **scores}
-            alarm = alarm_page(spec, lake, name, written[name].notes or {})
-            run.show(name, {**pictures, **page, **alarm})
+            notes = written[name].notes or {}
+            link = report_link(spec, run.systems.pages, name, notes)
+            run.show(name, {**pictures, **page, **alarm_page(spec, lake, name, notes), **link})
         schema, top = partial(report_schema, MEANINGS), on_top(max(run.partitions))
         yield from materialized(run, written, len(written), schema, first=top)
         yield drift_check(spec, written)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
+from mlops_assets.kit.described import described
 from mlops_assets.kit.stage import Run, stage
-from mlops_assets.kit.status_page import STATUS, described, status_metadata, tell
+from mlops_assets.kit.status_page import STATUS, status_metadata, tell
 from mlops_assets.spec.model import ModelSpec
 
 USES = ("audit", "endpoint", "clock", "serving_log", "alerts", "pages")

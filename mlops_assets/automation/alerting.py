@@ -6,10 +6,12 @@ looked for by the time of their end, back over the last look: a run-failure sens
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.looked import LOOKS
 from mlops_assets.kit.operations import MOST_RUNS, Work, repeated_since
 from mlops_assets.promotion.records import launched_by
 from mlops_assets.spec.model import ModelSpec
@@ -23,6 +25,7 @@ from resources.lake.lake import Lake
 from resources.moments import read_moment
 from resources.pages import Pages
 from resources.records.alerts import AlertState, Fact
+from resources.records.standing import Standing
 from resources.serving.log import ServingLogResource
 from resources.serving.problems import problems_at
 from resources.serving.ray_serve import Endpoint
@@ -63,7 +66,8 @@ def alert_sensor(specs: Callable[[], Mapping[str, ModelSpec]]) -> dg.SensorDefin
         systems = Systems(
             lake, endpoint=endpoint, audit=audit, clock=clock, serving_log=serving_log, pages=pages
         )
-        return dg.SkipReason(tell(context.instance, alerts, systems, specs(), wall()))
+        looked = LOOKS.take(lake)
+        return dg.SkipReason(tell(context.instance, alerts, systems, specs(), wall(), looked))
 
     return sensor
 
@@ -74,10 +78,11 @@ def tell(
     systems: Systems,
     specs: Mapping[str, ModelSpec],
     now: datetime,
+    looked: Mapping[str, Standing] = MappingProxyType({}),
 ) -> str:
-    """One look at everything, and what was sent, in a sentence."""
+    """One look at everything, and what was sent, in a sentence; how models stand that were `looked` at a moment ago is not asked again."""
     policy = alerts.policy
-    findings = look_at_models(systems, specs, policy.limits)
+    findings = look_at_models(systems, specs, policy.limits, looked)
     problems = problems_at(settings().serve_address)
     if problems is not None:
         findings += look_at_endpoint(systems, specs, problems)

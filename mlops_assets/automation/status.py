@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.kit.status_page import described, moment_of, status_event, tell
+from mlops_assets.automation.looked import LOOKS
+from mlops_assets.kit.described import described
+from mlops_assets.kit.status_page import moment_of, status_event, tell
 from mlops_assets.spec.model import ModelSpec
 from resources.alerts.outbox import Alerts
 from resources.audit.log import Audit
@@ -57,6 +59,7 @@ def status_sensor(
             alerts=alerts,
         )
         platform = described(systems, specs(), broken(), context.instance)
+        LOOKS.keep(lake, platform)
         return dg.SkipReason(brought_up(context.instance, systems, platform))
 
     return sensor

@@ -85,11 +85,11 @@ def _roll_back(
 
 def _show_in_ui(where: Settings, entry: "Entry") -> None:
     """Leave the event on the page of `<model>/deployment`, where there is a Dagster instance to leave it in."""
-    if not (where.dagster_home / "dagster.yaml").exists():
-        return
-    import dagster as dg
+    from mlops_assets.local.instance import instance_in
 
-    from mlops_assets.automation.decisions import deployment_event, entry_metadata
+    with instance_in(where) as instance:
+        if instance is None:
+            return
+        from mlops_assets.automation.decisions import deployment_event, entry_metadata
 
-    with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
         instance.report_runless_asset_event(deployment_event(str(entry.model), entry_metadata(entry)))

@@ -116,12 +116,12 @@ def _refuse_unknown(model: str) -> None:
 
 def _show_in_ui(where: Settings, audit: "Audit", entry: "Entry", new: bool, models: list[str]) -> None:
     """Leave the event on the pages of `<model>/deployment`, where there is a Dagster instance to leave it in."""
-    if not (where.dagster_home / "dagster.yaml").exists():
-        return
-    import dagster as dg
+    from mlops_assets.local.instance import instance_in
 
-    from mlops_assets.automation.holding import hold_events
+    with instance_in(where) as instance:
+        if instance is None:
+            return
+        from mlops_assets.automation.holding import hold_events
 
-    with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
         for event in hold_events(audit, entry, new, models):
             instance.report_runless_asset_event(event)

@@ -110,12 +110,12 @@ def _spec(model: str) -> "ModelSpec":
 
 def _show_in_ui(where: Settings, systems: "Systems", state: "Rollout") -> None:
     """Leave the events on the pages of the model, where there is a Dagster instance to leave them in."""
-    if not (where.dagster_home / "dagster.yaml").exists():
-        return
-    import dagster as dg
+    from mlops_assets.local.instance import instance_in
 
-    from mlops_assets.automation.rollout import events_of
+    with instance_in(where) as instance:
+        if instance is None:
+            return
+        from mlops_assets.automation.rollout import events_of
 
-    with dg.DagsterInstance.from_config(str(where.dagster_home)) as instance:
         for event in events_of(systems.lake, state):
             instance.report_runless_asset_event(event)

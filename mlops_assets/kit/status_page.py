@@ -1,6 +1,5 @@
-"""How the models stand, described, told to the endpoint's page, and as the page of `platform/status` shows it."""
+"""How the models stand, told to the endpoint's page, and as the page of `platform/status` shows it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -8,25 +7,12 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.metadata import markdown_table
-from mlops_assets.kit.operations import month_costs, platform_waits
-from mlops_assets.ml.reports.standing import broken_use_case
-from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.standing import Operations, describe_platform
-from resources.clock import wall
+from mlops_assets.kit.operations import month_costs
 from resources.records.standing import Platform, PlatformStatus, Standing
 from resources.records.standing_words import LINK_OF, headline, lines
 from resources.systems import Systems
 
 STATUS = ["platform", "status"]
-
-
-def described(
-    systems: Systems, specs: Mapping[str, ModelSpec], broken: Mapping[str, str], instance: dg.DagsterInstance
-) -> Platform:
-    """How the models stand by the records and by what Dagster knows, without costs; `broken` are use cases that do not load."""
-    waits = [broken_use_case(name, why) for name, why in sorted(broken.items())]
-    waits += platform_waits(instance, systems.pages.dagster, wall())
-    return describe_platform(systems, specs, Operations(waits=waits))
 
 
 def tell(systems: Systems, platform: Platform, instance: dg.DagsterInstance) -> Platform:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.kit.operations import month_costs
+from mlops_assets.local.instance import instance_in
 from mlops_assets.local.watch_page import watch_page
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.exposition import Exposition, View, view_of
@@ -86,12 +87,12 @@ class Costs:
 
     def of(self, models: list[str]) -> Mapping[str, float]:
         """CPU-hours by model; none of a model of which no run says what it took, or where there is no Dagster instance yet."""
-        if time.monotonic() >= self._until and (self._where.dagster_home / "dagster.yaml").exists():
-            import dagster as dg
-
-            with dg.DagsterInstance.from_config(str(self._where.dagster_home)) as instance:
+        if time.monotonic() < self._until:
+            return self._costs
+        with instance_in(self._where) as instance:
+            if instance is not None:
                 self._costs = month_costs(instance, models, wall())
-            self._until = time.monotonic() + COSTS_EVERY_S
+                self._until = time.monotonic() + COSTS_EVERY_S
         return self._costs
 
 

@@ -189,7 +189,8 @@ def _replay(settings: Settings, order: ReplayOrder) -> str:
 
 def tell_status(project: "Project") -> None:
     """Have the endpoint's first page and the asset `platform/status` show how the models stand at the end."""
-    from mlops_assets.kit.status_page import described, status_event, tell
+    from mlops_assets.kit.described import described
+    from mlops_assets.kit.status_page import status_event, tell
     from resources.systems import Systems
 
     systems, instance = Systems.of(project.resources), project.instance

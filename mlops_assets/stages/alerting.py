@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from mlops_assets.ml.judging.metrics import goodness
 from mlops_assets.promotion.rollout_states import in_words, newest
@@ -60,13 +61,21 @@ class Findings:
         ) and state.id not in there
 
 
-def look_at_models(systems: Systems, specs: Mapping[str, ModelSpec], limits: Limits) -> Findings:
-    """What is wrong with each model and its tables; a model that cannot be read is one of the alerts, and hides no other."""
+def look_at_models(
+    systems: Systems,
+    specs: Mapping[str, ModelSpec],
+    limits: Limits,
+    looked: Mapping[str, Standing] = MappingProxyType({}),
+) -> Findings:
+    """What is wrong with each model and its tables; a model that cannot be read is one of the alerts, and hides no other.
+
+    Models that were `looked` at a moment ago are taken as they stood then.
+    """
     alerts: list[Alert] = []
     settled: set[tuple[str, str]] = set()
     for name, spec in sorted(specs.items()):
         try:
-            alerts += _of_model(systems, spec, limits)
+            alerts += _of_model(systems, spec, limits, looked.get(name))
             settled |= {(kind, name) for kind in OF_MODELS}
         except Exception as error:
             LOG.exception("the standing of %s cannot be read", name)
@@ -117,8 +126,8 @@ def acknowledge(alerts: Alerts, audit: Audit, id: str, by: str, why: str, now: d
     )
 
 
-def _of_model(systems: Systems, spec: ModelSpec, limits: Limits) -> list[Alert]:
-    (standing,) = describe_platform(systems, {spec.name: spec}).models
+def _of_model(systems: Systems, spec: ModelSpec, limits: Limits, looked: Standing | None) -> list[Alert]:
+    standing = looked or describe_platform(systems, {spec.name: spec}).models[0]
     look: tuple[Callable[..., Iterable[Alert]], ...] = (_drift, _quality, _freshness, _coverage)
     alerts = [one for check in look for one in check(standing, limits)]
     return [

@@ -20,8 +20,9 @@ EACH, WHERE_IT_DRIFTS, NONE = "each", "where it drifts", "none"
 """What the tag of a run says: Evidently's page is drawn for each partition, as without it, where the drift signal is on, or for none."""
 
 PAGE = "evidently report"
-NO_PAGE = (
-    "not drawn: a replay draws it for its last partition and, where partitions do not share runs, where the drift signal is on; "
+NOT_DRAWN = "not drawn: "
+NO_PAGE = NOT_DRAWN + (
+    "a replay draws it for its last partition and, where partitions do not share runs, where the drift signal is on; "
     "materialize {} {} by hand for it"
 )
 """The note of a partition's drift: where the page lies, or how to get it."""
@@ -60,6 +61,11 @@ def write_page(
         return {PAGE: evidently_report(spec, lake, name, int(numbers["reference version"]), columns)}
     lake.folder(f"{spec.name}/drift").delete(page_name(name))
     return {} if numbers["reference version"] is None else {PAGE: NO_PAGE.format(f"{spec.name}/drift", name)}
+
+
+def has_page(notes: Mapping[str, Any]) -> bool:
+    """Whether the notes of a partition's drift say where its page lies."""
+    return PAGE in notes and not str(notes[PAGE]).startswith(NOT_DRAWN)
 
 
 def page_name(partition: str) -> str:

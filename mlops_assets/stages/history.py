@@ -6,12 +6,11 @@ from typing import Any
 from mlops_assets.ml.reports.history import MOST, Point
 from mlops_assets.ml.scores import defined
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.anchor_line import ANCHOR
 from mlops_assets.stages.drift_alarm import alarm_of
-from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.reference import reference_name
 from mlops_assets.stages.reporting import Interval, floors_missed
 from resources.lake.lake import Lake
-from resources.records.attempts import Attempt
 from resources.records.documents import load_note, load_record
 from resources.records.notes import Making
 from resources.records.references import Reference
@@ -82,11 +81,10 @@ def reference_metric(spec: ModelSpec, lake: Lake, version: int) -> float | None:
     return defined(profile.metrics.get(spec.gate.metric)) if profile else None
 
 
-def anchor_metric(spec: ModelSpec, lake: Lake, through: str) -> float | None:
-    """The gate's metric of the anchor at the newest evaluation up to a partition; None where none met an anchor."""
-    evaluated = [name for name in lake.records(f"{spec.name}/attempts") if name <= through]
-    attempt = load_record(lake, Attempt, attempt_name(spec, evaluated[-1])) if evaluated else None
-    return defined(attempt.anchor.metric) if attempt and attempt.anchor else None
+def anchor_metric(spec: ModelSpec, lake: Lake, name: str) -> float | None:
+    """The gate's metric of the anchor on a partition's own rows, by the line of its report; None where that has no line, or another metric."""
+    line = (lake.manifest(f"{spec.name}/performance", name).notes or {}).get(ANCHOR) or {}
+    return defined(line.get("anchor")) if line.get("metric") == spec.gate.metric else None
 
 
 def _last(lake: Lake, table: str, through: str) -> Sequence[str]:

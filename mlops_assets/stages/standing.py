@@ -23,6 +23,7 @@ from mlops_assets.stages.history import interval_on_record
 from mlops_assets.stages.now import now_of
 from mlops_assets.stages.reporting import floors_missed
 from mlops_assets.stages.rollout_page import waits_for
+from resources.alerts.alert import is_on_record
 from resources.audit.log import CHANGES, Entry
 from resources.clock import wall
 from resources.lake.lake import Lake
@@ -51,11 +52,6 @@ class Operations:
 
 
 NOTHING = Operations()
-
-ON_RECORD = frozenset(
-    ("drift_alarm", "quality_under_floor", "stale_data", "rollout_waits", "approval_waits", "run_failed")
-)
-"""Kinds of alerts on what the records say by themselves: they are no reason of their own why a model needs hands."""
 
 
 def describe_platform(
@@ -95,7 +91,7 @@ def _standing(
     about = [one for one in reversed(alerts) if one.subject == name]
     decisions = waits_for_a_person(spec, audit, parts["champion"], rollout)
     judged = None if change or decisions else audit.latest(name, ("evaluated",))
-    untold = [alert_in_words(one) for one in about if one.kind not in ON_RECORD and not one.acknowledgement]
+    untold = [alert_in_words(one) for one in about if not is_on_record(one.kind) and not one.acknowledgement]
     needs = [*decisions, *untold, *_problems(spec, lake, parts, report, judged)]
     return Standing(
         model=name,
@@ -185,7 +181,6 @@ def _traffic(systems: Systems, spec: ModelSpec, asked_at: datetime) -> dict[str,
     log = systems.serving_log if spec.deployment.enabled else None
     return {
         "requests_24h": rows_served(log, spec.name, asked_at - DAY) if log else None,
-        "errors_24h": None,
     }
 
 
@@ -229,5 +224,5 @@ def _links(systems: Systems, spec: ModelSpec, champion: int | None) -> dict[str,
     if champion is not None:
         links["registry"] = pages.version(name, champion)
     if spec.deployment.enabled:
-        links["endpoint"] = systems.endpoint.address
+        links["endpoint"] = pages.endpoint or systems.endpoint.address
     return links

@@ -9,11 +9,15 @@ from resources.records.alerts import Fact, Severity
 
 @dataclass(frozen=True)
 class AlertKind:
-    """A kind of alert: how bad it is by itself, what it says, and what helps."""
+    """A kind of alert: how bad it is by itself, what it says, and what helps.
+
+    Of one that is `on_record` the records say by themselves what it says: it is no reason of its own why a model needs hands.
+    """
 
     severity: Severity
     title: str
     fix: str
+    on_record: bool = False
 
 
 KINDS: Mapping[str, AlertKind] = {
@@ -21,13 +25,21 @@ KINDS: Mapping[str, AlertKind] = {
         "warning",
         "inputs or predictions drift",
         "read the drift report; the retrain policy decides by itself",
+        on_record=True,
     ),
     "quality_under_floor": AlertKind(
-        "critical", "quality is beyond its floor", "roll back, or pause and train on what the labels show"
+        "critical",
+        "quality is beyond its floor",
+        "roll back, or pause and train on what the labels show",
+        on_record=True,
     ),
-    "stale_data": AlertKind("warning", "data is late", "look at the source of the table, then at its sensor"),
+    "stale_data": AlertKind(
+        "warning", "data is late", "look at the source of the table, then at its sensor", on_record=True
+    ),
     "stale_model": AlertKind(
-        "warning", "the newest partition is old", "see which table it waits for; nothing newer was ingested"
+        "warning",
+        "the newest partition is old",
+        "see which table it waits for; nothing newer was ingested",
     ),
     "labels_missing": AlertKind(
         "warning", "labels are missing", "look at the source of the labels: quality is blind without them"
@@ -35,13 +47,19 @@ KINDS: Mapping[str, AlertKind] = {
     "rollout_rolled_back": AlertKind(
         "warning", "a roll-out was rolled back", "read its evidence before the next version is tried"
     ),
-    "rollout_waits": AlertKind("info", "a roll-out waits for a person", "promote, resume or abort it"),
-    "approval_waits": AlertKind("info", "a challenger waits for approval", "approve or reject it"),
+    "rollout_waits": AlertKind(
+        "info", "a roll-out waits for a person", "promote, resume or abort it", on_record=True
+    ),
+    "approval_waits": AlertKind(
+        "info", "a challenger waits for approval", "approve or reject it", on_record=True
+    ),
     "promotion_refused": AlertKind(
-        "warning", "challengers are refused again and again", "compare their evidence: data, labels or gate"
+        "warning",
+        "challengers are refused again and again",
+        "compare their evidence: data, labels or gate",
     ),
     "run_failed": AlertKind(
-        "warning", "a run failed", "open the run; what a sensor asked for is tried again"
+        "warning", "a run failed", "open the run; what a sensor asked for is tried again", on_record=True
     ),
     "endpoint_broken": AlertKind(
         "critical", "a version cannot be served", "roll back, or deploy the version again"
@@ -51,6 +69,11 @@ KINDS: Mapping[str, AlertKind] = {
     ),
     "prometheus": AlertKind("warning", "a Prometheus rule fires", "follow the runbook that the rule names"),
 }
+
+
+def is_on_record(kind: str) -> bool:
+    """Whether the records say by themselves what alerts of a kind say; of a kind of another release nobody knows."""
+    return kind in KINDS and KINDS[kind].on_record
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from resources.records.attempts import MomentText
-from resources.records.reader import Record, numbered
+from resources.records.reader import Content, Record, numbered
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Standing:
     waits: tuple[str, ...]
     alerts: tuple[str, ...]
     requests_24h: int | None
-    errors_24h: int | None
     cost_month: float | None
     cost_unit: str
     links: dict[str, str]
@@ -62,12 +61,21 @@ class Platform:
     waits: tuple[str, ...]
 
 
+def _without_errors(content: Content) -> Content:
+    """The first version had a count of errors that no record knows, and that was never there."""
+    models = [
+        {name: value for name, value in one.items() if name != "errors_24h"}
+        for one in content.get("models", ())
+    ]
+    return content | {"models": models}
+
+
 class PlatformStatus(Record):
     """The same as a document: the command's JSON, and what the endpoint's page is told."""
 
     CALLED: ClassVar[str] = "the record of how the models stand"
     AGAIN: ClassVar[str] = "materialize platform/status again"
-    STEPS: ClassVar = (numbered,)
+    STEPS: ClassVar = (numbered, _without_errors)
 
     asked_at: MomentText
     models: tuple[Standing, ...] = ()

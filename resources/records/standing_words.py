@@ -98,8 +98,7 @@ def traffic(one: Standing) -> str:
     """What was asked of the model in a day."""
     if one.requests_24h is None:
         return "-"
-    errors = f", {one.errors_24h:,} errors" if one.errors_24h is not None else ""
-    return f"{one.requests_24h:,} rows answered in 24 h{errors}"
+    return f"{one.requests_24h:,} rows answered in 24 h"
 
 
 def cost(one: Standing) -> str:

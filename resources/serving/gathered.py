@@ -83,10 +83,15 @@ class _Facts:
         self._ids, self._versions = list[str](), list[str]()
         self._requested, self._served = list[int](), list[int]()
         self._scores: list[np.ndarray] = []
+        self._traces: dict[int, str] = {}
+        """By row, of those that belong to a trace."""
 
     def add(self, batches: Sequence[ServedBatch]) -> None:
         for batch in batches:
             rows = batch.rows
+            if batch.traces:
+                first = len(self._ids)
+                self._traces |= {first + row: trace for row, trace in enumerate(batch.traces) if trace}
             self._ids.extend(batch.request_ids)
             self._versions.extend([batch.version] * rows)
             self._requested.extend([micros(batch.requested_at)] * rows)
@@ -101,8 +106,10 @@ class _Facts:
             return pl.Series(name, [value], pl.String).new_from_index(0, rows)
 
         shadow = [pl.Series(log.SHADOW, [True]).new_from_index(0, rows)] if first.shadow else []
+        traces = [self._traces.get(row) for row in range(rows)] if self._traces else []
         return [
             *shadow,
+            *([pl.Series(log.TRACE, traces, pl.String)] if traces else []),
             pl.Series(log.REQUEST, self._ids, pl.String),
             pl.Series(log.REQUESTED_AT, self._requested, INSTANT),
             served,

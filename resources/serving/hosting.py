@@ -53,6 +53,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.features.stores import FeatureStores
     from resources.serving.code import imported
     from resources.serving.following import Following
+    from resources.serving.http import reports
     from resources.serving.http.features import Question, mount
     from resources.serving.http.predict import application
     from resources.serving.keeper import Keeper
@@ -61,6 +62,7 @@ def http_application(home: Settings) -> "FastAPI":
     from resources.serving.side import CALLED, COMMAND
     from resources.serving.side.forward import Forward
     from resources.serving.versions.versions import Versions
+    from resources.storage.addresses import storage_at
 
     following = Following(home)
     if home.shared_address:
@@ -86,7 +88,7 @@ def http_application(home: Settings) -> "FastAPI":
     app.user_middleware.append(Middleware(Forward, keeper=keeper, models=models))
     _end_with(app, keeper, models, lambda: bool(planned.sources))
     _ship_at_the_end(app, following)
-    return mount(app, store_for, models.moment)
+    return mount(reports.mount(app, storage_at(home.lake)), store_for, models.moment)
 
 
 def let_in(home: Settings) -> tuple[Any, ...]:

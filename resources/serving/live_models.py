@@ -37,6 +37,7 @@ from resources.serving.reached import reached, reached_file
 from resources.serving.request_ids import RequestIds
 from resources.serving.splits import splits_in
 from resources.serving.unseen_categories import UnseenCategories
+from resources.telemetry.trace_ids import by_row
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_S = 15.0
@@ -296,7 +297,7 @@ class LiveModels:
         ids = [self._request_ids() for _ in range(len(scores))]
         if self.log:
             facts = record.name, record.version, model.service, now, served_at, ids
-            self.log.append(ServedBatch(*facts, vectors, scores))
+            self.log.append(ServedBatch(*facts, vectors, scores, traces=by_row(len(ids))))
         answers = plain(record, scores, now, ids)
         if result.unseen:
             answers = self.unseen.answers_with(record.name, result.unseen, answers)

@@ -2,7 +2,8 @@
 
 Columns are named as in Feast's own feature logging (`<view>__<feature>` with `__timestamp` and `__status`,
 `__log_timestamp`, `__log_date`, `__request_id`), with what Feast leaves out beside them: the moment asked for, the
-model's version, the hash of the feature definitions and the score. `serving_log_writer` writes it.
+model's version, the hash of the feature definitions and the score. `serving_log_writer` writes it. A file in which some
+request belongs to a trace has `__trace_id`, null for the others; files without have no such column.
 
 What another version scored in shadow lies apart, in the folder `shadow` of its model: it was served to nobody, and
 has the name of the request whose copy it scored.
@@ -35,6 +36,7 @@ SERVICE = "__feature_service"
 DEFINITION = "__definition"
 SCORE = "__score"
 SHADOW = "__shadow"
+TRACE = "__trace_id"
 DEFINITIONS, SHADOWS = "definitions", "shadow"
 READS = 10
 
@@ -45,7 +47,8 @@ class ServedBatch:
 
     `vectors` is what `FeatureStoreResource.online_vectors` gave, one row a request; event times and statuses are
     worked out when the log asks for them. `requested_at` is the moment the features were asked for, `served_at` the wall clock just before they were read.
-    Of a `shadow`, which another version has answered, all but the vectors is logged.
+    Of a `shadow`, which another version has answered, all but the vectors is logged. `traces` has the trace of each
+    request, empty where it has none, or nothing where none has one.
     """
 
     model: str
@@ -57,6 +60,7 @@ class ServedBatch:
     vectors: OnlineVectors
     scores: np.ndarray
     shadow: bool = False
+    traces: Sequence[str] = ()
 
     @property
     def rows(self) -> int:

@@ -139,7 +139,7 @@ class _Files:
         folder = f"{first.model}/{SHADOWS}" if first.shadow else first.model
         day = below(self.folder, f"{folder}/{first.served_at:%Y-%m-%d}")
         path = day / self._name(f"{first.served_at:%H%M%S%f}")
-        frame = pl.concat([one.frame() for one in group], how="vertical_relaxed")
+        frame = pl.concat([one.frame() for one in group], how="diagonal_relaxed")
         write_frame(path, frame)
         self.parts[day][path] = frame.height
 

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from resources.telemetry.exporting import Telemetry, telemetry
+from resources.telemetry.trace_ids import within
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +43,8 @@ class Traced:
         heads = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         parent = self._propagator.extract(heads)
         attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
-        with self._tracer.start_as_current_span(scope["method"], parent, SpanKind.SERVER, attributes) as span:
+        started = self._tracer.start_as_current_span(scope["method"], parent, SpanKind.SERVER, attributes)
+        with started as span, within(f"{span.get_span_context().trace_id:032x}"):
             await self._app(scope, receive, Answering(self._propagator, span, send, scope).send)
         return None
 

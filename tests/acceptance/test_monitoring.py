@@ -31,6 +31,7 @@ from mlops_assets.stages.reporting import write_drift, write_performance
 from resources.cluster import resources_of
 from resources.records.rollout import Promise, Rollout
 from resources.settings import PROJECT_ROOT, Settings, settings
+from tests.acceptance import alarmed
 from tests.acceptance.test_first_page import served
 from tests.conftest import needed_program
 from tests.receivers import Webhooks, webhooks
@@ -172,7 +173,45 @@ def test_a_planted_shift_goes_from_metric_to_alert_to_message_on_the_page(watche
 
 def drifts(watched: Watched) -> list[dict[str, Any]]:
     """The messages that came and tell of drift."""
-    return [one for one in watched.receiver.got if "drift alarm" in one["message"]]
+    said = [one for one in watched.receiver.got if "drift alarm" in one["message"]]
+    return [one for one in said if NAME in one["message"]]
+
+
+def close_dialog(page: Any) -> None:
+    page.keyboard.press("Escape")
+    page.locator(screenshots.DIALOG).first.wait_for(state="hidden")
+
+
+def test_two_clicks_lead_from_an_alarm_to_its_cause_and_one_more_to_evidentlys_page(watched: Watched):
+    workspace = alarmed.workspace(watched.where.home / "heavy")
+    with (
+        screenshots.webserver(watched.where, workspace) as dagster,
+        screenshots.endpoint(watched.where) as models,
+        screenshots.browser(1500, 2600) as page,
+    ):
+        alarmed.alarm(watched.where, dagster, models)
+        page.goto(watched.exporter)
+        page.locator("#alerts tr", has_text="drift alarm").get_by_role("link", name="heavy_parcel").click()
+        moved = page.get_by_text("what moved the score", exact=True)
+        moved.wait_for(timeout=60_000)
+        cause = screenshots.open_text(page, "what moved the score").inner_text()
+        assert "weight" in cause and f"{alarmed.VIEW} {alarmed.WEEK} (content " in cause
+        assert f"code {alarmed.CODE[:12]}" in cause
+        close_dialog(page)
+        assert "depot" in screenshots.open_text(page, "slices that moved the score").inner_text()
+        close_dialog(page)
+        drawn = screenshots.open_picture(page, "then and now")
+        assert drawn.count() >= 2
+        assert all(drawn.nth(at).evaluate("image => image.naturalWidth") > 0 for at in range(2))
+        close_dialog(page)
+        link = page.get_by_role("link", name=f"{models}/reports/heavy_parcel/drift/{alarmed.WEEK}")
+        with page.context.expect_page() as opened:
+            link.click()
+        report = opened.value
+        errors: list[str] = []
+        report.on("pageerror", lambda error: errors.append(str(error)))
+        report.get_by_text("Dataset Drift", exact=True).wait_for()
+        assert report.get_by_text("Exact scores of all").is_visible() and errors == []
 
 
 DASHBOARDS = sorted((PROJECT_ROOT / "deployments" / "monitoring" / "dashboards").glob("*.json"))

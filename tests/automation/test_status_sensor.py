@@ -9,9 +9,13 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets.status import status
+from mlops_assets.automation.alerting import alert_sensor
+from mlops_assets.automation.looked import Looks
 from mlops_assets.automation.status import OLD, brought_up, status_sensor
-from mlops_assets.kit.status_page import STATUS, described
+from mlops_assets.kit.described import described
+from mlops_assets.kit.status_page import STATUS
 from mlops_assets.promotion.holds import pause
+from mlops_assets.stages.standing import describe_platform
 from resources.lake.lake import Lake
 from resources.local import local_resources
 from resources.serving import status_notice
@@ -99,3 +103,33 @@ def test_the_sensor_looks_by_itself_but_leaves_a_state_alone_that_a_replay_works
     busy = parts | {"lake": InAReplay(root=parts["lake"].root)}
     assert (ticked(busy), events(instance)) == ("a replay is at work on this state alone", 0)
     assert (ticked(parts), events(instance)) == ("1 model, nothing needs hands", 1)
+
+
+def test_the_alerts_take_how_the_models_stand_from_the_look_of_the_same_minute_once_and_else_look_themselves(
+    instance, parts, monkeypatch
+):
+    asked: list[list[str]] = []
+
+    def counted(systems: Systems, specs: dict, *more):
+        asked.append([*specs])
+        return describe_platform(systems, specs, *more)
+
+    for module in ("mlops_assets.stages.alerting", "mlops_assets.kit.described"):
+        monkeypatch.setattr(f"{module}.describe_platform", counted)
+    needed = ("lake", "endpoint", "audit", "clock", "serving_log", "pages", "alerts")
+    with dg.build_sensor_context(instance, resources={name: parts[name] for name in needed}) as context:
+        for sensor in (status_sensor(lambda: SPECS, dict), *[alert_sensor(lambda: SPECS)] * 2):
+            sensor.evaluate_tick(context)
+            asked.append([])
+    assert asked == [["late_parcel"], [], [], ["late_parcel"], []]
+
+
+def test_a_look_that_is_old_or_of_another_state_is_none(parts, tmp_path):
+    platform = described(Systems.of(parts), SPECS, {}, None)
+    for looks, lake, taken in (
+        (Looks(), parts["lake"], ["late_parcel"]),
+        (Looks(good_for_s=-1), parts["lake"], []),
+        (Looks(), Lake(root=str(tmp_path / "another")), []),
+    ):
+        looks.keep(parts["lake"], platform)
+        assert [*looks.take(lake)] == taken

@@ -13,6 +13,7 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import log_loss
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.stages.anchor_line import ANCHOR, AnchorThen, anchor_line, anchor_then
+from mlops_assets.stages.history import anchor_metric
 from mlops_assets.stages.reporting import write_performance
 from resources.audit.log import Audit
 from resources.lake.lake import Lake
@@ -97,6 +98,7 @@ def test_the_line_has_both_metrics_on_the_very_rows_and_their_difference_by_day(
     assert line["anchor"] == pytest.approx(log_loss(rows["_label"].to_numpy(), scores))
     assert line["gain"] == pytest.approx(line["anchor"] - line["champion"]) and line["gain"] < 0
     assert line["low"] < line["gain"] < line["high"] < 0 and line["rows"] == report["scored"]
+    assert anchor_metric(SPEC, lake, LAST) == line["anchor"], "the picture has the report's own line"
     shown = performance_metadata(report, [], {ANCHOR: line})["against the anchor"]
     assert "worse (95% interval -" in shown and "clusters by day" in shown
 
@@ -142,4 +144,6 @@ def test_a_model_that_cannot_score_the_rows_is_told_and_no_number_given(lake):
 def test_a_partition_that_nobody_scored_has_no_line(tmp_path, lake):
     lake.write(f"{NAME}/predictions", lake.read(f"{NAME}/predictions", [LAST]).clear(), LAST)
     assert anchor_then(SPEC, registry(lake, promoted(tmp_path), b""), LAST) is None
+    write_performance(SPEC, lake, LAST)
+    assert anchor_metric(SPEC, lake, LAST) is None
     assert anchor_line(SPEC, pl.DataFrame(), None) == {}

@@ -11,14 +11,16 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import drift
-from mlops_assets.ml.monitoring.drift import score_profile
+from mlops_assets.kit.report_link import LINK, report_link
+from mlops_assets.ml.monitoring.drift import report_html, score_profile
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.drift_page import NONE, PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
+from mlops_assets.stages.drift_page import NO_PAGE, NONE, PAGE, PAGES_TAG, WHERE_IT_DRIFTS, page_name
 from mlops_assets.stages.reference import reference, reference_name
 from mlops_assets.stages.reporting import write_drift
 from mlops_assets.stages.training import Files
 from resources.lake.lake import Lake
+from resources.pages import Pages
 from resources.settings import PROJECT_ROOT
 from tests.ml.conftest import FEATURES, parcel_spec
 from tests.parcel_weeks import TRAINER, parcel_lake, report_parts
@@ -118,6 +120,22 @@ def test_a_share_of_drifted_columns_over_the_policys_limit_has_its_page(tmp_path
 def test_the_page_of_the_newest_week_says_what_each_column_of_the_report_means(tmp_path):
     schema = materialized(reported(tmp_path), {PAGES_TAG: NONE})["dagster/column_schema"]
     assert {column.name: column.description for column in schema.columns} == MEANINGS
+
+
+def test_the_page_of_a_week_has_a_link_where_the_endpoint_is_known_and_only_where_a_page_was_drawn():
+    drawn, left_out = {PAGE: "/lake/late_parcel/drift/2020-01-27.html"}, {PAGE: NO_PAGE.format("x", WEEK)}
+    known, unknown = (Pages(dagster="", mlflow="", endpoint=at) for at in ("http://127.0.0.1:8000", ""))
+    link = report_link(SPEC, known, WEEK, drawn)[LINK]
+    assert link.value == f"http://127.0.0.1:8000/reports/late_parcel/drift/{WEEK}"
+    assert [report_link(SPEC, unknown, WEEK, drawn), report_link(SPEC, known, WEEK, left_out)] == [{}, {}]
+    assert report_link(SPEC, known, WEEK, {}) == {}
+
+
+def test_a_category_that_is_a_script_ends_none_of_the_pages_own():
+    hostile = "</script><script>alert()</script>"
+    side = pl.DataFrame({"depot": ["a", hostile] * 50})
+    page = report_html(side, side, ["depot"], seed=0, rows=100)
+    assert hostile not in page and "alert()" in page
 
 
 def drawn_again(lake: Lake) -> str:

@@ -269,11 +269,16 @@ def _sample(
 ) -> pl.DataFrame:
     """Numbers as a model sees them, null where that is not finite; what is named as text: the two kinds that Evidently compares.
 
-    Evidently's histograms fail on numbers that only double precision tells apart or can hold.
+    Evidently's histograms fail on numbers that only double precision tells apart or can hold, and it writes texts into its
+    page as they are: without their `<` none can end the script that it stands in.
     """
     require(frame, columns, "a drift report")
     some = frame.select(columns).sample(min(rows, frame.height), seed=seed)
-    return some.select(canonical(some[c]) if c in named else _single(numbers(some[c])) for c in columns)
+    return some.select(_harmless(some[c]) if c in named else _single(numbers(some[c])) for c in columns)
+
+
+def _harmless(values: pl.Series) -> pl.Series:
+    return canonical(values).str.replace_all("<", "\u2039", literal=True)
 
 
 def _single(values: pl.Series) -> pl.Series:

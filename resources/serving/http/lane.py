@@ -13,6 +13,7 @@ from resources.serving.http.guard import replayed
 from resources.serving.http.refusals import refused
 from resources.serving.http.together import Question, Together
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+from resources.telemetry.trace_ids import current, trace_in, within
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -58,6 +59,13 @@ class Lane:
         self.app, self._models, self._together, self._readers = app, models, together, readers
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        trace = trace_in(scope["headers"]) if scope["type"] == "http" else ""
+        if not trace:
+            return await self._answer(scope, receive, send)
+        with within(trace):
+            return await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         target = self._target(scope)
         if target is None:
             return await self.app(scope, receive, send)
@@ -67,6 +75,7 @@ class Lane:
             return await self.app(scope, replayed(message, receive), send)
         arrived = self._models.clock.now() if by_the_wall_clock(model) else None
         question = reader.question(scope, model, body, arrived)
+        question.trace = str(current())
         try:
             answer = await self._together.ask(question)
         except FullError as full:

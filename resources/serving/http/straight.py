@@ -20,6 +20,7 @@ from resources.serving.http.metrics import GONE, OK, OVERLOADED, TOO_LATE, Meter
 from resources.serving.http.refusals import refused
 from resources.serving.http.together import Parts, Question, Together
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
+from resources.telemetry.trace_ids import trace_in
 
 LOG = logging.getLogger(__name__)
 STATUSES = {OK: 200, OVERLOADED: 503, TOO_LATE: 504}
@@ -59,11 +60,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Head:
-    """What is in front of a plain request's body: where it asks, its headers, and how many bytes the body has."""
+    """What is in front of a plain request's body: where it asks, its headers, how many bytes the body has, and the request's trace."""
 
     place: Place
     headers: RawHeaders
     length: int
+    trace: str = ""
 
 
 class Heads:
@@ -79,7 +81,9 @@ class Heads:
         return head if head is not None and len(request) == end + len(END) + head.length else None
 
     def add(self, request: bytes, head: Head) -> None:
-        """Remember the head of a request, if it came alone; where there are many, all others are forgotten."""
+        """Remember the head of a request, if it came alone and may come again: a trace is another one each time; where there are many, all others are forgotten."""
+        if head.trace:
+            return
         end = request.find(END)
         if 0 < end < LONGEST_HEAD and len(request) == end + len(END) + head.length:
             if len(self._known) >= MOST_HEADS:
@@ -117,7 +121,7 @@ class Straight:
         form, size = form_of("POST", place.path, headers)
         if not size or size > self._largest or not self._known.has(form):
             return None
-        return self.again(Head(place, headers, size))
+        return self.again(Head(place, headers, size, trace_in(headers)))
 
     def again(self, head: Head) -> "Prediction | None":
         """A request with a head of which no more is to be found out; None where it is for the application now."""
@@ -175,7 +179,7 @@ class Prediction:
             if full := straight.full():
                 return self._turned_away(full)
             arrived = straight.models.clock.now() if by_the_wall_clock(model) else None
-            self._question = Question(model, body, arrived)
+            self._question = Question(model, body, arrived, trace=self.head.trace)
             self._question.tell, self._question.fail = self._tell, self._late
             straight.together.put(self._question)
         except FullError as full_meanwhile:

@@ -18,6 +18,7 @@ from resources.serving.http.bodies import items_of, parsed, validated
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 from resources.serving.versions.faults import LATE
 from resources.serving_limits import Limits
+from resources.telemetry.trace_ids import Traces, current, within
 
 Parts = tuple[Sequence[tuple[bytes, bytes]], bytes]
 """Headers and content of an answer."""
@@ -55,6 +56,8 @@ class Question:
     is_list: bool = False
     is_named: bool = False
     """Whether the version is named that has to answer."""
+    trace: str = ""
+    """The trace that it belongs to; empty where it belongs to none."""
     ticket: Ticket = field(init=False)
     tell: Callable[[Any], None] = field(init=False)
     fail: Callable[[TimeoutError], None] = field(init=False)
@@ -215,7 +218,7 @@ class Together:
         first = some[0]
         requests = [request for question in some for request in question.requests]
         began = time.perf_counter()
-        answers = self._models.predict(first.model, requests, arrived=first.arrived)
+        answers = self._predicted(first, requests, traces_of(some))
         name, row_s = first.model.record.name, (time.perf_counter() - began) / len(requests)
         self._row_s[name] = self._row_s.get(name, row_s) * (1 - NEWS) + row_s * NEWS
         done = 0
@@ -225,6 +228,21 @@ class Together:
         if divided := self._divided():
             for question in some:
                 divided.answered(question)
+
+    def _predicted(self, first: Question, requests: list[Any], traces: Traces) -> list[Any]:
+        """Answers to requests of these traces, whichever request's turn of the event loop this is."""
+        if traces == current():
+            return self._models.predict(first.model, requests, arrived=first.arrived)
+        with within(traces):
+            return self._models.predict(first.model, requests, arrived=first.arrived)
+
+
+def traces_of(some: Sequence[Question]) -> Traces:
+    """The trace of each row of some questions that were read, or empty where none belongs to one."""
+    for question in some:
+        if question.trace:
+            return [one.trace for one in some for _ in one.requests]
+    return ""
 
 
 def _grouped(some: Iterable[Question]) -> list[list[Question]]:

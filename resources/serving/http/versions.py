@@ -18,12 +18,13 @@ from resources.records.split import Split
 from resources.serving.http.answering import predicted, refuse_many_explained, served_model, unexplained
 from resources.serving.http.behind import Behind
 from resources.serving.http.bodies import items_of, parsed, validated
-from resources.serving.http.together import MOST_ROWS, Question
+from resources.serving.http.together import MOST_ROWS, Question, traces_of
 from resources.serving.live_models import LiveModels, Served, by_the_wall_clock
 from resources.serving.version_counts import VersionCounts
 from resources.serving.versions.faults import LATE, PASSING, SINGLY, FaultError, UnexplainedError
 from resources.serving.versions.versions import FEW, PLAIN, Shown, UnknownVersionError, Versions
 from resources.serving_limits import Limits
+from resources.telemetry.trace_ids import enter
 
 Requests = Sequence[pydantic.BaseModel]
 FAILED, TOO_LATE = 500, 504
@@ -83,6 +84,7 @@ class Asking:
     async def _tell_whole(self, questions: list[Question], split: Split, began: float) -> None:
         """Questions of which the other version has all requests: where one of them is at fault, each is asked alone."""
         assert self._versions is not None
+        enter(traces_of(questions))
         requests = [request for question in questions for request in question.requests]
         within_s = max(0.0, split.deadline_ms / 1000 - (time.perf_counter() - began))
         given = requests, self.models.clock.now(), within_s
@@ -103,6 +105,7 @@ class Asking:
     async def _fall_back(self, question: Question, split: Split, fault: FaultError) -> None:
         """Have the version that answers answer what the other one has not."""
         self._counts.failed(split.name, split.version, fault.kind)
+        enter(question.trace)
         given = question.model, question.requests, question.body, self.models.clock.now(), False
         try:
             answers = await self._of_champion(*given)
@@ -112,6 +115,7 @@ class Asking:
             question.tell_all([{**answer, "fallback": _why(split, fault)} for answer in answers])
 
     async def _tell(self, question: Question, split: Split) -> None:
+        enter(question.trace)
         arrived = question.arrived or self.models.clock.now()
         given = question.model, split, question.requests, question.body, arrived, False, question.ticket.since
         try:

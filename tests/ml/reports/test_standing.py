@@ -31,6 +31,11 @@ def test_those_that_need_hands_come_first_and_each_group_by_name(platform):
 def test_a_document_brings_back_what_was_described(platform):
     document = json.loads(json.dumps(PlatformStatus.of_platform(platform).document(), allow_nan=False))
     assert PlatformStatus.of(document, "a test").platform() == platform
+    before = document | {
+        "record_version": 1,
+        "models": [one | {"errors_24h": None} for one in document["models"]],
+    }
+    assert PlatformStatus.of(before, "an earlier release").platform() == platform
 
 
 @FEW

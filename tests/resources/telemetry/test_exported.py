@@ -13,6 +13,8 @@ from fastapi.testclient import TestClient
 from mlops_assets.kit.stage import Run, stage
 from mlops_assets.kit.traces import TRACE_TAG, trace_id
 from resources.lake.lake import Lake
+from resources.serving.log import REQUEST, TRACE, ServingLogResource
+from resources.serving.log_writer import ServingLog
 from resources.settings import PROJECT_ROOT
 from resources.telemetry.exporting import Telemetry, shut_down, telemetry
 from resources.telemetry.requests import SERVICE, traced
@@ -64,7 +66,8 @@ def test_a_request_takes_up_the_callers_trace_and_the_answer_and_the_log_say_it(
     collecting: Collector, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO, "resources")
-    app = traced(endpoint(tmp_path))
+    log = ServingLog(tmp_path / "log")
+    app = traced(endpoint(tmp_path, log=log))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         answer = client.post("/predict/trips", json=[TRIP], headers={"traceparent": PARENT})
         own = client.post("/predict/trips", json=[TRIP])
@@ -76,6 +79,11 @@ def test_a_request_takes_up_the_callers_trace_and_the_answer_and_the_log_say_it(
     (span,) = [one for one in collecting.spans if one.trace_id.hex() == PARENT[3:35]]
     assert (span.parent_span_id.hex(), span.name) == (PARENT[36:52], "POST /predict/{name}")
     row = answer.json()[0]["request_id"]
+    log.close()
+    rows = ServingLogResource(folder=str(log.folder)).read("trips", 10)
+    logged = dict(zip(rows[REQUEST], rows[TRACE], strict=True))
+    own_row, own_trace = own.json()[0]["request_id"], own.headers["traceparent"][3:35]
+    assert logged == {row: PARENT[3:35], own_row: own_trace}
     ids = next(one.value.array_value.values for one in span.attributes if one.key == "mlops.request_ids")
     assert [one.string_value for one in ids] == [row]
     said = [one for one in collecting.records if row in one.body.string_value]
