@@ -12,6 +12,7 @@ import pytest
 
 from resources.living import lives
 from resources.records.split import Split
+from resources.serving.log import REQUEST, TRACE, VERSION
 from resources.serving.ray_serve import Endpoint
 from resources.serving.versions.versions import Bounds, UnknownVersionError, Versions
 from resources.settings import settings
@@ -189,6 +190,37 @@ def test_a_split_divides_lists_tensors_and_requests_with_features_alike(server):
     assert told["parameters"]["versions"].split(",") == [version for version, _ in wanted]
     server.endpoint.undivide("trips")
     until(lambda: "2" not in {row["version"] for row in server.http.post("/v1/models/trips/predict", json=rows).json()}, "no split")  # fmt: skip
+
+
+async def _traced(port: int, count: int) -> dict[str, tuple[str, str]]:
+    """By the id of each row which version answered it and its request's trace: all are asked at once."""
+    address = f"http://127.0.0.1:{port}/v1/models/trips/predict"
+
+    async def one(http: httpx.AsyncClient, number: int) -> dict[str, tuple[str, str]]:
+        trace = f"{number + 1:032x}"
+        reply = await http.post(
+            address, json=trip(number), headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        )
+        assert reply.status_code == 200, reply.text
+        return {reply.json()["request_id"]: (reply.json()["version"], trace)}
+
+    async with httpx.AsyncClient(timeout=60) as http:
+        answers = await asyncio.gather(*[one(http, number) for number in range(count)])
+    return {row: facts for some in answers for row, facts in some.items()}
+
+
+def test_rows_of_a_divided_model_have_the_traces_of_their_own_requests_whichever_version_answers(server):
+    server.divide("2", 0.5, deadline_ms=20_000)
+    until(lambda: server.http.get("/v2/models/trips/versions/2/ready").status_code == 200, "it is loaded")
+    expected = asyncio.run(_traced(server.port, 16))
+
+    def logged() -> dict[str, tuple[str, str]]:
+        rows = server.log.read("trips", 500).to_dicts()
+        found = {row[REQUEST]: (row[VERSION], row[TRACE]) for row in rows if row[REQUEST] in expected}
+        return found if len(found) == len(expected) else {}
+
+    assert until(logged, "all are in the log") == expected
+    assert {version for version, _ in expected.values()} == {"1", "2"}
 
 
 def test_faults_are_counted_by_version_and_kind(server):

@@ -35,8 +35,8 @@ class FakeFeatures:
         times, statuses = pl.lit(as_of, pl.Datetime("us", "UTC")), pl.lit("PRESENT")
         return OnlineVectors(
             frame,
-            rows.select(times.alias(name) for name in FEATURES),
-            rows.select(statuses.alias(name) for name in FEATURES),
+            rows.with_columns(times.alias(name) for name in FEATURES).select(FEATURES),
+            rows.with_columns(statuses.alias(name) for name in FEATURES).select(FEATURES),
         )
 
     def describe(self, service: str) -> DescribedService:
