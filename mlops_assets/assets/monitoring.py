@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.alarm_page import alarm_page
+from mlops_assets.kit.calibration_page import calibration_page
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.history_page import drift_history, on_top, performance_history
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.monitoring.calibration import CALIBRATION_COLUMNS
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.ml.reports.table_columns import performance_columns
 from mlops_assets.spec.model import ModelSpec
@@ -38,6 +40,9 @@ from resources.lake.lake import Manifest
 
 FLOORS, LABELS = "partition_meets_the_floors", "labels_are_known"
 SAYS_SOMETHING = "Of every partition at least one label is known, so that its metrics say something."
+APART = ("week", *CALIBRATION_COLUMNS)
+"""What of a report the page does not give as a number of its own: calibration is told in words, the figures are in the table."""
+
 STILL, QUIET = "scores_have_not_drifted", "no_drift_alarm"
 ALARM_SAYS = "No reading of a column has added up over partitions to more than chance makes of it as often as drift.false_alarm_every says."
 
@@ -112,12 +117,13 @@ def performance_metadata(
     report: Mapping[str, Any], slices: list[dict[str, Any]], notes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the page shows of one partition: how many labels are known, every number or why there is none, and what it was at first."""
-    numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
+    numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name not in APART}
     rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
     line, note = (notes or {}).get(ANCHOR), (notes or {}).get(ESTIMATE)
     beside = {"against the anchor": line["remark"]} if line else {}
     beside |= shown_estimate(dict(report), note) if note else {}
+    beside |= calibration_page(notes or {})
     return {**labels, **numbers, **beside, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 
@@ -127,7 +133,7 @@ def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, A
     if not state or not first:
         return {}
     changed = {
-        f"first {name}": unmeasured(first, name, value) for name, value in first.items() if name != "week"
+        f"first {name}": unmeasured(first, name, value) for name, value in first.items() if name not in APART
     }
     final = "final: no label is to come" if state["complete"] else "not final: labels are to come"
     corrected = {"corrected labels": state["corrected"]} if state["corrected"] else {}

@@ -43,14 +43,24 @@ def estimated_from(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
     }
 
 
-def estimate_note(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any]:
-    """The note of a partition's report; labels that became known after the partition's end change nothing of it."""
+def known_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, pl.DataFrame]:
+    """LABEL and SCORE of the partitions that a partition's estimate rests on, of rows whose labels were known by its end."""
+    return {one: _known_rows(spec, lake, one, name) for one in _before(spec, lake, name)}
+
+
+def estimate_note(
+    spec: ModelSpec, lake: Lake, name: str, before: dict[str, pl.DataFrame] | None = None
+) -> dict[str, Any]:
+    """The note of a partition's report; labels that became known after the partition's end change nothing of it.
+
+    `before` is what `known_before` gives, read here where it is not given.
+    """
     if spec.task != "classification":
         return {ESTIMATE: {"metrics": {}, "remark": REFUSED}}
     scores = lake.read(f"{spec.name}/predictions", [name], [STORED_SCORE])[STORED_SCORE].to_numpy()
     if not len(scores):
         return {}
-    known = {one: _known_rows(spec, lake, one, name) for one in _before(spec, lake, name)}
+    known = known_before(spec, lake, name) if before is None else before
     curve = _curve(known)
     expected = estimates(scores, curve or Curve(), spec.trainer.seed)
     past = {metric: _past(spec, lake, known, metric) for metric in ESTIMATED}

@@ -15,10 +15,11 @@ from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import AnchorThen, anchor_line
+from mlops_assets.stages.calibrating import calibration_columns, calibration_note
 from mlops_assets.stages.drift_alarm import ALARM, NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_cause import CAUSE, write_cause
 from mlops_assets.stages.drift_page import EACH, write_page
-from mlops_assets.stages.estimating import estimate_note
+from mlops_assets.stages.estimating import estimate_note, known_before
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
@@ -72,14 +73,16 @@ def write_performance(
 
     Returned are that row, the metrics by slice, and the interval of the gate's metric on the same rows.
 
-    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, and the
-    numbers of the first report, which no later one replaces.
+    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, the calibration by
+    slice, and the numbers of the first report, which no later one replaces.
     """
     table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
     judged, version = judged_rows(spec, lake, name, state)
     report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name)}
+    before = known_before(spec, lake, name)
+    more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name, before)}
+    more |= calibration_note(spec, judged, before)
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     manifest = lake.write(table, pl.DataFrame([report]), name, notes=notes)
     return manifest, report, slices, metric_interval(spec, judged)
@@ -129,7 +132,7 @@ def partition_performance(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One row of numbers for a partition, and its metrics by slice; a metric is null where nothing scored has a label yet."""
     figures = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
-    metrics = {name: figures[name] for name in METRICS[spec.task]}
+    metrics = {name: figures[name] for name in METRICS[spec.task]} | calibration_columns(spec, judged)
     report = {"week": name, **state.counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
 

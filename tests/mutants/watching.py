@@ -10,7 +10,30 @@ DRIFTED = "tests/ml/monitoring/test_drift.py::"
 ALARM = "tests/ml/monitoring/test_alarms.py::"
 WHEN = "tests/ml/monitoring/test_policy.py::"
 
+CALIBRATED = "tests/ml/monitoring/test_calibration.py::"
+
 MUTANTS = (
+    DRIFT(
+        "rows of a day count as if each had luck of its own",
+        "mlops_assets.ml.monitoring.calibration:calibration",
+        "np.unique(day, return_inverse=True, return_counts=True)",
+        "np.unique(np.arange(len(day)), return_inverse=True, return_counts=True)",
+        f"{CALIBRATED}test_calibrated_scores_are_called_off_as_rarely_as_the_level_says_although_days_share_their_luck",
+    ),
+    DRIFT(
+        "a step without a day still counts what the day knows",
+        "mlops_assets.ml.monitoring.calibration:_without_each_day",
+        "(part.sum() - part for part in sums[2:])",
+        "(part.sum() + 0 * part for part in sums[2:])",
+        f"{CALIBRATED}test_the_interval_is_that_of_one_newton_step_without_each_day",
+    ),
+    DRIFT(
+        "slices are not corrected for their number",
+        "mlops_assets.ml.monitoring.calibration:corrected",
+        "holm([p for one in parts for p in (one.large.p, one.slope.p)])",
+        "[p for one in parts for p in (one.large.p, one.slope.p)]",
+        f"{CALIBRATED}test_p_values_of_slices_are_corrected_for_all_of_both_questions",
+    ),
     DRIFT(
         "PSI is not of shares of each side's own rows",
         "mlops_assets.ml.monitoring.psi:psi",
