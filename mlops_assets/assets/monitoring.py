@@ -11,6 +11,7 @@ from mlops_assets.kit.calibration_page import calibration_page
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.history_page import drift_history, on_top, performance_history
+from mlops_assets.kit.loss_page import loss_page
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
@@ -21,10 +22,11 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
-from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
+from mlops_assets.stages.estimating import ESTIMATE, hashes_before, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.history import INTERVAL
 from mlops_assets.stages.label_state import STATE
+from mlops_assets.stages.loss_cause import loader
 from mlops_assets.stages.reporting import (
     FIRST,
     SCORES,
@@ -81,10 +83,11 @@ def performance_report(spec: ModelSpec, run: Run, name: str) -> Mapping[str, Any
     """The report on a partition with its slices and the interval of its metric: made now, or as it was where nothing has changed."""
     lake, clock = run.systems.lake, run.systems.clock
     anchor = anchor_then(spec, run.systems, name)
-    rests_on = [str(anchor), estimated_from(spec, lake, name)]
+    rests_on = [str(anchor), hashes_before(spec, lake, name)]
     content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, rests_on, clock))
     if content is None:
-        manifest, report, slices, interval = write_performance(spec, lake, name, clock, anchor)
+        load = loader(spec, run.systems.tracking)
+        manifest, report, slices, interval = write_performance(spec, lake, name, clock, anchor, load)
         content = {"report": report, "slices": slices, INTERVAL: list(interval)}
         run.reuse.note(name, manifest.sha256, content)
     return content
@@ -123,7 +126,7 @@ def performance_metadata(
     line, note = (notes or {}).get(ANCHOR), (notes or {}).get(ESTIMATE)
     beside = {"against the anchor": line["remark"]} if line else {}
     beside |= shown_estimate(dict(report), note) if note else {}
-    beside |= calibration_page(notes or {})
+    beside |= calibration_page(notes or {}) | loss_page(notes or {})
     return {**labels, **numbers, **beside, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 

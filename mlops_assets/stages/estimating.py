@@ -34,18 +34,18 @@ MOST_KNOWN = 0.5
 REFUSED = "not estimated: how far a regression is off cannot be told from its predictions, which say nothing of their own error"
 
 
-def estimated_from(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
-    """Hashes of the partitions before one that its estimate rests on; none for a regression."""
+def hashes_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
+    """Hashes of the partitions before one that its report rests on: its estimate, and what its loss is compared with."""
     rows, scores = f"{spec.name}/training_set", f"{spec.name}/predictions"
     return {
         one: f"{rows_sha256(lake.manifest(rows, one))} {lake.hash(scores, one)}"
-        for one in _before(spec, lake, name)
+        for one in partitions_before(spec, lake, name)
     }
 
 
 def known_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, pl.DataFrame]:
     """LABEL and SCORE of the partitions that a partition's estimate rests on, of rows whose labels were known by its end."""
-    return {one: _known_rows(spec, lake, one, name) for one in _before(spec, lake, name)}
+    return {one: _known_rows(spec, lake, one, name) for one in partitions_before(spec, lake, name)}
 
 
 def estimate_note(
@@ -94,10 +94,8 @@ def shown_estimate(report: dict[str, Any], note: dict[str, Any]) -> dict[str, st
     return {**lines, "estimate": note["remark"]}
 
 
-def _before(spec: ModelSpec, lake: Lake, name: str) -> list[str]:
-    """The newest partitions before one that have rows and scores, oldest first; none for a regression."""
-    if spec.task != "classification":
-        return []
+def partitions_before(spec: ModelSpec, lake: Lake, name: str) -> list[str]:
+    """The newest partitions before one that have rows and scores, oldest first."""
     scored, rows = f"{spec.name}/predictions", set(lake.partitions(f"{spec.name}/training_set"))
     return [one for one in lake.partitions(scored) if one < name and one in rows][-BEFORE:]
 

@@ -10,9 +10,31 @@ DRIFTED = "tests/ml/monitoring/test_drift.py::"
 ALARM = "tests/ml/monitoring/test_alarms.py::"
 WHEN = "tests/ml/monitoring/test_policy.py::"
 
+LOST = "tests/ml/monitoring/test_loss_attribution.py::"
 CALIBRATED = "tests/ml/monitoring/test_calibration.py::"
 
 MUTANTS = (
+    DRIFT(
+        "what rows that came add to the loss counts by their loss of now alone",
+        "mlops_assets.ml.monitoring.loss_attribution:_of_one",
+        "known.mean(axis=1) - average",
+        "known[:, 1] - average",
+        f"{LOST}test_parts_of_slices_add_up_to_the_change_of_the_mean_loss",
+    ),
+    DRIFT(
+        "a column has no part of the loss where contributions cancel",
+        "mlops_assets.ml.monitoring.loss_attribution:_added",
+        "np.divide(gain, total, out=near, where=np.abs(total) > CLOSE)",
+        "np.divide(gain, total, out=0 * near, where=np.abs(total) > CLOSE)",
+        f"{LOST}test_columns_that_cancel_each_other_have_opposite_parts",
+    ),
+    DRIFT(
+        "the loss is told against rows of any version",
+        "mlops_assets.stages.loss_cause:_rows_before",
+        "pl.col(STORED_VERSION) == version",
+        "pl.col(STORED_VERSION) <= version",
+        "tests/stages/test_loss_cause.py::test_the_first_week_of_a_version_has_nothing_to_be_compared_with_and_says_so",
+    ),
     DRIFT(
         "rows of a day count as if each had luck of its own",
         "mlops_assets.ml.monitoring.calibration:calibration",
