@@ -7,23 +7,27 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.alarm_page import alarm_page
+from mlops_assets.kit.calibration_page import calibration_page
 from mlops_assets.kit.catalogue import report_schema
 from mlops_assets.kit.checks import check_result, check_spec
 from mlops_assets.kit.history_page import drift_history, on_top, performance_history
+from mlops_assets.kit.loss_page import loss_page
 from mlops_assets.kit.metadata import frame_table, markdown_table, metric_value
 from mlops_assets.kit.report_link import report_link
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.kit.tables import materialized
+from mlops_assets.ml.monitoring.calibration import CALIBRATION_COLUMNS
 from mlops_assets.ml.monitoring.report_columns import MEANINGS
 from mlops_assets.ml.reports.table_columns import performance_columns
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
-from mlops_assets.stages.estimating import ESTIMATE, estimated_from, shown_estimate
+from mlops_assets.stages.estimating import ESTIMATE, hashes_before, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.history import INTERVAL
 from mlops_assets.stages.label_state import STATE
+from mlops_assets.stages.loss_cause import loader
 from mlops_assets.stages.reporting import (
     FIRST,
     SCORES,
@@ -39,6 +43,9 @@ from resources.lake.lake import Manifest
 
 FLOORS, LABELS = "partition_meets_the_floors", "labels_are_known"
 SAYS_SOMETHING = "Of every partition at least one label is known, so that its metrics say something."
+APART = ("week", *CALIBRATION_COLUMNS)
+"""What of a report the page does not give as a number of its own: calibration is told in words, the figures are in the table."""
+
 STILL, QUIET = "scores_have_not_drifted", "no_drift_alarm"
 ALARM_SAYS = "No reading of a column has added up over partitions to more than chance makes of it as often as drift.false_alarm_every says."
 
@@ -77,10 +84,11 @@ def performance_report(spec: ModelSpec, run: Run, name: str) -> Mapping[str, Any
     """The report on a partition with its slices and the interval of its metric: made now, or as it was where nothing has changed."""
     lake, clock = run.systems.lake, run.systems.clock
     anchor = anchor_then(spec, run.systems, name)
-    rests_on = [str(anchor), estimated_from(spec, lake, name)]
+    rests_on = [str(anchor), hashes_before(spec, lake, name)]
     content = run.reuse.unchanged(name, of_report(spec, lake, "performance", name, rests_on, clock))
     if content is None:
-        manifest, report, slices, interval = write_performance(spec, lake, name, clock, anchor)
+        load = loader(spec, run.systems.tracking)
+        manifest, report, slices, interval = write_performance(spec, lake, name, clock, anchor, load)
         content = {"report": report, "slices": slices, INTERVAL: list(interval)}
         run.reuse.note(name, manifest.sha256, content)
     return content
@@ -113,12 +121,13 @@ def performance_metadata(
     report: Mapping[str, Any], slices: list[dict[str, Any]], notes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the page shows of one partition: how many labels are known, every number or why there is none, and what it was at first."""
-    numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name != "week"}
+    numbers = {name: unmeasured(report, name, value) for name, value in report.items() if name not in APART}
     rows = [{name: metric_value(name, value) for name, value in row.items()} for row in slices]
     labels = {"labels": labels_known(report), "coverage": coverage(report)}
     line, note = (notes or {}).get(ANCHOR), (notes or {}).get(ESTIMATE)
     beside = {"against the anchor": line["remark"]} if line else {}
     beside |= shown_estimate(dict(report), note) if note else {}
+    beside |= calibration_page(notes or {}) | loss_page(notes or {})
     return {**labels, **numbers, **beside, **at_first(report, notes or {}), "slices": markdown_table(rows)}
 
 
@@ -128,7 +137,7 @@ def at_first(report: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, A
     if not state or not first:
         return {}
     changed = {
-        f"first {name}": unmeasured(first, name, value) for name, value in first.items() if name != "week"
+        f"first {name}": unmeasured(first, name, value) for name, value in first.items() if name not in APART
     }
     final = "final: no label is to come" if state["complete"] else "not final: labels are to come"
     corrected = {"corrected labels": state["corrected"]} if state["corrected"] else {}

@@ -9,6 +9,7 @@ from mlops_assets.ml.reports.sparklines import data_uri
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK, strongest_readings
 from mlops_assets.stages.drift_cause import CAUSE, cause_of, pictures
+from mlops_assets.stages.loss_cause import loss_remark
 from resources.lake.lake import Lake
 
 SAID = {True: "alarm", False: "no alarm", None: "nothing said"}
@@ -21,7 +22,8 @@ def alarm_page(spec: ModelSpec, lake: Lake, name: str, notes: Mapping[str, Any])
     readings = strongest_readings(spec, lake, name) if outcome is not None else None
     if readings is not None:
         page["drift readings"] = frame_table(readings)
-    return {**page, **_cause(spec, lake, name, notes)} if outcome else page
+    loss = {"what moved the loss": loss_remark(spec, lake, name)}
+    return {**page, **_cause(spec, lake, name, notes), **loss} if outcome else page
 
 
 def _cause(spec: ModelSpec, lake: Lake, name: str, notes: Mapping[str, Any]) -> dict[str, Any]:

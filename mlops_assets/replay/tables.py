@@ -10,7 +10,7 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.scores import defined
 from mlops_assets.promotion.rollout_states import rollouts_of
-from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
+from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name
@@ -60,10 +60,10 @@ def steps_table(spec: ModelSpec, lake: Lake) -> pl.DataFrame:
 
 
 def _step_row(spec: ModelSpec, lake: Lake, scored: pl.DataFrame, step: Sequence[str]) -> dict[str, Any]:
-    reports = lake.read(f"{spec.name}/performance", step)
+    reports = lake.read(f"{spec.name}/performance", step, ["rows", STORED_VERSION])
     served = scored.drop_nulls(STORED_SCORE)
     figures = totals(spec, served, step, lake)
-    version = reports["model_version"].drop_nulls()
+    version = reports[STORED_VERSION].drop_nulls()
     return {
         "from": step[0],
         "to": step[-1],

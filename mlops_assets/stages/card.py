@@ -11,6 +11,7 @@ from mlops_assets.ml.reports.card import Fact, Section, Source, value_in_words, 
 from mlops_assets.ml.reports.sparklines import bars
 from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.promotion.holds import Holds
+from mlops_assets.spec.columns import STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.judging import attempt_name, timings_name
@@ -66,8 +67,9 @@ def gather(spec: ModelSpec, version: Version, systems: Systems) -> Evidence:
     attempt = load_record(lake, Attempt, attempt_name(spec, partition)) if partition else None
     timings = load_record(lake, Timings, timings_name(spec, partition)) if partition else None
     scored = lake.partitions(f"{spec.name}/performance")
-    reports = lake.read(f"{spec.name}/performance", scored).to_dicts() if scored else []
-    served = [report for report in reports if report["model_version"] == version.number]
+    columns = ["week", "scored", STORED_VERSION, spec.gate.metric]
+    reports = lake.read(f"{spec.name}/performance", scored, columns).to_dicts() if scored else []
+    served = [report for report in reports if report[STORED_VERSION] == version.number]
     noted = {
         name: lake.manifest(f"{spec.name}/drift", name).notes or {}
         for name in lake.partitions(f"{spec.name}/drift")

@@ -34,23 +34,33 @@ MOST_KNOWN = 0.5
 REFUSED = "not estimated: how far a regression is off cannot be told from its predictions, which say nothing of their own error"
 
 
-def estimated_from(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
-    """Hashes of the partitions before one that its estimate rests on; none for a regression."""
+def hashes_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
+    """Hashes of the partitions before one that its report rests on: its estimate, and what its loss is compared with."""
     rows, scores = f"{spec.name}/training_set", f"{spec.name}/predictions"
     return {
         one: f"{rows_sha256(lake.manifest(rows, one))} {lake.hash(scores, one)}"
-        for one in _before(spec, lake, name)
+        for one in partitions_before(spec, lake, name)
     }
 
 
-def estimate_note(spec: ModelSpec, lake: Lake, name: str) -> dict[str, Any]:
-    """The note of a partition's report; labels that became known after the partition's end change nothing of it."""
+def known_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, pl.DataFrame]:
+    """LABEL and SCORE of the partitions that a partition's estimate rests on, of rows whose labels were known by its end."""
+    return {one: _known_rows(spec, lake, one, name) for one in partitions_before(spec, lake, name)}
+
+
+def estimate_note(
+    spec: ModelSpec, lake: Lake, name: str, before: dict[str, pl.DataFrame] | None = None
+) -> dict[str, Any]:
+    """The note of a partition's report; labels that became known after the partition's end change nothing of it.
+
+    `before` is what `known_before` gives, read here where it is not given.
+    """
     if spec.task != "classification":
         return {ESTIMATE: {"metrics": {}, "remark": REFUSED}}
     scores = lake.read(f"{spec.name}/predictions", [name], [STORED_SCORE])[STORED_SCORE].to_numpy()
     if not len(scores):
         return {}
-    known = {one: _known_rows(spec, lake, one, name) for one in _before(spec, lake, name)}
+    known = known_before(spec, lake, name) if before is None else before
     curve = _curve(known)
     expected = estimates(scores, curve or Curve(), spec.trainer.seed)
     past = {metric: _past(spec, lake, known, metric) for metric in ESTIMATED}
@@ -84,10 +94,8 @@ def shown_estimate(report: dict[str, Any], note: dict[str, Any]) -> dict[str, st
     return {**lines, "estimate": note["remark"]}
 
 
-def _before(spec: ModelSpec, lake: Lake, name: str) -> list[str]:
-    """The newest partitions before one that have rows and scores, oldest first; none for a regression."""
-    if spec.task != "classification":
-        return []
+def partitions_before(spec: ModelSpec, lake: Lake, name: str) -> list[str]:
+    """The newest partitions before one that have rows and scores, oldest first."""
     scored, rows = f"{spec.name}/predictions", set(lake.partitions(f"{spec.name}/training_set"))
     return [one for one in lake.partitions(scored) if one < name and one in rows][-BEFORE:]
 

@@ -15,11 +15,13 @@ from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.gate import METRICS
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import AnchorThen, anchor_line
+from mlops_assets.stages.calibrating import calibration_columns, calibration_note
 from mlops_assets.stages.drift_alarm import ALARM, NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_cause import CAUSE, write_cause
 from mlops_assets.stages.drift_page import EACH, write_page
-from mlops_assets.stages.estimating import estimate_note
+from mlops_assets.stages.estimating import estimate_note, known_before
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
+from mlops_assets.stages.loss_cause import Load, loss_note
 from mlops_assets.stages.online import basis
 from mlops_assets.stages.reference import reference_name
 from resources.clock import Clock
@@ -67,19 +69,22 @@ def write_performance(
     name: str,
     clock: Clock | None = None,
     anchor: AnchorThen | None = None,
+    load: Load | None = None,
 ) -> tuple[Manifest, dict[str, Any], list[dict[str, Any]], Interval]:
     """Measure one partition by the labels that are known by now, and write its one row of numbers.
 
     Returned are that row, the metrics by slice, and the interval of the gate's metric on the same rows.
 
-    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, and the
-    numbers of the first report, which no later one replaces.
+    The manifest notes what the labels were, the anchor on the same rows, what was estimated without labels, the calibration by
+    slice, what moved the loss, and the numbers of the first report, which no later one replaces.
     """
     table, state = f"{spec.name}/performance", label_state(spec, lake, name, clock)
     judged, version = judged_rows(spec, lake, name, state)
     report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name)}
+    before = known_before(spec, lake, name) if spec.task == "classification" else {}
+    more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name, before)}
+    more |= calibration_note(spec, judged, before) | loss_note(spec, lake, name, judged, load)
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     manifest = lake.write(table, pl.DataFrame([report]), name, notes=notes)
     return manifest, report, slices, metric_interval(spec, judged)
@@ -115,11 +120,12 @@ def coverage(report: Mapping[str, Any]) -> str:
 
 
 def judged_rows(spec: ModelSpec, lake: Lake, name: str, state: LabelState) -> tuple[pl.DataFrame, int | None]:
-    """The partition's scored rows whose labels count, with LABEL and SCORE, and the newest version that scored any row."""
+    """The partition's scored rows whose labels count, with LABEL, SCORE and STORED_VERSION, and the newest version that scored any row."""
     rows = lake.read(f"{spec.name}/training_set", [name])
     scored = lake.read(f"{spec.name}/predictions", [name])
     judged = labelled(rows, spec, state.as_of).join(
-        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE)), on=spec.prediction.key
+        scored.select(*spec.prediction.key, pl.col(STORED_SCORE).alias(SCORE), STORED_VERSION),
+        on=spec.prediction.key,
     )
     return judged, scored[STORED_VERSION].max() if scored.height else None  # type: ignore[return-value]
 
@@ -129,7 +135,7 @@ def partition_performance(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One row of numbers for a partition, and its metrics by slice; a metric is null where nothing scored has a label yet."""
     figures = evaluate(judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), spec.task)
-    metrics = {name: figures[name] for name in METRICS[spec.task]}
+    metrics = {name: figures[name] for name in METRICS[spec.task]} | calibration_columns(spec, judged)
     report = {"week": name, **state.counts, "scored": judged.height, **metrics, "model_version": version}
     return report, by_slice(judged, spec.slices, spec.task) if judged.height else []
 

@@ -10,7 +10,52 @@ DRIFTED = "tests/ml/monitoring/test_drift.py::"
 ALARM = "tests/ml/monitoring/test_alarms.py::"
 WHEN = "tests/ml/monitoring/test_policy.py::"
 
+LOST = "tests/ml/monitoring/test_loss_attribution.py::"
+CALIBRATED = "tests/ml/monitoring/test_calibration.py::"
+
 MUTANTS = (
+    DRIFT(
+        "what rows that came add to the loss counts by their loss of now alone",
+        "mlops_assets.ml.monitoring.loss_attribution:_of_one",
+        "known.mean(axis=1) - average",
+        "known[:, 1] - average",
+        f"{LOST}test_parts_of_slices_add_up_to_the_change_of_the_mean_loss",
+    ),
+    DRIFT(
+        "a column has no part of the loss where contributions cancel",
+        "mlops_assets.ml.monitoring.loss_attribution:_added",
+        "np.divide(gain, total, out=near, where=np.abs(total) > CLOSE)",
+        "np.divide(gain, total, out=0 * near, where=np.abs(total) > CLOSE)",
+        f"{LOST}test_columns_that_cancel_each_other_have_opposite_parts",
+    ),
+    DRIFT(
+        "the loss is told against rows of any version",
+        "mlops_assets.stages.loss_cause:_rows_before",
+        "pl.col(STORED_VERSION) == version",
+        "pl.col(STORED_VERSION) <= version",
+        "tests/stages/test_loss_cause.py::test_the_first_week_of_a_version_has_nothing_to_be_compared_with_and_says_so",
+    ),
+    DRIFT(
+        "rows of a day count as if each had luck of its own",
+        "mlops_assets.ml.monitoring.calibration:calibration",
+        "np.unique(day, return_inverse=True, return_counts=True)",
+        "np.unique(np.arange(len(day)), return_inverse=True, return_counts=True)",
+        f"{CALIBRATED}test_calibrated_scores_are_called_off_as_rarely_as_the_level_says_although_days_share_their_luck",
+    ),
+    DRIFT(
+        "a step without a day still counts what the day knows",
+        "mlops_assets.ml.monitoring.calibration:_without_each_day",
+        "(part.sum() - part for part in sums[2:])",
+        "(part.sum() + 0 * part for part in sums[2:])",
+        f"{CALIBRATED}test_the_interval_is_that_of_one_newton_step_without_each_day",
+    ),
+    DRIFT(
+        "slices are not corrected for their number",
+        "mlops_assets.ml.monitoring.calibration:corrected",
+        "holm([p for one in parts for p in (one.large.p, one.slope.p)])",
+        "[p for one in parts for p in (one.large.p, one.slope.p)]",
+        f"{CALIBRATED}test_p_values_of_slices_are_corrected_for_all_of_both_questions",
+    ),
     DRIFT(
         "PSI is not of shares of each side's own rows",
         "mlops_assets.ml.monitoring.psi:psi",

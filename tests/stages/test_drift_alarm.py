@@ -184,6 +184,7 @@ def test_of_an_alarm_the_page_shows_what_moved_the_score_where_it_comes_from_and
     assert first.startswith("| weight | ") and f"features/parcel {week} (content " in first
     assert "depot" in page["slices that moved the score"].value
     assert page["then and now"].value.count("data:image/svg") >= 2
+    assert page["what moved the loss"].endswith("tells it once labels of the partition are known")
     why = write_cause(SPEC, lake, registry(b"no model"), week, 1)
     told = alarm_page(SPEC, lake, week, notes | {CAUSE: why})["what moved the score"]
     assert told.startswith("not attributed: version 1 cannot be loaded")

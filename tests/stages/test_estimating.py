@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import performance_metadata
-from mlops_assets.stages.estimating import ESTIMATE, REFUSED, estimate_note, estimated_from
+from mlops_assets.stages.estimating import ESTIMATE, REFUSED, estimate_note, hashes_before
 from mlops_assets.stages.reporting import write_performance
 from resources.lake.lake import Lake
 from tests.ml.conftest import parcel_spec, parcels, regression_spec
@@ -81,9 +81,9 @@ def test_labels_that_became_known_after_a_weeks_end_change_nothing_of_its_estima
 
 
 def test_an_estimate_rests_on_the_scores_of_the_weeks_before_it(lake):
-    before = estimated_from(SPEC, lake, LAST)
+    before = hashes_before(SPEC, lake, LAST)
     assert [*before] == WEEKS[:-1]
-    assert estimated_from(SPEC, lake, WEEKS[0]) == {}
+    assert hashes_before(SPEC, lake, WEEKS[0]) == {}
 
 
 def test_the_first_weeks_scores_are_taken_as_they_are_and_that_is_said(lake):
@@ -95,4 +95,3 @@ def test_the_first_weeks_scores_are_taken_as_they_are_and_that_is_said(lake):
 def test_a_regression_is_refused_in_words(lake):
     spec = regression_spec(trainer=TRAINER)
     assert estimate_note(spec, lake, LAST) == {ESTIMATE: {"metrics": {}, "remark": REFUSED}}
-    assert estimated_from(spec, lake, LAST) == {}

@@ -121,6 +121,21 @@ def estimate(
     return (value, None, None) if value is None or half is None else (value, value - half, value + half)
 
 
+def two_sided(
+    jackknife: np.ndarray, sizes: np.ndarray, null: float, level: float = 0.95
+) -> tuple[float, float, float] | None:
+    """A number's interval of `level` and the two-sided p value that it is `null`, by its values on all rows, then without each cluster.
+
+    `jackknife` [1 + clusters], `sizes` the rows of each cluster [clusters]. None where one of them is not finite, or of one cluster.
+    """
+    error, freedom = defined(_error(jackknife)), _freedom(sizes)
+    half = _half(error, freedom, (1 + level) / 2)
+    tail = _tail(abs(float(jackknife[0]) - null), error, freedom)
+    if half is None or tail is None:
+        return None
+    return float(jackknife[0]) - half, float(jackknife[0]) + half, min(2 * tail, 1.0)
+
+
 def gain_by_cluster(
     y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, cluster: np.ndarray, metric: str
 ) -> list[tuple[int, float | None]]:

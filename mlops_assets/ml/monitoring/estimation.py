@@ -79,6 +79,12 @@ def fitted_curve(label: np.ndarray, score: np.ndarray) -> Curve | None:
     if ones + zeros < LEAST_ROWS or min(ones, zeros) < LEAST_ROWS / 10:
         return None
     odds, target = log_odds(score), np.where(positive, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    values = fitted_line(odds, target)
+    return Curve(float(values[0]), float(values[1]), ones + zeros)
+
+
+def fitted_line(odds: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Slope and shift [2] of the logistic regression of targets [rows] (0 to 1) on log odds [rows], by Newton's method with halved steps."""
     design, values = np.column_stack([odds, np.ones(len(odds))]), np.array([1.0, 0.0])
     for _ in range(STEPS):
         chance = 0.5 * (1 + np.tanh(design @ values / 2))
@@ -93,7 +99,7 @@ def fitted_curve(label: np.ndarray, score: np.ndarray) -> Curve | None:
         values = values + step
         if np.abs(step).max() < 1e-8:
             break
-    return Curve(float(values[0]), float(values[1]), ones + zeros)
+    return values
 
 
 def _misfit(design: np.ndarray, values: np.ndarray, target: np.ndarray) -> float:

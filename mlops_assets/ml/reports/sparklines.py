@@ -4,7 +4,7 @@ Dagster shows Markdown in place up to a thousand characters, so a picture that i
 be drawn with few points. The full pictures are in `plots`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -19,7 +19,7 @@ TENTHS, POINTS = 10, 16
 def sparklines(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, str]:
     """SVG by name: reliability and roc for a classification, actual_by_predicted for a regression."""
     y, score = np.asarray(y, np.float64), np.asarray(score, np.float64)
-    predicted, actual = _tenths(y, score)
+    predicted, actual = tenths(y, score)
     low, high = (float(f(np.concatenate([predicted, actual]))) for f in (np.min, np.max))
     if task == "regression":
         return {"actual_by_predicted": curve(predicted, actual, low, high, "predicted", "actual")}
@@ -29,19 +29,37 @@ def sparklines(y: np.ndarray, score: np.ndarray, task: str) -> dict[str, str]:
     return drawn
 
 
-def curve(x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up: str) -> str:
-    """A line through the points in a square plot from `low` to `high` on both axes, the diagonal dashed."""
+Line = Sequence[Sequence[float]]
+"""Places across and places up."""
+
+
+def reliability(now: Line, before: Line | None) -> str:
+    """Observed by predicted rate of now (blue), and of before (orange) where that is known, both by tenths of the rows."""
+    lines = [now, before] if before else [now]
+    high = max(max(part) for line in lines for part in line)
+    x, y = np.array(now)
+    return curve(x, y, 0.0, high, "predicted", "observed", before)
+
+
+def curve(
+    x: np.ndarray, y: np.ndarray, low: float, high: float, across: str, up: str, other: Line | None = None
+) -> str:
+    """A line through the points in a square plot from `low` to `high` on both axes, the diagonal dashed; another one under it in orange."""
     span = (high - low) or 1.0
     left, right, top, bottom = 34, WIDTH - 8, 8, HEIGHT - 24
-    points = " ".join(
-        f"{left + (a - low) / span * (right - left):.0f},{bottom - (b - low) / span * (bottom - top):.0f}"
-        for a, b in zip(x, y, strict=True)
+    points, others = (
+        " ".join(
+            f"{left + (a - low) / span * (right - left):.0f},{bottom - (b - low) / span * (bottom - top):.0f}"
+            for a, b in zip(*line, strict=True)
+        )
+        for line in ((x, y), other or ((), ()))
     )
+    under = f"<polyline points='{others}' stroke='orange'/>" if other else ""
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' font-size='11' font-family='Arial' fill='none'>"
         f"<path d='M{left} {top}V{bottom}H{right}' stroke='gray'/>"
         f"<path d='M{left} {bottom}L{right} {top}' stroke='gray' stroke-dasharray='3'/>"
-        f"<polyline points='{points}' stroke='blue' stroke-width='2'/>"
+        f"{under}<polyline points='{points}' stroke='blue' stroke-width='2'/>"
         f"<g fill='gray'><text x='2' y='14'>{high:.2g}</text><text x='2' y='{bottom}'>{low:.2g}</text>"
         f"<text x='90' y='{HEIGHT - 8}'>{across}</text><text x='38' y='14'>{up}</text></g></svg>"
     )
@@ -73,7 +91,7 @@ def data_uri(svg: str) -> str:
     return address
 
 
-def _tenths(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tenths(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean score and mean outcome of ten groups of rows, from the lowest scores to the highest."""
     groups = [rows for rows in np.array_split(np.argsort(score, kind="stable"), TENTHS) if len(rows)]
     return np.array([score[rows].mean() for rows in groups]), np.array([y[rows].mean() for rows in groups])

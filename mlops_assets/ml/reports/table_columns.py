@@ -14,6 +14,16 @@ OF_METRIC = {
     "rmse": "Root of the mean squared error, in the label's unit.",
     "bias": "Mean of score less label, in the label's unit; 0 is best.",
 }
+CALIBRATION = {
+    "calibration_in_the_large": "Mean label less mean score, 0 where scores are right on average; null where calibration is not defined.",
+    "calibration_slope": "Slope of the labels' logistic regression on the log odds of the scores (Cox 1958): 1 where calibrated, under 1 where scores are too extreme.",
+    "calibration_intercept": "Intercept of that regression: 0 where calibrated.",
+}
+OF_FIGURE = {
+    "_low": "Lower end of the 95% interval of `{}`, by days.",
+    "_high": "Upper end of the 95% interval of `{}`, by days.",
+    "_p": "Two-sided p value that `{}` is what calibrated scores have, by days, not corrected.",
+}
 COUNTS = {
     "week": "The partition.",
     "rows": "Rows of the partition.",
@@ -31,7 +41,15 @@ KEY, SCORE = (
 
 def performance_columns(spec: ModelSpec) -> dict[str, str]:
     """Columns of `<model>/performance`, one row a partition."""
-    return COUNTS | {name: OF_METRIC[name] for name in METRICS[spec.task]} | {STORED_VERSION: VERSION}
+    metrics = {name: OF_METRIC[name] for name in METRICS[spec.task]}
+    return COUNTS | metrics | _calibration_columns(spec) | {STORED_VERSION: VERSION}
+
+
+def _calibration_columns(spec: ModelSpec) -> dict[str, str]:
+    if spec.task != "classification":
+        return {}
+    parts = {name + part: text.format(name) for name in CALIBRATION for part, text in OF_FIGURE.items()}
+    return CALIBRATION | parts
 
 
 def prediction_columns(spec: ModelSpec) -> dict[str, str]:
