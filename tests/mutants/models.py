@@ -214,7 +214,7 @@ MUTANTS = (
     LABELS(
         "a correction counts before it was known",
         "mlops_assets.ml.labels:Labels.__init__",
-        "pl.col(LABEL_KNOWN) > now",
+        "pl.col(LABEL_KNOWN) > self.now",
         "pl.lit(value=False)",
         f"{KNOWN}test_of_two_outcomes_the_newest_that_was_known_at_the_asked_moment_counts",
     ),
