@@ -7,6 +7,7 @@ first ones after it, of which none is an alarm.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,15 +80,19 @@ def alarm_basis(spec: ModelSpec, lake: Lake, name: str, version: int) -> Basis |
 
 
 def rests_on(spec: ModelSpec, lake: Lake, name: str, version: int) -> list[Any]:
-    """What decides a partition's alarm beside the partition itself: the hashes of its history and of what was watched since."""
+    """What decides a partition's alarm beside the partition itself: a digest of its history's hashes, and the hashes of what was watched since."""
     basis = alarm_basis(spec, lake, name, version)
     if basis is None:
         return []
     rows, read = briefs(lake, joined_table(spec)), briefs(lake, alarm_table(spec))
-    return [
-        {one: rows[one].sha256 for one in basis.history},
-        {one: read[one].sha256 for one in basis.watched},
-    ]
+    history = _sealed(tuple((one, rows[one].sha256) for one in basis.history))
+    return [history, {one: read[one].sha256 for one in basis.watched}]
+
+
+@lru_cache(maxsize=16)
+def _sealed(hashes: tuple[tuple[str, str], ...]) -> str:
+    """One digest for the partitions that a version's alarms rest on; the version's reports all have the same."""
+    return digest(hashes)
 
 
 def write_alarm(
@@ -200,8 +205,8 @@ def _calibration(
     if every is None or len(basis.history) < basis.needed:
         return None
     table, name, rows = f"{spec.name}/alarm_calibrations", f"{version:06d}", briefs(lake, joined_table(spec))
-    hashes = {one: rows[one].sha256 for one in basis.history}
-    decides = digest([code_digest(CODE), hashes, dict(profile), every, effect, spec.trainer.seed])
+    hashes = tuple((one, rows[one].sha256) for one in basis.history)
+    decides = digest([code_digest(CODE), _sealed(hashes), dict(profile), every, effect, spec.trainer.seed])
     stored: Mapping[str, Any] | None = lake.manifest(table, name).notes if lake.exists(table, name) else None
     if stored is None or stored.get(DECIDES) != decides:
         history, count = read_partitions(spec, lake, basis.history, profile), len(basis.history)

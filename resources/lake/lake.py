@@ -18,6 +18,7 @@ import polars as pl
 from resources.at_work import beside_others, works_alone
 from resources.lake.frames import rows_in
 from resources.lake.instants import LossError, with_instants
+from resources.lake.listing import stems
 from resources.lake.names import PUSHED, WHOLE, file_name, making_name, manifest_name
 from resources.lake.versions import content_of, keeping
 from resources.resource import Resource
@@ -162,11 +163,11 @@ class Lake(Resource):
 
     def partitions(self, table: str) -> list[str]:
         """Names of the partitions there are, sorted; files of pushed rows are none."""
-        return [name for name in self._stems(table, ".parquet") if not name.startswith(PUSHED)]
+        return [name for name in stems(self.storage, table, ".parquet") if not name.startswith(PUSHED)]
 
     def pushed(self, table: str) -> list[str]:
         """Names, as of partitions, of the files of rows that were pushed beside these, sorted."""
-        return [name for name in self._stems(table, ".parquet") if name.startswith(PUSHED)]
+        return [name for name in stems(self.storage, table, ".parquet") if name.startswith(PUSHED)]
 
     def manifest(self, table: str, partition: str | None = None) -> Manifest:
         """The manifest of one partition."""
@@ -235,10 +236,7 @@ class Lake(Resource):
 
     def records(self, folder: str) -> list[str]:
         """Names of the JSON records in a folder, without their ending, sorted."""
-        return self._stems(folder, ".json")
-
-    def _stems(self, folder: str, ending: str) -> list[str]:
-        return sorted(name.removesuffix(ending) for name in self.folder(folder).names(ending=ending))
+        return stems(self.storage, folder, ".json")
 
     def rests_on(self, read: Mapping[str, str]) -> None:
         """Called with partitions, `table@partition`, that what was read instead of them was made of, and their hashes."""
