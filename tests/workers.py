@@ -43,7 +43,6 @@ LONGEST_FIRST = (
         f"tests/acceptance/test_{name}.py"
         for name in (
             "live_shop",
-            "dagster_dev",
             "browser",
             "rollout_under_load",
             "launcher",

@@ -42,6 +42,7 @@ def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_
         assert lake_of(home).partitions(f"{model}/drift") == WEEKS
 
 
+@pytest.mark.nightly
 def test_a_planted_shift_leads_to_exactly_one_retraining(tmp_path, winter, free_port):
     home, data = tmp_path / "home", shifted(winter, tmp_path / "data")
     python(home, winter, "mlops_assets.cli", *RUN, "--through", BEFORE)
