@@ -237,45 +237,35 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
         self._engine.dispose()
 
 
-class Runs(SqliteRunStorage):
-    """The table of runs."""
+class _OneEngine:
+    """What the two storages have in common that Dagster asks for a connection."""
 
     _conn_string: str
+
+    @cached_property
+    def _engine(self) -> db.Engine:
+        return engine_of(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[db.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+class Runs(_OneEngine, SqliteRunStorage):
+    """The table of runs."""
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "Runs":
         return open_once(cls, config_value["base_dir"], "runs", inst_data)
 
-    @cached_property
-    def _engine(self) -> db.Engine:
-        return engine_of(self._conn_string)
 
-    @contextmanager
-    def connect(self) -> Iterator[db.Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        self._engine.dispose()
-
-
-class Schedules(SqliteScheduleStorage):
+class Schedules(_OneEngine, SqliteScheduleStorage):
     """Sensors, schedules and their ticks."""
-
-    _conn_string: str
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "Schedules":
         return open_once(cls, config_value["base_dir"], "schedules", inst_data)
-
-    @cached_property
-    def _engine(self) -> db.Engine:
-        return engine_of(self._conn_string)
-
-    @contextmanager
-    def connect(self) -> Iterator[db.Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        self._engine.dispose()
