@@ -23,9 +23,10 @@ from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.anchor_line import ANCHOR, anchor_then
 from mlops_assets.stages.drift_alarm import ALARM, COLUMNS, REMARK
 from mlops_assets.stages.drift_page import EACH, PAGES_TAG, with_its_page
-from mlops_assets.stages.estimating import ESTIMATE, hashes_before, shown_estimate
+from mlops_assets.stages.estimating import ESTIMATE, shown_estimate
 from mlops_assets.stages.fingerprints import of_report, report_code
 from mlops_assets.stages.history import INTERVAL
+from mlops_assets.stages.known_before import hashes_before
 from mlops_assets.stages.label_state import STATE
 from mlops_assets.stages.loss_cause import loader
 from mlops_assets.stages.reporting import (

@@ -1,13 +1,13 @@
 """What moved the loss of a version: how much each slice and each column have of its change, from the partitions before to one with labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from mlops_assets.ml.dataset import DatasetError, labelled
+from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.metrics import ROW_LOSSES, row_losses
 from mlops_assets.ml.monitoring.attribution import Explained
 from mlops_assets.ml.monitoring.loss_attribution import (
@@ -20,9 +20,8 @@ from mlops_assets.ml.monitoring.loss_attribution import (
 )
 from mlops_assets.ml.scores import defined
 from mlops_assets.ml.training.explained import SCORES, ExplainingScorer
-from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE, STORED_VERSION
+from mlops_assets.spec.columns import LABEL, SCORE, STORED_VERSION
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.estimating import partitions_before
 from resources.lake.lake import Lake, LakeError
 from resources.tracking.tracking import Tracking, TrackingError
 
@@ -62,14 +61,22 @@ class Change:
 
 
 def loss_note(
-    spec: ModelSpec, lake: Lake, name: str, judged: pl.DataFrame, load: Load | None
+    spec: ModelSpec,
+    lake: Lake,
+    name: str,
+    judged: pl.DataFrame,
+    known: Mapping[str, pl.DataFrame],
+    load: Load | None,
 ) -> dict[str, Any]:
-    """The note of a report on labelled rows [LABEL, SCORE, STORED_VERSION]; to columns only what chance does not explain, which takes a model."""
+    """The note of a report on labelled rows [LABEL, SCORE, STORED_VERSION] beside those of partitions before it (`known_before`).
+
+    To columns only what chance does not explain is attributed, which takes a model.
+    """
     newest, metric = judged[STORED_VERSION].max(), loss_metric(spec)
     if newest is None:
         return {LOSS_CAUSE: {"remark": UNLABELLED}}
     version = int(newest)  # type: ignore[arg-type]
-    before = _rows_before(spec, lake, name, version, metric)
+    before = _rows_before(spec, known, version, metric)
     if not before.height:
         why = f"not told: no partition before was scored by version {version} and had labels by the end of this one"
         return {LOSS_CAUSE: {"remark": why}}
@@ -165,22 +172,16 @@ def _by_raw(label: np.ndarray, link: Callable[[np.ndarray], np.ndarray], metric:
     return lambda raw: row_losses(label, link(raw), metric)
 
 
-def _rows_before(spec: ModelSpec, lake: Lake, name: str, version: int, metric: str) -> pl.DataFrame:
-    """The rows of partitions before that the version scored and whose labels were known by the end of the partition `name`."""
-    table = f"{spec.name}/training_set"
-    facts = [*spec.prediction.key, spec.prediction.time, *spec.label.facts, *spec.slices]
-    end, parts = spec.calendar.partition(name).end, []
-    for one in partitions_before(spec, lake, name):
-        if not set(facts) <= set(lake.manifest(table, one).columns):
-            continue
-        scores = lake.read(
-            f"{spec.name}/predictions", [one], [*spec.prediction.key, STORED_SCORE, STORED_VERSION]
-        ).filter(pl.col(STORED_VERSION) == version)
-        if scores.height:
-            rows = labelled(lake.read(table, [one], list(dict.fromkeys(facts))), spec, end)
-            both = rows.join(scores.rename({STORED_SCORE: SCORE}), on=spec.prediction.key)
-            parts.append(_with_loss(both, metric).with_columns(pl.lit(one).alias(FROM)))
-    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame()
+def _rows_before(
+    spec: ModelSpec, known: Mapping[str, pl.DataFrame], version: int, metric: str
+) -> pl.DataFrame:
+    """The rows of partitions before that the version scored, of those that have every slice, with LOSS and where they lie."""
+    parts = [
+        rows.filter(pl.col(STORED_VERSION) == version).with_columns(pl.lit(one).alias(FROM))
+        for one, rows in known.items()
+        if set(spec.slices) <= set(rows.columns)
+    ]
+    return _with_loss(pl.concat(parts, how="vertical_relaxed"), metric) if parts else pl.DataFrame()
 
 
 def _with_loss(rows: pl.DataFrame, metric: str) -> pl.DataFrame:

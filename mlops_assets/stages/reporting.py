@@ -19,7 +19,8 @@ from mlops_assets.stages.calibrating import calibration_columns, calibration_not
 from mlops_assets.stages.drift_alarm import ALARM, NOTHING, REMARK, rests_on, write_alarm
 from mlops_assets.stages.drift_cause import CAUSE, write_cause
 from mlops_assets.stages.drift_page import EACH, write_page
-from mlops_assets.stages.estimating import estimate_note, known_before
+from mlops_assets.stages.estimating import estimate_note
+from mlops_assets.stages.known_before import known_before
 from mlops_assets.stages.label_state import STATE, LabelState, label_state
 from mlops_assets.stages.loss_cause import Load, loss_note
 from mlops_assets.stages.online import basis
@@ -82,9 +83,9 @@ def write_performance(
     judged, version = judged_rows(spec, lake, name, state)
     report, slices = partition_performance(spec, name, state, judged, version)
     first = first_report(spec, lake, name) or report
-    before = known_before(spec, lake, name) if spec.task == "classification" else {}
+    before = known_before(spec, lake, name)
     more = {**anchor_line(spec, judged, anchor), **estimate_note(spec, lake, name, before)}
-    more |= calibration_note(spec, judged, before) | loss_note(spec, lake, name, judged, load)
+    more |= calibration_note(spec, judged, before) | loss_note(spec, lake, name, judged, before, load)
     notes = {**basis(spec, lake, name), STATE: state.note(), FIRST: first, **more}
     manifest = lake.write(table, pl.DataFrame([report]), name, notes=notes)
     return manifest, report, slices, metric_interval(spec, judged)

@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     DRIFT(
         "an estimate is calibrated on labels of later",
-        "mlops_assets.stages.estimating:_known_rows",
+        "mlops_assets.stages.known_before:known_before",
         "spec.calendar.partition(name).end",
         "spec.calendar.partition(name).end.replace(year=2100)",
         "tests/stages/test_estimating.py::test_labels_that_became_known_after_a_weeks_end_change_nothing_of_its_estimate",

@@ -1,13 +1,15 @@
 """A week is estimated at its end by what was known then: labels that come later change nothing, and the truth stands beside it."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mlops_assets.assets.monitoring import performance_metadata
-from mlops_assets.stages.estimating import ESTIMATE, REFUSED, estimate_note, hashes_before
+from mlops_assets.stages.estimating import ESTIMATE, REFUSED, estimate_note
+from mlops_assets.stages.known_before import hashes_before, known_before
 from mlops_assets.stages.reporting import write_performance
 from resources.lake.lake import Lake
 from tests.ml.conftest import parcel_spec, parcels, regression_spec
@@ -68,6 +70,10 @@ def test_the_truth_stands_beside_the_estimate_once_it_is_known(lake):
     assert "not measured yet" in late["estimated auc"]
 
 
+def estimated(lake: Lake, name: str, spec: Any = SPEC) -> dict[str, Any]:
+    return estimate_note(spec, lake, name, known_before(spec, lake, name))
+
+
 def test_labels_that_became_known_after_a_weeks_end_change_nothing_of_its_estimate(tmp_path, lake, weeks):
     end = SPEC.calendar.partition(LAST).end
     later = weeks.with_columns(
@@ -77,7 +83,7 @@ def test_labels_that_became_known_after_a_weeks_end_change_nothing_of_its_estima
     changed = scored(parcel_lake(tmp_path, SPEC, later))
     for name in WEEKS[:-1]:
         write_performance(SPEC, changed, name)
-    assert estimate_note(SPEC, changed, LAST) == estimate_note(SPEC, lake, LAST)
+    assert estimated(changed, LAST) == estimated(lake, LAST)
 
 
 def test_an_estimate_rests_on_the_scores_of_the_weeks_before_it(lake):
@@ -87,11 +93,11 @@ def test_an_estimate_rests_on_the_scores_of_the_weeks_before_it(lake):
 
 
 def test_the_first_weeks_scores_are_taken_as_they_are_and_that_is_said(lake):
-    remark = estimate_note(SPEC, lake, WEEKS[0])[ESTIMATE]["remark"]
+    remark = estimated(lake, WEEKS[0])[ESTIMATE]["remark"]
     assert remark.startswith("scores taken as they are, too few labels were known")
     assert "its error is not known yet: 0 of 4 partitions" in remark
 
 
 def test_a_regression_is_refused_in_words(lake):
     spec = regression_spec(trainer=TRAINER)
-    assert estimate_note(spec, lake, LAST) == {ESTIMATE: {"metrics": {}, "remark": REFUSED}}
+    assert estimated(lake, LAST, spec) == {ESTIMATE: {"metrics": {}, "remark": REFUSED}}

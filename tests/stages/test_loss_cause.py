@@ -11,6 +11,7 @@ from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.loss_attribution import THE_LABELS
 from mlops_assets.ml.training.fit import Scorer, fit
 from mlops_assets.spec.columns import SCORE
+from mlops_assets.stages.known_before import known_before
 from mlops_assets.stages.label_state import label_state
 from mlops_assets.stages.loss_cause import LOSS_CAUSE, UNLABELLED, loader, loss_metric, loss_note, loss_remark
 from mlops_assets.stages.reporting import judged_rows, write_performance
@@ -60,6 +61,10 @@ def note_of(lake: Lake, name: str) -> dict[str, Any]:
     return (lake.manifest(TABLE, name).notes or {})[LOSS_CAUSE]
 
 
+def told(lake: Lake, judged: pl.DataFrame, load: Any = None, spec: Any = SPEC) -> dict[str, Any]:
+    return loss_note(spec, lake, LAST, judged, known_before(spec, lake, LAST), load)
+
+
 def judged(lake: Lake, name: str) -> pl.DataFrame:
     return judged_rows(SPEC, lake, name, label_state(SPEC, lake, name, None))[0]
 
@@ -89,11 +94,11 @@ def test_the_first_week_of_a_version_has_nothing_to_be_compared_with_and_says_so
     alone = "not told: no partition before was scored by version 1 and had labels by the end of this one"
     assert note_of(lake, FIRST) == {"remark": alone}
     newer = judged(lake, LAST).with_columns(model_version=pl.lit(2, pl.Int64))
-    assert loss_note(SPEC, lake, LAST, newer, None) == {LOSS_CAUSE: {"remark": alone.replace("1", "2", 1)}}
+    assert told(lake, newer) == {LOSS_CAUSE: {"remark": alone.replace("1", "2", 1)}}
 
 
 def test_without_a_label_nothing_is_told_and_the_page_says_so(lake):
-    note = loss_note(SPEC, lake, LAST, judged(lake, LAST).clear(), None)
+    note = told(lake, judged(lake, LAST).clear())
     assert note == {LOSS_CAUSE: {"remark": UNLABELLED}}
     report = lake.read(TABLE, [LAST]).row(0, named=True)
     page = performance_metadata(report, [], note)
@@ -105,7 +110,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_slices_and_says_why(lake):
         (None, "no registry is at hand"),
         (loader(SPEC, registry(b"no model")), "version 1 cannot be loaded"),
     ):
-        note = loss_note(SPEC, lake, LAST, judged(lake, LAST), load)[LOSS_CAUSE]
+        note = told(lake, judged(lake, LAST), load)[LOSS_CAUSE]
         assert f"; not attributed to columns: {why}" in note["remark"]
         assert note["columns"] == [] and len(note["slices"]) == 3
 
@@ -125,9 +130,7 @@ def test_the_page_shows_it_and_that_of_an_alarm_repeats_the_sentence(lake):
 def test_a_week_whose_rows_lack_a_slice_is_left_out(lake):
     spec = parcel_spec(trainer=TRAINER, slices=["depot", "gate"])
     now = judged(lake, LAST).with_columns(gate=pl.lit("left"))
-    assert loss_note(spec, lake, LAST, now, None)[LOSS_CAUSE]["remark"].startswith(
-        "not told: no partition before"
-    )
+    assert told(lake, now, spec=spec)[LOSS_CAUSE]["remark"].startswith("not told: no partition before")
 
 
 def test_the_loss_is_the_gates_metric_where_that_is_a_mean_of_losses():
@@ -141,5 +144,5 @@ def test_the_loss_is_the_gates_metric_where_that_is_a_mean_of_losses():
 def test_a_loss_too_large_for_a_number_is_said(lake):
     spec = parcel_spec(trainer=TRAINER, slices=["depot"], gate={"metric": "brier", "floors": {"auc": 0.1}})
     huge = judged(lake, LAST).with_columns(pl.lit(1e300).alias(SCORE))
-    remark = loss_note(spec, lake, LAST, huge, None)[LOSS_CAUSE]["remark"]
+    remark = told(lake, huge, spec=spec)[LOSS_CAUSE]["remark"]
     assert remark == "not told: the mean brier of a row is too large for a number"

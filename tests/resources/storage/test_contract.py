@@ -254,11 +254,11 @@ def test_a_lease_that_was_not_renewed_in_time_is_lost_though_nobody_took_it(stor
 
 def test_a_living_holder_keeps_its_lease_and_a_killed_one_loses_it(address: str, storage: Storage) -> None:
     """The holder's clock is minutes behind; it writes no time, so nobody can take its lease early for that."""
-    with process("hold", address, MINUTES[0], "holder", "1.0") as holder:
+    with process("hold", address, MINUTES[0], "holder", "2.5") as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "1\n"
         with pytest.raises(LeaseHeldError, match="holder"):
-            take(storage, "lease", "next", lasts_s=1, wait_s=3)
+            take(storage, "lease", "next", lasts_s=1, wait_s=5)
         holder.kill()
         holder.wait()
         assert take(storage, "lease", "next", lasts_s=1, wait_s=60).number == 2
