@@ -6,6 +6,7 @@ read from.
 
 from collections import OrderedDict
 
+import numpy as np
 import polars as pl
 
 from mlops_assets.ml.dataset import labelled
@@ -21,6 +22,7 @@ BEFORE = 12
 SMALL, MOST = 20_000, 64
 """Rows of a partition that is remembered at most, and how many of them."""
 
+NUMBER = "_partition"
 _REMEMBERED: OrderedDict[tuple[object, ...], pl.DataFrame] = OrderedDict()
 
 
@@ -41,10 +43,16 @@ def hashes_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
 
 def known_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, pl.DataFrame]:
     """LABEL, SCORE, STORED_VERSION, key, time and slices of the scored rows, by partition; a slice that one has no column of is missing there."""
-    end = spec.calendar.partition(name).end
-    return {
-        one: labelled(_scored_rows(spec, lake, one), spec, end) for one in partitions_before(spec, lake, name)
-    }
+    names, end = partitions_before(spec, lake, name), spec.calendar.partition(name).end
+    frames = [_scored_rows(spec, lake, one) for one in names]
+    if (
+        len({tuple(frame.schema.items()) for frame in frames}) != 1
+    ):  # none, or a slice or a type that came in between
+        return {one: labelled(frame, spec, end) for one, frame in zip(names, frames, strict=True)}
+    number = np.repeat(np.arange(len(names)), [frame.height for frame in frames])
+    known = labelled(pl.concat(frames).with_columns(pl.Series(NUMBER, number)), spec, end)
+    parts = known.partition_by(NUMBER, as_dict=True, include_key=False)
+    return {one: parts.get((place,), known.clear().drop(NUMBER)) for place, one in enumerate(names)}
 
 
 def _scored_rows(spec: ModelSpec, lake: Lake, one: str) -> pl.DataFrame:
