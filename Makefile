@@ -50,13 +50,14 @@ cluster: $(VENV)/.development  ## the parts of production on 127.0.0.1: PostgreS
 serve: $(VENV)/.installed  ## the endpoint alone, on 127.0.0.1
 	@exec $(BIN)/python -m resources.serving
 
-# Databases that a test fills for itself lie in memory where there is room: what is flushed there costs a tenth less CPU and no wait.
-MEMORY = $(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 4000000 {print "/dev/shm"}')
+# What tests write lies in memory where there is room for it, and only until they pass: a flush costs no wait there, and a tenth less CPU.
+IN_MEMORY = PYTEST_DEBUG_TEMPROOT=$(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 8000000 {print "/dev/shm"}')
+PYTEST := $(BIN)/python -m pytest -o tmp_path_retention_policy=failed --dist=loadfile --durations=20
 test: $(VENV)/.development lint types  ## lint, types and the tests that need no process of their own for longer than seconds
-	POLARS_MAX_THREADS=1 PYTEST_DEBUG_TEMPROOT=$(MEMORY) $(BIN)/python -m pytest tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=20 -o tmp_path_retention_policy=failed
+	POLARS_MAX_THREADS=1 $(IN_MEMORY) $(PYTEST) tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4
 
 acceptance: $(VENV)/.development  ## the long tests: servers, daemons, browsers, replays and what is killed
-	$(BIN)/python -m pytest tests/acceptance -m "not nightly" --numprocesses=3 --dist=loadfile --durations=20
+	$(IN_MEMORY) $(PYTEST) tests/acceptance -m "not nightly" --numprocesses=4
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
