@@ -37,7 +37,7 @@ class QuickModels(LiveModels):
 def build(home):
     """The application over the records of a state folder; a process of a version that hangs is killed soon."""
     log = ServingLog(home.serving_log, every_s=0.2)
-    models = QuickModels(home.serving, FakeFeatures(), declared, log)
+    models = QuickModels(home.serving, FakeFeatures(), declared, log, sides=home.serve_versions)
     models.follow(every_s=0.05)
     versions = Versions(models, home, COMMAND, Bounds(loads_s=20.0, hangs_s=0.5, most=16))
     limits = Limits(deadline_s=home.serve_deadline_s)
