@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from resources.serving.hosting import http_application, log_to_file
-from resources.serving.ray_serve import bound
+from resources.serving.ray_serve import bound, replica_listens_locally
 from resources.settings import settings
 from resources.state_folder import SettingsError
 from resources.with_secrets import SECRET, environment
@@ -34,5 +34,7 @@ def in_replica() -> "FastAPI":
             f"MLOPS_SERVE_HOST={home.serve_host} opens the endpoint to others, and no key is set: make one by `mlops key new "
             "NAME` and put its hash into MLOPS_SERVE_KEYS"
         )
+    if not home.exposed:
+        replica_listens_locally()
     log_to_file(home.home / "logs" / "models.log")
     return http_application(home)

@@ -1,18 +1,32 @@
 """Roll-outs where KServe or KubeRay divides the requests: a real Kubernetes API keeps what is rendered, and endpoints answer as they are told."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from mlops_assets.stages.rollout_manifests import manifest_of
+from resources.settings import PROJECT_ROOT
+from tests.acceptance.dagster_server import wait
 from tests.acceptance.kube_api import NAMESPACE, client
 from tests.acceptance.versioned import offer, started, until
 from tests.crds import definition, pods_of, within
 from tests.rollout_stands import stands
 
 SERVED_S = 60
+ON_RAY = """
+from resources.serving import ray_serve
+from {module} import {name}
+ray_serve._deployment = lambda home, build: {name}({{}})
+raise SystemExit(ray_serve.main())
+"""
 PLURALS = {"kserve": ("InferenceService", "inferenceservices"), "kuberay": ("RayService", "rayservices")}
 PLACES = [stands("running", 0), stands("running", 1), stands("running", 2), stands("running", 3), stands("rolled_back", 2)]  # fmt: skip
 
@@ -85,6 +99,44 @@ def test_its_pods_are_pods_that_kubernetes_takes(admin, target):
         pod["spec"].pop("priorityClassName", None)
         kept = CoreV1Api(admin).create_namespaced_pod(NAMESPACE, pod, dry_run="All")
         assert within(pod["spec"], admin.sanitize_for_serialization(kept.spec)) == []
+
+
+def serve_config():
+    return yaml.safe_load(manifest_of("kuberay", "trips", None, 7)["spec"]["serveConfigV2"])
+
+
+def test_ray_takes_what_the_ray_service_says_of_the_application():
+    from ray.serve.schema import ServeDeploySchema
+
+    schema = ServeDeploySchema.model_validate(serve_config())
+    [given] = schema.applications
+    assert schema.http_options.port == 8000 and [one.name for one in given.deployments] == ["models"]
+    with pytest.raises(ValidationError):
+        ServeDeploySchema.model_validate(serve_config() | {"applications": [{"name": "models"}]})
+
+
+def test_the_application_that_the_ray_service_names_answers_on_ray(tmp_path: Path, free_port):
+    """A Ray of its own on the loopback address runs it, by variables alone; a deployment of the config's name is in it."""
+    names = {"MLOPS_HOME": str(tmp_path), "MLOPS_SERVE_PORT": str(free_port()), "MLOPS_SERVE_VERSIONS": "trips=8"}  # fmt: skip
+    [given] = serve_config()["applications"]
+    code = ON_RAY.format(module=given["import_path"].split(":")[0], name=given["import_path"].split(":")[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **names}, cwd=PROJECT_ROOT, start_new_session=True
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{names['MLOPS_SERVE_PORT']}", timeout=5) as http:
+            wait(lambda: process.poll() is not None or answers(http), "it answers", 180)
+            assert http.get("/v2/health/live").status_code == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_endpoints_that_a_router_stands_before_answer_by_the_version_whose_requests_they_get(
