@@ -21,6 +21,7 @@ from resources.yaml_files import read_all
 
 FOLDER = PROJECT_ROOT / "deployments" / "kubernetes"
 VARIABLE = "MLOPS_SERVE_VERSIONS"
+WHOLE = 100
 LONGEST_S = 2**31 - 1
 """Seconds that KubeRay's interval can hold."""
 
@@ -131,17 +132,18 @@ def _ray_service(
 ) -> Manifest:
     """KubeRay makes a second cluster where the pods differ and moves the requests over; where they are as before it moves them back."""
     named = _named(manifest, model)
-    if state is not None and not state.ended:
-        options = named["spec"]["upgradeStrategy"].setdefault("clusterUpgradeOptions", {})
-        options |= _upgrade(state)
-        options["maxSurgePercent"] = max(options.get("maxSurgePercent", 100), options["stepSizePercent"])
+    options = named["spec"]["upgradeStrategy"].setdefault("clusterUpgradeOptions", {})
+    options |= {"stepSizePercent": WHOLE, "intervalSeconds": 1}
+    if state is not None and state.phase == "running" and route.percent != WHOLE:
+        options |= _pace(state)
+    options["maxSurgePercent"] = max(options.get("maxSurgePercent", WHOLE), options["stepSizePercent"])
     cluster = named["spec"]["rayClusterConfig"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         _tell(group["template"]["spec"], model, champion if route.percent == 0 else route.version)
     return named
 
 
-def _upgrade(state: Rollout) -> dict[str, int]:
+def _pace(state: Rollout) -> dict[str, int]:
     """How much KubeRay moves and how often, so that it is never ahead of the plan: its smallest rise, after its longest bake."""
     steps = [step for step in steps_in(state) if step.answers]
     shares = [0, *(_whole_percent(step.share) for step in steps)]

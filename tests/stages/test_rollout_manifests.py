@@ -90,26 +90,36 @@ def test_the_cluster_of_a_roll_back_is_the_one_from_before_so_that_kuberay_moves
     assert before["rayClusterConfig"] != ray_service("canary 0.05")["spec"]["rayClusterConfig"]
 
 
-def test_kuberay_moves_the_smallest_rise_after_the_longest_bake():
-    options = ray_service("canary 0.05")["spec"]["upgradeStrategy"]["clusterUpgradeOptions"]
-    assert (options["stepSizePercent"], options["intervalSeconds"]) == (5, 2 * 86_400)
+def pace(manifest: dict[str, Any]) -> tuple[int, int]:
+    options = manifest["spec"]["upgradeStrategy"]["clusterUpgradeOptions"]
     assert options["maxSurgePercent"] >= options["stepSizePercent"] and options["gatewayClassName"]
+    return options["stepSizePercent"], options["intervalSeconds"]
+
+
+def test_kuberay_moves_the_smallest_rise_after_the_longest_bake_and_everything_at_once_where_that_is_decided():
+    canary = {place for place in PLACES if place.startswith("canary")} | {"shadow"}
+    assert {pace(ray_service(place)) for place in canary} == {(5, 2 * 86_400)}
+    assert {pace(ray_service(place)) for place in PLACES.keys() - canary} == {(100, 1)}
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 99), st.integers(1, 9)), max_size=4, unique_by=lambda step: step[0]),
+    st.lists(
+        st.tuples(st.integers(1, 99), st.integers(1, 9)),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda step: step[0],
+    ),
     st.integers(1, 9),
 )
 def test_kuberay_is_never_ahead_of_a_plan_that_does_not_wait(steps, last):
     canary = [STEP | {"share": share / 100, "bake": f"{days}d"} for share, days in sorted(steps)]
     plan = PLAN | {"canary": canary, "full": STEP | {"bake": f"{last}d"}}
     state = stands("running", 1, plan)
-    options = manifest_of("kuberay", "trips", state, 7)["spec"]["upgradeStrategy"]["clusterUpgradeOptions"]
+    size, interval = pace(manifest_of("kuberay", "trips", state, 7))
     begins = 0.0
-    for step in steps_in(state)[1:]:
+    for step in steps_in(state)[1:-1]:
         ends = begins + step.bake.total_seconds()
-        moved = options["stepSizePercent"] * (1 + (ends - 1) // options["intervalSeconds"])
-        assert moved <= round(100 * step.share) or step.share == 1
+        assert size * (1 + (ends - 1) // interval) <= round(100 * step.share)
         begins = ends
 
 
