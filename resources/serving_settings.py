@@ -80,6 +80,13 @@ class ServingSettings(WatchSettings):
         description="Mebibytes of data that the process of a version may hold which is not the one that answers; beyond it ends and is started again, see [versions](docs/serving.md#ask-a-version).",
     )
 
+    serve_versions: Annotated[dict[str, str], NoDecode, BeforeValidator(variables.versions)] = Field(
+        default={},
+        validation_alias="MLOPS_SERVE_VERSIONS",
+        examples=["none: the endpoint divides"],
+        description="`MODEL=NUMBER`, commas between them, where a router in front of the endpoints divides a model's requests: whose requests come to this one while the model has a split, see [roll-outs](docs/rollouts.md#on-a-cluster).",
+    )
+
     @property
     def exposed(self) -> bool:
         """Whether the endpoint listens on more than this machine's own address."""

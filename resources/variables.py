@@ -118,6 +118,16 @@ def hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+def versions(value: str | dict[str, str]) -> dict[str, str]:
+    if isinstance(value, dict):
+        return value
+    pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
+    wrong = next((pair for pair in pairs if not re.fullmatch(r"[a-z][a-z0-9_]*=[0-9]{1,18}", pair)), None)
+    if wrong:
+        raise ValueError(f": {wrong!r} names no version of a model: give MODEL=NUMBER, commas between them")
+    return dict(pair.split("=") for pair in pairs)
+
+
 def redis(value: str) -> str:
     if value and not re.fullmatch(r"rediss?://(?:[^@/\s]+@)?[^:@/\s]+:\d+(?:/\d+)?", value):
         raise ValueError(": give redis://host:port or redis://host:port/db, or nothing for SQLite")

@@ -1,6 +1,7 @@
 """`mlops rollout MODEL`: start a roll-out of any registered version, see where it stands, pause, resume, complete or abort it."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from mlops_assets.spec.model import ModelSpec
     from resources.records.rollout import Rollout
     from resources.systems import Systems
+
+
+class Target(StrEnum):
+    """What serves on a cluster."""
+
+    DEPLOYMENT = "deployment"
+    KSERVE = "kserve"
+    KUBERAY = "kuberay"
 
 
 class Verb(StrEnum):
@@ -37,6 +46,13 @@ def _rollout(
     ab: Annotated[bool, typer.Option("--ab", help="start: the A/B test that the spec declares")] = False,
     by: Annotated[str, typer.Option(metavar="NAME", help="who decides; by default the account")] = "",
     why: Annotated[str, typer.Option("--why", "--reason", metavar="WHY", help="what the log is told")] = "",
+    render: Annotated[
+        Target | None, typer.Option(help="status: print what `kubectl apply -f -` takes, as things stand")
+    ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="--render: your own in place of deployments/kubernetes"),
+    ] = None,
 ) -> int:
     """give a version its requests in steps: start, status, pause, resume, promote (now), abort
 
@@ -48,6 +64,8 @@ def _rollout(
 
     where = settings()
     systems, spec = Systems.of(resources_of(where)), _spec(model)
+    if render is not None:
+        return _render(systems, spec, verb, render, template)
     if verb is Verb.STATUS:
         return _status(systems, spec)
     state = _act(systems, spec, verb, version, ab, by or account(), why)
@@ -80,6 +98,18 @@ def _status(systems: "Systems", spec: "ModelSpec") -> int:
         print(f"{spec.name} never had a roll-out")
         return 1
     _print(state)
+    return 0
+
+
+def _render(systems: "Systems", spec: "ModelSpec", verb: Verb, target: Target, template: Path | None) -> int:
+    import yaml
+
+    from mlops_assets.promotion.rollouts import RolloutError
+    from mlops_assets.stages.rollout_manifests import manifest_now
+
+    if verb is not Verb.STATUS:
+        raise RolloutError(f"--render shows where things stand, and this is {verb}: leave one of them out")
+    print(yaml.safe_dump(manifest_now(target, spec.name, systems, template), sort_keys=False), end="")
     return 0
 
 

@@ -72,7 +72,7 @@ def http_application(home: Settings) -> "FastAPI":
     planned = PlannedStores(stores)
     log = ServingLog(home.serving_log)
     clock = Clock.of(home)
-    models = LiveModels(home.serving, planned, imported(home.declared), log, clock)
+    models = LiveModels(home.serving, planned, imported(home.declared), log, clock, home.serve_versions)
     models.look()
     threading.Thread(
         target=_import_ahead, args=[imported(home.ahead)], name="import-ahead", daemon=True

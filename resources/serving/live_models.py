@@ -73,8 +73,10 @@ class LiveModels:
         declared: Declared,
         log: Log | None = None,
         clock: Clock | None = None,
+        sides: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self._sides = sides or {}
         self.clock = clock or Clock()
         self.declared = declared
         self.features = features
@@ -138,7 +140,7 @@ class LiveModels:
         """Take up records that are new or changed, drop models that are retired or whose record is gone, see what was pushed."""
         self.pushed.look()
         self.held = readable_notice(self.folder) or self.held
-        self.splits = splits_in(self.folder, self.splits)
+        self.splits = splits_in(self.folder, self.splits, self._sides)
         paths = [path for path in sorted(self.folder.glob("*.json")) if path.name[0] != "."]
         there = {path.stem: path for path in paths if path.stem not in self.held.retired}
         self._seen = {name: mark for name, mark in self._seen.items() if name in there}

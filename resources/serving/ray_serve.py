@@ -227,21 +227,25 @@ def start(home: Settings, build: Any = http_application) -> None:
 
 
 def _deployment(home: Settings, build: Any) -> Any:
-    from ray import serve
-
     def asgi() -> "FastAPI":
         replica_listens_locally()
         log_to_file(home.home / "logs" / "models.log")
         return build(home)
 
+    return bound(asgi, num_replicas=1, ray_actor_options={"num_cpus": 0.1})
+
+
+def bound(asgi: Any, **options: Any) -> Any:
+    """Ray Serve's application of what makes the HTTP application in a replica."""
+    from ray import serve
+
     @serve.deployment(
         name="models",
-        num_replicas=1,
         max_ongoing_requests=64,
-        ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=20,
         logging_config={"enable_access_log": False},
+        **options,
     )
     @serve.ingress(asgi)
     class Models:

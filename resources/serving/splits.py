@@ -17,12 +17,17 @@ def split_file(folder: Path, name: str) -> Path:
     return below(folder / FOLDER, f"{name}.json")
 
 
-def splits_in(folder: Path, before: Mapping[str, Split]) -> Mapping[str, Split]:
-    """By model; one that cannot be read leaves all requests to the version that answers, and the log says so once."""
+def splits_in(
+    folder: Path, before: Mapping[str, Split], sides: Mapping[str, str] | None = None
+) -> Mapping[str, Split]:
+    """By model; one that cannot be read leaves all requests to the version that answers, and the log says so once.
+
+    `sides` has the models whose requests a router in front divides, by the version whose requests it sends here.
+    """
     splits: dict[str, Split] = {}
     for path in sorted((folder / FOLDER).glob("[!.]*.json")):
         try:
-            splits[path.stem] = split_in(path)
+            splits[path.stem] = _divided_before(split_in(path), sides or {})
         except FileNotFoundError:
             continue
         except (RecordError, OSError) as error:
@@ -34,3 +39,11 @@ def splits_in(folder: Path, before: Mapping[str, Split]) -> Mapping[str, Split]:
     for name in set(before) - set(splits):
         LOG.warning("all requests to %s ask the version that answers", name)
     return splits
+
+
+def _divided_before(split: Split, sides: Mapping[str, str]) -> Split:
+    """A split of which all requests that come here belong to one side, where somebody in front has drawn already."""
+    version = sides.get(split.name)
+    if version is None:
+        return split
+    return split.model_copy(update={"share": float(version == split.version)})

@@ -10,6 +10,7 @@ from resources.compute.rayjob import read_template, rendered
 from resources.settings import RAYJOB
 from tests.acceptance.kube_api import ADMIN, NAMESPACE, client
 from tests.acceptance.stand_in_operator import OWN
+from tests.crds import within
 
 GPUS = {"CPU": 4.0, "GPU": 1.0, "memory": 2.0**33, "fast_disk": 1.0}
 
@@ -50,15 +51,6 @@ def test_a_rayjob_is_kept_as_it_was_sent_and_made_once(jobs):
     kept = jobs.get("mlops-kept")
     assert kept["metadata"]["annotations"] == sent["metadata"]["annotations"]
     assert within(sent["spec"], kept["spec"]) == []
-
-
-def within(sent, kept, path="spec"):
-    """Where what was sent is not what is kept, which may have defaults beside and behind it."""
-    if isinstance(sent, dict):
-        return [found for key in sent for found in within(sent[key], kept.get(key), f"{path}.{key}")]
-    if isinstance(sent, list) and len(sent) <= len(kept or []):
-        return [found for i, item in enumerate(sent) for found in within(item, kept[i], f"{path}[{i}]")]
-    return [] if sent == kept else [f"{path}: {sent!r} became {kept!r}"]
 
 
 def test_the_pods_of_its_head_and_workers_are_pods_that_kubernetes_takes(known):

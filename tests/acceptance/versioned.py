@@ -59,6 +59,10 @@ class Server:
     def by_version(self, version: str, body: Any, query: str = "") -> httpx.Response:
         return self.http.post(f"/v1/models/trips/versions/{version}/predict{query}", json=body)
 
+    def look(self, path: str) -> httpx.Response:
+        """By a connection of its own: a kept one that idled is closed by the endpoint, at the moment at which it is used again too."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=60)
+
     def divide(self, version: str, share: float, deadline_ms: int = 150, **more: float) -> None:
         given = {"name": "trips", "version": version, "share": share, "by": ["distance"]}
         self.endpoint.divide(Split.model_validate({**given, "deadline_ms": deadline_ms, **more}))

@@ -1,6 +1,7 @@
 """A split draws the same entity for the same version wherever and whenever it is read, also as earlier releases wrote it."""
 
 import hashlib
+import json
 from typing import Any
 
 import pydantic
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from resources.records.reader import RecordError
 from resources.records.split import Split, split_in
+from resources.serving.splits import split_file, splits_in
 
 TOLD: dict[str, Any] = {"name": "trips", "version": "2", "share": 0.5}
 
@@ -69,3 +71,16 @@ def test_a_share_that_is_none_is_refused_by_its_name(tmp_path, wrong):
     path.write_text(pydantic.TypeAdapter(dict).dump_json({"record_version": 2, **TOLD, **wrong}).decode())
     with pytest.raises(RecordError, match=next(iter(wrong))):
         split_in(path)
+
+
+def test_where_a_router_has_drawn_all_requests_that_come_are_of_the_version_that_it_sends_here(tmp_path):
+    (tmp_path / "splits").mkdir()
+    for name in ("trips", "loans"):
+        split_file(tmp_path, name).write_text(json.dumps(Split(**TOLD | {"name": name}).document()))
+    shares = {
+        sent: {name: one.share for name, one in splits_in(tmp_path, {}, {"trips": sent}).items()}
+        for sent in ("1", "2")
+    }
+    assert shares == {"1": {"trips": 0.0, "loans": 0.5}, "2": {"trips": 1.0, "loans": 0.5}}
+    two = splits_in(tmp_path, {}, {"trips": "2"})["trips"]
+    assert two.takes(Trip(origin="JFK")) and two.version == "2"
