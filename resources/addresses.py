@@ -4,6 +4,7 @@ What is handed to Dagster, MLflow or a command line is written down somewhere: i
 processes. So an address with a secret goes there as `env:VARIABLE`, and is looked up where it is used.
 """
 
+import ipaddress
 import os
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -51,3 +52,11 @@ def without_user(address: str) -> tuple[str, str | None, str | None]:
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=host)), user, password
+
+
+def is_loopback(host: str) -> bool:
+    """Whether whoever listens on this address is reached from its own machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,6 +1,5 @@
 """The settings of the endpoint: where it listens, who may ask, and how much."""
 
-import ipaddress
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -8,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from resources import variables
+from resources.addresses import is_loopback
 from resources.serving_limits import DEADLINE_S, LARGEST_BATCH, LARGEST_BODY, VERSION_MB, WAIT_MS
 from resources.watch_settings import WatchSettings
 
@@ -90,10 +90,7 @@ class ServingSettings(WatchSettings):
     @property
     def exposed(self) -> bool:
         """Whether the endpoint listens on more than this machine's own address."""
-        try:
-            return not ipaddress.ip_address(self.serve_host).is_loopback
-        except ValueError:
-            return self.serve_host != "localhost"
+        return not is_loopback(self.serve_host)
 
     @property
     def serve_address(self) -> str:

@@ -20,6 +20,11 @@ class WatchSettings(BaseSettings):
         examples=["none: alerts are listed, and nobody is told"],
         description="YAML file that says to whom [alerts](docs/alerts.md) go; addresses are in variables that it names.",
     )
+    metrics_host: Annotated[str, BeforeValidator(variables.host)] = Field(
+        default="127.0.0.1",
+        validation_alias="MLOPS_METRICS_HOST",
+        description="Address that the exporter listens on; another than this machine's own needs keys (`MLOPS_SERVE_KEYS`).",
+    )
     metrics_port: Port = Field(
         default=9464,
         validation_alias="MLOPS_METRICS_PORT",

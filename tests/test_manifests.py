@@ -41,7 +41,7 @@ def test_each_object_is_one_that_kubernetes_knows(manifest):
 def test_all_that_is_asked_for_is_there():
     kinds = {(one["kind"], one["metadata"]["name"]) for one in ALL}
     assert kinds >= {
-        *(("Deployment", name) for name in ("daemon", "webserver", "endpoint", "code")),
+        *(("Deployment", name) for name in ("daemon", "webserver", "endpoint", "code", "exporter")),
         *(("PodDisruptionBudget", name) for name in ("webserver", "endpoint")),
         ("HorizontalPodAutoscaler", "endpoint"),
         ("Job", "migration"),
@@ -51,7 +51,7 @@ def test_all_that_is_asked_for_is_there():
 
 def test_every_service_is_reached_from_inside_of_the_cluster_alone():
     services = [one["spec"] for one in ALL if one["kind"] == "Service"]
-    assert len(services) == 3
+    assert len(services) == 4
     assert {one["type"] for one in services} == {"ClusterIP"}
     assert not any("nodePort" in port for one in services for port in one["ports"])
     assert not any(one.get("externalIPs") for one in services)

@@ -12,6 +12,7 @@ from mlops_assets.local.watch_page import watch_page
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.exposition import Exposition, View, view_of
 from mlops_assets.stages.standing import Operations
+from resources.addresses import is_loopback
 from resources.alerts.alertmanager import FindPlace, take_webhook
 from resources.alerts.outbox import Alerts
 from resources.alerts.policy import PolicyError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 LOG = logging.getLogger(__name__)
-HOST = "127.0.0.1"
 SEND_EVERY_S = 5.0
 COSTS_EVERY_S = 300.0
 PAGE_OF = {
@@ -42,12 +42,16 @@ PAGE_OF = {
 
 
 def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], cached_s: float) -> "ASGIApp":
-    """The routes `/metrics`, `/`, `/healthz` and `/alertmanager`, which answer to this machine's own names alone."""
+    """The routes `/metrics`, `/`, `/healthz` and `/alertmanager`, which answer to this machine's own names alone.
+
+    Where others reach it they answer by any name, as a Prometheus asks that knows a pod by its number, to whoever brings a key.
+    """
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
     from resources.serving.http.guard import Guard
+    from resources.serving.http.keys import Keyring, Keys
 
     parts = resources_of(where)
     alerts: Alerts = parts["alerts"]
@@ -75,7 +79,10 @@ def application(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], c
         Route("/healthz", healthy),
         Route("/alertmanager", _webhook(alerts, _finder(parts["pages"], specs)), methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes), where.serve_names)
+    if is_loopback(where.metrics_host):
+        return Guard(Starlette(routes=routes), where.serve_names)
+    paths = frozenset(route.path for route in routes)
+    return Guard(Keys(Starlette(routes=routes), Keyring(where.serve_keys)), anywhere=paths)
 
 
 class Costs:
@@ -155,7 +162,7 @@ def serve(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], port: i
     sender.start()
     config = uvicorn.Config(
         application(where, specs, cached_s),
-        host=HOST,
+        host=where.metrics_host,
         port=port,
         ws="none",
         log_level="warning",
@@ -163,7 +170,7 @@ def serve(where: Settings, specs: Callable[[], Mapping[str, ModelSpec]], port: i
         server_header=False,
         proxy_headers=False,
     )
-    print(f"metrics on http://{HOST}:{port}/metrics", flush=True)
+    print(f"metrics on http://{where.metrics_host}:{port}/metrics", flush=True)
     try:
         uvicorn.Server(config).run()
     finally:

@@ -126,7 +126,7 @@ def servers(settings: Settings, folder: Path, cached_s: float) -> list[Server]:
             health=f"{exporter}/healthz",
             hint="from metric to alert to message; metrics at /metrics",
             log=logs / "exporter.log",
-            environment={"MLOPS_HOME": str(settings.home)},
+            environment={"MLOPS_HOME": str(settings.home), "MLOPS_METRICS_HOST": HOST},
             folder=PROJECT_ROOT,
         ),
         Server(

@@ -56,6 +56,7 @@ VALUES = {
     "MLOPS_RAY_ADDRESS": ("kuberay://", "kuberay://A"),
     "MLOPS_ONLINE_STORE": ("redis://host", "sqlite"),
     "MLOPS_SERVE_HOST": ("http://a", "a:80", "a b"),
+    "MLOPS_METRICS_HOST": ("http://a", "a:80", "a b"),
     "MLOPS_SERVE_MAX_ROWS": ("0", "-1", "many"),
     "MLOPS_SERVE_VERSIONS": ("trips", "trips=8,9", "trips=new"),
     "MLOPS_RAYJOB": ("~nobody-of-this-name/x",),
