@@ -57,7 +57,7 @@ test: $(VENV)/.development lint types  ## lint, types and the tests that need no
 	POLARS_MAX_THREADS=1 $(IN_MEMORY) $(PYTEST) tests --ignore=tests/acceptance -m "not nightly" --numprocesses=auto --maxprocesses=4
 
 acceptance: $(VENV)/.development  ## the long tests: servers, daemons, browsers, replays and what is killed
-	$(IN_MEMORY) $(PYTEST) tests/acceptance -m "not nightly" --numprocesses=4
+	$(IN_MEMORY) $(PYTEST) tests/acceptance -m "not nightly" --numprocesses=3
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbits(32))')
 fuzz: SEED := $(SEED)
