@@ -27,6 +27,7 @@ from mlops_assets.ml.training.distributed import run
 from mlops_assets.ml.training.kinds import kind_of, refuse_untrainable, trainer_kind
 from mlops_assets.ml.training.ladder import Reach, Rung, checkpoint_every, choose
 from mlops_assets.ml.training.layout import layout
+from mlops_assets.ml.training.recalibrated import parts, recalibrated
 from mlops_assets.ml.training.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.training.trainers.base import Job, TrainedModel
 from mlops_assets.spec.model import ModelSpec
@@ -215,8 +216,10 @@ class ByColumns:
 
 
 def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> TrainedModel:
+    inner, recalibration = parts(model)
     try:
-        return trainer_kind(kind).scorer(model, threads, code)
+        read = trainer_kind(kind).scorer(inner, threads, code)
+        return recalibrated(read, recalibration) if recalibration else read
     except DatasetError:
         raise
     except Exception as error:
