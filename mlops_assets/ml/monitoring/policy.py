@@ -21,11 +21,15 @@ Trigger = Literal[
     "performance",
     "prediction_drift",
     "data_drift",
+    "calibration",
     "none",
     "cool_down",
     "paused",
     "too_little_history",
 ]
+
+CALIBRATION: Trigger = "calibration"
+"""What asks for a recalibration of the champion, and not for a training."""
 
 ROUNDING = timedelta(minutes=8)
 """So much time is nothing to a rule in days, which are told to two digits."""

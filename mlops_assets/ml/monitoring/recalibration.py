@@ -23,19 +23,19 @@ LEAST_DAYS = 5
 """Rows of a day share its luck: of fewer days, nobody can tell it from a change."""
 
 
-class RecalibrationError(DatasetError):
+class CurveError(DatasetError):
     """No recalibration is made of these scores, and why."""
 
 
 def needed_curve(label: np.ndarray, score: np.ndarray, day: np.ndarray, alpha: float) -> Curve:
     """What the labels [rows] show scores [rows] to need, at the level `alpha` corrected for both questions; `day` [rows] are codes.
 
-    Raises RecalibrationError where nothing is shown, or too little is known.
+    Raises CurveError where nothing is shown, or too little is known.
     """
     (one,) = corrected([_tested(label, score, day)])
     remedy = one.remedy(alpha)
     if remedy == "none":
-        raise RecalibrationError(
+        raise CurveError(
             f"the scores are calibrated as far as {one.rows:,} rows of {one.days} days can tell (mean label less mean score "
             f"{one.large.value:.3g}, p {one.large.p:.2g}; slope {one.slope.value:.3g}, p {one.slope.p:.2g}; level {alpha:g}): there is "
             "nothing to recalibrate"
@@ -46,7 +46,7 @@ def needed_curve(label: np.ndarray, score: np.ndarray, day: np.ndarray, alpha: f
 def recalibration(label: np.ndarray, score: np.ndarray, day: np.ndarray, curve: Curve) -> Recalibration:
     """The likeliest recalibration of scores [rows] from 0 to 1 by labels [rows] (0 or 1); the same rows give the same numbers.
 
-    Raises RecalibrationError for too few rows or days, one class, or scores that order the rows the wrong way.
+    Raises CurveError for too few rows or days, one class, or scores that order the rows the wrong way.
     """
     _tested(label, score, day)
     odds, target = log_odds(score), (np.asarray(label) > 0.5).astype(np.float64)
@@ -54,7 +54,7 @@ def recalibration(label: np.ndarray, score: np.ndarray, day: np.ndarray, curve: 
         return Recalibration(1.0, evening_shift(odds, target))
     slope, intercept = (float(one) for one in fitted_line(odds, target))
     if slope <= 0:
-        raise RecalibrationError(
+        raise CurveError(
             f"the likeliest slope is {slope:.3g}: rows with higher scores have the label less often, and no curve mends an order. "
             "Train again"
         )
@@ -72,13 +72,13 @@ def _tested(label: np.ndarray, score: np.ndarray, day: np.ndarray) -> Calibratio
     rows, ones, days = len(label), int((np.asarray(label) > 0.5).sum()), len(np.unique(day))
     least = min(ones, rows - ones)
     if rows < LEAST_ROWS or days < LEAST_DAYS or least < LEAST_ROWS // 10:
-        raise RecalibrationError(
+        raise CurveError(
             f"{rows:,} labelled rows of {days} days, {ones:,} of them positive, are too few to recalibrate by: it takes {LEAST_ROWS} rows "
             f"of {LEAST_DAYS} days, at least {LEAST_ROWS // 10} of either kind; wait for more labels"
         )
     one = calibration(label, score, day)
     if one is None:
-        raise RecalibrationError(
+        raise CurveError(
             "the scores part the labels without overlap, or hang on one day alone, so that no curve has a slope: nothing to recalibrate by"
         )
     return one

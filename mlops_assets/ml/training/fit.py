@@ -35,7 +35,10 @@ from mlops_assets.spec.model import ModelSpec
 
 @dataclass
 class Fit:
-    """A trained model and how it came about; all but `model`, `rounds`, `history` and `importance` may differ from run to run."""
+    """A trained model and how it came about; all but `model`, `rounds`, `history` and `importance` may differ from run to run.
+
+    `recalibration` is empty unless the model is another version's own bytes, recalibrated: then it says whose, by which numbers.
+    """
 
     model: bytes
     rounds: int
@@ -48,6 +51,7 @@ class Fit:
     speed: dict[str, float | str] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     layout: dict[str, Any] = field(default_factory=dict)
+    recalibration: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(

@@ -9,7 +9,7 @@ from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.judging.metrics import auc
 from mlops_assets.ml.monitoring.estimation import log_odds
 from mlops_assets.ml.monitoring.recalibration import (
-    RecalibrationError,
+    CurveError,
     in_words,
     needed_curve,
     recalibration,
@@ -84,7 +84,7 @@ def test_the_same_rows_give_the_same_numbers_and_one_row_the_score_it_has_among_
 def test_what_is_needed_is_what_the_clustered_test_shows():
     assert needed_curve(*rows_of(1, shift=0.5), ALPHA) == "shift"
     assert needed_curve(*rows_of(1, slope=0.5), ALPHA) == "platt"
-    with pytest.raises(RecalibrationError, match="there is nothing to recalibrate"):
+    with pytest.raises(CurveError, match="there is nothing to recalibrate"):
         needed_curve(*rows_of(3), ALPHA)
 
 
@@ -103,13 +103,13 @@ def test_calibrated_scores_stay_what_they_are_within_the_luck_of_their_labels():
     ],
 )
 def test_too_few_rows_or_days_one_class_and_labels_without_overlap_are_refused(label, score, day, said):
-    with pytest.raises(RecalibrationError, match=said):
+    with pytest.raises(CurveError, match=said):
         recalibration(label, score, day, "shift")
 
 
 def test_scores_that_order_the_rows_the_wrong_way_are_refused():
     label, score, day = rows_of(2, slope=-1.0)
-    with pytest.raises(RecalibrationError, match="no curve mends an order"):
+    with pytest.raises(CurveError, match="no curve mends an order"):
         recalibration(label, score, day, "platt")
 
 
