@@ -41,30 +41,32 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     def model_(run: Run) -> Iterator[Any]:
-        if run.tag(TRIGGER_TAG) == CALIBRATION:
-            yield from recalibrated(spec, run)
-            return
-        lake, tracking = run.systems.lake, run.systems.tracking
-        decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
-        content: Mapping[str, Any] | None = run.reuse.unchanged(
-            None, decides, partial(is_challenger, spec, lake, tracking)
-        )
-        if content is None:
-            strengths: list[SingleFeature] = []
-            try:
-                version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
-            except LeakError as error:
-                yield leak_check(False, leak_numbers(spec, strengths))
-                raise StageError(str(error)) from error
-            content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
-            run.reuse.note(None, version.sha256, content)
-            shown = fit_metadata(fitted, version, data)
-        else:
-            version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
-        yield run.result(version.sha256, shown)
-        yield leak_check(True, content[LEAKS])
+        yield from (recalibrated if run.tag(TRIGGER_TAG) == CALIBRATION else trained)(spec, run)
 
     return model_
+
+
+def trained(spec: ModelSpec, run: Run) -> Iterator[Any]:
+    """The challenger of a run that trains, unless the newest one would come out again."""
+    lake, tracking = run.systems.lake, run.systems.tracking
+    decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
+    content: Mapping[str, Any] | None = run.reuse.unchanged(
+        None, decides, partial(is_challenger, spec, lake, tracking)
+    )
+    if content is None:
+        strengths: list[SingleFeature] = []
+        try:
+            version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
+        except LeakError as error:
+            yield leak_check(False, leak_numbers(spec, strengths))
+            raise StageError(str(error)) from error
+        content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
+        run.reuse.note(None, version.sha256, content)
+        shown = fit_metadata(fitted, version, data)
+    else:
+        version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
+    yield run.result(version.sha256, shown)
+    yield leak_check(True, content[LEAKS])
 
 
 def recalibrated(spec: ModelSpec, run: Run) -> Iterator[Any]:

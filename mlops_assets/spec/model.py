@@ -90,6 +90,11 @@ class Retrain(Part):
     drift_share_above: float | None = Field(
         default=None, gt=0, le=1, description="Share that drifted of the columns with rows enough for a PSI."
     )
+    recalibrate: bool = Field(
+        default=False,
+        exclude_if=False.__eq__,
+        description="Where nothing else asks for a training and the scores are shown to be off, recalibrate the champion.",
+    )
 
 
 class Leaks(Part):

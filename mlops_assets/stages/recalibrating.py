@@ -149,7 +149,7 @@ def recalibrated_fit(
             one = recalibration(label, score, day, curve)
         except CurveError as error:
             raise RecalibrationError(f"{spec.name} {name} is not recalibrated: {error}") from error
-    told = {"version": champion.number, "of": champion.sha256, "curve": curve}
+    source = {"version": champion.number, "of": champion.sha256, "curve": curve}
     return Fit(
         model=wrapped(content, one),
         rounds=int(champion.tags["rounds"]),
@@ -160,7 +160,7 @@ def recalibrated_fit(
         compute=f"version {champion.number} recalibrated: {in_words(one)}",
         cost=cost,
         layout={"workers": 1, "threads": 1},
-        recalibration={**told, "slope": one.slope, "intercept": one.intercept, "rows": rows.height},
+        recalibration={**source, "slope": one.slope, "intercept": one.intercept, "rows": rows.height},
     )
 
 

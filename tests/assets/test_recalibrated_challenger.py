@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
-from mlops_assets.ml.training.recalibrated import parts as parts_of
+from mlops_assets.ml.training.recalibrated import parts
 from mlops_assets.stages.errors import NotReadyError, OtherRulesError, RecalibrationError
 from mlops_assets.stages.recalibrating import recalibrate, rows_since
 from mlops_assets.stages.training import hold_out_start
 from mlops_assets.stages.training_set import training_data
+from mlops_assets.verify.rebuild import Rebuild
+from mlops_assets.verify.verdict import verify, verify_version
 from resources.lake.lake import Lake
 from resources.records.lineage import FILE, Lineage
 from resources.systems import Systems
@@ -63,8 +65,8 @@ def test_a_shift_that_labels_show_passes_the_gate_and_becomes_champion_with_the_
     launched(project, STRICT)
     before, challenger, champion = (project.tracking.version(NAME, number) for number in (2, 3, 4))
     assert project.champion == 4 and champion.tags["challenger"] == "3"
-    inner, first = parts_of(project.tracking.load(challenger))
-    again, final = parts_of(project.tracking.load(champion))
+    inner, first = parts(project.tracking.load(challenger))
+    again, final = parts(project.tracking.load(champion))
     assert inner == again == project.tracking.load(before) and first.slope == final.slope == 1
     assert first != final and final.intercept == pytest.approx(1.2, abs=0.4)
     assert [v.tags["recalibrates"] for v in (challenger, champion)] == ["2", "2"]
@@ -146,3 +148,17 @@ def test_calibrated_scores_a_changed_spec_and_a_champion_without_rows_since_are_
         stop_more(calm.lake, NAMES[week], 0.0)
     with pytest.raises(RecalibrationError, match="there is nothing to recalibrate"):
         recalibrate(STRICT, Systems.of(calm.parts), {})
+
+
+def test_both_versions_are_rebuilt_byte_by_byte_by_the_rows_and_the_version_that_they_follow_from(
+    project, tmp_path
+):
+    launched(project, STRICT)
+    rebuild = Rebuild(tmp_path / "again", project.lake, [], lambda _: "tests.pumps.repo", tell=lambda _: None)
+    for number in (3, 4):
+        version = project.tracking.version(NAME, number)
+        verdict = verify_version(version, project.tracking, project.audit, rebuild, STRICT)
+        assert verdict.outcome == "IDENTICAL"
+    lineage = Lineage.read(project.tracking.artifact(version, FILE))
+    alone = verify(lineage, rebuild, STRICT)
+    assert alone.outcome == "DIFFERENT" and "version 2, which it recalibrates" in str(alone)
