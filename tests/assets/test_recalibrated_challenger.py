@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+import mlops_assets.project
+from mlops_assets.cli import main
 from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
 from mlops_assets.ml.training.recalibrated import parts
 from mlops_assets.stages.errors import NotReadyError, OtherRulesError, RecalibrationError
@@ -18,7 +20,9 @@ from mlops_assets.verify.rebuild import Rebuild
 from mlops_assets.verify.verdict import verify, verify_version
 from resources.lake.lake import Lake
 from resources.records.lineage import FILE, Lineage
+from resources.settings import settings
 from resources.systems import Systems
+from tests.pumps.project import SPEC, definitions
 from tests.pumps.promotion import AUTOMATIC, FIRST, NAME, NAMES, STAGES, Project, add_week, copied, spec
 
 pytestmark = pytest.mark.usefixtures("pumps_features")
@@ -162,3 +166,24 @@ def test_both_versions_are_rebuilt_byte_by_byte_by_the_rows_and_the_version_that
     lineage = Lineage.read(project.tracking.artifact(version, FILE))
     alone = verify(lineage, rebuild, STRICT)
     assert alone.outcome == "DIFFERENT" and "version 2, which it recalibrates" in str(alone)
+
+
+def test_the_command_runs_the_job_of_the_ui_and_prints_the_verdict_or_why_nothing_is_recalibrated(
+    project, championed, tmp_path, monkeypatch, capsys
+):
+    assert recalibrated_by_hand(project, monkeypatch, "scores are too low") == 0
+    printed = capsys.readouterr().out
+    assert "recalibrated: +" in printed
+    assert "Promoted: log_loss" in printed and "champion: version 4" in printed
+    assert project.audit.latest(NAME, ("trained",)).why == "scores are too low"
+    assert recalibrated_by_hand(copied(championed, tmp_path / "calm"), monkeypatch, "") == 1
+    assert "there is no row between them to recalibrate by" in capsys.readouterr().err
+
+
+def recalibrated_by_hand(project: Project, monkeypatch: pytest.MonkeyPatch, why: str) -> int:
+    """The command over the pumps' own project."""
+    declared = mlops_assets.project.Declared(definitions(project.parts), {NAME: SPEC}, [], {}, {})
+    with dg.DagsterInstance.ephemeral() as instance:
+        opened = mlops_assets.project.Project(instance, settings(), project.parts, declared)
+        monkeypatch.setattr(mlops_assets.project.Project, "open", lambda _: opened)
+        return main(["recalibrate", NAME, *(["--why", why] if why else [])])
