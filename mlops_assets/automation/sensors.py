@@ -222,7 +222,9 @@ def _was_off_before(
 
 
 def _last_training(spec: ModelSpec, lake: Lake, attempts: Sequence[str]) -> datetime | None:
-    """The moment of the last attempt that was no recalibration; None where there is none."""
+    """The moment of the last attempt that was no recalibration, where age counts; None where there is none."""
+    if spec.retrain.max_age_days is None:
+        return None
     for name in reversed(attempts):
         attempt = load_record(lake, Attempt, attempt_name(spec, name))
         if attempt and attempt.trigger != CALIBRATION:

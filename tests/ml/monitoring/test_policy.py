@@ -241,7 +241,7 @@ def test_scores_that_are_off_ask_for_a_recalibration_only_where_the_spec_says_so
 
 def test_a_recalibration_does_not_make_the_last_training_younger(make_spec):
     calm, spec = (
-        [week(70)],
+        [week(70, served=True)],
         make_spec(retrain={"cool_down_days": 14, "max_age_days": 56, "recalibrate": True}),
     )
     assert decide(calm, day(50), spec, day(70)).trigger == "none"
