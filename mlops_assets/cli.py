@@ -29,6 +29,7 @@ from mlops_assets.commands import (
     parity,
     pushes,
     reap,
+    recalibrate,
     retention,
     rollout,
     schema,
@@ -138,6 +139,7 @@ cluster.add(app)
 parity.add(app)
 migrate.add(app)
 reap.add(app)
+recalibrate.add(app)
 retention.add(app)
 
 

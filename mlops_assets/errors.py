@@ -4,6 +4,7 @@ WorkError
 ├── StageError: a stage cannot do its work                  mlops_assets/stages/errors.py
 │   ├── NotReadyError: what it works on was not made yet
 │   ├── NotPassedError: the newest challenger has not passed the gate
+│   ├── RecalibrationError: the champion is not recalibrated
 │   ├── OtherRulesError: the spec is not the one that the work began with
 │   ├── VariantError: a variant cannot be tried              mlops_assets/stages/variants.py
 │   ├── AlteredRecordError: a record is not the one that was written

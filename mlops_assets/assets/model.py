@@ -8,14 +8,17 @@ import dagster as dg
 
 from mlops_assets.assets.leaks import LEAKS, leak_check, leak_check_spec, leak_numbers, leak_rule
 from mlops_assets.kit.metadata import markdown_table
+from mlops_assets.kit.run_tags import TRIGGER_TAG
 from mlops_assets.kit.stage import Run, model_stage
 from mlops_assets.ml.judging.leaks import LeakError, SingleFeature
+from mlops_assets.ml.monitoring.policy import CALIBRATION
 from mlops_assets.ml.training.fit import Fit
 from mlops_assets.ml.training.kinds import trainer_kind
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import StageError
 from mlops_assets.stages.fingerprints import fit_code
+from mlops_assets.stages.recalibrating import recalibrate, recalibration_decided_by
 from mlops_assets.stages.search_results import PARAMETERS_FROM
 from mlops_assets.stages.training import challenger_decided_by, is_challenger, train
 from mlops_assets.stages.training_set import TrainingData
@@ -38,27 +41,60 @@ def model(spec: ModelSpec) -> dg.AssetsDefinition:
         f"{spec.window.hold_out_days} days before now.".strip(),
     )
     def model_(run: Run) -> Iterator[Any]:
-        lake, tracking = run.systems.lake, run.systems.tracking
-        decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
-        content: Mapping[str, Any] | None = run.reuse.unchanged(
-            None, decides, partial(is_challenger, spec, lake, tracking)
-        )
-        if content is None:
-            strengths: list[SingleFeature] = []
-            try:
-                version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
-            except LeakError as error:
-                yield leak_check(False, leak_numbers(spec, strengths))
-                raise StageError(str(error)) from error
-            content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
-            run.reuse.note(None, version.sha256, content)
-            shown = fit_metadata(fitted, version, data)
-        else:
-            version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
-        yield run.result(version.sha256, shown)
-        yield leak_check(True, content[LEAKS])
+        yield from (recalibrated if run.tag(TRIGGER_TAG) == CALIBRATION else trained)(spec, run)
 
     return model_
+
+
+def trained(spec: ModelSpec, run: Run) -> Iterator[Any]:
+    """The challenger of a run that trains, unless the newest one would come out again."""
+    lake, tracking = run.systems.lake, run.systems.tracking
+    decides = {**challenger_decided_by(spec, lake), **leak_rule(spec)}
+    content: Mapping[str, Any] | None = run.reuse.unchanged(
+        None, decides, partial(is_challenger, spec, lake, tracking)
+    )
+    if content is None:
+        strengths: list[SingleFeature] = []
+        try:
+            version, fitted, data = train(spec, run.systems, run.lineage, strengths.extend)
+        except LeakError as error:
+            yield leak_check(False, leak_numbers(spec, strengths))
+            raise StageError(str(error)) from error
+        content = {"version": version.number, LEAKS: leak_numbers(spec, strengths)}
+        run.reuse.note(None, version.sha256, content)
+        shown = fit_metadata(fitted, version, data)
+    else:
+        version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
+    yield run.result(version.sha256, shown)
+    yield leak_check(True, content[LEAKS])
+
+
+def recalibrated(spec: ModelSpec, run: Run) -> Iterator[Any]:
+    """The challenger of a run that was launched to recalibrate; it is fitted on no feature, so none can tell the label."""
+    lake, tracking = run.systems.lake, run.systems.tracking
+    decides = recalibration_decided_by(spec, run.systems)
+    content = run.reuse.unchanged(None, decides, partial(is_challenger, spec, lake, tracking))
+    if content is None:
+        version, fitted, data = recalibrate(spec, run.systems, run.lineage)
+        shown = recalibration_metadata(fitted, version, data)
+        run.reuse.note(None, version.sha256, {"version": version.number, LEAKS: leak_numbers(spec, [])})
+    else:
+        version, shown = tracking.version(spec.name, content["version"]), run.shown_before()
+    yield run.result(version.sha256, shown)
+    yield leak_check(True, leak_numbers(spec, []))
+
+
+def recalibration_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str, Any]:
+    """What the asset page says of a recalibration: the version whose scores it moves, and how."""
+    one = fitted.recalibration
+    said = {
+        "recalibrates version": one["version"],
+        "curve": one["curve"],
+        "log odds times": one["slope"],
+        "log odds plus": one["intercept"],
+    }
+    shown = fit_metadata(fitted, version, data)
+    return said | {name: value for name, value in shown.items() if name != "most important features"}
 
 
 def fit_metadata(fitted: Fit, version: Version, data: TrainingData) -> dict[str, Any]:

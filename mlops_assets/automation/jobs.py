@@ -6,6 +6,8 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.kit.pods import executor_of, pod_tags
+from mlops_assets.kit.run_tags import REASON_TAG, TRIGGER_TAG
+from mlops_assets.ml.monitoring.policy import CALIBRATION
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import features_group, ingest_group, ingest_job_name
 
@@ -25,7 +27,7 @@ def ingest_job(use_case: str, apart: Sequence[dg.AssetKey] = ()) -> Any:
 
 
 def model_jobs(spec: ModelSpec) -> list[Any]:
-    """`<model>_partition` scores a partition and reports on it; `<model>_retrain` trains, judges and deploys.
+    """`<model>_partition` scores a partition and reports on it; `<model>_retrain` trains, judges and deploys; `<model>_recalibrate` of a classifier does so with the champion's own bytes.
 
     Batch predictions that are cut by the calendar are a part of the partition.
     """
@@ -47,4 +49,22 @@ def model_jobs(spec: ModelSpec) -> list[Any]:
             tags=pod_tags(spec),
             description="Train a challenger, judge it against the champion and deploy it if it passes.",
         ),
+        *([_recalibrate_job(spec)] if spec.task == "classification" else []),
     ]
+
+
+def recalibrate_job_name(model: str) -> str:
+    """What the job is called that recalibrates a model's champion."""
+    return f"{model}_recalibrate"
+
+
+def _recalibrate_job(spec: ModelSpec) -> Any:
+    """The same assets as a retraining; the run's tag says that the champion's scores are moved and nothing is trained."""
+    return dg.define_asset_job(
+        recalibrate_job_name(spec.name),
+        selection=dg.AssetSelection.assets(*([spec.name, part] for part in RETRAIN_PARTS)),
+        executor_def=executor_of([spec], RETRAIN_PARTS),
+        tags={**pod_tags(spec), TRIGGER_TAG: CALIBRATION, REASON_TAG: "recalibrated by hand"},
+        description="Move the champion's scores to what labels since its training show, judge that against the champion and "
+        "deploy it if it passes. Its trees stay.",
+    )

@@ -7,6 +7,7 @@ the next one, in a record that may be lost at any time (`settled`).
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,12 +27,17 @@ from mlops_assets.automation.tries import (
     training_runs,
 )
 from mlops_assets.automation.unreported import partitions_to_score
-from mlops_assets.ml.monitoring.policy import Decision, PartitionEvidence, decide
+from mlops_assets.ml.monitoring.calibration import remedy_in
+from mlops_assets.ml.monitoring.policy import CALIBRATION, Decision, PartitionEvidence, decide
 from mlops_assets.promotion.holds import Holds
+from mlops_assets.spec.maturity import held_out_from
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.judging import attempt_name
 from resources.audit.log import Audit
 from resources.clock import Clock, wall
 from resources.lake.lake import Lake
+from resources.records.attempts import Attempt
+from resources.records.documents import load_record
 from resources.settings import settings
 
 LOG = logging.getLogger(__name__)
@@ -199,7 +205,31 @@ def decision_now(spec: ModelSpec, lake: Lake) -> tuple[str | None, Decision]:
     attempts = lake.records(f"{spec.name}/attempts")
     last = spec.calendar.partition(attempts[-1]).end if attempts else None
     evidence = [newest, *_judged_before(spec, lake, partitions[:-1], last)] if not newest.rows else [newest]
-    return partitions[-1], decide(evidence, last, spec, newest.end)
+    if last and not _was_off_before(spec, lake, partitions, last, newest.end):
+        evidence = [replace(one, remedy=None) for one in evidence]
+    return partitions[-1], decide(evidence, last, spec, newest.end, _last_training(spec, lake, attempts))
+
+
+def _was_off_before(
+    spec: ModelSpec, lake: Lake, partitions: Sequence[str], last: datetime, now: datetime
+) -> bool:
+    """Whether scores were off, too, in a partition since the last attempt that a recalibration may learn from: before the held-out days."""
+    if not spec.retrain.recalibrate:
+        return False
+    until = held_out_from(spec, now)
+    earlier = [name for name in partitions if last < spec.calendar.partition(name).end <= until]
+    return any(partition_evidence(spec, lake, name).remedy in ("shift", "platt") for name in earlier)
+
+
+def _last_training(spec: ModelSpec, lake: Lake, attempts: Sequence[str]) -> datetime | None:
+    """The moment of the last attempt that was no recalibration, where age counts; None where there is none."""
+    if spec.retrain.max_age_days is None:
+        return None
+    for name in reversed(attempts):
+        attempt = load_record(lake, Attempt, attempt_name(spec, name))
+        if attempt and attempt.trigger != CALIBRATION:
+            return spec.calendar.partition(name).end
+    return None
 
 
 def _reported_on(spec: ModelSpec, lake: Lake) -> list[str]:
@@ -235,4 +265,5 @@ def partition_evidence(spec: ModelSpec, lake: Lake, partition: str) -> Partition
         prediction_psi_chance=drift.get("prediction_psi_chance"),
         drift_share=drift.get("drift_share"),
         served=report["model_version"] is not None,
+        remedy=remedy_in(report, spec.gate.alpha),
     )

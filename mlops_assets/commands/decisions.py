@@ -45,7 +45,7 @@ def _decide(op: str, model: str, version: int, by: str, reason: str) -> int:
     job = project.defs.resolve_job_def(f"{op}_challenger")
     done = job.execute_in_process(instance=project.instance, run_config=config, raise_on_error=False)
     if not done.success:
-        print(f"error: {_words(done)}", file=sys.stderr)
+        print(f"error: {words_of(done)}", file=sys.stderr)
         return 1
     champion = project.tracking.champion(model)
     print(f"{model} version {version}: recorded, by {by} (run {done.run_id})")
@@ -53,7 +53,7 @@ def _decide(op: str, model: str, version: int, by: str, reason: str) -> int:
     return 0
 
 
-def _words(done: Any) -> str:
+def words_of(done: Any) -> str:
     """Why the run failed: the refusal's own words, or the error with its step."""
     from mlops_assets.replay.clock import first_error
 

@@ -14,7 +14,8 @@ from mlops_assets.replay.fits import Fits
 from mlops_assets.replay.naive import by_naive_rule, refuse_unknown
 from mlops_assets.replay.tables import text_table, totals
 from mlops_assets.spec.maturity import days_of_waiting
-from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.retrain import Retrain
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.training_set import training_data
 from resources.lake.lake import Lake

@@ -73,6 +73,7 @@ CODE: Mapping[str, tuple[str, ...]] = {
         "mlops_assets.ml.training.fit:fit",
         "mlops_assets.ml.training.shards:Files",
     ),
+    "recalibration": ("mlops_assets.stages.recalibrating:recalibrated_fit",),
     "evaluation": ("mlops_assets.stages.judging:judge_challenger",),
     "predictions": ("mlops_assets.stages.scoring:score_partition",),
     "batch": (

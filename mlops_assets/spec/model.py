@@ -22,6 +22,7 @@ from mlops_assets.spec.names import use_case_of
 from mlops_assets.spec.pods import Pods, pods_fit
 from mlops_assets.spec.prediction import Prediction
 from mlops_assets.spec.promotion import Deployment, Promotion
+from mlops_assets.spec.retrain import Retrain
 from mlops_assets.spec.rollout import RolloutPlan, rollout_fits
 from mlops_assets.spec.search import Search, search_fits
 from mlops_assets.spec.trainers import Trainer, default_trainer, trainer_code
@@ -71,24 +72,6 @@ class Drift(Part):
         exclude_if=EFFECT.__eq__,
         description="Smallest change worth a drift alarm: of the share of rows with a value, or without any, or of the chance, "
         "0.5 where nothing moved, that a row of now exceeds one of the reference.",
-    )
-
-
-class Retrain(Part):
-    """When a new challenger is trained: at the first evidence that holds, never inside the cool-down."""
-
-    cool_down_days: Days = 14
-    max_age_days: Days | None = Field(default=None, description="Retrain when the last training is this old.")
-    metric_worse_by: float | None = Field(
-        default=None,
-        gt=0,
-        description="Retrain when the partition's gate metric is worse than at promotion by this share.",
-    )
-    prediction_psi_above: float | None = Field(
-        default=None, gt=0, description="PSI of the partition's scores, less what is expected of so few rows."
-    )
-    drift_share_above: float | None = Field(
-        default=None, gt=0, le=1, description="Share that drifted of the columns with rows enough for a PSI."
     )
 
 

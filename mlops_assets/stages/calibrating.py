@@ -34,7 +34,7 @@ def calibration_note(
     earlier = [rows for rows in before.values() if rows.height]
     return {
         CALIBRATION: {
-            "remark": verdict(one, alpha) if one else UNDEFINED,
+            "remark": verdict(one, alpha, spec.name) if one else UNDEFINED,
             "slices": by_slice(judged.with_columns(_days(spec, judged)), spec.slices, alpha),
             "now": _tenths(judged),
             "before": _tenths(pl.concat(earlier)) if earlier else None,

@@ -145,6 +145,7 @@ def _data(known: Evidence) -> Section:
         [
             Fact("partitions", span, entry),
             Fact("rows fitted on", _number(tags.get("rows")), known.registry),
+            *_recalibration(tags, known),
             Fact(
                 "predictions until" if known.spec.label.waits else "labels known until",
                 tags.get("trained_until"),
@@ -158,6 +159,11 @@ def _data(known: Evidence) -> Section:
             Fact("held out to", hold_out.get("to"), known.judged),
         ],
     )
+
+
+def _recalibration(tags: Mapping[str, Any], known: Evidence) -> list[Fact]:
+    """Whose scores the version moves, and how, where it is a recalibration."""
+    return [Fact("recalibration", tags.get("compute"), known.registry)] if "recalibrates" in tags else []
 
 
 def _metrics(known: Evidence) -> Section:

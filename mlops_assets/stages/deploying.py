@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, fit
+from mlops_assets.ml.training.shards import Files
 from mlops_assets.promotion.approval import Warrant, warranted
 from mlops_assets.promotion.champion import change_champion
 from mlops_assets.promotion.errors import HeldBackError
@@ -23,6 +24,7 @@ from mlops_assets.stages.fingerprints import of_deployment
 from mlops_assets.stages.identity import version_identity
 from mlops_assets.stages.judging import attempt_name
 from mlops_assets.stages.now import now_of
+from mlops_assets.stages.recalibrating import inherit_reference, refitted
 from mlops_assets.stages.reference import keep_reference, reference_name
 from mlops_assets.stages.search_results import as_trained, origin_of
 from mlops_assets.stages.served import SCORER
@@ -60,18 +62,28 @@ def _deploy(
     _refuse_other_rules(spec, challenger)
     data = training_data(spec, lake, attempt.partition)
     refuse_late_labels(spec, lake, data)
-    files, identity = training_files(spec, data, hold_out=False), version_identity(spec, data, "refit")
-    rounds = attempt.challenger.rounds
-    fitted = fit(files, spec, data.features, rounds=rounds, reach=systems.compute or None, identity=identity)
+    files = training_files(spec, data, hold_out=False)
+    fitted = _fitted_again(spec, systems, candidate, data, files)
     lineage = {**lineage, "challenger": str(challenger.number), **origin_of(challenger)}
     version = log_fit(spec, tracking, data, fitted, files.head(spec, 5), "refit", lineage).register(
         spec, tracking
     )
     record_trained(audit, spec, version, data.hashes, data.now)
-    keep_reference(spec, lake, data, files, version, attempt)
+    keep = inherit_reference if candidate.recalibrates else keep_reference
+    keep(spec, lake, data, files, version, attempt)
     _make_champion(spec, systems, warrant, version, data)
     save_record(lake, attempt_name(spec, data.partition), attempt.with_version(version.number))
     return version, fitted, data
+
+
+def _fitted_again(
+    spec: ModelSpec, systems: Systems, candidate: Challenger, data: TrainingData, files: Files
+) -> Fit:
+    """What becomes of a challenger that passed: its parameters and rounds on all rows, or its recalibration by all of them."""
+    if candidate.recalibrates:
+        return refitted(spec, systems.tracking, data, candidate.recalibrates)
+    reach, identity = systems.compute or None, version_identity(spec, data, "refit")
+    return fit(files, spec, data.features, rounds=candidate.rounds, reach=reach, identity=identity)
 
 
 def judged(spec: ModelSpec, lake: Lake) -> tuple[Challenger | None, Attempt | None]:

@@ -20,6 +20,10 @@ class NotPassedError(StageError):
     """The newest challenger has not passed the gate."""
 
 
+class RecalibrationError(StageError):
+    """The champion is not recalibrated, and why."""
+
+
 class OtherRulesError(StageError):
     """The spec is not the one that the work began with."""
 

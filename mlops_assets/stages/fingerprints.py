@@ -45,6 +45,11 @@ def fit_code(spec: ModelSpec) -> str:
     return code_digest([*code_of("fit", spec), *trainer_kind(spec.trainer.kind).fit_code])
 
 
+def recalibration_code() -> str:
+    """Digest of what recalibrates a champion's scores."""
+    return code_digest(CODE["recalibration"])
+
+
 def judge_code(spec: ModelSpec) -> str:
     """Digest of what judges a challenger."""
     return code_digest([*code_of("evaluation", spec), *_scoring(spec, [])])

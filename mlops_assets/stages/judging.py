@@ -54,7 +54,7 @@ def judge_challenger(spec: ModelSpec, systems: Systems, reason: Mapping[str, str
     candidate = challenger_on_record(spec, lake)
     spec = as_trained(spec, candidate)
     data = training_data(spec, lake, candidate.partition)
-    against = opponents(spec, tracking, systems.audit, data)
+    against = opponents(spec, tracking, systems.audit, data, recalibrates=candidate.recalibrates)
     rows = hold_out(spec, data)
     challenger = contender(spec, tracking, tracking.version(spec.name, candidate.version), rows)
     beaten = contender(spec, tracking, against.champion, rows) if against.champion else None
@@ -88,7 +88,7 @@ def judged_on(spec: ModelSpec, systems: Systems) -> Fingerprint:
     data = training_data(spec, systems.lake, candidate.partition)
     tracking = systems.tracking
     challenger = tracking.version(spec.name, candidate.version)
-    against = opponents(spec, tracking, systems.audit, data)
+    against = opponents(spec, tracking, systems.audit, data, recalibrates=candidate.recalibrates)
     anchor = str(against.anchor) if against.anchor else None
     return of_evaluation(spec, challenger, against.champion, anchor, data.digest)
 

@@ -38,8 +38,13 @@ def lineage_of(
         layout=fitted.layout,
         tables=traced.tables,
         training_set=data.hashes,
-        result={"sha256": sha256(fitted.model), "rounds": fitted.rounds},
+        result={"sha256": sha256(fitted.model), "rounds": fitted.rounds, **_recalibration(fitted)},
     )
+
+
+def _recalibration(fitted: Fit) -> dict[str, Any]:
+    """Of which version's bytes the model is a recalibration, and its numbers; nothing of a model that was fitted."""
+    return {"recalibration": fitted.recalibration} if fitted.recalibration else {}
 
 
 def surroundings(spec: ModelSpec) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from mlops_assets.ml.judging.anchor import Unjudged
 from mlops_assets.promotion import history
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotReadyError
-from mlops_assets.stages.identity import version_identity
+from mlops_assets.stages.identity import recalibration_of, version_identity
 from mlops_assets.stages.training import hold_out_start
 from mlops_assets.stages.training_set import TrainingData
 from resources.audit.log import CHANGES, Audit
+from resources.records.attempts import Recalibrates
 from resources.tracking.tracking import Tracking, TrackingError, Version
 
 
@@ -47,15 +48,21 @@ class Opponents:
 
 
 def opponents(
-    spec: ModelSpec, tracking: Tracking, audit: Audit, data: TrainingData, attempt: bool = True
+    spec: ModelSpec,
+    tracking: Tracking,
+    audit: Audit,
+    data: TrainingData,
+    attempt: bool = True,
+    recalibrates: Recalibrates | None = None,
 ) -> Opponents:
-    """Whom a challenger trained on this data meets.
+    """Whom a challenger trained on this data meets, or one that `recalibrates` a version.
 
     An `attempt` that is repeated meets the champion it met the first time; what is only tried meets the champion of now. Raises NotReadyError where no fit of the
     champion is a fair opponent; without one of the anchor, only superiority over the champion counts.
     """
     champion = tracking.champion(spec.name)
-    if attempt and champion and champion.identity == version_identity(spec, data, "refit"):
+    named = recalibration_of(recalibrates.sha256, recalibrates.curve) if recalibrates else ""
+    if attempt and champion and champion.identity == version_identity(spec, data, "refit", named):
         champion = tracking.previous(spec.name)
     if champion is None:
         return Opponents(None, None)

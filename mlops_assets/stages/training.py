@@ -12,6 +12,7 @@ from mlops_assets.ml.judging.leaks import SingleFeature, refuse_leaks, strongest
 from mlops_assets.ml.provenance.digest import Fingerprint
 from mlops_assets.ml.training.fit import Fit, Scorer, fit
 from mlops_assets.ml.training.kinds import trainer_kind
+from mlops_assets.ml.training.recalibrated import FILE_PREFIX
 from mlops_assets.ml.training.shards import Files
 from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import apart
@@ -20,7 +21,7 @@ from mlops_assets.spec.maturity import days_of_waiting, held_out_from, matured_u
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.errors import NotReadyError
 from mlops_assets.stages.fingerprints import of_challenger
-from mlops_assets.stages.identity import code_version, version_identity
+from mlops_assets.stages.identity import code_version, recalibration_of, version_identity
 from mlops_assets.stages.lineage import lineage_of
 from mlops_assets.stages.search_results import PARAMETERS, parameters_in, training_spec
 from mlops_assets.stages.training_set import (
@@ -153,7 +154,9 @@ def log_fit(
     metrics: Mapping[str, float | None] | None = None,
 ) -> Logged:
     """Log a fit once; one that is there under the same identity is found, not made again."""
-    identity = version_identity(spec, data, kind)
+    one = fitted.recalibration
+    named = recalibration_of(one["of"], one["curve"]) if one else ""
+    identity = version_identity(spec, data, kind, named)
     document = lineage_of(spec, data, fitted, kind, parameters_in(lineage, spec.name))
     tags = {**version_tags(spec, data, fitted, kind), **lineage_tags(document), **lineage}
     own = {"rounds": fitted.rounds, "rows": fitted.rows, "seed": spec.trainer.seed}
@@ -169,7 +172,7 @@ def log_fit(
         tags=tags,
         example=Scorer(fitted.model, code=spec.code).encoding.coded(rows.select(data.features).head(5)),
         artifacts={FILE: document.to_bytes()},
-        file=trainer_kind(spec.trainer.kind).file,
+        file=(FILE_PREFIX if one else "") + trainer_kind(spec.trainer.kind).file,
     )
     return Logged(run_id, identity, tags)
 
@@ -191,6 +194,7 @@ def version_tags(spec: ModelSpec, data: TrainingData, fitted: Fit, kind: Kind) -
         "owner": spec.owner,
         "trainer": spec.trainer.kind,
         "compute": fitted.compute,
+        **({"recalibrates": str(fitted.recalibration["version"])} if fitted.recalibration else {}),
         **{name: str(value) for name, value in fitted.cost.rounded().items()},
     }
 

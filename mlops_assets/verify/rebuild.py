@@ -16,6 +16,7 @@ from mlops_assets.ml.training.layout import laid_out
 from mlops_assets.spec.decides import of_a_fit, of_a_training_set
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.stages.lineage import surroundings
+from mlops_assets.stages.recalibrating import recalibrated_fit
 from mlops_assets.stages.tables import Table, build_partition, refusals
 from mlops_assets.stages.training import training_files
 from mlops_assets.stages.training_set import join_partition, training_data
@@ -26,6 +27,7 @@ from resources.lake.lake import Lake, parquet
 from resources.lake.names import PUSHED, WHOLE, file_name
 from resources.lake.pushed_span import PushedPart, content_hash, rows_of
 from resources.records.lineage import Lineage, partitions
+from resources.tracking.tracking import Version
 
 REFUSED, MISSING = "refused", "missing"
 Pushed = Mapping[str, Mapping[str, Any]]
@@ -121,6 +123,14 @@ class Rebuild:
         )
         forced = spec.model_copy(update={"trainer": trainer})
         return fit(files, forced, data.features, rounds=lineage.rounds, reach=self._compute)
+
+    def recalibrated(self, lineage: Lineage, version: Version, content: bytes) -> Fit:
+        """Recalibrate the bytes of the version that the lineage names, by the rebuilt rows."""
+        spec = spec_of(lineage)
+        data = training_data(spec, self.lake, lineage.partition, list(lineage.training_set))
+        curve = lineage.result["recalibration"]["curve"] if lineage.kind == "refit" else None
+        self._tell(f"{lineage.model}: recalibration of version {version.number}")
+        return recalibrated_fit(spec, data, version, content, curve)
 
     def rows(self, lineage: Lineage) -> pl.DataFrame:
         """The rows that the model was fitted on, to compare two models by."""

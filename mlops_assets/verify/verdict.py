@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -88,6 +88,14 @@ class Verdict:
         }
 
 
+@dataclass(frozen=True)
+class Base:
+    """The version that another one recalibrates, and its bytes."""
+
+    version: Version
+    content: bytes
+
+
 def verify_version(
     version: Version,
     tracking: Tracking,
@@ -107,7 +115,29 @@ def verify_version(
     if lineage.result["sha256"] != version.sha256:
         differences = [Difference("model", lineage.result["sha256"], version.sha256)]
         return Verdict(**named, outcome="DIFFERENT", differences=differences)
-    return verify(lineage, rebuild, declared, registered, within, version.number)
+    base, differences = None, []
+    if one := lineage.result.get("recalibration"):
+        base, differences = _base(
+            tracking.version(version.name, one["version"]), tracking, audit, rebuild, declared, within
+        )
+    verdict = verify(lineage, rebuild, declared, registered, within, version.number, base)
+    if not differences:
+        return verdict
+    return replace(verdict, outcome="DIFFERENT", differences=[*differences, *verdict.differences])
+
+
+def _base(
+    version: Version,
+    tracking: Tracking,
+    audit: Audit,
+    rebuild: Rebuild,
+    declared: ModelSpec | None,
+    within: float,
+) -> tuple[Base, list[Difference]]:
+    """The version that another one recalibrates, with its bytes, and what differs where it cannot be rebuilt itself."""
+    verdict = verify_version(version, tracking, audit, rebuild, declared, within)
+    wrong = [Difference(f"version {version.number}, which it recalibrates", "IDENTICAL", str(verdict))]
+    return Base(version, tracking.load(version)), [] if verdict.holds else wrong
 
 
 def registered_lineage(version: Version, tracking: Tracking, audit: Audit) -> Lineage:
@@ -133,8 +163,11 @@ def verify(
     registered: bytes | None = None,
     within: float = WITHIN,
     version: int | None = None,
+    base: Base | None = None,
 ) -> Verdict:
     """Rebuild from a lineage alone and say how it compares; `registered` are the model's bytes, where they are at hand.
+
+    Of a recalibration, `base` is the version whose bytes it lies in front of, which no lineage but that version's own rebuilds.
 
     Code that the lineage names and `declared` does not is never imported. Sources must be the lineage's, else nothing is computed. Other code, packages or definitions are named, and the
     verdict is about what comes out. The rebuild follows the lineage's spec; the one `declared` now is only compared.
@@ -145,7 +178,7 @@ def verify(
         try:
             for difference in _before_the_model(lineage, rebuild, declared):
                 differences.append(difference)
-            outcome, largest, after = _model(lineage, rebuild, registered, within)
+            outcome, largest, after = _model(lineage, rebuild, registered, within, base)
             differences += after
         except CANNOT_BE_REBUILT as error:
             differences.append(Difference("rebuild", "possible", f"{type(error).__name__}: {error}"))
@@ -173,9 +206,13 @@ def _before_the_model(lineage: Lineage, rebuild: Rebuild, declared: ModelSpec | 
 
 
 def _model(
-    lineage: Lineage, rebuild: Rebuild, registered: bytes | None, within: float
+    lineage: Lineage, rebuild: Rebuild, registered: bytes | None, within: float, base: Base | None = None
 ) -> tuple[Outcome, float | None, list[Difference]]:
-    rebuilt, then = rebuild.model(lineage).model, lineage.result["sha256"]
+    one, then = lineage.result.get("recalibration"), lineage.result["sha256"]
+    if one and (base is None or base.version.sha256 != one["of"]):
+        return "DIFFERENT", None, [_other_base(one, base)]
+    fitted = rebuild.recalibrated(lineage, base.version, base.content) if base else rebuild.model(lineage)
+    rebuilt = fitted.model
     if sha256(rebuilt) == then:
         return "IDENTICAL", None, []
     differs = [Difference("model", then, sha256(rebuilt))]
@@ -183,6 +220,16 @@ def _model(
         return "DIFFERENT", None, differs
     largest = largest_difference(registered, rebuilt, rebuild.rows(lineage), spec_of(lineage).code)
     return ("EQUAL WITHIN" if largest <= within else "DIFFERENT"), largest, differs
+
+
+def _other_base(one: Mapping[str, Any], base: Base | None) -> Difference:
+    """That the version which was recalibrated is not at hand, or is another one by now."""
+    now = (
+        base.version.sha256
+        if base
+        else f"not at hand: verify by `mlops verify MODEL@VERSION`, over the registry that has version {one['version']}"
+    )
+    return Difference(f"version {one['version']}, which it recalibrates", one["of"], now)
 
 
 def largest_difference(one: bytes, other: bytes, rows: pl.DataFrame, code: Collection[str] = ()) -> float:

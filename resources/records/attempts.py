@@ -15,6 +15,14 @@ Measure = int | float | None
 """A metric; None where it is not defined."""
 
 
+class Recalibrates(Part):
+    """The version whose own bytes a recalibration lies in front of, by number and hash, and the curve: shift or platt."""
+
+    version: int
+    sha256: str
+    curve: str
+
+
 class Challenger(Record):
     """What the evaluation and the refit need to know of the newest challenger."""
 
@@ -30,6 +38,7 @@ class Challenger(Record):
     training_set: str
     importance: dict[str, float]
     parameters: dict[str, Any] | None = Field(default=None, description="What a search won with.")
+    recalibrates: Recalibrates | None = Field(default=None, description="Of what it is a recalibration.")
 
 
 class Contestant(Part):

@@ -16,8 +16,9 @@ from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of
 from mlops_assets.replay.tables import partitions_table
-from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.names import online_key
+from mlops_assets.spec.retrain import Retrain
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.label_state import STATE, label_state
 from mlops_assets.stages.online import BASIS, online_content

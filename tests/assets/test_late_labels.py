@@ -15,7 +15,8 @@ from mlops_assets.ml.monitoring.policy import decide
 from mlops_assets.ml.training.fit import fit
 from mlops_assets.replay.policies import history_of, policy_row, refusals
 from mlops_assets.replay.tables import partitions_table, text_table, totals
-from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.retrain import Retrain
 from mlops_assets.stages.card import Evidence, sections
 from mlops_assets.stages.judging import hold_out
 from mlops_assets.stages.reporting import labels_known, write_performance

@@ -170,7 +170,7 @@ def test_an_unknown_feature_service_is_told_with_the_ones_there_are(tmp_path):
     assert "there are: flight_delay_v1" in said
 
 
-def test_a_folder_with_one_yaml_adds_nine_assets_two_jobs_and_two_sensors(tmp_path):
+def test_a_folder_with_one_yaml_adds_nine_assets_three_jobs_and_two_sensors(tmp_path):
     third = YAML.replace("name: flight_delay", "name: long_delay").replace("above: 15", "above: 60")
     before, after = project(models_folder(tmp_path)), project(models_folder(tmp_path, long_delay=third))
     assert keys(after) - keys(before) == {
@@ -180,7 +180,11 @@ def test_a_folder_with_one_yaml_adds_nine_assets_two_jobs_and_two_sensors(tmp_pa
             *("predictions", "performance", "drift", "skew", "card"),
         )
     }
-    assert names(after.jobs) - names(before.jobs) == {"long_delay_partition", "long_delay_retrain"}
+    assert names(after.jobs) - names(before.jobs) == {
+        "long_delay_partition",
+        "long_delay_retrain",
+        "long_delay_recalibrate",
+    }
     assert names(after.sensors) - names(before.sensors) == {
         "score_long_delay_when_features_arrive",
         "retrain_long_delay_on_evidence",

@@ -12,6 +12,7 @@ WHEN = "tests/ml/monitoring/test_policy.py::"
 
 LOST = "tests/ml/monitoring/test_loss_attribution.py::"
 CALIBRATED = "tests/ml/monitoring/test_calibration.py::"
+RECALIBRATED = "tests/ml/monitoring/test_recalibration.py::"
 
 MUTANTS = (
     DRIFT(
@@ -55,6 +56,41 @@ MUTANTS = (
         "holm([p for one in parts for p in (one.large.p, one.slope.p)])",
         "[p for one in parts for p in (one.large.p, one.slope.p)]",
         f"{CALIBRATED}test_p_values_of_slices_are_corrected_for_all_of_both_questions",
+    ),
+    DRIFT(
+        "a shift does not even the means",
+        "mlops_assets.ml.monitoring.recalibration:recalibration",
+        "Recalibration(1.0, evening_shift(odds, target))",
+        "Recalibration(1.0, evening_shift(odds, target) / 2)",
+        f"{RECALIBRATED}test_a_planted_shift_is_found_within_four_of_its_standard_errors",
+    ),
+    DRIFT(
+        "a recalibration turns the order of scores",
+        "mlops_assets.ml.monitoring.recalibration:recalibration",
+        "slope <= 0",
+        "False",
+        f"{RECALIBRATED}test_scores_that_order_the_rows_the_wrong_way_are_refused",
+    ),
+    DRIFT(
+        "a row alone is not recalibrated",
+        "mlops_assets.ml.training.recalibrated:RecalibratedModel.predict_row",
+        "float(self.recalibration.scores(np.array([self.inner.predict_row(row)]))[0])",
+        "self.inner.predict_row(row)",
+        "tests/ml/training/trainers/test_recalibrated_models.py::test_its_scores_are_those_of_its_model_recalibrated_by_frame_matrix_column_and_row",
+    ),
+    DRIFT(
+        "a recalibration learns from the held-out days",
+        "mlops_assets.stages.recalibrating:rows_since",
+        "start if hold_out and not late else data.now",
+        "data.now",
+        "tests/assets/test_recalibrated_challenger.py::test_it_learns_from_no_row_that_the_champion_has_seen_or_the_gate_judges_by",
+    ),
+    DRIFT(
+        "a recalibration learns from what the champion has seen",
+        "mlops_assets.stages.recalibrating:rows_since",
+        "champion.trained_until",
+        "spec.calendar.first.start",
+        "tests/assets/test_recalibrated_challenger.py::test_it_learns_from_no_row_that_the_champion_has_seen_or_the_gate_judges_by",
     ),
     DRIFT(
         "PSI is not of shares of each side's own rows",

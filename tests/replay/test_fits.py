@@ -10,7 +10,7 @@ from mlops_assets.ml.monitoring.backtest import backtest
 from mlops_assets.replay.clock import Progress
 from mlops_assets.replay.fits import KINDS, Fits
 from mlops_assets.replay.policies import expected_trainings, history_of
-from mlops_assets.spec.model import Retrain
+from mlops_assets.spec.retrain import Retrain
 from resources.tracking.tracking import Tracking
 from tests.ml.conftest import parcel_spec, parcels
 from tests.parcel_weeks import TRAINER, parcel_lake

@@ -38,7 +38,7 @@ def evaluation_plots(
         pictures = {"reliability": reliability_plot(y, score, champion), "roc": roc_plot(y, score)}
     else:
         pictures = {"predicted_vs_actual": predicted_plot(y, score), "residuals": residuals_plot(y, score)}
-    return {**pictures, "importance": importance_plot(importance)}
+    return {**pictures, "importance": importance_plot(importance)} if importance else pictures
 
 
 def reliability_plot(y: np.ndarray, score: np.ndarray, champion: np.ndarray | None = None) -> bytes:

@@ -12,7 +12,8 @@ from mlops_assets.ml.judging.metrics import evaluate
 from mlops_assets.ml.monitoring.policy import PartitionEvidence, decide
 from mlops_assets.spec.columns import LABEL, SCORE, STORED_SCORE
 from mlops_assets.spec.maturity import held_out_from, matured_until
-from mlops_assets.spec.model import ModelSpec, Retrain
+from mlops_assets.spec.model import ModelSpec
+from mlops_assets.spec.retrain import Retrain
 
 Train = Callable[[str, datetime, bool, int | None], tuple[bytes, int]]
 """(partition, now, hold out, rounds) -> model bytes and rounds."""

@@ -13,7 +13,7 @@ fit of all days, CV3L of MacKinnon, Nielsen & Webb (https://arxiv.org/abs/2406.0
 `ml/judging/paired.py`. Of many slices the p values are corrected (Holm 1979).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -58,9 +58,7 @@ class Calibration:
 
         The p values of both questions are taken as they are: correct them first (`corrected`).
         """
-        if self.slope.p <= alpha:
-            return "platt"
-        return "shift" if self.large.p <= alpha else "none"
+        return remedy_of(self.large.p, self.slope.p, alpha)
 
     def row(self) -> dict[str, float]:
         """The figures by the names of their columns in a performance report."""
@@ -105,6 +103,22 @@ def calibration(label: np.ndarray, score: np.ndarray, day: np.ndarray) -> Calibr
     return Calibration(large, steep, level, evening_shift(odds, target), len(label), len(sizes))
 
 
+def remedy_in(report: Mapping[str, Any], alpha: float) -> Remedy | None:
+    """What a report's columns (`Calibration.row`) show to be needed at the level `alpha`; None where the test is not defined."""
+    large, slope = (report.get(f"calibration_{name}_p") for name in ("in_the_large", "slope"))
+    if large is None or slope is None:
+        return None
+    large, slope = holm([large, slope])
+    return remedy_of(large, slope, alpha)
+
+
+def remedy_of(large: float, slope: float, alpha: float) -> Remedy:
+    """By the corrected p values of both questions: a slope that is off asks for Platt's curve, an average alone for a shift."""
+    if slope <= alpha:
+        return "platt"
+    return "shift" if large <= alpha else "none"
+
+
 def corrected(parts: Sequence[Calibration]) -> list[Calibration]:
     """The same with the p values of both questions corrected for the number of all of them by Holm; intervals stay those of each alone."""
     adjusted = holm([p for one in parts for p in (one.large.p, one.slope.p)])
@@ -145,8 +159,8 @@ def evening_shift(odds: np.ndarray, target: np.ndarray) -> float:
     return (low + high) / 2
 
 
-def verdict(one: Calibration, alpha: float) -> str:
-    """What is shown of all rows at the level `alpha`, and what to do about it, in words."""
+def verdict(one: Calibration, alpha: float, model: str = "MODEL") -> str:
+    """What is shown of all rows of a model's scores at the level `alpha`, and what to do about it, in words."""
     (tested,) = corrected([one])
     numbers = f"mean label less mean score {_text(one.large)}, slope {_text(one.slope)}, {one.rows:,} rows of {one.days} days"
     remedy, said = tested.remedy(alpha), shown(tested, alpha)
@@ -154,10 +168,10 @@ def verdict(one: Calibration, alpha: float) -> str:
         return f"calibrated as far as can be told: {numbers}; nothing to do"
     even = f"adding {one.shift:.2g} to the log odds of every score"
     if remedy == "shift":
-        return f"{said}: {numbers}; the order of the rows is not touched, {even} would mend the average: retrain, and until then mend thresholds and sums of scores so"
+        return f"{said}: {numbers}; the order of the rows is not touched, {even} would mend the average: `mlops recalibrate {model}`, and until then mend thresholds and sums of scores so; or retrain"
     return (
         f"{said}: {numbers}; no one number mends it, 1 / (1 + exp(-({one.slope.value:.2g} * log odds {one.intercept.value:+.2g}))) would: "
-        "retrain, and until then read scores as an order and not as chances"
+        f"`mlops recalibrate {model}` or retrain, and until then read scores as an order and not as chances"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from mlops_assets.ml.dataset import moment
 from mlops_assets.ml.judging.metrics import goodness
+from mlops_assets.ml.monitoring.calibration import Remedy
 from mlops_assets.ml.scores import defined, undefined
 from mlops_assets.spec.base import duration_text
 from mlops_assets.spec.maturity import judged_age, matured_until
@@ -21,11 +22,15 @@ Trigger = Literal[
     "performance",
     "prediction_drift",
     "data_drift",
+    "calibration",
     "none",
     "cool_down",
     "paused",
     "too_little_history",
 ]
+
+CALIBRATION: Trigger = "calibration"
+"""What asks for a recalibration of the champion, and not for a training."""
 
 ROUNDING = timedelta(minutes=8)
 """So much time is nothing to a rule in days, which are told to two digits."""
@@ -38,6 +43,7 @@ class PartitionEvidence:
     Numbers are None where nothing was measured: no champion (`served` says so), no label yet, too few rows for a PSI, or
     a metric that is not defined. None says nothing for or against a retraining.
     `prediction_psi_chance` is how large the PSI gets by chance alone (`ml/psi.py`): within it, it asks for nothing.
+    `remedy` is what the test of calibration shows the scores to need; None where it is not defined.
     """
 
     partition: str
@@ -49,6 +55,7 @@ class PartitionEvidence:
     prediction_psi_chance: float | None = None
     drift_share: float | None = None
     served: bool = False
+    remedy: Remedy | None = None
 
     def __post_init__(self) -> None:
         for name in ("metric", "reference", "prediction_psi", "prediction_psi_chance", "drift_share"):
@@ -57,7 +64,10 @@ class PartitionEvidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to train now, what decided it, and a sentence with every number and the threshold it met or missed."""
+    """Whether to train now, what decided it, and a sentence with every number and the threshold it met or missed.
+
+    Where the trigger is `CALIBRATION`, the champion is recalibrated and nothing is trained.
+    """
 
     retrain: bool
     trigger: Trigger
@@ -74,14 +84,19 @@ class Signal:
 
 
 def decide(
-    evidence: Sequence[PartitionEvidence], last_attempt: datetime | None, spec: ModelSpec, now: datetime
+    evidence: Sequence[PartitionEvidence],
+    last_attempt: datetime | None,
+    spec: ModelSpec,
+    now: datetime,
+    last_training: datetime | None = None,
 ) -> Decision:
-    """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift.
+    """Retrain at the first signal that holds, in the order age, performance, prediction drift, data drift; after those, recalibrate.
 
     Only the newest partition that has ended by `now` counts, so a decision never needs more than the newest report. Where no
     label of it is known yet, its metric is that of the newest judged partition since the last training: one from before says
     nothing of the model that came of it.
-    `last_attempt` is the moment of the last training, promoted or not; None asks for the first model.
+    `last_attempt` is the moment of the last training or recalibration, promoted or not; None asks for the first model. Age is that of
+    the `last_training`, the same where it is not given: a recalibration leaves the trees as old as they are.
     """
     now, last = moment(now), None if last_attempt is None else moment(last_attempt)
     if spec.automation == "paused":
@@ -90,7 +105,8 @@ def decide(
         )
     if last is None:
         return _first(spec, now)
-    signals = _signals(_newest(evidence, now), _judged(evidence, last, now), last, spec, now)
+    trained = moment(last_training) if last_training else last
+    signals = _signals(_newest(evidence, now), _judged(evidence, last, now), last, trained, spec, now)
     if spec.calendar.days_between(last, now) < spec.retrain.cool_down_days:
         return Decision(False, "cool_down", _cool_down_text(signals, last, spec, now))
     met = [s for s in signals if s.met]
@@ -109,7 +125,7 @@ def quiet_until(last_attempt: datetime | None, spec: ModelSpec, served: bool) ->
     if last_attempt is None:
         matured = calendar.days_before(calendar.first.start, -spec.window.minimum_days)
         return matured + judged_age(spec) - ROUNDING
-    by_evidence = (rule.metric_worse_by, rule.prediction_psi_above, rule.drift_share_above)
+    by_evidence = (rule.metric_worse_by, rule.prediction_psi_above, rule.drift_share_above, rule.recalibrate)
     days = rule.cool_down_days
     if served and not any(by_evidence):
         if rule.max_age_days is None:
@@ -151,10 +167,11 @@ def _signals(
     seen: PartitionEvidence | None,
     judged: PartitionEvidence | None,
     last: datetime,
+    trained: datetime,
     spec: ModelSpec,
     now: datetime,
 ) -> list[Signal]:
-    signals = [_age(last, spec, now)]
+    signals = [_age(trained, spec, now)]
     if seen is not None:
         rule = spec.retrain
         signals += [
@@ -162,6 +179,7 @@ def _signals(
             _performance(seen if seen.rows else judged or seen, spec),
             _prediction_drift(seen, rule.prediction_psi_above),
             _data_drift(seen, rule.drift_share_above),
+            _calibration(seen if seen.rows else judged or seen, spec),
         ]
     return [s for s in signals if s is not None]
 
@@ -228,6 +246,20 @@ def _data_drift(seen: PartitionEvidence, limit: float | None) -> Signal | None:
         return None
     text = f"share of drifted columns {value:.3f} in partition {seen.partition}, {_side(value > limit)} the limit of {limit:g}"
     return Signal("data_drift", value > limit, text)
+
+
+REMEDIES: dict[Remedy, str] = {
+    "none": "calibrated as far as can be told",
+    "shift": "off on average, a shift of their log odds would mend them",
+    "platt": "too extreme or not extreme enough, Platt's curve would mend them",
+}
+
+
+def _calibration(seen: PartitionEvidence, spec: ModelSpec) -> Signal | None:
+    if not spec.retrain.recalibrate or seen.remedy is None:
+        return None
+    text = f"scores in partition {seen.partition} are {REMEDIES[seen.remedy]}"
+    return Signal(CALIBRATION, seen.remedy != "none", text)
 
 
 def _cool_down_text(signals: Sequence[Signal], last: datetime, spec: ModelSpec, now: datetime) -> str:

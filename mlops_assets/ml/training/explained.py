@@ -8,6 +8,7 @@ import polars as pl
 from mlops_assets.ml.dataset import DatasetError
 from mlops_assets.ml.training.fit import Scorer
 from mlops_assets.ml.training.kinds import kind_of, trainer_kind
+from mlops_assets.ml.training.recalibrated import RecalibratedModel
 from mlops_assets.ml.training.trainers.base import Contributions, ExplainingKind, Link
 
 SCORES: dict[Link, Callable[[np.ndarray], np.ndarray]] = {
@@ -34,9 +35,8 @@ class ExplainingScorer(Scorer):
 
         Raises DatasetError where base and contributions do not give the score: then they explain something else.
         """
-        assert isinstance(self.kind, ExplainingKind)
         matrix = self.encoding.matrix(frame)
-        contributions = self.kind.contributions(self._model, matrix)
+        contributions = self._inner(matrix)
         scores = self.predict_matrix(matrix)
         explained = SCORES[contributions.link](contributions.base + contributions.values.sum(axis=1))
         wrong = np.flatnonzero(~np.isclose(explained, scores, rtol=CLOSE, atol=CLOSE))
@@ -47,3 +47,11 @@ class ExplainingScorer(Scorer):
                 f"library explains another number than it predicts, so nothing is explained"
             )
         return contributions
+
+    def _inner(self, matrix: np.ndarray) -> Contributions:
+        """What the model's own kind says; a recalibration moves and stretches it as it does the scores."""
+        assert isinstance(self.kind, ExplainingKind)
+        if not isinstance(self._model, RecalibratedModel):
+            return self.kind.contributions(self._model, matrix)
+        inner = self.kind.contributions(self._model.inner, matrix)
+        return self._model.recalibration.contributions(inner)

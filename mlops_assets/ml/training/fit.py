@@ -27,6 +27,7 @@ from mlops_assets.ml.training.distributed import run
 from mlops_assets.ml.training.kinds import kind_of, refuse_untrainable, trainer_kind
 from mlops_assets.ml.training.ladder import Reach, Rung, checkpoint_every, choose
 from mlops_assets.ml.training.layout import layout
+from mlops_assets.ml.training.recalibrated import parts, recalibrated
 from mlops_assets.ml.training.shards import Files, Held, Source, Survey, written
 from mlops_assets.ml.training.trainers.base import Job, TrainedModel
 from mlops_assets.spec.model import ModelSpec
@@ -34,7 +35,10 @@ from mlops_assets.spec.model import ModelSpec
 
 @dataclass
 class Fit:
-    """A trained model and how it came about; all but `model`, `rounds`, `history` and `importance` may differ from run to run."""
+    """A trained model and how it came about; all but `model`, `rounds`, `history` and `importance` may differ from run to run.
+
+    `recalibration` is empty unless the model is another version's own bytes, recalibrated: then it says whose, by which numbers.
+    """
 
     model: bytes
     rounds: int
@@ -47,6 +51,7 @@ class Fit:
     speed: dict[str, float | str] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     layout: dict[str, Any] = field(default_factory=dict)
+    recalibration: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -215,8 +220,10 @@ class ByColumns:
 
 
 def _loaded(kind: str, model: bytes, threads: int, code: Collection[str]) -> TrainedModel:
+    inner, recalibration = parts(model)
     try:
-        return trainer_kind(kind).scorer(model, threads, code)
+        read = trainer_kind(kind).scorer(inner, threads, code)
+        return recalibrated(read, recalibration) if recalibration else read
     except DatasetError:
         raise
     except Exception as error:

@@ -5,8 +5,10 @@ nor records choose one.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from mlops_assets.ml.dataset import DatasetError
+from mlops_assets.ml.training.recalibrated import FILE_PREFIX, parts
 from mlops_assets.ml.training.trainers.base import TrainerKind
 from mlops_assets.spec.model import ModelSpec
 from mlops_assets.spec.trainers import TrainerError, spec_kind, spec_kinds
@@ -35,7 +37,8 @@ def readers(code: Collection[str]) -> list[TrainerKind]:
 
 
 def kind_of(model: bytes, code: Collection[str] = ()) -> str:
-    """The kind of trainer that wrote a model, told from its bytes by the kinds that may be read."""
+    """The kind of trainer that wrote a model, recalibrated since or not, told from its bytes by the kinds that may be read."""
+    model, _ = parts(model)
     allowed = readers(code)
     names = [kind.name for kind in allowed if kind.recognises(model)]
     if len(names) == 1:
@@ -52,7 +55,13 @@ def kind_of(model: bytes, code: Collection[str] = ()) -> str:
 
 
 def stored_as(file: str) -> TrainerKind:
-    """The kind whose models lie in a file of that name; TrainerError where there is none, or more than one."""
+    """The kind whose models lie in a file of that name; TrainerError where there is none, or more than one.
+
+    A recalibrated model is none that its trainer's library opens: MLflow reads it by this project.
+    """
+    if file.startswith(FILE_PREFIX):
+        kind = stored_as(file.removeprefix(FILE_PREFIX))
+        return replace(kind, flavor=None, packages=tuple(dict.fromkeys(["mlops-assets", *kind.packages])))
     kinds = [kind for kind in trainer_kinds() if kind.file == file]
     if len(kinds) == 1:
         return kinds[0]

@@ -8,7 +8,8 @@ import pytest
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.ml.monitoring.backtest import HistoryPartition, backtest
 from mlops_assets.ml.training.fit import Scorer, fit
-from mlops_assets.spec.model import Gate, Retrain
+from mlops_assets.spec.model import Gate
+from mlops_assets.spec.retrain import Retrain
 from tests.ml.conftest import FEATURES, parcel_spec, parcels
 
 WEEKS = 10

@@ -18,6 +18,7 @@ from mlops_assets.ml.monitoring.calibration import (
     calibration,
     corrected,
     evening_shift,
+    remedy_in,
     shown,
     verdict,
 )
@@ -62,6 +63,8 @@ def test_scores_that_are_off_only_on_average_ask_for_a_shift_and_the_shift_evens
     assert moved.mean() == pytest.approx(y.mean(), abs=1e-9) and one.shift == pytest.approx(0.6, abs=0.2)
     said = verdict(one, ALPHA)
     assert said.startswith("scores are too low by ") and "to the log odds of every score" in said
+    assert "`mlops recalibrate late_parcel`" in verdict(one, ALPHA, "late_parcel")
+    assert remedy_in(one.row(), ALPHA) == "shift" and remedy_in({}, ALPHA) is None
 
 
 @pytest.mark.parametrize(

@@ -222,3 +222,33 @@ def test_what_so_few_rows_reach_by_chance_asks_for_nothing_and_too_few_rows_for_
     assert decide([beyond], day(50), spec, day(70)).trigger == "prediction_drift"
     few = week(70, metric=0.77, reference=0.77, prediction_psi=None, drift_share=None)
     assert not decide([few], day(50), spec, day(70)).retrain
+
+
+def test_scores_that_are_off_ask_for_a_recalibration_only_where_the_spec_says_so_and_nothing_asks_for_a_training(
+    make_spec,
+):
+    off = [week(70, metric=0.5, reference=0.5, prediction_psi=0.1, drift_share=0.1, remedy="shift")]
+    on, default = make_spec(retrain={**RULES, "recalibrate": True}), make_spec(retrain=RULES)
+    asked = decide(off, day(50), on, day(70))
+    assert (asked.retrain, asked.trigger) == (True, "calibration")
+    assert asked.reason.startswith("scores in partition ") and "a shift of their log odds" in asked.reason
+    assert decide(off, day(50), default, day(70)).trigger == "none"
+    assert decide([replace(off[0], remedy="none")], day(50), on, day(70)).trigger == "none"
+    drifted = [replace(off[0], prediction_psi=0.9)]
+    assert decide(drifted, day(50), on, day(70)).trigger == "prediction_drift"
+    assert decide(off, day(60), on, day(70)).trigger == "cool_down"
+
+
+def test_a_recalibration_does_not_make_the_last_training_younger(make_spec):
+    calm, spec = (
+        [week(70, served=True)],
+        make_spec(retrain={"cool_down_days": 14, "max_age_days": 56, "recalibrate": True}),
+    )
+    assert decide(calm, day(50), spec, day(70)).trigger == "none"
+    assert decide(calm, day(50), spec, day(70), last_training=day(14)).trigger == "age"
+    assert quiet_until(day(50), spec, served=True) == quiet_until(day(50), spec, served=False)
+
+
+def test_whether_the_champion_is_recalibrated_is_no_part_of_a_spec_that_does_not_say_so(make_spec):
+    assert "recalibrate" not in make_spec(retrain=RULES).model_dump()["retrain"]
+    assert make_spec(retrain={**RULES, "recalibrate": True}).model_dump()["retrain"]["recalibrate"] is True
