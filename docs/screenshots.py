@@ -4,6 +4,7 @@ A real Dagster webserver, read-only, and a real endpoint show the state to Debia
 """
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -136,6 +137,14 @@ def open_catalogue(page: "Page", address: str, table: str = TABLE) -> None:
     page.goto(f"{address}/assets/{table}", wait_until="networkidle")
     page.get_by_placeholder("Filter columns").wait_for()
     page.get_by_text("distributions", exact=True).wait_for()
+
+
+def value_of(page: "Page", key: str) -> "Locator":
+    """What the metadata table has beside a key, once something stands there: Markdown is drawn after the rest of the page."""
+    row = page.locator("tr").filter(has=page.get_by_text(key, exact=True)).last
+    cell = row.locator("> td").last
+    cell.filter(has_text=re.compile(r"\S")).wait_for()
+    return cell
 
 
 def open_text(page: "Page", row: str) -> "Locator":

@@ -63,6 +63,7 @@ def catalogue_lines(use_case: str, rows: "Sequence[CataloguedFeature]") -> Itera
     for view in dict.fromkeys(one.view for one in rows):
         ours = [one for one in rows if one.view == view]
         age = f", newest row {ours[0].newest:%Y-%m-%d %H:%M} UTC" if ours[0].newest else ""
+        age = ", known all along" if ours[0].all_along else age
         late = f", {ours[0].behind_hours:g} h behind" if ours[0].behind_hours else ""
         yield f"\n{view}{age}{late}"
         for one in ours:

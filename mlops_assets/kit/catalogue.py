@@ -6,13 +6,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mlops_assets.kit.metadata import markdown_table, table_schema
+from mlops_assets.kit.metadata import table_schema, wide_table
 from mlops_assets.ml.reports.distributions import distributions
 from mlops_assets.ml.tables import Column, Expectation
+from mlops_assets.stages.feature_catalogue import is_known_all_along, meaning_of
+from mlops_assets.stages.tables import EVENT_TIME, Table
 from resources.lake.lake import Manifest
 
 SCHEMA, LINEAGE, DISTRIBUTIONS = "dagster/column_schema", "dagster/column_lineage", "distributions"
-
+NEWEST_ROW, UNREAD = "newest row", "read by no model"
 
 UNIX_SECONDS = "unix seconds"
 
@@ -40,35 +42,55 @@ def column_lineage(columns: Mapping[str, Column]) -> dg.TableColumnLineage:
 
 
 def newest_metadata(
-    frame: pl.DataFrame,
-    expected: Expectation,
-    columns: Mapping[str, Column],
-    readers: Mapping[str, Sequence[str]] | None = None,
+    frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
 ) -> dict[str, Any]:
-    """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread.
-
-    `readers` are the models that read each feature, where the table is a feature view.
-    """
-    moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
-    rows = distributions(frame, skip=expected.keys, unix_seconds=moments)
-    if readers is not None:
-        rows = [
-            {
-                **row,
-                "meaning": columns.get(row["column"], Column()).description,
-                "read by": _names_of(readers.get(row["column"], ())),
-            }
-            for row in rows
-        ]
+    """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread."""
     return {
         SCHEMA: column_schema(expected, columns),
         LINEAGE: column_lineage(columns),
-        DISTRIBUTIONS: markdown_table(rows),
+        DISTRIBUTIONS: wide_table(_spreads(frame, expected, columns)),
     }
 
 
-def _names_of(models: Sequence[str]) -> str:
-    return ", ".join(models) or "**no model**"
+def features_metadata(
+    frame: pl.DataFrame, table: Table, names: Sequence[str], readers: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The same of a feature table, with what its features mean, how new they are, and the models that read each.
+
+    `names` are its columns that are features, `readers` has the models of those that any model reads.
+    """
+    unread = [name for name in names if not readers.get(name)]
+    rows = _spreads(frame, table.expected, table.columns)
+    features = [
+        _feature_row(row, table.columns.get(row["column"], Column()), readers)
+        for row in rows
+        if row["column"] in names
+    ]
+    return {
+        NEWEST_ROW: _age(frame, table),
+        UNREAD: ", ".join(unread) or f"none: each of the {len(names)} features is read",
+        **newest_metadata(frame, table.expected, table.columns),
+        DISTRIBUTIONS: wide_table(features),
+    }
+
+
+def _spreads(
+    frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
+) -> list[dict[str, Any]]:
+    moments = {name for name, column in columns.items() if column.unit == UNIX_SECONDS}
+    return distributions(frame, skip=expected.keys, unix_seconds=moments)
+
+
+def _feature_row(row: dict[str, Any], column: Column, readers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    meaning = meaning_of(column, [f"{table}.{source}" for table, source in column.made_of])
+    models = ", ".join(readers.get(row["column"], ())) or "**no model**"
+    return {"column": row["column"], "meaning": meaning, "unit": column.unit, **row, "read by": models}
+
+
+def _age(frame: pl.DataFrame, table: Table) -> str:
+    if is_known_all_along(table, frame):
+        return "known all along"
+    return f"{frame[EVENT_TIME].max():%Y-%m-%d %H:%M} UTC" if frame.height else "no row"
 
 
 def report_schema(meanings: Mapping[str, str], manifest: Manifest) -> dict[str, Any]:

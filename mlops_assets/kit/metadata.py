@@ -13,6 +13,9 @@ from mlops_assets.ml.scores import undefined
 from mlops_assets.spec.gate import METRICS
 from resources.lake.lake import Manifest
 
+OPENED_FROM = 1000
+"""Dagster's page draws shorter Markdown in place, where wide tables are cut off, and longer in a window of its own."""
+
 ALL_METRICS = {name for names in METRICS.values() for name in names}
 
 
@@ -44,6 +47,11 @@ def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
     lines = ["| " + " | ".join(map(cell, columns)) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def wide_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    """The same for rows that are wider than the page's column: it is opened on a click, however few they are."""
+    return dg.MetadataValue.md((markdown_table(rows).md_str or "").ljust(OPENED_FROM))
 
 
 def frame_table(frame: pl.DataFrame, rows: int = 20) -> dg.MarkdownMetadataValue:

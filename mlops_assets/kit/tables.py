@@ -6,9 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from mlops_assets.kit.arrivals import arrival_results, arrival_specs
-from mlops_assets.kit.catalogue import LINEAGE, SCHEMA, column_lineage, column_schema, newest_metadata
+from mlops_assets.kit.catalogue import (
+    LINEAGE,
+    SCHEMA,
+    column_lineage,
+    column_schema,
+    features_metadata,
+    newest_metadata,
+)
 from mlops_assets.kit.checks import table_check_results, table_check_specs
 from mlops_assets.kit.metadata import table_metadata
 from mlops_assets.kit.partitions import by_time
@@ -19,7 +27,7 @@ from mlops_assets.spec.calendar import Calendar
 from mlops_assets.spec.files import declared_specs
 from mlops_assets.spec.names import feature_table, use_case_of
 from mlops_assets.stages.errors import NotYetThereError, StageError
-from mlops_assets.stages.feature_catalogue import models_by_feature
+from mlops_assets.stages.feature_catalogue import feature_names, models_by_feature
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
 from resources.features.stores import repository_of
 from resources.lake.lake import Manifest
@@ -68,11 +76,20 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 
         def page(manifest: Manifest) -> dict[str, Any]:
             frame = run.systems.lake.read(table.key, [manifest.partition])
-            return newest_metadata(frame, table.expected, table.columns, readers_of(table))
+            return shown_of(table, frame)
 
         yield from materialized(run, written, len(names), page, refusals(table.key, findings))
 
     return write
+
+
+def shown_of(table: Table, frame: pl.DataFrame) -> dict[str, Any]:
+    """What the page of a table shows of its newest partition; of a feature view also what its features mean to whom."""
+    readers = readers_of(table)
+    if readers is None:
+        return newest_metadata(frame, table.expected, table.columns)
+    names = feature_names(table, repository_of(use_case_of(table.key)))
+    return features_metadata(frame, table, names, readers)
 
 
 def readers_of(table: Table) -> dict[str, list[str]] | None:
@@ -119,7 +136,7 @@ def materialized(
 ) -> Iterator[dg.MaterializeResult]:
     """One result for the partitions a run wrote: metadata for each, the content hash as data version.
 
-    `newest` gives what is shown of the newest of them alone; `first` stands on top of every page, unless a partition shows
+    `newest` gives what is shown of the newest of them alone, above what is shown of all; `first` stands on top of every page, unless a partition shows
     something else by the same name. Fails where fewer were written than asked for, with the
     first reasons of `refused`; what was sound is written and stays.
     """
@@ -131,7 +148,7 @@ def materialized(
         )
     for name, manifest in written.items():
         more = newest(manifest) if newest and name == max(written) else {}
-        run.show(name, {**table_metadata(manifest), **run.reuse.metadata(name), **more})
+        run.show(name, {**more, **table_metadata(manifest), **run.reuse.metadata(name), **more})
     yield run.result(combined(written.values()), dict(first or {}))
 
 

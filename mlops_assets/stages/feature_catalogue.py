@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.ml.reports.distributions import BARS, histogram
+from mlops_assets.ml.tables import Column
 from mlops_assets.ml.values import TEXTS, canonical, kind_of
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.spec.names import feature_table
+from mlops_assets.spec.names import feature_table, use_case_of
 from mlops_assets.spec.table_features import CONTENT_KNOWN_AT
 from mlops_assets.stages.tables import EVENT_TIME, Table
 from resources.features.catalogue import described_features
@@ -44,7 +45,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class CataloguedFeature:
-    """One feature; `spread` and `newest` are None where its table holds nothing, or where it is computed for each request."""
+    """One feature; `spread` and `newest` are None where its table holds nothing, or where it is computed for each request.
+
+    `newest` is None too where all rows are known all along: a moment would say nothing.
+    """
 
     name: str
     view: str
@@ -54,6 +58,7 @@ class CataloguedFeature:
     models: list[str]
     partition: str | None = None
     newest: datetime | None = None
+    all_along: bool = False
     behind_hours: float | None = None
     spread: Spread | None = None
 
@@ -75,11 +80,16 @@ def feature_catalogue(
     stored = [table for table in tables if table.key.startswith(ours) and EVENT_TIME in table.expected.schema]
     by_key = {table.key: table for table in tables}
     now = max((end for table in tables if (end := _end(table, lake))), default=None)
-    rows = [one for table in stored for one in _stored(table, ours, by_key, readers, lake, now)]
-    return [
-        *rows,
-        *_computed(specs, repository, readers, {table.key.removeprefix(ours) for table in stored}),
-    ]
+    rows = [one for table in stored for one in _stored(table, repository, by_key, readers, lake, now)]
+    return [*rows, *_computed(specs, repository, readers, {_view(table) for table in stored})]
+
+
+def feature_names(table: Table, repository: Given) -> list[str]:
+    """The columns of a feature table that are features, in its order: neither keys nor what is noted of a row beside them."""
+    noted = (*table.expected.keys, EVENT_TIME, CONTENT_KNOWN_AT)
+    names = [name for name in table.expected.schema if name not in noted]
+    defined = read(repository).views.get(_view(table), names)
+    return [name for name in names if name in defined]
 
 
 def models_by_feature(specs: Sequence[ModelSpec], repository: Given) -> dict[tuple[str, str], list[str]]:
@@ -92,6 +102,17 @@ def models_by_feature(specs: Sequence[ModelSpec], repository: Given) -> dict[tup
                 if spec.name not in readers.setdefault(place, []):
                     readers[place].append(spec.name)
     return readers
+
+
+def is_known_all_along(table: Table, frame: pl.DataFrame) -> bool:
+    """Whether the rows of a feature table never become known: it is written whole, and all have one moment."""
+    return table.calendar is None and frame.height > 0 and frame[EVENT_TIME].min() == frame[EVENT_TIME].max()
+
+
+def meaning_of(column: Column, sources: Sequence[str]) -> str:
+    """What a feature is in words: its description, or of which column it is the value; empty where nothing says."""
+    copied = f"The value of {sources[0]}, as it was known." if len(sources) == 1 else ""
+    return column.description or copied
 
 
 def spread_of(values: pl.Series) -> Spread:
@@ -127,42 +148,40 @@ def origins(table: Table, column: str, by_key: Mapping[str, Table]) -> list[str]
     return list(columns)
 
 
+def _view(table: Table) -> str:
+    return table.key.removeprefix(feature_table(use_case_of(table.key), ""))
+
+
 def _stored(
     table: Table,
-    ours: str,
+    repository: Given,
     by_key: Mapping[str, Table],
     readers: Mapping[tuple[str, str], list[str]],
     lake: Lake,
     now: datetime | None,
 ) -> Iterator[CataloguedFeature]:
-    view = table.key.removeprefix(ours)
-    names = [
-        n for n in table.expected.schema if n not in (*table.expected.keys, EVENT_TIME, CONTENT_KNOWN_AT)
-    ]
+    view = _view(table)
     partition = max(lake.partitions(table.key), default=None)
     frame = lake.read(table.key, [partition]) if partition else None
-    newest = frame[EVENT_TIME].max() if frame is not None and frame.height else None
+    all_along = frame is not None and is_known_all_along(table, frame)
+    newest = frame[EVENT_TIME].max() if frame is not None and frame.height and not all_along else None
     end = _end(table, lake)
     behind = (now - end).total_seconds() / 3600 if now and end else None
-    for name in names:
-        column = table.columns.get(name)
+    for name in feature_names(table, repository):
+        column, sources = table.columns.get(name, Column()), origins(table, name, by_key)
         yield CataloguedFeature(
             name,
             view,
-            (column.description if column else "") or _copied(origins(table, name, by_key)),
-            column.unit or "" if column else "",
-            origins(table, name, by_key),
+            meaning_of(column, sources),
+            column.unit or "",
+            sources,
             readers.get((view, name), []),
             partition,
             newest,  # type: ignore[arg-type]
+            all_along,
             behind,
             spread_of(frame[name]) if frame is not None else None,
         )
-
-
-def _copied(sources: Sequence[str]) -> str:
-    """What a feature without a description is, where one column alone makes it."""
-    return f"The value of {sources[0]}, as it was known." if len(sources) == 1 else ""
 
 
 def _computed(

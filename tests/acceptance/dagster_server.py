@@ -67,14 +67,24 @@ class Dagster:
         (answer,) = told["data"].values()
         return answer
 
-    def assets(self) -> list[list[str]]:
-        """Paths of all assets."""
-        return [node["assetKey"]["path"] for node in self.ask("{ assetNodes { assetKey { path } } }")]
+    def assets(self) -> dict[tuple[str, ...], bool]:
+        """Paths of all assets, and whether each has partitions."""
+        nodes = self.ask("{ assetNodes { assetKey { path } isPartitioned } }")
+        return {tuple(node["assetKey"]["path"]): node["isPartitioned"] for node in nodes}
 
-    def materialize_all(self, without: Collection[str] = ()) -> str:
-        """Launch what the page's "Materialize all" launches, but for assets that begin so, and return the backfill's id."""
-        selection = [{"path": path} for path in self.assets() if path[0] not in without]
-        answer = self.ask(BACKFILL, params={"assetSelection": selection, "allPartitions": True})
+    def materialize_all(self, without: Collection[str] = (), span: tuple[str, str] | None = None) -> str:
+        """Launch what the page's "Materialize all" launches, but for assets that begin so, and return the backfill's id.
+
+        `span` are the first and the last partition to make, where not all are wanted.
+        """
+        selection = {path: has for path, has in self.assets().items() if path[0] not in without}
+        wanted = {"range": dict(zip(("start", "end"), span, strict=True))} if span else None
+        of_assets = [
+            {"assetKey": {"path": path}, "partitions": wanted if has else None}
+            for path, has in selection.items()
+        ]
+        everything = {"assetSelection": [{"path": path} for path in selection], "allPartitions": True}
+        answer = self.ask(BACKFILL, params={"partitionsByAssets": of_assets} if span else everything)
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
 

@@ -136,8 +136,7 @@ def evaluation(page, address, business):
 
 def row(page, key: str) -> str:
     """What the metadata table says beside a key."""
-    found = page.locator("tr").filter(has=page.get_by_text(key, exact=True))
-    return found.locator("> td").last.inner_text()
+    return screenshots.value_of(page, key).inner_text()
 
 
 def test_the_evaluation_begins_with_its_verdict_in_one_sentence(evaluation, business):

@@ -1,10 +1,13 @@
 """A bare `dagster dev`, as a user starts it: "Materialize all" from nothing, and sensors that retrain exactly once."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from mlops_assets.spec.files import specs_in
+from resources.use_case_folders import use_case_folder
 from tests.acceptance.commands import RUN, environment, python
 from tests.acceptance.dagster_server import ENDED, Dagster, dagster_dev, wait
 from tests.acceptance.state import lake_of, tracking_of
@@ -16,30 +19,55 @@ OTHERS = ("purchases", "buys_again", "spends_next")
 """The other business's tables and models: hundreds of days."""
 
 WEEKS = short_spec().calendar.names()
+FIRST_MONTHS = "1997-05-14"
+"""Of the purchases: the day after which the replay trains `buys_again` first. `spends_next` waits for labels until July."""
+
+DAYS = [day for day in specs_in(use_case_folder("purchases"))[0].calendar.names() if day <= FIRST_MONTHS]
 SCORE, RETRAIN = "score_flight_delay_when_features_arrive", "retrain_flight_delay_on_evidence"
 BEFORE, SHIFTED = "2013-03-04", "2013-03-11"
 
 
 @pytest.mark.nightly
 def test_materialize_all_from_an_empty_state_ends_with_one_champion_a_model(tmp_path, free_port):
-    home, year = tmp_path / "home", thin(tmp_path / "data", every=12)
-    with dagster_dev(free_port(), environment(home, year), tmp_path / "dagster.log") as dagster:
-        backfill = dagster.materialize_all(without=OTHERS)
+    made = materialize_all(tmp_path, thin(tmp_path / "data", every=12), free_port(), without=OTHERS)
+    assert made >= {"flights/raw", "flights/features/online", *(f"{model}/card" for model in MODELS)}
+    for model in MODELS:
+        has_one_champion(tmp_path / "home", model, WEEKS)
+
+
+@pytest.mark.nightly
+def test_materialize_all_of_the_purchases_first_months_ends_with_their_champion_too(tmp_path, free_port):
+    others = ("flights", *MODELS, "spends_next")
+    made = materialize_all(tmp_path, tmp_path, free_port(), others, (DAYS[0], DAYS[-1]))
+    assert made >= {"purchases/purchases", "purchases/bought_again", "purchases/features/online"}
+    assert "buys_again/card" in made
+    has_one_champion(tmp_path / "home", "buys_again", DAYS)
+
+
+def materialize_all(
+    folder: Path, data: Path, port: int, without: Collection[str], span: tuple[str, str] | None = None
+) -> set[str]:
+    """Press "Materialize all" over an empty state in `folder`, each asset by one run; the assets that were made."""
+    log = folder / "dagster.log"
+    with dagster_dev(port, environment(folder / "home", data), log) as dagster:
+        backfill = dagster.materialize_all(without, span)
         wait(
             lambda: dagster.backfill_status(backfill) not in ("REQUESTED", "COMPLETING"),
             "the backfill ends",
-            900,
+            1800,
         )
         runs = dagster.runs()
-        assert dagster.backfill_status(backfill) == "COMPLETED_SUCCESS", failures(tmp_path / "dagster.log")
+        assert dagster.backfill_status(backfill) == "COMPLETED_SUCCESS", failures(log)
         assert {run["status"] for run in runs} == {"SUCCESS"}
         made = ["/".join(key["path"]) for run in runs for key in run["assetSelection"]]
-        assert len(made) == len(set(made)), "an asset was made by two runs, so its weeks were not in one"
-        assert set(made) >= {"flights/raw", "flights/features/online", *(f"{model}/card" for model in MODELS)}
-    for model in MODELS:
-        versions = tracking_of(home).versions(model)
-        assert [v.number for v in versions if v.promotions] == [tracking_of(home).champion(model).number]  # type: ignore[union-attr]
-        assert lake_of(home).partitions(f"{model}/drift") == WEEKS
+        assert len(made) == len(set(made)), "an asset was made by two runs, so its partitions were not in one"
+        return set(made)
+
+
+def has_one_champion(home: Path, model: str, partitions: Sequence[str]) -> None:
+    versions = tracking_of(home).versions(model)
+    assert [v.number for v in versions if v.promotions] == [tracking_of(home).champion(model).number]  # type: ignore[union-attr]
+    assert lake_of(home).partitions(f"{model}/drift") == list(partitions)
 
 
 @pytest.mark.nightly

@@ -7,10 +7,14 @@ import polars as pl
 import pytest
 
 from mlops_assets.cli import main
-from mlops_assets.kit.tables import readers_of
-from mlops_assets.stages.feature_catalogue import spread_of
+from mlops_assets.kit.catalogue import DISTRIBUTIONS, NEWEST_ROW, UNREAD
+from mlops_assets.kit.tables import readers_of, shown_of
+from mlops_assets.stages.feature_catalogue import feature_names, spread_of
 from mlops_assets.stages.tables import build_partition
+from mlops_assets.use_cases.flights.features.catalogue import VIEWS
+from mlops_assets.use_cases.flights.tables import all_tables
 from resources.cluster import resources_of
+from resources.features.stores import repository_of
 from resources.settings import settings
 
 USE_CASE = "owner: team:shop\ncalendar: {cadence: daily, start: 2024-01-01, end: 2024-02-01}\n"
@@ -104,6 +108,23 @@ def test_the_page_of_a_feature_table_names_the_models_and_that_of_a_raw_table_no
     readers = {table.key: readers_of(table) for table in shop}
     assert readers["shop/features/orders"] == {"amount": ["shop_back"]}
     assert readers["shop/features/customer"] == {} and readers["shop/orders"] is None
+    lake = resources_of(settings())["lake"]
+    pages = {table.key: shown_of(table, lake.read(table.key, ["2024-01-02"])) for table in shop}
+    orders = pages["shop/features/orders"]
+    assert (orders[UNREAD], orders[NEWEST_ROW]) == ("city", "2024-01-02 12:07 UTC")
+    amount, city = orders[DISTRIBUTIONS].md_str.strip().splitlines()[2:]
+    assert amount.startswith("| amount | What was paid. | euros | ![amount](")
+    assert amount.endswith("| 25.0% | 5 | 6 | 7 | shop_back |")
+    assert city.startswith("| city | The value of shop/orders.city, as it was known. |  | Bonn 100% |")
+    assert city.endswith("| **no model** |")
+    assert pages["shop/features/customer"][UNREAD] == "paid_7d" and UNREAD not in pages["shop/orders"]
+
+
+def test_what_is_noted_of_a_row_is_no_feature():
+    tables = {table.key: table for table in all_tables()}
+    names = feature_names(tables["flights/features/weather"], repository_of("flights"))
+    assert "created" in tables["flights/features/weather"].expected.schema
+    assert names == [feature.name for feature in VIEWS["weather"].features]
 
 
 def test_a_spread_has_a_picture_and_none_of_it_is_invented():
