@@ -25,6 +25,7 @@ REPLAYED = {
     for name in (
         *(
             "browser",
+            "catalogue_page",
             "curl_line",
             "loans_replayed",
             "notebook",

@@ -31,6 +31,7 @@ from mlops_assets.stages.feature_catalogue import feature_names, models_by_featu
 from mlops_assets.stages.tables import Table, build_partition, combined, refusals
 from resources.features.stores import repository_of
 from resources.lake.lake import Manifest
+from resources.use_case_folders import use_case_folders
 
 SHOWN_REFUSALS = 3
 
@@ -88,7 +89,9 @@ def shown_of(table: Table, frame: pl.DataFrame) -> dict[str, Any]:
     readers = readers_of(table)
     if readers is None:
         return newest_metadata(frame, table.expected, table.columns)
-    names = feature_names(table, repository_of(use_case_of(table.key)))
+    use_case = use_case_of(table.key)
+    is_there = any(folder.name == use_case for folder in use_case_folders())
+    names = feature_names(table, repository_of(use_case) if is_there else None)
     return features_metadata(frame, table, names, readers)
 
 

@@ -84,11 +84,14 @@ def feature_catalogue(
     return [*rows, *_computed(specs, repository, readers, {_view(table) for table in stored})]
 
 
-def feature_names(table: Table, repository: Given) -> list[str]:
-    """The columns of a feature table that are features, in its order: neither keys nor what is noted of a row beside them."""
+def feature_names(table: Table, repository: Given | None) -> list[str]:
+    """The columns of a feature table that are features, in its order: neither keys nor what is noted of a row beside them.
+
+    Without definitions, as of a table that belongs to no folder, all others are.
+    """
     noted = (*table.expected.keys, EVENT_TIME, CONTENT_KNOWN_AT)
     names = [name for name in table.expected.schema if name not in noted]
-    defined = read(repository).views.get(_view(table), names)
+    defined = read(repository).views.get(_view(table), names) if repository else names
     return [name for name in names if name in defined]
 
 
@@ -105,7 +108,9 @@ def models_by_feature(specs: Sequence[ModelSpec], repository: Given) -> dict[tup
 
 
 def is_known_all_along(table: Table, frame: pl.DataFrame) -> bool:
-    """Whether the rows of a feature table never become known: it is written whole, and all have one moment."""
+    """Whether the rows of a feature table never become known: it is written whole, and all have one moment, or none has any."""
+    if EVENT_TIME not in frame.columns:
+        return True
     return table.calendar is None and frame.height > 0 and frame[EVENT_TIME].min() == frame[EVENT_TIME].max()
 
 

@@ -48,6 +48,7 @@ COMMANDS = {
     "resume": ["resume", "m"],
     "retire": ["retire", "m", "--why", "why"],
     "retention": ["retention"],
+    "recalibrate": ["recalibrate", "m"],
     "rollback": ["rollback", "m", "--by", "ada", "--reason", "why"],
     "rollout": ["rollout", "m", "start", "--version", "1", "--why", "why"],
     "data log": ["data", "log", "flights/raw"],

@@ -42,7 +42,8 @@ def with_a_second(text: str, number: int, value: str) -> tuple[str, int, int]:
     name = text[key.start_mark.index : key.end_mark.index]
     first, at = key.start_mark.line + 1, mapping.start_mark
     if mapping.flow_style:
-        return f"{text[: at.index + 1]}{name}: {value}, {text[at.index + 1 :]}", at.line + 1, first
+        inside = text.index("{", at.index) + 1  # an anchor may stand before it
+        return f"{text[:inside]}{name}: {value}, {text[inside:]}", at.line + 1, first
     inserted = f"{name}: {value}\n{' ' * at.column}"
     return text[: at.index] + inserted + text[at.index :], at.line + 1, first + 1
 
