@@ -176,12 +176,12 @@ def _rows_before(
     spec: ModelSpec, known: Mapping[str, pl.DataFrame], version: int, metric: str
 ) -> pl.DataFrame:
     """The rows of partitions before that the version scored, of those that have every slice, with LOSS and where they lie."""
-    parts = [
-        rows.filter(pl.col(STORED_VERSION) == version).with_columns(pl.lit(one).alias(FROM))
-        for one, rows in known.items()
-        if set(spec.slices) <= set(rows.columns)
-    ]
-    return _with_loss(pl.concat(parts, how="vertical_relaxed"), metric) if parts else pl.DataFrame()
+    parts = {one: rows for one, rows in known.items() if set(spec.slices) <= set(rows.columns)}
+    if not parts:
+        return pl.DataFrame()
+    names = np.repeat(np.array([*parts], dtype=object), [rows.height for rows in parts.values()])
+    whole = pl.concat(parts.values(), how="vertical_relaxed").with_columns(pl.Series(FROM, names, pl.String))
+    return _with_loss(whole.filter(pl.col(STORED_VERSION) == version), metric)
 
 
 def _with_loss(rows: pl.DataFrame, metric: str) -> pl.DataFrame:
