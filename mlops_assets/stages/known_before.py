@@ -12,7 +12,7 @@ import polars as pl
 from mlops_assets.ml.dataset import labelled
 from mlops_assets.spec.columns import SCORE, STORED_SCORE, STORED_VERSION
 from mlops_assets.spec.model import ModelSpec
-from mlops_assets.stages.partition_labels import WITHOUT_LABELS
+from mlops_assets.stages.partition_labels import rows_sha256
 from resources.lake.briefs import briefs
 from resources.lake.lake import Lake
 
@@ -36,8 +36,7 @@ def hashes_before(spec: ModelSpec, lake: Lake, name: str) -> dict[str, str]:
     """Hashes of the partitions before one that its report rests on: its estimate, and what its loss is compared with."""
     rows, scores = briefs(lake, f"{spec.name}/training_set"), briefs(lake, f"{spec.name}/predictions")
     return {
-        one: f"{rows[one].notes.get(WITHOUT_LABELS, rows[one].sha256)} {scores[one].sha256}"
-        for one in partitions_before(spec, lake, name)
+        one: f"{rows_sha256(rows[one])} {scores[one].sha256}" for one in partitions_before(spec, lake, name)
     }
 
 

@@ -18,6 +18,7 @@ from mlops_assets.stages.outcomes import (
     outcome_parts,
     with_outcomes,
 )
+from resources.lake.briefs import Brief
 from resources.lake.lake import Lake, Manifest
 from resources.lake.names import WHOLE
 from resources.lake.observed import partition_name
@@ -108,6 +109,6 @@ def stored(
     return lake.write(f"{spec.name}/training_set", rows, name, spec.prediction.key, notes, made_of, keep=True)
 
 
-def rows_sha256(manifest: Manifest) -> str:
+def rows_sha256(manifest: Manifest | Brief) -> str:
     """The hash of a joined partition by all but its labels, where they are joined to it: scores and drift do not follow from them."""
     return (manifest.notes or {}).get(WITHOUT_LABELS, manifest.sha256)
