@@ -45,11 +45,7 @@ def newest_metadata(
     frame: pl.DataFrame, expected: Expectation, columns: Mapping[str, Column]
 ) -> dict[str, Any]:
     """What the newest partition shows beside its numbers: columns, their lineage, and how their values are spread."""
-    return {
-        SCHEMA: column_schema(expected, columns),
-        LINEAGE: column_lineage(columns),
-        DISTRIBUTIONS: wide_table(_spreads(frame, expected, columns)),
-    }
+    return {**_columns(expected, columns), DISTRIBUTIONS: wide_table(_spreads(frame, expected, columns))}
 
 
 def features_metadata(
@@ -69,9 +65,13 @@ def features_metadata(
     return {
         NEWEST_ROW: _age(frame, table),
         UNREAD: ", ".join(unread) or f"none: each of the {len(names)} features is read",
-        **newest_metadata(frame, table.expected, table.columns),
+        **_columns(table.expected, table.columns),
         DISTRIBUTIONS: wide_table(features),
     }
+
+
+def _columns(expected: Expectation, columns: Mapping[str, Column]) -> dict[str, Any]:
+    return {SCHEMA: column_schema(expected, columns), LINEAGE: column_lineage(columns)}
 
 
 def _spreads(

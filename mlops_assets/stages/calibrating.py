@@ -35,7 +35,7 @@ def calibration_note(
     return {
         CALIBRATION: {
             "remark": verdict(one, alpha, spec.name) if one else UNDEFINED,
-            "slices": by_slice(judged.with_columns(_days(spec, judged)), spec.slices, alpha),
+            "slices": by_slice(judged.with_columns(prediction_days(spec, judged)), spec.slices, alpha),
             "now": _tenths(judged),
             "before": _tenths(pl.concat(earlier)) if earlier else None,
             "partitions before": len(earlier),
@@ -44,10 +44,10 @@ def calibration_note(
 
 
 def _arrays(spec: ModelSpec, judged: pl.DataFrame) -> tuple[Any, Any, Any]:
-    return judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), _days(spec, judged).to_numpy()
+    return judged[LABEL].to_numpy(), judged[SCORE].to_numpy(), prediction_days(spec, judged).to_numpy()
 
 
-def _days(spec: ModelSpec, judged: pl.DataFrame) -> pl.Series:
+def prediction_days(spec: ModelSpec, judged: pl.DataFrame) -> pl.Series:
     """The local day of each row's prediction, as a number, whatever the gate's cluster is: a partition may be one of those alone."""
     local = judged[spec.prediction.time].dt.convert_time_zone(spec.calendar.timezone).dt.date()
     return local.to_physical().alias(CLUSTER)

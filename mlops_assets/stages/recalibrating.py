@@ -23,6 +23,7 @@ from mlops_assets.promotion.records import record_trained
 from mlops_assets.spec.columns import LABEL
 from mlops_assets.spec.decides import spec_digest
 from mlops_assets.spec.model import ModelSpec
+from mlops_assets.stages.calibrating import prediction_days
 from mlops_assets.stages.errors import NotReadyError, OtherRulesError, RecalibrationError
 from mlops_assets.stages.fingerprints import recalibration_code
 from mlops_assets.stages.reference import keep_reference, reference_name
@@ -143,7 +144,7 @@ def recalibrated_fit(
         rows = rows_since(spec, data, champion, hold_out=curve is None)
         name = f"version {champion.number}"
         score = Scorer(content, code=spec.code, kind=champion.trainer, name=name).predict(rows)
-        label, day = rows[LABEL].to_numpy(), _days(spec, rows)
+        label, day = rows[LABEL].to_numpy(), prediction_days(spec, rows).to_numpy()
         try:
             curve = curve or needed_curve(label, score, day, spec.gate.alpha)
             one = recalibration(label, score, day, curve)
@@ -232,9 +233,3 @@ def _refuse_other_features(spec: ModelSpec, data: TrainingData, champion: Versio
             f"{spec.name}: {spec.feature_service} is defined otherwise than when champion {champion.number} was fitted: train by the "
             f"definitions of now, materialize {spec.name}/model"
         )
-
-
-def _days(spec: ModelSpec, rows: pl.DataFrame) -> Any:
-    """The local day of each row's prediction, as a number."""
-    local = rows[spec.prediction.time].dt.convert_time_zone(spec.calendar.timezone).dt.date()
-    return local.to_physical().to_numpy()
